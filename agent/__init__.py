@@ -1,0 +1,1 @@
+"""Bleedwatch's agent: CT series in, hemorrhage alerts out."""

@@ -1,0 +1,375 @@
+"""Values that pass between stages. Frozen, unit-suffixed, free of I/O.
+
+Array axes are always (k, j, i) = (slice, row, column). Positions are DICOM patient coordinates,
+LPS: +x to the patient's left, +y posterior, +z to the head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, IntEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.errors import BadOutputError, ConfigError, GeometryError
+
+MM3_PER_ML: Final = 1000.0
+
+Vector: TypeAlias = tuple[float, float, float]
+
+
+class Subtype(IntEnum):
+    """Bleed labels, as the networks' class axis orders them; 0 is no bleed."""
+
+    INTRAPARENCHYMAL = 1
+    INTRAVENTRICULAR = 2
+    SUBARACHNOID = 3
+    SUBDURAL = 4
+    EPIDURAL = 5
+
+
+class Region(IntEnum):
+    """Anatomy labels, as the volume network's class axis orders them; 0 is outside the head."""
+
+    LEFT_FRONTAL = 1
+    RIGHT_FRONTAL = 2
+    LEFT_PARIETAL = 3
+    RIGHT_PARIETAL = 4
+    LEFT_TEMPORAL = 5
+    RIGHT_TEMPORAL = 6
+    LEFT_OCCIPITAL = 7
+    RIGHT_OCCIPITAL = 8
+    LEFT_INSULA = 9
+    RIGHT_INSULA = 10
+    LEFT_BASAL_GANGLIA = 11
+    RIGHT_BASAL_GANGLIA = 12
+    LEFT_THALAMUS = 13
+    RIGHT_THALAMUS = 14
+    MIDBRAIN = 15
+    PONS = 16
+    MEDULLA = 17
+    CEREBELLUM = 18
+    VENTRICLES = 19
+    EXTRA_AXIAL = 20
+
+
+LEFT_REGIONS: Final = tuple(r for r in Region if r.name.startswith("LEFT_"))
+RIGHT_REGIONS: Final = tuple(r for r in Region if r.name.startswith("RIGHT_"))
+
+
+class Side(str, Enum):
+    """The patient's side, never the screen's."""
+
+    LEFT = "left"
+    RIGHT = "right"
+    MIDLINE = "midline"
+
+
+class State(str, Enum):
+    """Where a series stands. The last three are the only ways to end."""
+
+    RECEIVING = "receiving"
+    ANALYSING = "analysing"
+    SUSPECTED = "suspected"
+    NOT_SUSPECTED = "not_suspected"
+    NOT_ANALYSED = "not_analysed"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A file worth reading."""
+
+    path: Path
+    size_bytes: int
+    mtime_ns: int
+    seen_monotonic_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who and what a slice says it belongs to; every slice of a series must say the same."""
+
+    patient_id: str
+    patient_name: str
+    birth_date: str
+    sex: str
+    study_uid: str
+    accession: str
+
+
+@dataclass(frozen=True, slots=True)
+class SliceHeader:
+    """What one image says of itself.
+
+    ``row_direction`` is the unit vector along which the column index i grows, and
+    ``column_direction`` the one along which the row index j grows (DICOM's first and second triple
+    of Image Orientation). ``position_lps_mm`` is the centre of voxel (0, 0). ``digest`` is over
+    the HU values, so that the same image in two encodings is the same. ``expected_images`` is a
+    count that the header promises for the whole series, 0 if it promises none.
+    """
+
+    sop_uid: str
+    series_uid: str
+    identity: Identity
+    modality: str
+    image_type: tuple[str, ...]
+    description: str
+    body_part: str
+    manufacturer: str
+    model: str
+    kernel: str
+    kvp: float | None
+    contrast: str
+    instance_number: int | None
+    acquisition_number: int | None
+    expected_images: int
+    frame_of_reference_uid: str
+    rows: int
+    columns: int
+    position_lps_mm: Vector
+    row_direction: Vector
+    column_direction: Vector
+    row_spacing_mm: float
+    column_spacing_mm: float
+    thickness_mm: float | None
+    digest: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the voxel centres of a stack of parallel slices lie.
+
+    ``origins_lps_mm`` (k, 3) holds each slice's own voxel (0, 0), ascending along the normal, so
+    that neither uneven spacing nor a tilted gantry (which shears the stack) is lost.
+    ``row_spacing_mm`` is the distance between rows (along j), ``column_spacing_mm`` that between
+    columns. ``end_thickness_mm`` is the nominal slice thickness, used only where a slice has no neighbour.
+    """
+
+    origins_lps_mm: NDArray[np.float64]
+    row_direction: Vector
+    column_direction: Vector
+    row_spacing_mm: float
+    column_spacing_mm: float
+    rows: int
+    columns: int
+    end_thickness_mm: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a stack that cannot give a volume."""
+        if self.origins_lps_mm.ndim != 2 or self.origins_lps_mm.shape[1:] != (3,):  # noqa: PLR2004
+            raise GeometryError(f"slice origins of shape {self.origins_lps_mm.shape}")
+        if not np.isfinite(self.origins_lps_mm).all():
+            raise GeometryError("a slice position is not a number")
+        spacings = (self.row_spacing_mm, self.column_spacing_mm)
+        if not (np.isfinite(spacings).all() and min(spacings) > 0):
+            raise GeometryError(f"pixel spacing {spacings} mm", hint="check PixelSpacing")
+        if len(self.origins_lps_mm) > 1 and not (np.diff(self.heights_mm) > 0).all():
+            raise GeometryError("two slices share a position", hint="check for doubled slices")
+        if len(self.origins_lps_mm) == 1 and not self.end_thickness_mm:
+            raise GeometryError("one slice of unknown thickness", hint="check SliceThickness")
+
+    @property
+    def shape_kji(self) -> tuple[int, int, int]:
+        """Slices, rows, columns."""
+        return len(self.origins_lps_mm), self.rows, self.columns
+
+    @cached_property
+    def normal(self) -> NDArray[np.float64]:
+        """Unit vector along which slices ascend (k grows)."""
+        normal: NDArray[np.float64] = np.cross(self.row_direction, self.column_direction)
+        return normal / float(np.linalg.norm(normal))
+
+    @cached_property
+    def heights_mm(self) -> NDArray[np.float64]:
+        """Each slice's position along the normal [mm]."""
+        heights: NDArray[np.float64] = self.origins_lps_mm @ self.normal
+        return heights
+
+    @cached_property
+    def shares_mm(self) -> NDArray[np.float64]:
+        """What each slice stands for along the normal [mm]: half the gap on either side."""
+        if len(self.heights_mm) == 1:
+            return np.array([self.end_thickness_mm], dtype=np.float64)
+        gaps = np.diff(self.heights_mm)
+        below, above = np.r_[gaps[0], gaps], np.r_[gaps, gaps[-1]]
+        shares: NDArray[np.float64] = (below + above) / 2
+        return shares
+
+    @property
+    def voxels_ml(self) -> NDArray[np.float64]:
+        """Volume of one voxel of each slice (k,) [mL]."""
+        return self.shares_mm * (self.row_spacing_mm * self.column_spacing_mm / MM3_PER_ML)
+
+    @property
+    def tilt_deg(self) -> float:
+        """Angle between the slice normal and the line along which slices follow one another [deg].
+
+        Taken from positions: the gantry tilt of (0018,1120) has no agreed sign and is often kept
+        after a resampling that removed it. 0 for a single slice. Positive when slices slide
+        towards smaller j as they ascend.
+        """
+        if len(self.origins_lps_mm) == 1:
+            return 0.0
+        travel = self.origins_lps_mm[-1] - self.origins_lps_mm[0]
+        along_j = float(travel @ np.asarray(self.column_direction))
+        return float(-np.degrees(np.arctan2(along_j, float(travel @ self.normal))))
+
+    def to_lps_mm(self, kji: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Map voxel indices (n, 3) to positions (n, 3) [mm, LPS]. Source: PS3.3 C.7.6.2.1-1."""
+        along_rows = np.outer(kji[:, 2] * self.column_spacing_mm, self.row_direction)
+        along_columns = np.outer(kji[:, 1] * self.row_spacing_mm, self.column_direction)
+        positions: NDArray[np.float64] = self.origins_lps_mm[kji[:, 0]] + along_rows + along_columns
+        return positions
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A place where slices are missing: between ``below_mm`` and ``above_mm`` along the normal."""
+
+    below_mm: float
+    above_mm: float
+    slices: int
+
+    def __str__(self) -> str:
+        """Read as a technologist would say it."""
+        slices = "1 slice" if self.slices == 1 else f"{self.slices} slices"
+        return f"{slices} missing between {self.below_mm:.1f} and {self.above_mm:.1f} mm"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeadVolume:
+    """One series as a volume: ``hu`` int16 (k, j, i), rows towards posterior, columns to the left.
+
+    Assembly turns every axial series this way round, whatever the patient's position on the table,
+    so that ``grid.row_direction`` points to the patient's left, ``grid.column_direction`` to the
+    back and the normal to the head. ``sop_uids`` is in slice order.
+    """
+
+    hu: NDArray[np.int16]
+    grid: Grid
+    sop_uids: tuple[str, ...]
+    gaps: tuple[Gap, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse values that do not fill the grid."""
+        if self.hu.shape != self.grid.shape_kji or len(self.sop_uids) != len(self.hu):
+            raise GeometryError(f"{self.hu.shape} values on a grid {self.grid.shape_kji}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelMask:
+    """A ``Subtype`` (or 0) and a ``Region`` (or 0) for each voxel (k, j, i), with the study score.
+
+    ``probability`` (k, j, i), uint8 0…255, is that of any bleed.
+    """
+
+    subtypes: NDArray[np.uint8]
+    regions: NDArray[np.uint8]
+    probability: NDArray[np.uint8]
+    grid: Grid
+    score: float
+
+    def __post_init__(self) -> None:
+        """Refuse labels that do not fill the grid or that nothing names."""
+        for values in (self.subtypes, self.regions, self.probability):
+            if values.shape != self.grid.shape_kji:
+                raise BadOutputError(f"labels {values.shape} on a grid {self.grid.shape_kji}")
+        highest = int(self.subtypes.max(initial=0)), int(self.regions.max(initial=0))
+        if highest[0] > max(Subtype) or highest[1] > max(Region):
+            raise BadOutputError(f"labels {highest} name no subtype or region")
+        if not 0.0 <= self.score <= 1.0:
+            raise BadOutputError(f"study score {self.score}")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One connected bleed, measured. A fact: whether it matters is ``decide``'s.
+
+    ``side`` and ``region`` are None where the anatomy is not known. ``volume_interval_ml`` is the
+    90 % interval. ``extent_mm`` is the largest diameter in a slice, the one across it, and the
+    height along the normal.
+    """
+
+    subtype: Subtype
+    side: Side | None
+    region: Region | None
+    volume_ml: float
+    volume_interval_ml: tuple[float, float]
+    probability: float
+    extent_mm: Vector
+    centroid_lps_mm: Vector
+    key_slice_k: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """All that was measured in one head."""
+
+    findings: tuple[Finding, ...]
+    total_volume_ml: float
+    midline_shift_mm: float | None
+    key_slice_k: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """Above which study score a bleed is suspected, and what that costs.
+
+    ``alerts_per_100`` is the expected number of false alerts per 100 scans without a bleed, from
+    the model card; None where it was not measured.
+    """
+
+    name: str
+    score: float
+    alerts_per_100: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a point that no score or every score passes."""
+        if not 0.0 < self.score < 1.0:
+            raise ConfigError(f"operating point {self.name}: score {self.score} not in (0, 1)")
+
+
+@dataclass(frozen=True, slots=True)
+class Suspected:
+    """A bleed is suspected."""
+
+    score: float
+    point: OperatingPoint
+    caveats: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NotSuspected:
+    """No bleed is suspected in a head that was seen whole."""
+
+    score: float
+    point: OperatingPoint
+
+
+@dataclass(frozen=True, slots=True)
+class NotAnalysed:
+    """No answer, and why."""
+
+    code: str
+    reason: str
+    what_to_do: str
+
+
+Assessment: TypeAlias = Suspected | NotSuspected | NotAnalysed
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """A moment on both clocks: UTC to tell people, monotonic (since boot) to measure with."""
+
+    utc: datetime
+    monotonic_s: float
+
+
+Clock: TypeAlias = Callable[[], Instant]
