@@ -87,7 +87,8 @@ def slab_number(height_mm: float, slab_mm: float) -> int:
 
 def axis_mm(count: int, spacing_mm: float) -> NDArray[np.float64]:
     """Centres of ``count`` samples about 0 [mm]."""
-    return (np.arange(count) - (count - 1) / 2) * spacing_mm
+    centres = np.arange(count, dtype=np.float64) - (count - 1) / 2
+    return centres * spacing_mm
 
 
 def interpolation_matrix(
@@ -110,7 +111,8 @@ def interpolation_matrix(
         share = (clipped - from_mm[below]) / (from_mm[below + 1] - from_mm[below])
         weights[inside, below] = 1.0 - share
         weights[inside, below + 1] = share
-    return weights.reshape(len(at_mm), SUBSAMPLES, len(from_mm)).mean(axis=1)
+    averaged: Floats = weights.reshape(len(at_mm), SUBSAMPLES, len(from_mm)).mean(axis=1)
+    return averaged
 
 
 def field_matrices(grid: Grid, contract: SliceInput) -> tuple[Floats, Floats]:
@@ -182,7 +184,7 @@ def block_of(
     with_head = np.flatnonzero(areas_mm2 >= HEAD_AREA_MM2)
     top_mm = float(slab_heights_mm[with_head[-1] if len(with_head) else -1])
     step_mm, count = volume.voxel_kji_mm[0], volume.shape_kji[0]
-    heights_mm = top_mm - step_mm * np.arange(count - 1, -1, -1)
+    heights_mm = top_mm - step_mm * np.arange(count - 1, -1, -1, dtype=np.float64)
     return Block(heights_mm, slab_heights_mm, slide_ji_mm)
 
 
@@ -211,25 +213,26 @@ def volume_input(
     return np.ascontiguousarray(sample[None])
 
 
-def slabs_from_block(
-    block: Block, values: Floats, contracts: tuple[SliceInput, VolumeInput]
+def slab_from_block(
+    block: Block, slab: int, values: Floats, contracts: tuple[SliceInput, VolumeInput]
 ) -> Floats:
-    """Bring the volume network's (class, k, j, i) back to every slab's field.
+    """Bring the volume network's (class, k, j, i) back to the field of one slab.
 
-    Returns (slab, class, row, column); 0 outside the block.
+    Returns (class, row, column); 0 outside the block.
     """
     slices, volume = contracts
-    along_k = interpolation_matrix(block.slab_heights_mm, block.heights_mm, slices.slab_mm)
-    at_slabs = np.tensordot(along_k, values, axes=(1, 1))
+    height_mm = block.slab_heights_mm[slab : slab + 1]
+    along_k = interpolation_matrix(height_mm, block.heights_mm, slices.slab_mm)[0]
+    used = np.flatnonzero(along_k)
+    at_slab = np.tensordot(along_k[used], values[:, used], axes=(0, 1))
     field_mm = axis_mm(slices.size_px, slices.pixel_mm)
-    back = np.empty((len(at_slabs), len(values), slices.size_px, slices.size_px), dtype=np.float32)
-    for slab, (slide_j_mm, slide_i_mm) in enumerate(block.slide_ji_mm):
-        rows = interpolation_matrix(field_mm + slide_j_mm, _block_axis(volume, 1), slices.pixel_mm)
-        columns = interpolation_matrix(
-            field_mm + slide_i_mm, _block_axis(volume, 2), slices.pixel_mm
-        )
-        back[slab] = rows @ at_slabs[slab] @ columns.T
-    return back
+    slide_j_mm, slide_i_mm = block.slide_ji_mm[slab]
+    rows, columns = (
+        interpolation_matrix(field_mm + slide_mm, _block_axis(volume, axis), slices.pixel_mm)
+        for axis, slide_mm in ((1, slide_j_mm), (2, slide_i_mm))
+    )
+    field: Floats = rows @ at_slab @ columns.T
+    return field
 
 
 def nearest_in_block(
@@ -239,7 +242,7 @@ def nearest_in_block(
     columns_mm: NDArray[np.float64],
     volume: VolumeInput,
 ) -> tuple[int, NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
-    """Find the block voxels nearest to points of a slab, given in its field [mm].
+    """Find the block voxels nearest to points of a slab's images, given from their centre [mm].
 
     Returns the block's k, the j of each row, the i of each column, and which (row, column) points
     lie in the block at all.
@@ -258,7 +261,10 @@ def nearest_in_block(
 
 def _nearest(points_mm: NDArray[np.float64], volume: VolumeInput, axis: int) -> NDArray[np.intp]:
     first_mm = _block_axis(volume, axis)[0]
-    return np.rint((points_mm - first_mm) / volume.voxel_kji_mm[axis]).astype(np.intp)
+    nearest: NDArray[np.intp] = np.rint((points_mm - first_mm) / volume.voxel_kji_mm[axis]).astype(
+        np.intp
+    )
+    return nearest
 
 
 def _block_axis(volume: VolumeInput, axis: int) -> NDArray[np.float64]:

@@ -148,7 +148,7 @@ class Grid:
     ``origins_lps_mm`` (k, 3) holds each slice's own voxel (0, 0), ascending along the normal, so
     that neither uneven spacing nor a tilted gantry (which shears the stack) is lost.
     ``row_spacing_mm`` is the distance between rows (along j), ``column_spacing_mm`` that between
-    columns. ``end_thickness_mm`` is the nominal slice thickness, used only where a slice has no neighbour.
+    columns. ``end_thickness_mm`` is the nominal slice thickness, for a slice without a neighbour.
     """
 
     origins_lps_mm: NDArray[np.float64]
@@ -285,6 +285,19 @@ class LabelMask:
             raise BadOutputError(f"labels {highest} name no subtype or region")
         if not 0.0 <= self.score <= 1.0:
             raise BadOutputError(f"study score {self.score}")
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeInterval:
+    """90 % interval of a measured volume v: v·(1 ± relative) ± absolute_ml, never below 0."""
+
+    relative: float
+    absolute_ml: float
+
+    def of(self, volume_ml: float) -> tuple[float, float]:
+        """Interval about ``volume_ml`` [mL]."""
+        margin_ml = self.relative * volume_ml + self.absolute_ml
+        return max(0.0, volume_ml - margin_ml), volume_ml + margin_ml
 
 
 @dataclass(frozen=True, slots=True)

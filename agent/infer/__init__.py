@@ -1,0 +1,1 @@
+"""Networks: bundles, the runner seam, the slice and the volume stage. No I/O but a bundle's."""

@@ -1,0 +1,9 @@
+"""Measure bleeds: labels in; volume, side, region, extent and midline shift out.
+
+Pure: no files, clock, GPU or log. Nothing is resampled: a volume is a sum over the scanner's own
+voxels.
+"""
+
+from agent.measure.bleeds import measure
+
+__all__ = ["measure"]

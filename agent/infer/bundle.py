@@ -1,0 +1,161 @@
+"""A model bundle: its manifest, read and checked. The contract is ``engines/CONTRACT.md``."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agent.errors import AgentError, BundleError
+from agent.preprocess import SliceInput, VolumeInput
+from agent.records import OperatingPoint, VolumeInterval
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MANIFEST = "bundle.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A model as it lies on disk, every digest checked. ``digest`` stands for all of its files."""
+
+    name: str
+    version: str
+    digest: str
+    slices: SliceInput
+    volume: VolumeInput
+    slice_network: Path
+    volume_network: Path
+    interval: VolumeInterval
+    operating_points: tuple[OperatingPoint, ...]
+
+    def operating_point(self, name: str) -> OperatingPoint:
+        """Look an operating point up by name; BundleError if there is none."""
+        for point in self.operating_points:
+            if point.name == name:
+                return point
+        known = ", ".join(point.name for point in self.operating_points)
+        raise BundleError(
+            f"bundle {self.name} {self.version} has no operating point {name!r}",
+            hint=f"name one of: {known}",
+        )
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Head(_Table):
+    name: str
+    version: str
+    opset: int
+
+
+_Positive = Annotated[float, Field(gt=0)]
+_Windows = tuple[tuple[float, float], ...]
+
+
+class _Slice(_Table):
+    file: str
+    sha256: str
+    pixel_mm: _Positive
+    size_px: Annotated[int, Field(gt=0)]
+    slab_mm: _Positive
+    neighbours: Annotated[int, Field(ge=0)]
+    windows_hu: _Windows
+    batch: Annotated[int, Field(gt=0)]
+
+
+class _Volume(_Table):
+    file: str
+    sha256: str
+    voxel_kji_mm: tuple[_Positive, _Positive, _Positive]
+    shape_kji: tuple[int, int, int]
+    windows_hu: _Windows
+
+
+class _Interval(_Table):
+    relative: Annotated[float, Field(ge=0)]
+    absolute_ml: Annotated[float, Field(ge=0)]
+
+
+class _Point(_Table):
+    score: float
+    alerts_per_100: float | None = None
+
+
+class _Manifest(_Table):
+    bundle: _Head
+    slice: _Slice
+    volume: _Volume
+    interval: _Interval
+    operating_points: dict[str, _Point]
+    card: dict[str, str]
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Read ``folder/bundle.toml`` and check the digest of every file that it names.
+
+    Raises
+    ------
+    BundleError
+        If the manifest is missing or wrong, or a file is not the one it names.
+    """
+    try:
+        raw = (folder / MANIFEST).read_bytes()
+        manifest = _Manifest.model_validate(tomllib.loads(raw.decode()))
+    except OSError as error:
+        raise BundleError(
+            f"bundle {folder}: {error.strerror}: {MANIFEST}", hint="name a folder of a bundle"
+        ) from error
+    except (ValidationError, ValueError) as error:
+        raise BundleError(f"bundle {folder}: {error}", hint="see engines/CONTRACT.md") from error
+    slices, volume = manifest.slice, manifest.volume
+    return Bundle(
+        name=manifest.bundle.name,
+        version=manifest.bundle.version,
+        digest=hashlib.sha256(raw).hexdigest(),
+        slices=SliceInput(
+            slices.pixel_mm,
+            slices.size_px,
+            slices.slab_mm,
+            slices.neighbours,
+            slices.windows_hu,
+            slices.batch,
+        ),
+        volume=VolumeInput(volume.voxel_kji_mm, volume.shape_kji, volume.windows_hu),
+        slice_network=_checked(folder / slices.file, slices.sha256),
+        volume_network=_checked(folder / volume.file, volume.sha256),
+        interval=VolumeInterval(manifest.interval.relative, manifest.interval.absolute_ml),
+        operating_points=_points(folder, manifest.operating_points),
+    )
+
+
+def _checked(path: Path, sha256: str) -> Path:
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise BundleError(f"{path}: {error.strerror}", hint="install the bundle again") from error
+    if found != sha256:
+        raise BundleError(
+            f"{path} is not the file that the manifest names (SHA-256 {found[:12]}…)",
+            hint="install the bundle again; do not use this copy",
+        )
+    return path
+
+
+def _points(folder: Path, points: dict[str, _Point]) -> tuple[OperatingPoint, ...]:
+    try:
+        return tuple(
+            OperatingPoint(name, point.score, point.alerts_per_100)
+            for name, point in points.items()
+        )
+    except AgentError as error:
+        raise BundleError(f"bundle {folder}: {error}", hint="see engines/CONTRACT.md") from error

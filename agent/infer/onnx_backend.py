@@ -1,0 +1,94 @@
+"""ONNX Runtime on the CPU: the reference that every other backend is held to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from agent.errors import BadOutputError, BundleError, InferenceError
+from agent.infer.backend import Floats, VolumeOutput
+from agent.infer.bundle import Bundle
+from agent.records import Subtype
+
+N_CLASSES = len(Subtype) + 1
+
+
+class OnnxBackend:
+    """Runs a bundle's ONNX files. The same input gives bit-identical output every time."""
+
+    def __init__(self, bundle: Bundle, *, threads: int) -> None:
+        """Load both networks; BundleError if one cannot be run or does not fit its contract."""
+        self._bundle = bundle
+        self._slices = _session(bundle.slice_network, threads)
+        self._volume = _session(bundle.volume_network, threads)
+        channels = N_CLASSES - 1 + len(bundle.volume.windows_hu)
+        _expect(self._slices, "slabs", bundle.slices.shape, bundle.slice_network)
+        _expect(
+            self._volume, "block", (1, channels, *bundle.volume.shape_kji), bundle.volume_network
+        )
+
+    @property
+    def name(self) -> str:
+        """What runs the networks."""
+        return f"ONNX Runtime {ort.__version__}, CPU"
+
+    def run_slices(self, slabs: Floats) -> Floats:
+        """See ``Backend``."""
+        (probabilities,) = _run(self._slices, ["probabilities"], {"slabs": slabs})
+        batch, _, rows, columns = self._bundle.slices.shape
+        return _sound(probabilities, (batch, N_CLASSES, rows, columns), "slice probabilities")
+
+    def run_volume(self, block: Floats) -> VolumeOutput:
+        """See ``Backend``."""
+        bleed, anatomy, score = _run(self._volume, ["bleed", "anatomy", "score"], {"block": block})
+        shape_kji = self._bundle.volume.shape_kji
+        if anatomy.shape != (1, *shape_kji):
+            raise BadOutputError(f"anatomy of shape {anatomy.shape}")
+        return VolumeOutput(
+            bleed=_sound(bleed, (1, N_CLASSES, *shape_kji), "bleed")[0],
+            anatomy=anatomy[0].astype(np.int32, copy=False),
+            score=float(_sound(score, (1,), "score")[0]),
+        )
+
+
+def _session(path: Path, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Idle pool threads would spin against the reader, and slices come seconds apart.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises bare Exceptions of its own
+        raise BundleError(f"{path}: {error}", hint="install the bundle again") from error
+
+
+def _expect(session: ort.InferenceSession, name: str, shape: tuple[int, ...], path: Path) -> None:
+    inputs = {value.name: tuple(value.shape) for value in session.get_inputs()}
+    if inputs != {name: shape}:
+        raise BundleError(
+            f"{path} takes {inputs}, the manifest says {name} {shape}",
+            hint="see engines/CONTRACT.md",
+        )
+
+
+def _run(
+    session: ort.InferenceSession, outputs: list[str], inputs: dict[str, Floats]
+) -> list[NDArray[Any]]:
+    try:
+        values: list[NDArray[Any]] = session.run(outputs, inputs)
+    except Exception as error:  # as above
+        raise InferenceError(f"ONNX Runtime: {error}", hint="run `bleedwatch replay`") from error
+    return values
+
+
+def _sound(values: NDArray[Any], shape: tuple[int, ...], what: str) -> Floats:
+    if values.shape != shape:
+        raise BadOutputError(f"{what} of shape {values.shape}, not {shape}")
+    if not np.isfinite(values).all():
+        raise BadOutputError(f"{what} are not all numbers", hint="rebuild or replace the bundle")
+    return values

@@ -1,0 +1,120 @@
+"""The slice stage: one series' slabs through the slice network, as they arrive.
+
+What was computed is remembered by the SOP UIDs that went into it, so that work done while the
+scanner was still exporting is used again at the end if, and only if, it is the same work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.infer.backend import Backend, Floats
+from agent.infer.bundle import Bundle
+from agent.preprocess import field_from_slices, field_matrices, slab_number, slice_input
+from agent.records import Grid, HeadVolume
+
+Key = tuple[str, ...]
+
+UNSETTLED_SLABS = 2
+"""Slabs at either end that the next slices may still change: the last one and its neighbour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slab:
+    """Consecutive slices ``first_k`` … ``end_k - 1`` that the networks see as one."""
+
+    first_k: int
+    end_k: int
+    key: Key
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SliceOutput:
+    """All slabs of a series: fields [HU] (slab, row, column) and probabilities (slab, class, …)."""
+
+    slabs: tuple[Slab, ...]
+    fields: Floats
+    probabilities: Floats
+
+
+class SliceStage:
+    """The slice stage of one series."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Start with nothing computed."""
+        self._contract = bundle.slices
+        self._fields: dict[Key, Floats] = {}
+        self._probabilities: dict[tuple[Key, ...], Floats] = {}
+
+    def advance(self, head: HeadVolume, backend: Backend) -> int:
+        """Run the full batches that later slices can no longer change; returns slabs run."""
+        slabs = slabs_of(head, self._contract.slab_mm)
+        settled = range(UNSETTLED_SLABS, len(slabs) - UNSETTLED_SLABS)
+        waiting = [n for n in settled if self._sample_key(slabs, n) not in self._probabilities]
+        full = waiting[: len(waiting) // self._contract.batch * self._contract.batch]
+        self._run(head, slabs, full, backend)
+        return len(full)
+
+    def finish(self, head: HeadVolume, backend: Backend) -> SliceOutput:
+        """Run what is left, and return the whole series."""
+        slabs = slabs_of(head, self._contract.slab_mm)
+        keys = [self._sample_key(slabs, n) for n in range(len(slabs))]
+        missing = [n for n, key in enumerate(keys) if key not in self._probabilities]
+        self._run(head, slabs, missing, backend)
+        return SliceOutput(
+            slabs=slabs,
+            fields=np.stack([self._fields[slab.key] for slab in slabs]),
+            probabilities=np.stack([self._probabilities[key] for key in keys]),
+        )
+
+    def _run(
+        self, head: HeadVolume, slabs: tuple[Slab, ...], numbers: list[int], backend: Backend
+    ) -> None:
+        matrices = field_matrices(head.grid, self._contract)
+        for start in range(0, len(numbers), self._contract.batch):
+            chosen = numbers[start : start + self._contract.batch]
+            batch = np.zeros(self._contract.shape, dtype=np.float32)
+            for place, number in enumerate(chosen):
+                fields = tuple(
+                    self._field(head, slab, matrices) for slab in self._around(slabs, number)
+                )
+                batch[place] = slice_input(fields, self._contract)
+            for number, probabilities in zip(chosen, backend.run_slices(batch), strict=False):
+                self._probabilities[self._sample_key(slabs, number)] = probabilities
+
+    def _field(self, head: HeadVolume, slab: Slab, matrices: tuple[Floats, Floats]) -> Floats:
+        if slab.key not in self._fields:
+            hu = head.hu[slab.first_k : slab.end_k]
+            self._fields[slab.key] = field_from_slices(hu, matrices)
+        return self._fields[slab.key]
+
+    def _around(self, slabs: tuple[Slab, ...], number: int) -> list[Slab]:
+        reach = range(-self._contract.neighbours, self._contract.neighbours + 1)
+        return [slabs[min(max(number + step, 0), len(slabs) - 1)] for step in reach]
+
+    def _sample_key(self, slabs: tuple[Slab, ...], number: int) -> tuple[Key, ...]:
+        return tuple(slab.key for slab in self._around(slabs, number))
+
+
+def slabs_of(head: HeadVolume, slab_mm: float) -> tuple[Slab, ...]:
+    """Group a series' slices into slabs, ascending."""
+    numbers = [slab_number(height_mm, slab_mm) for height_mm in head.grid.heights_mm.tolist()]
+    slabs = []
+    for _, group in groupby(range(len(numbers)), key=numbers.__getitem__):
+        ks = list(group)
+        slabs.append(Slab(ks[0], ks[-1] + 1, head.sop_uids[ks[0] : ks[-1] + 1]))
+    return tuple(slabs)
+
+
+def slab_frame(
+    grid: Grid, slabs: tuple[Slab, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Heights (slab,) and slides (slab, 2) along j and i against the middle slab [mm]."""
+    in_plane = np.array([grid.column_direction, grid.row_direction])
+    slice_frame = np.column_stack([grid.heights_mm, grid.origins_lps_mm @ in_plane.T])
+    frame = np.array([slice_frame[slab.first_k : slab.end_k].mean(axis=0) for slab in slabs])
+    return frame[:, 0], frame[:, 1:] - frame[len(frame) // 2, 1:]

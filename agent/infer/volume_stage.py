@@ -1,0 +1,108 @@
+"""The volume stage: all slabs through the volume network, both answers onto the scanner's grid."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.infer.backend import Backend, Floats, VolumeOutput
+from agent.infer.bundle import Bundle
+from agent.infer.slice_stage import Slab, SliceOutput, slab_frame
+from agent.preprocess import (
+    Block,
+    SliceInput,
+    axis_mm,
+    block_of,
+    image_matrices,
+    nearest_in_block,
+    slab_from_block,
+    volume_input,
+)
+from agent.records import HeadVolume, LabelMask
+
+BLEED_PROBABILITY = 0.5
+"""A voxel at or above this is bleed; the networks' probabilities are calibrated to it."""
+
+WORTH_FUSING = BLEED_PROBABILITY**2
+"""Below this in the slice stage, no certainty of the volume stage makes it bleed."""
+
+
+def label_head(
+    head: HeadVolume, slices: SliceOutput, bundle: Bundle, backend: Backend
+) -> LabelMask:
+    """Refine, name and place what the slice stage saw.
+
+    A voxel's bleed probability is the geometric mean of the two stages': the slice stage sees fine
+    detail, the volume stage context, and a bleed needs both. The subtype is the volume stage's.
+
+    Raises
+    ------
+    InferenceError
+        If the network fails, or gives what cannot be trusted.
+    """
+    contracts = bundle.slices, bundle.volume
+    heights_mm, slide_ji_mm = slab_frame(head.grid, slices.slabs)
+    block = block_of(slices.fields, heights_mm, slide_ji_mm, contracts)
+    output = backend.run_volume(volume_input(block, slices.fields, slices.probabilities, contracts))
+    subtypes = np.zeros(head.grid.shape_kji, dtype=np.uint8)
+    probability = np.zeros(head.grid.shape_kji, dtype=np.uint8)
+    regions = np.zeros(head.grid.shape_kji, dtype=np.uint8)
+    to_image = image_matrices(head.grid, bundle.slices)
+    to_pixels = _nearest_field_pixels(head, bundle.slices)
+    for number, slab in enumerate(slices.slabs):
+        regions[slab.first_k : slab.end_k] = _regions(head, block, number, output, bundle)
+        bleed = (1.0 - slices.probabilities[number, 0]).clip(0.0, 1.0)
+        if bleed.max() < WORTH_FUSING:
+            continue
+        refined = slab_from_block(block, number, output.bleed, contracts)
+        fused = np.sqrt(bleed * refined[1:].sum(axis=0).clip(0.0, 1.0))
+        names = refined[1:].argmax(axis=0).astype(np.uint8) + 1
+        _paint(subtypes, probability, slab, (fused, names[to_pixels]), to_image)
+    return LabelMask(subtypes, regions, probability, head.grid, output.score)
+
+
+def _paint(
+    subtypes: NDArray[np.uint8],
+    probability: NDArray[np.uint8],
+    slab: Slab,
+    fused_and_names: tuple[Floats, NDArray[np.uint8]],
+    to_image: tuple[Floats, Floats],
+) -> None:
+    """Write one slab's bleed into each of its slices."""
+    fused, names = fused_and_names
+    rows, columns = to_image
+    image = rows @ fused @ columns.T
+    subtypes[slab.first_k : slab.end_k] = np.where(image >= BLEED_PROBABILITY, names, 0)
+    probability[slab.first_k : slab.end_k] = np.rint(image.clip(0.0, 1.0) * 255)
+
+
+def _nearest_field_pixels(
+    head: HeadVolume, contract: SliceInput
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Index arrays that pick, for every pixel of an image, the nearest one of its field."""
+    rows, columns = (
+        np.rint(axis_mm(count, spacing_mm) / contract.pixel_mm + (contract.size_px - 1) / 2)
+        .astype(np.intp)
+        .clip(0, contract.size_px - 1)
+        for count, spacing_mm in (
+            (head.grid.rows, head.grid.row_spacing_mm),
+            (head.grid.columns, head.grid.column_spacing_mm),
+        )
+    )
+    return rows[:, None], columns[None, :]
+
+
+def _regions(
+    head: HeadVolume, block: Block, number: int, output: VolumeOutput, bundle: Bundle
+) -> NDArray[np.uint8]:
+    """Anatomy labels of one slab on the scanner's pixels."""
+    grid = head.grid
+    k, j, i, inside = nearest_in_block(
+        block,
+        number,
+        axis_mm(grid.rows, grid.row_spacing_mm),
+        axis_mm(grid.columns, grid.column_spacing_mm),
+        bundle.volume,
+    )
+    labels = output.anatomy[k][np.ix_(j, i)]
+    return np.where(inside, labels, 0).astype(np.uint8)

@@ -1,0 +1,133 @@
+"""Connected bleeds, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.measure.midline import Midplane, midline_shift_mm, midplane_of
+from agent.records import (
+    Finding,
+    Grid,
+    LabelMask,
+    Measurement,
+    Region,
+    Side,
+    Subtype,
+    Vector,
+    VolumeInterval,
+)
+
+CONNECTIVITY = 26
+"""A thin subdural film on thick slices may touch only at corners."""
+
+SMALLEST_ML = 0.1
+"""A part smaller than this is specks, not a finding [mL]. Half the smallest bleed trained on."""
+
+ONE_SIDED_FRACTION = 0.8
+"""Share of a bleed's volume that makes it one-sided. Ours."""
+
+DIRECTIONS_DEG = np.arange(0.0, 180.0, 5.0)
+"""Directions in which a diameter is tried; the error is below 0.1 %."""
+
+
+def measure(mask: LabelMask, interval: VolumeInterval) -> Measurement:
+    """Measure each connected bleed, largest first, and the midline.
+
+    Parameters
+    ----------
+    mask : LabelMask
+        Subtype and region of every voxel, on the scanner's grid.
+    interval : VolumeInterval
+        The bundle's 90 % interval of a volume.
+
+    Notes
+    -----
+    Counts voxels, each weighted by its slice's share of the distance along the normal. The bedside
+    ABC/2 rule overstates irregular bleeds by up to 32 % (Huttner et al., Stroke 2006).
+    """
+    midplane = midplane_of(mask)
+    found = [
+        _measure_part(kji, mask, midplane, interval)
+        for kji in _connected_parts(mask.subtypes)
+        if mask.grid.voxels_ml[kji[:, 0]].sum() >= SMALLEST_ML
+    ]
+    findings = tuple(sorted(found, key=lambda finding: -finding.volume_ml))
+    return Measurement(
+        findings=findings,
+        total_volume_ml=sum(finding.volume_ml for finding in findings),
+        midline_shift_mm=midline_shift_mm(mask),
+        key_slice_k=findings[0].key_slice_k if findings else None,
+    )
+
+
+def _connected_parts(subtypes: NDArray[np.uint8]) -> Iterator[NDArray[np.intp]]:
+    """Yield the voxel indices (n, 3) of each connected part of one subtype."""
+    slices = np.flatnonzero(subtypes.any(axis=(1, 2)))
+    if not len(slices):
+        return
+    first_k = int(slices[0])
+    parts = cc3d.connected_components(
+        np.ascontiguousarray(subtypes[first_k : slices[-1] + 1]), connectivity=CONNECTIVITY
+    )
+    kji = np.argwhere(parts)
+    numbers = parts[tuple(kji.T)]
+    order = np.argsort(numbers, kind="stable")
+    edges = np.flatnonzero(np.diff(numbers[order])) + 1
+    for part in np.split(kji[order], edges):
+        yield part + np.array([first_k, 0, 0])
+
+
+def _measure_part(
+    kji: NDArray[np.intp], mask: LabelMask, midplane: Midplane | None, interval: VolumeInterval
+) -> Finding:
+    voxels_ml = mask.grid.voxels_ml[kji[:, 0]]
+    volume_ml = float(voxels_ml.sum())
+    positions_lps_mm = mask.grid.to_lps_mm(kji)
+    x_mm, y_mm, z_mm = np.average(positions_lps_mm, axis=0, weights=voxels_ml).tolist()
+    key_slice_k = int(np.bincount(kji[:, 0]).argmax())
+    return Finding(
+        subtype=Subtype(int(mask.subtypes[tuple(kji[0])])),
+        side=_side(positions_lps_mm, voxels_ml, midplane),
+        region=_region(mask.regions[tuple(kji.T)]),
+        volume_ml=volume_ml,
+        volume_interval_ml=interval.of(volume_ml),
+        probability=float(mask.probability[tuple(kji.T)].max()) / 255,
+        extent_mm=_extent_mm(kji, key_slice_k, mask.grid),
+        centroid_lps_mm=(x_mm, y_mm, z_mm),
+        key_slice_k=key_slice_k,
+    )
+
+
+def _side(
+    positions_lps_mm: NDArray[np.float64],
+    voxels_ml: NDArray[np.float64],
+    midplane: Midplane | None,
+) -> Side | None:
+    if midplane is None:
+        return None
+    left = float(voxels_ml[midplane.left_of(positions_lps_mm)].sum() / voxels_ml.sum())
+    if left >= ONE_SIDED_FRACTION:
+        return Side.LEFT
+    return Side.RIGHT if left <= 1 - ONE_SIDED_FRACTION else Side.MIDLINE
+
+
+def _region(labels: NDArray[np.uint8]) -> Region | None:
+    """Name the region that most of the bleed lies in; None if most of it lies in none."""
+    most = int(np.bincount(labels, minlength=len(Region) + 1).argmax())
+    return Region(most) if most else None
+
+
+def _extent_mm(kji: NDArray[np.intp], key_slice_k: int, grid: Grid) -> Vector:
+    """Largest diameter in the key slice, the one across it, and the height [mm], edges included."""
+    in_slice = kji[kji[:, 0] == key_slice_k, 1:] * (grid.row_spacing_mm, grid.column_spacing_mm)
+    angles = np.radians(DIRECTIONS_DEG)
+    spread = np.ptp(in_slice @ np.array([np.sin(angles), np.cos(angles)]), axis=0)
+    widest = int(spread.argmax())
+    across = (widest + len(angles) // 2) % len(angles)
+    pixel_mm = (grid.row_spacing_mm + grid.column_spacing_mm) / 2
+    height_mm = float(grid.shares_mm[np.unique(kji[:, 0])].sum())
+    return float(spread[widest]) + pixel_mm, float(spread[across]) + pixel_mm, height_mm

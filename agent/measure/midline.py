@@ -1,0 +1,114 @@
+"""The midline, from anatomy labels: which side a point is on, and how far the brain is pushed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from agent.records import LEFT_REGIONS, RIGHT_REGIONS, LabelMask, Region
+
+FEWEST_SIDED_VOXELS = 500
+"""With fewer voxels labelled on either side the midline is not known. Ours."""
+
+MIDLINE_REGIONS = (
+    Region.VENTRICLES,
+    Region.LEFT_THALAMUS,
+    Region.RIGHT_THALAMUS,
+    Region.LEFT_BASAL_GANGLIA,
+    Region.RIGHT_BASAL_GANGLIA,
+)
+"""Shift is read in slices that show these: the level of the septum pellucidum and third ventricle,
+where it is read by hand (Brain Trauma Foundation, 2006)."""
+
+FEWEST_DEEP_MM2 = 300.0
+"""A slice with less deep anatomy than this is not at that level [mm²]. Ours."""
+
+SHORTEST_MIDLINE_MM = 90.0
+"""A midline traced over less than this, front to back, gives no chord to measure from. Ours."""
+
+STEP = 2
+"""In-plane pixels per sample: the boundary between two sides needs no more."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Midplane:
+    """The plane between the sides: ``(position, 1) @ weights`` is positive on the left."""
+
+    weights: NDArray[np.float64]
+
+    def left_of(self, positions_lps_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Tell for each position (n, 3) whether it is on the patient's left."""
+        left: NDArray[np.bool_] = positions_lps_mm @ self.weights[:3] + self.weights[3] > 0
+        return left
+
+
+def midplane_of(mask: LabelMask) -> Midplane | None:
+    """Fit the plane that parts left from right labels (least squares on ±1); None if unknown."""
+    left = _some(np.isin(mask.regions, LEFT_REGIONS))
+    right = _some(np.isin(mask.regions, RIGHT_REGIONS))
+    if min(len(left), len(right)) < FEWEST_SIDED_VOXELS:
+        return None
+    positions_lps_mm = mask.grid.to_lps_mm(np.concatenate([left, right]))
+    centre = positions_lps_mm.mean(axis=0)
+    design = np.column_stack([positions_lps_mm - centre, np.ones(len(positions_lps_mm))])
+    target = np.r_[np.full(len(left), 1.0 / len(left)), np.full(len(right), -1.0 / len(right))]
+    weights = np.linalg.lstsq(design, target * len(target), rcond=None)[0]
+    weights[3] -= centre @ weights[:3]
+    return Midplane(weights)
+
+
+def _some(inside: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """At most some 20,000 of the voxel indices, evenly taken."""
+    kji = np.argwhere(inside)
+    return kji[:: len(kji) // 20_000 + 1]
+
+
+def midline_shift_mm(mask: LabelMask) -> float | None:
+    """Largest distance between the brain's midline and the skull's [mm]; None where not traceable.
+
+    In each slice at the level of the ventricles the boundary between left and right is traced row
+    by row; the skull's midline is the chord between its front and back ends, where the falx holds
+    it. The shift is the largest departure of the middle half, smoothed over 10 mm, and the second
+    largest slice counts, so that one slice alone cannot make it.
+    """
+    grid = mask.grid
+    pixel_mm2 = grid.row_spacing_mm * grid.column_spacing_mm
+    deep_mm2 = np.isin(mask.regions, MIDLINE_REGIONS).sum(axis=(1, 2)) * pixel_mm2
+    shifts = [
+        shift
+        for k in np.flatnonzero(deep_mm2 >= FEWEST_DEEP_MM2)
+        if (shift := _slice_shift_mm(mask, int(k))) is not None
+    ]
+    return sorted(shifts)[-2:][0] if shifts else None
+
+
+def _slice_shift_mm(mask: LabelMask, k: int) -> float | None:
+    regions = mask.regions[k, ::STEP, ::STEP]
+    left, right = np.isin(regions, LEFT_REGIONS), np.isin(regions, RIGHT_REGIONS)
+    rows = np.flatnonzero(left.any(axis=1) & right.any(axis=1))
+    row_mm = mask.grid.row_spacing_mm * STEP
+    if len(rows) * row_mm < SHORTEST_MIDLINE_MM:
+        return None
+    boundary_mm = _boundary(left[rows], right[rows]) * mask.grid.column_spacing_mm * STEP
+    smooth_mm = ndimage.median_filter(boundary_mm, size=max(3, round(10.0 / row_mm)))
+    tenth, quarter = max(1, len(rows) // 10), len(rows) // 4
+    ends_mm = float(np.median(smooth_mm[:tenth])), float(np.median(smooth_mm[-tenth:]))
+    chord_mm = np.interp(rows, [rows[:tenth].mean(), rows[-tenth:].mean()], ends_mm)
+    return float(np.abs(smooth_mm - chord_mm)[quarter:-quarter].max())
+
+
+def _boundary(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Column, for each row, that leaves the fewest labels on the wrong side; the middle of ties.
+
+    Columns run towards the patient's left.
+    """
+    left_before = np.cumsum(left, axis=1)
+    right_from = right.sum(axis=1, keepdims=True) - np.cumsum(right, axis=1)
+    wrong = left_before + right_from
+    best = wrong == wrong.min(axis=1, keepdims=True)
+    columns = np.arange(wrong.shape[1])
+    middle: NDArray[np.float64] = (best * columns).sum(axis=1) / best.sum(axis=1) + 0.5
+    return middle

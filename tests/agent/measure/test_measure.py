@@ -1,0 +1,130 @@
+"""agent.measure: volumes, sides and shifts against paper arithmetic."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from agent.measure import measure
+from agent.measure.bleeds import SMALLEST_ML
+from agent.records import LabelMask, Region, Side, Subtype, VolumeInterval
+from tests.heads import axial_grid, ball, halved_brain, labels
+
+EXACT = VolumeInterval(relative=0.1, absolute_ml=1.0)
+EVEN = np.arange(-75.0, 76.0, 2.5)
+UNEVEN = np.r_[np.arange(-75.0, 0.0, 2.5), np.arange(0.0, 76.0, 5.0)]
+
+
+def test_no_label_gives_no_finding() -> None:
+    grid = axial_grid(EVEN)
+
+    measured = measure(labels(grid, np.zeros(grid.shape_kji, bool), Subtype.SUBDURAL), EXACT)
+
+    assert measured.findings == ()
+    assert measured.total_volume_ml == 0
+    assert measured.key_slice_k is None
+
+
+@pytest.mark.parametrize("tilt_deg", [0.0, -18.5, 25.0], ids="tilt={}".format)
+@pytest.mark.parametrize("heights", [EVEN, UNEVEN], ids=["even", "thin-below-thick-above"])
+def test_volume_of_a_ball(heights: np.ndarray, tilt_deg: float) -> None:
+    grid = axial_grid(heights, tilt_deg=tilt_deg, pixel_mm=0.9, rows=256, columns=256)
+    bleed = ball(grid, (20.0, 5.0, 0.0), 20.0)
+
+    (finding,) = measure(labels(grid, bleed, Subtype.SUBDURAL), EXACT).findings
+
+    assert finding.volume_ml == pytest.approx(4 / 3 * np.pi * 2.0**3, rel=0.02)
+    assert finding.centroid_lps_mm == pytest.approx((20.0, 5.0, 0.0), abs=1.0)
+    assert finding.extent_mm[:2] == pytest.approx((40.0, 40.0), abs=2.5)
+    low, high = finding.volume_interval_ml
+    assert (low, high) == pytest.approx((finding.volume_ml * 0.9 - 1, finding.volume_ml * 1.1 + 1))
+
+
+@pytest.mark.parametrize(
+    ("x_mm", "side", "region"),
+    [
+        (40.0, Side.LEFT, Region.LEFT_FRONTAL),
+        (-40.0, Side.RIGHT, Region.RIGHT_FRONTAL),
+        (0.0, Side.MIDLINE, None),
+    ],
+    ids=["patient-left", "patient-right", "across-midline"],
+)
+def test_side_is_the_patients(x_mm: float, side: Side, region: Region | None) -> None:
+    grid = axial_grid(EVEN)
+    bleed = ball(grid, (x_mm, 50.0, 0.0), 12.0)
+
+    (finding,) = measure(
+        labels(grid, bleed, Subtype.INTRAPARENCHYMAL, halved_brain(grid)), EXACT
+    ).findings
+
+    assert finding.side is side
+    assert region is None or finding.region is region
+
+
+def test_without_anatomy_side_and_region_are_absent_not_guessed() -> None:
+    grid = axial_grid(EVEN)
+
+    (finding,) = measure(
+        labels(grid, ball(grid, (40.0, 0.0, 0.0), 12.0), Subtype.EPIDURAL), EXACT
+    ).findings
+
+    assert finding.side is None
+    assert finding.region is None
+
+
+@pytest.mark.parametrize("shift_mm", [0.0, 4.0, 11.0], ids="shift={}".format)
+def test_midline_shift_is_how_far_the_middle_bows_from_its_ends(shift_mm: float) -> None:
+    grid = axial_grid(EVEN, pixel_mm=0.9, rows=256, columns=256)
+    y_mm = (np.arange(grid.rows) - (grid.rows - 1) / 2) * grid.row_spacing_mm
+    bow = shift_mm * np.clip(1 - np.abs(y_mm) / 60, 0, 1)[None, :, None]
+    nothing = np.zeros(grid.shape_kji, bool)
+
+    measured = measure(labels(grid, nothing, Subtype.SUBDURAL, halved_brain(grid, bow)), EXACT)
+
+    assert measured.midline_shift_mm == pytest.approx(shift_mm, abs=1.5)
+
+
+def test_specks_are_no_findings_and_the_largest_comes_first() -> None:
+    grid = axial_grid(EVEN)
+    small, large = ball(grid, (-30.0, 0.0, 0.0), 8.0), ball(grid, (30.0, 0.0, 0.0), 15.0)
+    speck = ball(grid, (0.0, 60.0, 30.0), 1.0)
+
+    findings = measure(labels(grid, small | large | speck, Subtype.SUBDURAL), EXACT).findings
+
+    assert [f.volume_ml >= SMALLEST_ML for f in findings] == [True, True]
+    assert findings[0].volume_ml > findings[1].volume_ml
+
+
+@given(subtypes=arrays(np.uint8, (4, 6, 7), elements=st.integers(0, 5)))
+def test_every_part_is_measured_once(subtypes: np.ndarray) -> None:
+    grid = axial_grid(np.arange(4) * 5.0, rows=6, columns=7, pixel_mm=6.0)
+    zeros = np.zeros_like(subtypes)
+
+    measured = measure(LabelMask(subtypes, zeros, zeros, grid, 0.5), EXACT)
+
+    voxels_ml = (subtypes > 0).sum(axis=(1, 2)) @ grid.voxels_ml
+    assert measured.total_volume_ml == pytest.approx(voxels_ml)
+
+
+@given(subtypes=arrays(np.uint8, (4, 6, 7), elements=st.integers(0, 5)))
+def test_a_mirrored_head_swaps_sides(subtypes: np.ndarray) -> None:
+    grid = axial_grid(np.arange(-7.5, 8, 5.0), rows=40, columns=40, pixel_mm=4.0)
+    regions, big = halved_brain(grid), np.zeros(grid.shape_kji, np.uint8)
+    big[:, 10:16, 20:27] = subtypes
+    swapped = {
+        0: 0,
+        **{r: Region[r.name.replace("LEFT", "RIGHT")] for r in Region if "LEFT" in r.name},
+        **{r: Region[r.name.replace("RIGHT", "LEFT")] for r in Region if "RIGHT" in r.name},
+    }
+    mirrored_regions = np.vectorize(lambda r: int(swapped[r]), otypes=[np.uint8])(
+        regions[:, :, ::-1]
+    )
+    other = {Side.LEFT: Side.RIGHT, Side.RIGHT: Side.LEFT, Side.MIDLINE: Side.MIDLINE}
+
+    there = measure(LabelMask(big, regions, big, grid, 0.5), EXACT).findings
+    back = measure(LabelMask(big[:, :, ::-1], mirrored_regions, big, grid, 0.5), EXACT).findings
+
+    assert sorted(other[f.side] for f in there if f.side) == sorted(f.side for f in back if f.side)
