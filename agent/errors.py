@@ -4,6 +4,7 @@
   x ConfigError                 refuse to start (exit 78)
   x FileRefused                 this file is left out, and said to be
     + NotWholeYet               not whole yet: looked at again when it changes, named if it never is
+    + SliceRefused              in agent.assemble.header: its series ends *not analysed* with it
   x InputError                  the series ends *not analysed*, the daemon goes on
     + NotEligible               not a non-contrast head CT this protocol covers
     + IdentityError             slices disagree about patient, study or content: refused whole

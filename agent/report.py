@@ -6,11 +6,24 @@ who the patient is stands in the store's series row, beside the report.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal, TypeAlias
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-SCHEMA_VERSION = 1
+from agent.records import Finding, Gap, Grid, Region, Subtype
+
+SubtypeName: TypeAlias = Literal[
+    "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "epidural"
+]
+
+SUBTYPE_NAMES: Final[dict[Subtype, SubtypeName]] = {
+    Subtype.INTRAPARENCHYMAL: "intraparenchymal",
+    Subtype.INTRAVENTRICULAR: "intraventricular",
+    Subtype.SUBARACHNOID: "subarachnoid",
+    Subtype.SUBDURAL: "subdural",
+    Subtype.EPIDURAL: "epidural",
+}
 
 
 class _Wire(BaseModel):
@@ -75,3 +88,42 @@ class SeriesReport(_Wire):
     """Bundle, version and backend, such as "default 0.1.0, ONNX Runtime CPU"."""
     timings_s: dict[str, float]
     """Seconds by stage; "total" runs from the last slice on disk to the result in hand."""
+
+
+def region_name(region: Region) -> str:
+    """Name a region as a report does, without its side: "basal ganglia", "extra-axial"."""
+    if region is Region.EXTRA_AXIAL:
+        return "extra-axial"
+    return region.name.removeprefix("LEFT_").removeprefix("RIGHT_").replace("_", " ").lower()
+
+
+def finding_report(finding: Finding) -> FindingReport:
+    """Put one finding into words and rounded numbers."""
+    return FindingReport(
+        subtype=SUBTYPE_NAMES[finding.subtype],
+        side=finding.side.value if finding.side else None,
+        region=region_name(finding.region) if finding.region else None,
+        volume_ml=round(finding.volume_ml, 2),
+        volume_interval_ml=_rounded_pair(finding.volume_interval_ml),
+        probability=round(finding.probability, 3),
+        extent_mm=(
+            round(finding.extent_mm[0], 1),
+            round(finding.extent_mm[1], 1),
+            round(finding.extent_mm[2], 1),
+        ),
+        key_slice=finding.key_slice_k,
+    )
+
+
+def geometry_report(grid: Grid, gaps: tuple[Gap, ...]) -> GeometryReport:
+    """Say what a stack of slices covers."""
+    return GeometryReport(
+        slices=len(grid.heights_mm),
+        tilt_deg=round(grid.tilt_deg, 2),
+        spacing_mm=tuple(round(gap, 3) for gap in np.diff(grid.heights_mm).tolist()),
+        missing=tuple(str(gap) for gap in gaps),
+    )
+
+
+def _rounded_pair(pair: tuple[float, float]) -> tuple[float, float]:
+    return round(pair[0], 2), round(pair[1], 2)

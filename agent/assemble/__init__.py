@@ -1,0 +1,1 @@
+"""Bytes to validated slices to a growing series with geometry, and when that is complete."""

@@ -1,0 +1,54 @@
+"""The ``bleedwatch`` program: thin commands over the rooms that do the work."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points
+
+import typer
+from rich.console import Console
+
+from agent.cli.read_store import show, status, studies
+from agent.cli.replay import replay
+from agent.cli.serve import config_app, console, run
+from agent.errors import AgentError, BundleError, ConfigError, StoreError
+
+EXIT_CONFIG = 78
+"""sysexits' EX_CONFIG: systemd is told not to restart on it."""
+
+COMMAND_GROUP = "bleedwatch.commands"
+"""Entry points by which other packages add commands: functions, or Typer programs of several."""
+
+
+def build_app() -> typer.Typer:
+    """Put the program together from the agent's commands and those that other packages add."""
+    app = typer.Typer(
+        name="bleedwatch",
+        help="Watches a CT scanner's export folder and alerts to suspected intracranial "
+        "hemorrhage. Not a medical device.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    for command in (run, console, replay, status, studies, show):
+        app.command()(command)
+    app.add_typer(config_app, name="config")
+    for entry in sorted(entry_points(group=COMMAND_GROUP), key=lambda entry: entry.name):
+        added = entry.load()
+        if isinstance(added, typer.Typer):
+            app.add_typer(added, name=entry.name)
+        else:
+            app.command(entry.name)(added)
+    return app
+
+
+def main() -> None:
+    """Run the program; a failure that has a name is two lines on stderr, not a traceback."""
+    try:
+        build_app()()
+    except AgentError as error:
+        stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+        stderr.print(f"[bold red]bleedwatch:[/] {error}", markup=True)
+        if error.hint:
+            stderr.print(f"  → {error.hint}", markup=False)
+        configuration = isinstance(error, ConfigError | StoreError | BundleError)
+        sys.exit(EXIT_CONFIG if configuration else 1)

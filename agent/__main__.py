@@ -1,0 +1,5 @@
+"""``python -m agent`` is ``bleedwatch``."""
+
+from agent.cli import main
+
+main()

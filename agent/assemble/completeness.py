@@ -1,0 +1,102 @@
+"""Is a series complete? Decided by evidence, cheapest first. Pure: time comes in as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from agent.assemble.protocol import ProtocolProfile
+from agent.assemble.series import SeriesFacts
+
+PAUSES: Final = 4.0
+"""Silence of this many usual pauses between files ends an export. Ours."""
+
+BURSTS: Final = 1.5
+"""And of this many times the longest pause that keeps recurring, for bursty exports. Ours."""
+
+RECURRING: Final = 0.95
+"""A pause that more than a twentieth of the files wait for is part of the rhythm. Ours: one stall
+in a head is not, a pause after every tenth file is."""
+
+LEAST_SILENCE_S: Final = 0.25
+"""No rhythm is trusted to less silence than this [s]. Ours: several of a busy disk's hiccups."""
+
+PATIENCE: Final = 2.0
+"""Where slices are known to be missing the quiet period is this many times longer. Ours."""
+
+Rule = Literal["count", "multi_frame", "geometry", "quiet", "deadline"]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """Which rule found the series complete, and on what evidence."""
+
+    rule: Rule
+    detail: str
+
+
+def judge(
+    facts: SeriesFacts, seen_s: Sequence[float], now_s: float, profile: ProtocolProfile
+) -> Completion | None:
+    """Decide whether a series is complete.
+
+    Parameters
+    ----------
+    facts
+        What the slices so far amount to.
+    seen_s
+        When each of its files was seen, monotonic, in order of arrival [s].
+    now_s
+        The same clock, now.
+
+    Returns
+    -------
+    The first rule that holds, or None to go on waiting.
+    """
+    silence_s = now_s - max(seen_s, default=now_s)
+    waited_s = now_s - min(seen_s, default=now_s)
+    counted = _by_count(facts)
+    if counted:
+        return counted
+    missing = bool(facts.gaps) or facts.n_images < facts.expected_images
+    if not missing and _covers_head(facts, profile):
+        enough_s = silence_needed_s(seen_s, profile)
+        if silence_s >= enough_s:
+            detail = f"{facts.coverage_mm:.0f} mm up to the vertex, {silence_s:.2f} s of silence"
+            return Completion("geometry", detail)
+    if silence_s >= profile.quiet_s * (PATIENCE if missing else 1.0):
+        return Completion("quiet", f"nothing new for {silence_s:.1f} s")
+    if waited_s >= profile.deadline_s:
+        return Completion("deadline", f"{waited_s:.0f} s since the first slice")
+    return None
+
+
+def _by_count(facts: SeriesFacts) -> Completion | None:
+    if not 0 < facts.expected_images <= facts.n_images:
+        return None
+    if facts.multi_frame:
+        return Completion("multi_frame", f"{facts.n_slices} frames of a multi-frame image")
+    if facts.gaps:
+        return None
+    return Completion("count", f"{facts.n_images} of {facts.expected_images} images")
+
+
+def _covers_head(facts: SeriesFacts, profile: ProtocolProfile) -> bool:
+    return (
+        facts.vertex_seen
+        and facts.n_slices >= profile.min_slices
+        and facts.coverage_mm >= profile.min_coverage_mm
+    )
+
+
+def silence_needed_s(seen_s: Sequence[float], profile: ProtocolProfile) -> float:
+    """How long nothing must come before an export that keeps this rhythm has ended [s]."""
+    pauses_s = np.diff(np.sort(np.asarray(seen_s, np.float64)))
+    if not pauses_s.size:
+        return profile.quiet_s
+    usual_s, recurring_s = np.quantile(pauses_s, [0.5, RECURRING])
+    needed_s = max(LEAST_SILENCE_S, PAUSES * float(usual_s), BURSTS * float(recurring_s))
+    return min(needed_s, profile.quiet_s)

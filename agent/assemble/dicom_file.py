@@ -1,0 +1,252 @@
+"""One DICOM file to the slices in it: read once, believed only when whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.config import disable_value_validation
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    EnhancedCTImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000TransferSyntaxes,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSTransferSyntaxes,
+    RLELossless,
+)
+
+from agent.assemble.header import TAGS, SliceRefused, frames_of, header_of, identity_of, text
+from agent.assemble.hounsfield import check_tail, hu_from_stored, rescale_of
+from agent.assemble.limits import ReadLimits
+from agent.assemble.pixels import format_of, only_zeros, stored_frames
+from agent.errors import FileRefused, NotWholeYet
+from agent.records import SliceHeader
+
+CT_CLASSES: Final = CTImageStorage, EnhancedCTImageStorage
+
+SYNTAXES: Final = frozenset(
+    {
+        ImplicitVRLittleEndian,
+        ExplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        DeflatedExplicitVRLittleEndian,
+        RLELossless,
+        JPEGLossless,
+        JPEGLosslessSV1,
+        *JPEGLSTransferSyntaxes,
+        *JPEG2000TransferSyntaxes,
+    }
+)
+"""The transfer syntaxes in which CT images are stored: PS3.5 section 10, lossy 8-bit JPEG apart."""
+
+PREAMBLE_BYTES: Final = 128
+_PIXEL_DATA: Final = 0x7FE00010
+_FIRST_PIXEL_TAG: Final = 0x7FE00008
+
+_PARSER_ERRORS: Final = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zlib.error,
+)
+"""What pydicom and its decoders raise for bytes that are not what they seem."""
+
+
+class ReadSlice(NamedTuple):
+    """One image: what it says of itself, and its HU (rows, columns)."""
+
+    header: SliceHeader
+    hu: NDArray[np.int16]
+
+
+class _Parsed(NamedTuple):
+    image: Dataset
+    syntax: UID
+    data: bytes
+    """What ``pixels_at`` counts in: the file, or what a deflated file inflates to."""
+    pixels_at: int
+
+
+def read_slices(path: Path, limits: ReadLimits, *, settled: bool = False) -> tuple[ReadSlice, ...]:
+    """Read the slices in one file: one from a CT Image, all frames of an Enhanced CT Image.
+
+    ``settled`` says that the file has not changed for long, so that a small tail of zero rows may
+    be padding (see ``hounsfield.check_tail``); without it such a file is *not whole yet*.
+
+    Raises
+    ------
+    NotWholeYet
+        The file is shorter than it says, has an unwritten tail, or cannot be opened at present.
+    SliceRefused
+        A CT image that cannot be a slice: its series cannot be analysed.
+    FileRefused
+        Not DICOM, not a CT image, or gone. No other exception comes out of any bytes.
+    """
+    data = _read(path, limits)
+    with _quiet():
+        try:
+            parsed = _parse(data, limits)
+            _check_class(parsed.image)
+        except FileRefused as error:
+            raise type(error)(f"{path.name}: {error}", hint=error.hint) from error
+        return _slices(path, parsed, limits, settled=settled)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep pydicom's remarks on what scanners write out of the log: what matters is raised."""
+    with warnings.catch_warnings(), disable_value_validation():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _read(path: Path, limits: ReadLimits) -> bytes:
+    try:
+        with path.open("rb", buffering=0) as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            if size_bytes > limits.file_bytes:
+                raise FileRefused(f"{path.name}: {size_bytes} bytes, limit {limits.file_bytes}")
+            return file.read()
+    except FileNotFoundError as error:
+        raise FileRefused(f"{path.name}: gone") from error
+    except OSError as error:
+        hint = "let the service account read the export folder"
+        raise NotWholeYet(f"{path.name}: cannot be read: {error.strerror}", hint=hint) from error
+
+
+def _parse(data: bytes, limits: ReadLimits) -> _Parsed:
+    """Parse the wanted attributes up to the pixels."""
+    if only_zeros(data, 0) or (
+        len(data) < PREAMBLE_BYTES + 4 and only_zeros(data[:PREAMBLE_BYTES], 0)
+    ):
+        raise NotWholeYet("nothing has been written yet")
+    if data[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] != b"DICM":
+        raise FileRefused("not a DICOM file")
+    try:
+        file = BytesIO(data)
+        file.seek(PREAMBLE_BYTES + 4)
+        meta = read_dataset(
+            file, is_implicit_VR=False, is_little_endian=True, stop_when=_beyond_meta
+        )
+        syntax = UID(text(meta, "TransferSyntaxUID"))
+        start = file.tell()
+        if only_zeros(data, start):
+            raise NotWholeYet("the file ends within its header")
+        if syntax not in SYNTAXES:
+            raise FileRefused(f"transfer syntax {syntax.name or 'unknown'} is not read")
+        if syntax == DeflatedExplicitVRLittleEndian:
+            data, start = _inflate(data[start:], limits), 0
+        return _parse_dataset(data, start, syntax)
+    except _PARSER_ERRORS as error:
+        raise FileRefused(f"not readable as DICOM: {type(error).__name__}") from error
+
+
+def _beyond_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return tag.group != 2  # noqa: PLR2004
+
+
+def _inflate(deflated: bytes, limits: ReadLimits) -> bytes:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data = inflater.decompress(deflated, limits.file_bytes)
+    except zlib.error:
+        if only_zeros(deflated, len(deflated) - 8):
+            raise NotWholeYet("the file ends in zeros") from None
+        raise
+    if inflater.unconsumed_tail:
+        raise FileRefused(f"inflates to more than {limits.file_bytes} bytes")
+    if not inflater.eof:
+        raise NotWholeYet("the file ends within its deflated data")
+    return data
+
+
+def _parse_dataset(data: bytes, start: int, syntax: UID) -> _Parsed:
+    stopped_at: list[int] = []
+
+    def at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+        """Stop at the pixels, past where they should be, or where zeros take over."""
+        number = int(tag)
+        if number == 0 or number >= _FIRST_PIXEL_TAG:
+            stopped_at.append(number)
+        return bool(stopped_at)
+
+    file = BytesIO(data)
+    file.seek(start)
+    little = syntax != ExplicitVRBigEndian
+    implicit = syntax == ImplicitVRLittleEndian
+    image = read_dataset(
+        file, implicit, little, stop_when=at_pixels, specific_tags=[*TAGS.values()]
+    )
+    at = file.tell()
+    if text(image, "SOPClassUID") in (*CT_CLASSES, "") and (not stopped_at or only_zeros(data, at)):
+        raise NotWholeYet("the file ends before its pixels")
+    if stopped_at and stopped_at[0] == _PIXEL_DATA:
+        return _Parsed(image, syntax, data, at)
+    return _Parsed(image, syntax, b"", 0)
+
+
+def _check_class(image: Dataset) -> None:
+    """Refuse what is not a CT image, or does not say what it is."""
+    sop_class, modality = UID(text(image, "SOPClassUID")), text(image, "Modality")
+    if sop_class not in CT_CLASSES:
+        raise FileRefused(f"not a CT image but {sop_class.name or 'nothing known'} ({modality})")
+    for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
+        if not text(image, keyword):
+            raise FileRefused(f"a CT image without {keyword}")
+
+
+def _slices(
+    path: Path, parsed: _Parsed, limits: ReadLimits, *, settled: bool
+) -> tuple[ReadSlice, ...]:
+    image = parsed.image
+    try:
+        if not parsed.data:
+            raise ValueError("no pixel data")
+        form = format_of(image, parsed.syntax, limits)
+        slices = []
+        stored_by_frame = stored_frames(parsed.data, parsed.pixels_at, form, image)
+        for frame, stored in zip(frames_of(image), stored_by_frame, strict=True):
+            rescale = rescale_of(frame)
+            if not parsed.syntax.is_encapsulated:
+                check_tail(stored, form, rescale, settled=settled)
+            hu = hu_from_stored(stored, form, rescale)
+            slices.append(ReadSlice(header_of(frame, hashlib.sha256(hu.data).hexdigest()), hu))
+        return tuple(slices)
+    except NotWholeYet as error:
+        raise NotWholeYet(f"{path.name}: {error}") from error
+    except _PARSER_ERRORS as error:
+        raise SliceRefused(
+            f"{path.name}: {_reason(error)}",
+            series_uid=text(image, "SeriesInstanceUID"),
+            identity=identity_of(image),
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """One line of our own ValueErrors; a vendor's may run on and quote the data."""
+    lines = str(error).splitlines() or [""]
+    return lines[0][:120] or type(error).__name__

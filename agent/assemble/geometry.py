@@ -1,0 +1,226 @@
+"""Where slices lie: which way round, in which order, and where some are missing. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+from typing import Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.errors import GeometryError, NotEligible
+from agent.records import Gap, Grid, SliceHeader, Vector
+
+AXIAL_DEG: Final = 40.0
+"""A slice plane further than this from axial is not an axial head [deg]. Ours: gantries tilt by
+30° at most; a coronal or sagittal plane lies at 90°."""
+
+ORIENTATION_DEG: Final = 0.5
+"""Slices of one series are parallel within this [deg]. Ours: what rounded direction cosines leave
+open is a hundred times smaller."""
+
+SPACING_TOLERANCE: Final = 1e-3
+"""By this share pixel spacings of one series may differ. Ours: half a pixel over the image."""
+
+SAME_POSITION_MM: Final = 0.05
+"""Two images closer than this along the normal are at one position [mm]. Ours: half the smallest
+reconstruction increment."""
+
+GAP_RATIO: Final = 1.5
+"""A spacing this many times the usual one has a slice missing from it. Ours: half way to 2."""
+
+SEAM_RATIO: Final = 1.3
+"""The same where slice thickness changes. Ours: the usual spacing there is the mean of both sides,
+and one thin slice missing between thin and thick ones gives only 1.4 times that."""
+
+NUMBERED_GAP_RATIO: Final = 1.2
+"""The same where the image numbers jump as well. Ours."""
+
+NEIGHBOURS: Final = 3
+"""How many spacings on either side say what is usual. Ours: outvotes one odd spacing."""
+
+_UNKNOWN_THICKNESS: Final = 0.0
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How to turn a scanner's image so that columns run to the patient's left and rows to the back.
+
+    ``swap`` exchanges rows and columns first; the directions and flips are those after it.
+    """
+
+    swap: bool
+    flip_j: bool
+    flip_i: bool
+    row_direction: Vector
+    column_direction: Vector
+
+    def turn(self, values: NDArray[_Scalar]) -> NDArray[_Scalar]:
+        """Turn ``values`` (…, j, i) without copying them."""
+        turned = values.swapaxes(-1, -2) if self.swap else values
+        step_j, step_i = -1 if self.flip_j else 1, -1 if self.flip_i else 1
+        return turned[..., ::step_j, ::step_i]
+
+    def origin_lps_mm(self, header: SliceHeader) -> NDArray[np.float64]:
+        """Position of what is voxel (0, 0) after turning (3,) [mm]."""
+        origin = np.array(header.position_lps_mm)
+        rows, columns, row_spacing_mm, column_spacing_mm = self._size(header)
+        if self.flip_i:
+            origin -= np.array(self.row_direction) * (columns - 1) * column_spacing_mm
+        if self.flip_j:
+            origin -= np.array(self.column_direction) * (rows - 1) * row_spacing_mm
+        return origin
+
+    def grid(self, headers: Sequence[SliceHeader]) -> Grid:
+        """Lay out slices, given lowest first."""
+        rows, columns, row_spacing_mm, column_spacing_mm = self._size(headers[0])
+        return Grid(
+            origins_lps_mm=np.array([self.origin_lps_mm(header) for header in headers]),
+            row_direction=self.row_direction,
+            column_direction=self.column_direction,
+            row_spacing_mm=row_spacing_mm,
+            column_spacing_mm=column_spacing_mm,
+            rows=rows,
+            columns=columns,
+            end_thickness_mm=headers[0].thickness_mm,
+        )
+
+    def _size(self, header: SliceHeader) -> tuple[int, int, float, float]:
+        if self.swap:
+            spacings = header.column_spacing_mm, header.row_spacing_mm
+            return header.columns, header.rows, *spacings
+        return header.rows, header.columns, header.row_spacing_mm, header.column_spacing_mm
+
+
+def normal_of(header: SliceHeader) -> NDArray[np.float64]:
+    """Return the unit normal of the image plane that points towards the head (3,)."""
+    normal: NDArray[np.float64] = np.cross(header.row_direction, header.column_direction)
+    return normal if normal[2] >= 0 else -normal
+
+
+def orientation_of(header: SliceHeader) -> Orientation:
+    """Find how to turn the images of a series.
+
+    Raises
+    ------
+    NotEligible
+        The images are coronal, sagittal or oblique.
+    """
+    angle_deg = float(np.degrees(np.arccos(min(1.0, normal_of(header)[2]))))
+    if angle_deg > AXIAL_DEG:
+        raise NotEligible(
+            f"images are {angle_deg:.0f}° from axial", hint="send the axial head series"
+        )
+    row, column = np.array(header.row_direction), np.array(header.column_direction)
+    swap = bool(abs(row[0]) < abs(row[1]))
+    if swap:
+        row, column = column, row
+    flip_i, flip_j = bool(row[0] < 0), bool(column[1] < 0)
+    row, column = -row if flip_i else row, -column if flip_j else column
+    return Orientation(swap, flip_j, flip_i, _vector(row), _vector(column))
+
+
+def _vector(values: NDArray[np.float64]) -> Vector:
+    return float(values[0]), float(values[1]), float(values[2])
+
+
+def check_same_plane(first: SliceHeader, other: SliceHeader) -> None:
+    """Refuse a slice that cannot be stacked on the first one.
+
+    Raises
+    ------
+    GeometryError
+        Matrix, pixel spacing, orientation or frame of reference differ.
+    """
+    if (other.rows, other.columns) != (first.rows, first.columns):
+        sizes = f"{first.rows} x {first.columns} and {other.rows} x {other.columns}"
+        raise GeometryError(f"images of {sizes} in one series")
+    spacings = [(header.row_spacing_mm, header.column_spacing_mm) for header in (first, other)]
+    if any(abs(b - a) > SPACING_TOLERANCE * a for a, b in zip(*spacings, strict=True)):
+        raise GeometryError("pixel spacing differs within the series")
+    cosine = math.cos(math.radians(ORIENTATION_DEG))
+    for before, after in (
+        (first.row_direction, other.row_direction),
+        (first.column_direction, other.column_direction),
+    ):
+        if sum(a * b for a, b in zip(before, after, strict=True)) < cosine:
+            raise GeometryError("slice orientation differs within the series")
+    if first.frame_of_reference_uid != other.frame_of_reference_uid:
+        raise GeometryError("two frames of reference in one series")
+
+
+def order_of(headers: Sequence[SliceHeader], heights_mm: NDArray[np.float64]) -> list[int]:
+    """Sort slices from the feet up, keeping one of each set that are one and the same image.
+
+    Raises
+    ------
+    GeometryError
+        Two different images at one position: two acquisitions or reconstructions in one series.
+    """
+    order: list[int] = []
+    for index in np.argsort(heights_mm, kind="stable").tolist():
+        if not order or heights_mm[index] - heights_mm[order[-1]] >= SAME_POSITION_MM:
+            order.append(index)
+        elif headers[index].digest != headers[order[-1]].digest:
+            raise GeometryError(
+                f"two different images at one position ({heights_mm[index]:.1f} mm)",
+                hint="send each reconstruction as a series of its own",
+            )
+    return order
+
+
+def find_gaps(headers: Sequence[SliceHeader], heights_mm: NDArray[np.float64]) -> tuple[Gap, ...]:
+    """Name the places where slices are missing from a series, given lowest first.
+
+    A change from thin to thick slices is no gap: what is usual is asked of slices of the same
+    thickness. Where the spacing alone is in doubt, a jump in the image numbers decides.
+    """
+    spacings = np.diff(heights_mm).tolist()
+    if len(spacings) < 2 or max(spacings) <= NUMBERED_GAP_RATIO * min(spacings):  # noqa: PLR2004
+        return ()
+    thicknesses = [round(h.thickness_mm or _UNKNOWN_THICKNESS, 2) for h in headers]
+    skips = _skipped_numbers(headers)
+    found = []
+    for p, spacing in enumerate(spacings):
+        below, above = (_usual(spacings, thicknesses, p, t) for t in thicknesses[p : p + 2])
+        missing = _n_missing(spacing, below, above, skips[p], thicknesses[p : p + 2])
+        if missing:
+            found.append(Gap(float(heights_mm[p]), float(heights_mm[p + 1]), missing))
+    return tuple(found)
+
+
+def _usual(spacings: list[float], thicknesses: list[float], p: int, thickness: float) -> float:
+    """Spacing [mm] that is usual near ``p`` between slices of one ``thickness``."""
+    alike = [
+        q
+        for q in range(len(spacings))
+        if q != p and thicknesses[q] == thickness and thicknesses[q + 1] == thickness
+    ]
+    below = [spacings[q] for q in alike if q < p][-NEIGHBOURS:]
+    above = [spacings[q] for q in alike if q > p][:NEIGHBOURS]
+    return max((median(side) for side in (below, above) if side), default=thickness)
+
+
+def _n_missing(
+    spacing: float, below: float, above: float, skipped: int, thicknesses: list[float]
+) -> int:
+    ratio = GAP_RATIO if thicknesses[0] == thicknesses[1] else SEAM_RATIO
+    usual, least = (below + above) / 2, min(below, above)
+    if spacing > ratio * usual:
+        return max(1, round(spacing / usual) - 1)
+    fits = spacing / (skipped + 1) > least / 2
+    return skipped if fits and spacing > NUMBERED_GAP_RATIO * least else 0
+
+
+def _skipped_numbers(headers: Sequence[SliceHeader]) -> list[int]:
+    """How many image numbers are left out between each slice and the next; 0 where not known."""
+    numbers = [header.instance_number for header in headers]
+    steps = [0 if a is None or b is None else abs(b - a) for a, b in pairwise(numbers)]
+    usual = median([step for step in steps if step] or [1])
+    return [max(0, round(step / usual) - 1) for step in steps]

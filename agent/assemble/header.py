@@ -1,0 +1,224 @@
+"""Parsed DICOM attributes to ``SliceHeader``, for classic images and for frames of Enhanced CT."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+from agent.assemble.series import FRAME_MARK
+from agent.errors import FileRefused
+from agent.records import Identity, SliceHeader, Vector
+
+UNIT_TOLERANCE: Final = 1e-3
+"""How far a direction may be from unit length or square to the other. Ours: DS rounds to 1e-6."""
+
+SPACING_MM: Final = 1e-3, 50.0
+"""Between these a pixel spacing is believed [mm]. Ours."""
+
+KEYWORDS: Final = """
+    TransferSyntaxUID SpecificCharacterSet ImageType SOPClassUID SOPInstanceUID AccessionNumber
+    Modality Manufacturer ManufacturerModelName SeriesDescription StudyDescription ProtocolName
+    PatientName PatientID PatientBirthDate PatientSex AnatomicRegionSequence
+    ContrastBolusAgent ContrastBolusAgentSequence BodyPartExamined SliceThickness KVP
+    ConvolutionKernel StudyInstanceUID SeriesInstanceUID AcquisitionNumber InstanceNumber
+    InConcatenationTotalNumber ImagePositionPatient ImageOrientationPatient
+    FrameOfReferenceUID ImagesInAcquisition NumberOfSeriesRelatedInstances SamplesPerPixel
+    NumberOfFrames Rows Columns PixelSpacing BitsAllocated BitsStored PixelRepresentation
+    RescaleIntercept RescaleSlope SharedFunctionalGroupsSequence
+    PerFrameFunctionalGroupsSequence ExtendedOffsetTable ExtendedOffsetTableLengths
+"""
+
+TAGS: Final = {keyword: tag_for_keyword(keyword) or 0 for keyword in KEYWORDS.split()}
+
+
+class SliceRefused(FileRefused):
+    """An image that says to which series it belongs, and cannot be a slice of it.
+
+    Its series would be measured with a hole in it: it ends *not analysed* with this reason.
+    """
+
+    code = "slice_refused"
+
+    def __init__(self, message: str, *, series_uid: str, identity: Identity) -> None:
+        """Carry the reason, and whose and which series it is."""
+        super().__init__(message, hint="export the series again; check the scanner's export")
+        self.series_uid = series_uid
+        self.identity = identity
+
+
+def value_of(image: Dataset, keyword: str) -> Any:  # noqa: ANN401 - whatever the file says
+    """Return an attribute's value, None where absent; faster than asking by name."""
+    tag = TAGS[keyword]
+    return image[tag].value if tag in image else None
+
+
+def text(image: Dataset, keyword: str) -> str:
+    """Return a value as decoded text, values joined by backslashes, "" where absent."""
+    value = value_of(image, keyword)
+    if value is None:
+        return ""
+    if isinstance(value, MultiValue):
+        return "\\".join(map(str, value)).strip()
+    return str(value).strip(" \0")
+
+
+def numbers(image: Dataset, keyword: str, n: int) -> tuple[float, ...]:
+    """Return ``n`` finite numbers, or refuse."""
+    value = value_of(image, keyword)
+    values = tuple(value) if isinstance(value, MultiValue) else (value,)
+    if value is None or len(values) != n or any(v is None or v == "" for v in values):
+        raise ValueError(f"no usable {keyword}")
+    found = tuple(map(float, values))
+    if not all(map(math.isfinite, found)):
+        raise ValueError(f"{keyword} is not a number")
+    return found
+
+
+def number(image: Dataset, keyword: str) -> float | None:
+    """Return one number, or None where it is absent or unreadable."""
+    try:
+        return numbers(image, keyword, 1)[0]
+    except (ValueError, TypeError):
+        return None
+
+
+def whole(image: Dataset, keyword: str) -> int | None:
+    """Return one whole number, or None where it is absent or unreadable."""
+    found = number(image, keyword)
+    return None if found is None else int(found)
+
+
+def identity_of(image: Dataset) -> Identity:
+    """Read who and what the image belongs to."""
+    return Identity(
+        patient_id=text(image, "PatientID"),
+        patient_name=text(image, "PatientName"),
+        birth_date=text(image, "PatientBirthDate"),
+        sex=text(image, "PatientSex"),
+        study_uid=text(image, "StudyInstanceUID"),
+        accession=text(image, "AccessionNumber"),
+    )
+
+
+def frames_of(image: Dataset) -> Iterator[Dataset]:
+    """Yield one flat dataset a frame: Enhanced CT's functional groups brought to the top level.
+
+    A classic image is its own only frame.
+    """
+    per_frame = value_of(image, "PerFrameFunctionalGroupsSequence")
+    if not per_frame:
+        yield image
+        return
+    shared = value_of(image, "SharedFunctionalGroupsSequence") or [Dataset()]
+    uid, promised = text(image, "SOPInstanceUID"), len(per_frame)
+    if (whole(image, "InConcatenationTotalNumber") or 1) > 1:
+        promised = 0
+    for n, groups in enumerate(per_frame, 1):
+        frame = Dataset()
+        frame.update(image)
+        for element in (*shared[0], *groups):
+            if element.VR == "SQ" and element.value:
+                frame.update(element.value[0])
+        frame.ImageType = frame.get("FrameType") or value_of(image, "ImageType")
+        frame.AcquisitionNumber = frame.get("FrameAcquisitionNumber")
+        frame.SOPInstanceUID, frame.InstanceNumber = f"{uid}{FRAME_MARK}{n}", n
+        frame.NumberOfSeriesRelatedInstances = promised
+        yield frame
+
+
+def header_of(frame: Dataset, digest: str) -> SliceHeader:
+    """Build the header of one flat dataset.
+
+    Raises
+    ------
+    ValueError
+        Position, orientation or spacing is missing or absurd.
+    """
+    position = numbers(frame, "ImagePositionPatient", 3)
+    row_direction, column_direction = directions(frame)
+    spacings = numbers(frame, "PixelSpacing", 2)
+    if not all(SPACING_MM[0] <= spacing <= SPACING_MM[1] for spacing in spacings):
+        raise ValueError(f"PixelSpacing {spacings[0]:g} x {spacings[1]:g} mm")
+    image_type = value_of(frame, "ImageType") or ()
+    return SliceHeader(
+        sop_uid=text(frame, "SOPInstanceUID"),
+        series_uid=text(frame, "SeriesInstanceUID"),
+        identity=identity_of(frame),
+        modality=text(frame, "Modality"),
+        image_type=(image_type,) if isinstance(image_type, str) else tuple(map(str, image_type)),
+        description=description_of(frame),
+        body_part=body_part_of(frame),
+        manufacturer=text(frame, "Manufacturer"),
+        model=text(frame, "ManufacturerModelName"),
+        kernel=text(frame, "ConvolutionKernel"),
+        kvp=number(frame, "KVP"),
+        contrast=contrast_of(frame),
+        instance_number=whole(frame, "InstanceNumber"),
+        acquisition_number=whole(frame, "AcquisitionNumber"),
+        expected_images=expected_images(frame),
+        frame_of_reference_uid=text(frame, "FrameOfReferenceUID"),
+        rows=whole(frame, "Rows") or 0,
+        columns=whole(frame, "Columns") or 0,
+        position_lps_mm=(position[0], position[1], position[2]),
+        row_direction=row_direction,
+        column_direction=column_direction,
+        row_spacing_mm=spacings[0],
+        column_spacing_mm=spacings[1],
+        thickness_mm=number(frame, "SliceThickness") or None,
+        digest=digest,
+    )
+
+
+def directions(frame: Dataset) -> tuple[Vector, Vector]:
+    """Read the two unit vectors of the image plane, made exactly unit and square."""
+    cosines = np.array(numbers(frame, "ImageOrientationPatient", 6)).reshape(2, 3)
+    lengths, product = np.linalg.norm(cosines, axis=1), float(cosines[0] @ cosines[1])
+    if np.abs(lengths - 1).max() > UNIT_TOLERANCE or abs(product) > UNIT_TOLERANCE:
+        raise ValueError("ImageOrientationPatient is not two square unit vectors")
+    row = cosines[0] / lengths[0]
+    column = cosines[1] - (cosines[1] @ row) * row
+    column /= np.linalg.norm(column)
+    return (
+        (float(row[0]), float(row[1]), float(row[2])),
+        (float(column[0]), float(column[1]), float(column[2])),
+    )
+
+
+def description_of(frame: Dataset) -> str:
+    """Read what the scanner calls the series; the protocol and study where it has no name.
+
+    A stroke study is called an angiography, and still begins with a plain head: what is said of the
+    study counts only where nothing is said of the series.
+    """
+    keywords = ("SeriesDescription", "ProtocolName", "StudyDescription")
+    return next(filter(None, (text(frame, keyword) for keyword in keywords)), "")
+
+
+def body_part_of(frame: Dataset) -> str:
+    """Read the body part, by code meaning where there is no plain text."""
+    region = value_of(frame, "AnatomicRegionSequence")
+    return text(frame, "BodyPartExamined") or (
+        str(region[0].get("CodeMeaning", "")) if region else ""
+    )
+
+
+def contrast_of(frame: Dataset) -> str:
+    """Name the contrast agent, "" if none was given."""
+    agent = value_of(frame, "ContrastBolusAgentSequence")
+    return text(frame, "ContrastBolusAgent") or (
+        str(agent[0].get("CodeMeaning", "given")) if agent else ""
+    )
+
+
+def expected_images(frame: Dataset) -> int:
+    """Count what the header promises for the whole series, 0 if it promises nothing."""
+    promised = max(whole(frame, "NumberOfSeriesRelatedInstances") or 0, 0)
+    if FRAME_MARK in text(frame, "SOPInstanceUID"):
+        return promised
+    return promised or max(whole(frame, "ImagesInAcquisition") or 0, 0)

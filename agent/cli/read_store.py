@@ -1,0 +1,169 @@
+"""Commands that read the store: ``status``, ``studies``, ``show``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from agent.cli.tables import WORDS, place, reports_table, summary
+from agent.config import DEFAULT_PATH, load_config
+from agent.errors import ConfigError
+from agent.store import AgentStatus, SeriesRow, Store
+from agent.store.liveness import agent_problem
+from agent.wiring import boot_id, open_store, system_clock
+
+ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The agent's TOML file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+MOST_ROWS = 50
+
+
+def status(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None:
+    """Say whether the agent is running, on what, and what is under way. Exit code 1 if it is not.
+
+    Example: bleedwatch status
+    """
+    with _store(config) as store:
+        now, agent = system_clock(), store.agent_status()
+        problem = agent_problem(agent, now, boot_id())
+        undelivered = len(store.undelivered())
+    out = _out()
+    if as_json:
+        facts = {"problem": problem, "agent": _plain(agent), "undelivered": undelivered}
+        out.print_json(json.dumps(facts, default=str))
+    else:
+        out.print("[green]● running[/]" if problem is None else f"[bold red]▲ {problem}[/]")
+        for name, value in _status_lines(agent):
+            out.print(f"  {name:<12}{value}", markup=False)
+        out.print(f"  {'undelivered':<12}{undelivered}", markup=False)
+    raise typer.Exit(0 if problem is None else 1)
+
+
+def studies(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None:
+    """List recent series, those that wait for an acknowledgement first.
+
+    Example: bleedwatch studies
+    """
+    with _store(config) as store:
+        rows = store.worklist(limit=MOST_ROWS)
+    if as_json:
+        _out().print_json(json.dumps([_row_json(row) for row in rows]))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("Last slice (UTC)", "Series", "State", "Slices", "Findings or reason"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        finished = row.report is not None and row.report.state == row.state.value
+        table.add_row(
+            f"{row.last_slice.utc:%Y-%m-%d %H:%M:%S}",
+            row.uid,
+            WORDS[row.state.value],
+            str(row.slices),
+            summary(row.report) if finished and row.report else "",
+        )
+    _out().print(table)
+
+
+def show(
+    study: Annotated[str, typer.Argument(help="A series UID, or enough of its beginning or end.")],
+    config: ConfigPath = DEFAULT_PATH,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show one series: its result, findings, timings, history and acknowledgement.
+
+    Example: bleedwatch show 1.2.840.113619.2
+    """
+    with _store(config) as store:
+        row = store.find(study)
+        if row is None:
+            raise ConfigError(f"no series {study} in the store", hint="`bleedwatch studies`")
+        history, transitions = store.history(row.uid), store.transitions(row.uid)
+    if as_json:
+        facts = _row_json(row) | {
+            "history": [report.model_dump(mode="json") for report in history],
+            "transitions": [_plain(transition) for transition in transitions],
+        }
+        _out().print_json(json.dumps(facts, default=str))
+        return
+    _show(row)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("At (UTC)", "State", "Detail"):
+        table.add_column(column)
+    for transition in transitions:
+        table.add_row(
+            f"{transition.at.utc:%H:%M:%S.%f}"[:-3],
+            WORDS[transition.state.value],
+            transition.detail or "",
+        )
+    _out().print(table)
+
+
+def _show(row: SeriesRow) -> None:
+    out = _out()
+    out.print(f"{row.uid}   {WORDS[row.state.value]}")
+    report = row.report
+    if report is None:
+        return
+    out.print(reports_table([report]))
+    for finding in report.findings:
+        low_ml, high_ml = finding.volume_interval_ml
+        out.print(
+            f"  {finding.subtype}, {place(finding) or 'place not known'}: {finding.volume_ml:.1f} mL "
+            f"({low_ml:.1f} to {high_ml:.1f}), slice {finding.key_slice}",
+            markup=False,
+        )
+    timings = ", ".join(f"{name} {value:.2f} s" for name, value in report.timings_s.items())
+    out.print(f"  {report.engine or 'no engine'}; complete by {report.completed_by}; {timings}")
+    if row.acknowledged:
+        who, at = row.acknowledged.who, row.acknowledged.at
+        out.print(f"  acknowledged by {who}, {at.utc:%Y-%m-%d %H:%M:%S} UTC", markup=False)
+
+
+def _status_lines(agent: AgentStatus | None) -> list[tuple[str, str]]:
+    if agent is None:
+        return []
+    return [
+        ("folder", agent.folder),
+        ("bundle", agent.bundle),
+        ("backend", agent.backend),
+        ("started", f"{agent.started.utc:%Y-%m-%d %H:%M:%S} UTC"),
+        ("receiving", str(agent.receiving)),
+        ("queued", str(agent.queued)),
+    ]
+
+
+def _row_json(row: SeriesRow) -> dict[str, Any]:
+    return {
+        "series_uid": row.uid,
+        "study_uid": row.identity.study_uid,
+        "state": row.state.value,
+        "slices": row.slices,
+        "revision": row.revision,
+        "last_slice_utc": row.last_slice.utc.isoformat(),
+        "report": row.report.model_dump(mode="json") if row.report else None,
+        "acknowledged": _plain(row.acknowledged),
+    }
+
+
+def _plain(record: Any) -> Any:  # noqa: ANN401 - any of the store's row dataclasses
+    if record is None:
+        return None
+    return json.loads(json.dumps(dataclasses.asdict(record), default=str))
+
+
+def _store(config: Path) -> Store:
+    settings = load_config(config)
+    if not settings.store_path.exists():
+        raise ConfigError(f"no store at {settings.store_path}", hint="start the agent first")
+    return open_store(settings)
+
+
+def _out() -> Console:
+    return Console(highlight=False)

@@ -1,0 +1,58 @@
+"""Series as people read them in a terminal."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from agent.report import FindingReport, SeriesReport
+
+WORDS = {
+    "receiving": "[cyan]… receiving[/]",
+    "analysing": "[cyan]… analysing[/]",
+    "suspected": "[bold red]▲ SUSPECTED[/]",
+    "not_suspected": "[green]✓ not suspected[/]",
+    "not_analysed": "[yellow]? not analysed[/]",
+}
+"""A word, a shape and a colour for each state: never colour alone."""
+
+
+def place(finding: FindingReport) -> str:
+    """Say where a finding is: "left basal ganglia"; "" where it is not known."""
+    return " ".join(word for word in (finding.side, finding.region) if word)
+
+
+def summary(report: SeriesReport) -> str:
+    """Say in one line what was found, or why nothing can be said."""
+    if report.state == "not_analysed":
+        return f"{report.reason} → {report.what_to_do}"
+    if report.state == "not_suspected":
+        return ""
+    found = [
+        f"{finding.subtype} {place(finding)} {finding.volume_ml:.1f} mL".replace("  ", " ")
+        for finding in report.findings[:3]
+    ]
+    if len(report.findings) > len(found):
+        found.append(f"and {len(report.findings) - len(found)} more")
+    return "; ".join((*found, *report.caveats))
+
+
+def reports_table(reports: list[SeriesReport]) -> Table:
+    """Lay reports out, one a line."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("Series", "Result", "Score", "mL", "Shift mm", "Slices", "Findings or reason"):
+        table.add_column(column, overflow="fold")
+    for report in reports:
+        table.add_row(
+            report.series_uid[-16:],
+            WORDS[report.state],
+            _number(report.score, 3),
+            _number(report.total_volume_ml, 1),
+            _number(report.midline_shift_mm, 1),
+            str(report.geometry.slices) if report.geometry else "",
+            summary(report),
+        )
+    return table
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,135 @@
+"""The agent's life: lock, loop, threads, signals. Crash-only: nothing here tidies up for safety."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from structlog.typing import FilteringBoundLogger
+
+from agent.config import Config
+from agent.errors import ConfigError
+from agent.journeys import Journeys
+from agent.records import Instant
+from agent.store import AgentStatus, Store
+from agent.watch import Watcher
+from agent.wiring import boot_id, build_journeys, build_watcher, open_store, system_clock
+
+TICK_S = 0.03
+"""How long the reading thread waits for a file before it looks at what may be complete."""
+
+IDLE_S = 0.01
+"""How long the inference thread rests when there is nothing to do."""
+
+HEARTBEAT_S = 0.5
+
+FILES_PER_TURN = 16
+"""Files read before completeness and heartbeat get their turn again."""
+
+
+def run(config: Config, log: FilteringBoundLogger, stop: threading.Event) -> None:
+    """Watch the folder and analyse what comes until ``stop`` is set.
+
+    Raises
+    ------
+    AgentError
+        If the agent cannot start.
+    RuntimeError
+        If the inference thread died: the process must end, so that it is started afresh.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_only_one(config.state_folder))
+        store = stack.enter_context(open_store(config))
+        journeys = build_journeys(config, store, log)
+        unfinished = [row for uid in store.unfinished() if (row := store.series(uid))]
+        journeys.adopt(unfinished)
+        watcher = stack.enter_context(build_watcher(config, store))
+        worker = threading.Thread(target=_work, args=(journeys, stop), daemon=True)
+        worker.start()
+        log.info("ready", folder=str(config.export_folder), unfinished=len(unfinished))
+        _watch(config, (store, journeys, watcher), worker, stop)
+        worker.join()
+    log.info("stopped")
+
+
+@contextmanager
+def stop_on_signals(stop: threading.Event) -> Iterator[None]:
+    """Set ``stop`` on SIGTERM and SIGINT, and put the former handlers back afterwards."""
+    former = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _only_one(state_folder: Path) -> Iterator[None]:
+    """Hold the folder's lock: two agents on one store would alert twice."""
+    state_folder.mkdir(parents=True, exist_ok=True)
+    with (state_folder / "agent.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"another agent is running on {state_folder}", hint="`bleedwatch status`"
+            ) from error
+        yield
+
+
+def _watch(
+    config: Config,
+    parts: tuple[Store, Journeys, Watcher],
+    worker: threading.Thread,
+    stop: threading.Event,
+) -> None:
+    store, journeys, watcher = parts
+    started, beaten_s = system_clock(), float("-inf")
+    while not stop.is_set():
+        if not worker.is_alive():
+            raise RuntimeError("the inference thread died; its traceback is in the log above")
+        arrivals = watcher.wait(TICK_S)
+        for first in range(0, max(1, len(arrivals)), FILES_PER_TURN):
+            for half_written in journeys.take(arrivals[first : first + FILES_PER_TURN]):
+                watcher.retry(half_written.path)
+            now = system_clock()
+            if now.monotonic_s - beaten_s >= HEARTBEAT_S:
+                store.heartbeat(_status(config, journeys, watcher, (started, now)))
+                beaten_s = now.monotonic_s
+        # Only after all that had arrived is read: a slice still unread is no missing slice.
+        journeys.close_complete()
+
+
+def _work(journeys: Journeys, stop: threading.Event) -> None:
+    while not stop.is_set():
+        if not journeys.work_once():
+            stop.wait(IDLE_S)
+
+
+def _status(
+    config: Config, journeys: Journeys, watcher: Watcher, times: tuple[Instant, Instant]
+) -> AgentStatus:
+    started, now = times
+    receiving, queued = journeys.counts
+    bundle = journeys.engine.bundle
+    return AgentStatus(
+        pid=os.getpid(),
+        boot_id=boot_id(),
+        at=now,
+        started=started,
+        folder=str(config.export_folder),
+        folder_problem=watcher.problem,
+        backend=journeys.engine.backend.name,
+        bundle=f"{bundle.name} {bundle.version}",
+        degraded=None,
+        receiving=receiving,
+        queued=queued,
+    )

@@ -1,0 +1,167 @@
+"""One series' journey from slices in hand to its report, readable top to bottom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from agent.assemble.completeness import Completion
+from agent.assemble.protocol import ProtocolProfile, check_extent, choose
+from agent.assemble.series import GrowingSeries
+from agent.decide import decide
+from agent.deliver.key_slice import render_key_slice
+from agent.infer.backend import Backend
+from agent.infer.bundle import Bundle
+from agent.infer.slice_stage import SliceStage
+from agent.infer.volume_stage import label_head
+from agent.measure import measure
+from agent.records import (
+    Assessment,
+    HeadVolume,
+    LabelMask,
+    Measurement,
+    NotAnalysed,
+    NotSuspected,
+    Suspected,
+)
+from agent.report import SeriesReport, finding_report, geometry_report
+
+
+STATES: Final[dict[type[Assessment], Literal["suspected", "not_suspected", "not_analysed"]]] = {
+    Suspected: "suspected",
+    NotSuspected: "not_suspected",
+    NotAnalysed: "not_analysed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A bundle, what runs it, and the protocols it is run for."""
+
+    bundle: Bundle
+    backend: Backend
+    profiles: tuple[ProtocolProfile, ...]
+
+    @property
+    def name(self) -> str:
+        """Bundle, version and backend."""
+        return f"{self.bundle.name} {self.bundle.version}, {self.backend.name}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Analysis:
+    """What came of one series. Everything after ``assessment`` is None where it failed early."""
+
+    assessment: Assessment
+    profile: ProtocolProfile | None = None
+    head: HeadVolume | None = None
+    mask: LabelMask | None = None
+    measured: Measurement | None = None
+    timings_s: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a report says of the series beside its result."""
+
+    series_uid: str
+    study_uid: str
+    revision: int
+    result_id: str
+    completion: Completion
+
+
+def analyse(slices: GrowingSeries, stage: SliceStage, engine: Engine) -> Analysis:
+    """Take one complete series to its answer.
+
+    Raises
+    ------
+    InputError
+        If it is not one that can be analysed.
+    InferenceError
+        If a network fails or gives what cannot be trusted.
+    """
+    timings_s: dict[str, float] = {}
+    with _timed(timings_s, "assemble"):
+        profile = choose([*slices.set_aside, *slices.headers], engine.profiles)
+        head = slices.volume()
+        check_extent(head, profile)
+    with _timed(timings_s, "slice_stage"):
+        seen = stage.finish(head, engine.backend)
+    with _timed(timings_s, "volume_stage"):
+        mask = label_head(head, seen, engine.bundle, engine.backend)
+    with _timed(timings_s, "measure"):
+        measured = measure(mask, engine.bundle.interval)
+    assessment = decide(
+        mask.score,
+        measured,
+        engine.bundle.operating_point(profile.operating_point),
+        gaps=head.gaps,
+        shortfall=_shortfall(slices),
+    )
+    return Analysis(assessment, profile, head, mask, measured, timings_s)
+
+
+def report_of(subject: Subject, analysis: Analysis, engine: Engine) -> SeriesReport:
+    """Put a series' analysis into the words and numbers that every channel carries."""
+    answer, measured, head = analysis.assessment, analysis.measured, analysis.head
+    scored = answer if isinstance(answer, Suspected | NotSuspected) else None
+    refused = answer if isinstance(answer, NotAnalysed) else None
+    findings = measured.findings if measured and isinstance(answer, Suspected) else ()
+    return SeriesReport(
+        series_uid=subject.series_uid,
+        study_uid=subject.study_uid,
+        revision=subject.revision,
+        result_id=subject.result_id,
+        protocol=analysis.profile.name if analysis.profile else None,
+        state=STATES[type(answer)],
+        code=refused.code if refused else None,
+        reason=refused.reason if refused else None,
+        what_to_do=refused.what_to_do if refused else None,
+        score=round(analysis.mask.score, 4) if analysis.mask else None,
+        operating_point=scored.point.name if scored else None,
+        threshold=scored.point.score if scored else None,
+        total_volume_ml=round(sum(finding.volume_ml for finding in findings), 2)
+        if scored
+        else None,
+        midline_shift_mm=_rounded(measured.midline_shift_mm) if measured else None,
+        findings=tuple(finding_report(finding) for finding in findings),
+        caveats=answer.caveats if isinstance(answer, Suspected) else (),
+        geometry=geometry_report(head.grid, head.gaps) if head else None,
+        completed_by=subject.completion.rule,
+        engine=engine.name if analysis.mask else None,
+        timings_s={stage: round(seconds, 4) for stage, seconds in analysis.timings_s.items()},
+    )
+
+
+def key_slice_png(analysis: Analysis) -> bytes | None:
+    """Draw the slice that shows most of the largest bleed; None where nothing is suspected."""
+    head, mask, measured = analysis.head, analysis.mask, analysis.measured
+    if not isinstance(analysis.assessment, Suspected) or not (head and mask and measured):
+        return None
+    k = measured.key_slice_k
+    if k is None:
+        return None
+    spacing_mm = head.grid.row_spacing_mm, head.grid.column_spacing_mm
+    return render_key_slice(head.hu[k], mask.subtypes[k] > 0, spacing_mm)
+
+
+def _shortfall(slices: GrowingSeries) -> str | None:
+    facts = slices.facts()
+    if facts.n_images >= facts.expected_images:
+        return None
+    return f"only {facts.n_images} of {facts.expected_images} images came"
+
+
+def _rounded(value_mm: float | None) -> float | None:
+    return None if value_mm is None else round(value_mm, 1)
+
+
+@contextmanager
+def _timed(timings_s: dict[str, float], stage: str) -> Iterator[None]:
+    began_s = time.monotonic()
+    yield
+    timings_s[stage] = time.monotonic() - began_s

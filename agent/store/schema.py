@@ -1,0 +1,84 @@
+"""The store's tables, as migrations: forward only, each run once, in order."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MIGRATIONS: Final = (
+    """
+    CREATE TABLE series (
+        uid TEXT PRIMARY KEY,
+        patient_id TEXT NOT NULL,
+        patient_name TEXT NOT NULL,
+        birth_date TEXT NOT NULL,
+        sex TEXT NOT NULL,
+        study_uid TEXT NOT NULL,
+        accession TEXT NOT NULL,
+        description TEXT NOT NULL,
+        protocol TEXT,
+        state TEXT NOT NULL,
+        slices INTEGER NOT NULL,
+        expected INTEGER NOT NULL,
+        first_utc TEXT NOT NULL, first_monotonic_s REAL NOT NULL,
+        last_utc TEXT NOT NULL, last_monotonic_s REAL NOT NULL,
+        revision INTEGER NOT NULL DEFAULT 0,
+        attempts INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE INDEX series_by_time ON series (last_utc DESC);
+    CREATE TABLE results (
+        series_uid TEXT NOT NULL REFERENCES series (uid),
+        revision INTEGER NOT NULL,
+        result_id TEXT NOT NULL UNIQUE,
+        report TEXT NOT NULL,
+        key_slice_png BLOB,
+        at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL,
+        PRIMARY KEY (series_uid, revision)
+    ) STRICT;
+    CREATE TABLE transitions (
+        id INTEGER PRIMARY KEY,
+        series_uid TEXT NOT NULL REFERENCES series (uid),
+        state TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL
+    ) STRICT;
+    CREATE INDEX transitions_by_series ON transitions (series_uid, id);
+    CREATE TABLE outbox (
+        series_uid TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        channel TEXT NOT NULL,
+        since_utc TEXT NOT NULL, since_monotonic_s REAL NOT NULL,
+        delivered_utc TEXT, delivered_monotonic_s REAL,
+        PRIMARY KEY (series_uid, revision, channel),
+        FOREIGN KEY (series_uid, revision) REFERENCES results (series_uid, revision)
+    ) STRICT;
+    CREATE INDEX outbox_pending ON outbox (since_utc) WHERE delivered_utc IS NULL;
+    CREATE TABLE acknowledgements (
+        series_uid TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        who TEXT NOT NULL,
+        note TEXT NOT NULL,
+        at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL,
+        PRIMARY KEY (series_uid, revision),
+        FOREIGN KEY (series_uid, revision) REFERENCES results (series_uid, revision)
+    ) STRICT;
+    CREATE TABLE files (
+        path TEXT PRIMARY KEY,
+        size_bytes INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        series_uid TEXT,
+        sop_uid TEXT,
+        refusal TEXT
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX files_by_series ON files (series_uid);
+    CREATE TABLE notices (
+        id INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        message TEXT NOT NULL,
+        at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL
+    ) STRICT;
+    CREATE TABLE agent (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        status TEXT NOT NULL
+    ) STRICT;
+    """,
+)

@@ -1,0 +1,85 @@
+"""The only place that constructs: configuration in; store, journeys and watcher out."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from agent.assemble.protocol import load_profiles
+from agent.config import Config
+from agent.infer.bundle import load_bundle
+from agent.infer.onnx_backend import OnnxBackend
+from agent.journeys import Journeys
+from agent.pipeline import Engine
+from agent.records import Instant
+from agent.store import Store
+from agent.watch import Watcher
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def system_clock() -> Instant:
+    """Now, on both clocks."""
+    return Instant(datetime.now(timezone.utc), time.monotonic())
+
+
+def boot_id() -> str:
+    """Name the computer's current boot: monotonic times of another one mean nothing."""
+    return BOOT_ID.read_text().strip()
+
+
+def open_log(*, json: bool, level: int = logging.INFO) -> FilteringBoundLogger:
+    """Open the log on stderr: JSON lines for a journal, aligned text for a person."""
+    renderer = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer()
+    log: FilteringBoundLogger = structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+    )
+    return log
+
+
+def open_store(config: Config) -> Store:
+    """Open the store, making its folder where that is not there yet."""
+    config.state_folder.mkdir(parents=True, exist_ok=True)
+    return Store(config.store_path, system_clock)
+
+
+def build_journeys(config: Config, store: Store, log: FilteringBoundLogger) -> Journeys:
+    """Load bundle and profiles, start the backend, and join them to the store.
+
+    Raises
+    ------
+    BundleError
+        If the bundle is not what its manifest says, or lacks a profile's operating point.
+    ConfigError
+        If a profile cannot be read.
+    """
+    bundle = load_bundle(config.bundle_folder)
+    profiles = load_profiles(config.protocols_folder)
+    for profile in profiles:
+        bundle.operating_point(profile.operating_point)
+    backend = OnnxBackend(bundle, threads=config.infer.threads)
+    return Journeys(Engine(bundle, backend, profiles), store, system_clock, log)
+
+
+def build_watcher(config: Config, store: Store) -> Watcher:
+    """Watch the export folder for what the store has not settled yet."""
+    return Watcher(
+        config.export_folder,
+        rescan_s=config.watch.rescan_s,
+        polling=config.watch.polling,
+        monotonic=time.monotonic,
+        known=store.settled_files(),
+    )
