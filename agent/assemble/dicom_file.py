@@ -160,7 +160,7 @@ def _parse(data: bytes, limits: ReadLimits) -> _Parsed:
             raise FileRefused(f"transfer syntax {syntax.name or 'unknown'} is not read")
         if syntax == DeflatedExplicitVRLittleEndian:
             data, start = _inflate(data[start:], limits), 0
-        return _parse_dataset(data, start, syntax)
+        return _parse_dataset(data, start, syntax, text(meta, "MediaStorageSOPClassUID"))
     except _PARSER_ERRORS as error:
         raise FileRefused(f"not readable as DICOM: {type(error).__name__}") from error
 
@@ -184,7 +184,7 @@ def _inflate(deflated: bytes, limits: ReadLimits) -> bytes:
     return data
 
 
-def _parse_dataset(data: bytes, start: int, syntax: UID) -> _Parsed:
+def _parse_dataset(data: bytes, start: int, syntax: UID, media_class: str) -> _Parsed:
     stopped_at: list[int] = []
 
     def at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
@@ -202,10 +202,12 @@ def _parse_dataset(data: bytes, start: int, syntax: UID) -> _Parsed:
         file, implicit, little, stop_when=at_pixels, specific_tags=[*TAGS.values()]
     )
     at = file.tell()
-    if text(image, "SOPClassUID") in (*CT_CLASSES, "") and (not stopped_at or only_zeros(data, at)):
-        raise NotWholeYet("the file ends before its pixels")
-    if stopped_at and stopped_at[0] == _PIXEL_DATA:
+    if stopped_at == [_PIXEL_DATA]:
         return _Parsed(image, syntax, data, at)
+    sop_class = text(image, "SOPClassUID")
+    has_pixels = not sop_class or media_class in CT_CLASSES or sop_class in CT_CLASSES
+    if only_zeros(data, at) if stopped_at else has_pixels:
+        raise NotWholeYet("the file ends before its pixels")
     return _Parsed(image, syntax, b"", 0)
 
 

@@ -22,8 +22,9 @@ SPACING_MM: Final = 1e-3, 50.0
 """Between these a pixel spacing is believed [mm]. Ours."""
 
 KEYWORDS: Final = """
-    TransferSyntaxUID SpecificCharacterSet ImageType SOPClassUID SOPInstanceUID AccessionNumber
-    Modality Manufacturer ManufacturerModelName SeriesDescription StudyDescription ProtocolName
+    MediaStorageSOPClassUID TransferSyntaxUID SpecificCharacterSet ImageType SOPClassUID
+    SOPInstanceUID AccessionNumber Modality Manufacturer ManufacturerModelName SeriesDescription
+    StudyDescription ProtocolName
     PatientName PatientID PatientBirthDate PatientSex AnatomicRegionSequence
     ContrastBolusAgent ContrastBolusAgentSequence BodyPartExamined SliceThickness KVP
     ConvolutionKernel StudyInstanceUID SeriesInstanceUID AcquisitionNumber InstanceNumber

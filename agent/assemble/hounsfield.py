@@ -98,7 +98,7 @@ def check_tail(stored: NDArray[Any], form: PixelFormat, rescale: Rescale, *, set
         raise NotWholeYet("all pixels are zero")
     top, tail = int(filled[0]), form.rows - 1 - int(filled[-1])
     if rescale.intercept <= AIR_HU:
-        if abs(top - tail) <= 1:
+        if top and abs(top - tail) <= 1:
             return
         if settled and tail < PADDING_FRACTION * form.rows:
             return

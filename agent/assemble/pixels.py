@@ -35,7 +35,7 @@ ENCODED_SLACK_BYTES: Final = 64 * 1024
 _JPEG_2000_SIZE: Final = re.compile(rb"\xff\x4f\xff\x51.{4}(.{4})(.{4})(.{4})(.{4})", re.DOTALL)
 _JPEG_SIZE_MARKERS: Final = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _ITEM: Final = b"\xfe\xff\x00\xe0"
-_END_OF_ITEMS: Final = b"\xfe\xff\xdd\xe0"
+_END_OF_ITEMS: Final = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _PIXEL_VRS: Final = b"OW", b"OB", b"UN"
 _UNDEFINED: Final = 0xFFFFFFFF
 
@@ -129,7 +129,7 @@ def only_zeros(data: bytes, start: int) -> bool:
 def _end_of_items(data: bytes, start: int, form: PixelFormat) -> int:
     """Find the end of the encapsulated items; refuse what is cut off or larger than its image."""
     at, total = start, 0
-    while data[at : at + 4] != _END_OF_ITEMS:
+    while data[at : at + 8] != _END_OF_ITEMS:
         if len(data) < at + 8 or only_zeros(data, at):
             raise NotWholeYet("the file ends within its compressed pixels")
         if data[at : at + 4] != _ITEM:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib.metadata import entry_points
 
 import typer
@@ -33,12 +34,25 @@ def build_app() -> typer.Typer:
         app.command()(command)
     app.add_typer(config_app, name="config")
     for entry in sorted(entry_points(group=COMMAND_GROUP), key=lambda entry: entry.name):
-        added = entry.load()
+        try:
+            added = entry.load()
+        except (ImportError, AttributeError) as error:
+            added = _unavailable(entry.name, error)
         if isinstance(added, typer.Typer):
             app.add_typer(added, name=entry.name)
         else:
             app.command(entry.name)(added)
     return app
+
+
+def _unavailable(name: str, error: Exception) -> Callable[[], None]:
+    """Stand in for a command that cannot be loaded: the agent must start without it."""
+
+    def command() -> None:
+        raise ConfigError(f"{name}: {error}", hint="install Bleedwatch again") from error
+
+    command.__doc__ = f"Not available: {error}."
+    return command
 
 
 def main() -> None:

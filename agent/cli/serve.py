@@ -14,7 +14,7 @@ from rich.console import Console
 from agent import daemon
 from agent.config import DEFAULT_PATH, load_config
 from agent.console import serve
-from agent.wiring import open_log, open_store, system_clock
+from agent.wiring import boot_id, open_log, open_store, system_clock
 
 ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The agent's TOML file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -39,7 +39,8 @@ def console(config: ConfigPath = DEFAULT_PATH) -> None:
     """
     settings = load_config(config)
     with open_store(settings) as store:
-        serve(store, system_clock, settings.console.host, settings.console.port)
+        address = settings.console.host, settings.console.port
+        serve(store, system_clock, boot_id(), address)
 
 
 @config_app.command("show")

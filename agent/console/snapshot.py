@@ -1,0 +1,61 @@
+"""What the page shows, as one JSON object: the agent's state and the worklist."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from agent.records import Instant
+from agent.store import SeriesRow, Store
+from agent.store.liveness import agent_problem
+
+MOST_SERIES = 50
+MOST_NOTICES = 5
+
+
+def snapshot(store: Store, now: Instant, boot_id: str) -> dict[str, Any]:
+    """Take the state of everything that the page shows.
+
+    Ages are in seconds by the monotonic clock, and null for what happened before this boot.
+    """
+    status = store.agent_status()
+    this_boot = status is not None and status.boot_id == boot_id
+    return {
+        "schema_version": 1,
+        "at_utc": now.utc.isoformat(),
+        "problem": agent_problem(status, now, boot_id),
+        "agent": None
+        if status is None
+        else {
+            "folder": status.folder,
+            "backend": status.backend,
+            "bundle": status.bundle,
+            "degraded": status.degraded,
+        },
+        "series": [_series(row, now, this_boot=this_boot) for row in store.worklist(MOST_SERIES)],
+        "notices": [
+            {"kind": notice.kind, "message": notice.message, "at_utc": notice.at.utc.isoformat()}
+            for notice in store.notices(MOST_NOTICES)
+        ],
+    }
+
+
+def _series(row: SeriesRow, now: Instant, *, this_boot: bool) -> dict[str, Any]:
+    age_s = now.monotonic_s - row.last_slice.monotonic_s
+    return {
+        "uid": row.uid,
+        "patient": asdict(row.identity),
+        "description": row.description,
+        "state": row.state.value,
+        "slices": row.slices,
+        "expected": row.expected,
+        "last_slice_utc": row.last_slice.utc.isoformat(),
+        "last_slice_age_s": age_s if this_boot and age_s >= 0 else None,
+        "committed_monotonic_s": row.concluded_at.monotonic_s if row.concluded_at else None,
+        "revision": row.revision,
+        "report": row.report.model_dump(mode="json") if row.report else None,
+        "shown": row.shown_at is not None,
+        "acknowledged": None
+        if row.acknowledged is None
+        else {"who": row.acknowledged.who, "at_utc": row.acknowledged.at.utc.isoformat()},
+    }
