@@ -12,8 +12,8 @@
   x InferenceError              the series ends *not analysed*
     + BundleError               digest, manifest or network of a bundle is wrong: refuse to load
     + BadOutputError            NaN, wrong shape, unknown class
-  x FolderUnreachable           the export folder cannot be listed: shown on the console, tried again
-  x StoreError                  the store cannot be opened or is from a newer version: refuse to start
+  x FolderUnreachable           the export folder cannot be listed: shown, and tried again
+  x StoreError                  the store cannot be opened, or is a newer one: refuse to start
 """
 
 from __future__ import annotations

@@ -29,7 +29,6 @@ from agent.records import (
 )
 from agent.report import SeriesReport, finding_report, geometry_report
 
-
 STATES: Final[dict[type[Assessment], Literal["suspected", "not_suspected", "not_analysed"]]] = {
     Suspected: "suspected",
     NotSuspected: "not_suspected",

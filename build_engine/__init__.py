@@ -1,0 +1,1 @@
+"""What makes engines: generator, training, compiling; and the demo, simulator and benchmark."""

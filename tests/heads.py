@@ -31,7 +31,7 @@ def axial_grid(
     pixel_mm: float = 1.8,
     tilt_deg: float = 0.0,
 ) -> Grid:
-    """Slices at ``heights_mm`` along the table, centred left-right on x = 0, gantry tilted about x."""
+    """Slices at ``heights_mm`` along the table, centred on x = 0, gantry tilted about x."""
     tilt = np.radians(tilt_deg)
     column_direction = (0.0, float(np.cos(tilt)), float(np.sin(tilt)))
     origins = np.zeros((len(heights_mm), 3))
@@ -108,10 +108,14 @@ SEEING_BUNDLE = Bundle(
 
 @dataclass
 class SeeingBackend:
-    """Calls blood what is at 50 HU or more in the middle slab, and agrees with itself in 3D."""
+    """Calls blood what is at 50 HU or more in the middle slab, and agrees with itself in 3D.
+
+    ``score`` is its study score; None for a high one where blood was seen.
+    """
 
     bundle: Bundle
     subtype: Subtype = Subtype.INTRAPARENCHYMAL
+    score: float | None = None
     slices_run: int = 0
     batches: list[Floats] = field(default_factory=list)
 
@@ -136,4 +140,5 @@ class SeeingBackend:
         bleed[self.subtype] = np.minimum(1, seen * 2)
         bleed[0] = 1 - bleed[self.subtype]
         anatomy = np.full(block.shape[2:], Region.LEFT_FRONTAL, np.int32)
-        return VolumeOutput(bleed, anatomy, float(seen.max() > 0.5) * 0.9 + 0.05)
+        score = float(seen.max() > 0.5) * 0.9 + 0.05 if self.score is None else self.score
+        return VolumeOutput(bleed, anatomy, score)

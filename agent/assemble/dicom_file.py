@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import (
@@ -33,12 +35,21 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from agent.assemble.header import TAGS, SliceRefused, frames_of, header_of, identity_of, text
+from agent.assemble.header import (
+    TAGS,
+    SliceRefused,
+    Unusable,
+    frames_of,
+    header_of,
+    identity_of,
+    text,
+    uid_of,
+)
 from agent.assemble.hounsfield import check_tail, hu_from_stored, rescale_of
 from agent.assemble.limits import ReadLimits
 from agent.assemble.pixels import format_of, only_zeros, stored_frames
 from agent.errors import FileRefused, NotWholeYet
-from agent.records import SliceHeader
+from agent.records import Identity, SliceHeader
 
 CT_CLASSES: Final = CTImageStorage, EnhancedCTImageStorage
 
@@ -64,11 +75,14 @@ _FIRST_PIXEL_TAG: Final = 0x7FE00008
 _PARSER_ERRORS: Final = (
     ArithmeticError,
     AttributeError,
+    BytesLengthException,
     EOFError,
+    InvalidDicomError,
     LookupError,
     NotImplementedError,
     OSError,
     RuntimeError,
+    struct.error,
     TypeError,
     ValueError,
     zlib.error,
@@ -91,6 +105,11 @@ class _Parsed(NamedTuple):
     pixels_at: int
 
 
+class _Owner(NamedTuple):
+    series_uid: str
+    identity: Identity
+
+
 def read_slices(path: Path, limits: ReadLimits, *, settled: bool = False) -> tuple[ReadSlice, ...]:
     """Read the slices in one file: one from a CT Image, all frames of an Enhanced CT Image.
 
@@ -110,15 +129,25 @@ def read_slices(path: Path, limits: ReadLimits, *, settled: bool = False) -> tup
     with _quiet():
         try:
             parsed = _parse(data, limits)
-            _check_class(parsed.image)
+            owner = _owner_of(parsed.image)
         except FileRefused as error:
             raise type(error)(f"{path.name}: {error}", hint=error.hint) from error
-        return _slices(path, parsed, limits, settled=settled)
+        except _PARSER_ERRORS as error:
+            raise FileRefused(f"{path.name}: {_reason(error)}") from error
+        try:
+            return _slices(parsed, limits, settled=settled)
+        except NotWholeYet as error:
+            raise NotWholeYet(f"{path.name}: {error}") from error
+        except _PARSER_ERRORS as error:
+            raise SliceRefused(f"{path.name}: {_reason(error)}", **owner._asdict()) from error
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep pydicom's remarks on what scanners write out of the log: what matters is raised."""
+    """Keep pydicom's remarks on what scanners write out of the log: what matters is raised.
+
+    Both settings are the process's own: with two readers at once, one may hear a remark.
+    """
     with warnings.catch_warnings(), disable_value_validation():
         warnings.simplefilter("ignore")
         yield
@@ -146,23 +175,19 @@ def _parse(data: bytes, limits: ReadLimits) -> _Parsed:
         raise NotWholeYet("nothing has been written yet")
     if data[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] != b"DICM":
         raise FileRefused("not a DICOM file")
-    try:
-        file = BytesIO(data)
-        file.seek(PREAMBLE_BYTES + 4)
-        meta = read_dataset(
-            file, is_implicit_VR=False, is_little_endian=True, stop_when=_beyond_meta
-        )
-        syntax = UID(text(meta, "TransferSyntaxUID"))
-        start = file.tell()
-        if only_zeros(data, start):
-            raise NotWholeYet("the file ends within its header")
-        if syntax not in SYNTAXES:
-            raise FileRefused(f"transfer syntax {syntax.name or 'unknown'} is not read")
-        if syntax == DeflatedExplicitVRLittleEndian:
-            data, start = _inflate(data[start:], limits), 0
-        return _parse_dataset(data, start, syntax, text(meta, "MediaStorageSOPClassUID"))
-    except _PARSER_ERRORS as error:
-        raise FileRefused(f"not readable as DICOM: {type(error).__name__}") from error
+    file = BytesIO(data)
+    file.seek(PREAMBLE_BYTES + 4)
+    meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_beyond_meta)
+    syntax = UID(text(meta, "TransferSyntaxUID"))
+    start = file.tell()
+    if only_zeros(data, start):
+        raise NotWholeYet("the file ends within its header")
+    if syntax not in SYNTAXES:
+        name = syntax.name if syntax.name != syntax else "unknown"
+        raise FileRefused(f"transfer syntax not read: {name}")
+    if syntax == DeflatedExplicitVRLittleEndian:
+        data, start = _inflate(data[start:], limits), 0
+    return _parse_dataset(data, start, syntax, text(meta, "MediaStorageSOPClassUID"))
 
 
 def _beyond_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
@@ -211,44 +236,36 @@ def _parse_dataset(data: bytes, start: int, syntax: UID, media_class: str) -> _P
     return _Parsed(image, syntax, b"", 0)
 
 
-def _check_class(image: Dataset) -> None:
-    """Refuse what is not a CT image, or does not say what it is."""
-    sop_class, modality = UID(text(image, "SOPClassUID")), text(image, "Modality")
+def _owner_of(image: Dataset) -> _Owner:
+    """Refuse what is not a CT image; say which series of whom an image belongs to."""
+    sop_class = UID(uid_of(image, "SOPClassUID"))
     if sop_class not in CT_CLASSES:
-        raise FileRefused(f"not a CT image but {sop_class.name or 'nothing known'} ({modality})")
+        name = sop_class.name if sop_class.name != sop_class else "an unknown object"
+        raise FileRefused(f"not a CT image but {name}")
     for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
-        if not text(image, keyword):
+        if not uid_of(image, keyword):
             raise FileRefused(f"a CT image without {keyword}")
+    return _Owner(uid_of(image, "SeriesInstanceUID"), identity_of(image))
 
 
-def _slices(
-    path: Path, parsed: _Parsed, limits: ReadLimits, *, settled: bool
-) -> tuple[ReadSlice, ...]:
+def _slices(parsed: _Parsed, limits: ReadLimits, *, settled: bool) -> tuple[ReadSlice, ...]:
     image = parsed.image
-    try:
-        if not parsed.data:
-            raise ValueError("no pixel data")
-        form = format_of(image, parsed.syntax, limits)
-        slices = []
-        stored_by_frame = stored_frames(parsed.data, parsed.pixels_at, form, image)
-        for frame, stored in zip(frames_of(image), stored_by_frame, strict=True):
-            rescale = rescale_of(frame)
-            if not parsed.syntax.is_encapsulated:
-                check_tail(stored, form, rescale, settled=settled)
-            hu = hu_from_stored(stored, form, rescale)
-            slices.append(ReadSlice(header_of(frame, hashlib.sha256(hu.data).hexdigest()), hu))
-        return tuple(slices)
-    except NotWholeYet as error:
-        raise NotWholeYet(f"{path.name}: {error}") from error
-    except _PARSER_ERRORS as error:
-        raise SliceRefused(
-            f"{path.name}: {_reason(error)}",
-            series_uid=text(image, "SeriesInstanceUID"),
-            identity=identity_of(image),
-        ) from error
+    if not parsed.data:
+        raise Unusable("no pixel data")
+    form = format_of(image, parsed.syntax, limits)
+    slices = []
+    stored_by_frame = stored_frames(parsed.data, parsed.pixels_at, form, image)
+    for frame, stored in zip(frames_of(image), stored_by_frame, strict=True):
+        rescale = rescale_of(frame)
+        if not parsed.syntax.is_encapsulated:
+            check_tail(stored, form, rescale, settled=settled)
+        hu = hu_from_stored(stored, form, rescale)
+        slices.append(ReadSlice(header_of(frame, hashlib.sha256(hu.data).hexdigest()), hu))
+    return tuple(slices)
 
 
-def _reason(error: BaseException) -> str:
-    """One line of our own ValueErrors; a vendor's may run on and quote the data."""
-    lines = str(error).splitlines() or [""]
-    return lines[0][:120] or type(error).__name__
+def _reason(error: Exception) -> str:
+    """Our own words; a vendor's may quote the file, and so the patient."""
+    if isinstance(error, Unusable):
+        return str(error)
+    return f"not readable as DICOM ({type(error).__name__})"

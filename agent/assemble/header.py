@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
 from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag, Tag
 
 from agent.assemble.series import FRAME_MARK
 from agent.errors import FileRefused
@@ -20,6 +23,9 @@ UNIT_TOLERANCE: Final = 1e-3
 
 SPACING_MM: Final = 1e-3, 50.0
 """Between these a pixel spacing is believed [mm]. Ours."""
+
+UID_PATTERN: Final = re.compile(r"[0-9.]{1,64}")
+"""Source: PS3.5 section 9.1. Some scanners write leading zeros against it, which do no harm."""
 
 KEYWORDS: Final = """
     MediaStorageSOPClassUID TransferSyntaxUID SpecificCharacterSet ImageType SOPClassUID
@@ -36,6 +42,15 @@ KEYWORDS: Final = """
 """
 
 TAGS: Final = {keyword: tag_for_keyword(keyword) or 0 for keyword in KEYWORDS.split()}
+
+_NAMED_OF_FRAMES: Final = {
+    "ImageType": Tag("FrameType"),
+    "AcquisitionNumber": Tag("FrameAcquisitionNumber"),
+}
+
+
+class Unusable(ValueError):
+    """A reason in our own words, which quote no text from the file: it may hold anything."""
 
 
 class SliceRefused(FileRefused):
@@ -74,10 +89,10 @@ def numbers(image: Dataset, keyword: str, n: int) -> tuple[float, ...]:
     value = value_of(image, keyword)
     values = tuple(value) if isinstance(value, MultiValue) else (value,)
     if value is None or len(values) != n or any(v is None or v == "" for v in values):
-        raise ValueError(f"no usable {keyword}")
+        raise Unusable(f"no usable {keyword}")
     found = tuple(map(float, values))
     if not all(map(math.isfinite, found)):
-        raise ValueError(f"{keyword} is not a number")
+        raise Unusable(f"{keyword} is not a number")
     return found
 
 
@@ -95,6 +110,12 @@ def whole(image: Dataset, keyword: str) -> int | None:
     return None if found is None else int(found)
 
 
+def uid_of(image: Dataset, keyword: str) -> str:
+    """Return a UID, "" where it is absent or holds what no UID does."""
+    found = text(image, keyword)
+    return found if UID_PATTERN.fullmatch(found) else ""
+
+
 def identity_of(image: Dataset) -> Identity:
     """Read who and what the image belongs to."""
     return Identity(
@@ -102,7 +123,7 @@ def identity_of(image: Dataset) -> Identity:
         patient_name=text(image, "PatientName"),
         birth_date=text(image, "PatientBirthDate"),
         sex=text(image, "PatientSex"),
-        study_uid=text(image, "StudyInstanceUID"),
+        study_uid=uid_of(image, "StudyInstanceUID"),
         accession=text(image, "AccessionNumber"),
     )
 
@@ -117,20 +138,32 @@ def frames_of(image: Dataset) -> Iterator[Dataset]:
         yield image
         return
     shared = value_of(image, "SharedFunctionalGroupsSequence") or [Dataset()]
-    uid, promised = text(image, "SOPInstanceUID"), len(per_frame)
+    uid, promised = uid_of(image, "SOPInstanceUID"), len(per_frame)
     if (whole(image, "InConcatenationTotalNumber") or 1) > 1:
         promised = 0
+    nested = TAGS["SharedFunctionalGroupsSequence"], TAGS["PerFrameFunctionalGroupsSequence"]
+    common: dict[BaseTag, DataElement | RawDataElement] = {
+        element.tag: element for element in image if element.tag not in nested
+    }
+    common |= _flat(shared[0])
     for n, groups in enumerate(per_frame, 1):
-        frame = Dataset()
-        frame.update(image)
-        for element in (*shared[0], *groups):
-            if element.VR == "SQ" and element.value:
-                frame.update(element.value[0])
-        frame.ImageType = frame.get("FrameType") or value_of(image, "ImageType")
-        frame.AcquisitionNumber = frame.get("FrameAcquisitionNumber")
-        frame.SOPInstanceUID, frame.InstanceNumber = f"{uid}{FRAME_MARK}{n}", n
-        frame.NumberOfSeriesRelatedInstances = promised
-        yield frame
+        elements, own = common | _flat(groups), Dataset()
+        for keyword, of_frame in _NAMED_OF_FRAMES.items():
+            if of_frame in elements:
+                setattr(own, keyword, elements[of_frame].value)
+        own.SOPInstanceUID, own.InstanceNumber = f"{uid}{FRAME_MARK}{n}", n
+        own.NumberOfSeriesRelatedInstances = promised
+        yield Dataset(elements | {element.tag: element for element in own})
+
+
+def _flat(groups: Dataset) -> dict[BaseTag, DataElement | RawDataElement]:
+    """Take the attributes out of the functional groups, each a sequence of one item."""
+    return {
+        element.tag: element
+        for group in groups
+        if group.VR == "SQ" and group.value
+        for element in group.value[0]
+    }
 
 
 def header_of(frame: Dataset, digest: str) -> SliceHeader:
@@ -138,18 +171,18 @@ def header_of(frame: Dataset, digest: str) -> SliceHeader:
 
     Raises
     ------
-    ValueError
+    Unusable
         Position, orientation or spacing is missing or absurd.
     """
     position = numbers(frame, "ImagePositionPatient", 3)
     row_direction, column_direction = directions(frame)
     spacings = numbers(frame, "PixelSpacing", 2)
     if not all(SPACING_MM[0] <= spacing <= SPACING_MM[1] for spacing in spacings):
-        raise ValueError(f"PixelSpacing {spacings[0]:g} x {spacings[1]:g} mm")
+        raise Unusable(f"PixelSpacing {spacings[0]:g} x {spacings[1]:g} mm")
     image_type = value_of(frame, "ImageType") or ()
     return SliceHeader(
         sop_uid=text(frame, "SOPInstanceUID"),
-        series_uid=text(frame, "SeriesInstanceUID"),
+        series_uid=uid_of(frame, "SeriesInstanceUID"),
         identity=identity_of(frame),
         modality=text(frame, "Modality"),
         image_type=(image_type,) if isinstance(image_type, str) else tuple(map(str, image_type)),
@@ -181,7 +214,7 @@ def directions(frame: Dataset) -> tuple[Vector, Vector]:
     cosines = np.array(numbers(frame, "ImageOrientationPatient", 6)).reshape(2, 3)
     lengths, product = np.linalg.norm(cosines, axis=1), float(cosines[0] @ cosines[1])
     if np.abs(lengths - 1).max() > UNIT_TOLERANCE or abs(product) > UNIT_TOLERANCE:
-        raise ValueError("ImageOrientationPatient is not two square unit vectors")
+        raise Unusable("ImageOrientationPatient is not two square unit vectors")
     row = cosines[0] / lengths[0]
     column = cosines[1] - (cosines[1] @ row) * row
     column /= np.linalg.norm(column)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from agent.assemble.header import number
+from agent.assemble.header import Unusable, number
 from agent.assemble.pixels import PixelFormat
 from agent.errors import NotWholeYet
 
@@ -40,14 +40,14 @@ def rescale_of(frame: Dataset) -> Rescale:
 
     Raises
     ------
-    ValueError
+    Unusable
         Missing or absurd.
     """
     slope, intercept = number(frame, "RescaleSlope"), number(frame, "RescaleIntercept")
     if slope is None or intercept is None:
-        raise ValueError("no usable RescaleSlope and RescaleIntercept")
+        raise Unusable("no usable RescaleSlope and RescaleIntercept")
     if not SLOPE[0] <= slope <= SLOPE[1] or abs(intercept) > INTERCEPT_HU:
-        raise ValueError(f"rescale slope {slope:g}, intercept {intercept:g} HU")
+        raise Unusable(f"rescale slope {slope:g}, intercept {intercept:g} HU")
     return Rescale(slope, intercept)
 
 

@@ -25,7 +25,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from agent.assemble.header import text, value_of, whole
+from agent.assemble.header import Unusable, value_of, whole
 from agent.assemble.limits import ReadLimits
 from agent.errors import NotWholeYet
 
@@ -69,22 +69,22 @@ def format_of(image: Dataset, syntax: UID, limits: ReadLimits) -> PixelFormat:
 
     Raises
     ------
-    ValueError
+    Unusable
         Not a grey image of 8 or 16 bits, or larger than ``limits``.
     """
     rows, columns = whole(image, "Rows") or 0, whole(image, "Columns") or 0
     frames = len(value_of(image, "PerFrameFunctionalGroupsSequence") or ()) or 1
     if not (0 < rows <= limits.matrix_px and 0 < columns <= limits.matrix_px):
-        raise ValueError(f"matrix {rows} x {columns}, limit {limits.matrix_px}")
+        raise Unusable(f"matrix {rows} x {columns}, limit {limits.matrix_px}")
     if frames != (whole(image, "NumberOfFrames") or 1):
-        raise ValueError(f"{frames} frames described, {text(image, 'NumberOfFrames')} declared")
+        raise Unusable(f"{frames} frames described, {whole(image, 'NumberOfFrames')} declared")
     if frames > limits.frames or frames * rows * columns * 2 > limits.file_bytes:
-        raise ValueError(f"{frames} frames of {rows} x {columns}")
+        raise Unusable(f"{frames} frames of {rows} x {columns}")
     allocated, stored = whole(image, "BitsAllocated") or 0, whole(image, "BitsStored") or 0
     if whole(image, "SamplesPerPixel") not in (1, None):
-        raise ValueError("colour image")
+        raise Unusable("colour image")
     if allocated not in (8, 16) or not 0 < stored <= allocated:
-        raise ValueError(f"{stored} of {allocated} bits a pixel")
+        raise Unusable(f"{stored} of {allocated} bits a pixel")
     signed = whole(image, "PixelRepresentation") == 1
     return PixelFormat(syntax, rows, columns, frames, allocated, stored, signed)
 
@@ -98,14 +98,14 @@ def stored_frames(
     ------
     NotWholeYet
         The element runs past the end of ``data``, or only zeros follow.
-    ValueError
+    Unusable
         The element does not hold what the header declares.
     """
     start = offset + (8 if form.syntax == ImplicitVRLittleEndian else 12)
     if only_zeros(data, offset + 4) or only_zeros(data, start):
         raise NotWholeYet("the file holds nothing where its pixels should be")
     if form.syntax != ImplicitVRLittleEndian and data[offset + 4 : offset + 6] not in _PIXEL_VRS:
-        raise ValueError("Pixel Data is neither OW nor OB")
+        raise Unusable("Pixel Data is neither OW nor OB")
     if form.syntax.is_encapsulated:
         encoded = data[start : _end_of_items(data, start, form)]
         yield from _decoded(encoded, form, image)
@@ -113,7 +113,7 @@ def stored_frames(
     order: Literal["big", "little"] = "big" if form.dtype[0] == ">" else "little"
     length = int.from_bytes(data[start - 4 : start], order)
     if length == _UNDEFINED or length < form.frame_bytes * form.frames:
-        raise ValueError(f"{length} bytes of pixels for {form.frames} x {form.frame_bytes}")
+        raise Unusable(f"{length} bytes of pixels for {form.frames} x {form.frame_bytes}")
     if len(data) - start < length:
         raise NotWholeYet(f"{len(data) - start} of {length} bytes of pixels")
     for n in range(form.frames):
@@ -133,11 +133,11 @@ def _end_of_items(data: bytes, start: int, form: PixelFormat) -> int:
         if len(data) < at + 8 or only_zeros(data, at):
             raise NotWholeYet("the file ends within its compressed pixels")
         if data[at : at + 4] != _ITEM:
-            raise ValueError("compressed pixels are not in items")
+            raise Unusable("compressed pixels are not in items")
         length = int.from_bytes(data[at + 4 : at + 8], "little")
         at, total = at + 8 + length, total + length
         if total > form.frames * (2 * form.frame_bytes + ENCODED_SLACK_BYTES):
-            raise ValueError("compressed pixels are larger than their image")
+            raise Unusable("compressed pixels are larger than their image")
     return at + 8
 
 
@@ -152,7 +152,7 @@ def _decoded(encoded: bytes, form: PixelFormat, image: Dataset) -> Iterator[NDAr
         _check_codestream(frame, form)
         n_frames += 1
     if n_frames != form.frames:
-        raise ValueError(f"{n_frames} compressed frames, {form.frames} declared")
+        raise Unusable(f"{n_frames} compressed frames, {form.frames} declared")
     options: dict[str, Any] = {"extended_offsets": offsets} if offsets else {}
     decoded = get_decoder(form.syntax).iter_array(
         encoded,
@@ -181,14 +181,14 @@ def _check_codestream(frame: bytes, form: PixelFormat) -> None:
     else:
         rows, columns = _jpeg_size(frame)
     if (rows, columns) != (form.rows, form.columns):
-        raise ValueError(f"compressed {rows} x {columns}, declared {form.rows} x {form.columns}")
+        raise Unusable(f"compressed {rows} x {columns}, declared {form.rows} x {form.columns}")
 
 
 def _jpeg_2000_size(frame: bytes) -> tuple[int, int]:
     """Rows and columns. Source: ITU-T T.800 A.5.1."""
     found = _JPEG_2000_SIZE.search(frame)
     if not found:
-        raise ValueError("not a JPEG 2000 codestream")
+        raise Unusable("not a JPEG 2000 codestream")
     right, bottom, left, top = (int.from_bytes(found[n], "big") for n in range(1, 5))
     return bottom - top, right - left
 
@@ -202,4 +202,4 @@ def _jpeg_size(frame: bytes) -> tuple[int, int]:
             size = frame[at + 5 : at + 9]
             return int.from_bytes(size[:2], "big"), int.from_bytes(size[2:], "big")
         at += 2 + length
-    raise ValueError("not a JPEG codestream")
+    raise Unusable("not a JPEG codestream")

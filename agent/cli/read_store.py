@@ -115,8 +115,9 @@ def _show(row: SeriesRow) -> None:
     for finding in report.findings:
         low_ml, high_ml = finding.volume_interval_ml
         out.print(
-            f"  {finding.subtype}, {place(finding) or 'place not known'}: {finding.volume_ml:.1f} mL "
-            f"({low_ml:.1f} to {high_ml:.1f}), slice {finding.key_slice}",
+            f"  {finding.subtype}, {place(finding) or 'place not known'}: "
+            f"{finding.volume_ml:.1f} mL ({low_ml:.1f} to {high_ml:.1f}), "
+            f"slice {finding.key_slice}",
             markup=False,
         )
     timings = ", ".join(f"{name} {value:.2f} s" for name, value in report.timings_s.items())

@@ -223,7 +223,8 @@ class Store:
                     [(uid, report.revision, channel, *now) for channel in channels],
                 )
             db.execute(
-                "UPDATE series SET state = ?, revision = ?, attempts = 0, protocol = ? WHERE uid = ?",
+                "UPDATE series SET state = ?, revision = ?, attempts = 0, protocol = ?"
+                " WHERE uid = ?",
                 (report.state, report.revision, report.protocol, uid),
             )
             self._change(db, uid, State(report.state), report.reason or "")
@@ -257,7 +258,7 @@ class Store:
         return _series_row(rows[0]) if rows else None
 
     def find(self, part: str) -> SeriesRow | None:
-        """Return the only series whose UID begins or ends with ``part``, None if there is not one."""
+        """Return the only series whose UID begins or ends with ``part``, else None."""
         rows = self._rows(
             f"{ROW} WHERE substr(uid, 1, length(?1)) = ?1 OR substr(uid, -length(?1)) = ?1", part
         )
@@ -292,8 +293,8 @@ class Store:
         """Note that a channel has delivered a result; the first receipt stands."""
         with self._writing() as db:
             db.execute(
-                "UPDATE outbox SET delivered_utc = ?, delivered_monotonic_s = ? WHERE series_uid = ?"
-                " AND revision = ? AND channel = ? AND delivered_utc IS NULL",
+                "UPDATE outbox SET delivered_utc = ?, delivered_monotonic_s = ?"
+                " WHERE series_uid = ? AND revision = ? AND channel = ? AND delivered_utc IS NULL",
                 (*_stored(self._clock()), series_uid, revision, channel),
             )
 

@@ -112,7 +112,7 @@ class Patrol:
         self._folder = folder
         self._ledger = ledger
         self._polling = polling
-        self._rescan_s = min(rescan_s, POLL_S) if polling else rescan_s
+        self._rescan_s = self._pause_s = rescan_s
         self._monotonic = monotonic
         self._stop = Event()
         self._was_mount = False
@@ -152,6 +152,7 @@ class Patrol:
     @contextmanager
     def _events(self) -> Iterator[None]:
         """Have the kernel's events sent to the inbox, if it has any to send."""
+        self._pause_s = min(self._rescan_s, POLL_S)
         if self._polling:
             yield
             return
@@ -163,13 +164,14 @@ class Patrol:
             observer.start()
         except OSError:
             # Gone again, or the kernel's limit on watches is reached: the scans see all there is.
-            self._rescan_s = min(self._rescan_s, POLL_S)
+            yield
+            return
+        self._pause_s = self._rescan_s
         try:
             yield
         finally:
-            if observer.is_alive():
-                observer.stop()
-                observer.join()
+            observer.stop()
+            observer.join()
 
     def _watch_for(self, span_s: float) -> None:
         end_s = self._monotonic() + span_s
@@ -228,7 +230,7 @@ class Patrol:
                 self._ledger.forget(path)
         self.denied = self._denials[0] if self._denials else None
         now_s = self._monotonic()
-        pause_s = max(self._rescan_s, (now_s - self._scan_began_s) / SCAN_SHARE)
+        pause_s = max(self._pause_s, (now_s - self._scan_began_s) / SCAN_SHARE)
         self._scan, self._next_scan_s = None, now_s + pause_s
 
     def _scan_new_folders(self, now_s: float) -> None:

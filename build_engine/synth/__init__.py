@@ -1,0 +1,1 @@
+"""Generated head CTs: anatomy, bleeds, look-alikes, a scanner. numpy and scipy only."""

@@ -1,0 +1,1 @@
+"""Networks, their training, export and evaluation. Needs the ``train`` extra."""

@@ -1,0 +1,186 @@
+"""``bleedwatch demo``: a scanner, the agent and the console, on this machine, in one command."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from agent.records import Side, State, Subtype
+from build_engine.console_client import Alert, ConsoleClient
+from build_engine.demo_screen import screen, state_text
+from build_engine.local_agent import LocalAgent, local_agent
+from build_engine.simulate import ExportFile, axial_files, head_for, play
+from build_engine.synth.dicom import SyntheticStudy
+from build_engine.synth.head import HeadRecipe
+from build_engine.synth.presets import CANON_32X5, GE_32X5
+
+BLEED_ML: Final = 40.0
+
+MISSING: Final = slice(15, 19)
+"""Slices that the third study lacks: the middle of the head."""
+
+PAUSE_S: Final = 3.0
+"""Between two studies, so that one can look [s]."""
+
+SHORT_PER_S: Final = 100.0
+"""Pace of the short form [slices/s]."""
+
+READY_S: Final = 60.0
+ALERT_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class DemoStudy:
+    """A study to play, and what must come of it."""
+
+    study: SyntheticStudy
+    files: tuple[ExportFile, ...]
+    per_s: float
+    expected: State
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a study, and how long after its last slice a client had it."""
+
+    played: DemoStudy
+    alert: Alert
+    latency_s: float
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the answer is the one that the generated head calls for."""
+        return State(self.alert.report.state) is self.played.expected
+
+
+def demo(
+    *,
+    keep_running: Annotated[
+        bool, typer.Option(help="Leave agent and console running until Ctrl-C.")
+    ] = False,
+    short: Annotated[
+        bool, typer.Option(help="Play fast and without pauses, as for a test.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="The console's port; 0 is any free one.")] = 0,
+) -> None:
+    """Play a scanner that exports three generated heads, and show what the technologist sees.
+
+    Everything lies in a temporary folder, which is removed at the end. Exit code 1 if an answer is
+    not the one that was to be expected.
+
+    Example: bleedwatch demo --keep-running
+    """
+    out = Console(highlight=False)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="bleedwatch-demo-") as folder,
+            local_agent(Path(folder) / "agent", port) as agent,
+        ):
+            outcomes = _run(out, agent, short=short)
+            _print_summary(out, outcomes)
+            if keep_running:
+                _stay(out, agent)
+    except KeyboardInterrupt:
+        out.print("\nstopped")
+        raise typer.Exit(130) from None
+    raise typer.Exit(0 if all(outcome.as_expected for outcome in outcomes) else 1)
+
+
+def _run(out: Console, agent: LocalAgent, *, short: bool) -> list[Outcome]:
+    out.print("[bold]Bleedwatch demo.[/] Generated heads; not a medical device.")
+    out.print(f"The technologist's page: [bold]{agent.address}[/]\n")
+    with out.status("generating three studies …"):
+        studies = _studies(short=short)
+    outcomes = []
+    with screen(out) as shown, ConsoleClient(agent.port, shown.show) as client:
+        agent.wait_for("agent ready", lambda s: client.well(s) or None, READY_S)
+        for n, study in enumerate(studies):
+            if n and not short:
+                time.sleep(PAUSE_S)
+            outcomes.append(_play(agent, client, study))
+    return outcomes
+
+
+def _studies(*, short: bool) -> tuple[DemoStudy, ...]:
+    """Generate a bleed, no bleed, and a head without a bleed and without some of its slices."""
+    seed, now = secrets.randbits(32), datetime.now(timezone.utc)
+    bleed, none, gapped = (
+        SyntheticStudy(seed, f"DEMO^{name}", f"DEMO-{number:03d}", now)
+        for number, name in enumerate(("BLEED LEFT", "NO BLEED", "SLICES MISSING"), 1)
+    )
+    bleeding = head_for(GE_32X5, HeadRecipe(1, Subtype.SUBDURAL, BLEED_ML, Side.LEFT))
+    healthy = head_for(CANON_32X5, HeadRecipe(2, None))
+    whole = axial_files(healthy, GE_32X5, gapped)
+    missing = whole[MISSING]
+    plan = (
+        (bleed, axial_files(bleeding, GE_32X5, bleed), GE_32X5, State.SUSPECTED),
+        (none, axial_files(healthy, CANON_32X5, none), CANON_32X5, State.NOT_SUSPECTED),
+        (gapped, tuple(f for f in whole if f not in missing), GE_32X5, State.NOT_ANALYSED),
+    )
+    return tuple(
+        DemoStudy(study, files, SHORT_PER_S if short else scanner.slices_per_s, expected)
+        for study, files, scanner, expected in plan
+    )
+
+
+def _play(agent: LocalAgent, client: ConsoleClient, study: DemoStudy) -> Outcome:
+    played = play(agent.export_folder, study.files, study.per_s, agent.check)
+    last_s = played.last_on_disk_monotonic_s
+    alert = agent.wait_for(
+        study.study.patient_name,
+        lambda s: client.alert(study.study.series_uid, last_s, s),
+        ALERT_S,
+    )
+    return Outcome(study, alert, alert.received_monotonic_s - last_s)
+
+
+def _print_summary(out: Console, outcomes: Sequence[Outcome]) -> None:
+    table = Table(box=None, padding=(0, 3, 0, 0), header_style="bold")
+    for column in ("Patient", "Slices", "Answer", "Volume"):
+        table.add_column(column)
+    table.add_column("Last slice → alert", justify="right")
+    for outcome in outcomes:
+        report = outcome.alert.report
+        volume_ml = report.total_volume_ml
+        table.add_row(
+            outcome.played.study.patient_name,
+            str(len(outcome.played.files)),
+            state_text(State(report.state)),
+            f"{volume_ml:.1f} mL" if volume_ml else "",
+            f"{outcome.latency_s:.2f} s",
+        )
+    out.print()
+    out.print(table)
+    out.print()
+    wrong = [outcome for outcome in outcomes if not outcome.as_expected]
+    for outcome in wrong:
+        out.print(Text(_surprise(outcome), "bold red"))
+    if not wrong:
+        out.print(f"[green]All {len(outcomes)} answers are as expected.[/]")
+
+
+def _surprise(outcome: Outcome) -> str:
+    got, expected = outcome.alert.report, outcome.played.expected.value.replace("_", " ")
+    because = f", because {got.reason}" if got.reason else f" (score {got.score})"
+    name = outcome.played.study.patient_name
+    return f"✗ {name}: {expected} was to be expected, got {got.state.replace('_', ' ')}{because}"
+
+
+def _stay(out: Console, agent: LocalAgent) -> None:
+    out.print(f"\nThe page stays at [bold]{agent.address}[/]. The scanner's folder, to try more:")
+    out.print(f"  bleedwatch simulate {agent.export_folder}", markup=False, soft_wrap=True)
+    out.print("Ctrl-C ends it.")
+    while True:
+        agent.check()
+        time.sleep(1.0)

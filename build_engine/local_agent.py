@@ -1,0 +1,171 @@
+"""An agent and its console on folders of their own, for as long as a block runs."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Final, TypeVar
+
+from agent.errors import AgentError
+
+PR_SET_PDEATHSIG: Final = 1
+"""Source: linux/prctl.h."""
+
+STOP_S: Final = 5.0
+"""How long a process may take to end when asked [s]."""
+
+LOOK_S: Final = 0.5
+"""How often it is made sure that both still run while something is waited for [s]."""
+
+TAIL_LINES: Final = 15
+
+
+_T = TypeVar("_T")
+
+
+class ProcessEnded(AgentError):
+    """The agent or the console ended by itself."""
+
+    code: ClassVar[str] = "process_ended"
+
+
+class NoAnswer(AgentError):
+    """The console did not say in time what was waited for."""
+
+    code: ClassVar[str] = "no_answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One running ``bleedwatch`` command; what it says on stderr goes to ``log``."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def check(self) -> None:
+        """Make sure that it still runs.
+
+        Raises
+        ------
+        ProcessEnded
+            It does not: with the last that it said.
+        """
+        if self.process.poll() is not None:
+            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+            said = "\n".join(lines[-TAIL_LINES:])
+            raise ProcessEnded(
+                f"the {self.name} ended with code {self.process.returncode}",
+                hint=f"it said last:\n{said}" if said else "it said nothing",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAgent:
+    """The running pair."""
+
+    export_folder: Path
+    port: int
+    agent: Service
+    console: Service
+
+    @property
+    def address(self) -> str:
+        """Where the technologist's page is."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    def check(self) -> None:
+        """Make sure that both still run; raises ProcessEnded."""
+        self.agent.check()
+        self.console.check()
+
+    def wait_for(self, what: str, happened: Callable[[float], _T | None], timeout_s: float) -> _T:
+        """Ask ``happened``, which waits for some seconds itself, until it gives something.
+
+        Raises
+        ------
+        ProcessEnded
+            Agent or console ended meanwhile.
+        NoAnswer
+            Nothing came in time.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while time.monotonic() < deadline_s:
+            if found := happened(LOOK_S):
+                return found
+            self.check()
+        raise NoAnswer(f"{what}: nothing on the console after {timeout_s:g} s")
+
+    def peak_memory_mb(self) -> float:
+        """Largest resident memory that the agent ever had [MB, 10⁶ bytes]."""
+        status = Path(f"/proc/{self.agent.process.pid}/status").read_text(encoding="ascii")
+        kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(kib) * 1024 / 1e6
+
+
+@contextmanager
+def local_agent(folder: Path, port: int = 0) -> Iterator[LocalAgent]:
+    """Run an agent and a console with everything below ``folder``; port 0 is any free one.
+
+    They never outlive the caller: they are stopped at the end of the block, and killed by the
+    kernel if the caller is.
+    """
+    export_folder, config = folder / "export", folder / "agent.toml"
+    export_folder.mkdir(parents=True)
+    port = port or _free_port()
+    config.write_text(
+        f'export_folder = "{export_folder}"\nstate_folder = "{folder / "state"}"\n'
+        f"[console]\nport = {port}\n",
+        encoding="utf-8",
+    )
+    with ExitStack() as stack:
+        agent, console = (
+            stack.enter_context(_service(name, command, config))
+            for name, command in (("agent", "run"), ("console", "console"))
+        )
+        yield LocalAgent(export_folder, port, agent, console)
+
+
+@contextmanager
+def _service(name: str, command: str, config: Path) -> Iterator[Service]:
+    own = {key: value for key, value in os.environ.items() if not key.startswith("BLEEDWATCH_")}
+    log = config.with_name(f"{name}.log")
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
+            [sys.executable, "-m", "agent", command, "--config", str(config)],
+            stdin=subprocess.DEVNULL,
+            stdout=stderr,
+            stderr=stderr,
+            env=own,
+            start_new_session=True,  # Ctrl-C is for the caller, who then stops this one
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 - called before there are threads
+        )
+    try:
+        yield Service(name, process, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

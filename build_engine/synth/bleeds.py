@@ -1,0 +1,228 @@
+"""Blood: where it collects, how much of it, and what it pushes aside.
+
+Every bleed is the set of voxels that come first in some order (nearest to a centre, lowest in a
+ventricle, nearest to the skull …) until the asked-for volume is reached.
+"""
+
+# ruff: noqa: PLR2004 - anatomy is drawn in coordinates, and each is used once
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.records import Side, Subtype
+from build_engine.synth.space import Space
+
+Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+DEEP_KJI_MM: Final = ((2.0, 0.0, 27.0), (2.0, -6.0, 24.0), (8.0, 19.0, 14.0))
+"""Putamen twice and thalamus, on the left: template z, y, x [mm, LPS]."""
+
+LOBAR_KJI_MM: Final = (
+    (25.0, -35.0, 28.0),
+    (45.0, -10.0, 28.0),
+    (40.0, 45.0, 28.0),
+    (10.0, 72.0, 26.0),
+    (-8.0, 22.0, 46.0),
+    (-14.0, -2.0, 42.0),
+    (30.0, 30.0, 38.0),
+)
+"""White matter of the lobes, on the left: template z, y, x [mm, LPS]."""
+
+CEREBELLAR_KJI_MM: Final = (-32.0, 62.0, 22.0)
+PONTINE_KJI_MM: Final = (-32.0, 26.0, 3.0)
+
+SKULL_CENTRE_KJI_MM: Final = (10.0, 16.0, 0.0)
+"""From here the inner table is seen at right angles, nearly: template z, y, x [mm, LPS]."""
+
+BRAIN_RADIUS_MM: Final = 75.0
+
+LOWEST_MM: Final = -32.0
+"""Blood under the inner table is laid above this height in the template [mm]."""
+
+THINNEST: Final = 0.02
+"""A crescent ends where it is this thin beside its thickest part."""
+
+CISTERNS_KJI_MM: Final = (
+    (-14.0, -2.0, 2.0),
+    (-10.0, -4.0, 28.0),
+    (4.0, 0.0, 46.0),
+    (45.0, -20.0, 34.0),
+    (48.0, 40.0, 36.0),
+    (30.0, -40.0, 1.5),
+)
+"""Where subarachnoid blood gathers, on the left: suprasellar, Sylvian twice, two convexities and
+the fissure between the hemispheres [mm, LPS]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which side, and how much."""
+
+    side: Side
+    volume_ml: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clot:
+    """A bleed that takes up room.
+
+    ``push_mm`` (3, k, j, i) leads from a voxel back to where its tissue was. ``beyond`` (k, j, i)
+    grows away from the clot; it is 1 at its surface.
+    """
+
+    mask: Mask
+    push_mm: Floats
+    beyond: Floats
+
+
+def parenchymal_clot(
+    space: Space,
+    rng: np.random.Generator,
+    at_and_depth_mm: tuple[Floats, Floats],
+    wanted: Wanted,
+) -> Clot:
+    """Grow a clot within the brain from a usual place."""
+    at_mm, depth_mm = at_and_depth_mm
+    sign = _sign(wanted.side)
+    centre_mm = _parenchymal_centre(rng, wanted.volume_ml) * (1.0, 1.0, sign)
+    away_mm = at_mm - _column(centre_mm)
+    stretch = rng.uniform(0.75, 1.35, 3)
+    order = np.sqrt(np.square(away_mm * _column(stretch / np.cbrt(stretch.prod()))).sum(axis=0))
+    ragged = np.float32(rng.uniform(0.05, 0.22))
+    order *= 1 + ragged * space.noise(rng, 12.0) + ragged / 2 * space.noise(rng, 5.0)
+    allowed = (depth_mm > 3) & (at_mm[2] * sign > min(2.0, abs(centre_mm[2]) - 4.0))
+    mask, edge = first_voxels(order, allowed, wanted.volume_ml / space.voxel_ml)
+    beyond = order / np.float32(edge)
+    given = np.float32(rng.uniform(0.6, 1.0))
+    squeezed = np.cbrt(1 - given / np.maximum(beyond, 1.0) ** 3)
+    held = np.clip(depth_mm / 12, 0, 1)  # the skull does not give way
+    return Clot(mask, -away_mm * ((1 - squeezed) * held), beyond)
+
+
+def _parenchymal_centre(rng: np.random.Generator, volume_ml: float) -> NDArray[np.float64]:
+    draw = rng.random()
+    if draw < 0.5 or volume_ml > 60:
+        centre = DEEP_KJI_MM[rng.integers(len(DEEP_KJI_MM))]
+    elif draw < 0.88 or volume_ml > 30:
+        centre = LOBAR_KJI_MM[rng.integers(len(LOBAR_KJI_MM))]
+    elif draw < 0.95 or volume_ml > 8:
+        centre = CEREBELLAR_KJI_MM
+    else:
+        return np.array(PONTINE_KJI_MM) + rng.normal(0.0, 1.0, 3)
+    return np.array(centre) + rng.normal(0.0, 3.0, 3)
+
+
+def subdural_clot(
+    space: Space,
+    rng: np.random.Generator,
+    at_and_depth_mm: tuple[Floats, Floats],
+    wanted: Wanted,
+) -> Clot:
+    """Lay a crescent under the inner table, from where depth is measured."""
+    outward, along_mm = _about_a_spot(rng, at_and_depth_mm[0], wanted.side)
+    reach_mm = np.float32(rng.uniform(26.0, 44.0) * min(np.cbrt(wanted.volume_ml / 30), 1.7))
+    profile = np.exp(-((along_mm / reach_mm) ** 2)) * (1 + 0.25 * space.noise(rng, 25.0))
+    return _under_the_table(space, rng, at_and_depth_mm, wanted, (profile - 0.05, outward))
+
+
+def epidural_clot(
+    space: Space,
+    rng: np.random.Generator,
+    at_and_depth_mm: tuple[Floats, Floats],
+    wanted: Wanted,
+) -> Clot:
+    """Lay a lens under the inner table, from where depth is measured."""
+    outward, along_mm = _about_a_spot(rng, at_and_depth_mm[0], wanted.side)
+    reach_mm = np.float32(rng.uniform(17.0, 23.0) * np.cbrt(wanted.volume_ml / 5))
+    profile = 1 - (along_mm / reach_mm) ** 2
+    return _under_the_table(space, rng, at_and_depth_mm, wanted, (profile, outward))
+
+
+def _about_a_spot(rng: np.random.Generator, at_mm: Floats, side: Side) -> tuple[Floats, Floats]:
+    """Draw a spot: unit vectors outwards (3, k, j, i), and distance along the skull from it."""
+    outward = at_mm - _column(np.array(SKULL_CENTRE_KJI_MM))
+    outward /= np.maximum(np.sqrt(np.square(outward).sum(axis=0)), 1.0)
+    azimuth, height = np.radians([rng.uniform(30.0, 150.0), rng.uniform(-12.0, 45.0)])
+    level = np.cos(height)
+    spot = [np.sin(height), -np.cos(azimuth) * level, _sign(side) * np.sin(azimuth) * level]
+    cosine = np.tensordot(np.array(spot, dtype=np.float32), outward, axes=1)
+    return outward, BRAIN_RADIUS_MM * np.arccos(np.clip(cosine, -1, 1))
+
+
+def _under_the_table(
+    space: Space,
+    rng: np.random.Generator,
+    at_and_depth_mm: tuple[Floats, Floats],
+    wanted: Wanted,
+    profile_and_outward: tuple[Floats, Floats],
+) -> Clot:
+    """Fill below the inner table in proportion to ``profile``; the brain beneath gives way."""
+    (at_mm, depth_mm), (profile, outward) = at_and_depth_mm, profile_and_outward
+    one_side = (at_mm[2] * _sign(wanted.side) > 2) & (at_mm[0] > LOWEST_MM)
+    allowed = (depth_mm > 0) & (profile > THINNEST) & one_side
+    order = (np.maximum(depth_mm, 0) / np.maximum(profile, THINNEST)).astype(np.float32)
+    mask, edge = first_voxels(order, allowed, wanted.volume_ml / space.voxel_ml)
+    thick_mm = np.clip(profile, 0, 1) * np.float32(edge)
+    fading_mm = np.float32(rng.uniform(35.0, 70.0))
+    give_mm = thick_mm * np.exp(-np.maximum(depth_mm - thick_mm, 0) / fading_mm)
+    beyond = (order / np.float32(edge)).astype(np.float32)
+    return Clot(mask, outward * give_mm, beyond)
+
+
+def ventricular_order(space: Space, rng: np.random.Generator, at_mm: Floats, side: Side) -> Floats:
+    """Order in which blood fills the ventricles: the lowest parts first, one side before the other.
+
+    Patients lie on their backs, so low is towards the back (+y).
+    """
+    seed_mm = np.array([rng.uniform(-5.0, 20.0), rng.uniform(0.0, 40.0), 16.0 * _sign(side)])
+    near_mm = np.sqrt(np.square(at_mm - _column(seed_mm)).sum(axis=0))
+    sinking = np.float32(rng.uniform(0.2, 1.0))
+    other_side = at_mm[2] * _sign(side) < -2
+    order = near_mm * (1 - sinking) - at_mm[1] * sinking + 3 * space.noise(rng, 8.0)
+    one_after_the_other: Floats = order + np.float32(rng.uniform(5.0, 40.0)) * other_side
+    return one_after_the_other
+
+
+def subarachnoid_order(space: Space, rng: np.random.Generator, at_mm: Floats, side: Side) -> Floats:
+    """Order in which blood spreads through cisterns and sulci from one or two of them."""
+    chosen = rng.choice(len(CISTERNS_KJI_MM), size=rng.integers(1, 3), replace=False)
+    distances = [
+        np.sqrt(
+            np.square(at_mm - _column(np.array(CISTERNS_KJI_MM[n]) * (1, 1, _sign(side)))).sum(0)
+        )
+        for n in chosen
+    ]
+    order: Floats = np.minimum.reduce(distances) + 5 * space.noise(rng, 15.0)
+    return order
+
+
+def first_voxels(order: Floats, allowed: Mask, count: float) -> tuple[Mask, float]:
+    """Take the first ``count`` allowed voxels; also the order at which it stopped."""
+    values = order[allowed]
+    last = min(max(round(count), 1), len(values)) - 1
+    edge = float(np.partition(values, last)[last])
+    return allowed & (order <= edge), edge
+
+
+def clot_hu(space: Space, rng: np.random.Generator, subtype: Subtype) -> Floats:
+    """Density of fresh blood [HU]: mostly 50 to 80, uneven, now and then near the brain's own."""
+    mean_hu = rng.uniform(58.0, 76.0) if rng.random() < 0.85 else rng.uniform(46.0, 60.0)
+    if subtype is Subtype.INTRAVENTRICULAR:
+        mean_hu -= 5.0
+    uneven = rng.uniform(1.0, 6.0) * space.noise(rng, 10.0) + 1.5 * space.noise(rng, 4.0)
+    hu: Floats = np.clip(mean_hu + uneven, 44.0, 92.0)
+    return hu
+
+
+def _sign(side: Side) -> float:
+    return 1.0 if side is Side.LEFT else -1.0
+
+
+def _column(vector: NDArray[np.float64] | Floats) -> Floats:
+    return np.asarray(vector, dtype=np.float32).reshape(3, 1, 1, 1)

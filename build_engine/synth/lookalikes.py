@@ -1,0 +1,119 @@
+"""Bright things that are no bleed: dura, sinuses, vessels, calcifications."""
+
+# ruff: noqa: PLR2004 - anatomy is drawn in coordinates, and each is used once
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from build_engine.synth.space import Space
+from build_engine.synth.tissues import Anatomy
+
+Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+CALCIFIED_KJI_MM: Final = (
+    # place (template z, y, x [mm, LPS]; x on both sides), radii [mm], how often
+    ((2.0, 30.0, 0.0), (1.5, 4.0), 0.6),  # pineal
+    ((8.0, 42.0, 24.0), (1.5, 6.0), 0.65),  # choroid plexus
+    ((0.0, 2.0, 19.0), (1.5, 6.0), 0.2),  # globus pallidus
+    ((-35.0, 58.0, 18.0), (2.0, 6.0), 0.06),  # dentate nucleus
+    ((-24.0, 0.0, 11.0), (1.0, 2.5), 0.3),  # carotid siphon
+)
+
+VESSELS_KJI_MM: Final = (
+    # from, to (template z, y, x [mm, LPS]; x on both sides)
+    ((-42.0, 16.0, 1.0), (-20.0, 8.0, 0.0)),  # basilar
+    ((-18.0, -2.0, 8.0), (-14.0, -4.0, 30.0)),  # middle cerebral
+    ((-14.0, -4.0, 30.0), (0.0, 2.0, 46.0)),  # … in the Sylvian fissure
+    ((-14.0, -18.0, 2.0), (20.0, -40.0, 1.0)),  # anterior cerebral
+)
+
+
+def paint_dura(space: Space, rng: np.random.Generator, anatomy: Anatomy, hu: Floats) -> None:
+    """Falx, tentorium and venous sinuses, in place."""
+    z, y, x = anatomy.at_mm
+    depth_mm = anatomy.depth_mm
+    inside = depth_mm > 0
+    dura_hu, sinus_hu = rng.uniform(40.0, 64.0), rng.uniform(42.0, 68.0)
+    reach_mm = np.where(y > 20, 44, 30)
+    falx = (np.abs(x) < rng.uniform(0.4, 1.3)) & (z > -5) & (depth_mm < reach_mm)
+    hu[falx & inside] = np.maximum(hu, dura_hu)[falx & inside]
+    share = np.clip(rng.uniform(1.0, 1.7) - anatomy.tentorium_mm, 0, 1) * inside
+    hu += np.maximum(np.float32(dura_hu) - hu, 0) * share
+    size_mm = rng.uniform(4.0, 8.0)
+    sagittal = (depth_mm + np.abs(x) * 1.3 < size_mm) & (z > -5) & (y > -60)
+    straight = (np.hypot(x, anatomy.tentorium_mm) < size_mm / 2.2) & (y > 32) & (z > -12)
+    transverse = (depth_mm < size_mm) & (anatomy.tentorium_mm < size_mm) & (y > 25)
+    sinus = inside & (sagittal | straight | transverse)
+    hu[sinus] = sinus_hu + (1.5 * space.noise(rng, 6.0))[sinus]
+
+
+def paint_vessels(rng: np.random.Generator, anatomy: Anatomy, hu: Floats) -> None:
+    """Large arteries, now and then dense, in place."""
+    blood_hu = rng.uniform(38.0, 58.0)
+    for start, end in VESSELS_KJI_MM:
+        for side in (-1.0, 1.0):
+            radius_mm = rng.uniform(0.8, 2.2)
+            near = _segment_mm(anatomy.at_mm, start, end, side) < radius_mm
+            near &= anatomy.fluid > 0.2
+            hu[near] = np.maximum(hu[near], blood_hu)
+
+
+def paint_calcifications(
+    space: Space, rng: np.random.Generator, anatomy: Anatomy, hu: Floats
+) -> None:
+    """Calcium in its usual places, in the falx and in small spots anywhere, in place."""
+    for centre, (smallest_mm, largest_mm), how_often in CALCIFIED_KJI_MM:
+        if rng.random() < how_often:
+            radius_mm = rng.uniform(smallest_mm, largest_mm)
+            dense_hu = rng.choice([rng.uniform(55.0, 110.0), rng.uniform(110.0, 500.0)])
+            for side in (-1.0, 1.0):
+                place = np.array(centre) * (1, 1, side) + rng.normal(0, 1.2, 3)
+                _blob(rng, anatomy, hu, (place, radius_mm * rng.uniform(0.6, 1.1), dense_hu))
+    for _ in range(rng.poisson(0.7)):
+        k, j, i = (int(rng.integers(n)) for n in hu.shape)
+        if anatomy.brain_mm[k, j, i] < 0:
+            size_and_hu = rng.uniform(1.0, 3.0), rng.uniform(80.0, 400.0)
+            _blob(rng, anatomy, hu, (anatomy.at_mm[:, k, j, i], *size_and_hu))
+    if rng.random() < 0.2:
+        z, _, x = anatomy.at_mm
+        patches = space.noise(rng, 12.0) > rng.uniform(0.8, 1.8)
+        falx = (np.abs(x) < 1.2) & (z > 0) & (anatomy.depth_mm > 0) & (anatomy.depth_mm < 30)
+        hu[falx & patches] = rng.uniform(90.0, 500.0)
+
+
+def _blob(
+    rng: np.random.Generator,
+    anatomy: Anatomy,
+    hu: Floats,
+    place_size_hu: tuple[NDArray[np.float64] | Floats, float, float],
+) -> None:
+    """Raise a ragged ball to a density, densest in its middle, in place."""
+    place, radius_mm, dense_hu = place_size_hu
+    away_mm = anatomy.at_mm - np.asarray(place, dtype=np.float32).reshape(3, 1, 1, 1)
+    near = (np.abs(away_mm) < 2 * radius_mm).all(axis=0) & (anatomy.depth_mm > 1)
+    far = np.sqrt(np.square(away_mm[:, near]).sum(axis=0)) / np.float32(radius_mm)
+    far *= rng.uniform(0.7, 1.3, far.shape).astype(np.float32)
+    dense = hu[near] + (np.float32(dense_hu) - hu[near]) * np.clip(1.2 - far, 0, 1)
+    hu[near] = np.maximum(hu[near], dense)
+
+
+def _segment_mm(
+    at_mm: Floats,
+    start: tuple[float, float, float],
+    end: tuple[float, float, float],
+    side: float,
+) -> Floats:
+    """Distance from each position to a line between two points [mm]."""
+    first, last = (np.array(point) * (1, 1, side) for point in (start, end))
+    line = (last - first).astype(np.float32)
+    away = at_mm - first.astype(np.float32).reshape(3, 1, 1, 1)
+    along = np.clip(np.tensordot(line, away, axes=1) / (line @ line), 0, 1)
+    distance: Floats = np.sqrt(
+        np.square(away - along * line.reshape(3, 1, 1, 1)).sum(axis=0, dtype=np.float32)
+    )
+    return distance

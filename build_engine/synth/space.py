@@ -1,0 +1,118 @@
+"""Where a generated head's voxels lie, and smooth random fields over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from build_engine.synth.template import Template
+
+EXTENT_KJI_MM: Final = (190.0, 240.0, 200.0)
+"""Box that holds any generated head [mm]."""
+
+CENTRE_KJI_MM: Final = (2.0, 14.0, 0.0)
+"""Template position, as z, y, x in LPS, at the middle of the box [mm]."""
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A box of voxels (k, j, i) about a head; positions are z, y, x [mm, LPS]."""
+
+    spacing_kji_mm: tuple[float, float, float]
+
+    @property
+    def shape_kji(self) -> tuple[int, int, int]:
+        """Slices, rows, columns."""
+        k, j, i = (
+            round(extent / step)
+            for extent, step in zip(EXTENT_KJI_MM, self.spacing_kji_mm, strict=True)
+        )
+        return k, j, i
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel [mL]."""
+        return float(np.prod(self.spacing_kji_mm)) / 1000.0
+
+    def positions_mm(self) -> Floats:
+        """Voxel centres (3, k, j, i) about the middle of the box [mm]."""
+        axes = [
+            ((np.arange(n) - (n - 1) / 2) * step).astype(np.float32)
+            for n, step in zip(self.shape_kji, self.spacing_kji_mm, strict=True)
+        ]
+        return np.stack(np.meshgrid(*axes, indexing="ij"))
+
+    def noise(self, rng: np.random.Generator, scale_mm: float) -> Floats:
+        """Smooth noise of unit variance whose features are about ``scale_mm`` wide."""
+        weights = [
+            _spline_weights(n, step / scale_mm)
+            for n, step in zip(self.shape_kji, self.spacing_kji_mm, strict=True)
+        ]
+        values = rng.standard_normal([w.shape[1] for w in weights]).astype(np.float32)
+        for axis_weights in weights:  # each turn contracts the first axis and appends the new one
+            values = np.tensordot(values, axis_weights, axes=(0, 1))
+        return values / np.float32(values.std())
+
+
+def _spline_weights(count: int, step: float) -> Floats:
+    """Cubic B-spline weights (sample, knot) at ``count`` samples ``step`` knots apart."""
+    at = np.arange(count) * step + 1.0
+    knots = np.arange(int(at[-1]) + 3)
+    t = np.abs(at[:, None] - knots)
+    inner, outer = 2 / 3 - t**2 + t**3 / 2, (2 - t) ** 3 / 6
+    weights = np.where(t < 1, inner, np.where(t < 2, outer, 0.0))  # noqa: PLR2004
+    return weights.astype(np.float32)
+
+
+def template_positions(space: Space, rng: np.random.Generator) -> Floats:
+    """Draw where each voxel (3, k, j, i) comes from in the template [mm]: pose, size, skull."""
+    turns_deg = rng.uniform(-15.0, 20.0), rng.normal(0.0, 3.0), rng.normal(0.0, 5.0)
+    pitch, roll, yaw = np.radians(turns_deg)
+    size = rng.normal(0.93, 0.03) * rng.normal(1.0, 0.02, 3)
+    turned = _rotation(pitch, roll, yaw) / size[:, None]
+    middle = np.array(CENTRE_KJI_MM) + rng.normal(0.0, 2.0, 3)
+    at_mm = np.tensordot(turned.astype(np.float32), space.positions_mm(), axes=1)
+    at_mm += middle.astype(np.float32).reshape(3, 1, 1, 1)
+    for axis in range(3):
+        at_mm[axis] += np.float32(rng.uniform(1.0, 3.5)) * space.noise(rng, 65.0)
+    return at_mm
+
+
+def brain_wobble(space: Space, rng: np.random.Generator) -> Floats:
+    """Displacement (3, k, j, i) that makes a brain's folds its own [mm]."""
+    return np.stack([np.float32(rng.uniform(0.5, 1.4)) * space.noise(rng, 18.0) for _ in range(3)])
+
+
+def _rotation(pitch: float, roll: float, yaw: float) -> NDArray[np.float64]:
+    """Rotation of (z, y, x) about the left-right, front-back and up-down axes [rad]."""
+    cp, sp, cr, sr, cy, sy = (f(a) for a in (pitch, roll, yaw) for f in (np.cos, np.sin))
+    about_x = np.array([[cp, -sp, 0], [sp, cp, 0], [0, 0, 1]])
+    about_y = np.array([[cr, 0, -sr], [0, 1, 0], [sr, 0, cr]])
+    about_z = np.array([[1, 0, 0], [0, cy, -sy], [0, sy, cy]])
+    rotation: NDArray[np.float64] = about_x @ about_y @ about_z
+    return rotation
+
+
+def sample(template: Template, values: Floats, at_mm: Floats, outside: float) -> Floats:
+    """Look a template map up at positions (3, k, j, i) [mm], linearly."""
+    found: Floats = ndimage.map_coordinates(
+        values, template.index(at_mm), order=1, mode="constant", cval=outside
+    )
+    return found
+
+
+def sample_labels(
+    template: Template, labels: NDArray[np.uint8], at_mm: Floats
+) -> NDArray[np.uint8]:
+    """Look a template label up at the voxel nearest to each position (3, k, j, i) [mm]."""
+    nearest = np.rint(template.index(at_mm)).astype(np.int32)
+    for axis, count in zip(nearest, labels.shape, strict=True):
+        np.clip(axis, 0, count - 1, out=axis)
+    found: NDArray[np.uint8] = labels[nearest[0], nearest[1], nearest[2]]
+    return found

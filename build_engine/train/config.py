@@ -1,0 +1,107 @@
+"""What a training run is made of, read from a TOML file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from agent.errors import ConfigError
+from agent.preprocess import SliceInput, VolumeInput
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DEFAULT = Path(__file__).with_name("default.toml")
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Cases(_Table):
+    """Which generated heads and how many real patients."""
+
+    first_train_seed: int
+    generated_train: int
+    first_validation_seed: int
+    generated_validation: int
+    real_validation: int
+    bleeds_laid_in: int
+
+    @property
+    def train_seeds(self) -> range:
+        """Seeds of the generated heads trained on."""
+        return range(self.first_train_seed, self.first_train_seed + self.generated_train)
+
+    @property
+    def validation_seeds(self) -> range:
+        """Seeds of the generated heads that thresholds are chosen on."""
+        first = self.first_validation_seed
+        return range(first, first + self.generated_validation)
+
+
+class Contract(_Table):
+    """The frames that the networks see (agent.preprocess)."""
+
+    pixel_mm: float
+    size_px: int
+    slab_mm: float
+    neighbours: int
+    windows_hu: tuple[tuple[float, float], ...]
+    batch: int
+    voxel_kji_mm: tuple[float, float, float]
+    shape_kji: tuple[int, int, int]
+    volume_windows_hu: tuple[tuple[float, float], ...]
+
+    @property
+    def slices(self) -> SliceInput:
+        """What the slice network takes."""
+        return SliceInput(
+            self.pixel_mm,
+            self.size_px,
+            self.slab_mm,
+            self.neighbours,
+            self.windows_hu,
+            self.batch,
+        )
+
+    @property
+    def volume(self) -> VolumeInput:
+        """What the volume network takes."""
+        return VolumeInput(self.voxel_kji_mm, self.shape_kji, self.volume_windows_hu)
+
+
+class Stage(_Table):
+    """One network and its training."""
+
+    width: int
+    steps: int
+    batch: int
+    learning_rate: float
+
+
+class TrainConfig(_Table):
+    """A whole run."""
+
+    name: str
+    version: str
+    seed: int
+    threads: int
+    data: Cases
+    contract: Contract
+    slices: Stage
+    volume: Stage
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Read a run's TOML; ConfigError if it cannot be used."""
+    try:
+        return TrainConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", hint="name a training TOML") from error
+    except (ValidationError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}", hint=f"compare with {DEFAULT}") from error

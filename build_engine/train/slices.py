@@ -1,0 +1,148 @@
+"""Training of the slice network: which slabs, how they are varied, and what is asked of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from agent.preprocess import SliceInput
+from agent.records import Subtype
+from build_engine.train.data import LOWEST_HU, STEPS_PER_HU, UNSURE, Case
+from build_engine.train.networks import N_CLASSES
+
+CROP_PX: Final = 192
+"""Training fields are cut to this; it holds a head."""
+
+BLEED_WEIGHT: Final = 3.0
+"""Weight of a bleed's pixels against all others in the cross-entropy."""
+
+REAL_IS_PARENCHYMAL: Final = 0.25
+"""How far a real bleed is taken to lie in the brain rather than in a ventricle. Ours."""
+
+SHARES: Final = {"generated bleed": 0.30, "generated": 0.12, "real bleed": 0.34, "real": 0.24}
+"""Make-up of a batch. Real slabs without a bleed teach what is merely bright."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slabs:
+    """All slabs of many cases, by kind and, for generated bleeds, by subtype."""
+
+    cases: tuple[Case, ...]
+    pools: dict[str, list[NDArray[np.intp]]]
+
+    def draw(self, rng: np.random.Generator, count: int) -> list[tuple[Case, int]]:
+        """Draw slabs in the shares above; subtypes evenly."""
+        kinds = rng.choice(list(SHARES), size=count, p=list(SHARES.values()))
+        drawn = []
+        for kind in kinds:
+            pools = self.pools[kind]
+            case, slab = rng.choice(pools[rng.integers(len(pools))])
+            drawn.append((self.cases[case], int(slab)))
+        return drawn
+
+
+def slabs_of_cases(cases: tuple[Case, ...]) -> Slabs:
+    """Sort the slabs of cases into pools of (case, slab)."""
+    found: dict[tuple[str, int], list[tuple[int, int]]] = {}
+    for number, case in enumerate(cases):
+        origin = "real" if case.real else "generated"
+        for slab, labels in enumerate(case.subtypes):
+            counts = np.bincount(labels.ravel(), minlength=UNSURE + 1)[1 : len(Subtype) + 1]
+            subtype = int(counts.argmax()) + 1 if counts.any() else 0
+            if subtype:
+                found.setdefault((f"{origin} bleed", subtype), []).append((number, slab))
+            elif not case.boxed[slab]:
+                found.setdefault((origin, 0), []).append((number, slab))
+    pools: dict[str, list[NDArray[np.intp]]] = {kind: [] for kind in SHARES}
+    for (kind, _), slabs in sorted(found.items()):
+        pools[kind].append(np.array(slabs))
+    return Slabs(cases, pools)
+
+
+def make_batch(
+    drawn: list[tuple[Case, int]], rng: np.random.Generator, contract: SliceInput
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Build inputs (batch, channel, j, i), labels (batch, j, i) and which samples are real."""
+    stacks, labels = [], []
+    for case, slab in drawn:
+        reach = np.arange(slab - contract.neighbours, slab + contract.neighbours + 1)
+        stacks.append(case.packed[reach.clip(0, len(case.packed) - 1)])
+        labels.append(case.subtypes[slab])
+    hu = torch.from_numpy(np.stack(stacks).astype(np.float32)) / STEPS_PER_HU + LOWEST_HU
+    target = torch.from_numpy(np.stack(labels).astype(np.float32))[:, None]
+    grid = _random_frames(rng, len(drawn), contract.size_px)
+    hu = functional.grid_sample(hu - LOWEST_HU, grid, align_corners=False) + LOWEST_HU
+    target = functional.grid_sample(target, grid, mode="nearest", align_corners=False)
+    hu = _vary(hu, rng, contract.neighbours)
+    windows = [
+        ((hu - low) / (high - low)).clamp(0.0, 1.0)[:, :, None] for low, high in contract.windows_hu
+    ]
+    real = torch.tensor([case.real for case, _ in drawn])
+    return torch.cat(windows, dim=2).flatten(1, 2), target[:, 0].long(), real
+
+
+def _random_frames(rng: np.random.Generator, count: int, size_px: int) -> Tensor:
+    """Draw sampling grids that turn, scale, mirror and shift, cut to ``CROP_PX``."""
+    frames = []
+    for _ in range(count):
+        angle, scale = np.radians(rng.normal(0.0, 9.0)), np.exp(rng.normal(0.0, 0.08))
+        mirror = rng.choice([-1.0, 1.0])
+        shift = rng.normal(0.0, 7.0, 2) * 2 / size_px
+        cut = CROP_PX / size_px / scale
+        turn = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        frames.append(np.column_stack([np.array(turn) * cut * [mirror, 1.0], shift]))
+    theta = torch.tensor(np.stack(frames), dtype=torch.float32)
+    return functional.affine_grid(theta, [count, 1, CROP_PX, CROP_PX], align_corners=False)
+
+
+def _vary(hu: Tensor, rng: np.random.Generator, neighbours: int) -> Tensor:
+    """Vary calibration, sharpness and noise, and slide neighbours as a tilted gantry does."""
+    count = len(hu)
+
+    def per_sample(values: NDArray[np.float64]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32).reshape(count, 1, 1, 1)
+
+    hu = hu * per_sample(rng.normal(1.0, 0.03, count)) + per_sample(rng.normal(0.0, 2.0, count))
+    smooth = functional.avg_pool2d(hu, 3, stride=1, padding=1, count_include_pad=False)
+    hu = smooth + (hu - smooth) * per_sample(rng.uniform(0.2, 1.5, count))
+    level = per_sample(rng.exponential(1.5, count))
+    hu = hu + level * torch.from_numpy(rng.standard_normal(hu.shape, dtype=np.float32))
+    for sample in hu:
+        slide_px = int(rng.integers(-3, 4)) if rng.random() < 0.3 else 0  # noqa: PLR2004
+        for channel in range(len(sample)):
+            sample[channel] = sample[channel].roll(slide_px * (channel - neighbours), dims=0)
+    return hu
+
+
+def slice_loss(logits: Tensor, target: Tensor, real: Tensor) -> Tensor:
+    """Cross-entropy and Dice of any bleed.
+
+    A real bleed's voxels say bleed in brain or ventricle and not which, since its annotators did
+    not; ``REAL_IS_PARENCHYMAL`` leans towards the brain, where most of it is.
+    """
+    log_p = logits.float().log_softmax(dim=1)
+    known = target != UNSURE
+    named = target.clamp(max=N_CLASSES - 1)
+    of_target = log_p.gather(1, named[:, None])[:, 0]
+    either = log_p[:, Subtype.INTRAPARENCHYMAL : Subtype.INTRAVENTRICULAR + 1].logsumexp(dim=1)
+    bleed = (named > 0) & known
+    unnamed = (named == Subtype.INTRAPARENCHYMAL) & real[:, None, None]
+    leaning = REAL_IS_PARENCHYMAL * of_target + (1 - REAL_IS_PARENCHYMAL) * either
+    of_target = torch.where(unnamed, leaning, of_target)
+    weight = known * (1.0 + (BLEED_WEIGHT - 1.0) * bleed)
+    entropy = -(weight * of_target).sum() / weight.sum()
+    any_bleed = (1.0 - log_p[:, 0].exp()) * known
+    overlap = (any_bleed * bleed).sum(dim=(1, 2))
+    total = any_bleed.sum(dim=(1, 2)) + bleed.sum(dim=(1, 2))
+    dice = 1.0 - ((2 * overlap + SMOOTH_PX) / (total + SMOOTH_PX)).mean()
+    return 4.0 * entropy + 0.5 * dice
+
+
+SMOOTH_PX: Final = 30.0
+"""Added to both sides of the Dice ratio: a sample without a bleed asks for none [pixels]."""

@@ -1,0 +1,155 @@
+"""Training: first the slice network, then the volume network on what the slice network gives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from agent.preprocess import Floats, SliceInput, slice_input
+from build_engine.train.blocks import BlockCase, block_case, block_loss, draw_block, without_bleed
+from build_engine.train.config import TrainConfig
+from build_engine.train.data import (
+    Case,
+)
+from build_engine.train.networks import SliceNetwork, VolumeNetwork
+from build_engine.train.slices import make_batch, slabs_of_cases, slice_loss
+
+SAVE_EVERY: Final = 200
+REPORT_EVERY: Final = 50
+
+EVIDENCE_DECAY: Final = 0.02
+"""Weight decay of the study score's fit. Ours."""
+
+
+def train_slices(
+    config: TrainConfig, cases: tuple[Case, ...], folder: Path, say: Callable[[str], None]
+) -> SliceNetwork:
+    """Train the slice network, saving weights to ``folder/slice.pt`` as it goes."""
+    torch.manual_seed(config.seed)
+    rng = np.random.default_rng(config.seed)
+    contract, stage = config.contract.slices, config.slices
+    network = SliceNetwork(contract, stage.width)
+    network.to(memory_format=torch.channels_last)
+    slabs = slabs_of_cases(cases)
+    started_s = time.monotonic()
+    for step, optimiser in _steps(network, stage.steps, stage.learning_rate):
+        inputs, target, real = make_batch(slabs.draw(rng, stage.batch), rng, contract)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = network(inputs.contiguous(memory_format=torch.channels_last))
+        loss = slice_loss(logits, target, real)
+        _descend(network, optimiser, loss)
+        if step % SAVE_EVERY == 0 or step == stage.steps:
+            torch.save(network.state_dict(), folder / "slice.pt")
+        if step % REPORT_EVERY == 0:
+            seconds = time.monotonic() - started_s
+            say(f"slices {step}/{stage.steps} loss {loss.item():.3f} {seconds:.0f} s")
+    network.eval()
+    return network
+
+
+def _steps(
+    network: nn.Module, count: int, learning_rate: float
+) -> Iterator[tuple[int, torch.optim.Optimizer]]:
+    """Count steps from 1, warming the rate up over a twentieth and then letting it fall to 0."""
+    network.train()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, learning_rate, total_steps=count + 1, pct_start=0.05
+    )
+    for step in range(1, count + 1):
+        yield step, optimiser
+        schedule.step()
+
+
+def _descend(network: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimiser.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimiser.step()
+
+
+def slice_probabilities(network: SliceNetwork, fields: Floats, contract: SliceInput) -> Floats:
+    """Run the slice network over all slabs: fields (slab, j, i) to (slab, class, j, i)."""
+    reach = range(-contract.neighbours, contract.neighbours + 1)
+    last = len(fields) - 1
+    found = []
+    with torch.no_grad():
+        for slab in range(len(fields)):
+            around = tuple(fields[min(max(slab + step, 0), last)] for step in reach)
+            sample = torch.from_numpy(slice_input(around, contract)[None])
+            found.append(network(sample).softmax(dim=1).numpy()[0])
+    return np.stack(found)
+
+
+def block_cases(
+    config: TrainConfig, cases: tuple[Case, ...], network: SliceNetwork
+) -> tuple[BlockCase, ...]:
+    """Run the slice network over every case and bring the answers into blocks."""
+    contracts = config.contract.slices, config.contract.volume
+    return tuple(
+        block_case(case, slice_probabilities(network, case.fields, contracts[0]), contracts)
+        for case in cases
+    )
+
+
+def train_volume(
+    config: TrainConfig, blocks: tuple[BlockCase, ...], folder: Path, say: Callable[[str], None]
+) -> VolumeNetwork:
+    """Train the volume network, saving weights to ``folder/volume.pt`` as it goes."""
+    torch.manual_seed(config.seed + 1)
+    rng = np.random.default_rng(config.seed + 1)
+    stage = config.volume
+    network = VolumeNetwork(config.contract.volume, stage.width)
+    started_s = time.monotonic()
+    for step, optimiser in _steps(network, stage.steps, stage.learning_rate):
+        samples = [draw_block(blocks, rng) for _ in range(stage.batch)]
+        block, *truth = (torch.cat(parts) for parts in zip(*samples, strict=True))
+        subtypes, regions, real, bleeds = truth
+        loss = block_loss(network(block), (subtypes, regions, real, bleeds))
+        _descend(network, optimiser, loss)
+        if step % SAVE_EVERY == 0 or step == stage.steps:
+            torch.save(network.state_dict(), folder / "volume.pt")
+        if step % REPORT_EVERY == 0:
+            seconds = time.monotonic() - started_s
+            say(f"volume {step}/{stage.steps} loss {loss.item():.3f} {seconds:.0f} s")
+    network.eval()
+    return network
+
+
+def fit_study_score(network: VolumeNetwork, blocks: tuple[BlockCase, ...]) -> None:
+    """Fit the study logit to heads that neither network was trained on, in place.
+
+    Real heads count once as they are and once with their bleed cut out. A little weight decay keeps
+    the four numbers finite where the heads part cleanly.
+    """
+    cut = (without_bleed(block) for block in blocks if block.regions is None and block.bleeds)
+    heads = [*blocks, *(block for block in cut if block is not None)]
+    with torch.no_grad():
+        evidence = torch.stack(
+            [
+                network.evidence_of(torch.from_numpy(head.block.astype(np.float32))[None])[0]
+                for head in heads
+            ]
+        )
+    bleeds = torch.tensor([float(head.bleeds) for head in heads])
+    weight = torch.where(bleeds > 0, 0.5 / bleeds.sum(), 0.5 / (1 - bleeds).sum())
+    parameters = list(network.evidence.parameters())
+    optimiser = torch.optim.LBFGS(parameters, max_iter=200)
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        logits = network.evidence(evidence)[:, 0]
+        fit = nn.functional.binary_cross_entropy_with_logits(
+            logits, bleeds, weight=weight, reduction="sum"
+        )
+        loss: Tensor = fit + EVIDENCE_DECAY * network.evidence.weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)

@@ -1,0 +1,139 @@
+"""Which series are analysed, and in what words the others are refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.assemble.protocol import check_extent, choose, load_profiles
+from agent.errors import ConfigError, NotEligible
+from tests.agent.assemble.made import HEADER, made, series_of
+
+FOLDER = Path(__file__).parents[3] / "engines" / "protocols"
+PROFILES = load_profiles(FOLDER)
+PLAIN = replace(HEADER, rows=512, columns=512)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"body_part": "BRAIN"},
+        {"body_part": "", "description": "Kopf nativ 4.8"},
+        {"body_part": "", "description": ""},
+        {"body_part": "", "description": "Axial 5mm"},
+        {"body_part": "Schädel"},
+        {"contrast": "NONE"},
+        {"kernel": "H31s"},
+        {"kernel": "Hr40"},
+        {"kernel": "FC26"},
+        {"kernel": "UB"},
+        {"kernel": "STD+"},
+        {"kvp": None, "thickness_mm": None},
+        {"image_type": ("DERIVED", "PRIMARY", "AXIAL")},
+        {"thickness_mm": 0.625},
+    ],
+    ids=str,
+)
+def test_plain_heads_are_eligible(changes):
+    assert choose([replace(PLAIN, **changes)], PROFILES).name == "generic-head"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"body_part": "CHEST"}, "not a head series: CHEST"),
+        ({"body_part": "", "description": "Abdomen venous"}, "not a head series: Abdomen venous"),
+        ({"contrast": "OMNIPAQUE 350"}, "contrast agent was given"),
+        ({"kernel": "BONEPLUS"}, r"bone reconstruction \(kernel BONEPLUS\)"),
+        ({"kernel": "H60s"}, "bone reconstruction"),
+        ({"kernel": "Hr68h"}, "bone reconstruction"),
+        ({"kernel": "FC30"}, "bone reconstruction"),
+        ({"kernel": "YB"}, "bone reconstruction"),
+        ({"image_type": ("DERIVED", "SECONDARY", "MPR")}, "not an original axial image"),
+        ({"description": "CTA Head"}, "not a plain head series: CTA Head"),
+        ({"description": "Dose Report"}, "not a plain head series"),
+        ({"thickness_mm": 20.0}, "slice thickness 20 mm, 0.4 to 10 covered"),
+        ({"kvp": 40.0}, "tube voltage 40 kV"),
+        ({"rows": 32}, "matrix 32 pixels"),
+        ({"image_type": ("ORIGINAL", "PRIMARY", "LOCALIZER")}, "only localizer images"),
+    ],
+    ids=str,
+)
+def test_other_series_are_refused_in_words(changes, reason):
+    with pytest.raises(NotEligible, match=reason) as refused:
+        choose([replace(PLAIN, **changes)], PROFILES)
+    assert refused.value.hint
+
+
+def test_one_slice_with_contrast_is_enough():
+    with pytest.raises(NotEligible, match="contrast"):
+        choose([PLAIN, replace(PLAIN, contrast="IOPAMIRON")], PROFILES)
+
+
+def test_a_localizer_beside_the_head_does_not_matter():
+    scout = replace(PLAIN, image_type=("LOCALIZER",), rows=32, body_part="")
+
+    assert choose([scout, PLAIN], PROFILES)
+
+
+def test_the_most_specific_profile_that_fits_is_chosen(tmp_path):
+    generic = (FOLDER / "generic-head.toml").read_text()
+    (tmp_path / "a.toml").write_text(generic)
+    (tmp_path / "b.toml").write_text(
+        generic.replace('"generic-head"', '"ge-head"') + '\nmanufacturer = "^ge\\\\b"\n'
+    )
+    profiles = load_profiles(tmp_path)
+
+    assert choose([replace(PLAIN, manufacturer="GE MEDICAL SYSTEMS")], profiles).name == "ge-head"
+    assert choose([PLAIN], profiles).name == "generic-head"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("quiet_s = 4.0", "quiet_s = 'soon'", "quiet_s"),
+        ("quiet_s = 4.0", "", "quiet_s"),
+        ("quiet_s = 4.0", "quiet_s = 4.0\nquite_s = 4.0", "quite_s"),
+        ("heads = 'head|", "heads = '(head|", "heads.*not a regular expression"),
+        ("kvp = [70.0, 150.0]", "kvp = [70.0]", "kvp"),
+        ("quiet_s = 4.0", "quiet_s =", "wrong.toml"),
+    ],
+)
+def test_a_wrong_profile_names_file_and_key(tmp_path, old, new, named):
+    text = (FOLDER / "generic-head.toml").read_text()
+    assert old in text
+    (tmp_path / "wrong.toml").write_text(text.replace(old, new))
+
+    with pytest.raises(ConfigError, match=rf"wrong\.toml.*{named}|{named}"):
+        load_profiles(tmp_path)
+
+
+def test_no_profile_or_two_of_one_name_is_an_error(tmp_path):
+    with pytest.raises(ConfigError, match="no protocol profile"):
+        load_profiles(tmp_path)
+    for name in ("a.toml", "b.toml"):
+        (tmp_path / name).write_text((FOLDER / "generic-head.toml").read_text())
+    with pytest.raises(ConfigError, match="two protocol profiles"):
+        load_profiles(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("n", "spacing", "reason"),
+    [
+        (9, 15.0, "only 9 slices, 10 needed"),
+        (1001, 0.2, "1001 slices, at most 1000"),
+        (12, 5.0, "only 60 mm of the head, 100 mm needed"),
+    ],
+)
+def test_what_is_no_whole_head_is_refused(n, spacing, reason):
+    head = series_of([made(k, spacing * k) for k in range(n)]).volume()
+
+    with pytest.raises(NotEligible, match=reason):
+        check_extent(head, PROFILES[0])
+
+
+def test_a_whole_head_is_not_refused():
+    check_extent(series_of([made(k, 5.0 * k) for k in range(25)]).volume(), PROFILES[0])

@@ -1,0 +1,242 @@
+"""What a series lets in, and what it makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.assemble.dicom_file import ReadSlice
+from agent.assemble.series import RESERVED_BYTES, Added, GrowingSeries
+from agent.errors import GeometryError, IdentityError, NotEligible
+from tests.agent.assemble.made import IDENTITY, made, series_of
+
+
+def test_slices_are_sorted_whatever_order_they_come_in():
+    slices = [made(k, 5.0 * k) for k in range(6)]
+
+    shuffled = series_of([slices[k] for k in (3, 0, 5, 1, 4, 2)]).volume()
+
+    assert shuffled.hu[:, 0, 0].tolist() == [0, 100, 200, 300, 400, 500]
+    assert shuffled.sop_uids == tuple(read.header.sop_uid for read in slices)
+    assert shuffled.grid.heights_mm.tolist() == [0, 5, 10, 15, 20, 25]
+
+
+@pytest.mark.parametrize("step", [1, -1], ids=["upwards", "downwards"])
+def test_a_series_that_comes_in_order_is_not_copied(step):
+    series = series_of([made(k, 5.0 * k) for k in range(6)][::step])
+
+    head = series.volume()
+
+    assert series.layout().in_order
+    assert np.shares_memory(head.hu, series.volume().hu)
+    assert head.hu[:, 0, 0].tolist() == [0, 100, 200, 300, 400, 500]
+
+
+def test_the_buffer_grows_and_keeps_what_it_holds():
+    size = 2048
+    n = RESERVED_BYTES // (2 * size * size) + 2
+    series = GrowingSeries()
+    for k in range(n):
+        hu = np.full((size, size), k, np.int16)
+        series.add(*made(k, float(k), hu=hu, rows=size, columns=size))
+
+    assert series.volume().hu[:, 7, 7].tolist() == list(range(n))
+
+
+def test_the_same_image_again_is_a_duplicate():
+    series = series_of([made(0, 0.0), made(1, 5.0)])
+
+    assert series.add(*made(1, 5.0)) is Added.DUPLICATE
+    assert len(series.headers) == 2
+
+
+def test_one_uid_with_two_images_refuses_the_series_for_good():
+    series = series_of([made(0, 0.0)])
+
+    with pytest.raises(IdentityError, match="two different images have the UID"):
+        series.add(*made(0, 0.0, hu=np.zeros((4, 6), np.int16)))
+    with pytest.raises(IdentityError):
+        series.add(*made(1, 5.0))
+    with pytest.raises(IdentityError):
+        series.volume()
+
+
+def test_one_uid_at_two_positions_refuses_the_series():
+    with pytest.raises(IdentityError):
+        series_of([made(0, 0.0), made(0, 5.0)])
+
+
+@pytest.mark.parametrize(
+    ("field", "named"),
+    [
+        ("patient_id", "patient id"),
+        ("patient_name", "patient name"),
+        ("birth_date", "birth date"),
+        ("sex", "sex"),
+        ("study_uid", "study uid"),
+        ("accession", "accession"),
+    ],
+)
+def test_two_patients_or_studies_refuse_the_series_without_being_quoted(field, named):
+    other = replace(IDENTITY, **{field: "somebody else"})
+
+    with pytest.raises(IdentityError, match=f"disagree about {named}$") as refused:
+        series_of([made(0, 0.0), made(1, 5.0, identity=other)])
+
+    assert "somebody" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"rows": 8}, "images of 4 x 6 and 8 x 6"),
+        ({"row_spacing_mm": 0.6}, "pixel spacing differs"),
+        ({"column_direction": (0.0, 0.98, 0.199)}, "orientation differs"),
+        ({"row_direction": (-1.0, 0.0, 0.0)}, "orientation differs"),
+        ({"frame_of_reference_uid": "9.9"}, "two frames of reference"),
+    ],
+)
+def test_what_cannot_be_stacked_refuses_the_series(changes, reason):
+    with pytest.raises(GeometryError, match=reason):
+        series_of([made(0, 0.0), made(1, 5.0, **changes)])
+
+
+def test_localizers_are_set_aside_and_counted():
+    scout = made(9, 0.0, image_type=("ORIGINAL", "PRIMARY", "LOCALIZER"), rows=8)
+
+    series = series_of([scout, made(0, 0.0), made(1, 5.0)])
+
+    assert [header.sop_uid for header in series.set_aside] == ["1.2.3.4.9"]
+    assert (series.facts().n_slices, series.facts().n_images) == (2, 3)
+    assert len(series.volume().hu) == 2
+
+
+def test_one_image_under_two_uids_is_kept_once():
+    again = made(1, 5.0)
+    again = ReadSlice(replace(again.header, sop_uid="1.2.3.4.99"), again.hu)
+
+    head = series_of([made(0, 0.0), made(1, 5.0), again, made(2, 10.0)]).volume()
+
+    assert head.grid.heights_mm.tolist() == [0, 5, 10]
+
+
+def test_two_images_at_one_position_refuse_the_volume():
+    series = series_of([made(0, 0.0), made(1, 5.0), made(2, 5.0), made(3, 10.0)])
+
+    with pytest.raises(GeometryError, match=r"two different images at one position \(5\.0 mm\)"):
+        series.volume()
+
+
+def test_no_slice_or_one_of_unknown_thickness_is_no_volume():
+    with pytest.raises(GeometryError, match="no slices"):
+        GrowingSeries().volume()
+    with pytest.raises(GeometryError, match="unknown thickness"):
+        series_of([made(0, 0.0, thickness_mm=None)]).volume()
+    assert GrowingSeries().facts().n_slices == 0
+    assert GrowingSeries().identity is None
+
+
+def test_coronal_images_are_not_eligible():
+    coronal = made(0, 0.0, column_direction=(0.0, 0.0, -1.0))
+
+    with pytest.raises(NotEligible, match="90° from axial"):
+        series_of([coronal]).volume()
+
+
+LYING = {
+    "supine": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)),
+    "prone": ((-1.0, 0.0, 0.0), (0.0, -1.0, 0.0)),
+    "seen from above": ((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0)),
+    "on the left side": ((0.0, 1.0, 0.0), (-1.0, 0.0, 0.0)),
+    "on the right side": ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0)),
+}
+
+
+@pytest.mark.parametrize(("row", "column"), LYING.values(), ids=LYING)
+def test_every_voxel_keeps_its_place_however_the_patient_lies(row, column):
+    slices = [made(k, 5.0 * k, row_direction=row, column_direction=column) for k in range(3)]
+
+    head = series_of(slices).volume()
+
+    assert head.grid.row_direction[0] > 0.9
+    assert head.grid.column_direction[1] > 0.9
+    assert head.grid.normal[2] > 0.9
+    for k, j, i in np.ndindex(3, 4, 6):
+        place = np.array([0, 0, 5.0 * k]) + np.array(row) * i * 0.25 + np.array(column) * j * 0.5
+        found = np.argwhere(head.hu == slices[k].hu[j, i])
+        np.testing.assert_allclose(head.grid.to_lps_mm(found)[0], place, atol=1e-9)
+
+
+def test_a_single_slice_is_seen_as_in_the_volume():
+    slices = [
+        made(k, 5.0 * k, row_direction=(-1.0, 0.0, 0.0), column_direction=(0.0, -1.0, 0.0))
+        for k in (1, 0)
+    ]
+    series = series_of(slices)
+
+    layout, head = series.layout(), series.volume()
+
+    for k, index in enumerate(layout.order):
+        np.testing.assert_array_equal(series.hu(index), head.hu[k])
+
+
+def test_the_vertex_is_seen_when_the_highest_slice_shows_little_head():
+    def disc(area: int) -> np.ndarray:
+        hu = np.full((64, 64), -1000, np.int16)
+        hu[:area] = 40
+        return hu
+
+    slices = [made(k, 5.0 * k, hu=disc(60), rows=64, columns=64) for k in range(3)]
+    series = series_of(slices)
+    assert not series.facts().vertex_seen
+
+    series.add(*made(3, 15.0, hu=disc(8), rows=64, columns=64))
+
+    assert series.facts().vertex_seen
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([{"expected_images": 2}] * 2, 2),
+        ([{"expected_images": 2}, {"expected_images": 3}], 0),
+        ([{"expected_images": 2, "acquisition_number": k} for k in range(2)], 0),
+    ],
+    ids=["agreed", "disagreed", "two acquisitions"],
+)
+def test_a_promised_count_is_trusted_for_one_acquisition_only(changes, expected):
+    series = series_of([made(k, 5.0 * k, **change) for k, change in enumerate(changes)])
+
+    assert series.facts().expected_images == expected
+
+
+@given(
+    steps=st.lists(st.floats(0.3, 10), min_size=1, max_size=20),
+    order=st.randoms(use_true_random=False),
+    tilt_deg=st.floats(-30, 30),
+)
+def test_order_of_arrival_changes_nothing_and_shares_fill_the_extent(steps, order, tilt_deg):
+    heights = np.r_[0, np.cumsum(steps)]
+    tilt = np.radians(tilt_deg)
+    slices = [
+        made(
+            k,
+            float(height / np.cos(tilt)),
+            column_direction=(0.0, float(np.cos(tilt)), float(-np.sin(tilt))),
+        )
+        for k, height in enumerate(heights)
+    ]
+    shuffled = slices.copy()
+    order.shuffle(shuffled)
+
+    head, again = series_of(slices).volume(), series_of(shuffled).volume()
+
+    assert again.sop_uids == head.sop_uids
+    np.testing.assert_array_equal(again.hu, head.hu)
+    assert head.grid.tilt_deg == pytest.approx(tilt_deg, abs=1e-6)
+    ends_mm = (steps[0] + steps[-1]) / 2
+    assert head.grid.shares_mm.sum() == pytest.approx(sum(steps) + ends_mm)

@@ -1,0 +1,85 @@
+"""The box beside the scanner, in a test's hands: real files, a real store, a clock that is set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import structlog
+
+from agent.assemble.protocol import load_profiles
+from agent.config import PACKAGED_ENGINES
+from agent.infer.backend import Backend
+from agent.infer.bundle import Bundle
+from agent.journeys import Journeys
+from agent.pipeline import Engine
+from agent.records import Arrival, Instant
+from agent.report import SeriesReport
+from agent.store import Store
+
+MIDNIGHT = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+@dataclass
+class SetClock:
+    """A clock that stands still until it is moved."""
+
+    now_s: float = 1000.0
+
+    def __call__(self) -> Instant:
+        return Instant(MIDNIGHT + timedelta(seconds=self.now_s), self.now_s)
+
+
+@dataclass
+class Box:
+    """One agent's journeys over a store that outlives them."""
+
+    store_path: Path
+    bundle: Bundle
+    backend: Backend
+    clock: SetClock = field(default_factory=SetClock)
+
+    def __post_init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Begin as a new process would: nothing in memory, everything from the store."""
+        self.store = Store(self.store_path, self.clock)
+        engine = Engine(self.bundle, self.backend, load_profiles(PACKAGED_ENGINES / "protocols"))
+        log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[lambda *_: ""])
+        self.journeys = Journeys(engine, self.store, self.clock, log)
+        self.journeys.adopt(
+            row for uid in self.store.unfinished() if (row := self.store.series(uid))
+        )
+
+    def export(self, paths: Iterable[Path], rate_per_s: float = 20.0) -> list[Path]:
+        """Let files arrive one after another; returns those that were not whole."""
+        not_whole = []
+        for path in paths:
+            self.clock.now_s += 1 / rate_per_s
+            found = path.lstat()
+            arrival = Arrival(path, found.st_size, found.st_mtime_ns, self.clock.now_s)
+            not_whole += [late.path for late in self.journeys.take([arrival])]
+            self.journeys.close_complete()
+            while self.journeys.work_once():
+                pass
+        return not_whole
+
+    def wait(self, seconds: float = 20.0) -> None:
+        """Let time pass with nothing new."""
+        for _ in range(10):
+            self.clock.now_s += seconds / 10
+            self.journeys.close_complete()
+            while self.journeys.work_once():
+                pass
+
+    def reports(self) -> list[SeriesReport]:
+        """Return the latest report of every series."""
+        return [row.report for row in self.store.worklist(100) if row.report]
+
+    def report(self) -> SeriesReport:
+        """Return the latest report of the only series."""
+        (report,) = self.reports()
+        return report

@@ -1,0 +1,399 @@
+"""agent.journeys and agent.pipeline: every series that arrives ends in one of three answers."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom import dcmread
+
+from agent.errors import InferenceError
+from agent.infer.backend import Floats, VolumeOutput
+from agent.records import State
+from agent.report import SeriesReport
+from tests.agent.box import Box
+from tests.heads import SEEING_BUNDLE, SeeingBackend
+from tests.phantoms import uid, write_series
+
+N = 32
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    return Box(tmp_path / "store.sqlite", SEEING_BUNDLE, SeeingBackend(SEEING_BUNDLE, score=0.9))
+
+
+@pytest.fixture
+def quiet_box(tmp_path: Path) -> Box:
+    return Box(tmp_path / "store.sqlite", SEEING_BUNDLE, SeeingBackend(SEEING_BUNDLE, score=0.1))
+
+
+def facts(report: SeriesReport) -> dict:
+    return report.model_dump(exclude={"timings_s", "completed_by", "revision"})
+
+
+def test_a_series_ends_suspected_and_its_alert_waits_for_the_console(
+    box: Box, tmp_path: Path
+) -> None:
+    box.export(write_series(tmp_path / "in", N))
+    box.wait()
+
+    report = box.report()
+    assert report.state == "suspected"
+    assert report.findings
+    assert report.geometry is not None
+    assert report.geometry.slices == N
+    assert report.protocol == "generic-head"
+    assert [d.channel for d in box.store.undelivered()] == ["console"]
+    assert box.store.key_slice(report.series_uid, 1)
+    assert set(report.timings_s) == {
+        "assemble", "slice_stage", "volume_stage", "measure", "completeness", "total",
+    }  # fmt: skip
+
+
+def test_every_change_of_state_is_kept(quiet_box: Box, tmp_path: Path) -> None:
+    quiet_box.export(write_series(tmp_path / "in", N))
+    quiet_box.wait()
+
+    states = [t.state for t in quiet_box.store.transitions(uid("series", 0))]
+    assert states == [State.RECEIVING, State.ANALYSING, State.NOT_SUSPECTED]
+
+
+def test_slices_are_run_while_the_scanner_is_still_exporting(box: Box, tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "in", N)
+
+    box.export(paths[:-1])
+
+    assert isinstance(box.backend, SeeingBackend)
+    assert box.backend.slices_run >= N - 8
+    assert box.reports() == []
+
+
+def test_arrival_order_does_not_change_the_result(tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "in", N, spacing=5.0, tilt_deg=18.5)
+    shuffled = random.Random(1).sample(paths, N)
+
+    results = []
+    for number, order in enumerate((paths, paths[::-1], shuffled)):
+        backend = SeeingBackend(SEEING_BUNDLE)
+        box = Box(tmp_path / f"{number}.sqlite", SEEING_BUNDLE, backend)
+        box.export(order)
+        box.wait()
+        results.append(facts(box.report()))
+
+    assert results[0] == results[1] == results[2]
+
+
+def test_a_series_sent_twice_has_one_result(box: Box, tmp_path: Path) -> None:
+    first = write_series(tmp_path / "first", N)
+    second = write_series(tmp_path / "second", N)
+
+    box.export(first)
+    box.wait()
+    box.export(second)
+    box.wait()
+
+    assert len(box.store.history(uid("series", 0))) == 1
+    assert len(box.store.undelivered()) == 1
+    assert box.store.transitions(uid("series", 0))[-1].state is State.SUSPECTED
+
+
+def test_a_series_sent_again_after_a_restart_has_one_result(box: Box, tmp_path: Path) -> None:
+    box.export(write_series(tmp_path / "first", N))
+    box.wait()
+
+    box.start()
+    box.export(write_series(tmp_path / "second", N))
+    box.wait()
+
+    assert len(box.store.history(uid("series", 0))) == 1
+    assert box.store.transitions(uid("series", 0))[-1].state is State.SUSPECTED
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["running", "restarted"])
+def test_a_late_slice_revises_the_result_in_place(
+    box: Box, tmp_path: Path, restarted: bool
+) -> None:
+    paths = write_series(tmp_path / "in", N)
+    box.export(paths[:-1])
+    box.wait()
+    if restarted:
+        box.start()
+
+    box.export(paths[-1:])
+    box.wait()
+
+    first, second = box.store.history(uid("series", 0))
+    assert (first.revision, second.revision) == (1, 2)
+    assert [r.geometry.slices for r in (first, second) if r.geometry] == [N - 1, N]
+    assert box.report() == second
+
+
+def test_a_missing_slice_is_named_and_never_not_suspected(quiet_box: Box, tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "in", N)
+
+    quiet_box.export(paths[:15] + paths[16:])
+    quiet_box.wait()
+
+    report = quiet_box.report()
+    assert report.state == "not_analysed"
+    assert report.reason
+    assert "1 slice missing between 70.0 and 80.0 mm" in report.reason
+    assert report.geometry
+    assert report.geometry.missing == ("1 slice missing between 70.0 and 80.0 mm",)
+
+
+def test_a_bleed_seen_despite_a_missing_slice_is_told_with_the_caveat(
+    box: Box, tmp_path: Path
+) -> None:
+    paths = write_series(tmp_path / "in", N)
+
+    box.export(paths[:15] + paths[16:])
+    box.wait()
+
+    assert box.report().state == "suspected"
+    assert "1 slice missing" in box.report().caveats[0]
+
+
+@pytest.mark.parametrize(
+    ("tags", "code", "words"),
+    [
+        ({"PatientID": lambda k: "A" if k < 9 else "B"}, "identity", "patient id"),
+        ({"StudyInstanceUID": lambda k: f"1.2.{k // 9 + 1}"}, "identity", "study uid"),
+        ({"ConvolutionKernel": "H70h"}, "not_eligible", "bone"),
+        ({"BodyPartExamined": "CHEST"}, "not_eligible", "not a head"),
+        ({"ContrastBolusAgent": "Iomeron"}, "not_eligible", "contrast"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "not_eligible", "localizer"),
+        ({"PixelSpacing": None}, "slice_refused", "PixelSpacing"),
+        ({"ImagePositionPatient": None}, "slice_refused", "ImagePositionPatient"),
+        ({"RescaleSlope": 0}, "slice_refused", "slope"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_series_that_cannot_be_analysed_says_why(
+    box: Box, tmp_path: Path, tags: dict, code: str, words: str
+) -> None:
+    box.export(write_series(tmp_path / "in", N, **tags))
+    box.wait()
+
+    report = box.report()
+    assert (report.state, report.code) == ("not_analysed", code)
+    assert words.lower() in (report.reason or "").lower()
+    assert report.what_to_do
+
+
+def test_one_uid_with_two_images_refuses_the_series(box: Box, tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "in", N)
+    changed = dcmread(paths[5])
+    changed.PixelData = bytes(reversed(changed.PixelData))
+    changed.save_as(tmp_path / "in" / "changed.dcm")
+
+    box.export([*paths, tmp_path / "in" / "changed.dcm"])
+    box.wait()
+
+    assert box.report().code == "identity"
+
+
+def test_an_image_changed_after_its_result_refuses_the_series(box: Box, tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "in", N)
+    box.export(paths)
+    box.wait()
+    changed = dcmread(paths[5])
+    changed.PixelData = bytes(reversed(changed.PixelData))
+    changed.save_as(tmp_path / "in" / "changed.dcm")
+
+    box.export([tmp_path / "in" / "changed.dcm"])
+    box.wait()
+
+    assert box.report().code == "identity"
+    assert box.report().revision == 2
+
+
+def write_bad_files(folder: Path) -> list[Path]:
+    """Files that are no slices, and leave the series beside them alone."""
+    (whole,) = write_series(folder / "whole", 1, seed=99)
+    data = whole.read_bytes()
+    bad = {
+        "text": b"hello",
+        "half_text": b"\0" * 128 + b"DICX" + b"x" * 500,
+        "structured_report": None,
+        "garbage": data[:140] + bytes(range(256)) * 8,
+    }
+    for name, content in bad.items():
+        if content is not None:
+            (folder / name).write_bytes(content)
+    report = dcmread(whole)
+    report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"
+    report.save_as(folder / "structured_report")
+    whole.unlink()
+    return [folder / name for name in bad]
+
+
+def test_files_that_are_no_slices_are_named_and_disturb_nobody(box: Box, tmp_path: Path) -> None:
+    bad = write_bad_files(tmp_path)
+    paths = write_series(tmp_path / "in", N)
+
+    box.export([*bad[:2], *paths[:16], *bad[2:], *paths[16:]])
+    box.wait()
+
+    assert box.report().state == "suspected"
+    named = " ".join(notice.message for notice in box.store.notices(10))
+    assert all(path.name in named for path in bad)
+
+
+@pytest.mark.parametrize("keep", [0, 64, 300, 0.5, 0.99], ids="keeps={}".format)
+def test_a_file_cut_short_is_waited_for_and_then_taken(
+    box: Box, tmp_path: Path, keep: float
+) -> None:
+    paths = write_series(tmp_path / "in", N)
+    whole = paths[10].read_bytes()
+    size = round(keep * len(whole)) if isinstance(keep, float) else keep
+    paths[10].write_bytes(whole[:size])
+
+    assert box.export(paths) == [paths[10]]
+    paths[10].write_bytes(whole)
+    assert box.export([paths[10]]) == []
+    box.wait()
+
+    assert box.report().geometry
+    assert box.report().geometry.slices == N
+    assert len(box.store.history(uid("series", 0))) == 1
+
+
+def test_a_file_that_is_never_whole_is_named_and_leaves_a_gap(
+    quiet_box: Box, tmp_path: Path
+) -> None:
+    paths = write_series(tmp_path / "in", N)
+    paths[10].write_bytes(paths[10].read_bytes()[:3000])
+
+    quiet_box.export(paths)
+    quiet_box.wait()
+    quiet_box.export([paths[10]])
+
+    assert quiet_box.report().state == "not_analysed"
+    assert "1 slice missing" in (quiet_box.report().reason or "")
+    assert "010.dcm" in quiet_box.store.notices(1)[0].message
+
+
+def test_series_of_many_patients_arriving_at_once_stay_apart(box: Box, tmp_path: Path) -> None:
+    series = [write_series(tmp_path / str(seed), 24, seed=seed) for seed in range(6)]
+
+    box.export(path for slices in zip(*series, strict=True) for path in slices)
+    box.wait()
+
+    assert len(box.reports()) == 6
+    for seed in range(6):
+        row = box.store.series(uid("series", seed))
+        assert row is not None
+        assert row.identity.patient_id == f"P{seed}"
+        assert row.report
+        assert row.report.geometry
+        assert row.report.geometry.slices == 24
+
+
+@pytest.mark.parametrize("cut", [1, 7, N - 1, N], ids="after={}".format)
+def test_a_restart_at_any_slice_loses_and_doubles_nothing(
+    box: Box, tmp_path: Path, cut: int
+) -> None:
+    paths = write_series(tmp_path / "in", N)
+    box.export(paths[:cut])
+
+    box.start()
+    settled = box.store.settled_files()
+    box.export(path for path in paths if str(path) not in settled)
+    box.wait()
+
+    assert len(box.store.history(uid("series", 0))) == 1
+    assert box.report().geometry
+    assert box.report().geometry.slices == N
+
+
+def test_a_series_whose_files_vanish_before_a_restart_still_ends_by_name(
+    box: Box, tmp_path: Path
+) -> None:
+    box.export(write_series(tmp_path / "in", 5))
+    shutil.rmtree(tmp_path / "in")
+
+    box.start()
+    box.wait()
+
+    assert (box.report().state, box.report().code) == ("not_analysed", "files_gone")
+
+
+def test_a_series_that_took_the_agent_down_twice_is_set_aside(box: Box, tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "in", N)
+    other = write_series(tmp_path / "other", N, seed=1)
+    box.export(paths[:3])
+    for _ in range(2):
+        box.store.begin_analysis(uid("series", 0))  # and there the process died
+
+    box.start()
+    box.export([*paths, *other])
+    box.wait()
+
+    by_uid = {report.series_uid: report for report in box.reports()}
+    assert by_uid[uid("series", 0)].code == "set_aside"
+    assert by_uid[uid("series", 1)].state == "suspected"
+
+
+class FailingBackend(SeeingBackend):
+    """Fails on the volume stage with a given error."""
+
+    error: Exception = InferenceError("the card fell off the bus", hint="call service")
+
+    def run_slices(self, slabs: Floats) -> Floats:
+        return super().run_slices(slabs)
+
+    def run_volume(self, block: Floats) -> VolumeOutput:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(InferenceError("card lost"), "inference"), (ZeroDivisionError("bug"), "internal")],
+    ids=["runtime-fails", "our-own-bug"],
+)
+def test_a_failing_network_ends_the_series_by_name(
+    tmp_path: Path, error: Exception, code: str
+) -> None:
+    backend = FailingBackend(SEEING_BUNDLE)
+    backend.error = error
+    box = Box(tmp_path / "store.sqlite", SEEING_BUNDLE, backend)
+
+    box.export(write_series(tmp_path / "in", N))
+    box.wait()
+
+    assert (box.report().state, box.report().code) == ("not_analysed", code)
+    assert box.report().what_to_do
+
+
+def test_nothing_of_the_patient_is_in_a_report(box: Box, tmp_path: Path) -> None:
+    tags = {"PatientName": "Secret^Name", "PatientID": "SECRET-ID"}
+    box.export(write_series(tmp_path / "in", N, **tags))
+    box.wait()
+
+    assert "ecret" not in box.report().model_dump_json()
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_any_subset_in_any_order_ends_once_and_says_what_is_missing(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("subset")
+    paths = write_series(folder / "in", 24)
+    chosen = data.draw(st.lists(st.sampled_from(range(24)), min_size=1, unique=True))
+    backend = SeeingBackend(SEEING_BUNDLE, score=0.1)
+    box = Box(folder / "store.sqlite", SEEING_BUNDLE, backend)
+
+    box.export(paths[k] for k in chosen)
+    box.wait()
+
+    report = box.report()
+    assert (report.state == "not_suspected") <= (len(chosen) == max(chosen) - min(chosen) + 1), (
+        "a head with a hole in it was called not suspected"
+    )

@@ -1,0 +1,65 @@
+"""The shipped bundle keeps its contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.infer.bundle import Bundle, load_bundle
+from agent.infer.onnx_backend import OnnxBackend
+from agent.records import Region
+
+FOLDER = Path(__file__).parents[2] / "engines" / "default" / "0.1.0"
+MOST_BYTES = 20_000_000
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return load_bundle(FOLDER)
+
+
+@pytest.fixture(scope="module")
+def backend(bundle: Bundle) -> OnnxBackend:
+    return OnnxBackend(bundle, threads=2)
+
+
+def test_slices_give_probabilities_that_add_up(bundle: Bundle, backend: OnnxBackend):
+    slabs = np.random.default_rng(0).random(bundle.slices.shape, dtype=np.float32)
+
+    first, second = backend.run_slices(slabs), backend.run_slices(slabs)
+
+    assert np.allclose(first.sum(axis=1), 1.0, atol=1e-4)
+    assert np.array_equal(first, second)
+
+
+def test_a_block_gives_bleed_regions_and_a_score(bundle: Bundle, backend: OnnxBackend):
+    channels = 5 + len(bundle.volume.windows_hu)
+    block = np.random.default_rng(0).random((1, channels, *bundle.volume.shape_kji))
+    block = (block / 6).astype(np.float32)
+
+    first, second = backend.run_volume(block), backend.run_volume(block)
+
+    assert np.allclose(first.bleed.sum(axis=0), 1.0, atol=1e-4)
+    assert first.anatomy.dtype == np.int32
+    assert 0 <= first.anatomy.min() <= first.anatomy.max() <= max(Region)
+    assert 0.0 <= first.score <= 1.0
+    assert first.score == second.score
+    assert np.array_equal(first.anatomy, second.anatomy)
+
+
+def test_an_empty_head_is_far_below_the_operating_point(bundle: Bundle, backend: OnnxBackend):
+    channels = 5 + len(bundle.volume.windows_hu)
+
+    score = backend.run_volume(
+        np.zeros((1, channels, *bundle.volume.shape_kji), dtype=np.float32)
+    ).score
+
+    assert score < bundle.operating_point("balanced").score / 2
+
+
+def test_the_networks_are_small(bundle: Bundle):
+    sizes_bytes = [path.stat().st_size for path in (bundle.slice_network, bundle.volume_network)]
+
+    assert sum(sizes_bytes) < MOST_BYTES
