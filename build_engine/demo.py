@@ -6,8 +6,10 @@ import secrets
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -119,8 +121,9 @@ def _studies(*, short: bool) -> tuple[DemoStudy, ...]:
         SyntheticStudy(seed, f"DEMO^{name}", f"DEMO-{number:03d}", now)
         for number, name in enumerate(("BLEED LEFT", "NO BLEED", "SLICES MISSING"), 1)
     )
-    bleeding = head_for(GE_32X5, HeadRecipe(1, Subtype.SUBDURAL, BLEED_ML, Side.LEFT))
-    healthy = head_for(CANON_32X5, HeadRecipe(2, None))
+    recipes = HeadRecipe(1, Subtype.SUBDURAL, BLEED_ML, Side.LEFT), HeadRecipe(2, None)
+    with ThreadPoolExecutor() as pool:
+        bleeding, healthy = pool.map(partial(head_for, GE_32X5), recipes)
     whole = axial_files(healthy, GE_32X5, gapped)
     missing = whole[MISSING]
     plan = (
@@ -165,7 +168,7 @@ def _print_summary(out: Console, outcomes: Sequence[Outcome]) -> None:
     out.print()
     wrong = [outcome for outcome in outcomes if not outcome.as_expected]
     for outcome in wrong:
-        out.print(Text(_surprise(outcome), "bold red"))
+        out.print(Text(_surprise(outcome), "bold red"), soft_wrap=True)
     if not wrong:
         out.print(f"[green]All {len(outcomes)} answers are as expected.[/]")
 

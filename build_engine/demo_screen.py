@@ -95,7 +95,11 @@ def _worklist(snapshot: Snapshot) -> RenderableType:
     for ratio in (None, None, 1, None):
         table.add_column(overflow="fold", ratio=ratio, no_wrap=ratio is None)
     for shown in snapshot.series:
-        age = "" if shown.last_slice_age_s is None else f"{shown.last_slice_age_s:.0f} s ago"
+        age = (
+            ""
+            if shown.last_slice_age_s is None
+            else f"last slice {shown.last_slice_age_s:.0f} s ago"
+        )
         table.add_row(
             state_text(shown.state),
             Text(shown.patient_name),

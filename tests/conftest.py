@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from threadpoolctl import threadpool_limits
+import os
 
-threadpool_limits(limits=1, user_api="blas")
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when numpy is first imported

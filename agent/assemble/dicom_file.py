@@ -35,6 +35,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from agent.assemble.elements import FIRST_PIXEL_TAG, Walked, walk
 from agent.assemble.header import (
     TAGS,
     SliceRefused,
@@ -70,7 +71,7 @@ SYNTAXES: Final = frozenset(
 
 PREAMBLE_BYTES: Final = 128
 _PIXEL_DATA: Final = 0x7FE00010
-_FIRST_PIXEL_TAG: Final = 0x7FE00008
+_WANTED: Final = frozenset(map(int, TAGS.values()))
 
 _PARSER_ERRORS: Final = (
     ArithmeticError,
@@ -187,7 +188,17 @@ def _parse(data: bytes, limits: ReadLimits) -> _Parsed:
         raise FileRefused(f"transfer syntax not read: {name}")
     if syntax == DeflatedExplicitVRLittleEndian:
         data, start = _inflate(data[start:], limits), 0
-    return _parse_dataset(data, start, syntax, text(meta, "MediaStorageSOPClassUID"))
+    walked = None
+    if syntax not in (ImplicitVRLittleEndian, ExplicitVRBigEndian):
+        walked = walk(data, start, _WANTED)
+    image, at, stopped_by = walked or _read_by_pydicom(data, start, syntax)
+    if stopped_by == _PIXEL_DATA:
+        return _Parsed(image, syntax, data, at)
+    classes = {text(meta, "MediaStorageSOPClassUID"), text(image, "SOPClassUID")}
+    has_pixels = "" in classes or not classes.isdisjoint(CT_CLASSES)
+    if only_zeros(data, at) if stopped_by is not None else has_pixels:
+        raise NotWholeYet("the file ends before its pixels")
+    return _Parsed(image, syntax, b"", 0)
 
 
 def _beyond_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
@@ -209,13 +220,13 @@ def _inflate(deflated: bytes, limits: ReadLimits) -> bytes:
     return data
 
 
-def _parse_dataset(data: bytes, start: int, syntax: UID, media_class: str) -> _Parsed:
+def _read_by_pydicom(data: bytes, start: int, syntax: UID) -> Walked:
     stopped_at: list[int] = []
 
     def at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
         """Stop at the pixels, past where they should be, or where zeros take over."""
         number = int(tag)
-        if number == 0 or number >= _FIRST_PIXEL_TAG:
+        if number == 0 or number >= FIRST_PIXEL_TAG:
             stopped_at.append(number)
         return bool(stopped_at)
 
@@ -223,17 +234,8 @@ def _parse_dataset(data: bytes, start: int, syntax: UID, media_class: str) -> _P
     file.seek(start)
     little = syntax != ExplicitVRBigEndian
     implicit = syntax == ImplicitVRLittleEndian
-    image = read_dataset(
-        file, implicit, little, stop_when=at_pixels, specific_tags=[*TAGS.values()]
-    )
-    at = file.tell()
-    if stopped_at == [_PIXEL_DATA]:
-        return _Parsed(image, syntax, data, at)
-    sop_class = text(image, "SOPClassUID")
-    has_pixels = not sop_class or media_class in CT_CLASSES or sop_class in CT_CLASSES
-    if only_zeros(data, at) if stopped_at else has_pixels:
-        raise NotWholeYet("the file ends before its pixels")
-    return _Parsed(image, syntax, b"", 0)
+    image = read_dataset(file, implicit, little, stop_when=at_pixels, specific_tags=[*_WANTED])
+    return Walked(image, file.tell(), stopped_at[0] if stopped_at else None)
 
 
 def _owner_of(image: Dataset) -> _Owner:
@@ -249,7 +251,7 @@ def _owner_of(image: Dataset) -> _Owner:
 
 
 def _slices(parsed: _Parsed, limits: ReadLimits, *, settled: bool) -> tuple[ReadSlice, ...]:
-    image = parsed.image
+    image, identity = parsed.image, identity_of(parsed.image)
     if not parsed.data:
         raise Unusable("no pixel data")
     form = format_of(image, parsed.syntax, limits)
@@ -260,7 +262,8 @@ def _slices(parsed: _Parsed, limits: ReadLimits, *, settled: bool) -> tuple[Read
         if not parsed.syntax.is_encapsulated:
             check_tail(stored, form, rescale, settled=settled)
         hu = hu_from_stored(stored, form, rescale)
-        slices.append(ReadSlice(header_of(frame, hashlib.sha256(hu.data).hexdigest()), hu))
+        digest = hashlib.sha256(hu.data).hexdigest()
+        slices.append(ReadSlice(header_of(frame, identity, digest), hu))
     return tuple(slices)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
-from pydicom.datadict import tag_for_keyword
-from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
@@ -41,7 +41,10 @@ KEYWORDS: Final = """
     PerFrameFunctionalGroupsSequence ExtendedOffsetTable ExtendedOffsetTableLengths
 """
 
-TAGS: Final = {keyword: tag_for_keyword(keyword) or 0 for keyword in KEYWORDS.split()}
+TAGS: Final = {keyword: Tag(keyword) for keyword in KEYWORDS.split()}
+
+REPEATED_BYTES: Final = 256
+"""A longer value is not kept for the next slice. Ours: texts and numbers are shorter."""
 
 _NAMED_OF_FRAMES: Final = {
     "ImageType": Tag("FrameType"),
@@ -70,8 +73,31 @@ class SliceRefused(FileRefused):
 
 def value_of(image: Dataset, keyword: str) -> Any:  # noqa: ANN401 - whatever the file says
     """Return an attribute's value, None where absent; faster than asking by name."""
-    tag = TAGS[keyword]
-    return image[tag].value if tag in image else None
+    if TAGS[keyword] not in image:
+        return None
+    raw = image.get_item(TAGS[keyword])
+    if not isinstance(raw, RawDataElement):
+        return image[TAGS[keyword]].value
+    if raw.VR == "SQ" or raw.value is None or raw.length > REPEATED_BYTES:
+        return image[TAGS[keyword]].value
+    charset = image.original_character_set
+    names = (charset,) if isinstance(charset, str) else tuple(charset)
+    encoding = raw.is_implicit_VR, raw.is_little_endian
+    return _converted(keyword, raw.VR, raw.value, encoding, names)
+
+
+@lru_cache(maxsize=2048)
+def _converted(
+    keyword: str,
+    vr: str | None,
+    value: bytes,
+    encoding: tuple[bool, bool],
+    charset: tuple[str, ...],
+) -> Any:  # noqa: ANN401 - whatever the file says
+    """Convert one value: in a series most of them are the same in every slice."""
+    implicit, little = encoding
+    raw = RawDataElement(TAGS[keyword], vr, len(value), value, 0, implicit, little)
+    return convert_raw_data_element(raw, encoding=[*charset]).value
 
 
 def text(image: Dataset, keyword: str) -> str:
@@ -166,7 +192,7 @@ def _flat(groups: Dataset) -> dict[BaseTag, DataElement | RawDataElement]:
     }
 
 
-def header_of(frame: Dataset, digest: str) -> SliceHeader:
+def header_of(frame: Dataset, identity: Identity, digest: str) -> SliceHeader:
     """Build the header of one flat dataset.
 
     Raises
@@ -183,7 +209,7 @@ def header_of(frame: Dataset, digest: str) -> SliceHeader:
     return SliceHeader(
         sop_uid=text(frame, "SOPInstanceUID"),
         series_uid=uid_of(frame, "SeriesInstanceUID"),
-        identity=identity_of(frame),
+        identity=identity,
         modality=text(frame, "Modality"),
         image_type=(image_type,) if isinstance(image_type, str) else tuple(map(str, image_type)),
         description=description_of(frame),
@@ -211,7 +237,12 @@ def header_of(frame: Dataset, digest: str) -> SliceHeader:
 
 def directions(frame: Dataset) -> tuple[Vector, Vector]:
     """Read the two unit vectors of the image plane, made exactly unit and square."""
-    cosines = np.array(numbers(frame, "ImageOrientationPatient", 6)).reshape(2, 3)
+    return _square(numbers(frame, "ImageOrientationPatient", 6))
+
+
+@lru_cache(maxsize=64)
+def _square(values: tuple[float, ...]) -> tuple[Vector, Vector]:
+    cosines = np.array(values).reshape(2, 3)
     lengths, product = np.linalg.norm(cosines, axis=1), float(cosines[0] @ cosines[1])
     if np.abs(lengths - 1).max() > UNIT_TOLERANCE or abs(product) > UNIT_TOLERANCE:
         raise Unusable("ImageOrientationPatient is not two square unit vectors")

@@ -164,5 +164,5 @@ def block_loss(
     (bleed, region, study), (subtypes, regions, real, bleeds) = outputs, truth
     loss = slice_loss(bleed.flatten(3), subtypes.flatten(2), real)
     if not real.all():
-        loss = loss + REGION_WEIGHT * functional.cross_entropy(region, regions)
-    return loss + STUDY_WEIGHT * functional.binary_cross_entropy_with_logits(study, bleeds)
+        loss = loss + REGION_WEIGHT * functional.cross_entropy(region.float(), regions)
+    return loss + STUDY_WEIGHT * functional.binary_cross_entropy_with_logits(study.float(), bleeds)

@@ -27,6 +27,7 @@ class Cases(_Table):
 
     first_train_seed: int
     generated_train: int
+    generated_in_blocks: int
     first_validation_seed: int
     generated_validation: int
     real_validation: int

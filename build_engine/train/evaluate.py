@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +19,7 @@ from agent.infer.bundle import Bundle
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
 from agent.records import HeadVolume, LabelMask, Subtype
-from build_engine.synth.head import make_head
+from build_engine.synth.head import HeadRecipe, SynthHead, make_head
 from build_engine.train.data import grid_of, phe_boxes, phe_head, random_recipe
 
 FIRST_TEST_SEED: Final = 20_001
@@ -73,25 +75,29 @@ def run_head(head: HeadVolume, bundle: Bundle, backend: Backend) -> tuple[LabelM
 def generated_results(
     seeds: Iterable[int], bundle: Bundle, backend: Backend
 ) -> Iterator[StudyResult]:
-    """Run the bundle over generated heads."""
-    for seed in seeds:
-        recipe, spacing_kji_mm = random_recipe(seed)
-        synth = make_head(recipe, spacing_kji_mm)
-        grid = grid_of(synth)
-        names = tuple(f"{seed}.{k}" for k in range(len(synth.hu)))
-        mask, seconds = run_head(HeadVolume(synth.hu, grid, names, ()), bundle, backend)
-        truth, found = synth.subtypes > 0, mask.subtypes > 0
-        voxel_ml = float(grid.voxels_ml[0])
-        total = int(truth.sum()) + int(found.sum())
-        yield StudyResult(
-            name=f"generated-{seed}",
-            bleed=recipe.bleed,
-            score=mask.score,
-            true_ml=int(truth.sum()) * voxel_ml,
-            found_ml=int(found.sum()) * voxel_ml,
-            dice=2 * int((truth & found).sum()) / total if total else 1.0,
-            seconds=seconds,
-        )
+    """Run the bundle over generated heads, made meanwhile by other processes."""
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        for recipe, synth in pool.map(_made, seeds):
+            grid = grid_of(synth)
+            names = tuple(f"{recipe.seed}.{k}" for k in range(len(synth.hu)))
+            mask, seconds = run_head(HeadVolume(synth.hu, grid, names, ()), bundle, backend)
+            truth, found = synth.subtypes > 0, mask.subtypes > 0
+            voxel_ml = float(grid.voxels_ml[0])
+            total = int(truth.sum()) + int(found.sum())
+            yield StudyResult(
+                name=f"generated-{recipe.seed}",
+                bleed=recipe.bleed,
+                score=mask.score,
+                true_ml=int(truth.sum()) * voxel_ml,
+                found_ml=int(found.sum()) * voxel_ml,
+                dice=2 * int((truth & found).sum()) / total if total else 1.0,
+                seconds=seconds,
+            )
+
+
+def _made(seed: int) -> tuple[HeadRecipe, SynthHead]:
+    recipe, spacing_kji_mm = random_recipe(seed)
+    return recipe, make_head(recipe, spacing_kji_mm)
 
 
 def real_results(

@@ -70,7 +70,8 @@ def _depth_px(field: Floats) -> Floats:
     largest = parts == sizes.argmax()
     if sizes.max() < SMALLEST_INSIDE_PX or not 20 < np.median(field[largest]) < 50:
         return np.zeros(field.shape, dtype=np.float32)
-    return ndimage.distance_transform_edt(largest).astype(np.float32)
+    depth_px: Floats = ndimage.distance_transform_edt(largest).astype(np.float32)
+    return depth_px
 
 
 def _under_the_table(

@@ -90,9 +90,19 @@ def train(config: TrainConfig, real: Path | None, work: Path, say: Say) -> None:
     torch.set_num_threads(config.threads)
     cases, validation = gather(config, real, work)
     slices = train_slices(config, cases, work, say)
-    volume = train_volume(config, block_cases(config, cases, slices), work, say)
+    volume = train_volume(
+        config, block_cases(config, _for_blocks(config, cases), slices), work, say
+    )
     fit_study_score(volume, block_cases(config, validation, slices))
     torch.save(volume.state_dict(), work / "volume.pt")
+
+
+def _for_blocks(config: TrainConfig, cases: tuple[Case, ...]) -> tuple[Case, ...]:
+    """Keep the first generated heads, every real one, and one copy of it with a bleed laid in."""
+    real = [case for case in cases if case.real]
+    heads = len(real) // (1 + config.data.bleeds_laid_in)
+    generated = [case for case in cases if not case.real]
+    return (*generated[: config.data.generated_in_blocks], *real[: 2 * heads])
 
 
 def export(config: TrainConfig, real: Path | None, work: Path, engines: Path) -> Path:

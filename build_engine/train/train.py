@@ -78,13 +78,17 @@ def slice_probabilities(network: SliceNetwork, fields: Floats, contract: SliceIn
     """Run the slice network over all slabs: fields (slab, j, i) to (slab, class, j, i)."""
     reach = range(-contract.neighbours, contract.neighbours + 1)
     last = len(fields) - 1
+    samples = [
+        slice_input(tuple(fields[min(max(slab + step, 0), last)] for step in reach), contract)
+        for slab in range(len(fields))
+    ]
     found = []
-    with torch.no_grad():
-        for slab in range(len(fields)):
-            around = tuple(fields[min(max(slab + step, 0), last)] for step in reach)
-            sample = torch.from_numpy(slice_input(around, contract)[None])
-            found.append(network(sample).softmax(dim=1).numpy()[0])
-    return np.stack(found)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        for first in range(0, len(samples), contract.batch):
+            batch = torch.from_numpy(np.stack(samples[first : first + contract.batch]))
+            logits = network(batch.contiguous(memory_format=torch.channels_last))
+            found.append(logits.float().softmax(dim=1).numpy())
+    return np.concatenate(found)
 
 
 def block_cases(
@@ -106,12 +110,15 @@ def train_volume(
     rng = np.random.default_rng(config.seed + 1)
     stage = config.volume
     network = VolumeNetwork(config.contract.volume, stage.width)
+    network.to(memory_format=torch.channels_last_3d)
     started_s = time.monotonic()
     for step, optimiser in _steps(network, stage.steps, stage.learning_rate):
         samples = [draw_block(blocks, rng) for _ in range(stage.batch)]
         block, *truth = (torch.cat(parts) for parts in zip(*samples, strict=True))
         subtypes, regions, real, bleeds = truth
-        loss = block_loss(network(block), (subtypes, regions, real, bleeds))
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs = network(block.contiguous(memory_format=torch.channels_last_3d))
+        loss = block_loss(outputs, (subtypes, regions, real, bleeds))
         _descend(network, optimiser, loss)
         if step % SAVE_EVERY == 0 or step == stage.steps:
             torch.save(network.state_dict(), folder / "volume.pt")
