@@ -71,6 +71,7 @@ SYNTAXES: Final = frozenset(
 
 PREAMBLE_BYTES: Final = 128
 _PIXEL_DATA: Final = 0x7FE00010
+_BEYOND_META: Final = 0x00030000
 _WANTED: Final = frozenset(map(int, TAGS.values()))
 
 _PARSER_ERRORS: Final = (
@@ -170,17 +171,13 @@ def _read(path: Path, limits: ReadLimits) -> bytes:
 
 def _parse(data: bytes, limits: ReadLimits) -> _Parsed:
     """Parse the wanted attributes up to the pixels."""
-    if only_zeros(data, 0) or (
-        len(data) < PREAMBLE_BYTES + 4 and only_zeros(data[:PREAMBLE_BYTES], 0)
-    ):
-        raise NotWholeYet("nothing has been written yet")
     if data[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] != b"DICM":
+        cut = len(data) < PREAMBLE_BYTES + 4 and only_zeros(data[:PREAMBLE_BYTES], 0)
+        if cut or only_zeros(data, 0):
+            raise NotWholeYet("nothing has been written yet")
         raise FileRefused("not a DICOM file")
-    file = BytesIO(data)
-    file.seek(PREAMBLE_BYTES + 4)
-    meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_beyond_meta)
+    meta, start, _ = _read_meta(data)
     syntax = UID(text(meta, "TransferSyntaxUID"))
-    start = file.tell()
     if only_zeros(data, start):
         raise NotWholeYet("the file ends within its header")
     if syntax not in SYNTAXES:
@@ -188,21 +185,39 @@ def _parse(data: bytes, limits: ReadLimits) -> _Parsed:
         raise FileRefused(f"transfer syntax not read: {name}")
     if syntax == DeflatedExplicitVRLittleEndian:
         data, start = _inflate(data[start:], limits), 0
-    walked = None
-    if syntax not in (ImplicitVRLittleEndian, ExplicitVRBigEndian):
-        walked = walk(data, start, _WANTED)
-    image, at, stopped_by = walked or _read_by_pydicom(data, start, syntax)
+    image, at, stopped_by = _read_attributes(data, start, syntax)
     if stopped_by == _PIXEL_DATA:
         return _Parsed(image, syntax, data, at)
-    classes = {text(meta, "MediaStorageSOPClassUID"), text(image, "SOPClassUID")}
-    has_pixels = "" in classes or not classes.isdisjoint(CT_CLASSES)
+    sop_class, media_class = text(image, "SOPClassUID"), text(meta, "MediaStorageSOPClassUID")
+    has_pixels = not sop_class or sop_class in CT_CLASSES or media_class in CT_CLASSES
     if only_zeros(data, at) if stopped_by is not None else has_pixels:
         raise NotWholeYet("the file ends before its pixels")
     return _Parsed(image, syntax, b"", 0)
 
 
-def _beyond_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return tag.group != 2  # noqa: PLR2004
+def _read_meta(data: bytes) -> Walked:
+    """Read the file meta information, which is always explicit little-endian."""
+    start = PREAMBLE_BYTES + 4
+    walked = walk(data, start, _WANTED, until=_BEYOND_META)
+    if walked:
+        return walked
+    file = BytesIO(data)
+    file.seek(start)
+    meta = read_dataset(
+        file,
+        is_implicit_VR=False,
+        is_little_endian=True,
+        stop_when=lambda tag, _vr, _length: tag >= _BEYOND_META,
+    )
+    return Walked(meta, file.tell(), None)
+
+
+def _read_attributes(data: bytes, start: int, syntax: UID) -> Walked:
+    """Read the wanted attributes of the data set, up to its pixels."""
+    walked = None
+    if syntax not in (ImplicitVRLittleEndian, ExplicitVRBigEndian):
+        walked = walk(data, start, _WANTED)
+    return walked or _read_by_pydicom(data, start, syntax)
 
 
 def _inflate(deflated: bytes, limits: ReadLimits) -> bytes:

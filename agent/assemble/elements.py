@@ -7,6 +7,7 @@ files come, believes nothing it does not know, and leaves the values to pydicom 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from struct import Struct
 from typing import Final, NamedTuple, cast
 
@@ -31,7 +32,7 @@ _ELEMENT: Final = Struct("<HH2sH").unpack_from
 _LENGTH: Final = Struct("<L").unpack_from
 _ITEM: Final = b"\xfe\xff\x00\xe0"
 _END_OF_SEQUENCE: Final = b"\xfe\xff\xdd\xe0"
-_CHARSET: Final = 0x00080005
+_CHARSET: Final = BaseTag(0x00080005)
 
 
 class Walked(NamedTuple):
@@ -45,8 +46,10 @@ class Walked(NamedTuple):
     stopped_by: int | None
 
 
-def walk(data: bytes, start: int, wanted: frozenset[int]) -> Walked | None:
-    """Take the ``wanted`` attributes out of an explicit little-endian data set.
+def walk(
+    data: bytes, start: int, wanted: frozenset[int], until: int = FIRST_PIXEL_TAG
+) -> Walked | None:
+    """Take the ``wanted`` attributes before ``until`` out of an explicit little-endian data set.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def walk(data: bytes, start: int, wanted: frozenset[int]) -> Walked | None:
     while at + 12 <= end:
         group, number, vr, length = _ELEMENT(data, at)
         tag = group << 16 | number
-        if tag == 0 or tag >= FIRST_PIXEL_TAG:
+        if tag == 0 or tag >= until:
             return Walked(_dataset(elements), at, tag)
         value_at = at + 8
         if vr in _LONG_VRS:
@@ -76,7 +79,7 @@ def walk(data: bytes, start: int, wanted: frozenset[int]) -> Walked | None:
         if tag in wanted:
             elements[BaseTag(tag)] = _element(tag, vr.decode(), data, value_at, length)
         at = value_at + length
-    return Walked(_dataset(elements), at, None)
+    return Walked(_dataset(elements), end, None)
 
 
 def _after_sequence(data: bytes, at: int) -> int | None:
@@ -102,8 +105,14 @@ def _element(tag: int, vr: str, data: bytes, at: int, length: int) -> RawDataEle
 
 def _dataset(elements: dict[BaseTag, RawDataElement]) -> Dataset:
     image = Dataset({**elements})
-    charset = elements.get(BaseTag(_CHARSET))
-    names = (charset.value or b"").decode("ascii", "replace").split("\\") if charset else [""]
-    encodings = convert_encodings([name.strip(" \0") for name in names])
-    image.set_original_encoding(False, True, encodings)
+    charset = elements.get(_CHARSET)
+    image.set_original_encoding(
+        False, True, [*_encodings(charset.value or b"" if charset else b"")]
+    )
     return image
+
+
+@lru_cache(maxsize=64)
+def _encodings(charset: bytes) -> tuple[str, ...]:
+    names = charset.decode("ascii", "replace").split("\\")
+    return tuple(convert_encodings([name.strip(" \0") for name in names]))

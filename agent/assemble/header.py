@@ -73,13 +73,14 @@ class SliceRefused(FileRefused):
 
 def value_of(image: Dataset, keyword: str) -> Any:  # noqa: ANN401 - whatever the file says
     """Return an attribute's value, None where absent; faster than asking by name."""
-    if TAGS[keyword] not in image:
+    tag = TAGS[keyword]
+    raw: DataElement | RawDataElement | None = image.get_item(tag)
+    if raw is None:
         return None
-    raw = image.get_item(TAGS[keyword])
-    if not isinstance(raw, RawDataElement):
-        return image[TAGS[keyword]].value
+    if isinstance(raw, DataElement):
+        return raw.value
     if raw.VR == "SQ" or raw.value is None or raw.length > REPEATED_BYTES:
-        return image[TAGS[keyword]].value
+        return image[tag].value
     charset = image.original_character_set
     names = (charset,) if isinstance(charset, str) else tuple(charset)
     encoding = raw.is_implicit_VR, raw.is_little_endian

@@ -54,10 +54,12 @@ def rescale_of(frame: Dataset) -> Rescale:
 def hu_from_stored(stored: NDArray[Any], form: PixelFormat, rescale: Rescale) -> NDArray[np.int16]:
     """Map stored values (j, i) to HU, rounded and clipped to int16."""
     values: NDArray[Any] = np.asarray(stored, dtype=stored.dtype.newbyteorder("="))
-    spare_bits = form.bits_allocated - form.bits_stored
-    if spare_bits:
-        values = (values << spare_bits) >> spare_bits
     low, high = int(values.min()), int(values.max())
+    spare_bits = form.bits_allocated - form.bits_stored
+    most = 1 << form.bits_stored - form.signed
+    if low < -most or high >= most:
+        values = (values << spare_bits) >> spare_bits
+        low, high = int(values.min()), int(values.max())
     shift = int(rescale.intercept)
     if rescale.slope != 1 or rescale.intercept != shift:
         scaled = np.rint(values.astype(np.float32) * rescale.slope + rescale.intercept)

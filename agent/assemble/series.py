@@ -97,6 +97,7 @@ class GrowingSeries:
         self._by_sop_uid: dict[str, SliceHeader] = {}
         self._buffer = np.empty((0, 0, 0), np.int16)
         self._facts: SeriesFacts | None = None
+        self._normal = np.zeros(3)
         self._heights_mm: list[float] = []
         self._head_px: list[int] = []
 
@@ -149,7 +150,9 @@ class GrowingSeries:
             self._buffer = grown
         self._buffer[n] = hu
         self.headers.append(header)
-        self._heights_mm.append(float(normal_of(self.headers[0]) @ header.position_lps_mm))
+        if n == 0:
+            self._normal = normal_of(header)
+        self._heights_mm.append(float(self._normal @ header.position_lps_mm))
         self._head_px.append(int(np.count_nonzero(hu[::COARSE, ::COARSE] > HEAD_HU)))
 
     @property

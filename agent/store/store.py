@@ -80,17 +80,17 @@ class Store:
             raise StoreError(f"store {path}: {error}", hint=hint) from error
 
     def _migrate(self, path: Path) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > len(MIGRATIONS):
-            raise StoreError(
-                f"store {path} is of version {version}, this program knows {len(MIGRATIONS)}",
-                hint="install the newer program again, or name another state folder",
-            )
-        for number in range(version, len(MIGRATIONS)):
-            script = (
-                f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
-            )
-            self._db.executescript(script)
+        with self._writing() as db:  # agent and console may open a new store at the same moment
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > len(MIGRATIONS):
+                raise StoreError(
+                    f"store {path} is of version {version}, this program knows {len(MIGRATIONS)}",
+                    hint="install the newer program again, or name another state folder",
+                )
+            for migration in MIGRATIONS[version:]:
+                for statement in migration.split(";"):
+                    db.execute(statement)
+            db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
     def __enter__(self) -> Self:
         """Use as a context manager: closes at the end."""

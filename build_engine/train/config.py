@@ -86,7 +86,7 @@ class Stage(_Table):
 
 
 class TrainConfig(_Table):
-    """A whole run."""
+    """A whole run. ``card`` adds lines to the manifest, such as what an evaluation found."""
 
     name: str
     version: str
@@ -96,6 +96,7 @@ class TrainConfig(_Table):
     contract: Contract
     slices: Stage
     volume: Stage
+    card: dict[str, str] = {}
 
 
 def load_config(path: Path) -> TrainConfig:

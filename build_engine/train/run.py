@@ -168,7 +168,8 @@ def card(config: TrainConfig, results: list[StudyResult], point: OperatingPoint)
             f"{data.generated_train} generated heads (build_engine.synth, seeds from "
             f"{data.first_train_seed}) and the PHE-SICH-CT-IDS patients that are neither held out "
             f"(15) nor used for validation ({data.real_validation}); blood outlined by density "
-            "inside the annotators' boxes. Anatomy is learned from generated heads alone."
+            "inside the annotators' boxes. Copies of these patients carry subdural, epidural and "
+            "subarachnoid bleeds laid in by computer. Anatomy is from generated heads alone."
         ),
         "operating_point_chosen_on": (
             f"{data.generated_validation} generated heads (seeds from "
@@ -178,10 +179,11 @@ def card(config: TrainConfig, results: list[StudyResult], point: OperatingPoint)
         ),
         "limits": (
             "A demonstration model. Real bleeds in training are spontaneous intracerebral ones; "
-            "subdural, epidural and subarachnoid bleeds, sides and regions were learned from "
-            "generated heads only. Not evaluated on trauma, children, contrast or post-operative "
-            "scans. Not a medical device."
+            "no real subdural, epidural or isolated subarachnoid bleed was seen, in training or in "
+            "evaluation. Not evaluated on trauma, children, contrast or post-operative scans. Not "
+            "a medical device."
         ),
+        **config.card,
     }
 
 

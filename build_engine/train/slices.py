@@ -37,8 +37,10 @@ class Slabs:
     pools: dict[str, list[NDArray[np.intp]]]
 
     def draw(self, rng: np.random.Generator, count: int) -> list[tuple[Case, int]]:
-        """Draw slabs in the shares above; subtypes evenly."""
-        kinds = rng.choice(list(SHARES), size=count, p=list(SHARES.values()))
+        """Draw slabs in the shares above, of the kinds there are; subtypes evenly."""
+        there = [kind for kind in SHARES if self.pools[kind]]
+        shares = np.array([SHARES[kind] for kind in there])
+        kinds = rng.choice(there, size=count, p=shares / shares.sum())
         drawn = []
         for kind in kinds:
             pools = self.pools[kind]
