@@ -44,9 +44,10 @@ ALERT_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class DemoStudy:
-    """A study to play, and what must come of it."""
+    """A study to play, and what must come of it. ``truth`` says what was generated."""
 
     study: SyntheticStudy
+    truth: str
     files: tuple[ExportFile, ...]
     per_s: float
     expected: State
@@ -125,15 +126,16 @@ def _studies(*, short: bool) -> tuple[DemoStudy, ...]:
     with ThreadPoolExecutor() as pool:
         bleeding, healthy = pool.map(partial(head_for, GE_32X5), recipes)
     whole = axial_files(healthy, GE_32X5, gapped)
-    missing = whole[MISSING]
-    plan = (
-        (bleed, axial_files(bleeding, GE_32X5, bleed), GE_32X5, State.SUSPECTED),
-        (none, axial_files(healthy, CANON_32X5, none), CANON_32X5, State.NOT_SUSPECTED),
-        (gapped, tuple(f for f in whole if f not in missing), GE_32X5, State.NOT_ANALYSED),
+    rest = whole[: MISSING.start] + whole[MISSING.stop :]
+    ge_per_s, canon_per_s = (
+        SHORT_PER_S if short else scanner.slices_per_s for scanner in (GE_32X5, CANON_32X5)
     )
-    return tuple(
-        DemoStudy(study, files, SHORT_PER_S if short else scanner.slices_per_s, expected)
-        for study, files, scanner, expected in plan
+    files = axial_files(bleeding, GE_32X5, bleed), axial_files(healthy, CANON_32X5, none), rest
+    truths = f"subdural, left, {BLEED_ML:.0f} mL", "no bleed", f"{len(whole) - len(rest)} missing"
+    return (
+        DemoStudy(bleed, truths[0], files[0], ge_per_s, State.SUSPECTED),
+        DemoStudy(none, truths[1], files[1], canon_per_s, State.NOT_SUSPECTED),
+        DemoStudy(gapped, truths[2], files[2], ge_per_s, State.NOT_ANALYSED),
     )
 
 
@@ -149,8 +151,8 @@ def _play(agent: LocalAgent, client: ConsoleClient, study: DemoStudy) -> Outcome
 
 
 def _print_summary(out: Console, outcomes: Sequence[Outcome]) -> None:
-    table = Table(box=None, padding=(0, 3, 0, 0), header_style="bold")
-    for column in ("Patient", "Slices", "Answer", "Volume"):
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in ("Patient", "Generated", "Answer", "Volume"):
         table.add_column(column)
     table.add_column("Last slice → alert", justify="right")
     for outcome in outcomes:
@@ -158,7 +160,7 @@ def _print_summary(out: Console, outcomes: Sequence[Outcome]) -> None:
         volume_ml = report.total_volume_ml
         table.add_row(
             outcome.played.study.patient_name,
-            str(len(outcome.played.files)),
+            outcome.played.truth,
             state_text(State(report.state)),
             f"{volume_ml:.1f} mL" if volume_ml else "",
             f"{outcome.latency_s:.2f} s",

@@ -159,7 +159,7 @@ def simulate(  # noqa: PLR0913 - a command's parameters are its options
         Bleed | None,
         typer.Option(help="Kind of bleed. Left out, every second head has one of any kind."),
     ] = None,
-    volume_ml: Annotated[float, typer.Option(help="Its volume [mL].", min=1, max=150)] = 20.0,
+    volume_ml: Annotated[float, typer.Option(help="Its volume in mL.", min=1, max=150)] = 20.0,
     rate: Annotated[
         float | None, typer.Option(help="Files per second. Left out, the scanner's own.", min=0.1)
     ] = None,

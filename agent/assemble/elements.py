@@ -77,7 +77,8 @@ def walk(
             at = after
             continue
         if tag in wanted:
-            elements[BaseTag(tag)] = _element(tag, vr.decode(), data, value_at, length)
+            element = _element(BaseTag(tag), vr.decode(), data, value_at, length)
+            elements[element.tag] = element
         at = value_at + length
     return Walked(_dataset(elements), end, None)
 
@@ -95,12 +96,10 @@ def _after_sequence(data: bytes, at: int) -> int | None:
     return None
 
 
-def _element(tag: int, vr: str, data: bytes, at: int, length: int) -> RawDataElement:
+def _element(tag: BaseTag, vr: str, data: bytes, at: int, length: int) -> RawDataElement:
     empty = cast("bytes | None", empty_value_for_VR(vr, raw=True))
     value = data[at : at + length] if length else empty
-    return RawDataElement(
-        BaseTag(tag), vr, length, value, at, is_implicit_VR=False, is_little_endian=True
-    )
+    return RawDataElement(tag, vr, length, value, at, is_implicit_VR=False, is_little_endian=True)
 
 
 def _dataset(elements: dict[BaseTag, RawDataElement]) -> Dataset:

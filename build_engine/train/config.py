@@ -83,6 +83,7 @@ class Stage(_Table):
     steps: int
     batch: int
     learning_rate: float
+    refine_steps: int = 0
 
 
 class TrainConfig(_Table):

@@ -25,6 +25,11 @@ BLEED_WEIGHT: Final = 3.0
 REAL_IS_PARENCHYMAL: Final = 0.25
 """How far a real bleed is taken to lie in the brain rather than in a ventricle. Ours."""
 
+BONE_HU: Final = 98.0
+
+BLOOM_HU: Final = (70.0, 15.0)
+"""Largest spill of a wall of bone into what lies within 2 mm and within 6 mm of it [HU]."""
+
 SHARES: Final = {"generated bleed": 0.30, "generated": 0.12, "real bleed": 0.34, "real": 0.24}
 """Make-up of a batch. Real slabs without a bleed teach what is merely bright."""
 
@@ -68,9 +73,12 @@ def slabs_of_cases(cases: tuple[Case, ...]) -> Slabs:
 
 
 def make_batch(
-    drawn: list[tuple[Case, int]], rng: np.random.Generator, contract: SliceInput
+    drawn: list[tuple[Case, int]], rng: np.random.Generator, contract: SliceInput, *, bloom: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Build inputs (batch, channel, j, i), labels (batch, j, i) and which samples are real."""
+    """Build inputs (batch, channel, j, i), labels (batch, j, i) and which samples are real.
+
+    ``bloom`` lets bone spill into what lies beside it.
+    """
     stacks, labels = [], []
     for case, slab in drawn:
         reach = np.arange(slab - contract.neighbours, slab + contract.neighbours + 1)
@@ -81,7 +89,7 @@ def make_batch(
     grid = _random_frames(rng, len(drawn), contract.size_px)
     hu = functional.grid_sample(hu - LOWEST_HU, grid, align_corners=False) + LOWEST_HU
     target = functional.grid_sample(target, grid, mode="nearest", align_corners=False)
-    hu = _vary(hu, rng, contract.neighbours)
+    hu = _vary(_bloomed(hu, rng) if bloom else hu, rng, contract.neighbours)
     windows = [
         ((hu - low) / (high - low)).clamp(0.0, 1.0)[:, :, None] for low, high in contract.windows_hu
     ]
@@ -101,6 +109,22 @@ def _random_frames(rng: np.random.Generator, count: int, size_px: int) -> Tensor
         frames.append(np.column_stack([np.array(turn) * cut * [mirror, 1.0], shift]))
     theta = torch.tensor(np.stack(frames), dtype=torch.float32)
     return functional.affine_grid(theta, [count, 1, CROP_PX, CROP_PX], align_corners=False)
+
+
+def _bloomed(hu: Tensor, rng: np.random.Generator) -> Tensor:
+    """Brighten a rim beside bone, as thick slices and hard beams do.
+
+    The real patients' bone was cut off at 100 HU before we saw it, so that it spills less than at
+    a site; without this a rim would pass for a thin subdural bleed.
+    """
+    bone = (hu >= BONE_HU).float()
+    near = functional.avg_pool2d(bone, 5, stride=1, padding=2)
+    wide = functional.avg_pool2d(bone, 13, stride=1, padding=6)
+    near_hu, wide_hu = (
+        torch.tensor(rng.uniform(0.0, most, len(hu)), dtype=torch.float32).reshape(-1, 1, 1, 1)
+        for most in BLOOM_HU
+    )
+    return hu + near * near_hu + wide * wide_hu
 
 
 def _vary(hu: Tensor, rng: np.random.Generator, neighbours: int) -> Tensor:

@@ -9,7 +9,10 @@ import pytest
 
 from agent.infer.bundle import Bundle, load_bundle
 from agent.infer.onnx_backend import OnnxBackend
-from agent.records import Region
+from agent.records import HeadVolume, Region, Subtype
+from build_engine.synth.head import HeadRecipe, make_head
+from build_engine.train.data import grid_of
+from build_engine.train.evaluate import run_head
 
 FOLDER = Path(__file__).parents[2] / "engines" / "default" / "0.1.0"
 MOST_BYTES = 20_000_000
@@ -63,3 +66,15 @@ def test_the_networks_are_small(bundle: Bundle):
     sizes_bytes = [path.stat().st_size for path in (bundle.slice_network, bundle.volume_network)]
 
     assert sum(sizes_bytes) < MOST_BYTES
+
+
+@pytest.mark.parametrize(("bleed", "suspected"), [(Subtype.INTRAPARENCHYMAL, True), (None, False)])
+def test_a_large_bleed_is_suspected_and_a_head_without_is_not(
+    bleed: Subtype | None, suspected: bool, bundle: Bundle, backend: OnnxBackend
+):
+    synth = make_head(HeadRecipe(30_001, bleed, 40.0), (5.0, 1.0, 1.0))
+    names = tuple(map(str, range(len(synth.hu))))
+
+    mask, _ = run_head(HeadVolume(synth.hu, grid_of(synth), names, ()), bundle, backend)
+
+    assert (mask.score >= bundle.operating_point("balanced").score) is suspected

@@ -120,6 +120,25 @@ def test_every_frame_of_an_enhanced_image_is_a_slice(tmp_path, syntax):
     assert {frame.header.expected_images for frame in frames} == {5}
 
 
+@pytest.mark.parametrize("items_too", [False, True], ids=["sequence", "items too"])
+@pytest.mark.parametrize("keyword", ["ReferencedImageSequence", "AnatomicRegionSequence"])
+def test_sequences_of_undefined_length_hide_nothing(tmp_path, keyword, items_too):
+    item = Dataset()
+    item.CodeMeaning, item.RescaleSlope, item.Rows = "Brain", 9, 7
+    item.is_undefined_length_sequence_item = items_too
+    image = slice_dataset(BodyPartExamined=None)
+    setattr(image, keyword, [item, item])
+    image[keyword].is_undefined_length = True
+    image.add_new(0x00191010, "UN", b"private")
+    write(image, tmp_path / "image", ExplicitVRLittleEndian)
+
+    (read,) = read_slices(tmp_path / "image", LIMITS)
+
+    assert read.header.body_part == ("Brain" if keyword == "AnatomicRegionSequence" else "")
+    assert read.header.rows == 64
+    np.testing.assert_array_equal(read.hu, phantom_hu(0, 10))
+
+
 def test_a_frame_says_of_itself_what_its_groups_say(tmp_path):
     path = write_enhanced(tmp_path / "e", 3)
     image, kind, recon = dcmread(path), Dataset(), Dataset()

@@ -1,0 +1,108 @@
+"""agent.console over HTTP: what it tells, what it takes, whom it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from agent.console import create_app, serve
+from agent.console.server import is_loopback
+from agent.errors import ConfigError
+from agent.store import Store
+from agent.wiring import boot_id, system_clock
+from tests.agent.reports import live, receive, report
+
+UID = "1.2.3.4"
+RESULT = f"/api/series/{UID}/1"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "store.sqlite", system_clock) as opened:
+        receive(opened, system_clock)
+        opened.conclude(report(), b"\x89PNG", ["console"])
+        live(opened, system_clock)
+        yield opened
+
+
+@pytest.fixture
+def client(store: Store) -> TestClient:
+    return TestClient(create_app(store, system_clock, boot_id()), base_url="http://localhost")
+
+
+def test_the_state_is_the_worklist_and_the_agent(client: TestClient) -> None:
+    state = client.get("/api/state").json()
+
+    assert state["problem"] is None
+    (series,) = state["series"]
+    assert series["patient"]["patient_name"] == "DOE^JANE"
+    assert series["report"] == report().model_dump(mode="json")
+    assert series["last_slice_age_s"] >= 0
+
+
+def test_acknowledging_records_who_once(client: TestClient, store: Store) -> None:
+    first = client.post(f"{RESULT}/acknowledge", json={"who": " Ann ", "note": "called"})
+    second = client.post(f"{RESULT}/acknowledge", json={"who": "Bob"})
+
+    assert first.json() == second.json()
+    row = store.series(UID)
+    assert row is not None
+    assert row.acknowledged is not None
+    assert (row.acknowledged.who, row.acknowledged.note) == ("Ann", "called")
+
+
+def test_a_result_that_was_shown_is_delivered(client: TestClient, store: Store) -> None:
+    assert client.post(f"{RESULT}/shown", json={}).status_code == 204
+    assert store.undelivered() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "values", "headers", "status"),
+    [
+        (f"{RESULT}/acknowledge", {"who": ""}, {}, 422),
+        ("/api/series/9.9/1/acknowledge", {"who": "Ann"}, {}, 404),
+        (f"{RESULT}/acknowledge", {"who": "Ann"}, {"Origin": "http://elsewhere"}, 403),
+        (f"{RESULT}/acknowledge", {"who": "Ann"}, {"Sec-Fetch-Site": "cross-site"}, 403),
+        (f"{RESULT}/acknowledge", {"who": "Ann"}, {"Host": "rebound.example"}, 400),
+        (f"{RESULT}/acknowledge", {"who": "Ann"}, {"Content-Type": "text/plain"}, 415),
+        (f"{RESULT}/acknowledge", ["Ann"], {}, 400),
+    ],
+    ids=["nobody", "unknown", "origin", "cross-site", "host", "form", "no-object"],
+)
+def test_what_is_refused(
+    client: TestClient, store: Store, path: str, values: object, headers: dict, status: int
+) -> None:
+    assert client.post(path, json=values, headers=headers).status_code == status
+
+    row = store.series(UID)
+    assert row is not None
+    assert row.acknowledged is None
+
+
+@pytest.mark.parametrize("path", ["/", "/api/state", "/static/console.js", "/nothing"])
+def test_every_answer_carries_the_security_headers(client: TestClient, path: str) -> None:
+    headers = client.get(path).headers
+
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_key_slice_is_served_and_only_where_there_is_one(client: TestClient) -> None:
+    assert client.get(f"{RESULT}/key-slice.png").content == b"\x89PNG"
+    assert client.get("/api/series/9.9/1/key-slice.png").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("ct1", False)],
+)
+def test_loopback(host: str, own: bool) -> None:
+    assert is_loopback(host) == own
+
+
+def test_any_other_address_is_refused(store: Store) -> None:
+    with pytest.raises(ConfigError, match="loopback"):
+        serve(store, system_clock, boot_id(), ("0.0.0.0", 9999))

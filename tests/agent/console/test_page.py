@@ -1,0 +1,255 @@
+"""The page in a real browser, served by the real program over a real store."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from agent.store import Store
+from agent.wiring import system_clock
+from tests.agent.reports import finding, live, not_analysed, not_suspected, receive, report
+
+CHROMIUM = shutil.which("chromium")
+
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+]
+
+
+@dataclass
+class Console:
+    """The console's process, and the store it reads."""
+
+    folder: Path
+    port: int
+    store: Store
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        config = self.folder / "agent.toml"
+        config.write_text(
+            f'export_folder = "{self.folder}"\nstate_folder = "{self.folder}"\n'
+            f"[console]\nport = {self.port}\n"
+        )
+        command = [sys.executable, "-m", "agent", "console", "--config", str(config)]
+        self.process = subprocess.Popen(command)
+        deadline_s = time.monotonic() + 30
+        while not self.answers():
+            assert time.monotonic() < deadline_s, "the console did not start"
+            time.sleep(0.05)
+
+    def answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def stop(self) -> None:
+        assert self.process
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Iterator[Console]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with Store(tmp_path / "bleedwatch.sqlite", system_clock) as store:
+        opened = Console(tmp_path, port, store)
+        opened.start()
+        yield opened
+        opened.stop()
+
+
+@pytest.fixture
+def page(console: Console, browser: Browser) -> Iterator[Page]:
+    opened = browser.new_page(viewport={"width": 1280, "height": 1024})
+    complaints: list[str] = []
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("dialog", lambda dialog: complaints.append(dialog.message))
+    opened.on("request", lambda request: complaints.append(request.url)
+              if not request.url.startswith(console.url) else None)  # fmt: skip
+    live(console.store, system_clock)
+    opened.goto(console.url)
+    yield opened
+    opened.screenshot(path=console.folder / "page.png")
+    opened.close()
+    assert complaints == []
+
+
+def suspect(
+    console: Console, uid: str = "1.2.3.4", name: str = "DOE^JANE", **changes: object
+) -> None:
+    picture = BytesIO()
+    Image.new("L", (64, 64), 90).save(picture, "PNG")
+    receive(console.store, system_clock, uid, name)
+    console.store.conclude(report(uid, **changes), picture.getvalue(), ["console"])
+    live(console.store, system_clock)
+
+
+def test_a_suspected_bleed_comes_to_the_front_with_its_picture(
+    page: Page, console: Console
+) -> None:
+    suspect(console)
+
+    alert = page.locator(".alert")
+    expect(alert).to_contain_text("SUSPECTED HEMORRHAGE")
+    expect(alert).to_contain_text("DOE, JANE")
+    expect(alert).to_contain_text("Subdural, left frontal: 31.4 mL (24–39)")
+    expect(alert).to_contain_text("midline shift 6 mm")
+    expect(alert).to_contain_text("since the last slice")
+    page.wait_for_function("document.querySelector('.alert img').naturalWidth > 0")
+    expect(page).to_have_title("(1) SUSPECTED – Bleedwatch")
+
+
+def test_what_was_shown_is_delivered(page: Page, console: Console) -> None:
+    suspect(console)
+
+    expect(page.locator(".alert")).to_be_visible()
+    page.wait_for_timeout(500)
+    assert console.store.undelivered() == []
+
+
+def test_acknowledging_clears_the_alert_and_says_by_whom(page: Page, console: Console) -> None:
+    suspect(console)
+
+    name = page.get_by_label("Your name")
+    name.press_sequentially("Ann Lee", delay=150)
+    page.get_by_role("button", name="Acknowledge").click()
+
+    expect(page.locator(".alert")).to_have_count(0)
+    expect(page.locator("#worklist")).to_contain_text("acknowledged by Ann Lee")
+    row = console.store.series("1.2.3.4")
+    assert row is not None
+    assert row.acknowledged is not None
+    assert row.acknowledged.who == "Ann Lee"
+
+
+def test_two_alerts_are_both_in_front(page: Page, console: Console) -> None:
+    suspect(console, "1.1", "FIRST^PATIENT")
+    suspect(console, "1.2", "SECOND^PATIENT")
+
+    expect(page.locator(".alert")).to_have_count(2)
+    expect(page.locator("#front")).to_contain_text("FIRST, PATIENT")
+    expect(page.locator("#front")).to_contain_text("SECOND, PATIENT")
+
+
+def test_every_state_is_a_word_and_a_shape(page: Page, console: Console) -> None:
+    receive(console.store, system_clock, "1.1", expected=32)
+    receive(console.store, system_clock, "1.2")
+    console.store.begin_analysis("1.2")
+    receive(console.store, system_clock, "1.3")
+    console.store.conclude(not_suspected("1.3"), None, ["console"])
+    receive(console.store, system_clock, "1.4")
+    console.store.conclude(not_analysed("1.4"), None, ["console"])
+    live(console.store, system_clock)
+
+    worklist = page.locator("#worklist")
+    expect(worklist).to_contain_text("… receiving")
+    expect(worklist).to_contain_text("17 of 32")
+    expect(worklist).to_contain_text("… analysing")
+    expect(worklist).to_contain_text("✓ not suspected")
+    expect(worklist).to_contain_text("? not analysed")
+    expect(worklist).to_contain_text("because 1 slice missing between 70.0 and 80.0 mm")
+    expect(worklist).to_contain_text("send the whole series again")
+    expect(page.locator(".banner")).to_contain_text("No alert is waiting")
+
+
+def test_an_alert_stays_in_front_while_its_series_is_received_again(
+    page: Page, console: Console
+) -> None:
+    suspect(console)
+    receive(console.store, system_clock)
+
+    expect(page.locator("#worklist")).to_contain_text("… receiving")
+    expect(page.locator(".alert")).to_be_visible()
+
+
+def test_a_revised_result_says_so(page: Page, console: Console) -> None:
+    suspect(console)
+    suspect(console, revision=2, findings=(finding(volume_ml=40.0),))
+
+    expect(page.locator(".alert")).to_have_count(1)
+    expect(page.locator(".alert")).to_contain_text("revised: result 2")
+
+
+def test_an_unreachable_folder_stands_where_an_alert_would(page: Page, console: Console) -> None:
+    live(console.store, system_clock, folder_problem="/srv/ct-export: Stale file handle")
+
+    banner = page.locator("#front .banner")
+    expect(banner).to_contain_text("EXPORT FOLDER UNREACHABLE")
+    expect(banner).to_contain_text("Stale file handle")
+
+
+def test_a_dead_agent_stands_where_an_alert_would(page: Page, console: Console) -> None:
+    suspect(console)
+
+    expect(page.locator("#front .banner")).to_contain_text("AGENT NOT RUNNING", timeout=15_000)
+    expect(page.locator(".alert")).to_be_visible()
+
+
+def test_a_lost_connection_is_told_and_so_is_its_return(page: Page, console: Console) -> None:
+    expect(page.locator(".banner")).to_contain_text("Watching")
+
+    console.stop()
+    expect(page.locator(".banner")).to_contain_text("CONNECTION LOST", timeout=15_000)
+    console.start()
+    live(console.store, system_clock)
+
+    expect(page.locator(".banner")).not_to_contain_text("CONNECTION LOST", timeout=30_000)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "<script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        "\u202eEVIL^RIGHT TO LEFT",
+        "X" * 10_000,
+        "Yamada^Tarou=山田^太郎=やまだ^たろう",
+        "王^小东",
+        "김^희중",
+    ],
+    ids=["script", "image", "bidi", "long", "japanese", "chinese", "korean"],
+)
+def test_hostile_and_foreign_names_are_shown_as_text(
+    page: Page, console: Console, name: str
+) -> None:
+    suspect(console, name=name)
+
+    shown = name.partition("=")[0].partition("^")[0][:50]
+    expect(page.locator(".alert .patient")).to_contain_text(shown)
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= 1280, "a name pushes the page out of shape"

@@ -1,0 +1,110 @@
+"""Results as the agent would have stored them."""
+
+from __future__ import annotations
+
+from agent.records import Clock, Identity
+from agent.report import FindingReport, GeometryReport, SeriesReport
+from agent.store import AgentStatus, SeriesProgress, Store
+from agent.wiring import boot_id
+
+
+def identity(name: str = "DOE^JANE", patient_id: str = "P1") -> Identity:
+    return Identity(patient_id, name, "19500101", "F", "1.2.3", "A1")
+
+
+def finding(**changes: object) -> FindingReport:
+    values = {
+        "subtype": "subdural",
+        "side": "left",
+        "region": "frontal",
+        "volume_ml": 31.4,
+        "volume_interval_ml": (24.0, 39.0),
+        "probability": 0.97,
+        "extent_mm": (80.0, 12.0, 60.0),
+        "key_slice": 14,
+    }
+    return FindingReport.model_validate(values | changes)
+
+
+def report(uid: str = "1.2.3.4", **changes: object) -> SeriesReport:
+    """Return a suspected bleed, or what ``changes`` make of it."""
+    values = {
+        "series_uid": uid,
+        "study_uid": "1.2.3",
+        "revision": 1,
+        "result_id": f"{uid} {changes.get('revision', 1)}",
+        "protocol": "generic-head",
+        "state": "suspected",
+        "code": None,
+        "reason": None,
+        "what_to_do": None,
+        "score": 0.97,
+        "operating_point": "balanced",
+        "threshold": 0.5,
+        "total_volume_ml": 31.4,
+        "midline_shift_mm": 6.0,
+        "findings": (finding(),),
+        "caveats": (),
+        "geometry": GeometryReport(slices=32, tilt_deg=0.0, spacing_mm=(5.0,) * 31, missing=()),
+        "completed_by": "geometry",
+        "engine": "default 0.1.0, ONNX Runtime CPU",
+        "timings_s": {"total": 1.2},
+    }
+    return SeriesReport.model_validate(values | changes)
+
+
+def not_suspected(uid: str) -> SeriesReport:
+    return report(uid, state="not_suspected", score=0.02, findings=(), total_volume_ml=0.0)
+
+
+def not_analysed(uid: str) -> SeriesReport:
+    return report(
+        uid,
+        state="not_analysed",
+        code="incomplete",
+        reason="1 slice missing between 70.0 and 80.0 mm",
+        what_to_do="send the whole series again",
+        score=None,
+        findings=(),
+        total_volume_ml=None,
+    )
+
+
+def receive(
+    store: Store, clock: Clock, uid: str = "1.2.3.4", name: str = "DOE^JANE", expected: int = 0
+) -> None:
+    """Let a series be received."""
+    now = clock()
+    store.progress(
+        SeriesProgress(
+            series_uid=uid,
+            identity=identity(name),
+            description="HEAD 5.0",
+            protocol="generic-head",
+            slices=17,
+            expected=expected,
+            first_slice=now,
+            last_slice=now,
+        )
+    )
+
+
+def live(
+    store: Store, clock: Clock, folder_problem: str | None = None, boot: str | None = None
+) -> None:
+    """Let the agent give a sign of life."""
+    store.heartbeat(
+        AgentStatus(
+            pid=1,
+            boot_id=boot or boot_id(),
+            at=clock(),
+            started=clock(),
+            folder="/srv/ct-export",
+            folder_problem=folder_problem,
+            backend="ONNX Runtime, CPU",
+            bundle="default 0.1.0",
+            degraded=None,
+            receiving=0,
+            queued=0,
+        )
+    )

@@ -1,0 +1,216 @@
+"""agent.store: one result per series and set of images, first receipts and names stand."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.errors import StoreError
+from agent.records import State
+from agent.store import FileNote, Store
+from agent.store.liveness import agent_problem
+from tests.agent.box import SetClock
+from tests.agent.reports import live, not_suspected, receive, report
+
+UID = "1.2.3.4"
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: SetClock) -> Iterator[Store]:
+    with Store(tmp_path / "store.sqlite", clock) as opened:
+        yield opened
+
+
+def test_the_same_result_alerts_once(store: Store, clock: SetClock) -> None:
+    receive(store, clock)
+
+    first = store.conclude(report(), b"png", ["console"])
+    store.begin_analysis(UID)
+    second = store.conclude(report(revision=2, result_id=f"{UID} 1"), None, ["console"])
+
+    assert (first, second) == (True, False)
+    assert len(store.undelivered()) == len(store.history(UID)) == 1
+    row = store.series(UID)
+    assert row is not None
+    assert (row.state, row.revision) == (State.SUSPECTED, 1)
+    assert store.key_slice(UID, 1) == b"png"
+
+
+def test_a_revision_supersedes_and_needs_its_own_acknowledgement(
+    store: Store, clock: SetClock
+) -> None:
+    receive(store, clock)
+    store.conclude(report(), None, ["console"])
+    store.acknowledge(UID, 1, "Ann", "")
+
+    store.conclude(report(revision=2), None, ["console"])
+
+    row = store.series(UID)
+    assert row is not None
+    assert (row.revision, row.acknowledged) == (2, None)
+    assert [r.revision for r in store.history(UID)] == [1, 2]
+    assert store.next_revision(UID) == 3
+
+
+def test_the_first_acknowledgement_stands(store: Store, clock: SetClock) -> None:
+    receive(store, clock)
+    store.conclude(report(), None, ["console"])
+
+    first = store.acknowledge(UID, 1, "Ann", "called")
+    second = store.acknowledge(UID, 1, "Bob", "")
+
+    assert first == second
+    assert (second.who, second.note) == ("Ann", "called")
+
+
+def test_what_has_no_result_cannot_be_acknowledged(store: Store) -> None:
+    with pytest.raises(StoreError, match="no result 1"):
+        store.acknowledge(UID, 1, "Ann", "")
+
+
+def test_a_result_is_undelivered_until_its_receipt(store: Store, clock: SetClock) -> None:
+    receive(store, clock)
+    store.conclude(report(), None, ["console"])
+
+    store.receipt(UID, 1, "console")
+    clock.now_s += 5
+    store.receipt(UID, 1, "console")
+
+    row = store.series(UID)
+    assert store.undelivered() == []
+    assert row is not None
+    assert row.shown_at is not None
+    assert row.shown_at.monotonic_s == clock.now_s - 5
+
+
+def test_unacknowledged_suspicions_come_first(store: Store, clock: SetClock) -> None:
+    for uid in ("1.1", "1.2", "1.3"):
+        clock.now_s += 1
+        receive(store, clock, uid)
+        store.conclude(report(uid) if uid != "1.3" else not_suspected(uid), None, [])
+    store.acknowledge("1.2", 1, "Ann", "")
+
+    assert [row.uid for row in store.worklist(10)] == ["1.1", "1.3", "1.2"]
+
+
+def test_only_files_of_concluded_series_and_refused_ones_are_settled(
+    store: Store, clock: SetClock
+) -> None:
+    store.note_files(
+        [
+            FileNote("/done", 1, 10, "1.1", "1.1.1", None),
+            FileNote("/open", 2, 20, "1.2", "1.2.1", None),
+            FileNote("/text", 3, 30, None, None, "not a DICOM file"),
+        ]
+    )
+    receive(store, clock, "1.1")
+    receive(store, clock, "1.2")
+    store.conclude(report("1.1"), None, [])
+
+    assert store.settled_files() == {"/done": (1, 10), "/text": (3, 30)}
+    assert store.unfinished() == ["1.2"]
+    assert store.files_of("1.2") == ["/open"]
+
+
+@pytest.mark.parametrize(("part", "found"), [("1.22", "1.22"), ("2", "1.22"), ("1.", None)])
+def test_a_series_is_found_by_an_end_of_its_uid(
+    store: Store, clock: SetClock, part: str, found: str | None
+) -> None:
+    receive(store, clock, "1.11")
+    receive(store, clock, "1.22")
+
+    row = store.find(part)
+
+    assert (row.uid if row else None) == found
+
+
+def test_a_commit_of_another_process_changes_the_mark(
+    store: Store, clock: SetClock, tmp_path: Path
+) -> None:
+    with Store(tmp_path / "store.sqlite", clock) as other:
+        before = store.change_mark()
+        assert store.change_mark() == before
+
+        receive(other, clock)
+
+        assert store.change_mark() != before
+
+
+def test_a_thousand_notices_are_kept(store: Store) -> None:
+    for number in range(1010):
+        store.notice("file_refused", str(number))
+
+    notices = store.notices(5000)
+    assert len(notices) == 1000
+    assert notices[0].message == "1009"
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "boot", "folder_problem", "words"),
+    [
+        (0.0, "this", None, None),
+        (4.0, "this", None, None),
+        (6.0, "this", None, "not running"),
+        (0.0, "other", None, "since this computer was started"),
+        (0.0, "this", "/srv: gone", "export folder unreachable: /srv: gone"),
+    ],
+    ids=["fresh", "slow", "silent", "rebooted", "folder-gone"],
+)
+def test_liveness(
+    store: Store,
+    clock: SetClock,
+    silent_s: float,
+    boot: str,
+    folder_problem: str | None,
+    words: str | None,
+) -> None:
+    live(store, clock, folder_problem, boot)
+    clock.now_s += silent_s
+
+    problem = agent_problem(store.agent_status(), clock(), "this")
+
+    assert (problem is None) == (words is None)
+    assert (words or "") in (problem or "")
+
+
+def test_an_agent_that_never_ran_is_a_problem(store: Store, clock: SetClock) -> None:
+    assert agent_problem(store.agent_status(), clock(), "this") == "the agent has never run"
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from agent.store import FileNote, Store
+from agent.wiring import system_clock
+store = Store(Path(sys.argv[1]), system_clock)
+for number in range(100_000):
+    store.note_files([FileNote(str(number), 0, 0, None, None, "refused")])
+    print(number, flush=True)
+"""
+
+
+def test_what_a_call_returned_from_survives_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "killed.sqlite"
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITE, str(path)], stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout
+        returned = [int(writer.stdout.readline()) for _ in range(25)]
+        writer.kill()
+        returned += [int(line) for line in writer.stdout if line.endswith("\n")]
+
+    database = sqlite3.connect(path)
+    assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    kept = {int(path) for (path,) in database.execute("SELECT path FROM files")}
+    database.close()
+    assert set(returned) <= kept
