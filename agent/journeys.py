@@ -97,7 +97,8 @@ class Journeys:
         self._limits = ReadLimits()
         self._lock = threading.Lock()
         self._open: dict[str, Journey] = {}
-        self._half_written: dict[Path, float] = {}
+        self._half_written: dict[Path, Arrival] = {}
+        self._named: set[Path] = set()
         self._concluded: OrderedDict[str, dict[str, str]] = OrderedDict()
 
     @property
@@ -179,15 +180,25 @@ class Journeys:
         return any(self._advance(journey) for journey in receiving)
 
     def _read(self, arrival: Arrival) -> tuple[ReadSlice, ...]:
-        first_seen_s = self._half_written.get(arrival.path, arrival.seen_monotonic_s)
-        settled = arrival.seen_monotonic_s - first_seen_s > NAMED_AFTER_S
+        settled = self._unchanged_s(arrival) > NAMED_AFTER_S
         slices = read_slices(arrival.path, self._limits, settled=settled)
         self._half_written.pop(arrival.path, None)
         return slices
 
+    def _unchanged_s(self, arrival: Arrival) -> float:
+        """How long a half-written file has stayed as it is [s]; one that grows begins anew."""
+        first = self._half_written.get(arrival.path, arrival)
+        if (first.size_bytes, first.mtime_ns) != (arrival.size_bytes, arrival.mtime_ns):
+            return 0.0
+        return arrival.seen_monotonic_s - first.seen_monotonic_s
+
     def _name_half_written(self, arrival: Arrival, error: NotWholeYet) -> None:
-        first_seen_s = self._half_written.setdefault(arrival.path, arrival.seen_monotonic_s)
-        if arrival.seen_monotonic_s - first_seen_s > NAMED_AFTER_S:
+        unchanged_s = self._unchanged_s(arrival)
+        if unchanged_s == 0.0:
+            self._half_written[arrival.path] = arrival
+            self._named.discard(arrival.path)
+        elif unchanged_s > NAMED_AFTER_S and arrival.path not in self._named:
+            self._named.add(arrival.path)
             self._name_refused(error)
 
     def _name_refused(self, error: FileRefused) -> None:

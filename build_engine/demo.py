@@ -131,7 +131,7 @@ def _studies(*, short: bool) -> tuple[DemoStudy, ...]:
         SHORT_PER_S if short else scanner.slices_per_s for scanner in (GE_32X5, CANON_32X5)
     )
     files = axial_files(bleeding, GE_32X5, bleed), axial_files(healthy, CANON_32X5, none), rest
-    truths = f"subdural, left, {BLEED_ML:.0f} mL", "no bleed", f"{len(whole) - len(rest)} missing"
+    truths = f"subdural {BLEED_ML:.0f} mL", "no bleed", f"{len(whole) - len(rest)} missing"
     return (
         DemoStudy(bleed, truths[0], files[0], ge_per_s, State.SUSPECTED),
         DemoStudy(none, truths[1], files[1], canon_per_s, State.NOT_SUSPECTED),
@@ -153,8 +153,8 @@ def _play(agent: LocalAgent, client: ConsoleClient, study: DemoStudy) -> Outcome
 def _print_summary(out: Console, outcomes: Sequence[Outcome]) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in ("Patient", "Generated", "Answer", "Volume"):
-        table.add_column(column)
-    table.add_column("Last slice → alert", justify="right")
+        table.add_column(column, no_wrap=True)
+    table.add_column("Alert after", justify="right")
     for outcome in outcomes:
         report = outcome.alert.report
         volume_ml = report.total_volume_ml
@@ -167,7 +167,7 @@ def _print_summary(out: Console, outcomes: Sequence[Outcome]) -> None:
         )
     out.print()
     out.print(table)
-    out.print()
+    out.print("[dim]Alert after: from the last slice on disk to a client of the console.[/]\n")
     wrong = [outcome for outcome in outcomes if not outcome.as_expected]
     for outcome in wrong:
         out.print(Text(_surprise(outcome), "bold red"), soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -125,7 +126,7 @@ def export(config: TrainConfig, real: Path | None, work: Path, engines: Path) ->
 def validation_results(config: TrainConfig, real: Path | None, folder: Path) -> list[StudyResult]:
     """Run the bundle in ``folder`` over all validation heads."""
     bundle = load_bundle(folder)
-    backend = OnnxBackend(bundle, threads=config.threads)
+    backend = OnnxBackend(bundle, threads=os.cpu_count() or 1)
     results = list(generated_results(config.data.validation_seeds, bundle, backend))
     if real is not None:
         _, patients = patients_of(config, real)

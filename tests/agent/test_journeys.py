@@ -272,11 +272,27 @@ def test_a_file_that_is_never_whole_is_named_and_leaves_a_gap(
 
     quiet_box.export(paths)
     quiet_box.wait()
-    quiet_box.export([paths[10]])
+    for _ in range(3):
+        quiet_box.export([paths[10]])
 
     assert quiet_box.report().state == "not_analysed"
     assert "1 slice missing" in (quiet_box.report().reason or "")
-    assert "010.dcm" in quiet_box.store.notices(1)[0].message
+    (notice,) = quiet_box.store.notices(10)
+    assert "010.dcm" in notice.message
+
+
+def test_a_file_written_slowly_is_not_settled_while_it_grows(box: Box, tmp_path: Path) -> None:
+    (path,) = write_series(tmp_path / "in", 1)
+    whole = path.read_bytes()
+
+    for written in range(1000, len(whole), 1000):
+        path.write_bytes(whole[:written] + bytes(len(whole) - written))
+        box.clock.now_s += 8.0
+        assert box.export([path]) == [path], "taken with a tail that was never written"
+    path.write_bytes(whole)
+    assert box.export([path]) == []
+
+    assert box.store.notices(10) == []
 
 
 def test_series_of_many_patients_arriving_at_once_stay_apart(box: Box, tmp_path: Path) -> None:
