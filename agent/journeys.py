@@ -18,9 +18,8 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from agent.assemble.completeness import Completion, judge
-from agent.assemble.dicom_file import ReadSlice, read_slices
+from agent.assemble.dicom_file import ReadSlice
 from agent.assemble.header import SliceRefused
-from agent.assemble.limits import ReadLimits
 from agent.assemble.protocol import ProtocolProfile, choose
 from agent.assemble.series import Added, GrowingSeries
 from agent.deliver.outbox import channels_for
@@ -33,15 +32,13 @@ from agent.errors import (
     NotWholeYet,
 )
 from agent.infer.slice_stage import SliceStage
+from agent.intake import Intake
 from agent.pipeline import Analysis, Engine, Subject, analyse, key_slice_png, report_of
 from agent.records import Arrival, Clock, Identity, Instant, NotAnalysed, SliceHeader
 from agent.store import FileNote, SeriesProgress, SeriesRow, Store
 
 MOST_ATTEMPTS = 2
 """An analysis begun this often and never ended took the process down each time: it is set aside."""
-
-NAMED_AFTER_S = 10.0
-"""A file half-written for this long is named on the console; it is still waited for [s]."""
 
 SILENT_S = 5.0
 """A series without one readable slice is ended when nothing more has come for this long [s]."""
@@ -62,6 +59,7 @@ class Journey:
     last_slice: Instant
     stage: SliceStage
     slices: GrowingSeries = field(default_factory=GrowingSeries)
+    sop_uids: set[str] = field(default_factory=set)
     seen_s: list[float] = field(default_factory=list)
     advanced_slices: int = 0
     profile: ProtocolProfile | None = None
@@ -78,8 +76,7 @@ class Journey:
     def result_id(self, engine_digest: str) -> str:
         """Name the result that these images give: the same images, engine and refusal, the same."""
         code = self.refusal.code if self.refusal else ""
-        sop_uids = sorted(header.sop_uid for header in self.headers)
-        parts = [self.series_uid, engine_digest, code, *sop_uids]
+        parts = [self.series_uid, engine_digest, code, *sorted(self.sop_uids)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -94,11 +91,9 @@ class Journeys:
         self._store = store
         self._clock = clock
         self._log = log
-        self._limits = ReadLimits()
+        self._intake = Intake(store, log)
         self._lock = threading.Lock()
         self._open: dict[str, Journey] = {}
-        self._half_written: dict[Path, Arrival] = {}
-        self._named: set[Path] = set()
         self._concluded: OrderedDict[str, dict[str, str]] = OrderedDict()
 
     @property
@@ -127,9 +122,8 @@ class Journeys:
         touched: dict[str, Journey] = {}
         for arrival in arrivals:
             try:
-                slices = self._read(arrival)
-            except NotWholeYet as error:
-                self._name_half_written(arrival, error)
+                slices = self._intake.read(arrival)
+            except NotWholeYet:
                 not_whole.append(arrival)
             except SliceRefused as error:
                 journey = self._journey(error.series_uid, error.identity)
@@ -138,14 +132,14 @@ class Journeys:
                 touched[journey.series_uid] = journey
                 notes.append(_note(arrival, error.series_uid))
             except FileRefused as error:
-                self._name_refused(error)
                 notes.append(_note(arrival, refusal=str(error)))
             else:
                 for read in slices:
                     grown = self._add(read)
                     if grown is not None:
                         touched[grown.series_uid] = grown
-                    notes.append(_note(arrival, read.header.series_uid, read.header.sop_uid))
+                    header, settled = read.header, grown is None
+                    notes.append(_note(arrival, header.series_uid, header.sop_uid, settled=settled))
         self._store.note_files(notes)
         for journey in touched.values():
             self._tell_progress(journey)
@@ -179,32 +173,6 @@ class Journeys:
             return True
         return any(self._advance(journey) for journey in receiving)
 
-    def _read(self, arrival: Arrival) -> tuple[ReadSlice, ...]:
-        settled = self._unchanged_s(arrival) > NAMED_AFTER_S
-        slices = read_slices(arrival.path, self._limits, settled=settled)
-        self._half_written.pop(arrival.path, None)
-        return slices
-
-    def _unchanged_s(self, arrival: Arrival) -> float:
-        """How long a half-written file has stayed as it is [s]; one that grows begins anew."""
-        first = self._half_written.get(arrival.path, arrival)
-        if (first.size_bytes, first.mtime_ns) != (arrival.size_bytes, arrival.mtime_ns):
-            return 0.0
-        return arrival.seen_monotonic_s - first.seen_monotonic_s
-
-    def _name_half_written(self, arrival: Arrival, error: NotWholeYet) -> None:
-        unchanged_s = self._unchanged_s(arrival)
-        if unchanged_s == 0.0:
-            self._half_written[arrival.path] = arrival
-            self._named.discard(arrival.path)
-        elif unchanged_s > NAMED_AFTER_S and arrival.path not in self._named:
-            self._named.add(arrival.path)
-            self._name_refused(error)
-
-    def _name_refused(self, error: FileRefused) -> None:
-        self._store.notice(error.code, str(error))
-        self._log.warning(error.code, reason=str(error))
-
     def _add(self, read: ReadSlice) -> Journey | None:
         """Put one slice into its series; None if it is a copy of what is concluded."""
         header = read.header
@@ -216,6 +184,7 @@ class Journeys:
         return journey
 
     def _put(self, journey: Journey, read: ReadSlice) -> None:
+        journey.sop_uids.add(read.header.sop_uid)
         try:
             with self._lock:
                 added = journey.slices.add(read.header, read.hu)
@@ -247,7 +216,7 @@ class Journeys:
 
     def _read_again(self, journey: Journey, path: Path) -> None:
         try:
-            slices = read_slices(path, self._limits, settled=True)
+            slices = self._intake.read_again(path)
         except SliceRefused as error:
             journey.refusal = error
         except FileRefused as error:
@@ -304,6 +273,7 @@ class Journeys:
         result_id = journey.result_id(self.engine.bundle.digest)
         self._remember(journey)
         if journey.completion is None or result_id == journey.concluded_id:
+            self._store.settle_files(journey.series_uid, journey.sop_uids)
             return
         uid = journey.series_uid
         attempts = self._store.begin_analysis(uid)
@@ -313,6 +283,7 @@ class Journeys:
         analysis.timings_s.update(self._waits_s(journey))
         report = report_of(subject, analysis, self.engine)
         self._store.conclude(report, key_slice_png(analysis), channels_for(report))
+        self._store.settle_files(uid, journey.sop_uids)
         self._log.info(
             "concluded",
             series_uid=uid,
@@ -364,6 +335,8 @@ def _note(
     arrival: Arrival,
     series_uid: str | None = None,
     sop_uid: str | None = None,
+    *,
+    settled: bool = False,
     refusal: str | None = None,
 ) -> FileNote:
     return FileNote(
@@ -373,4 +346,5 @@ def _note(
         series_uid=series_uid,
         sop_uid=sop_uid,
         refusal=refusal,
+        settled=settled or (refusal is not None),
     )

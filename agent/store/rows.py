@@ -10,7 +10,10 @@ from agent.report import SeriesReport
 
 @dataclass(frozen=True, slots=True)
 class FileNote:
-    """What became of one version of one file. ``refusal`` is None for a slice."""
+    """What became of one version of one file.
+
+    ``refusal`` is None for a slice. ``settled``: a restarted agent need not read it again.
+    """
 
     path: str
     size_bytes: int
@@ -18,6 +21,7 @@ class FileNote:
     series_uid: str | None
     sop_uid: str | None
     refusal: str | None
+    settled: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,8 @@ MIGRATIONS: Final = (
         mtime_ns INTEGER NOT NULL,
         series_uid TEXT,
         sop_uid TEXT,
-        refusal TEXT
+        refusal TEXT,
+        settled INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX files_by_series ON files (series_uid);
     CREATE TABLE notices (

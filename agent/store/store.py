@@ -39,8 +39,6 @@ BUSY_MS: Final = 5000
 
 MOST_NOTICES: Final = 1000
 
-CONCLUDED: Final = (State.SUSPECTED, State.NOT_SUSPECTED, State.NOT_ANALYSED)
-
 ROW: Final = """
     SELECT series.*, results.report, results.at_utc, results.at_monotonic_s,
            outbox.delivered_utc, outbox.delivered_monotonic_s,
@@ -126,16 +124,25 @@ class Store:
         values = [tuple(asdict(note).values()) for note in files]
         if values:
             with self._writing() as db:
-                db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", values)
+                db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def settled_files(self) -> dict[str, tuple[int, int]]:
         """Path → (size, mtime_ns) of all files that a restarted agent need not read again."""
-        rows = self._rows(
-            "SELECT path, size_bytes, mtime_ns FROM files LEFT JOIN series ON uid = series_uid"
-            " WHERE refusal IS NOT NULL OR state IN (?, ?, ?)",
-            *CONCLUDED,
-        )
+        rows = self._rows("SELECT path, size_bytes, mtime_ns FROM files WHERE settled")
         return {row["path"]: (row["size_bytes"], row["mtime_ns"]) for row in rows}
+
+    def settle_files(self, series_uid: str, sop_uids: Iterable[str]) -> None:
+        """Say that these images' files, and those of it without an image, are in its result.
+
+        By image and not by series: a slice that came while its series was being analysed is in no
+        result yet, and must be read again if the agent ends now.
+        """
+        with self._writing() as db:
+            db.execute(
+                "UPDATE files SET settled = 1 WHERE series_uid = ?"
+                " AND (sop_uid IS NULL OR sop_uid IN (SELECT value FROM json_each(?)))",
+                (series_uid, json.dumps(list(sop_uids))),
+            )
 
     def files_of(self, series_uid: str) -> list[str]:
         """Paths of all files in which slices of a series came."""

@@ -13,7 +13,7 @@ from pydicom import dcmread
 
 from agent.errors import InferenceError
 from agent.infer.backend import Floats, VolumeOutput
-from agent.records import State
+from agent.records import Arrival, State
 from agent.report import SeriesReport
 from tests.agent.box import Box
 from tests.heads import SEEING_BUNDLE, SeeingBackend
@@ -413,3 +413,39 @@ def test_any_subset_in_any_order_ends_once_and_says_what_is_missing(
     assert (report.state == "not_suspected") <= (len(chosen) == max(chosen) - min(chosen) + 1), (
         "a head with a hole in it was called not suspected"
     )
+
+
+class SlowBackend(SeeingBackend):
+    """Calls ``meanwhile`` in the middle of the volume stage."""
+
+    def run_volume(self, block: Floats) -> VolumeOutput:
+        self.meanwhile()
+        return super().run_volume(block)
+
+
+def test_a_slice_that_comes_during_the_analysis_survives_a_kill_right_after_it(
+    tmp_path: Path,
+) -> None:
+    paths = write_series(tmp_path / "in", N)
+    backend = SlowBackend(SEEING_BUNDLE, score=0.9)
+    box = Box(tmp_path / "store.sqlite", SEEING_BUNDLE, backend)
+    backend.meanwhile = lambda: None
+    box.export(paths[:-1])
+
+    def late() -> None:
+        backend.meanwhile = lambda: None
+        found = paths[-1].lstat()
+        box.journeys.take([Arrival(paths[-1], found.st_size, found.st_mtime_ns, box.clock.now_s)])
+
+    backend.meanwhile = late
+    box.clock.now_s += 20
+    box.journeys.close_complete()
+    box.journeys.work_once()
+    box.start()
+    settled = box.store.settled_files()
+
+    assert str(paths[-1]) not in settled
+    box.export(path for path in paths if str(path) not in settled)
+    box.wait()
+    assert box.report().geometry
+    assert box.report().geometry.slices == N

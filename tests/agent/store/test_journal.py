@@ -103,19 +103,19 @@ def test_unacknowledged_suspicions_come_first(store: Store, clock: SetClock) -> 
     assert [row.uid for row in store.worklist(10)] == ["1.1", "1.3", "1.2"]
 
 
-def test_only_files_of_concluded_series_and_refused_ones_are_settled(
-    store: Store, clock: SetClock
-) -> None:
+def test_only_files_in_a_result_and_refused_ones_are_settled(store: Store, clock: SetClock) -> None:
     store.note_files(
         [
-            FileNote("/done", 1, 10, "1.1", "1.1.1", None),
-            FileNote("/open", 2, 20, "1.2", "1.2.1", None),
-            FileNote("/text", 3, 30, None, None, "not a DICOM file"),
+            FileNote("/done", 1, 10, "1.1", "1.1.1", None, settled=False),
+            FileNote("/late", 1, 10, "1.1", "1.1.2", None, settled=False),
+            FileNote("/open", 2, 20, "1.2", "1.2.1", None, settled=False),
+            FileNote("/text", 3, 30, None, None, "not a DICOM file", settled=True),
         ]
     )
     receive(store, clock, "1.1")
     receive(store, clock, "1.2")
     store.conclude(report("1.1"), None, [])
+    store.settle_files("1.1", ["1.1.1"])
 
     assert store.settled_files() == {"/done": (1, 10), "/text": (3, 30)}
     assert store.unfinished() == ["1.2"]
@@ -194,7 +194,7 @@ from agent.store import FileNote, Store
 from agent.wiring import system_clock
 store = Store(Path(sys.argv[1]), system_clock)
 for number in range(100_000):
-    store.note_files([FileNote(str(number), 0, 0, None, None, "refused")])
+    store.note_files([FileNote(str(number), 0, 0, None, None, "refused", True)])
     print(number, flush=True)
 """
 

@@ -1,0 +1,76 @@
+"""Arrivals to slices: each file read once it is whole, or named with the reason why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from structlog.typing import FilteringBoundLogger
+
+from agent.assemble.dicom_file import ReadSlice, read_slices
+from agent.assemble.limits import ReadLimits
+from agent.errors import FileRefused, NotWholeYet
+from agent.records import Arrival
+from agent.store import Store
+
+NAMED_AFTER_S = 10.0
+"""A file half-written and unchanged for this long is named on the console; it is still waited for."""
+
+
+class Intake:
+    """Reads files, and remembers those that are not whole yet."""
+
+    def __init__(self, store: Store, log: FilteringBoundLogger) -> None:
+        """Start with no file half-written."""
+        self._store = store
+        self._log = log
+        self._limits = ReadLimits()
+        self._half_written: dict[Path, Arrival] = {}
+        self._named: set[Path] = set()
+
+    def read(self, arrival: Arrival) -> tuple[ReadSlice, ...]:
+        """Read an arrival's slices.
+
+        Raises
+        ------
+        NotWholeYet
+            The file is to be handed in again when it changes. Named once if it does not.
+        SliceRefused
+            Its series cannot be analysed.
+        FileRefused
+            It is no slice. Named.
+        """
+        settled = self._unchanged_s(arrival) > NAMED_AFTER_S
+        try:
+            slices = read_slices(arrival.path, self._limits, settled=settled)
+        except NotWholeYet as error:
+            self._remember(arrival, error)
+            raise
+        except FileRefused as error:
+            self._name(error)
+            raise
+        self._half_written.pop(arrival.path, None)
+        return slices
+
+    def read_again(self, path: Path) -> tuple[ReadSlice, ...]:
+        """Read a file that was whole before; raises as ``read``, and names nothing."""
+        return read_slices(path, self._limits, settled=True)
+
+    def _unchanged_s(self, arrival: Arrival) -> float:
+        """How long a half-written file has stayed as it is [s]; one that grows begins anew."""
+        first = self._half_written.get(arrival.path, arrival)
+        if (first.size_bytes, first.mtime_ns) != (arrival.size_bytes, arrival.mtime_ns):
+            return 0.0
+        return arrival.seen_monotonic_s - first.seen_monotonic_s
+
+    def _remember(self, arrival: Arrival, error: NotWholeYet) -> None:
+        unchanged_s = self._unchanged_s(arrival)
+        if unchanged_s == 0.0:
+            self._half_written[arrival.path] = arrival
+            self._named.discard(arrival.path)
+        elif unchanged_s > NAMED_AFTER_S and arrival.path not in self._named:
+            self._named.add(arrival.path)
+            self._name(error)
+
+    def _name(self, error: FileRefused) -> None:
+        self._store.notice(error.code, str(error))
+        self._log.warning(error.code, reason=str(error))
