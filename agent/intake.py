@@ -13,7 +13,7 @@ from agent.records import Arrival
 from agent.store import Store
 
 NAMED_AFTER_S = 10.0
-"""A file half-written and unchanged for this long is named on the console; it is still waited for."""
+"""A file half-written and unchanged for this long is named; it is still waited for [s]."""
 
 
 class Intake:

@@ -218,7 +218,7 @@ class Grid:
             return 0.0
         travel = self.origins_lps_mm[-1] - self.origins_lps_mm[0]
         along_j = float(travel @ np.asarray(self.column_direction))
-        return float(-np.degrees(np.arctan2(along_j, float(travel @ self.normal))))
+        return 0.0 - float(np.degrees(np.arctan2(along_j, float(travel @ self.normal))))
 
     def to_lps_mm(self, kji: NDArray[np.intp]) -> NDArray[np.float64]:
         """Map voxel indices (n, 3) to positions (n, 3) [mm, LPS]. Source: PS3.3 C.7.6.2.1-1."""

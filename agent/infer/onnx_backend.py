@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
+
+# ONNX Runtime can report its use to its makers and keeps an identifier for that in the temporary
+# folder. A box beside a scanner reports to nobody; the variable is read at import.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime as ort
 
 from agent.errors import BadOutputError, BundleError, InferenceError
 from agent.infer.backend import Floats, VolumeOutput

@@ -8,6 +8,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.errors import BadOutputError
 from agent.measure.midline import Midplane, midline_shift_mm, midplane_of
 from agent.records import (
     Finding,
@@ -23,6 +24,9 @@ from agent.records import (
 
 CONNECTIVITY = 26
 """A thin subdural film on thick slices may touch only at corners."""
+
+MOST_ML = 1000.0
+"""More labelled bleed than this is a network gone wrong [mL]; a skull holds some 1500. Ours."""
 
 SMALLEST_ML = 0.1
 """A part smaller than this is specks, not a finding [mL]. Half the smallest bleed trained on."""
@@ -44,11 +48,22 @@ def measure(mask: LabelMask, interval: VolumeInterval) -> Measurement:
     interval : VolumeInterval
         The bundle's 90 % interval of a volume.
 
+    Raises
+    ------
+    BadOutputError
+        If there is more bleed than a head holds.
+
     Notes
     -----
     Counts voxels, each weighted by its slice's share of the distance along the normal. The bedside
     ABC/2 rule overstates irregular bleeds by up to 32 % (Huttner et al., Stroke 2006).
     """
+    labelled_ml = float(np.count_nonzero(mask.subtypes, axis=(1, 2)) @ mask.grid.voxels_ml)
+    if labelled_ml > MOST_ML:
+        raise BadOutputError(
+            f"{labelled_ml:.0f} mL labelled as bleed: more than a head holds",
+            hint="rebuild or replace the bundle",
+        )
     midplane = midplane_of(mask)
     found = [
         _measure_part(kji, mask, midplane, interval)

@@ -10,8 +10,8 @@ from scipy import ndimage
 
 from agent.records import LEFT_REGIONS, RIGHT_REGIONS, LabelMask, Region
 
-FEWEST_SIDED_VOXELS = 500
-"""With fewer voxels labelled on either side the midline is not known. Ours."""
+FEWEST_SIDED_VOXELS = 100
+"""With fewer coarse samples labelled on either side the midline is not known. Ours."""
 
 MIDLINE_REGIONS = (
     Region.VENTRICLES,
@@ -30,7 +30,23 @@ SHORTEST_MIDLINE_MM = 90.0
 """A midline traced over less than this, front to back, gives no chord to measure from. Ours."""
 
 STEP = 2
-"""In-plane pixels per sample: the boundary between two sides needs no more."""
+"""In-plane pixels per sample of the traced boundary: it needs no more."""
+
+COARSE = 4
+"""In-plane pixels per sample of the midplane, which is fitted to thousands of them."""
+
+LEAST_STEP_MM = 2.0
+"""Slices closer than this to the last one traced are passed over: they show the same [mm]."""
+
+
+def _table(regions: tuple[Region, ...]) -> NDArray[np.bool_]:
+    """Look-up table over label values: a hundred times faster on a volume than ``np.isin``."""
+    table = np.zeros(256, dtype=np.bool_)
+    table[list(regions)] = True
+    return table
+
+
+IS_LEFT, IS_RIGHT, IS_DEEP = _table(LEFT_REGIONS), _table(RIGHT_REGIONS), _table(MIDLINE_REGIONS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,8 +63,9 @@ class Midplane:
 
 def midplane_of(mask: LabelMask) -> Midplane | None:
     """Fit the plane that parts left from right labels (least squares on ±1); None if unknown."""
-    left = _some(np.isin(mask.regions, LEFT_REGIONS))
-    right = _some(np.isin(mask.regions, RIGHT_REGIONS))
+    step = np.array([1, COARSE, COARSE])
+    regions = mask.regions[:, ::COARSE, ::COARSE]
+    left, right = (_some(np.argwhere(table[regions])) * step for table in (IS_LEFT, IS_RIGHT))
     if min(len(left), len(right)) < FEWEST_SIDED_VOXELS:
         return None
     positions_lps_mm = mask.grid.to_lps_mm(np.concatenate([left, right]))
@@ -60,9 +77,8 @@ def midplane_of(mask: LabelMask) -> Midplane | None:
     return Midplane(weights)
 
 
-def _some(inside: NDArray[np.bool_]) -> NDArray[np.intp]:
+def _some(kji: NDArray[np.intp]) -> NDArray[np.intp]:
     """At most some 20,000 of the voxel indices, evenly taken."""
-    kji = np.argwhere(inside)
     return kji[:: len(kji) // 20_000 + 1]
 
 
@@ -74,20 +90,23 @@ def midline_shift_mm(mask: LabelMask) -> float | None:
     it. The shift is the largest departure of the middle half, smoothed over 10 mm, and the second
     largest slice counts, so that one slice alone cannot make it.
     """
-    grid = mask.grid
-    pixel_mm2 = grid.row_spacing_mm * grid.column_spacing_mm
-    deep_mm2 = np.isin(mask.regions, MIDLINE_REGIONS).sum(axis=(1, 2)) * pixel_mm2
-    shifts = [
-        shift
-        for k in np.flatnonzero(deep_mm2 >= FEWEST_DEEP_MM2)
-        if (shift := _slice_shift_mm(mask, int(k))) is not None
-    ]
+    shifts, traced_mm = [], -np.inf
+    for k, height_mm in enumerate(mask.grid.heights_mm):
+        if height_mm - traced_mm < LEAST_STEP_MM:
+            continue
+        traced_mm = height_mm
+        shift_mm = _slice_shift_mm(mask, k)
+        if shift_mm is not None:
+            shifts.append(shift_mm)
     return sorted(shifts)[-2:][0] if shifts else None
 
 
 def _slice_shift_mm(mask: LabelMask, k: int) -> float | None:
     regions = mask.regions[k, ::STEP, ::STEP]
-    left, right = np.isin(regions, LEFT_REGIONS), np.isin(regions, RIGHT_REGIONS)
+    sample_mm2 = mask.grid.row_spacing_mm * mask.grid.column_spacing_mm * STEP**2
+    if np.count_nonzero(IS_DEEP[regions]) * sample_mm2 < FEWEST_DEEP_MM2:
+        return None
+    left, right = IS_LEFT[regions], IS_RIGHT[regions]
     rows = np.flatnonzero(left.any(axis=1) & right.any(axis=1))
     row_mm = mask.grid.row_spacing_mm * STEP
     if len(rows) * row_mm < SHORTEST_MIDLINE_MM:

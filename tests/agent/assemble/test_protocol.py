@@ -34,6 +34,9 @@ PLAIN = replace(HEADER, rows=512, columns=512)
         {"kvp": None, "thickness_mm": None},
         {"image_type": ("DERIVED", "PRIMARY", "AXIAL")},
         {"thickness_mm": 0.625},
+        {"description": "CT HEAD WITHOUT CONTRAST"},
+        {"description": "Head w/o contrast"},
+        {"description": "Head non-contrast 5.0"},
     ],
     ids=str,
 )
@@ -53,6 +56,7 @@ def test_plain_heads_are_eligible(changes):
         ({"kernel": "FC30"}, "bone reconstruction"),
         ({"kernel": "YB"}, "bone reconstruction"),
         ({"image_type": ("DERIVED", "SECONDARY", "MPR")}, "not an original axial image"),
+        ({"description": "Head with contrast"}, "not a plain head series"),
         ({"description": "CTA Head"}, "not a plain head series: CTA Head"),
         ({"description": "Dose Report"}, "not a plain head series"),
         ({"thickness_mm": 20.0}, "slice thickness 20 mm, 0.4 to 10 covered"),
