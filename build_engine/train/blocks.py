@@ -32,6 +32,18 @@ DOUBT_SHARE: Final = 0.4
 REGION_WEIGHT: Final = 1.0
 STUDY_WEIGHT: Final = 0.2
 
+REGION_WEIGHTS: Final = np.array(
+    [0.5]
+    + [
+        1.0 if region <= Region.RIGHT_OCCIPITAL else 4.0
+        for region in Region
+        if region < Region.CEREBELLUM
+    ]
+    + [1.0, 3.0, 1.0],
+    dtype=np.float32,
+)
+"""Nothing, lobes, insulae to medulla, then cerebellum, ventricles and outside the brain."""
+
 MIRRORED: Final = np.array(
     [0]
     + [
@@ -159,10 +171,16 @@ def _random_frame(rng: np.random.Generator, shape_kji: tuple[int, ...], *, mirro
 def block_loss(
     outputs: tuple[Tensor, Tensor, Tensor],
     truth: tuple[Tensor, Tensor, Tensor, Tensor],
+    *,
+    favour_small: bool,
 ) -> Tensor:
-    """Bleed loss as in the slice stage, plus regions where they are known, plus the study."""
+    """Bleed loss as in the slice stage, plus regions where they are known, plus the study.
+
+    ``favour_small`` weights small regions up: unweighted, they are the last to be learned.
+    """
     (bleed, region, study), (subtypes, regions, real, bleeds) = outputs, truth
     loss = slice_loss(bleed.flatten(3), subtypes.flatten(2), real)
+    weight = torch.from_numpy(REGION_WEIGHTS) if favour_small else None
     if not real.all():
-        loss = loss + REGION_WEIGHT * functional.cross_entropy(region.float(), regions)
+        loss = loss + REGION_WEIGHT * functional.cross_entropy(region.float(), regions, weight)
     return loss + STUDY_WEIGHT * functional.binary_cross_entropy_with_logits(study.float(), bleeds)

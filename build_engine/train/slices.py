@@ -113,7 +113,8 @@ def make_batch(
 def _at(values: Bytes, slab: int, step: int, neighbours: int) -> Bytes:
     """Take a slab and its neighbours, ``step`` slabs apart; the ends stand in beyond them."""
     reach = slab + step * np.arange(-neighbours, neighbours + 1)
-    return values[reach.clip(0, len(values) - 1)]
+    taken: Bytes = values[reach.clip(0, len(values) - 1)]
+    return taken
 
 
 def _thickened(case: Case, slab: int, neighbours: int) -> tuple[NDArray[np.float32], Bytes]:

@@ -39,8 +39,8 @@ def train_slices(
     network = SliceNetwork(config.contract.slices, config.slices.width)
     network.to(memory_format=torch.channels_last)
     slabs, stage = slabs_of_cases(cases), config.slices
-    first = Round(config.seed, stage.steps, stage.learning_rate, bloom=False)
-    second = Round(config.seed + 2, stage.refine_steps, stage.learning_rate / 2, bloom=True)
+    first = Round(config.seed, stage.steps, stage.learning_rate, last=False)
+    second = Round(config.seed + 2, stage.refine_steps, stage.learning_rate / 2, last=True)
     for round_ in (first, second):
         refine_slices(network, slabs, round_, config, (folder, say))
     network.eval()
@@ -54,7 +54,7 @@ class Round:
     seed: int
     steps: int
     learning_rate: float
-    bloom: bool
+    last: bool
 
 
 def refine_slices(
@@ -70,7 +70,7 @@ def refine_slices(
     contract, batch = config.contract.slices, config.slices.batch
     started_s = time.monotonic()
     for step, optimiser in _steps(network, round_.steps, round_.learning_rate):
-        inputs, target, real = make_batch(slabs.draw(rng, batch), rng, contract, bloom=round_.bloom)
+        inputs, target, real = make_batch(slabs.draw(rng, batch), rng, contract, bloom=round_.last)
         with torch.autocast("cpu", torch.bfloat16):
             logits = network(inputs.contiguous(memory_format=torch.channels_last))
         loss = slice_loss(logits, target, real)
@@ -134,28 +134,45 @@ def block_cases(
 def train_volume(
     config: TrainConfig, blocks: tuple[BlockCase, ...], folder: Path, say: Callable[[str], None]
 ) -> VolumeNetwork:
-    """Train the volume network, saving weights to ``folder/volume.pt`` as it goes."""
+    """Train the volume network, saving weights to ``folder/volume.pt`` as it goes.
+
+    A second round at half the rate favours small regions.
+    """
     torch.manual_seed(config.seed + 1)
-    rng = np.random.default_rng(config.seed + 1)
-    stage = config.volume
-    network = VolumeNetwork(config.contract.volume, stage.width)
+    network = VolumeNetwork(config.contract.volume, config.volume.width)
     network.to(memory_format=torch.channels_last_3d)
+    stage = config.volume
+    first = Round(config.seed + 1, stage.steps, stage.learning_rate, last=False)
+    second = Round(config.seed + 3, stage.refine_steps, stage.learning_rate / 2, last=True)
+    for round_ in (first, second):
+        refine_volume(network, blocks, round_, config, (folder, say))
+    network.eval()
+    return network
+
+
+def refine_volume(
+    network: VolumeNetwork,
+    blocks: tuple[BlockCase, ...],
+    round_: Round,
+    config: TrainConfig,
+    folder_and_say: tuple[Path, Callable[[str], None]],
+) -> None:
+    """Train the volume network for one round, in place."""
+    folder, say = folder_and_say
+    rng = np.random.default_rng(round_.seed)
     started_s = time.monotonic()
-    for step, optimiser in _steps(network, stage.steps, stage.learning_rate):
-        samples = [draw_block(blocks, rng) for _ in range(stage.batch)]
+    for step, optimiser in _steps(network, round_.steps, round_.learning_rate):
+        samples = [draw_block(blocks, rng) for _ in range(config.volume.batch)]
         block, *truth = (torch.cat(parts) for parts in zip(*samples, strict=True))
         subtypes, regions, real, bleeds = truth
         with torch.autocast("cpu", torch.bfloat16):
             outputs = network(block.contiguous(memory_format=torch.channels_last_3d))
-        loss = block_loss(outputs, (subtypes, regions, real, bleeds))
-        _descend(network, optimiser, loss)
-        if step % SAVE_EVERY == 0 or step == stage.steps:
+        known = subtypes, regions, real, bleeds
+        _descend(network, optimiser, block_loss(outputs, known, favour_small=round_.last))
+        if step % SAVE_EVERY == 0 or step == round_.steps:
             torch.save(network.state_dict(), folder / "volume.pt")
         if step % REPORT_EVERY == 0:
-            seconds = time.monotonic() - started_s
-            say(f"volume {step}/{stage.steps} loss {loss.item():.3f} {seconds:.0f} s")
-    network.eval()
-    return network
+            say(f"volume {step}/{round_.steps} {time.monotonic() - started_s:.0f} s")
 
 
 def fit_study_score(network: VolumeNetwork, blocks: tuple[BlockCase, ...]) -> None:

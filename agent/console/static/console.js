@@ -179,7 +179,11 @@ function duration(seconds) {
   return s < 60 ? `${s} s` : `${Math.floor(s / 60)} min ${s % 60} s`;
 }
 
-function personName(dicom) { return dicom.split("=")[0].split("^").filter(Boolean).join(", ").slice(0, 200); }
+// Bidirectional overrides could make one patient's name read as another's.
+function personName(dicom) {
+  const shown = dicom.split("=")[0].replace(/[\u202a-\u202e\u2066-\u2069]/g, "");
+  return shown.split("^").filter(Boolean).join(", ").slice(0, 200);
+}
 function capital(word) { return word[0].toUpperCase() + word.slice(1); }
 function clock(iso) { return new Date(iso).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }); }
 function element(name, text, className = "") {
