@@ -43,6 +43,9 @@ MOST_ATTEMPTS = 2
 SILENT_S = 5.0
 """A series without one readable slice is ended when nothing more has come for this long [s]."""
 
+LONGEST_S = 120.0
+"""A series that no profile covers is ended this long after its first slice, come what may [s]."""
+
 REMEMBERED_SERIES = 200
 """Concluded series whose digests are kept, so that a copy costs a look-up and no reading."""
 
@@ -248,9 +251,12 @@ class Journeys:
             facts = journey.slices.facts()
             return judge(facts, journey.seen_s, now.monotonic_s, journey.profile)
         silent_s = now.monotonic_s - journey.last_slice.monotonic_s
-        if silent_s < SILENT_S:
-            return None
-        return Completion("quiet", f"nothing new for {silent_s:.1f} s")
+        waited_s = now.monotonic_s - journey.first_slice.monotonic_s
+        if silent_s >= SILENT_S:
+            return Completion("quiet", f"nothing new for {silent_s:.1f} s")
+        if waited_s >= LONGEST_S:
+            return Completion("deadline", f"{waited_s:.0f} s since the first slice")
+        return None
 
     def _advance(self, journey: Journey) -> bool:
         """Run the slabs of an open series that are settled, while its slices come in order."""
