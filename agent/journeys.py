@@ -280,6 +280,7 @@ class Journeys:
         self._remember(journey)
         if journey.completion is None or result_id == journey.concluded_id:
             self._store.settle_files(journey.series_uid, journey.sop_uids)
+            self._store.restore(journey.series_uid)
             return
         uid = journey.series_uid
         attempts = self._store.begin_analysis(uid)

@@ -37,7 +37,11 @@ def boot_id() -> str:
 
 def open_log(*, json: bool, level: int = logging.INFO) -> FilteringBoundLogger:
     """Open the log on stderr: JSON lines for a journal, aligned text for a person."""
-    renderer = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer()
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
     log: FilteringBoundLogger = structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),
         processors=[

@@ -108,7 +108,7 @@ SEEING_BUNDLE = Bundle(
 
 @dataclass
 class SeeingBackend:
-    """Calls blood what is at 50 HU or more in the middle slab, and agrees with itself in 3D.
+    """Calls blood what is at 50 to 79 HU in the middle slab, and agrees with itself in 3D.
 
     ``score`` is its study score; None for a high one where blood was seen.
     """
@@ -128,7 +128,8 @@ class SeeingBackend:
         self.slices_run += int(slabs.any(axis=(1, 2, 3)).sum())
         low, high = self.bundle.slices.windows_hu[0]
         middle = self.bundle.slices.neighbours * len(self.bundle.slices.windows_hu)
-        blood = slabs[:, middle] * (high - low) + low >= 50
+        hu = slabs[:, middle] * (high - low) + low
+        blood = (hu >= 50) & (hu < 79)  # bone and its edges end at the window's top
         out = np.zeros((len(slabs), len(Subtype) + 1, *slabs.shape[2:]), np.float32)
         out[:, 0] = 1 - blood
         out[:, self.subtype] = blood

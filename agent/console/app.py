@@ -128,7 +128,7 @@ class _Desk:
         """Send a snapshot whenever something was committed, and every second in any case."""
         seen, sent_s = None, 0.0
         while not await request.is_disconnected():
-            mark = self._store.change_mark()
+            mark = await run_in_threadpool(self._store.change_mark)
             now_s = self._clock().monotonic_s
             if mark != seen or now_s - sent_s >= KEEP_ALIVE_S:
                 seen, sent_s = mark, now_s

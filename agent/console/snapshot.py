@@ -12,6 +12,10 @@ from agent.store.liveness import agent_problem
 MOST_SERIES = 50
 MOST_NOTICES = 5
 
+CLOCKS_AGREE_S = 3600.0
+"""Clocks further apart than a changed time zone or a set clock explains: the slice is of an earlier
+boot, and its monotonic time means nothing [s]."""
+
 
 def snapshot(store: Store, now: Instant, boot_id: str) -> dict[str, Any]:
     """Take the state of everything that the page shows.
@@ -32,6 +36,7 @@ def snapshot(store: Store, now: Instant, boot_id: str) -> dict[str, Any]:
             "bundle": status.bundle,
             "degraded": status.degraded,
         },
+        "today": store.count_since(now.utc.astimezone().replace(hour=0, minute=0, second=0)),
         "series": [_series(row, now, this_boot=this_boot) for row in store.worklist(MOST_SERIES)],
         "notices": [
             {"kind": notice.kind, "message": notice.message, "at_utc": notice.at.utc.isoformat()}
@@ -42,6 +47,8 @@ def snapshot(store: Store, now: Instant, boot_id: str) -> dict[str, Any]:
 
 def _series(row: SeriesRow, now: Instant, *, this_boot: bool) -> dict[str, Any]:
     age_s = now.monotonic_s - row.last_slice.monotonic_s
+    by_wall_clock_s = (now.utc - row.last_slice.utc).total_seconds()
+    known = this_boot and age_s >= 0 and abs(by_wall_clock_s - age_s) < CLOCKS_AGREE_S
     return {
         "uid": row.uid,
         "patient": asdict(row.identity),
@@ -50,7 +57,7 @@ def _series(row: SeriesRow, now: Instant, *, this_boot: bool) -> dict[str, Any]:
         "slices": row.slices,
         "expected": row.expected,
         "last_slice_utc": row.last_slice.utc.isoformat(),
-        "last_slice_age_s": age_s if this_boot and age_s >= 0 else None,
+        "last_slice_age_s": age_s if known else None,
         "committed_monotonic_s": row.concluded_at.monotonic_s if row.concluded_at else None,
         "revision": row.revision,
         "report": row.report.model_dump(mode="json") if row.report else None,

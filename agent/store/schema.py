@@ -29,6 +29,7 @@ MIGRATIONS: Final = (
         series_uid TEXT NOT NULL REFERENCES series (uid),
         revision INTEGER NOT NULL,
         result_id TEXT NOT NULL UNIQUE,
+        state TEXT NOT NULL,
         report TEXT NOT NULL,
         key_slice_png BLOB,
         at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL,

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -215,11 +215,12 @@ class Store:
                 report = SeriesReport.model_validate_json(same["report"])
             else:
                 db.execute(
-                    "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         uid,
                         report.revision,
                         report.result_id,
+                        report.state,
                         report.model_dump_json(),
                         key_slice_png,
                         *now,
@@ -237,6 +238,20 @@ class Store:
             self._change(db, uid, State(report.state), report.reason or "")
         return same is None
 
+    def restore(self, series_uid: str) -> None:
+        """Give a series the state of its latest result again: what came since was nothing new."""
+        with self._writing() as db:
+            row = db.execute(
+                "SELECT state FROM results WHERE series_uid = ? ORDER BY revision DESC",
+                (series_uid,),
+            ).fetchone()
+            changed = db.execute(
+                "UPDATE series SET state = ? WHERE uid = ? AND state <> ?",
+                (row["state"], series_uid, row["state"]),
+            )
+            if changed.rowcount:
+                self._change(db, series_uid, State(row["state"]), "nothing new")
+
     def next_revision(self, series_uid: str) -> int:
         """Return the number that the series' next result gets."""
         (row,) = self._rows(
@@ -252,12 +267,23 @@ class Store:
         return [row["uid"] for row in rows]
 
     def worklist(self, limit: int) -> list[SeriesRow]:
-        """Recent series: suspected ones that nobody has acknowledged, then the latest first."""
+        """Every suspicion that nobody has acknowledged, then the ``limit`` latest series.
+
+        By the latest result, not by the state: a series that is received again keeps its alert.
+        """
         rows = self._rows(
-            f"{ROW} ORDER BY (state = 'suspected' AND who IS NULL) DESC, last_utc DESC LIMIT ?",
+            f"{ROW} WHERE (results.state = 'suspected' AND who IS NULL)"  # noqa: S608 - constants only
+            " OR uid IN (SELECT uid FROM series ORDER BY last_utc DESC LIMIT ?)"
+            " ORDER BY (results.state = 'suspected' AND who IS NULL) DESC, last_utc DESC",
             limit,
         )
         return [_series_row(row) for row in rows]
+
+    def count_since(self, moment: datetime) -> int:
+        """Count the series whose last slice came after a moment."""
+        utc = moment.astimezone(timezone.utc).isoformat()
+        (row,) = self._rows("SELECT count(*) AS n FROM series WHERE last_utc >= ?", utc)
+        return int(row["n"])
 
     def series(self, uid: str) -> SeriesRow | None:
         """Return one series, None if it is not known."""

@@ -415,6 +415,24 @@ def test_any_subset_in_any_order_ends_once_and_says_what_is_missing(
     )
 
 
+def test_a_copy_sent_after_the_folder_was_emptied_and_the_agent_restarted_ends(
+    box: Box, tmp_path: Path
+) -> None:
+    box.export(write_series(tmp_path / "in", N))
+    box.wait()
+    shutil.rmtree(tmp_path / "in")
+    box.start()
+
+    box.export(write_series(tmp_path / "again", N))
+    box.wait()
+
+    row = box.store.series(uid("series", 0))
+    assert row is not None
+    assert row.state is State.SUSPECTED
+    assert len(box.store.history(row.uid)) == 1
+    assert box.store.unfinished() == []
+
+
 class SlowBackend(SeeingBackend):
     """Calls ``meanwhile`` in the middle of the volume stage."""
 

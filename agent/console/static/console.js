@@ -19,14 +19,19 @@ let heardAt = performance.now();
 let latest = null;
 let lost = false;
 
-const source = new EventSource("/api/events");
-source.onmessage = (event) => {
-  heardAt = performance.now();
-  lost = false;
-  latest = JSON.parse(event.data);
-  show();
-};
+let source = listen();
+function listen() {
+  const opened = new EventSource("/api/events");
+  opened.onmessage = (event) => {
+    heardAt = performance.now();
+    lost = false;
+    latest = JSON.parse(event.data);
+    show();
+  };
+  return opened;
+}
 setInterval(() => {
+  if (source.readyState === EventSource.CLOSED) source = listen();
   if (performance.now() - heardAt > LOST_AFTER_MS && !lost) {
     lost = true;
     show();
@@ -41,7 +46,7 @@ function show() {
   worklist.replaceChildren(...state.series.map(row));
   document.getElementById("empty").hidden = state.series.length > 0;
   document.getElementById("engine").textContent = state.agent
-    ? `${state.agent.bundle}, ${state.agent.backend}` : "";
+    ? [state.agent.bundle, state.agent.backend, state.agent.degraded].filter(Boolean).join(", ") : "";
   document.getElementById("notices").replaceChildren(
     ...state.notices.map((n) => element("p", `${clock(n.at_utc)}  ${n.message}`)));
   document.title = waiting.length ? `(${waiting.length}) SUSPECTED – Bleedwatch` : "Bleedwatch";
@@ -56,10 +61,10 @@ function showFront(state, waiting) {
     : state.problem ? troubleWords(state.problem) : null;
   if (trouble) front.prepend(banner(...trouble, true));
   else if (!waiting.length && latest) front.prepend(banner("Watching", calmWords(state), false));
-  for (const [key, series] of wanted) {
+  for (const [key, series] of [...wanted].reverse()) { // the newest comes to the very front
     if (!alerts.has(key)) {
       alerts.set(key, alertFor(series));
-      front.append(alerts.get(key));
+      front.insertBefore(alerts.get(key), front.querySelector(".alert"));
     }
     alerts.get(key).dataset.lastSliceMs = series.last_slice_age_s === null
       ? "" : performance.now() - series.last_slice_age_s * 1000;
@@ -75,9 +80,7 @@ function troubleWords(problem) {
 }
 
 function calmWords(state) {
-  const today = new Date().toDateString();
-  const n = state.series.filter((s) => new Date(s.last_slice_utc).toDateString() === today).length;
-  return `No alert is waiting. ${n} series today.`;
+  return `No alert is waiting. ${state.today} series today.`;
 }
 
 function banner(title, text, trouble) {
@@ -99,7 +102,9 @@ function alertFor(series) {
   node.querySelector(".findings").replaceChildren(
     ...report.findings.slice(0, 3).map((f) => element("li", findingWords(f))),
     ...(report.findings.length > 3 ? [element("li", `and ${report.findings.length - 3} more`)] : []));
-  const numbers = [`${report.total_volume_ml.toFixed(1)} mL in all`, `score ${report.score.toFixed(2)}`];
+  const numbers = [];
+  if (report.total_volume_ml !== null) numbers.push(`${report.total_volume_ml.toFixed(1)} mL in all`);
+  if (report.score !== null) numbers.push(`score ${report.score.toFixed(2)}`);
   if (report.midline_shift_mm !== null) numbers.push(`midline shift ${report.midline_shift_mm.toFixed(0)} mm`);
   if (series.revision > 1) numbers.push(`revised: result ${series.revision}`);
   put(".numbers", numbers.join(" · "));

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from starlette.testclient import TestClient
 from agent.console import create_app, serve
 from agent.console.server import is_loopback
 from agent.errors import ConfigError
+from agent.records import Instant
 from agent.store import Store
 from agent.wiring import boot_id, system_clock
 from tests.agent.reports import live, receive, report
@@ -106,3 +109,24 @@ def test_loopback(host: str, own: bool) -> None:
 def test_any_other_address_is_refused(store: Store) -> None:
     with pytest.raises(ConfigError, match="loopback"):
         serve(store, system_clock, boot_id(), ("0.0.0.0", 9999))
+
+
+def test_a_port_in_use_is_refused_with_what_to_do(store: Store) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ConfigError, match="in use") as refusal:
+            serve(store, system_clock, boot_id(), taken.getsockname())
+
+    assert "console.port" in refusal.value.hint
+
+
+def test_a_slice_of_an_earlier_boot_has_no_age(client: TestClient, store: Store) -> None:
+    now = system_clock()
+    days_ago = Instant(now.utc - timedelta(days=2), now.monotonic_s - 300)
+    receive(store, lambda: days_ago, "1.9")
+
+    ages = {s["uid"]: s["last_slice_age_s"] for s in client.get("/api/state").json()["series"]}
+
+    assert ages["1.9"] is None
+    assert ages[UID] is not None

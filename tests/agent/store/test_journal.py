@@ -103,6 +103,19 @@ def test_unacknowledged_suspicions_come_first(store: Store, clock: SetClock) -> 
     assert [row.uid for row in store.worklist(10)] == ["1.1", "1.3", "1.2"]
 
 
+def test_no_unacknowledged_suspicion_falls_off_the_worklist(store: Store, clock: SetClock) -> None:
+    for number in range(6):
+        clock.now_s += 1
+        receive(store, clock, f"1.{number}")
+        if number < 3:
+            store.conclude(report(f"1.{number}"), None, [])
+    receive(store, clock, "1.0")
+
+    listed = [row.uid for row in store.worklist(2)]
+
+    assert set(listed[:3]) == {"1.0", "1.1", "1.2"}
+
+
 def test_only_files_in_a_result_and_refused_ones_are_settled(store: Store, clock: SetClock) -> None:
     store.note_files(
         [
