@@ -115,7 +115,7 @@ def _detail(shown: SeriesShown) -> str:
     if shown.report and shown.state not in (State.RECEIVING, State.ANALYSING):
         return summary(shown.report)
     expected = f" of {shown.expected}" if shown.expected else ""
-    return f"{shown.slices}{expected} slice{'' if shown.slices == 1 else 's'}"
+    return f"{shown.slices}{expected} slice{'' if (shown.expected or shown.slices) == 1 else 's'}"
 
 
 def _finding(finding: FindingReport) -> str:

@@ -39,7 +39,7 @@ def render_key_slice(
     size = (width_px, HEIGHT_PX)
     picture = Image.fromarray(grey).resize(size, Image.Resampling.BICUBIC).convert("RGB")
     inside = np.asarray(Image.fromarray(bleed).resize(size)) > 0
-    outside = ndimage.binary_dilation(inside, iterations=3)
+    outside = ndimage.binary_dilation(inside, iterations=4)
     pixels = np.array(picture)
     pixels[outside & ~ndimage.binary_dilation(inside)] = OUTLINE_RGB
     picture = Image.fromarray(pixels)

@@ -1,8 +1,10 @@
-"""What the store takes in and gives out. Frozen; times on both clocks."""
+"""What the store takes in and gives out, and how rows become it. Times are on both clocks."""
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
+from datetime import datetime
 
 from agent.records import Identity, Instant, State
 from agent.report import SeriesReport
@@ -115,3 +117,36 @@ class AgentStatus:
     degraded: str | None
     receiving: int
     queued: int
+
+
+def stored(instant: Instant) -> tuple[str, float]:
+    """Give a moment's two columns."""
+    return instant.utc.isoformat(), instant.monotonic_s
+
+
+def instant_of(row: sqlite3.Row, name: str) -> Instant:
+    """Read a moment back from its two columns."""
+    return Instant(datetime.fromisoformat(row[f"{name}_utc"]), row[f"{name}_monotonic_s"])
+
+
+def series_row(row: sqlite3.Row) -> SeriesRow:
+    """Read one series with its latest result, receipt and acknowledgement."""
+    identity = Identity(*(row[name] for name in Identity.__dataclass_fields__))
+    return SeriesRow(
+        uid=row["uid"],
+        identity=identity,
+        description=row["description"],
+        protocol=row["protocol"],
+        state=State(row["state"]),
+        slices=row["slices"],
+        expected=row["expected"],
+        first_slice=instant_of(row, "first"),
+        last_slice=instant_of(row, "last"),
+        revision=row["revision"],
+        report=SeriesReport.model_validate_json(row["report"]) if row["report"] else None,
+        concluded_at=instant_of(row, "at") if row["at_utc"] else None,
+        shown_at=instant_of(row, "delivered") if row["delivered_utc"] else None,
+        acknowledged=Acknowledgement(row["who"], instant_of(row, "who"), row["note"])
+        if row["who"]
+        else None,
+    )

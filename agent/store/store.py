@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,8 +18,9 @@ from typing import Final
 from typing_extensions import Self
 
 from agent.errors import StoreError
-from agent.records import Clock, Identity, Instant, State
+from agent.records import Clock, Instant, State
 from agent.report import SeriesReport
+from agent.store.database import Database
 from agent.store.rows import (
     Acknowledgement,
     AgentStatus,
@@ -31,11 +30,10 @@ from agent.store.rows import (
     SeriesProgress,
     SeriesRow,
     Transition,
+    instant_of,
+    series_row,
+    stored,
 )
-from agent.store.schema import MIGRATIONS
-
-BUSY_MS: Final = 5000
-"""How long one process waits for the other's write to end [ms]."""
 
 MOST_NOTICES: Final = 1000
 
@@ -57,38 +55,9 @@ class Store:
     """The store, open. One object serves all threads of a process."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        """Open ``path``, making or migrating it.
-
-        Raises
-        ------
-        StoreError
-            If it cannot be opened, or a newer version wrote it.
-        """
+        """Open ``path``, making or migrating it; StoreError if that cannot be done."""
         self._clock = clock
-        self._lock = threading.Lock()
-        try:
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._db.row_factory = sqlite3.Row
-            for pragma in (f"busy_timeout = {BUSY_MS}", "journal_mode = WAL", "synchronous = FULL"):
-                self._db.execute(f"PRAGMA {pragma}")
-            self._db.execute("PRAGMA foreign_keys = ON")
-            self._migrate(path)
-        except sqlite3.Error as error:
-            hint = "check that the folder can be written, and the disk's space"
-            raise StoreError(f"store {path}: {error}", hint=hint) from error
-
-    def _migrate(self, path: Path) -> None:
-        with self._writing() as db:  # agent and console may open a new store at the same moment
-            (version,) = db.execute("PRAGMA user_version").fetchone()
-            if version > len(MIGRATIONS):
-                raise StoreError(
-                    f"store {path} is of version {version}, this program knows {len(MIGRATIONS)}",
-                    hint="install the newer program again, or name another state folder",
-                )
-            for migration in MIGRATIONS[version:]:
-                for statement in migration.split(";"):
-                    db.execute(statement)
-            db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        self._db = Database(path)
 
     def __enter__(self) -> Self:
         """Use as a context manager: closes at the end."""
@@ -103,32 +72,16 @@ class Store:
         """Close the store."""
         self._db.close()
 
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it or nothing."""
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    def _rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
-        with self._lock:
-            return self._db.execute(sql, values).fetchall()
-
     def note_files(self, files: Iterable[FileNote]) -> None:
         """Journal what became of files, replacing what was known of the same paths."""
         values = [tuple(asdict(note).values()) for note in files]
         if values:
-            with self._writing() as db:
+            with self._db.writing() as db:
                 db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def settled_files(self) -> dict[str, tuple[int, int]]:
         """Path → (size, mtime_ns) of all files that a restarted agent need not read again."""
-        rows = self._rows("SELECT path, size_bytes, mtime_ns FROM files WHERE settled")
+        rows = self._db.rows("SELECT path, size_bytes, mtime_ns FROM files WHERE settled")
         return {row["path"]: (row["size_bytes"], row["mtime_ns"]) for row in rows}
 
     def settle_files(self, series_uid: str, sop_uids: Iterable[str]) -> None:
@@ -137,7 +90,7 @@ class Store:
         By image and not by series: a slice that came while its series was being analysed is in no
         result yet, and must be read again if the agent ends now.
         """
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute(
                 "UPDATE files SET settled = 1 WHERE series_uid = ?"
                 " AND (sop_uid IS NULL OR sop_uid IN (SELECT value FROM json_each(?)))",
@@ -146,13 +99,15 @@ class Store:
 
     def files_of(self, series_uid: str) -> list[str]:
         """Paths of all files in which slices of a series came."""
-        rows = self._rows("SELECT path FROM files WHERE series_uid = ? ORDER BY path", series_uid)
+        rows = self._db.rows(
+            "SELECT path FROM files WHERE series_uid = ? ORDER BY path", series_uid
+        )
         return [row["path"] for row in rows]
 
     def progress(self, progress: SeriesProgress) -> None:
         """Say that a series is being received, and how far it is."""
         who = progress.identity
-        with self._writing() as db:
+        with self._db.writing() as db:
             before = db.execute(
                 "SELECT state FROM series WHERE uid = ?", (progress.series_uid,)
             ).fetchone()
@@ -177,8 +132,8 @@ class Store:
                     State.RECEIVING,
                     progress.slices,
                     progress.expected,
-                    *_stored(progress.first_slice),
-                    *_stored(progress.last_slice),
+                    *stored(progress.first_slice),
+                    *stored(progress.last_slice),
                 ),
             )
             if before is None or before["state"] != State.RECEIVING:
@@ -190,7 +145,7 @@ class Store:
         It is on the disk before the analysis begins, so that one that takes the process down is
         counted.
         """
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute(
                 "UPDATE series SET state = ?, attempts = attempts + 1 WHERE uid = ?",
                 (State.ANALYSING, series_uid),
@@ -206,8 +161,8 @@ class Store:
 
         Returns False, and alerts nobody, where the store has this very result already.
         """
-        uid, now = report.series_uid, _stored(self._clock())
-        with self._writing() as db:
+        uid, now = report.series_uid, stored(self._clock())
+        with self._db.writing() as db:
             same = db.execute(
                 "SELECT revision, report FROM results WHERE result_id = ?", (report.result_id,)
             ).fetchone()
@@ -240,7 +195,7 @@ class Store:
 
     def restore(self, series_uid: str) -> None:
         """Give a series the state of its latest result again: what came since was nothing new."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             row = db.execute(
                 "SELECT state FROM results WHERE series_uid = ? ORDER BY revision DESC",
                 (series_uid,),
@@ -254,7 +209,7 @@ class Store:
 
     def next_revision(self, series_uid: str) -> int:
         """Return the number that the series' next result gets."""
-        (row,) = self._rows(
+        (row,) = self._db.rows(
             "SELECT coalesce(max(revision), 0) + 1 AS next FROM results WHERE series_uid = ?",
             series_uid,
         )
@@ -263,7 +218,9 @@ class Store:
     def unfinished(self) -> list[str]:
         """Series that are neither concluded nor forgotten: what a restarted agent takes up."""
         marks = State.RECEIVING, State.ANALYSING
-        rows = self._rows("SELECT uid FROM series WHERE state IN (?, ?) ORDER BY first_utc", *marks)
+        rows = self._db.rows(
+            "SELECT uid FROM series WHERE state IN (?, ?) ORDER BY first_utc", *marks
+        )
         return [row["uid"] for row in rows]
 
     def worklist(self, limit: int) -> list[SeriesRow]:
@@ -271,64 +228,68 @@ class Store:
 
         By the latest result, not by the state: a series that is received again keeps its alert.
         """
-        rows = self._rows(
+        rows = self._db.rows(
             f"{ROW} WHERE (results.state = 'suspected' AND who IS NULL)"  # noqa: S608 - constants only
             " OR uid IN (SELECT uid FROM series ORDER BY last_utc DESC LIMIT ?)"
             " ORDER BY (results.state = 'suspected' AND who IS NULL) DESC, last_utc DESC",
             limit,
         )
-        return [_series_row(row) for row in rows]
+        return [series_row(row) for row in rows]
 
     def count_since(self, moment: datetime) -> int:
         """Count the series whose last slice came after a moment."""
         utc = moment.astimezone(timezone.utc).isoformat()
-        (row,) = self._rows("SELECT count(*) AS n FROM series WHERE last_utc >= ?", utc)
+        (row,) = self._db.rows("SELECT count(*) AS n FROM series WHERE last_utc >= ?", utc)
         return int(row["n"])
 
     def series(self, uid: str) -> SeriesRow | None:
         """Return one series, None if it is not known."""
-        rows = self._rows(f"{ROW} WHERE uid = ?", uid)
-        return _series_row(rows[0]) if rows else None
+        rows = self._db.rows(f"{ROW} WHERE uid = ?", uid)
+        return series_row(rows[0]) if rows else None
 
     def find(self, part: str) -> SeriesRow | None:
         """Return the only series whose UID begins or ends with ``part``, else None."""
-        rows = self._rows(
+        rows = self._db.rows(
             f"{ROW} WHERE substr(uid, 1, length(?1)) = ?1 OR substr(uid, -length(?1)) = ?1", part
         )
-        return _series_row(rows[0]) if len(rows) == 1 else None
+        return series_row(rows[0]) if len(rows) == 1 else None
 
     def history(self, uid: str) -> list[SeriesReport]:
         """All revisions of a series' result, oldest first."""
-        rows = self._rows("SELECT report FROM results WHERE series_uid = ? ORDER BY revision", uid)
+        rows = self._db.rows(
+            "SELECT report FROM results WHERE series_uid = ? ORDER BY revision", uid
+        )
         return [SeriesReport.model_validate_json(row["report"]) for row in rows]
 
     def transitions(self, uid: str) -> list[Transition]:
         """Every change of a series' state, oldest first."""
-        rows = self._rows("SELECT * FROM transitions WHERE series_uid = ? ORDER BY id", uid)
-        return [Transition(State(row["state"]), _instant(row, "at"), row["detail"]) for row in rows]
+        rows = self._db.rows("SELECT * FROM transitions WHERE series_uid = ? ORDER BY id", uid)
+        return [
+            Transition(State(row["state"]), instant_of(row, "at"), row["detail"]) for row in rows
+        ]
 
     def key_slice(self, uid: str, revision: int) -> bytes | None:
         """Return the key slice of a result as PNG, None where there is none."""
-        rows = self._rows(
+        rows = self._db.rows(
             "SELECT key_slice_png FROM results WHERE series_uid = ? AND revision = ?", uid, revision
         )
         return rows[0]["key_slice_png"] if rows else None
 
     def undelivered(self) -> list[Delivery]:
         """Results that a channel has not confirmed, oldest first."""
-        rows = self._rows("SELECT * FROM outbox WHERE delivered_utc IS NULL ORDER BY since_utc")
+        rows = self._db.rows("SELECT * FROM outbox WHERE delivered_utc IS NULL ORDER BY since_utc")
         return [
-            Delivery(row["series_uid"], row["revision"], row["channel"], _instant(row, "since"))
+            Delivery(row["series_uid"], row["revision"], row["channel"], instant_of(row, "since"))
             for row in rows
         ]
 
     def receipt(self, series_uid: str, revision: int, channel: str) -> None:
         """Note that a channel has delivered a result; the first receipt stands."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute(
                 "UPDATE outbox SET delivered_utc = ?, delivered_monotonic_s = ?"
                 " WHERE series_uid = ? AND revision = ? AND channel = ? AND delivered_utc IS NULL",
-                (*_stored(self._clock()), series_uid, revision, channel),
+                (*stored(self._clock()), series_uid, revision, channel),
             )
 
     def acknowledge(self, series_uid: str, revision: int, who: str, note: str) -> Acknowledgement:
@@ -339,9 +300,9 @@ class Store:
         StoreError
             If there is no such result.
         """
-        now = _stored(self._clock())
+        now = stored(self._clock())
         try:
-            with self._writing() as db:
+            with self._db.writing() as db:
                 db.execute(
                     "INSERT INTO acknowledgements VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                     (series_uid, revision, who, note, *now),
@@ -352,14 +313,14 @@ class Store:
                 ).fetchone()
         except sqlite3.IntegrityError as error:
             raise StoreError(f"no result {revision} of series {series_uid}") from error
-        return Acknowledgement(row["who"], _instant(row, "at"), row["note"])
+        return Acknowledgement(row["who"], instant_of(row, "at"), row["note"])
 
     def notice(self, kind: str, message: str) -> None:
         """Note something that concerns no series; the latest thousand are kept."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute(
                 "INSERT INTO notices (kind, message, at_utc, at_monotonic_s) VALUES (?, ?, ?, ?)",
-                (kind, message, *_stored(self._clock())),
+                (kind, message, *stored(self._clock())),
             )
             db.execute(
                 "DELETE FROM notices WHERE id <= (SELECT max(id) FROM notices) - ?",
@@ -368,12 +329,12 @@ class Store:
 
     def notices(self, limit: int) -> list[Notice]:
         """Return the latest notices, newest first."""
-        rows = self._rows("SELECT * FROM notices ORDER BY id DESC LIMIT ?", limit)
-        return [Notice(row["kind"], row["message"], _instant(row, "at")) for row in rows]
+        rows = self._db.rows("SELECT * FROM notices ORDER BY id DESC LIMIT ?", limit)
+        return [Notice(row["kind"], row["message"], instant_of(row, "at")) for row in rows]
 
     def heartbeat(self, status: AgentStatus) -> None:
         """Note that the agent lives, and how it is."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute(
                 "INSERT OR REPLACE INTO agent VALUES (1, ?)",
                 (json.dumps(asdict(status), default=datetime.isoformat),),
@@ -381,7 +342,7 @@ class Store:
 
     def agent_status(self) -> AgentStatus | None:
         """Return the agent's last sign of life, None if there never was one."""
-        rows = self._rows("SELECT status FROM agent")
+        rows = self._db.rows("SELECT status FROM agent")
         if not rows:
             return None
         values = json.loads(rows[0]["status"])
@@ -392,43 +353,11 @@ class Store:
 
     def change_mark(self) -> int:
         """Return a value that changes whenever any process has committed."""
-        with self._lock:
-            (others,) = self._db.execute("PRAGMA data_version").fetchone()
-            return int(others) * 1_000_000_007 + self._db.total_changes
+        return self._db.change_mark()
 
     def _change(self, db: sqlite3.Connection, uid: str, state: State, detail: str) -> None:
         db.execute(
             "INSERT INTO transitions (series_uid, state, detail, at_utc, at_monotonic_s)"
             " VALUES (?, ?, ?, ?, ?)",
-            (uid, state, detail, *_stored(self._clock())),
+            (uid, state, detail, *stored(self._clock())),
         )
-
-
-def _stored(instant: Instant) -> tuple[str, float]:
-    return instant.utc.isoformat(), instant.monotonic_s
-
-
-def _instant(row: sqlite3.Row, name: str) -> Instant:
-    return Instant(datetime.fromisoformat(row[f"{name}_utc"]), row[f"{name}_monotonic_s"])
-
-
-def _series_row(row: sqlite3.Row) -> SeriesRow:
-    identity = Identity(*(row[name] for name in Identity.__dataclass_fields__))
-    return SeriesRow(
-        uid=row["uid"],
-        identity=identity,
-        description=row["description"],
-        protocol=row["protocol"],
-        state=State(row["state"]),
-        slices=row["slices"],
-        expected=row["expected"],
-        first_slice=_instant(row, "first"),
-        last_slice=_instant(row, "last"),
-        revision=row["revision"],
-        report=SeriesReport.model_validate_json(row["report"]) if row["report"] else None,
-        concluded_at=_instant(row, "at") if row["at_utc"] else None,
-        shown_at=_instant(row, "delivered") if row["delivered_utc"] else None,
-        acknowledged=Acknowledgement(row["who"], _instant(row, "who"), row["note"])
-        if row["who"]
-        else None,
-    )

@@ -1,0 +1,80 @@
+"""The SQLite file: opened, migrated, read, and written in whole transactions."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from agent.errors import StoreError
+from agent.store.schema import MIGRATIONS
+
+BUSY_MS: Final = 5000
+"""How long one process waits for the other's write to end [ms]."""
+
+
+class Database:
+    """One connection, shared by all threads of a process."""
+
+    def __init__(self, path: Path) -> None:
+        """Open ``path``, making or migrating it.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be opened, or a newer version wrote it.
+        """
+        self._lock = threading.Lock()
+        try:
+            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._db.row_factory = sqlite3.Row
+            for pragma in (f"busy_timeout = {BUSY_MS}", "journal_mode = WAL", "synchronous = FULL"):
+                self._db.execute(f"PRAGMA {pragma}")
+            self._db.execute("PRAGMA foreign_keys = ON")
+            self._migrate(path)
+        except sqlite3.Error as error:
+            hint = "check that the folder can be written, and the disk's space"
+            raise StoreError(f"store {path}: {error}", hint=hint) from error
+
+    def _migrate(self, path: Path) -> None:
+        with self.writing() as db:  # agent and console may open a new store at the same moment
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > len(MIGRATIONS):
+                raise StoreError(
+                    f"store {path} is of version {version}, this program knows {len(MIGRATIONS)}",
+                    hint="install the newer program again, or name another state folder",
+                )
+            for migration in MIGRATIONS[version:]:
+                for statement in migration.split(";"):
+                    db.execute(statement)
+            db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it or nothing."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        """Read rows."""
+        with self._lock:
+            return self._db.execute(sql, values).fetchall()
+
+    def change_mark(self) -> int:
+        """Return a value that changes whenever any process has committed."""
+        with self._lock:
+            (others,) = self._db.execute("PRAGMA data_version").fetchone()
+            return int(others) * 1_000_000_007 + self._db.total_changes
