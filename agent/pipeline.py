@@ -93,7 +93,8 @@ def analyse(slices: GrowingSeries, stage: SliceStage, engine: Engine) -> Analysi
     with _timed(timings_s, "volume_stage"):
         mask = label_head(head, seen, engine.bundle, engine.backend)
     with _timed(timings_s, "measure"):
-        measured = measure(mask, engine.bundle.interval)
+        shift = engine.bundle.reading.midline_shift
+        measured = measure(mask, engine.bundle.interval, midline_shift=shift)
     assessment = decide(
         mask.score,
         measured,

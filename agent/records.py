@@ -288,6 +288,18 @@ class LabelMask:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """How a model's outputs are to be read.
+
+    A voxel is bleed at or above ``bleed_probability``. ``midline_shift`` says whether the anatomy
+    labels are good enough to measure the shift from.
+    """
+
+    bleed_probability: float
+    midline_shift: bool
+
+
+@dataclass(frozen=True, slots=True)
 class VolumeInterval:
     """90 % interval of a measured volume v: v·(1 ± relative) ± absolute_ml, never below 0."""
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.errors import AgentError, BundleError
 from agent.preprocess import SliceInput, VolumeInput
-from agent.records import OperatingPoint, VolumeInterval
+from agent.records import OperatingPoint, Reading, VolumeInterval
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -33,6 +33,7 @@ class Bundle:
     volume: VolumeInput
     slice_network: Path
     volume_network: Path
+    reading: Reading
     interval: VolumeInterval
     operating_points: tuple[OperatingPoint, ...]
 
@@ -81,6 +82,11 @@ class _Volume(_Table):
     windows_hu: _Windows
 
 
+class _Reading(_Table):
+    bleed_probability: Annotated[float, Field(gt=0, lt=1)]
+    midline_shift: bool
+
+
 class _Interval(_Table):
     relative: Annotated[float, Field(ge=0)]
     absolute_ml: Annotated[float, Field(ge=0)]
@@ -95,6 +101,7 @@ class _Manifest(_Table):
     bundle: _Head
     slice: _Slice
     volume: _Volume
+    reading: _Reading
     interval: _Interval
     operating_points: dict[str, _Point]
     card: dict[str, str]
@@ -133,6 +140,7 @@ def load_bundle(folder: Path) -> Bundle:
         volume=VolumeInput(volume.voxel_kji_mm, volume.shape_kji, volume.windows_hu),
         slice_network=_checked(folder / slices.file, slices.sha256),
         volume_network=_checked(folder / volume.file, volume.sha256),
+        reading=Reading(manifest.reading.bleed_probability, manifest.reading.midline_shift),
         interval=VolumeInterval(manifest.interval.relative, manifest.interval.absolute_ml),
         operating_points=_points(folder, manifest.operating_points),
     )

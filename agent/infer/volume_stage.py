@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.infer.backend import Backend, Floats, VolumeOutput
+from agent.infer.backend import Backend, VolumeOutput
 from agent.infer.bundle import Bundle
-from agent.infer.slice_stage import Slab, SliceOutput, slab_frame
+from agent.infer.slice_stage import SliceOutput, slab_frame
 from agent.preprocess import (
     Block,
     SliceInput,
@@ -19,12 +19,6 @@ from agent.preprocess import (
     volume_input,
 )
 from agent.records import HeadVolume, LabelMask
-
-BLEED_PROBABILITY = 0.5
-"""A voxel at or above this is bleed; the networks' probabilities are calibrated to it."""
-
-WORTH_FUSING = BLEED_PROBABILITY**2
-"""Below this in the slice stage, no certainty of the volume stage makes it bleed."""
 
 
 def label_head(
@@ -40,7 +34,7 @@ def label_head(
     InferenceError
         If the network fails, or gives what cannot be trusted.
     """
-    contracts = bundle.slices, bundle.volume
+    contracts, least = (bundle.slices, bundle.volume), bundle.reading.bleed_probability
     heights_mm, slide_ji_mm = slab_frame(head.grid, slices.slabs)
     block = block_of(slices.fields, heights_mm, slide_ji_mm, contracts)
     output = backend.run_volume(volume_input(block, slices.fields, slices.probabilities, contracts))
@@ -52,28 +46,15 @@ def label_head(
     for number, slab in enumerate(slices.slabs):
         regions[slab.first_k : slab.end_k] = _regions(head, block, number, output, bundle)
         bleed = (1.0 - slices.probabilities[number, 0]).clip(0.0, 1.0)
-        if bleed.max() < WORTH_FUSING:
-            continue
+        if bleed.max() < least**2:
+            continue  # no certainty of the volume network would make it bleed
         refined = slab_from_block(block, number, output.bleed, contracts)
         fused = np.sqrt(bleed * refined[1:].sum(axis=0).clip(0.0, 1.0))
         names = refined[1:].argmax(axis=0).astype(np.uint8) + 1
-        _paint(subtypes, probability, slab, (fused, names[to_pixels]), to_image)
+        image = to_image[0] @ fused @ to_image[1].T
+        subtypes[slab.first_k : slab.end_k] = np.where(image >= least, names[to_pixels], 0)
+        probability[slab.first_k : slab.end_k] = np.rint(image.clip(0.0, 1.0) * 255)
     return LabelMask(subtypes, regions, probability, head.grid, output.score)
-
-
-def _paint(
-    subtypes: NDArray[np.uint8],
-    probability: NDArray[np.uint8],
-    slab: Slab,
-    fused_and_names: tuple[Floats, NDArray[np.uint8]],
-    to_image: tuple[Floats, Floats],
-) -> None:
-    """Write one slab's bleed into each of its slices."""
-    fused, names = fused_and_names
-    rows, columns = to_image
-    image = rows @ fused @ columns.T
-    subtypes[slab.first_k : slab.end_k] = np.where(image >= BLEED_PROBABILITY, names, 0)
-    probability[slab.first_k : slab.end_k] = np.rint(image.clip(0.0, 1.0) * 255)
 
 
 def _nearest_field_pixels(

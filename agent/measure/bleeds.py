@@ -38,8 +38,8 @@ DIRECTIONS_DEG = np.arange(0.0, 180.0, 5.0)
 """Directions in which a diameter is tried; the error is below 0.1 %."""
 
 
-def measure(mask: LabelMask, interval: VolumeInterval) -> Measurement:
-    """Measure each connected bleed, largest first, and the midline.
+def measure(mask: LabelMask, interval: VolumeInterval, *, midline_shift: bool) -> Measurement:
+    """Measure each connected bleed, largest first, and the midline shift if that is asked for.
 
     Parameters
     ----------
@@ -47,6 +47,8 @@ def measure(mask: LabelMask, interval: VolumeInterval) -> Measurement:
         Subtype and region of every voxel, on the scanner's grid.
     interval : VolumeInterval
         The bundle's 90 % interval of a volume.
+    midline_shift : bool
+        Whether the regions are good enough to measure it from.
 
     Raises
     ------
@@ -74,7 +76,7 @@ def measure(mask: LabelMask, interval: VolumeInterval) -> Measurement:
     return Measurement(
         findings=findings,
         total_volume_ml=sum(finding.volume_ml for finding in findings),
-        midline_shift_mm=midline_shift_mm(mask),
+        midline_shift_mm=midline_shift_mm(mask) if midline_shift else None,
         key_slice_k=findings[0].key_slice_k if findings else None,
     )
 

@@ -76,6 +76,13 @@ class Contract(_Table):
         return VolumeInput(self.voxel_kji_mm, self.shape_kji, self.volume_windows_hu)
 
 
+class ReadingChoice(_Table):
+    """How the trained networks are to be read, as seen on the validation heads."""
+
+    bleed_probability: float
+    midline_shift: bool
+
+
 class Stage(_Table):
     """One network and its training."""
 
@@ -97,6 +104,7 @@ class TrainConfig(_Table):
     contract: Contract
     slices: Stage
     volume: Stage
+    reading: ReadingChoice
     card: dict[str, str] = {}
 
 

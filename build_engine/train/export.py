@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from agent.preprocess import SliceInput, VolumeInput
-from agent.records import OperatingPoint, VolumeInterval
+from agent.records import OperatingPoint, Reading, VolumeInterval
 from build_engine.train.networks import N_CLASSES, SliceNetwork, VolumeNetwork
 
 OPSET: Final = 17
@@ -34,6 +34,7 @@ class Manifest:
     version: str
     slices: SliceInput
     volume: VolumeInput
+    reading: Reading
     interval: VolumeInterval
     operating_points: tuple[OperatingPoint, ...]
     card: dict[str, str]
@@ -136,6 +137,10 @@ def _manifest_text(manifest: Manifest, slice_sha256: str, volume_sha256: str) ->
         f"voxel_kji_mm = {list(volume.voxel_kji_mm)}",
         f"shape_kji = {list(volume.shape_kji)}",
         f"windows_hu = {_array(volume.windows_hu)}",
+        "",
+        "[reading]",
+        f"bleed_probability = {manifest.reading.bleed_probability}",
+        f"midline_shift = {str(manifest.reading.midline_shift).lower()}",
         "",
         "[interval]",
         f"relative = {manifest.interval.relative}",

@@ -14,7 +14,7 @@ import torch
 
 from agent.infer.bundle import load_bundle
 from agent.infer.onnx_backend import OnnxBackend
-from agent.records import OperatingPoint, VolumeInterval
+from agent.records import OperatingPoint, Reading, VolumeInterval
 from build_engine.train.config import TrainConfig
 from build_engine.train.data import (
     Case,
@@ -39,6 +39,9 @@ Say = Callable[[str], None]
 
 ABSOLUTE_ML: Final = 1.0
 """Part of a volume's interval that does not grow with it [mL]."""
+
+EVEN_ODDS: Final = 0.5
+"""Study score at which a bleed is as likely as not."""
 
 INTERVAL_SHARE: Final = 0.9
 
@@ -115,7 +118,7 @@ def export(config: TrainConfig, real: Path | None, work: Path, engines: Path) ->
     )
     networks[0].load_state_dict(torch.load(work / "slice.pt", weights_only=True))
     networks[1].load_state_dict(torch.load(work / "volume.pt", weights_only=True))
-    provisional = VolumeInterval(0.5, ABSOLUTE_ML), OperatingPoint("balanced", 0.5)
+    provisional = VolumeInterval(0.5, ABSOLUTE_ML), OperatingPoint("balanced", EVEN_ODDS)
     write_bundle(folder, networks, _manifest(config, *provisional, {}))
     results = validation_results(config, real, folder)
     chosen = volume_interval(results), operating_point(results)
@@ -136,26 +139,24 @@ def validation_results(config: TrainConfig, real: Path | None, folder: Path) -> 
 
 
 def operating_point(results: list[StudyResult]) -> OperatingPoint:
-    """Score with the best sum of sensitivity and specificity; of equals, the middle one."""
-    scores = np.array([result.score for result in results])
-    bleeds = np.array([result.bleed is not None for result in results])
-    ordered = np.unique(np.concatenate([[0.001], scores, [0.999]]))
-    thresholds = (ordered[:-1] + ordered[1:]) / 2
-    missed = np.array([(scores[bleeds] < threshold).mean() for threshold in thresholds])
-    false = np.array([(scores[~bleeds] >= threshold).mean() for threshold in thresholds])
-    best = np.flatnonzero(np.isclose(missed + false, (missed + false).min()))
-    chosen = best[len(best) // 2]
-    return OperatingPoint(
-        "balanced", round(float(thresholds[chosen]), 4), round(100 * float(false[chosen]), 1)
-    )
+    """Even odds: the study score is calibrated on these results (``fit_study_score``).
+
+    Choosing the best of a few dozen scores instead would fit the threshold to single heads.
+    """
+    clear = np.array([result.score for result in results if result.bleed is None])
+    false_alerts_per_100 = 100 * float((clear >= EVEN_ODDS).mean())
+    return OperatingPoint("balanced", EVEN_ODDS, round(false_alerts_per_100, 1))
 
 
 def volume_interval(results: list[StudyResult]) -> VolumeInterval:
-    """Interval that holds the true volume of nine in ten bleeds that were found."""
+    """Interval that holds the true volume of nine in ten bleeds that were alerted to."""
     excess = [
         max(0.0, abs(result.found_ml - result.true_ml) - ABSOLUTE_ML) / result.found_ml
         for result in results
-        if result.bleed is not None and result.found_ml > 0 and np.isfinite(result.true_ml)
+        if result.bleed is not None
+        and result.score >= EVEN_ODDS
+        and result.found_ml > 0
+        and np.isfinite(result.true_ml)
     ]
     return VolumeInterval(round(float(np.quantile(excess, INTERVAL_SHARE)), 2), ABSOLUTE_ML)
 
@@ -191,7 +192,14 @@ def card(config: TrainConfig, results: list[StudyResult], point: OperatingPoint)
 def _manifest(
     config: TrainConfig, interval: VolumeInterval, point: OperatingPoint, text: dict[str, str]
 ) -> Manifest:
-    contract = config.contract
+    contract, reading = config.contract, config.reading
     return Manifest(
-        config.name, config.version, contract.slices, contract.volume, interval, (point,), text
+        name=config.name,
+        version=config.version,
+        slices=contract.slices,
+        volume=contract.volume,
+        reading=Reading(reading.bleed_probability, reading.midline_shift),
+        interval=interval,
+        operating_points=(point,),
+        card=text,
     )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from agent.measure import measure
+from agent.measure import measure as measure_with
 from agent.measure.bleeds import SMALLEST_ML
 from agent.records import LabelMask, Region, Side, Subtype, VolumeInterval
 from tests.heads import axial_grid, ball, halved_brain, labels
 
+measure = partial(measure_with, midline_shift=True)
 EXACT = VolumeInterval(relative=0.1, absolute_ml=1.0)
 EVEN = np.arange(-75.0, 76.0, 2.5)
 UNEVEN = np.r_[np.arange(-75.0, 0.0, 2.5), np.arange(0.0, 76.0, 5.0)]
