@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 import warnings
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
@@ -277,7 +277,7 @@ def _slices(parsed: _Parsed, limits: ReadLimits, *, settled: bool) -> tuple[Read
         if not parsed.syntax.is_encapsulated:
             check_tail(stored, form, rescale, settled=settled)
         hu = hu_from_stored(stored, form, rescale)
-        digest = hashlib.sha256(hu.data).hexdigest()
+        digest = xxhash.xxh3_128_hexdigest(hu.data)
         slices.append(ReadSlice(header_of(frame, identity, digest), hu))
     return tuple(slices)
 
