@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +38,10 @@ HOSTS: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 LONGEST_NAME, LONGEST_NOTE = 100, 1000
 
+MOST_BODY_BYTES: Final = 16_384
+
+MOST_REVISIONS: Final = 2**31
+
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -50,8 +54,8 @@ HEADERS: Final = {
 STATIC: Final = Path(__file__).parent / "static"
 
 
-def create_app(store: Store, clock: Clock, boot_id: str) -> Starlette:
-    """Build the page's application over an open store."""
+def create_app(store: Store, clock: Clock, boot_id: str, hosts: Sequence[str] = HOSTS) -> Starlette:
+    """Build the page's application over an open store, for who asks for it by one of ``hosts``."""
     desk = _Desk(store, clock, boot_id)
     result = "/api/series/{uid}/{revision:int}"
     return Starlette(
@@ -67,9 +71,15 @@ def create_app(store: Store, clock: Clock, boot_id: str) -> Starlette:
         ],
         middleware=[
             Middleware(_WithHeaders),
-            Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False),
+            Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False),
         ],
+        exception_handlers={Exception: _fault},
     )
+
+
+async def _fault(_request: Request, _error: Exception) -> Response:
+    """Answer for a fault of ours; the error goes on to the log."""
+    return PlainTextResponse("a fault in Bleedwatch; its log has the details\n", 500, HEADERS)
 
 
 class _Desk:
@@ -96,7 +106,7 @@ class _Desk:
         return StreamingResponse(self._stream(request), media_type="text/event-stream")
 
     async def key_slice(self, request: Request) -> Response:
-        uid, revision = request.path_params["uid"], request.path_params["revision"]
+        uid, revision = _result(request)
         png = await run_in_threadpool(self._store.key_slice, uid, revision)
         if png is None:
             raise HTTPException(404, "no key slice")
@@ -104,11 +114,11 @@ class _Desk:
 
     async def acknowledge(self, request: Request) -> Response:
         values = await _values(request)
-        who = str(values.get("who", "")).strip()[:LONGEST_NAME]
+        who = _line(values.get("who", ""), LONGEST_NAME)
         if not who:
             raise HTTPException(422, "who acknowledges?")
-        note = str(values.get("note", ""))[:LONGEST_NOTE]
-        uid, revision = request.path_params["uid"], request.path_params["revision"]
+        note = _line(values.get("note", ""), LONGEST_NOTE)
+        uid, revision = _result(request)
         try:
             given = await run_in_threadpool(self._store.acknowledge, uid, revision, who, note)
         except StoreError as error:
@@ -117,7 +127,7 @@ class _Desk:
 
     async def shown(self, request: Request) -> Response:
         await _values(request)
-        uid, revision = request.path_params["uid"], request.path_params["revision"]
+        uid, revision = _result(request)
         await run_in_threadpool(self._store.receipt, uid, revision, CHANNEL)
         return Response(status_code=204)
 
@@ -127,6 +137,7 @@ class _Desk:
     async def _stream(self, request: Request) -> AsyncIterator[str]:
         """Send a snapshot whenever something was committed, and every second in any case."""
         seen, sent_s = None, 0.0
+        yield "retry: 1000\n\n"
         while not await request.is_disconnected():
             mark = await run_in_threadpool(self._store.change_mark)
             now_s = self._clock().monotonic_s
@@ -144,13 +155,33 @@ async def _values(request: Request) -> dict[str, Any]:
         raise HTTPException(403, "another site may not act here")
     if not request.headers.get("content-type", "").startswith("application/json"):
         raise HTTPException(415, "send JSON")
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BODY_BYTES:
+            raise HTTPException(413, f"more than {MOST_BODY_BYTES} bytes")
     try:
-        values = await request.json()
-    except ValueError as error:
+        values = json.loads(body)
+    except (ValueError, RecursionError) as error:
         raise HTTPException(400, "not JSON") from error
     if not isinstance(values, dict):
         raise HTTPException(400, "not a JSON object")
     return values
+
+
+def _result(request: Request) -> tuple[str, int]:
+    """Read which result of which series a path names."""
+    uid, revision = request.path_params["uid"], request.path_params["revision"]
+    if revision > MOST_REVISIONS:
+        raise HTTPException(404, "no such result")
+    return uid, revision
+
+
+def _line(value: object, longest: int) -> str:
+    """Read one line of text, without what turns or hides other text."""
+    if not isinstance(value, str):
+        raise HTTPException(422, "send text")
+    return "".join(c if c.isprintable() else " " for c in value).strip()[:longest]
 
 
 class _WithHeaders:

@@ -8,7 +8,7 @@ import socket
 
 import uvicorn
 
-from agent.console.app import create_app
+from agent.console.app import HOSTS, create_app
 from agent.errors import ConfigError
 from agent.records import Clock
 from agent.store import Store
@@ -30,7 +30,7 @@ def serve(store: Store, clock: Clock, boot_id: str, address: tuple[str, int]) ->
         )
     with _listener(host, port) as listener:
         config = uvicorn.Config(
-            create_app(store, clock, boot_id),
+            create_app(store, clock, boot_id, (*HOSTS, host)),
             log_level="warning",
             timeout_graceful_shutdown=1,
             server_header=False,

@@ -65,4 +65,5 @@ def _series(row: SeriesRow, now: Instant, *, this_boot: bool) -> dict[str, Any]:
         "acknowledged": None
         if row.acknowledged is None
         else {"who": row.acknowledged.who, "at_utc": row.acknowledged.at.utc.isoformat()},
+        "alert": row.alert.model_dump(mode="json") if row.alert else None,
     }

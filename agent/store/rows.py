@@ -55,7 +55,8 @@ class SeriesRow:
 
     ``report`` is that of the latest concluded revision, also while a newer one is being received.
     ``concluded_at`` is the moment at which it was committed; ``shown_at`` the moment at which a
-    page confirmed that it shows it.
+    page confirmed that it shows it. ``alert`` is the latest suspicion, as long as nobody has
+    acknowledged it or a later result: what a revision says does not take an alert back.
     """
 
     uid: str
@@ -72,6 +73,7 @@ class SeriesRow:
     concluded_at: Instant | None
     shown_at: Instant | None
     acknowledged: Acknowledgement | None
+    alert: SeriesReport | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,5 +150,8 @@ def series_row(row: sqlite3.Row) -> SeriesRow:
         shown_at=instant_of(row, "delivered") if row["delivered_utc"] else None,
         acknowledged=Acknowledgement(row["who"], instant_of(row, "who"), row["note"])
         if row["who"]
+        else None,
+        alert=SeriesReport.model_validate_json(row["alert_report"])
+        if row["alert_report"]
         else None,
     )

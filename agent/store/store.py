@@ -41,13 +41,21 @@ ROW: Final = """
     SELECT series.*, results.report, results.at_utc, results.at_monotonic_s,
            outbox.delivered_utc, outbox.delivered_monotonic_s,
            acknowledgements.who, acknowledgements.note,
-           acknowledgements.at_utc AS who_utc, acknowledgements.at_monotonic_s AS who_monotonic_s
+           acknowledgements.at_utc AS who_utc, acknowledgements.at_monotonic_s AS who_monotonic_s,
+           alert.report AS alert_report
     FROM series
     LEFT JOIN results ON results.series_uid = uid AND results.revision = series.revision
     LEFT JOIN outbox ON outbox.series_uid = uid AND outbox.revision = series.revision
         AND outbox.channel = 'console'
     LEFT JOIN acknowledgements
         ON acknowledgements.series_uid = uid AND acknowledgements.revision = series.revision
+    LEFT JOIN results AS alert ON alert.series_uid = uid
+        AND alert.revision = (
+            SELECT max(suspicion.revision) FROM results AS suspicion
+            WHERE suspicion.series_uid = uid AND suspicion.state = 'suspected')
+        AND NOT EXISTS (
+            SELECT 1 FROM acknowledgements AS given
+            WHERE given.series_uid = uid AND given.revision >= alert.revision)
 """
 
 
@@ -226,12 +234,12 @@ class Store:
     def worklist(self, limit: int) -> list[SeriesRow]:
         """Every suspicion that nobody has acknowledged, then the ``limit`` latest series.
 
-        By the latest result, not by the state: a series that is received again keeps its alert.
+        Whatever is received or concluded later: only an acknowledgement ends an alert.
         """
         rows = self._db.rows(
-            f"{ROW} WHERE (results.state = 'suspected' AND who IS NULL)"  # noqa: S608 - constants only
+            f"{ROW} WHERE alert.revision IS NOT NULL"  # noqa: S608 - constants only
             " OR uid IN (SELECT uid FROM series ORDER BY last_utc DESC LIMIT ?)"
-            " ORDER BY (results.state = 'suspected' AND who IS NULL) DESC, last_utc DESC",
+            " ORDER BY alert.revision IS NOT NULL DESC, last_utc DESC",
             limit,
         )
         return [series_row(row) for row in rows]
@@ -248,7 +256,10 @@ class Store:
         return series_row(rows[0]) if rows else None
 
     def find(self, part: str) -> SeriesRow | None:
-        """Return the only series whose UID begins or ends with ``part``, else None."""
+        """Return the series of this UID, or the only one whose UID begins or ends so, else None."""
+        exact = self.series(part)
+        if exact is not None:
+            return exact
         rows = self._db.rows(
             f"{ROW} WHERE substr(uid, 1, length(?1)) = ?1 OR substr(uid, -length(?1)) = ?1", part
         )

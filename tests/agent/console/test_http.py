@@ -16,7 +16,7 @@ from agent.errors import ConfigError
 from agent.records import Instant
 from agent.store import Store
 from agent.wiring import boot_id, system_clock
-from tests.agent.reports import live, receive, report
+from tests.agent.reports import live, not_analysed, receive, report
 
 UID = "1.2.3.4"
 RESULT = f"/api/series/{UID}/1"
@@ -72,8 +72,28 @@ def test_a_result_that_was_shown_is_delivered(client: TestClient, store: Store) 
         (f"{RESULT}/acknowledge", {"who": "Ann"}, {"Host": "rebound.example"}, 400),
         (f"{RESULT}/acknowledge", {"who": "Ann"}, {"Content-Type": "text/plain"}, 415),
         (f"{RESULT}/acknowledge", ["Ann"], {}, 400),
+        (f"{RESULT}/acknowledge", {"who": None}, {}, 422),
+        (f"{RESULT}/acknowledge", {"who": "\u202e\u200b"}, {}, 422),
+        (f"{RESULT}/acknowledge", {"who": "Ann", "note": 7}, {}, 422),
+        (f"{RESULT}/acknowledge", {"who": "x" * 20_000}, {}, 413),
+        (f"/api/series/{UID}/{10**20}/acknowledge", {"who": "Ann"}, {}, 404),
+        (f"{RESULT}/shown", {}, {"Origin": "http://elsewhere"}, 403),
     ],
-    ids=["nobody", "unknown", "origin", "cross-site", "host", "form", "no-object"],
+    ids=[
+        "nobody",
+        "unknown",
+        "origin",
+        "cross-site",
+        "host",
+        "form",
+        "no-object",
+        "null",
+        "unseen-marks",
+        "note-is-a-number",
+        "too-long",
+        "huge-revision",
+        "receipt-from-elsewhere",
+    ],
 )
 def test_what_is_refused(
     client: TestClient, store: Store, path: str, values: object, headers: dict, status: int
@@ -83,6 +103,51 @@ def test_what_is_refused(
     row = store.series(UID)
     assert row is not None
     assert row.acknowledged is None
+    assert len(store.undelivered()) == 1
+
+
+@pytest.mark.parametrize(
+    "body", [b"who=Ann", b"\xff\xfe", b"[" * 10_000], ids=["form", "no-text", "deep"]
+)
+def test_what_is_not_json_is_refused(client: TestClient, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+
+    assert client.post(f"{RESULT}/acknowledge", content=body, headers=headers).status_code == 400
+
+
+def test_this_pages_own_origin_may_act(client: TestClient) -> None:
+    headers = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
+
+    answer = client.post(f"{RESULT}/acknowledge", json={"who": "Ann"}, headers=headers)
+
+    assert answer.status_code == 200
+
+
+def test_a_name_is_one_line_of_a_hundred_characters(client: TestClient) -> None:
+    answer = client.post(f"{RESULT}/acknowledge", json={"who": "Ann\nLee" + "x" * 200})
+
+    assert answer.json()["who"] == "Ann Lee" + "x" * 93
+
+
+def test_a_fault_carries_the_security_headers_too(store: Store) -> None:
+    app = create_app(store, system_clock, boot_id())
+    client = TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
+    store._db._db.execute("DROP TABLE agent")
+
+    answer = client.get("/api/state")
+
+    assert answer.status_code == 500
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_an_alert_outlives_a_later_result(client: TestClient, store: Store) -> None:
+    later = not_analysed(UID).model_copy(update={"revision": 2, "result_id": "later"})
+    store.conclude(later, None, ["console"])
+
+    (series,) = client.get("/api/state").json()["series"]
+
+    assert series["report"]["state"] == "not_analysed"
+    assert series["alert"] == report().model_dump(mode="json")
 
 
 @pytest.mark.parametrize("path", ["/", "/api/state", "/static/console.js", "/nothing"])

@@ -30,6 +30,21 @@ def test_a_bleed_is_outlined_and_not_covered() -> None:
     assert not outline[int(50 * scale), int(80 * scale)]
 
 
+def test_the_outline_runs_all_around_and_never_inside() -> None:
+    hu = np.full((64, 64), 30, np.int16)
+    bleed = np.zeros((64, 64), bool)
+    bleed[20:40, 10:30] = True
+
+    outline = (drawn(hu, bleed, (1.0, 1.0)) == OUTLINE_RGB).all(axis=-1)
+
+    top, bottom, left, right = 200, 400, 100, 300  # ten pixels of the picture to one of the slice
+    assert not outline[top:bottom, left:right].any()
+    assert outline[top - 4 : top, left:right].any(axis=0).all()
+    assert outline[bottom : bottom + 4, left:right].any(axis=0).all()
+    assert outline[top:bottom, left - 4 : left].any(axis=1).all()
+    assert outline[top:bottom, right : right + 4].any(axis=1).all()
+
+
 def test_the_patients_left_is_on_the_right() -> None:
     hu = np.full((100, 100), -1000, np.int16)
     hu[45:55, 85:90] = 80

@@ -6,16 +6,20 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.errors import StoreError
-from agent.records import State
-from agent.store import FileNote, Store
+from agent.records import Instant, State
+from agent.report import SeriesReport
+from agent.store import AgentStatus, FileNote, Store
 from agent.store.liveness import agent_problem
 from tests.agent.box import SetClock
-from tests.agent.reports import live, not_suspected, receive, report
+from tests.agent.reports import live, not_analysed, not_suspected, receive, report
 
 UID = "1.2.3.4"
 
@@ -60,6 +64,79 @@ def test_a_revision_supersedes_and_needs_its_own_acknowledgement(
     assert (row.revision, row.acknowledged) == (2, None)
     assert [r.revision for r in store.history(UID)] == [1, 2]
     assert store.next_revision(UID) == 3
+
+
+def revised(state: str, revision: int) -> SeriesReport:
+    """Return a series' next result."""
+    made = {"suspected": report, "not_suspected": not_suspected, "not_analysed": not_analysed}
+    changes = {"revision": revision, "result_id": f"{UID} {revision}"}
+    return made[state](UID).model_copy(update=changes)
+
+
+@pytest.mark.parametrize("later", ["not_suspected", "not_analysed"])
+def test_a_later_result_does_not_take_an_alert_back(
+    store: Store, clock: SetClock, later: str
+) -> None:
+    receive(store, clock)
+    store.conclude(report(), None, ["console"])
+    clock.now_s += 1
+    receive(store, clock, "1.9")
+
+    store.conclude(revised(later, 2), None, ["console"])
+
+    first, _ = store.worklist(2)
+    assert (first.uid, first.state.value) == (UID, later)
+    assert first.alert is not None
+    assert first.alert.revision == 1
+    store.acknowledge(UID, 1, "Ann", "")
+    assert [row.alert for row in store.worklist(2)] == [None, None]
+
+
+@given(
+    st.lists(
+        st.sampled_from(["suspected", "not_suspected", "not_analysed"])
+        | st.integers(min_value=1, max_value=6)
+    )
+)
+def test_an_alert_waits_until_it_or_a_later_result_is_acknowledged(acts: list[str | int]) -> None:
+    clock = SetClock()
+    results: list[str] = []
+    given_to: set[int] = set()
+
+    with Store(Path(":memory:"), clock) as store:
+        receive(store, clock)
+        for act in acts:
+            if isinstance(act, str):
+                results.append(act)
+                store.conclude(revised(act, len(results)), None, [])
+            elif act <= len(results):
+                store.acknowledge(UID, act, "Ann", "")
+                given_to.add(act)
+        row = store.series(UID)
+
+    suspicions = [n for n, state in enumerate(results, start=1) if state == "suspected"]
+    waits = bool(suspicions) and max(given_to, default=0) < suspicions[-1]
+    assert row is not None
+    assert (row.alert.revision if row.alert else None) == (suspicions[-1] if waits else None)
+
+
+def test_every_change_of_state_is_kept_in_order(store: Store, clock: SetClock) -> None:
+    receive(store, clock)
+    receive(store, clock)
+    store.begin_analysis(UID)
+    clock.now_s += 1
+    store.conclude(not_analysed(UID), None, [])
+    receive(store, clock)
+
+    changes = store.transitions(UID)
+    assert [change.state for change in changes] == [
+        State.RECEIVING,
+        State.ANALYSING,
+        State.NOT_ANALYSED,
+        State.RECEIVING,
+    ]
+    assert changes[2].detail == "1 slice missing between 70.0 and 80.0 mm"
+    assert changes[2].at.monotonic_s - changes[1].at.monotonic_s == 1
 
 
 def test_the_first_acknowledgement_stands(store: Store, clock: SetClock) -> None:
@@ -147,6 +224,29 @@ def test_a_series_is_found_by_an_end_of_its_uid(
     assert (row.uid if row else None) == found
 
 
+def test_a_whole_uid_names_its_series_even_if_another_begins_so(
+    store: Store, clock: SetClock
+) -> None:
+    receive(store, clock, "1.2")
+    receive(store, clock, "1.2.3")
+
+    row = store.find("1.2")
+
+    assert row is not None
+    assert row.uid == "1.2"
+
+
+def test_a_full_disk_is_told_as_such_and_later_writes_go_on(store: Store) -> None:
+    store._db._db.execute("PRAGMA max_page_count = 30")
+
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        store.notice("large", "x" * 1_000_000)
+
+    store._db._db.execute("PRAGMA max_page_count = 3000")
+    store.notice("small", "x")
+    assert [notice.kind for notice in store.notices(5)] == ["small"]
+
+
 def test_a_commit_of_another_process_changes_the_mark(
     store: Store, clock: SetClock, tmp_path: Path
 ) -> None:
@@ -198,6 +298,33 @@ def test_liveness(
 
 def test_an_agent_that_never_ran_is_a_problem(store: Store, clock: SetClock) -> None:
     assert agent_problem(store.agent_status(), clock(), "this") == "the agent has never run"
+
+
+def test_a_jump_of_the_wall_clock_is_no_death(store: Store, clock: SetClock) -> None:
+    live(store, clock, boot="this")
+    jumped = Instant(clock().utc + timedelta(days=400), clock.now_s)
+
+    assert agent_problem(store.agent_status(), jumped, "this") is None
+
+
+def test_a_sign_of_life_comes_back_as_it_was_given(store: Store, clock: SetClock) -> None:
+    status = AgentStatus(
+        pid=7,
+        boot_id="this",
+        at=clock(),
+        started=clock(),
+        folder="/srv/ct-export",
+        folder_problem=None,
+        backend="ONNX Runtime, CPU",
+        bundle="default 0.1.0",
+        degraded="no GPU",
+        receiving=1,
+        queued=2,
+    )
+
+    store.heartbeat(status)
+
+    assert store.agent_status() == status
 
 
 WRITE = """
