@@ -14,7 +14,7 @@ from rich.table import Table
 from agent.cli.tables import WORDS, place, reports_table, summary
 from agent.config import DEFAULT_PATH, load_config
 from agent.errors import ConfigError
-from agent.store import AgentStatus, SeriesRow, Store
+from agent.store import AgentStatus, SeriesRow, Store, Transition
 from agent.store.liveness import agent_problem
 from agent.wiring import boot_id, open_store, system_clock
 
@@ -71,28 +71,40 @@ def studies(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> No
 
 
 def show(
-    study: Annotated[str, typer.Argument(help="A series UID, or enough of its beginning or end.")],
+    study: Annotated[
+        str, typer.Argument(help="UID of a study or of one series, or enough of either end.")
+    ],
     config: ConfigPath = DEFAULT_PATH,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Show one series: its result, findings, timings, history and acknowledgement.
+    """Show a study's series: result, findings, timings, history and acknowledgement of each.
 
     Example: bleedwatch show 1.2.840.113619.2
     """
     with _store(config) as store:
-        row = store.find(study)
-        if row is None:
-            raise ConfigError(f"no series {study} in the store", hint="`bleedwatch studies`")
-        history, transitions = store.history(row.uid), store.transitions(row.uid)
+        found = [
+            (row, store.history(row.uid), store.transitions(row.uid)) for row in store.find(study)
+        ]
+    if not found:
+        raise ConfigError(f"no study or series {study} in the store", hint="`bleedwatch studies`")
     if as_json:
-        facts = _row_json(row) | {
-            "history": [report.model_dump(mode="json") for report in history],
-            "transitions": [_plain(transition) for transition in transitions],
-        }
+        facts = [
+            _row_json(row)
+            | {
+                "history": [report.model_dump(mode="json") for report in history],
+                "transitions": [_plain(transition) for transition in transitions],
+            }
+            for row, history, transitions in found
+        ]
         _out().print_json(json.dumps(facts, default=str))
         return
-    _show(row)
+    for row, _, transitions in found:
+        _show(row)
+        _out().print(_transitions_table(transitions))
+
+
+def _transitions_table(transitions: list[Transition]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("At (UTC)", "State", "Detail"):
         table.add_column(column)
@@ -102,7 +114,7 @@ def show(
             WORDS[transition.state.value],
             transition.detail or "",
         )
-    _out().print(table)
+    return table
 
 
 def _show(row: SeriesRow) -> None:

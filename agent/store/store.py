@@ -255,15 +255,15 @@ class Store:
         rows = self._db.rows(f"{ROW} WHERE uid = ?", uid)
         return series_row(rows[0]) if rows else None
 
-    def find(self, part: str) -> SeriesRow | None:
-        """Return the series of this UID, or the only one whose UID begins or ends so, else None."""
-        exact = self.series(part)
-        if exact is not None:
-            return exact
-        rows = self._db.rows(
-            f"{ROW} WHERE substr(uid, 1, length(?1)) = ?1 OR substr(uid, -length(?1)) = ?1", part
-        )
-        return series_row(rows[0]) if len(rows) == 1 else None
+    def find(self, part: str) -> list[SeriesRow]:
+        """Return the series or all series of a study, named by a whole UID or by an end of one."""
+        whole, end = "{0} = ?1", "substr({0}, 1, length(?1)) = ?1 OR substr({0}, -length(?1)) = ?1"
+        for match in (whole, end):
+            where = " OR ".join(match.format(uid) for uid in ("uid", "study_uid"))
+            rows = self._db.rows(f"{ROW} WHERE {where} ORDER BY first_utc", part)
+            if rows:
+                return [series_row(row) for row in rows]
+        return []
 
     def history(self, uid: str) -> list[SeriesReport]:
         """All revisions of a series' result, oldest first."""

@@ -236,8 +236,10 @@ def test_the_store_is_read_back_by_the_commands(
     text = program.call("show", uid("series", 0)).stdout
 
     assert [row["series_uid"] for row in listed] == [uid("series", 0)]
-    assert shown["history"] == [listed[0]["report"]]
-    assert shown["transitions"][0]["state"] == "receiving"
+    (series,) = shown
+    assert series["history"] == [listed[0]["report"]]
+    assert series["transitions"][0]["state"] == "receiving"
+    assert json.loads(program.call("show", uid("study", 0), "--json").stdout) == shown
     assert uid("series", 0) in text
     assert program.call("show", "9.9.9").returncode == 78
 

@@ -212,28 +212,26 @@ def test_only_files_in_a_result_and_refused_ones_are_settled(store: Store, clock
     assert store.files_of("1.2") == ["/open"]
 
 
-@pytest.mark.parametrize(("part", "found"), [("1.22", "1.22"), ("2", "1.22"), ("1.", None)])
-def test_a_series_is_found_by_an_end_of_its_uid(
-    store: Store, clock: SetClock, part: str, found: str | None
+@pytest.mark.parametrize(
+    ("part", "found"),
+    [
+        ("1.22", ["1.22"]),
+        ("22", ["1.22"]),
+        ("1.", ["1.11", "1.22", "1.2"]),
+        ("1.2", ["1.2"]),
+        ("9.9", []),
+        ("1.2.3", ["1.11", "1.22", "1.2"]),
+    ],
+    ids=["whole", "end", "beginning", "whole-though-another-begins-so", "none", "study"],
+)
+def test_series_are_found_by_their_or_their_studys_uid(
+    store: Store, clock: SetClock, part: str, found: list[str]
 ) -> None:
-    receive(store, clock, "1.11")
-    receive(store, clock, "1.22")
+    for uid in ("1.11", "1.22", "1.2"):
+        clock.now_s += 1
+        receive(store, clock, uid)
 
-    row = store.find(part)
-
-    assert (row.uid if row else None) == found
-
-
-def test_a_whole_uid_names_its_series_even_if_another_begins_so(
-    store: Store, clock: SetClock
-) -> None:
-    receive(store, clock, "1.2")
-    receive(store, clock, "1.2.3")
-
-    row = store.find("1.2")
-
-    assert row is not None
-    assert row.uid == "1.2"
+    assert [row.uid for row in store.find(part)] == found
 
 
 def test_a_full_disk_is_told_as_such_and_later_writes_go_on(store: Store) -> None:
