@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.table import Table as RichTable
 
 if TYPE_CHECKING:
-    from build_engine.train.evaluate import StudyResult
+    from agent.infer.bundle import Bundle
+    from build_engine.train.heads import KnownHead
+    from build_engine.train.tables import Table
 
 model = typer.Typer(help="Train, export and evaluate the networks.", no_args_is_help=True)
 
@@ -32,7 +37,24 @@ def train(config: Config, work: Work, data: RealData = None) -> None:
     from build_engine.train.config import load_config  # noqa: PLC0415 - torch is optional
     from build_engine.train.run import train as run  # noqa: PLC0415
 
-    run(load_config(config), data, work, Console().print)
+    chosen = load_config(config)
+    with Progress(
+        "[progress.description]{task.description}",
+        BarColumn(),
+        MofNCompleteColumn(),
+        "loss {task.fields[loss]:.3f}",
+        TimeRemainingColumn(),
+    ) as progress:
+        bars = {
+            name: progress.add_task(name, total=stage.steps, loss=float("nan"))
+            for name, stage in (("slices", chosen.slices), ("volume", chosen.volume))
+        }
+
+        def report(name: str, step: int, total: int, loss: float) -> None:
+            progress.update(bars[name], completed=step, total=total, loss=loss)
+
+        run(chosen, data, work, report)
+    Console().print(f"weights and curves are in {work}; write a bundle with `model export`")
 
 
 @model.command()
@@ -51,46 +73,77 @@ def export(
 
 @model.command()
 def evaluate(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder, such as engines/default/0.1.0.")],
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder, such as engines/default/1.0.0.")],
     *,
-    set_name: Annotated[str, typer.Option("--set", help="generated or phe_sich.")] = "generated",
-    data: RealData = None,
+    sets: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            help="generated, or phe_sich=FOLDER (its 15 held-out patients), laid_in=FOLDER (these "
+            "patients' box-free parts with bleeds laid in) or bleed_free=FOLDER (DICOM).",
+        ),
+    ] = ["generated"],  # noqa: B006 - typer copies it
     heads: Annotated[int, typer.Option(help="How many generated heads.")] = 60,
     point: Annotated[str, typer.Option(help="Operating point.")] = "balanced",
+    to: Annotated[
+        Path | None, typer.Option(help="Folder for the model card: Markdown, JSON and PNG.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Evaluate a bundle on generated heads, or on the 15 real patients never trained on."""
+    """Evaluate a bundle on heads whose truth is known.
+
+    Example: bleedwatch model evaluate engines/default/1.0.0 --heads 200 --to card
+    """
     from agent.infer.bundle import load_bundle  # noqa: PLC0415 - keeps --help quick
-    from build_engine.train.evaluate import summary  # noqa: PLC0415
-
-    threshold = load_bundle(bundle).operating_point(point).score
-    rows = summary(_results(bundle, set_name, data, heads), threshold)
-    if as_json:
-        typer.echo(json.dumps(rows, indent=2))
-        return
-    table = Table(title=f"{bundle} on {set_name}, score ≥ {threshold}")
-    table.add_column("measure")
-    table.add_column("value")
-    for name, value in rows.items():
-        table.add_row(name, value)
-    Console().print(table)
-
-
-def _results(bundle: Path, set_name: str, data: Path | None, heads: int) -> list[StudyResult]:
-    from agent.infer.bundle import load_bundle  # noqa: PLC0415
     from agent.infer.onnx_backend import OnnxBackend  # noqa: PLC0415
-    from build_engine.train import evaluate as sets  # noqa: PLC0415
-    from build_engine.train.data import held_out_patients  # noqa: PLC0415
+    from build_engine.train.evaluate import results  # noqa: PLC0415
+    from build_engine.train.tables import Judgement, tables  # noqa: PLC0415
 
     loaded = load_bundle(bundle)
     backend = OnnxBackend(loaded, threads=os.cpu_count() or 1)
-    if set_name == "generated":
-        seeds = range(sets.FIRST_TEST_SEED, sets.FIRST_TEST_SEED + heads)
-        return list(sets.generated_results(seeds, loaded, backend))
-    if set_name != "phe_sich" or data is None:
-        raise typer.BadParameter("--set is generated, or phe_sich with --data")
-    _, patients = held_out_patients(data)
-    return [
-        *sets.real_results(data, patients, loaded, backend),
-        *sets.real_negative_results(data, patients, loaded, backend),
-    ]
+    judgement = Judgement(loaded.operating_point(point).score, loaded.interval)
+    printed: dict[str, list[Table]] = {}
+    for name, known in [(one.partition("=")[0], _heads(one, heads, loaded)) for one in sets]:
+        found = list(results(known, loaded, backend))
+        printed[name] = tables(found, judgement)
+        if to is not None:
+            from build_engine.train.card import write_card  # noqa: PLC0415 - of the train extra
+
+            write_card(to, name, found, judgement)
+    if as_json:
+        typer.echo(json.dumps({name: list(map(asdict, some)) for name, some in printed.items()}))
+        return
+    for name, some in printed.items():
+        Console().rule(f"{bundle} on {name}")
+        for table in some:
+            _print(table)
+
+
+def _heads(chosen: str, count: int, bundle: Bundle) -> Iterator[KnownHead]:
+    from build_engine.train import heads  # noqa: PLC0415
+
+    name, _, folder = chosen.partition("=")
+    if name == "generated" and not folder:
+        return heads.generated_heads(count)
+    if folder and name in ("phe_sich", "laid_in", "bleed_free"):
+        at = Path(folder)
+        if not at.is_dir():
+            raise typer.BadParameter(f"{folder} is not a folder", param_hint="--set")
+        if name == "phe_sich":
+            return heads.held_out_heads(at)
+        return (
+            heads.laid_in_heads(at, bundle.slices)
+            if name == "laid_in"
+            else heads.bleed_free_heads(at)
+        )
+    raise typer.BadParameter(
+        f"{chosen}: name generated, phe_sich=FOLDER, laid_in=FOLDER or bleed_free=FOLDER",
+        param_hint="--set",
+    )
+
+
+def _print(table: Table) -> None:
+    drawn = RichTable(*table.columns, title=table.title, title_justify="left")
+    for row in table.rows:
+        drawn.add_row(*row)
+    Console().print(drawn)

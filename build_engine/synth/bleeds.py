@@ -60,6 +60,12 @@ CISTERNS_KJI_MM: Final = (
 the fissure between the hemispheres [mm, LPS]."""
 
 
+ISODENSE_SHARE: Final = 0.1
+MIXED_SHARE: Final = 0.18
+LAYERED_SHARE: Final = 0.07
+"""So many subdural bleeds are as dense as brain or of mixed age, and so many clots in layers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which side, and how much."""
@@ -210,14 +216,36 @@ def first_voxels(order: Floats, allowed: Mask, count: float) -> tuple[Mask, floa
     return allowed & (order <= edge), edge
 
 
-def clot_hu(space: Space, rng: np.random.Generator, subtype: Subtype) -> Floats:
-    """Density of fresh blood [HU]: mostly 50 to 80, uneven, now and then near the brain's own."""
+def clot_hu(space: Space, rng: np.random.Generator, subtype: Subtype, mask: Mask) -> Floats:
+    """Density of the blood in ``mask`` [HU], everywhere: mostly fresh, 50 to 80, and uneven.
+
+    Some clots settle into layers, and subdural ones are now and then mixed with older blood or as
+    dense as the brain.
+    """
     mean_hu = rng.uniform(58.0, 76.0) if rng.random() < 0.85 else rng.uniform(46.0, 60.0)
     if subtype is Subtype.INTRAVENTRICULAR:
         mean_hu -= 5.0
     uneven = rng.uniform(1.0, 6.0) * space.noise(rng, 10.0) + 1.5 * space.noise(rng, 4.0)
-    hu: Floats = np.clip(mean_hu + uneven, 44.0, 92.0)
+    hu: Floats = np.clip(mean_hu + uneven, 44.0, 92.0).astype(np.float32)
+    age = rng.random() if subtype is Subtype.SUBDURAL else 1.0
+    if age < ISODENSE_SHARE:
+        return hu + np.float32(rng.uniform(33.0, 44.0) - mean_hu)
+    if age < ISODENSE_SHARE + MIXED_SHARE:
+        older = np.clip(0.5 + space.noise(rng, 14.0), 0, 1)
+        hu += (older * np.float32(rng.uniform(22.0, 42.0) - mean_hu)).astype(np.float32)
+        return hu
+    if rng.random() < LAYERED_SHARE:
+        hu += _above_the_level(space, rng, mask) * np.float32(rng.uniform(24.0, 40.0) - mean_hu)
     return hu
+
+
+def _above_the_level(space: Space, rng: np.random.Generator, mask: Mask) -> Floats:
+    """Share (1, j, 1) of each row above a fluid level in ``mask``; patients lie on their backs."""
+    rows = np.flatnonzero(mask.any(axis=(0, 2)))
+    level = rows[0] + rng.uniform(0.3, 0.7) * (rows[-1] - rows[0])
+    below_mm = (np.arange(mask.shape[1]) - level) * space.spacing_kji_mm[1]
+    share: Floats = np.clip(0.5 - below_mm / 3, 0, 1).astype(np.float32)[None, :, None]
+    return share
 
 
 def _sign(side: Side) -> float:

@@ -12,15 +12,15 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from agent.records import Region, Side, Subtype
 from build_engine.synth import bleeds
+from build_engine.synth.acquisition import Acquisition, draw_acquisition, scan
+from build_engine.synth.lookalike import LookAlike
 from build_engine.synth.lookalikes import paint_calcifications, paint_dura, paint_vessels
 from build_engine.synth.space import Space, brain_wobble, sample, template_positions
 from build_engine.synth.template import load_template
 from build_engine.synth.tissues import (
-    AIR_HU,
     Anatomy,
     Patient,
     draw_patient,
@@ -28,11 +28,6 @@ from build_engine.synth.tissues import (
     paint_outside,
     place_anatomy,
 )
-
-NOISE_HU: Final = (2.0, 5.0)
-"""Noise of a slice 2.5 mm thick [HU], from a good scanner to a poor one."""
-
-NOISE_SLICE_MM: Final = 2.5
 
 MOSTLY_FLUID: Final = 0.4
 """Fraction of fluid from which blood spreads through a voxel."""
@@ -51,15 +46,25 @@ Floats = NDArray[np.float32]
 class HeadRecipe:
     """What head to make. Everything random follows from ``seed``.
 
-    ``bleed`` None is a head without one; ``side`` None is drawn. ``look_alikes`` adds
-    calcifications and dense vessels to the dura and sinuses that every head has.
+    ``bleed`` None is a head without one; ``side`` None and ``acquisition`` None are drawn. ``more``
+    are further bleeds [mL], on the same side. ``look_alike`` is one that is made conspicuous: every
+    head has some dura, vessels and calcium. ``deformation`` scales how far the anatomy is bent from
+    the template.
     """
 
     seed: int
     bleed: Subtype | None
     volume_ml: float = 20.0
     side: Side | None = None
-    look_alikes: bool = True
+    more: tuple[tuple[Subtype, float], ...] = ()
+    look_alike: LookAlike | None = None
+    acquisition: Acquisition | None = None
+    deformation: float = 1.0
+
+    @property
+    def bleeds(self) -> tuple[tuple[Subtype, float], ...]:
+        """All bleeds asked for, with their volumes [mL]."""
+        return () if self.bleed is None else ((self.bleed, self.volume_ml), *self.more)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,65 +89,82 @@ def make_head(
         recipe.seed
     ).spawn(5)
     space, template = Space(spacing_kji_mm), load_template()
-    patient = _with_room(draw_patient(patient_rng), recipe)
-    at_mm = template_positions(space, shape_rng)
+    patient = _with_room(draw_patient(patient_rng, recipe.look_alike), recipe)
+    at_mm = template_positions(space, shape_rng, recipe.deformation)
     skull_mm = sample(template, template.skull_mm, at_mm, 60.0)
     where = at_mm, np.float32(patient.csf_gap_mm) - skull_mm
     side = recipe.side or (Side.LEFT, Side.RIGHT)[int(bleed_rng.integers(2))]
-    clot = _clot(recipe, space, bleed_rng, side, where)
-    tissue_at_mm = at_mm + brain_wobble(space, shape_rng)
-    if clot is not None:
+    clots = _clots(recipe, space, bleed_rng, side, where)
+    tissue_at_mm = at_mm + brain_wobble(space, shape_rng, recipe.deformation)
+    for _, clot in clots:
         tissue_at_mm += clot.push_mm
     anatomy = place_anatomy(space, paint_rng, patient, template, (tissue_at_mm, skull_mm))
     hu = paint_inside(space, paint_rng, patient, anatomy)
-    paint_dura(space, paint_rng, anatomy, hu)
-    if recipe.look_alikes:
-        paint_vessels(paint_rng, anatomy, hu)
-        paint_calcifications(space, paint_rng, anatomy, hu)
+    paint_dura(space, paint_rng, anatomy, hu, recipe.look_alike)
+    paint_vessels(paint_rng, anatomy, hu, recipe.look_alike)
+    paint_calcifications(space, paint_rng, anatomy, hu, recipe.look_alike)
     subtypes = np.zeros(space.shape_kji, dtype=np.uint8)
-    if clot is not None and recipe.bleed is not None:
-        _paint_clot(space, bleed_rng, recipe.bleed, (anatomy, clot), hu)
-        subtypes[clot.mask] = recipe.bleed
+    for subtype, clot in clots:
+        _paint_clot(space, bleed_rng, subtype, (anatomy, clot), hu)
+        subtypes[clot.mask & (subtypes == 0)] = subtype
     for subtype, volume_ml in _fluid_bleeds(recipe, bleed_rng):
         mask = _fill(space, bleed_rng, anatomy, (subtype, side, volume_ml), hu)
         subtypes[mask & (subtypes == 0)] = subtype
     subtypes[anatomy.base] = 0
     paint_outside(space, paint_rng, patient, anatomy, hu)
     return SynthHead(
-        hu=_scan(space, scan_rng, hu),
+        hu=scan(space, scan_rng, hu, _acquisition(recipe, scan_rng)),
         subtypes=subtypes,
         regions=anatomy.regions,
         spacing_kji_mm=spacing_kji_mm,
-        midline_shift_mm=0.0 if clot is None else _midline_shift_mm(anatomy, clot),
+        midline_shift_mm=max((_midline_shift_mm(anatomy, clot) for _, clot in clots), default=0.0),
     )
+
+
+def _acquisition(recipe: HeadRecipe, rng: np.random.Generator) -> Acquisition:
+    """Take the scanner asked for or draw one, with the artefact that was asked for."""
+    acquisition = recipe.acquisition or draw_acquisition(rng)
+    match recipe.look_alike:
+        case LookAlike.METAL:
+            return replace(acquisition, metal_hu=rng.uniform(25.0, 140.0))
+        case LookAlike.MOTION:
+            return replace(acquisition, motion_mm=rng.uniform(1.5, 5.0))
+        case LookAlike.PARTIAL_VOLUME:
+            return replace(acquisition, slice_blur=rng.uniform(0.5, 0.8))
+    return acquisition
 
 
 def _with_room(patient: Patient, recipe: HeadRecipe) -> Patient:
     """Widen spaces that could not hold the bleed; ventricles: 18 mL, and 8 mL more per mm."""
-    if recipe.bleed is Subtype.SUBARACHNOID:
-        return replace(patient, age=max(patient.age, 0.3 + recipe.volume_ml / 120))
-    if recipe.bleed is not Subtype.INTRAVENTRICULAR:
-        return patient
-    needed_mm = (1.4 * recipe.volume_ml - 18.0) / 8.0
-    return replace(patient, ventricle_growth_mm=max(patient.ventricle_growth_mm, needed_mm))
+    asked_ml = dict(recipe.bleeds)
+    if Subtype.SUBARACHNOID in asked_ml:
+        fitting_age = 0.3 + asked_ml[Subtype.SUBARACHNOID] / 120
+        patient = replace(patient, age=max(patient.age, fitting_age))
+    if Subtype.INTRAVENTRICULAR in asked_ml:
+        needed_mm = (1.4 * asked_ml[Subtype.INTRAVENTRICULAR] - 18.0) / 8.0
+        growth_mm = max(patient.ventricle_growth_mm, needed_mm)
+        patient = replace(patient, ventricle_growth_mm=growth_mm)
+    return patient
 
 
-def _clot(
+def _clots(
     recipe: HeadRecipe,
     space: Space,
     rng: np.random.Generator,
     side: Side,
     at_and_depth_mm: tuple[Floats, Floats],
-) -> bleeds.Clot | None:
-    """Lay the bleed if it is one that takes up room of its own."""
+) -> list[tuple[Subtype, bleeds.Clot]]:
+    """Lay the bleeds that take up room of their own."""
     makers = {
         Subtype.INTRAPARENCHYMAL: bleeds.parenchymal_clot,
         Subtype.SUBDURAL: bleeds.subdural_clot,
         Subtype.EPIDURAL: bleeds.epidural_clot,
     }
-    if recipe.bleed not in makers:
-        return None
-    return makers[recipe.bleed](space, rng, at_and_depth_mm, bleeds.Wanted(side, recipe.volume_ml))
+    return [
+        (subtype, makers[subtype](space, rng, at_and_depth_mm, bleeds.Wanted(side, volume_ml)))
+        for subtype, volume_ml in recipe.bleeds
+        if subtype in makers
+    ]
 
 
 def _paint_clot(
@@ -161,17 +183,17 @@ def _paint_clot(
         hu[brain] -= (rng.uniform(3.0, 16.0) * around)[brain]
     else:
         anatomy.regions[clot.mask] = Region.EXTRA_AXIAL
-    hu[clot.mask] = bleeds.clot_hu(space, rng, subtype)[clot.mask]
+    hu[clot.mask] = bleeds.clot_hu(space, rng, subtype, clot.mask)[clot.mask]
 
 
 def _fluid_bleeds(recipe: HeadRecipe, rng: np.random.Generator) -> list[tuple[Subtype, float]]:
-    """Bleeds that mix with fluid [mL]: the one asked for, or a clot that broke into a ventricle."""
-    if recipe.bleed in (Subtype.INTRAVENTRICULAR, Subtype.SUBARACHNOID):
-        return [(recipe.bleed, recipe.volume_ml)]
+    """Bleeds that mix with fluid [mL]: those asked for, or a clot that broke into a ventricle."""
+    fluid = Subtype.INTRAVENTRICULAR, Subtype.SUBARACHNOID
+    asked = [(subtype, volume_ml) for subtype, volume_ml in recipe.bleeds if subtype in fluid]
     breaks_in = recipe.bleed is Subtype.INTRAPARENCHYMAL and recipe.volume_ml > BREAKS_IN_ML
-    if breaks_in and rng.random() < BREAKS_IN_SHARE:
+    if not asked and breaks_in and rng.random() < BREAKS_IN_SHARE:
         return [(Subtype.INTRAVENTRICULAR, rng.uniform(0.1, 0.4) * recipe.volume_ml)]
-    return []
+    return asked
 
 
 def _fill(
@@ -190,27 +212,10 @@ def _fill(
         order = bleeds.subarachnoid_order(space, rng, anatomy.at_mm, side)
         allowed = (anatomy.fluid > MOSTLY_FLUID) & (anatomy.depth_mm > 1) & ~anatomy.ventricle
     mask, _ = bleeds.first_voxels(order, allowed, volume_ml / space.voxel_ml)
-    blood = bleeds.clot_hu(space, rng, subtype)
+    blood = bleeds.clot_hu(space, rng, subtype, mask)
     share = np.maximum(anatomy.fluid, BLOOD_STAINS) * np.float32(rng.uniform(0.85, 1.0))
     hu[mask] += ((blood - hu) * share)[mask]
     return mask
-
-
-def _scan(space: Space, rng: np.random.Generator, hu: Floats) -> NDArray[np.int16]:
-    """Scan it: a head rest, blur, noise, whole numbers."""
-    z_mm, y_mm, x_mm = space.positions_mm()
-    rest = (np.abs(np.hypot(y_mm, x_mm) - rng.uniform(112.0, 118.0)) < 2) & (y_mm > 30)
-    hu[rest & (hu <= AIR_HU) & (z_mm < rng.uniform(-20.0, 95.0))] = rng.uniform(0.0, 400.0)
-    sigmas_mm = np.array([0.35 * space.spacing_kji_mm[0], *(rng.uniform(0.45, 0.9),) * 2])
-    blurred = ndimage.gaussian_filter(hu, sigmas_mm / space.spacing_kji_mm, truncate=2.5)
-    grain = rng.standard_normal(hu.shape, dtype=np.float32)
-    grain = ndimage.gaussian_filter(
-        grain, (0, *(rng.uniform(0.4, 0.8) / s for s in space.spacing_kji_mm[1:]))
-    )
-    level_hu = rng.uniform(*NOISE_HU) * np.sqrt(NOISE_SLICE_MM / space.spacing_kji_mm[0])
-    blurred += grain * np.float32(level_hu / grain.std())
-    scanned: NDArray[np.int16] = np.rint(np.clip(blurred, -1024, 3071)).astype(np.int16)
-    return scanned
 
 
 def _midline_shift_mm(anatomy: Anatomy, clot: bleeds.Clot) -> float:

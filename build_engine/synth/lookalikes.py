@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from build_engine.synth.lookalike import LookAlike
 from build_engine.synth.space import Space
 from build_engine.synth.tissues import Anatomy
 
@@ -33,12 +34,22 @@ VESSELS_KJI_MM: Final = (
 )
 
 
-def paint_dura(space: Space, rng: np.random.Generator, anatomy: Anatomy, hu: Floats) -> None:
+def paint_dura(
+    space: Space,
+    rng: np.random.Generator,
+    anatomy: Anatomy,
+    hu: Floats,
+    look_alike: LookAlike | None,
+) -> None:
     """Falx, tentorium and venous sinuses, in place."""
     z, y, x = anatomy.at_mm
     depth_mm = anatomy.depth_mm
     inside = depth_mm > 0
     dura_hu, sinus_hu = rng.uniform(40.0, 64.0), rng.uniform(42.0, 68.0)
+    if look_alike is LookAlike.CONTRAST:
+        dura_hu, sinus_hu = rng.uniform(60.0, 95.0), rng.uniform(110.0, 210.0)
+    if look_alike is LookAlike.DENSE_VESSEL:
+        sinus_hu = rng.uniform(64.0, 78.0)
     reach_mm = np.where(y > 20, 44, 30)
     falx = (np.abs(x) < rng.uniform(0.4, 1.3)) & (z > -5) & (depth_mm < reach_mm)
     hu[falx & inside] = np.maximum(hu, dura_hu)[falx & inside]
@@ -52,34 +63,47 @@ def paint_dura(space: Space, rng: np.random.Generator, anatomy: Anatomy, hu: Flo
     hu[sinus] = sinus_hu + (1.5 * space.noise(rng, 6.0))[sinus]
 
 
-def paint_vessels(rng: np.random.Generator, anatomy: Anatomy, hu: Floats) -> None:
-    """Large arteries, now and then dense, in place."""
-    blood_hu = rng.uniform(38.0, 58.0)
+def paint_vessels(
+    rng: np.random.Generator, anatomy: Anatomy, hu: Floats, look_alike: LookAlike | None
+) -> None:
+    """Large arteries, now and then dense or full of contrast medium, in place."""
+    blood_hu, widest_mm = rng.uniform(38.0, 58.0), 2.2
+    if look_alike is LookAlike.DENSE_VESSEL:
+        blood_hu, widest_mm = rng.uniform(58.0, 85.0), 2.8
+    if look_alike is LookAlike.CONTRAST:
+        blood_hu = rng.uniform(120.0, 260.0)
+        hu[(anatomy.depth_mm > 0) & (anatomy.fluid < 0.5)] += rng.uniform(1.0, 6.0)
+    in_fluid = anatomy.fluid > 0.2
+    at_mm, hu_in_fluid = anatomy.at_mm[:, in_fluid], hu[in_fluid]
     for start, end in VESSELS_KJI_MM:
         for side in (-1.0, 1.0):
-            radius_mm = rng.uniform(0.8, 2.2)
-            near = _segment_mm(anatomy.at_mm, start, end, side) < radius_mm
-            near &= anatomy.fluid > 0.2
-            hu[near] = np.maximum(hu[near], blood_hu)
+            near = _segment_mm(at_mm, start, end, side) < rng.uniform(0.8, widest_mm)
+            hu_in_fluid[near] = np.maximum(hu_in_fluid[near], blood_hu)
+    hu[in_fluid] = hu_in_fluid
 
 
 def paint_calcifications(
-    space: Space, rng: np.random.Generator, anatomy: Anatomy, hu: Floats
+    space: Space,
+    rng: np.random.Generator,
+    anatomy: Anatomy,
+    hu: Floats,
+    look_alike: LookAlike | None,
 ) -> None:
     """Calcium in its usual places, in the falx and in small spots anywhere, in place."""
+    conspicuous = look_alike is LookAlike.CALCIFICATION
     for centre, (smallest_mm, largest_mm), how_often in CALCIFIED_KJI_MM:
-        if rng.random() < how_often:
+        if rng.random() < (max(how_often, 0.7) if conspicuous else how_often):
             radius_mm = rng.uniform(smallest_mm, largest_mm)
             dense_hu = rng.choice([rng.uniform(55.0, 110.0), rng.uniform(110.0, 500.0)])
             for side in (-1.0, 1.0):
                 place = np.array(centre) * (1, 1, side) + rng.normal(0, 1.2, 3)
                 _blob(rng, anatomy, hu, (place, radius_mm * rng.uniform(0.6, 1.1), dense_hu))
-    for _ in range(rng.poisson(0.7)):
+    for _ in range(rng.poisson(5.0 if conspicuous else 0.7)):
         k, j, i = (int(rng.integers(n)) for n in hu.shape)
         if anatomy.brain_mm[k, j, i] < 0:
             size_and_hu = rng.uniform(1.0, 3.0), rng.uniform(80.0, 400.0)
             _blob(rng, anatomy, hu, (anatomy.at_mm[:, k, j, i], *size_and_hu))
-    if rng.random() < 0.2:
+    if look_alike is LookAlike.FALX or rng.random() < 0.2:
         z, _, x = anatomy.at_mm
         patches = space.noise(rng, 12.0) > rng.uniform(0.8, 1.8)
         falx = (np.abs(x) < 1.2) & (z > 0) & (anatomy.depth_mm > 0) & (anatomy.depth_mm < 30)
@@ -108,12 +132,12 @@ def _segment_mm(
     end: tuple[float, float, float],
     side: float,
 ) -> Floats:
-    """Distance from each position to a line between two points [mm]."""
+    """Distance from each position (3, n) to a line between two points [mm]."""
     first, last = (np.array(point) * (1, 1, side) for point in (start, end))
     line = (last - first).astype(np.float32)
-    away = at_mm - first.astype(np.float32).reshape(3, 1, 1, 1)
-    along = np.clip(np.tensordot(line, away, axes=1) / (line @ line), 0, 1)
+    away = at_mm - first.astype(np.float32)[:, None]
+    along = np.clip(line @ away / (line @ line), 0, 1)
     distance: Floats = np.sqrt(
-        np.square(away - along * line.reshape(3, 1, 1, 1)).sum(axis=0, dtype=np.float32)
+        np.square(away - along * line[:, None]).sum(axis=0, dtype=np.float32)
     )
     return distance

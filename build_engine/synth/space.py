@@ -11,10 +11,10 @@ from scipy import ndimage
 
 from build_engine.synth.template import Template
 
-EXTENT_KJI_MM: Final = (190.0, 240.0, 200.0)
+EXTENT_KJI_MM: Final = (200.0, 240.0, 200.0)
 """Box that holds any generated head [mm]."""
 
-CENTRE_KJI_MM: Final = (2.0, 14.0, 0.0)
+CENTRE_KJI_MM: Final = (6.0, 14.0, 0.0)
 """Template position, as z, y, x in LPS, at the middle of the box [mm]."""
 
 Floats = NDArray[np.float32]
@@ -70,23 +70,24 @@ def _spline_weights(count: int, step: float) -> Floats:
     return weights.astype(np.float32)
 
 
-def template_positions(space: Space, rng: np.random.Generator) -> Floats:
+def template_positions(space: Space, rng: np.random.Generator, deformation: float) -> Floats:
     """Draw where each voxel (3, k, j, i) comes from in the template [mm]: pose, size, skull."""
-    turns_deg = rng.uniform(-15.0, 20.0), rng.normal(0.0, 3.0), rng.normal(0.0, 5.0)
+    turns_deg = rng.uniform(-20.0, 25.0), rng.normal(0.0, 4.0), rng.normal(0.0, 6.0)
     pitch, roll, yaw = np.radians(turns_deg)
-    size = rng.normal(0.93, 0.03) * rng.normal(1.0, 0.02, 3)
+    size = rng.normal(0.92, 0.035) * rng.normal(1.0, 0.025 * deformation, 3)
     turned = _rotation(pitch, roll, yaw) / size[:, None]
     middle = np.array(CENTRE_KJI_MM) + rng.normal(0.0, 2.0, 3)
     at_mm = np.tensordot(turned.astype(np.float32), space.positions_mm(), axes=1)
     at_mm += middle.astype(np.float32).reshape(3, 1, 1, 1)
     for axis in range(3):
-        at_mm[axis] += np.float32(rng.uniform(1.0, 3.5)) * space.noise(rng, 65.0)
+        at_mm[axis] += np.float32(rng.uniform(1.0, 3.5) * deformation) * space.noise(rng, 65.0)
     return at_mm
 
 
-def brain_wobble(space: Space, rng: np.random.Generator) -> Floats:
+def brain_wobble(space: Space, rng: np.random.Generator, deformation: float) -> Floats:
     """Displacement (3, k, j, i) that makes a brain's folds its own [mm]."""
-    return np.stack([np.float32(rng.uniform(0.5, 1.4)) * space.noise(rng, 18.0) for _ in range(3)])
+    sizes_mm = rng.uniform(0.5, 1.4, 3) * deformation
+    return np.stack([np.float32(size_mm) * space.noise(rng, 18.0) for size_mm in sizes_mm])
 
 
 def _rotation(pitch: float, roll: float, yaw: float) -> NDArray[np.float64]:
@@ -100,7 +101,7 @@ def _rotation(pitch: float, roll: float, yaw: float) -> NDArray[np.float64]:
 
 
 def sample(template: Template, values: Floats, at_mm: Floats, outside: float) -> Floats:
-    """Look a template map up at positions (3, k, j, i) [mm], linearly."""
+    """Look a template map up at positions (3, …) [mm], linearly."""
     found: Floats = ndimage.map_coordinates(
         values, template.index(at_mm), order=1, mode="constant", cval=outside
     )
@@ -110,7 +111,7 @@ def sample(template: Template, values: Floats, at_mm: Floats, outside: float) ->
 def sample_labels(
     template: Template, labels: NDArray[np.uint8], at_mm: Floats
 ) -> NDArray[np.uint8]:
-    """Look a template label up at the voxel nearest to each position (3, k, j, i) [mm]."""
+    """Look a template label up at the voxel nearest to each position (3, …) [mm]."""
     nearest = np.rint(template.index(at_mm)).astype(np.int32)
     for axis, count in zip(nearest, labels.shape, strict=True):
         np.clip(axis, 0, count - 1, out=axis)

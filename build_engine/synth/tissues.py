@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.records import Region
+from build_engine.synth.lookalike import LookAlike
 from build_engine.synth.space import Space, sample, sample_labels
 from build_engine.synth.template import Template
 
@@ -40,6 +41,7 @@ class Patient:
     scalp_mm: float
     rim_hu: float  # beam hardening under the skull
     petrous_dark_hu: float
+    petrous_streaks: float  # how uneven that darkness is
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,10 +59,16 @@ class Anatomy:
     regions: NDArray[np.uint8]
 
 
-def draw_patient(rng: np.random.Generator) -> Patient:
+def draw_patient(rng: np.random.Generator, look_alike: LookAlike | None) -> Patient:
     """Draw a patient; most are old, as they are in a stroke unit."""
-    age = float(rng.beta(2.0, 1.6))
+    age = float(rng.beta(1.6, 1.4))
     grey_hu = rng.normal(37.0, 1.8)
+    rim_hu = max(0.0, rng.normal(4.0, 3.0))
+    petrous_dark_hu, petrous_streaks = rng.uniform(0.0, 16.0), rng.uniform(0.4, 0.9)
+    if look_alike is LookAlike.PARTIAL_VOLUME:
+        rim_hu = rng.uniform(8.0, 18.0)
+    if look_alike is LookAlike.PETROUS_HARDENING:
+        petrous_dark_hu, petrous_streaks = rng.uniform(14.0, 28.0), rng.uniform(1.0, 1.8)
     return Patient(
         age=age,
         csf_gap_mm=0.6 + 2.8 * age * rng.random(),
@@ -70,8 +78,9 @@ def draw_patient(rng: np.random.Generator) -> Patient:
         csf_hu=rng.uniform(2.0, 11.0),
         skull_thickness_mm=rng.uniform(5.0, 9.0),
         scalp_mm=rng.uniform(3.5, 8.0),
-        rim_hu=max(0.0, rng.normal(4.0, 3.0)),
-        petrous_dark_hu=rng.uniform(0.0, 16.0),
+        rim_hu=rim_hu,
+        petrous_dark_hu=petrous_dark_hu,
+        petrous_streaks=petrous_streaks,
     )
 
 
@@ -84,24 +93,36 @@ def place_anatomy(
 ) -> Anatomy:
     """Look the template up where the tissue comes from, and widen its fluid spaces with age."""
     at_mm, skull_mm = at_and_skull_mm
-    grey = sample(template, template.grey, at_mm, 0.0)
-    white = sample(template, template.white, at_mm, 0.0)
-    brain_mm = sample(template, template.brain_mm, at_mm, 60.0)
-    ventricle_mm = sample(template, template.ventricle_mm, at_mm, 60.0)
-    regions = sample_labels(template, template.regions, at_mm)
     depth_mm = np.float32(patient.csf_gap_mm) - skull_mm
+    inside = depth_mm > 0
+    inside_at_mm = at_mm[:, inside]  # looking up the rest of the box would take most of the time
+
+    def spread(values: NDArray[Any], outside: float) -> NDArray[Any]:
+        whole = np.full(inside.shape, outside, dtype=values.dtype)
+        whole[inside] = values
+        return whole
+
+    grey, white, brain_mm, ventricle_mm, tentorium_mm = (
+        spread(sample(template, values, inside_at_mm, outside), outside)
+        for values, outside in (
+            (template.grey, 0.0),
+            (template.white, 0.0),
+            (template.brain_mm, 60.0),
+            (template.ventricle_mm, 60.0),
+            (template.tentorium_mm, 60.0),
+        )
+    )
+    regions = spread(sample_labels(template, template.regions, inside_at_mm), 0)
     fluid = np.clip((1 - grey - white - 0.1) * (1.0 + 0.9 * patient.age), 0, 1)
     fluid = np.maximum(fluid, _sulci(space, rng, patient, -brain_mm))
     ventricle = ventricle_mm < patient.ventricle_growth_mm * (1 + 0.25 * space.noise(rng, 30.0))
     ventricle &= (brain_mm < -6) | (regions == Region.VENTRICLES)
     fluid[ventricle] = 1.0
-    inside = depth_mm > 0
     base = inside & _base(rng, at_mm, brain_mm)
     fluid[base] = 0
     regions[(regions == Region.VENTRICLES) & ~ventricle] = 0
     regions[ventricle] = Region.VENTRICLES
     regions[inside & (regions == 0)] = Region.EXTRA_AXIAL
-    regions[~inside] = 0
     return Anatomy(
         at_mm=at_mm,
         depth_mm=depth_mm,
@@ -110,7 +131,7 @@ def place_anatomy(
         ventricle=ventricle & inside,
         base=base,
         brain_mm=brain_mm,
-        tentorium_mm=sample(template, template.tentorium_mm, at_mm, 60.0),
+        tentorium_mm=tentorium_mm,
         regions=regions,
     )
 
@@ -146,7 +167,7 @@ def paint_inside(
     hu += np.float32(patient.rim_hu) * np.exp(-np.maximum(anatomy.depth_mm, 0) / 7)
     z, y, x = anatomy.at_mm
     between_petrous = np.exp(-(((z + 38) / 9) ** 2) - ((y - 28) / 22) ** 2 - (x / 45) ** 2)
-    streaks = 1 + 0.7 * space.noise(rng, 9.0)
+    streaks = 1 + np.float32(patient.petrous_streaks) * space.noise(rng, 9.0)
     painted: Floats = hu - np.float32(patient.petrous_dark_hu) * between_petrous * streaks
     return painted
 

@@ -65,6 +65,7 @@ class BlockCase:
     regions: NDArray[np.uint8] | None
     boxed: NDArray[np.bool_]
     covered: NDArray[np.bool_]
+    named: bool
 
     @property
     def bleeds(self) -> bool:
@@ -99,6 +100,7 @@ def block_case(
         else np.where(here, case.regions[at], 0).astype(np.uint8),
         boxed=case.boxed[slab] & covered,
         covered=covered,
+        named=case.named,
     )
 
 
@@ -123,13 +125,23 @@ def without_bleed(case: BlockCase) -> BlockCase | None:
         regions=None,
         boxed=np.zeros_like(kept),
         covered=kept,
+        named=case.named,
     )
 
 
-def draw_block(
+def draw_blocks(
+    cases: tuple[BlockCase, ...], rng: np.random.Generator, *, count: int
+) -> tuple[Tensor, ...]:
+    """Draw a batch of varied samples, each part as in ``_draw_block``."""
+    samples = [_draw_block(cases, rng) for _ in range(count)]
+    block, *truth = (torch.cat(parts) for parts in zip(*samples, strict=True))
+    return block.contiguous(memory_format=torch.channels_last_3d), *truth
+
+
+def _draw_block(
     cases: tuple[BlockCase, ...], rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Draw one varied sample: block, subtypes, regions, whether real, whether it bleeds."""
+    """Draw a varied sample: block, subtypes, regions, which of them is known, whether it bleeds."""
     case = cases[int(rng.integers(len(cases)))]
     if case.regions is None and rng.random() < CUT_SHARE:
         case = without_bleed(case) or case
@@ -145,9 +157,9 @@ def draw_block(
     block[:, N_CLASSES - 1 :] += float(rng.normal(0.0, 0.02)) + 0.02 * torch.from_numpy(
         rng.standard_normal(block[:, N_CLASSES - 1 :].shape, dtype=np.float32)
     )
-    named = torch.from_numpy(MIRRORED)[labels[:, 1]] if mirror else labels[:, 1]
-    real = torch.tensor([case.regions is None])
-    return block, labels[:, 0], named, real, torch.tensor([float(case.bleeds)])
+    seen = torch.from_numpy(MIRRORED)[labels[:, 1]] if mirror else labels[:, 1]
+    known = torch.tensor([[case.named, case.regions is not None]])
+    return block, labels[:, 0], seen, known, torch.tensor([float(case.bleeds)])
 
 
 def _random_frame(rng: np.random.Generator, shape_kji: tuple[int, ...], *, mirror: bool) -> Tensor:
@@ -168,19 +180,17 @@ def _random_frame(rng: np.random.Generator, shape_kji: tuple[int, ...], *, mirro
     )
 
 
-def block_loss(
-    outputs: tuple[Tensor, Tensor, Tensor],
-    truth: tuple[Tensor, Tensor, Tensor, Tensor],
-    *,
-    favour_small: bool,
-) -> Tensor:
+def block_loss(outputs: tuple[Tensor, Tensor, Tensor], truth: tuple[Tensor, ...]) -> Tensor:
     """Bleed loss as in the slice stage, plus regions where they are known, plus the study.
 
-    ``favour_small`` weights small regions up: unweighted, they are the last to be learned.
+    Small regions weigh more: unweighted, they are the last to be learned.
     """
-    (bleed, region, study), (subtypes, regions, real, bleeds) = outputs, truth
-    loss = slice_loss(bleed.flatten(3), subtypes.flatten(2), real)
-    weight = torch.from_numpy(REGION_WEIGHTS) if favour_small else None
-    if not real.all():
-        loss = loss + REGION_WEIGHT * functional.cross_entropy(region.float(), regions, weight)
+    (bleed, region, study), (subtypes, regions, known, bleeds) = outputs, truth
+    named, placed = known.unbind(dim=1)
+    loss = slice_loss(bleed.flatten(3), subtypes.flatten(2), named)
+    if placed.any():
+        weight = torch.from_numpy(REGION_WEIGHTS).to(region.device)
+        loss = loss + REGION_WEIGHT * functional.cross_entropy(
+            region[placed].float(), regions[placed], weight
+        )
     return loss + STUDY_WEIGHT * functional.binary_cross_entropy_with_logits(study.float(), bleeds)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.errors import ConfigError
 from agent.preprocess import SliceInput, VolumeInput
+from agent.records import Subtype
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -16,6 +18,11 @@ else:
     import tomli as tomllib
 
 DEFAULT = Path(__file__).with_name("default.toml")
+
+
+SubtypeName = Literal[
+    "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "epidural"
+]
 
 
 class _Table(BaseModel):
@@ -43,6 +50,18 @@ class Cases(_Table):
         """Seeds of the generated heads that thresholds are chosen on."""
         first = self.first_validation_seed
         return range(first, first + self.generated_validation)
+
+
+class Annotated(_Table):
+    """A folder of a site's own heads (``build_engine.train.annotated``) and what its masks say."""
+
+    folder: Path
+    labels: dict[int, SubtypeName]
+
+    @property
+    def names(self) -> dict[int, Subtype]:
+        """Subtype of each value of a mask."""
+        return {value: Subtype[name.upper()] for value, name in self.labels.items()}
 
 
 class Contract(_Table):
@@ -77,9 +96,8 @@ class Contract(_Table):
 
 
 class ReadingChoice(_Table):
-    """How the trained networks are to be read, as seen on the validation heads."""
+    """What the trained networks may be read for, as seen on the validation heads."""
 
-    bleed_probability: float
     midline_shift: bool
 
 
@@ -90,7 +108,6 @@ class Stage(_Table):
     steps: int
     batch: int
     learning_rate: float
-    refine_steps: int = 0
 
 
 class TrainConfig(_Table):
@@ -99,8 +116,9 @@ class TrainConfig(_Table):
     name: str
     version: str
     seed: int
-    threads: int
+    processes: int
     data: Cases
+    annotated: tuple[Annotated, ...] = ()
     contract: Contract
     slices: Stage
     volume: Stage

@@ -6,15 +6,14 @@ half-HU steps: the range in which the real patients were published.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from agent.infer.slice_stage import slabs_of
 from agent.preprocess import (
     AIR_HU,
     Floats,
@@ -28,6 +27,7 @@ from agent.preprocess import (
 )
 from agent.records import Grid, HeadVolume, Subtype
 from build_engine.synth.head import HeadRecipe, SynthHead, make_head
+from build_engine.synth.lookalike import LookAlike
 
 Bytes = NDArray[np.uint8]
 
@@ -37,40 +37,29 @@ STEPS_PER_HU: Final = 2.0
 UNSURE: Final = 255
 """Label of pixels near a real bleed whose truth is not known; they teach nothing."""
 
-HELD_OUT_SEED: Final = 2026
-N_HELD_OUT: Final = 15
-
-PHE_PIXEL_MM: Final = 0.45
-PHE_SLICE_MM: Final = 5.0
-"""Nominal: the data set does not record them."""
-
-BLOOD_HU: Final = (47.0, 95.0)
-"""Smoothed density of what is taken for blood inside an annotator's box. Ours, checked by eye."""
-
-MAYBE_BLOOD_HU: Final = 42.0
-SMALLEST_BLOOD_MM2: Final = 12.0
-
 DENSEST_BLOOD_HU: Final = 98.0
 
 VOLUMES_ML: Final = {
-    Subtype.INTRAPARENCHYMAL: (0.5, 100.0),
-    Subtype.INTRAVENTRICULAR: (1.0, 50.0),
-    Subtype.SUBARACHNOID: (1.5, 50.0),
-    Subtype.SUBDURAL: (2.0, 120.0),
-    Subtype.EPIDURAL: (2.0, 120.0),
+    Subtype.INTRAPARENCHYMAL: (0.2, 130.0),
+    Subtype.INTRAVENTRICULAR: (0.4, 50.0),
+    Subtype.SUBARACHNOID: (0.8, 50.0),
+    Subtype.SUBDURAL: (1.0, 150.0),
+    Subtype.EPIDURAL: (1.0, 150.0),
 }
 """Range of generated volumes, drawn evenly in their logarithm."""
 
 NO_BLEED_SHARE: Final = 0.35
+SECOND_BLEED_SHARE: Final = 0.15
+LOOK_ALIKE_SHARE: Final = 0.4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
     """One head as fields (slab, row, column), ascending.
 
-    ``subtypes`` holds a ``Subtype``, 0 or ``UNSURE``; real bleeds are all written as
-    intraparenchymal. ``boxed`` (slab,) tells which slabs an annotator boxed. ``regions`` is None
-    and ``real`` true where the anatomy is not known.
+    ``subtypes`` holds a ``Subtype``, 0 or ``UNSURE``; where ``named`` is false, bleeds in brain and
+    ventricles are all written as intraparenchymal. ``boxed`` (slab,) tells which slabs show a bleed
+    to an annotator. ``regions`` is None where the anatomy is not known: in real heads.
     """
 
     name: str
@@ -79,7 +68,12 @@ class Case:
     regions: Bytes | None
     boxed: NDArray[np.bool_]
     heights_mm: NDArray[np.float64]
-    real: bool
+    named: bool
+
+    @property
+    def real(self) -> bool:
+        """Whether this is, or is made from, a real head."""
+        return self.regions is None
 
     @property
     def fields(self) -> Floats:
@@ -113,15 +107,27 @@ def block_input(
 def random_recipe(seed: int) -> tuple[HeadRecipe, tuple[float, float, float]]:
     """Draw a recipe and a grid for one training head."""
     rng = np.random.default_rng((seed, 1))
-    spacing_k_mm = rng.choice([2.5, 5.0, rng.uniform(3.0, 7.0)], p=[0.45, 0.4, 0.15])
-    pixel_mm = rng.uniform(0.95, 1.3)
+    spacing_k_mm = rng.choice([2.5, 5.0, rng.uniform(3.0, 6.5)], p=[0.35, 0.4, 0.25])
+    pixel_mm = rng.uniform(0.95, 1.25)
     spacing_kji_mm = (float(spacing_k_mm), pixel_mm, pixel_mm)
+    look_alike = None
+    if rng.random() < LOOK_ALIKE_SHARE:
+        look_alike = tuple(LookAlike)[rng.integers(len(LookAlike))]
+    recipe = HeadRecipe(seed, None, look_alike=look_alike)
     if rng.random() < NO_BLEED_SHARE:
-        return HeadRecipe(seed, None), spacing_kji_mm
-    subtype = Subtype(int(rng.choice([1, 2, 3, 4, 5], p=[0.18, 0.17, 0.24, 0.24, 0.17])))
+        return recipe, spacing_kji_mm
+    subtype, volume_ml = _random_bleed(rng)
+    more: tuple[tuple[Subtype, float], ...] = ()
+    if rng.random() < SECOND_BLEED_SHARE:
+        second, second_ml = _random_bleed(rng)
+        more = ((second, min(second_ml, volume_ml)),) if second is not subtype else ()
+    return replace(recipe, bleed=subtype, volume_ml=volume_ml, more=more), spacing_kji_mm
+
+
+def _random_bleed(rng: np.random.Generator) -> tuple[Subtype, float]:
+    subtype = Subtype(int(rng.choice([1, 2, 3, 4, 5], p=[0.20, 0.17, 0.22, 0.24, 0.17])))
     low_ml, high_ml = np.log(VOLUMES_ML[subtype])
-    volume_ml = float(np.exp(rng.uniform(low_ml, high_ml)))
-    return HeadRecipe(seed, subtype, volume_ml), spacing_kji_mm
+    return subtype, float(np.exp(rng.uniform(low_ml, high_ml)))
 
 
 def generated_case(seed: int, contract: SliceInput) -> Case:
@@ -140,7 +146,7 @@ def generated_case(seed: int, contract: SliceInput) -> Case:
         regions=_labels_on_fields(head.regions, grid, contract),
         boxed=np.asarray(head.subtypes.any(axis=(1, 2))),
         heights_mm=grid.heights_mm,
-        real=False,
+        named=True,
     )
 
 
@@ -164,81 +170,24 @@ def _labels_on_fields(labels: Bytes, grid: Grid, contract: SliceInput) -> Bytes:
     return on_fields
 
 
-def held_out_patients(folder: Path) -> tuple[list[str], list[str]]:
-    """Split the patients in ``folder`` into those to train on and the 15 never trained on."""
-    patients = sorted(json.loads((folder / "boxes.json").read_text()))
-    shuffled = np.random.default_rng(HELD_OUT_SEED).permutation(patients).tolist()
-    return shuffled[N_HELD_OUT:], shuffled[:N_HELD_OUT]
-
-
-def phe_boxes(folder: Path, patient: str) -> dict[int, list[list[int]]]:
-    """Boxes (column0, row0, column1, row1) of each boxed slice of a patient."""
-    boxes = json.loads((folder / "boxes.json").read_text())[patient]
-    return {int(k): slice_boxes for k, slice_boxes in boxes.items()}
-
-
-def phe_head(folder: Path, patient: str) -> HeadVolume:
-    """Read one real patient; what lies at or below the published range is made air again."""
-    hu = _phe_stack(folder / f"{patient}_ct.nii.gz")
-    slices, rows, columns = hu.shape
-    origins_mm = np.zeros((slices, 3))
-    origins_mm[:, 2] = np.arange(slices) * PHE_SLICE_MM
-    axes = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
-    grid = Grid(origins_mm, *axes, PHE_PIXEL_MM, PHE_PIXEL_MM, rows, columns, PHE_SLICE_MM)
-    hu[hu <= LOWEST_HU] = int(AIR_HU)
-    return HeadVolume(hu, grid, tuple(f"{patient}.{k}" for k in range(slices)), ())
-
-
-def _phe_stack(path: Path) -> NDArray[np.int16]:
-    import nibabel  # noqa: PLC0415 - of the training extra; generated cases do without
-
-    values = np.asarray(nibabel.load(path).dataobj)
-    turned: NDArray[np.int16] = values.transpose(2, 1, 0).astype(np.int16)
-    return turned
-
-
-def phe_case(folder: Path, patient: str, contract: SliceInput) -> Case:
-    """Bring one real patient to fields, with blood drawn from density inside the boxes."""
-    head, boxes = phe_head(folder, patient), phe_boxes(folder, patient)
-    oedema = _phe_stack(folder / f"{patient}_oedema.nii.gz") > 0
-    silver = _silver(np.maximum(head.hu, int(LOWEST_HU)), oedema, boxes)
+def case_of(
+    name: str, head: HeadVolume, subtypes: Bytes, contract: SliceInput, *, named: bool
+) -> Case:
+    """Bring a real head with its blood outlined (k, j, i) to fields: thin slices into slabs."""
     matrices = field_matrices(head.grid, contract)
+    slabs = slabs_of(head, contract.slab_mm)
+    labels = np.stack([subtypes[slab.first_k : slab.end_k].max(axis=0) for slab in slabs])
+    fields = [field_from_slices(head.hu[slab.first_k : slab.end_k], matrices) for slab in slabs]
+    heights_mm = [head.grid.heights_mm[slab.first_k : slab.end_k].mean() for slab in slabs]
     return Case(
-        name=f"phe-{patient}",
-        packed=packed(np.stack([field_from_slices(image[None], matrices) for image in head.hu])),
-        subtypes=_labels_on_fields(silver, head.grid, contract),
+        name=name,
+        packed=packed(np.stack(fields)),
+        subtypes=_labels_on_fields(labels, head.grid, contract),
         regions=None,
-        boxed=np.array([k in boxes for k in range(len(head.hu))]),
-        heights_mm=head.grid.heights_mm,
-        real=True,
+        boxed=np.asarray((labels > 0).any(axis=(1, 2))),
+        heights_mm=np.array(heights_mm),
+        named=named,
     )
-
-
-def _silver(
-    hu: NDArray[np.int16], oedema: NDArray[np.bool_], boxes: dict[int, list[list[int]]]
-) -> Bytes:
-    """Blood (k, j, i) inside the boxes, by density; ``UNSURE`` where it may be."""
-    labels = np.zeros(hu.shape, dtype=np.uint8)
-    for k, slice_boxes in boxes.items():
-        smooth = ndimage.gaussian_filter(hu[k].astype(np.float32), 1.0 / PHE_PIXEL_MM)
-        in_box = np.zeros(hu.shape[1:], dtype=bool)
-        for column0, row0, column1, row1 in slice_boxes:
-            in_box[row0 : row1 + 1, column0 : column1 + 1] = True
-        near_bone = ndimage.binary_dilation(hu[k] >= 100, iterations=4)  # noqa: PLR2004
-        blood = in_box & (smooth > BLOOD_HU[0]) & (smooth < BLOOD_HU[1]) & ~near_bone & ~oedema[k]
-        blood = ndimage.binary_opening(blood, iterations=2)
-        parts, _ = ndimage.label(blood)
-        sizes_mm2 = np.bincount(parts.ravel()) * PHE_PIXEL_MM**2
-        blood &= (sizes_mm2 >= SMALLEST_BLOOD_MM2)[parts]
-        blood = ndimage.binary_fill_holes(blood) & in_box
-        maybe = in_box & (smooth > MAYBE_BLOOD_HU) & ~oedema[k]
-        maybe |= ndimage.binary_dilation(blood, iterations=2)
-        labels[k][maybe] = UNSURE
-        labels[k][blood] = Subtype.INTRAPARENCHYMAL
-        for beside in (k - 1, k + 1):  # a bleed's last, faint slice is often not boxed
-            if beside not in boxes and 0 <= beside < len(labels):
-                labels[beside][in_box & (hu[beside] > MAYBE_BLOOD_HU)] = UNSURE
-    return labels
 
 
 def save_case(case: Case, path: Path) -> None:
@@ -252,6 +201,7 @@ def save_case(case: Case, path: Path) -> None:
         regions=nowhere if case.regions is None else case.regions,
         boxed=case.boxed,
         heights_mm=case.heights_mm,
+        named=case.named,
     )
 
 
@@ -266,5 +216,5 @@ def load_case(path: Path) -> Case:
             regions=regions,
             boxed=stored["boxed"],
             heights_mm=stored["heights_mm"],
-            real=regions is None,
+            named=bool(stored["named"]),
         )

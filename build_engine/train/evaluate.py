@@ -1,67 +1,92 @@
-"""What a bundle is worth: run as at a site, on generated heads and on real patients held out."""
+"""What a bundle makes of heads whose truth is known, run as at a site."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from agent.infer.backend import Backend
 from agent.infer.bundle import Bundle
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
-from agent.records import HeadVolume, LabelMask, Subtype
-from build_engine.synth.head import HeadRecipe, SynthHead, make_head
-from build_engine.train.data import grid_of, phe_boxes, phe_head, random_recipe
-
-FIRST_TEST_SEED: Final = 20_001
-"""Generated heads from here on are neither trained on nor used to choose a threshold."""
-
-FEWEST_SLICES: Final = 6
-"""Fewer slices than this are no head."""
+from agent.measure import measure
+from agent.records import (
+    Finding,
+    HeadVolume,
+    LabelMask,
+    Region,
+    Side,
+    Subtype,
+    VolumeInterval,
+)
+from build_engine.train.data import UNSURE, Bytes
+from build_engine.train.heads import KnownHead
 
 SURE_AT: Final = 3
 """A slice's score is its third-highest probability after averaging: one speck is no bleed."""
 
+AVERAGED_PX: Final = 9
+"""… over this many of the scanner's pixels square."""
+
+CUTS: Final = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+"""Bleed probabilities at which a mask could be cut."""
+
+PICTURE_PX: Final = 240
+
+ANY: Final = VolumeInterval(0.0, 0.0)
+
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """The largest bleed of a head: what it is and where."""
+
+    subtype: Subtype
+    side: Side | None
+    region: Region | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SliceRow:
+    """A real head slice by slice: scores (k,), whether an annotator boxed it (k,), boxes hit."""
+
+    scores: NDArray[np.float64]
+    boxed: NDArray[np.bool_]
+    boxes_hit: int
+    boxes: int
+    false_ml: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class StudyResult:
     """One head: what there was, and what was found. Volumes in mL; ``dice`` of any bleed.
 
-    ``slice_scores`` and ``slice_boxed`` (k,) and ``boxes_hit``/``boxes`` are filled for real heads.
+    ``true_ml``, ``dice`` and ``truth`` are None where nobody outlined the bleed; ``found_ml_at``
+    tells the volume at each of ``CUTS``. ``picture`` (row, column, 3) is the slice that tells most.
     """
 
-    name: str
-    bleed: Subtype | None
+    known: KnownHead
     score: float
-    true_ml: float
     found_ml: float
-    dice: float
+    found_ml_at: tuple[float, ...]
+    true_ml: float | None
+    dice: float | None
+    truth: Place | None
+    found: Place | None
+    found_shift_mm: float | None
     seconds: float
-    slice_scores: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    slice_boxed: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
-    boxes_hit: int = 0
-    boxes: int = 0
+    picture: NDArray[np.uint8]
+    slices: SliceRow | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """So many of so many."""
-
-    hits: int
-    of: int
-
-    def __str__(self) -> str:
-        """Read as ``0.93 (14/15)``."""
-        return f"{self.hits / self.of:.2f} ({self.hits}/{self.of})" if self.of else "none"
+    @property
+    def bleeds(self) -> bool:
+        """Whether there is a bleed."""
+        return self.known.bleed is not None
 
 
 def run_head(head: HeadVolume, bundle: Bundle, backend: Backend) -> tuple[LabelMask, float]:
@@ -72,140 +97,115 @@ def run_head(head: HeadVolume, bundle: Bundle, backend: Backend) -> tuple[LabelM
     return mask, time.perf_counter() - started_s
 
 
-def generated_results(
-    seeds: Iterable[int], bundle: Bundle, backend: Backend
-) -> Iterator[StudyResult]:
-    """Run the bundle over generated heads, made meanwhile by other processes."""
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        for recipe, synth in pool.map(_made, seeds):
-            grid = grid_of(synth)
-            names = tuple(f"{recipe.seed}.{k}" for k in range(len(synth.hu)))
-            mask, seconds = run_head(HeadVolume(synth.hu, grid, names, ()), bundle, backend)
-            truth, found = synth.subtypes > 0, mask.subtypes > 0
-            voxel_ml = float(grid.voxels_ml[0])
-            total = int(truth.sum()) + int(found.sum())
-            yield StudyResult(
-                name=f"generated-{recipe.seed}",
-                bleed=recipe.bleed,
-                score=mask.score,
-                true_ml=int(truth.sum()) * voxel_ml,
-                found_ml=int(found.sum()) * voxel_ml,
-                dice=2 * int((truth & found).sum()) / total if total else 1.0,
-                seconds=seconds,
-            )
+def results(heads: Iterable[KnownHead], bundle: Bundle, backend: Backend) -> Iterator[StudyResult]:
+    """Run the bundle over known heads."""
+    for known in heads:
+        mask, seconds = run_head(known.head, bundle, backend)
+        yield judged(known, mask, seconds)
 
 
-def _made(seed: int) -> tuple[HeadRecipe, SynthHead]:
-    recipe, spacing_kji_mm = random_recipe(seed)
-    return recipe, make_head(recipe, spacing_kji_mm)
+def judged(known: KnownHead, mask: LabelMask, seconds: float) -> StudyResult:
+    """Compare what was found with what is known."""
+    found = measure(mask, ANY, midline_shift=known.midline_shift_mm is not None)
+    cuts = np.rint(np.array(CUTS) * 255)
+    return StudyResult(
+        known=known,
+        score=mask.score,
+        found_ml=_ml(mask.subtypes > 0, known.head),
+        found_ml_at=tuple(_ml(mask.probability >= cut, known.head) for cut in cuts),
+        true_ml=_true_ml(known),
+        dice=_dice(known.subtypes, mask.subtypes),
+        truth=_truth(known),
+        found=_place(found.findings),
+        found_shift_mm=found.midline_shift_mm,
+        seconds=seconds,
+        picture=_picture(known, mask),
+        slices=None if known.boxes is None else _slice_row(known, known.boxes, mask),
+    )
 
 
-def real_results(
-    folder: Path, patients: Iterable[str], bundle: Bundle, backend: Backend
-) -> Iterator[StudyResult]:
-    """Run the bundle over PHE-SICH-CT-IDS patients, each of whom bleeds."""
-    for patient in patients:
-        head, boxes = phe_head(folder, patient), phe_boxes(folder, patient)
-        mask, seconds = run_head(head, bundle, backend)
-        smooth = ndimage.uniform_filter(mask.probability.astype(np.float32), (0, 9, 9)) / 255
-        flat = np.sort(smooth.reshape(len(smooth), -1), axis=1)
-        hits = sum(
-            bool(mask.subtypes[k, row0 : row1 + 1, column0 : column1 + 1].any())
-            for k, slice_boxes in boxes.items()
-            for column0, row0, column1, row1 in slice_boxes
-        )
-        yield StudyResult(
-            name=f"phe-{patient}",
-            bleed=Subtype.INTRAPARENCHYMAL,
-            score=mask.score,
-            true_ml=float("nan"),
-            found_ml=float((mask.subtypes > 0).sum(axis=(1, 2)) @ head.grid.voxels_ml),
-            dice=float("nan"),
-            seconds=seconds,
-            slice_scores=flat[:, -SURE_AT].astype(np.float64),
-            slice_boxed=np.array([k in boxes for k in range(len(smooth))]),
-            boxes_hit=hits,
-            boxes=sum(len(slice_boxes) for slice_boxes in boxes.values()),
-        )
+def _ml(blood: NDArray[np.bool_], head: HeadVolume) -> float:
+    return float(np.count_nonzero(blood, axis=(1, 2)) @ head.grid.voxels_ml)
 
 
-def real_negative_results(
-    folder: Path, patients: Iterable[str], bundle: Bundle, backend: Backend
-) -> Iterator[StudyResult]:
-    """Run the bundle over the part of each patient that no annotator boxed."""
-    for patient in patients:
-        head = box_free_part(phe_head(folder, patient), phe_boxes(folder, patient))
-        if head is None:
-            continue
-        mask, seconds = run_head(head, bundle, backend)
-        found_ml = float((mask.subtypes > 0).sum(axis=(1, 2)) @ head.grid.voxels_ml)
-        yield StudyResult(
-            name=f"phe-{patient}-box-free",
-            bleed=None,
-            score=mask.score,
-            true_ml=0.0,
-            found_ml=found_ml,
-            dice=float("nan"),
-            seconds=seconds,
-        )
+def _true_ml(known: KnownHead) -> float | None:
+    """Volume of the truth; a real patient's is not told, since the pixel size is not known."""
+    if known.bleed is None:
+        return 0.0
+    if known.subtypes is None or known.boxes is not None:
+        return None
+    return _ml(known.subtypes > 0, known.head)
 
 
-def box_free_part(head: HeadVolume, boxes: dict[int, list[list[int]]]) -> HeadVolume | None:
-    """Keep the larger of what lies above and below the boxed slices; None if that is little.
+def _dice(truth: Bytes | None, found: Bytes) -> float | None:
+    """Overlap of any bleed where it is known whether there is one; None without a bleed."""
+    if truth is None:
+        return None
+    sure = truth != UNSURE
+    bleed, seen = (truth > 0) & sure, (found > 0) & sure
+    total = np.count_nonzero(bleed) + np.count_nonzero(seen)
+    return 2 * np.count_nonzero(bleed & seen) / total if bleed.any() else None
 
-    Two slices beside a box go too: a bleed's last, faint slice is often not boxed.
+
+def _truth(known: KnownHead) -> Place | None:
+    if known.bleed is None or known.subtypes is None or known.regions is None:
+        return None
+    sure = np.full(known.subtypes.shape, 255, dtype=np.uint8)
+    mask = LabelMask(known.subtypes, known.regions, sure, known.head.grid, 1.0)
+    return _place(measure(mask, ANY, midline_shift=False).findings)
+
+
+def _place(findings: tuple[Finding, ...]) -> Place | None:
+    if not findings:
+        return None
+    return Place(findings[0].subtype, findings[0].side, findings[0].region)
+
+
+def _slice_row(known: KnownHead, boxes: dict[int, list[list[int]]], mask: LabelMask) -> SliceRow:
+    window = (1, AVERAGED_PX, AVERAGED_PX)
+    smooth = ndimage.uniform_filter(mask.probability.astype(np.float32), window) / 255
+    flat = np.sort(smooth.reshape(len(smooth), -1), axis=1)
+    hits = [
+        bool(mask.subtypes[k, row0 : row1 + 1, column0 : column1 + 1].any())
+        for k, slice_boxes in boxes.items()
+        for column0, row0, column1, row1 in slice_boxes
+    ]
+    boxed = np.array([k in boxes for k in range(len(smooth))])
+    outside = (mask.subtypes > 0) & ~boxed[:, None, None]
+    scores: NDArray[np.float64] = flat[:, -SURE_AT].astype(np.float64)
+    return SliceRow(scores, boxed, sum(hits), len(hits), _ml(outside, known.head))
+
+
+def _picture(known: KnownHead, mask: LabelMask) -> NDArray[np.uint8]:
+    """Draw the slice with most of the truth, else with the likeliest bleed: truth green, ours red.
+
+    About ``PICTURE_PX`` square, in a window of 0 to 80 HU.
     """
-    below, above = slice(0, max(min(boxes) - 2, 0)), slice(max(boxes) + 3, len(head.hu))
-    kept = max((below, above), key=lambda part: len(head.hu[part]))
-    if len(head.hu[kept]) < FEWEST_SLICES:
-        return None
-    grid = replace(head.grid, origins_lps_mm=head.grid.origins_lps_mm[kept])
-    return HeadVolume(head.hu[kept], grid, head.sop_uids[kept], ())
+    truth = mask.subtypes * 0 if known.subtypes is None else known.subtypes % UNSURE
+    telling = truth > 0 if truth.any() else mask.probability
+    k = int(telling.sum(axis=(1, 2)).argmax())
+    step = max(1, round(known.head.hu.shape[1] / PICTURE_PX))
+    grey = np.clip(known.head.hu[k, ::step, ::step] * (255 / 80), 0, 255).astype(np.uint8)
+    picture = np.stack([grey] * 3, axis=-1)
+    for labels, colour in ((truth, (0, 220, 0)), (mask.subtypes, (255, 60, 60))):
+        area = labels[k, ::step, ::step] > 0
+        picture[area & ~ndimage.binary_erosion(area)] = colour
+    return picture
 
 
-def area_under_roc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float | None:
-    """Chance that a positive scores above a negative, ties counting half; None without both."""
-    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
-    if not n_positive or not n_negative:
-        return None
-    ranks = stats.rankdata(scores)[positive].sum()
-    return float((ranks - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
+def interval_of(results: list[StudyResult], absolute_ml: float, share: float) -> VolumeInterval:
+    """Interval that holds the true volume of ``share`` of the bleeds that were found."""
+    excess = [
+        max(0.0, abs(found_ml - true_ml) - absolute_ml) / found_ml
+        for true_ml, found_ml in ((result.true_ml, result.found_ml) for result in results)
+        if true_ml and found_ml > 0
+    ]
+    return VolumeInterval(round(float(np.quantile(excess, share)), 2), absolute_ml)
 
 
-def summary(results: list[StudyResult], threshold: float) -> dict[str, str]:
-    """Tell what a model card says of a set of heads, at a study score of ``threshold``."""
-    bleeding = [result for result in results if result.bleed is not None]
-    clear = [result for result in results if result.bleed is None]
-    rows = {"sensitivity": str(_rate(bleeding, threshold))}
-    if clear:
-        missed = _rate(clear, threshold)
-        rows["specificity"] = str(Rate(missed.of - missed.hits, missed.of))
-        scores = np.array([result.score for result in results])
-        auc = area_under_roc(scores, np.array([result.bleed is not None for result in results]))
-        rows["ROC-AUC of the study score"] = f"{auc:.3f}"
-    outlined = [result for result in bleeding if np.isfinite(result.dice)]
-    if outlined:
-        for subtype in Subtype:
-            of_type = [result for result in outlined if result.bleed is subtype]
-            rows[f"sensitivity, {subtype.name.lower()}"] = str(_rate(of_type, threshold))
-        rows["Dice, median"] = f"{np.median([result.dice for result in outlined]):.2f}"
-        errors = [result.found_ml / result.true_ml - 1 for result in outlined if result.true_ml]
-        rows["volume error, median"] = f"{np.median(errors):+.0%}"
-        rows["volume error, median of its size"] = f"{np.median(np.abs(errors)):.0%}"
-    rows.update(_slice_rows(results))
-    rows["seconds per head"] = f"{np.mean([result.seconds for result in results]):.1f}"
-    return rows
-
-
-def _slice_rows(results: list[StudyResult]) -> dict[str, str]:
-    scores = np.concatenate([result.slice_scores for result in results])
-    boxed = np.concatenate([result.slice_boxed for result in results])
-    auc = area_under_roc(scores, boxed)
-    if auc is None:
-        return {}
-    boxes = Rate(sum(r.boxes_hit for r in results), sum(r.boxes for r in results))
-    return {"ROC-AUC of slices, box or none": f"{auc:.3f}", "boxes hit": str(boxes)}
-
-
-def _rate(results: list[StudyResult], threshold: float) -> Rate:
-    return Rate(sum(result.score >= threshold for result in results), len(results))
+def best_cut(results: list[StudyResult]) -> float:
+    """Cut at which volumes are neither over- nor understated, in the median."""
+    true_ml = np.array([result.true_ml or 0.0 for result in results if result.true_ml])
+    found_ml = np.array([result.found_ml_at for result in results if result.true_ml])
+    errors = np.abs(np.median(found_ml / true_ml[:, None], axis=0) - 1)
+    return CUTS[int(errors.argmin())]

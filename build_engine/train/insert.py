@@ -25,29 +25,46 @@ BONE_HU: Final = 98.0
 SMALLEST_INSIDE_PX: Final = 5000
 """A slab whose skull encloses less than this is near the base or the vertex, and is left alone."""
 
-KINDS: Final = (Subtype.SUBARACHNOID, Subtype.SUBDURAL, Subtype.EPIDURAL)
+KINDS: Final = tuple(Subtype)
+KIND_SHARES: Final = (0.16, 0.08, 0.28, 0.28, 0.20)
+"""How often each is laid in: the real patients have those of the brain of their own."""
 
 MARGIN: Final = 2
-"""Slabs on either side of a boxed one that are left as they are."""
+"""Slabs on either side of a boxed one that are left as they are where boxed ones are avoided."""
+
+BESIDE_THE_REAL_SHARE: Final = 0.5
+"""So many are laid anywhere, beside the patient's own bleed too."""
+
+SPECKLED_SHARE: Final = 0.5
+"""So many copies also get calcium: small, dense, and no bleed."""
 
 
 def with_bleed_laid_in(case: Case, rng: np.random.Generator) -> Case:
-    """Lay one extra-axial or subarachnoid bleed into the slabs that nobody boxed."""
+    """Lay one bleed of any kind into a real head, and some calcium beside it."""
     hu = case.packed.astype(np.float32) / np.float32(STEPS_PER_HU) + np.float32(LOWEST_HU)
     depth_px = np.stack([_depth_px(field) for field in hu])
-    depth_px[ndimage.binary_dilation(case.boxed, iterations=MARGIN)] = 0
+    if rng.random() < SPECKLED_SHARE:
+        _speckle(rng, case, depth_px, hu)
+    if rng.random() > BESIDE_THE_REAL_SHARE:
+        depth_px[ndimage.binary_dilation(case.boxed, iterations=MARGIN)] = 0
     usable = np.flatnonzero(depth_px.any(axis=(1, 2)))
     if not len(usable):
-        return case
-    subtype = KINDS[int(rng.integers(len(KINDS)))]
-    middle_mm = float(case.heights_mm[rng.choice(usable)])
-    off_mm = case.heights_mm - middle_mm
-    if subtype is Subtype.SUBARACHNOID:
-        share = _in_sulci(rng, hu, depth_px, off_mm)
-    else:
-        share = _under_the_table(rng, depth_px, off_mm, lens=subtype is Subtype.EPIDURAL)
+        return replace(case, packed=packed(hu))
+    subtype = KINDS[int(rng.choice(len(KINDS), p=KIND_SHARES))]
+    off_mm = case.heights_mm - float(case.heights_mm[rng.choice(usable)])
+    match subtype:
+        case Subtype.SUBARACHNOID:
+            share = _in_sulci(rng, hu, depth_px, off_mm)
+        case Subtype.INTRAVENTRICULAR:
+            share = _in_ventricles(rng, hu, depth_px, off_mm)
+        case Subtype.INTRAPARENCHYMAL:
+            share = _in_the_brain(rng, depth_px, off_mm)
+        case _:
+            share = _under_the_table(rng, depth_px, off_mm, lens=subtype is Subtype.EPIDURAL)
     smooth = ndimage.gaussian_filter(hu, (0, 1.5, 1.5))  # so that the image's own noise stays
-    hu += (np.float32(rng.uniform(50.0, 76.0)) - smooth) * share
+    uneven = ndimage.gaussian_filter(rng.standard_normal(hu.shape, dtype=np.float32), (0.7, 4, 4))
+    uneven *= np.float32(rng.uniform(0.0, 5.0)) / uneven.std()
+    hu += (np.float32(rng.uniform(50.0, 78.0)) + uneven - smooth) * share
     here = share > 0.5
     return replace(
         case,
@@ -56,6 +73,22 @@ def with_bleed_laid_in(case: Case, rng: np.random.Generator) -> Case:
         subtypes=np.where(here, np.uint8(subtype), case.subtypes).astype(np.uint8),
         boxed=np.asarray(case.boxed | here.any(axis=(1, 2))),
     )
+
+
+def _speckle(rng: np.random.Generator, case: Case, depth_px: Floats, hu: Floats) -> None:
+    """Lay specks of calcium into brain that does not bleed, sometimes in pairs, in place."""
+    places = np.argwhere((depth_px > 4) & (case.subtypes == 0))
+    if not len(places):
+        return
+    j, i = np.indices(hu.shape[1:], dtype=np.float32)
+    for _ in range(rng.poisson(3.0)):
+        k, centre_j, centre_i = rng.choice(places)
+        radius_px, dense_hu = rng.uniform(0.8, 3.2), rng.uniform(75.0, 300.0)
+        mirrored = hu.shape[2] - 1 - centre_i
+        for column in (centre_i, mirrored) if rng.random() < 0.4 else (centre_i,):
+            far = np.hypot(j - centre_j, i - column) / np.float32(radius_px)
+            share = np.clip(1.3 - far, 0, 1) * (case.subtypes[k] == 0) * (depth_px[k] > 0)
+            hu[k] = np.maximum(hu[k], hu[k] + (np.float32(dense_hu) - hu[k]) * share)
 
 
 def _depth_px(field: Floats) -> Floats:
@@ -79,8 +112,8 @@ def _under_the_table(
 ) -> Floats:
     """Share of blood in each pixel, for a lens or a crescent along one side of the skull."""
     angle = np.radians(rng.uniform(20.0, 160.0)) * rng.choice([-1.0, 1.0])
-    reach_mm = rng.uniform(14.0, 40.0) if lens else rng.uniform(25.0, 65.0)
-    thick_mm = reach_mm * rng.uniform(0.25, 0.6) if lens else rng.uniform(3.0, 14.0)
+    reach_mm = rng.uniform(10.0, 40.0) if lens else rng.uniform(20.0, 65.0)
+    thick_mm = reach_mm * rng.uniform(0.25, 0.6) if lens else rng.uniform(2.5, 14.0)
     share = np.zeros_like(depth_px)
     for slab in np.flatnonzero(depth_px.any(axis=(1, 2)) & (np.abs(off_mm) < 2 * reach_mm)):
         inside = depth_px[slab] > 0
@@ -93,6 +126,42 @@ def _under_the_table(
         clot = inside & (depth_px[slab] < thick_mm * profile + wobble * (profile > 0.1))
         clot &= (from_i * np.sign(angle) > 2) & (profile > 0.05)
         share[slab] = ndimage.uniform_filter(clot.astype(np.float32), 2) * inside
+    return share
+
+
+def _in_the_brain(
+    rng: np.random.Generator, depth_px: Floats, off_mm: NDArray[np.float64]
+) -> Floats:
+    """Share of blood in each pixel, for a ragged ball within the brain."""
+    radius_mm = np.cbrt(1000 * np.exp(rng.uniform(np.log(0.3), np.log(60.0))) * 3 / (4 * np.pi))
+    middle = int(np.abs(off_mm).argmin())
+    deep = np.argwhere(depth_px[middle] > min(12.0, depth_px[middle].max() / 2))
+    place, stretch = rng.choice(deep), rng.uniform(0.75, 1.3, 3)
+    j, i = np.indices(depth_px.shape[1:], dtype=np.float32)
+    share = np.zeros_like(depth_px)
+    for slab in np.flatnonzero(depth_px.any(axis=(1, 2)) & (np.abs(off_mm) < 1.4 * radius_mm)):
+        in_plane = np.hypot((j - place[0]) * stretch[1], (i - place[1]) * stretch[2])
+        ragged = ndimage.gaussian_filter(rng.standard_normal(in_plane.shape), 4)
+        far_mm = np.hypot(in_plane, off_mm[slab] * stretch[0])
+        inside_mm = radius_mm * (1 + rng.uniform(0.1, 0.3) * ragged / ragged.std()) - far_mm
+        share[slab] = np.clip(0.5 + inside_mm, 0, 1) * (depth_px[slab] > 3)
+    return share
+
+
+def _in_ventricles(
+    rng: np.random.Generator, hu: Floats, depth_px: Floats, off_mm: NDArray[np.float64]
+) -> Floats:
+    """Share of blood in each pixel of fluid deep in the brain, the hindmost first."""
+    reach_mm, filled = rng.uniform(8.0, 40.0), rng.uniform(0.15, 1.0)
+    share = np.zeros_like(depth_px)
+    for slab in np.flatnonzero(depth_px.any(axis=(1, 2)) & (np.abs(off_mm) < reach_mm)):
+        smooth = ndimage.gaussian_filter(hu[slab], 1.0)
+        fluid = (smooth > 0) & (smooth < 17.0) & (depth_px[slab] > 22)
+        fluid = ndimage.binary_opening(fluid)
+        if fluid.any():
+            rows = np.nonzero(fluid)[0]
+            fluid[: int(np.quantile(rows, 1 - filled))] = False
+            share[slab] = ndimage.uniform_filter(fluid.astype(np.float32), 2)
     return share
 
 

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
@@ -25,17 +26,20 @@ BLEED_WEIGHT: Final = 3.0
 REAL_IS_PARENCHYMAL: Final = 0.25
 """How far a real bleed is taken to lie in the brain rather than in a ventricle. Ours."""
 
-THICK_SHARE: Final = 0.35
-"""So many samples of the second round have slices thicker than the case's own."""
+THICK_SHARE: Final = 0.2
+"""So many samples have slices thicker than the case's own."""
 
 THIN_MM: Final = 3.2
 
 BONE_HU: Final = 98.0
 
-BLOOM_HU: Final = (70.0, 15.0)
-"""Largest spill of a wall of bone into what lies within 2 mm and within 6 mm of it [HU]."""
+BLOOM_PX_HU: Final = ((5, 70.0), (13, 15.0))
+"""Width over which bone spills [px of 1 mm], and the most that a wall of it does [HU]."""
 
-SHARES: Final = {"generated bleed": 0.30, "generated": 0.12, "real bleed": 0.34, "real": 0.24}
+NO_BLOOM_SHARE: Final = 0.4
+"""So many samples are left as they are."""
+
+SHARES: Final = {"generated bleed": 0.34, "generated": 0.18, "real bleed": 0.28, "real": 0.20}
 """Make-up of a batch. Real slabs without a bleed teach what is merely bright."""
 
 
@@ -78,36 +82,35 @@ def slabs_of_cases(cases: tuple[Case, ...]) -> Slabs:
 
 
 def make_batch(
-    drawn: list[tuple[Case, int]], rng: np.random.Generator, contract: SliceInput, *, bloom: bool
+    slabs: Slabs, rng: np.random.Generator, *, contract: SliceInput, count: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Build inputs (batch, channel, j, i), labels (batch, j, i) and which samples are real.
+    """Build inputs (batch, channel, j, i), labels (batch, j, i) and whose subtypes are named.
 
-    ``bloom`` lets bone spill into what lies beside it, and thickens some slices.
+    Some slices are thickened, and bone spills into what lies beside it.
     """
-    stacks, labels = [], []
+    drawn = slabs.draw(rng, count)
+    stacks: list[NDArray[np.float32] | Bytes] = []
+    labels = []
     for case, slab in drawn:
-        thick = bloom and rng.random() < THICK_SHARE
-        stack, label = (
-            _thickened(case, slab, contract.neighbours)
-            if thick
-            else (
-                _at(case.packed, slab, 1, contract.neighbours),
-                case.subtypes[slab],
-            )
-        )
-        stacks.append(stack)
+        if rng.random() < THICK_SHARE:
+            stack, label = _thickened(case, slab, contract.neighbours)
+            stacks.append(stack)
+        else:
+            stacks.append(_at(case.packed, slab, 1, contract.neighbours))
+            label = case.subtypes[slab]
         labels.append(label)
     hu = torch.from_numpy(np.stack(stacks).astype(np.float32)) / STEPS_PER_HU + LOWEST_HU
     target = torch.from_numpy(np.stack(labels).astype(np.float32))[:, None]
     grid = _random_frames(rng, len(drawn), contract.size_px)
     hu = functional.grid_sample(hu - LOWEST_HU, grid, align_corners=False) + LOWEST_HU
     target = functional.grid_sample(target, grid, mode="nearest", align_corners=False)
-    hu = _vary(_bloomed(hu, rng) if bloom else hu, rng, contract.neighbours)
+    hu = _vary(_bloomed(hu, rng), rng, contract.neighbours)
     windows = [
         ((hu - low) / (high - low)).clamp(0.0, 1.0)[:, :, None] for low, high in contract.windows_hu
     ]
-    real = torch.tensor([case.real for case, _ in drawn])
-    return torch.cat(windows, dim=2).flatten(1, 2), target[:, 0].long(), real
+    inputs = torch.cat(windows, dim=2).flatten(1, 2)
+    named = torch.tensor([case.named for case, _ in drawn])
+    return inputs.contiguous(memory_format=torch.channels_last), target[:, 0].long(), named
 
 
 def _at(values: Bytes, slab: int, step: int, neighbours: int) -> Bytes:
@@ -136,9 +139,9 @@ def _random_frames(rng: np.random.Generator, count: int, size_px: int) -> Tensor
     """Draw sampling grids that turn, scale, mirror and shift, cut to ``CROP_PX``."""
     frames = []
     for _ in range(count):
-        angle, scale = np.radians(rng.normal(0.0, 9.0)), np.exp(rng.normal(0.0, 0.08))
+        angle, scale = np.radians(rng.normal(0.0, 11.0)), np.exp(rng.normal(0.0, 0.09))
         mirror = rng.choice([-1.0, 1.0])
-        shift = rng.normal(0.0, 7.0, 2) * 2 / size_px
+        shift = rng.normal(0.0, 8.0, 2) * 2 / size_px
         cut = CROP_PX / size_px / scale
         turn = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
         frames.append(np.column_stack([np.array(turn) * cut * [mirror, 1.0], shift]))
@@ -152,14 +155,14 @@ def _bloomed(hu: Tensor, rng: np.random.Generator) -> Tensor:
     The real patients' bone was cut off at 100 HU before we saw it, so that it spills less than at
     a site; without this a rim would pass for a thin subdural bleed.
     """
-    bone = (hu >= BONE_HU).float()
-    near = functional.avg_pool2d(bone, 5, stride=1, padding=2)
-    wide = functional.avg_pool2d(bone, 13, stride=1, padding=6)
-    near_hu, wide_hu = (
-        torch.tensor(rng.uniform(0.0, most, len(hu)), dtype=torch.float32).reshape(-1, 1, 1, 1)
-        for most in BLOOM_HU
-    )
-    return hu + near * near_hu + wide * wide_hu
+    for sample in hu:
+        if rng.random() > NO_BLOOM_SHARE:
+            bone = (sample.numpy() >= BONE_HU).astype(np.float32)
+            for width_px, most_hu in BLOOM_PX_HU:
+                spill_hu = np.float32(rng.uniform(0.0, most_hu))
+                beside = ndimage.uniform_filter(bone, (1, width_px, width_px), mode="constant")
+                sample.add_(torch.from_numpy(beside * spill_hu))
+    return hu
 
 
 def _vary(hu: Tensor, rng: np.random.Generator, neighbours: int) -> Tensor:
@@ -169,7 +172,7 @@ def _vary(hu: Tensor, rng: np.random.Generator, neighbours: int) -> Tensor:
     def per_sample(values: NDArray[np.float64]) -> Tensor:
         return torch.tensor(values, dtype=torch.float32).reshape(count, 1, 1, 1)
 
-    hu = hu * per_sample(rng.normal(1.0, 0.03, count)) + per_sample(rng.normal(0.0, 2.0, count))
+    hu = hu * per_sample(rng.normal(1.0, 0.04, count)) + per_sample(rng.normal(0.0, 2.5, count))
     smooth = functional.avg_pool2d(hu, 3, stride=1, padding=1, count_include_pad=False)
     hu = smooth + (hu - smooth) * per_sample(rng.uniform(0.2, 1.5, count))
     level = per_sample(rng.exponential(1.5, count))
@@ -181,19 +184,19 @@ def _vary(hu: Tensor, rng: np.random.Generator, neighbours: int) -> Tensor:
     return hu
 
 
-def slice_loss(logits: Tensor, target: Tensor, real: Tensor) -> Tensor:
+def slice_loss(logits: Tensor, target: Tensor, named: Tensor) -> Tensor:
     """Cross-entropy and Dice of any bleed.
 
-    A real bleed's voxels say bleed in brain or ventricle and not which, since its annotators did
-    not; ``REAL_IS_PARENCHYMAL`` leans towards the brain, where most of it is.
+    Where annotators did not name it, a bleed written as intraparenchymal may be in brain or
+    ventricle; ``REAL_IS_PARENCHYMAL`` leans towards the brain, where most of it is.
     """
     log_p = logits.float().log_softmax(dim=1)
     known = target != UNSURE
-    named = target.clamp(max=N_CLASSES - 1)
-    of_target = log_p.gather(1, named[:, None])[:, 0]
+    label = target.clamp(max=N_CLASSES - 1)
+    of_target = log_p.gather(1, label[:, None])[:, 0]
     either = log_p[:, Subtype.INTRAPARENCHYMAL : Subtype.INTRAVENTRICULAR + 1].logsumexp(dim=1)
-    bleed = (named > 0) & known
-    unnamed = (named == Subtype.INTRAPARENCHYMAL) & real[:, None, None]
+    bleed = (label > 0) & known
+    unnamed = (label == Subtype.INTRAPARENCHYMAL) & ~named[:, None, None]
     leaning = REAL_IS_PARENCHYMAL * of_target + (1 - REAL_IS_PARENCHYMAL) * either
     of_target = torch.where(unnamed, leaning, of_target)
     weight = known * (1.0 + (BLEED_WEIGHT - 1.0) * bleed)

@@ -2,105 +2,72 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from agent.preprocess import Floats, SliceInput, slice_input
-from build_engine.train.blocks import BlockCase, block_case, block_loss, draw_block, without_bleed
-from build_engine.train.config import TrainConfig
-from build_engine.train.data import (
-    Case,
+from build_engine.train.blocks import (
+    BlockCase,
+    block_case,
+    block_loss,
+    draw_blocks,
+    without_bleed,
 )
+from build_engine.train.config import TrainConfig
+from build_engine.train.data import Case
+from build_engine.train.fit import Report, Schedule, Task, fit
 from build_engine.train.networks import SliceNetwork, VolumeNetwork
-from build_engine.train.slices import Slabs, make_batch, slabs_of_cases, slice_loss
+from build_engine.train.slices import make_batch, slabs_of_cases, slice_loss
 
-SAVE_EVERY: Final = 200
-REPORT_EVERY: Final = 50
+SLICE_WEIGHTS: Final = "slice.pt"
+VOLUME_WEIGHTS: Final = "volume.pt"
 
 EVIDENCE_DECAY: Final = 0.02
 """Weight decay of the study score's fit. Ours."""
 
 
 def train_slices(
-    config: TrainConfig, cases: tuple[Case, ...], folder: Path, say: Callable[[str], None]
+    config: TrainConfig, cases: tuple[Case, ...], folder: Path, report: Report
 ) -> SliceNetwork:
-    """Train the slice network, saving weights to ``folder/slice.pt`` as it goes.
-
-    A second, shorter round at half the rate adds bone that blooms.
-    """
+    """Train the slice network; a file in ``folder`` holds its weights and lets it go on."""
     torch.manual_seed(config.seed)
     network = SliceNetwork(config.contract.slices, config.slices.width)
     network.to(memory_format=torch.channels_last)
-    slabs, stage = slabs_of_cases(cases), config.slices
-    first = Round(config.seed, stage.steps, stage.learning_rate, last=False)
-    second = Round(config.seed + 2, stage.refine_steps, stage.learning_rate / 2, last=True)
-    for round_ in (first, second):
-        refine_slices(network, slabs, round_, config, (folder, say))
+    slabs, contract = slabs_of_cases(cases), config.contract.slices
+    batch_of = partial(make_batch, slabs, contract=contract, count=config.slices.batch)
+    schedule = _schedule(config, "slices")
+    fit(Task(network, schedule, batch_of, _slice_loss, folder / SLICE_WEIGHTS), report)
     network.eval()
     return network
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
-    """One round of the slice network's training."""
-
-    seed: int
-    steps: int
-    learning_rate: float
-    last: bool
-
-
-def refine_slices(
-    network: SliceNetwork,
-    slabs: Slabs,
-    round_: Round,
-    config: TrainConfig,
-    folder_and_say: tuple[Path, Callable[[str], None]],
-) -> None:
-    """Train the slice network for one round, in place."""
-    folder, say = folder_and_say
-    rng = np.random.default_rng(round_.seed)
-    contract, batch = config.contract.slices, config.slices.batch
-    started_s = time.monotonic()
-    for step, optimiser in _steps(network, round_.steps, round_.learning_rate):
-        inputs, target, real = make_batch(slabs.draw(rng, batch), rng, contract, bloom=round_.last)
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = network(inputs.contiguous(memory_format=torch.channels_last))
-        loss = slice_loss(logits, target, real)
-        _descend(network, optimiser, loss)
-        if step % SAVE_EVERY == 0 or step == round_.steps:
-            torch.save(network.state_dict(), folder / "slice.pt")
-        if step % REPORT_EVERY == 0:
-            seconds = time.monotonic() - started_s
-            say(f"slices {step}/{round_.steps} loss {loss.item():.3f} {seconds:.0f} s")
+def train_volume(
+    config: TrainConfig, blocks: tuple[BlockCase, ...], folder: Path, report: Report
+) -> VolumeNetwork:
+    """Train the volume network; a file in ``folder`` holds its weights and lets it go on."""
+    torch.manual_seed(config.seed + 1)
+    network = VolumeNetwork(config.contract.volume, config.volume.width)
+    network.to(memory_format=torch.channels_last_3d)
+    batch_of = partial(draw_blocks, blocks, count=config.volume.batch)
+    schedule = _schedule(config, "volume")
+    fit(Task(network, schedule, batch_of, block_loss, folder / VOLUME_WEIGHTS), report)
+    network.eval()
+    return network
 
 
-def _steps(
-    network: nn.Module, count: int, learning_rate: float
-) -> Iterator[tuple[int, torch.optim.Optimizer]]:
-    """Count steps from 1, warming the rate up over a twentieth and then letting it fall to 0."""
-    network.train()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, learning_rate, total_steps=count + 1, pct_start=0.05
-    )
-    for step in range(1, count + 1):
-        yield step, optimiser
-        schedule.step()
+def _schedule(config: TrainConfig, name: Literal["slices", "volume"]) -> Schedule:
+    stage = config.slices if name == "slices" else config.volume
+    return Schedule(name, config.seed, stage.steps, stage.learning_rate, config.processes)
 
 
-def _descend(network: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimiser.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    optimiser.step()
+def _slice_loss(logits: Tensor, truth: tuple[Tensor, ...]) -> Tensor:
+    target, named = truth
+    return slice_loss(logits, target, named)
 
 
 def slice_probabilities(network: SliceNetwork, fields: Floats, contract: SliceInput) -> Floats:
@@ -129,50 +96,6 @@ def block_cases(
         block_case(case, slice_probabilities(network, case.fields, contracts[0]), contracts)
         for case in cases
     )
-
-
-def train_volume(
-    config: TrainConfig, blocks: tuple[BlockCase, ...], folder: Path, say: Callable[[str], None]
-) -> VolumeNetwork:
-    """Train the volume network, saving weights to ``folder/volume.pt`` as it goes.
-
-    A second round at half the rate favours small regions.
-    """
-    torch.manual_seed(config.seed + 1)
-    network = VolumeNetwork(config.contract.volume, config.volume.width)
-    network.to(memory_format=torch.channels_last_3d)
-    stage = config.volume
-    first = Round(config.seed + 1, stage.steps, stage.learning_rate, last=False)
-    second = Round(config.seed + 3, stage.refine_steps, stage.learning_rate / 2, last=True)
-    for round_ in (first, second):
-        refine_volume(network, blocks, round_, config, (folder, say))
-    network.eval()
-    return network
-
-
-def refine_volume(
-    network: VolumeNetwork,
-    blocks: tuple[BlockCase, ...],
-    round_: Round,
-    config: TrainConfig,
-    folder_and_say: tuple[Path, Callable[[str], None]],
-) -> None:
-    """Train the volume network for one round, in place."""
-    folder, say = folder_and_say
-    rng = np.random.default_rng(round_.seed)
-    started_s = time.monotonic()
-    for step, optimiser in _steps(network, round_.steps, round_.learning_rate):
-        samples = [draw_block(blocks, rng) for _ in range(config.volume.batch)]
-        block, *truth = (torch.cat(parts) for parts in zip(*samples, strict=True))
-        subtypes, regions, real, bleeds = truth
-        with torch.autocast("cpu", torch.bfloat16):
-            outputs = network(block.contiguous(memory_format=torch.channels_last_3d))
-        known = subtypes, regions, real, bleeds
-        _descend(network, optimiser, block_loss(outputs, known, favour_small=round_.last))
-        if step % SAVE_EVERY == 0 or step == round_.steps:
-            torch.save(network.state_dict(), folder / "volume.pt")
-        if step % REPORT_EVERY == 0:
-            say(f"volume {step}/{round_.steps} {time.monotonic() - started_s:.0f} s")
 
 
 def fit_study_score(network: VolumeNetwork, blocks: tuple[BlockCase, ...]) -> None:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 
 from agent.records import LEFT_REGIONS, RIGHT_REGIONS, Region, Side, Subtype
+from build_engine.synth.acquisition import Acquisition
 from build_engine.synth.head import HeadRecipe, SynthHead, make_head
+from build_engine.synth.lookalike import LookAlike
 
 COARSE_KJI_MM = (5.0, 2.0, 2.0)
+PLAIN = Acquisition(
+    blur_mm=0.7,
+    overshoot=0.0,
+    noise_hu=2.5,
+    grain_mm=0.6,
+    slice_blur=0.3,
+    scale=1.0,
+    offset_hu=0.0,
+)
 VOXEL_ML = 5.0 * 2.0 * 2.0 / 1000
 
 
@@ -30,15 +42,59 @@ def test_the_bleed_has_the_volume_asked_for(bleed: Subtype, volume_ml: float):
 
 
 @pytest.mark.parametrize("bleed", Subtype)
-def test_blood_is_denser_than_brain(bleed: Subtype):
-    head = head_of(bleed)
-    brain = (head.subtypes == 0) & (head.regions > 0) & (head.regions < Region.VENTRICLES)
+def test_fresh_blood_is_denser_than_brain(bleed: Subtype):
+    above_brain_hu = []
+    for seed in range(5):  # a single one may be isodense or layered
+        head = make_head(HeadRecipe(seed, bleed, acquisition=PLAIN), COARSE_KJI_MM)
+        brain = (head.subtypes == 0) & (head.regions > 0) & (head.regions < Region.VENTRICLES)
+        blood_hu = np.median(head.hu[head.subtypes == bleed])
+        above_brain_hu.append(blood_hu - np.median(head.hu[brain]))
 
-    # A thin crescent shares most of its voxels with bone, so its darker half is looked at.
-    blood_hu = np.quantile(head.hu[head.subtypes == bleed], 0.25)
+    assert 10 < np.median(above_brain_hu) < 60
 
-    assert 40 < blood_hu < 95
-    assert blood_hu > np.median(head.hu[brain]) + 8
+
+def test_subdural_blood_is_now_and_then_as_dense_as_brain():
+    medians_hu = []
+    for seed in range(24):
+        recipe = HeadRecipe(seed, Subtype.SUBDURAL, 60.0, acquisition=PLAIN)
+        head = make_head(recipe, COARSE_KJI_MM)
+        medians_hu.append(np.median(head.hu[head.subtypes == Subtype.SUBDURAL]))
+
+    assert min(medians_hu) < 46
+    assert np.median(medians_hu) > 52
+
+
+def test_several_bleeds_at_once_are_all_there():
+    more = ((Subtype.SUBARACHNOID, 8.0), (Subtype.INTRAPARENCHYMAL, 5.0))
+    head = make_head(HeadRecipe(4, Subtype.SUBDURAL, 20.0, more=more), COARSE_KJI_MM)
+
+    kinds = {Subtype.SUBDURAL, Subtype.SUBARACHNOID, Subtype.INTRAPARENCHYMAL}
+    assert set(np.unique(head.subtypes).tolist()) == {0, *kinds}
+
+
+@pytest.mark.parametrize("look_alike", LookAlike)
+def test_a_look_alike_shows_and_is_no_bleed(look_alike: LookAlike):
+    plain, conspicuous = (
+        make_head(HeadRecipe(11, None, look_alike=one, acquisition=PLAIN), COARSE_KJI_MM)
+        for one in (None, look_alike)
+    )
+
+    assert not conspicuous.subtypes.any()
+    inside = plain.regions > 0
+    changed_hu = np.abs(conspicuous.hu[inside].astype(int) - plain.hu[inside])
+    assert np.quantile(changed_hu, 0.999) > 15
+
+
+def test_a_poor_scan_is_noisier_and_off_its_calibration():
+    poor = replace(PLAIN, noise_hu=12.0, offset_hu=6.0)
+    plain, noisy = (
+        make_head(HeadRecipe(12, None, acquisition=one), COARSE_KJI_MM) for one in (PLAIN, poor)
+    )
+    brain = (plain.regions > 0) & (plain.regions < Region.VENTRICLES)
+    differences_hu = noisy.hu[brain].astype(int) - plain.hu[brain]
+
+    assert np.median(differences_hu) == pytest.approx(6.0, abs=1.0)
+    assert differences_hu.std() == pytest.approx(9.5 / np.sqrt(2), rel=0.15)  # of slices of 5 mm
 
 
 @pytest.mark.parametrize("bleed", [Subtype.INTRAPARENCHYMAL, Subtype.SUBDURAL, Subtype.EPIDURAL])
