@@ -99,7 +99,7 @@ def _watch(
         arrivals = watcher.wait(TICK_S)
         for first in range(0, max(1, len(arrivals)), FILES_PER_TURN):
             for half_written in journeys.take(arrivals[first : first + FILES_PER_TURN]):
-                watcher.retry(half_written.path)
+                watcher.retry(half_written)
             now = system_clock()
             if now.monotonic_s - beaten_s >= HEARTBEAT_S:
                 store.heartbeat(_status(config, journeys, watcher, (started, now)))

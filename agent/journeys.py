@@ -7,80 +7,28 @@ read or a network runs.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
-from agent.assemble.completeness import Completion, judge
+from agent.analyst import Analyst
+from agent.assemble.completeness import Completion
 from agent.assemble.dicom_file import ReadSlice
 from agent.assemble.header import SliceRefused
-from agent.assemble.protocol import ProtocolProfile, choose
-from agent.assemble.series import Added, GrowingSeries
-from agent.deliver.outbox import channels_for
-from agent.errors import (
-    AgentError,
-    FileRefused,
-    InferenceError,
-    InputError,
-    NotEligible,
-    NotWholeYet,
-)
+from agent.errors import FileRefused, InputError, NotWholeYet
 from agent.infer.slice_stage import SliceStage
 from agent.intake import Intake
-from agent.pipeline import Analysis, Engine, Subject, analyse, key_slice_png, report_of
-from agent.records import Arrival, Clock, Identity, Instant, NotAnalysed, SliceHeader
-from agent.store import FileNote, SeriesProgress, SeriesRow, Store
-
-MOST_ATTEMPTS = 2
-"""An analysis begun this often and never ended took the process down each time: it is set aside."""
-
-SILENT_S = 5.0
-"""A series without one readable slice is ended when nothing more has come for this long [s]."""
-
-LONGEST_S = 120.0
-"""A series that no profile covers is ended this long after its first slice, come what may [s]."""
+from agent.journey import Journey
+from agent.pipeline import Engine
+from agent.records import Arrival, Clock, HeadVolume, Identity
+from agent.store import FileNote, SeriesRow, Store
 
 REMEMBERED_SERIES = 200
 """Concluded series whose digests are kept, so that a copy costs a look-up and no reading."""
-
-READ_BY_EYE = "send the series again, or read it without Bleedwatch"
-
-
-@dataclass
-class Journey:
-    """One series on its way. ``concluded_id`` names the result that it had before, if any."""
-
-    series_uid: str
-    identity: Identity
-    first_slice: Instant
-    last_slice: Instant
-    stage: SliceStage
-    slices: GrowingSeries = field(default_factory=GrowingSeries)
-    sop_uids: set[str] = field(default_factory=set)
-    seen_s: list[float] = field(default_factory=list)
-    advanced_slices: int = 0
-    profile: ProtocolProfile | None = None
-    refusal: AgentError | None = None
-    concluded_id: str | None = None
-    completion: Completion | None = None
-    completed_at: Instant | None = None
-
-    @property
-    def headers(self) -> list[SliceHeader]:
-        """Headers of all images in hand, localizers first."""
-        return [*self.slices.set_aside, *self.slices.headers]
-
-    def result_id(self, engine_digest: str) -> str:
-        """Name the result that these images give: the same images, engine and refusal, the same."""
-        code = self.refusal.code if self.refusal else ""
-        parts = [self.series_uid, engine_digest, code, *sorted(self.sop_uids)]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 class Journeys:
@@ -95,8 +43,15 @@ class Journeys:
         self._clock = clock
         self._log = log
         self._intake = Intake(store, log)
+        self._analyst = Analyst(engine, store, clock, log)
+        self._unnoted: list[FileNote] = []
+        """Files that were read and are not in the store's journal yet."""
         self._lock = threading.Lock()
         self._open: dict[str, Journey] = {}
+        self._untold: set[str] = set()
+        """Open series whose progress the store does not know yet."""
+        self._concluding: Journey | None = None
+        """Withdrawn from the open ones, and with no result yet."""
         self._concluded: OrderedDict[str, dict[str, str]] = OrderedDict()
 
     @property
@@ -109,43 +64,32 @@ class Journeys:
     def adopt(self, rows: Iterable[SeriesRow]) -> None:
         """Open a journey for each series that an earlier process left unfinished.
 
-        Its files are read again as they arrive; if none does, the series still ends by name.
+        Files that are in no result are read as they arrive; if none does, it still ends by name.
         """
-        now = self._clock()
-        with self._lock:
-            for row in rows:
-                self._open[row.uid] = Journey(
-                    row.uid, row.identity, now, now, SliceStage(self.engine.bundle)
-                )
+        for row in rows:
+            opened = self._opened(row.uid, row.identity)
+            with self._lock:
+                self._open[row.uid] = opened
 
-    def take(self, arrivals: Iterable[Arrival]) -> list[Arrival]:
-        """Read files into their series; returns those that are not whole yet."""
-        not_whole: list[Arrival] = []
-        notes: list[FileNote] = []
-        touched: dict[str, Journey] = {}
+    def take(self, arrivals: Iterable[Arrival]) -> dict[Path, str]:
+        """Read files into their series; returns those that are not whole yet, and why."""
+        not_whole: dict[Path, str] = {}
         for arrival in arrivals:
             try:
                 slices = self._intake.read(arrival)
-            except NotWholeYet:
-                not_whole.append(arrival)
+            except NotWholeYet as error:
+                not_whole[arrival.path] = str(error)
             except SliceRefused as error:
-                journey = self._journey(error.series_uid, error.identity)
-                journey.refusal, journey.last_slice = error, self._clock()
-                journey.seen_s.append(journey.last_slice.monotonic_s)
-                touched[journey.series_uid] = journey
-                notes.append(_note(arrival, error.series_uid))
+                with self._journey(error.series_uid, error.identity) as journey:
+                    journey.refuse(error, self._clock())
+                    journey.files.append(arrival)
+                self._unnoted.append(_note(arrival, error.series_uid))
             except FileRefused as error:
-                notes.append(_note(arrival, refusal=str(error)))
+                self._unnoted.append(_note(arrival, refusal=str(error)))
             else:
-                for read in slices:
-                    grown = self._add(read)
-                    if grown is not None:
-                        touched[grown.series_uid] = grown
-                    header, settled = read.header, grown is None
-                    notes.append(_note(arrival, header.series_uid, header.sop_uid, settled=settled))
-        self._store.note_files(notes)
-        for journey in touched.values():
-            self._tell_progress(journey)
+                self._put(arrival, slices)
+        self._note_files()
+        self._tell_progress()
         return not_whole
 
     def close_complete(self) -> None:
@@ -154,7 +98,7 @@ class Journeys:
         with self._lock:
             for journey in self._open.values():
                 if journey.completion is None:
-                    journey.completion = self._completion(journey, now)
+                    journey.completion = journey.judged(now)
                     journey.completed_at = now
 
     def close_all(self, completion: Completion) -> None:
@@ -166,176 +110,141 @@ class Journeys:
 
     def work_once(self) -> bool:
         """Conclude a complete series, or run slabs of an open one; False if there was neither."""
-        with self._lock:
-            complete = next((j for j in self._open.values() if j.completion), None)
-            if complete is not None:
-                del self._open[complete.series_uid]
-            receiving = list(self._open.values())
-        if complete is not None:
-            self._conclude(complete)
+        withdrawn = self._withdrawn()
+        if withdrawn:
+            self._analyst.conclude(*withdrawn)
+            self._remember(withdrawn[0])
             return True
+        with self._lock:
+            receiving = list(self._open.values())
         return any(self._advance(journey) for journey in receiving)
 
-    def _add(self, read: ReadSlice) -> Journey | None:
-        """Put one slice into its series; None if it is a copy of what is concluded."""
-        header = read.header
-        known = self._concluded.get(header.series_uid, {})
-        if known.get(header.sop_uid) == header.digest and header.series_uid not in self._open:
-            return None
-        journey = self._journey(header.series_uid, header.identity)
-        self._put(journey, read)
-        return journey
+    def _put(self, arrival: Arrival, slices: tuple[ReadSlice, ...]) -> None:
+        """Put one file's slices into their series, unless they are copies of what is concluded."""
+        header = slices[0].header
+        copies = self._are_copies(slices)
+        if not copies:
+            with self._journey(header.series_uid, header.identity) as journey:
+                for read in slices:
+                    journey.put(read, self.engine.profiles, self._clock())
+                journey.files.append(arrival)
+        self._unnoted.append(_note(arrival, header.series_uid, header.sop_uid, settled=copies))
 
-    def _put(self, journey: Journey, read: ReadSlice) -> None:
-        journey.sop_uids.add(read.header.sop_uid)
-        try:
-            with self._lock:
-                added = journey.slices.add(read.header, read.hu)
-        except InputError as error:
-            journey.refusal, added = error, Added.NEW
-        if added is not Added.DUPLICATE:
-            journey.last_slice = self._clock()
-            journey.seen_s.append(journey.last_slice.monotonic_s)
-        if journey.profile is None:
-            with suppress(NotEligible):
-                journey.profile = choose([read.header], self.engine.profiles)
-
-    def _journey(self, series_uid: str, identity: Identity) -> Journey:
-        """Find the series' open journey, or open one; a concluded series is read again whole."""
+    def _are_copies(self, slices: tuple[ReadSlice, ...]) -> bool:
+        series_uid = slices[0].header.series_uid
         with self._lock:
-            journey = self._open.get(series_uid)
-        if journey is not None:
-            return journey
+            known = self._concluded.get(series_uid, {})
+            return series_uid not in self._open and all(
+                known.get(read.header.sop_uid) == read.header.digest for read in slices
+            )
+
+    @contextmanager
+    def _journey(self, series_uid: str, identity: Identity) -> Iterator[Journey]:
+        """Find the series' open journey or open one; it cannot be withdrawn before this ends."""
+        with self._lock:
+            journey = self._open.get(series_uid) or self._taken_up(series_uid)
+            if journey is not None:
+                self._open[series_uid] = journey
+                self._untold.add(series_uid)
+                yield journey
+                return
+        opened = self._opened(series_uid, identity)  # no other thread opens one meanwhile
+        with self._lock:
+            self._open[series_uid] = opened
+            self._untold.add(series_uid)
+            yield opened
+
+    def _taken_up(self, series_uid: str) -> Journey | None:
+        """Go on with the series that is being concluded, if it is this one."""
+        journey = self._concluding
+        if journey is None or journey.series_uid != series_uid:
+            return None
+        return journey.taken_up(self._clock(), self.engine.bundle.digest)
+
+    def _opened(self, series_uid: str, identity: Identity) -> Journey:
+        """Open a journey that the store knows of; a concluded series is read again whole."""
         now = self._clock()
         journey = Journey(series_uid, identity, now, now, SliceStage(self.engine.bundle))
         before = self._store.series(series_uid)
-        if before is not None and before.report is not None:
+        if before is None:
+            self._store.progress(journey.progress())
+        elif before.report is not None:
             journey.concluded_id = before.report.result_id
+            self._note_files()  # or those of this turn would be left out
             for path in self._store.files_of(series_uid):
                 self._read_again(journey, Path(path))
-        with self._lock:
-            self._open[series_uid] = journey
         return journey
 
     def _read_again(self, journey: Journey, path: Path) -> None:
         try:
             slices = self._intake.read_again(path)
         except SliceRefused as error:
-            journey.refusal = error
+            journey.refuse(error, self._clock())
         except FileRefused as error:
             self._log.info("file_gone_since", reason=str(error))
         else:
             for read in slices:
                 if read.header.series_uid == journey.series_uid:
-                    self._put(journey, read)
+                    journey.put(read, self.engine.profiles, self._clock())
 
-    def _tell_progress(self, journey: Journey) -> None:
-        if journey.concluded_id == journey.result_id(self.engine.bundle.digest):
-            return
-        headers = journey.headers
-        self._store.progress(
-            SeriesProgress(
-                series_uid=journey.series_uid,
-                identity=journey.identity,
-                description=headers[0].description if headers else "",
-                protocol=journey.profile.name if journey.profile else None,
-                slices=len(headers),
-                expected=max((header.expected_images for header in headers), default=0),
-                first_slice=journey.first_slice,
-                last_slice=journey.last_slice,
-            )
-        )
+    def _note_files(self) -> None:
+        self._store.note_files(self._unnoted)
+        self._unnoted.clear()
 
-    def _completion(self, journey: Journey, now: Instant) -> Completion | None:
-        if journey.profile is not None:
-            facts = journey.slices.facts()
-            return judge(facts, journey.seen_s, now.monotonic_s, journey.profile)
-        silent_s = now.monotonic_s - journey.last_slice.monotonic_s
-        waited_s = now.monotonic_s - journey.first_slice.monotonic_s
-        if silent_s >= SILENT_S:
-            return Completion("quiet", f"nothing new for {silent_s:.1f} s")
-        if waited_s >= LONGEST_S:
-            return Completion("deadline", f"{waited_s:.0f} s since the first slice")
-        return None
+    def _tell_progress(self) -> None:
+        """Tell the store how far the series are that have grown; not of one concluded meanwhile."""
+        with self._lock:
+            untold = list(self._untold)
+        for series_uid in untold:
+            with self._lock:
+                if series_uid in self._untold:
+                    self._tell(self._open[series_uid])
+
+    def _tell(self, journey: Journey) -> None:
+        self._untold.discard(journey.series_uid)
+        if journey.concluded_id != journey.result_id(self.engine.bundle.digest):
+            self._store.progress(journey.progress())
+
+    def _withdrawn(self) -> tuple[Journey, Completion] | None:
+        """Take a complete journey from the open ones: from now on, it changes no more."""
+        with self._lock:
+            complete = ((j, j.completion) for j in self._open.values() if j.completion)
+            withdrawn = next(complete, None)
+            if withdrawn:
+                self._concluding = withdrawn[0]
+                if self._concluding.series_uid in self._untold:
+                    self._tell(self._concluding)
+                del self._open[self._concluding.series_uid]
+        return withdrawn
+
+    def _remember(self, journey: Journey) -> None:
+        """Know copies of what was concluded; what came too late for it is under way again."""
+        with self._lock:
+            self._concluding = None
+            digests = {header.sop_uid: header.digest for header in journey.headers}
+            self._concluded[journey.series_uid] = digests
+            self._concluded.move_to_end(journey.series_uid)
+            while len(self._concluded) > REMEMBERED_SERIES:
+                self._concluded.popitem(last=False)
+            later = self._open.get(journey.series_uid)
+            if later:
+                self._tell(later)
 
     def _advance(self, journey: Journey) -> bool:
-        """Run the slabs of an open series that are settled, while its slices come in order."""
+        """Run slabs of an open series, once enough slices have come since the last time."""
         fewest = journey.advanced_slices + self.engine.bundle.slices.batch
         if journey.refusal or journey.profile is None or len(journey.slices.headers) < fewest:
             return False
+        journey.advanced_slices = len(journey.slices.headers)
+        return self._analyst.advance(journey, self._settled_head)
+
+    def _settled_head(self, journey: Journey) -> HeadVolume | None:
+        """Return the slices so far, None where they did not come in order."""
         try:
             with self._lock:
-                journey.advanced_slices = len(journey.slices.headers)
-                head = journey.slices.volume() if journey.slices.layout().in_order else None
-            return head is not None and journey.stage.advance(head, self.engine.backend) > 0
+                return journey.slices.volume() if journey.slices.layout().in_order else None
         except InputError:
-            return False  # the whole series will say so, by name, when it is complete
-        except InferenceError as error:
-            journey.refusal = error
-            return False
-
-    def _conclude(self, journey: Journey) -> None:
-        """Take a complete series to its answer, and store that with its deliveries."""
-        result_id = journey.result_id(self.engine.bundle.digest)
-        self._remember(journey)
-        if journey.completion is None or result_id == journey.concluded_id:
-            self._store.settle_files(journey.series_uid, journey.sop_uids)
-            self._store.restore(journey.series_uid)
-            return
-        uid = journey.series_uid
-        attempts = self._store.begin_analysis(uid)
-        analysis = self._analysed(journey, attempts)
-        revision = self._store.next_revision(uid)
-        subject = Subject(uid, journey.identity.study_uid, revision, result_id, journey.completion)
-        analysis.timings_s.update(self._waits_s(journey))
-        report = report_of(subject, analysis, self.engine)
-        self._store.conclude(report, key_slice_png(analysis), channels_for(report))
-        self._store.settle_files(uid, journey.sop_uids)
-        self._log.info(
-            "concluded",
-            series_uid=uid,
-            state=report.state,
-            code=report.code,
-            revision=revision,
-            completed_by=report.completed_by,
-            **{f"{stage}_s": seconds for stage, seconds in report.timings_s.items()},
-        )
-
-    def _analysed(self, journey: Journey, attempts: int) -> Analysis:
-        """Analyse, and turn whatever goes wrong into *not analysed, because …*."""
-        if attempts > MOST_ATTEMPTS:
-            reason = f"set aside: its analysis ended the agent {attempts - 1} times"
-            return Analysis(NotAnalysed("set_aside", reason, READ_BY_EYE))
-        if journey.refusal is None and not journey.headers:
-            reason = "its files are no longer in the export folder"
-            return Analysis(NotAnalysed("files_gone", reason, READ_BY_EYE))
-        if journey.refusal is not None:
-            return _failed(journey.refusal)
-        try:
-            return analyse(journey.slices, journey.stage, self.engine)
-        except AgentError as error:
-            return _failed(error)
-        except Exception:  # noqa: BLE001 - our own fault must still end the series by name
-            self._log.exception("analysis_failed", series_uid=journey.series_uid)
-            reason = "a fault in Bleedwatch; its log has the details"
-            return Analysis(NotAnalysed("internal", reason, READ_BY_EYE))
-
-    def _waits_s(self, journey: Journey) -> dict[str, float]:
-        """Time from the last slice to the decision that it was the last, and to now."""
-        last_s, now_s = journey.last_slice.monotonic_s, self._clock().monotonic_s
-        decided_s = journey.completed_at.monotonic_s if journey.completed_at else now_s
-        return {"completeness": decided_s - last_s, "total": now_s - last_s}
-
-    def _remember(self, journey: Journey) -> None:
-        digests = {header.sop_uid: header.digest for header in journey.headers}
-        self._concluded[journey.series_uid] = digests
-        self._concluded.move_to_end(journey.series_uid)
-        while len(self._concluded) > REMEMBERED_SERIES:
-            self._concluded.popitem(last=False)
-
-
-def _failed(error: AgentError) -> Analysis:
-    return Analysis(NotAnalysed(error.code, str(error), error.hint or READ_BY_EYE))
+            return None  # the whole series will say so, by name, when it is complete
 
 
 def _note(

@@ -83,7 +83,7 @@ class SeriesReport(_Wire):
     caveats: tuple[str, ...]
     geometry: GeometryReport | None
     completed_by: str | None
-    """Which rule decided that the series was complete."""
+    """Which rule decided that the series was complete: "count", "geometry", "quiet", …"""
     engine: str | None
     """Bundle, version and backend, such as "default 0.1.0, ONNX Runtime CPU"."""
     timings_s: dict[str, float]

@@ -1,7 +1,12 @@
-"""One BLAS thread, as the agent has it: more of them fight with everything else that runs."""
+"""One BLAS thread, as the agent has it, and no test that fails because a machine is slow."""
 
 from __future__ import annotations
 
 import os
 
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when numpy is first imported
+from hypothesis import settings
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when numpy is first imported: more fight the agent
+
+settings.register_profile("bleedwatch", deadline=None)
+settings.load_profile("bleedwatch")

@@ -27,7 +27,8 @@ LEAST_SILENCE_S: Final = 0.25
 PATIENCE: Final = 2.0
 """Where slices are known to be missing the quiet period is this many times longer. Ours."""
 
-Rule = Literal["count", "multi_frame", "geometry", "quiet", "deadline"]
+Rule = Literal["count", "multi_frame", "geometry", "quiet", "deadline", "end_of_folder"]
+"""``judge`` finds all but ``end_of_folder``, which is known where a folder is read once."""
 
 
 @dataclass(frozen=True, slots=True)

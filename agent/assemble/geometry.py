@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -186,25 +187,34 @@ def find_gaps(headers: Sequence[SliceHeader], heights_mm: NDArray[np.float64]) -
         return ()
     thicknesses = [round(h.thickness_mm or _UNKNOWN_THICKNESS, 2) for h in headers]
     skips = _skipped_numbers(headers)
+    alike: dict[float, list[int]] = {thickness: [] for thickness in thicknesses}
+    for p, (lower, upper) in enumerate(pairwise(thicknesses)):
+        if lower == upper:
+            alike[lower].append(p)
     found = []
     for p, spacing in enumerate(spacings):
-        below, above = (_usual(spacings, thicknesses, p, t) for t in thicknesses[p : p + 2])
+        below, above = (_usual(spacings, alike[t], p, t) for t in thicknesses[p : p + 2])
         missing = _n_missing(spacing, below, above, skips[p], thicknesses[p : p + 2])
         if missing:
             found.append(Gap(float(heights_mm[p]), float(heights_mm[p + 1]), missing))
     return tuple(found)
 
 
-def _usual(spacings: list[float], thicknesses: list[float], p: int, thickness: float) -> float:
-    """Spacing [mm] that is usual near ``p`` between slices of one ``thickness``."""
-    alike = [
-        q
-        for q in range(len(spacings))
-        if q != p and thicknesses[q] == thickness and thicknesses[q + 1] == thickness
-    ]
-    below = [spacings[q] for q in alike if q < p][-NEIGHBOURS:]
-    above = [spacings[q] for q in alike if q > p][:NEIGHBOURS]
-    return max((median(side) for side in (below, above) if side), default=thickness)
+def _usual(spacings: list[float], alike: list[int], p: int, thickness: float) -> float:
+    """Spacing [mm] that is usual near ``p`` between slices of one ``thickness``.
+
+    ``alike`` numbers, ascending, the spacings between two such slices. Found by bisection: a series
+    that comes shuffled is full of gaps, and asks this of every slice whenever one has come.
+    The two sides may differ. Slices of one known thickness are taken to be as far apart as on the
+    closer side, so that holes near one another do not excuse each other; where no thickness tells
+    thin slices from thick ones, the wider side counts.
+    """
+    below = alike[: bisect_left(alike, p)][-NEIGHBOURS:]
+    above = alike[bisect_right(alike, p) :][:NEIGHBOURS]
+    usual = [median(spacings[q] for q in side) for side in (below, above) if side]
+    if not usual:
+        return thickness or median(spacings)
+    return min(usual) if thickness else max(usual)
 
 
 def _n_missing(

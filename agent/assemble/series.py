@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Final
@@ -120,7 +121,6 @@ class GrowingSeries:
             raise
 
     def _add(self, header: SliceHeader, hu: NDArray[np.int16]) -> Added:
-        self._facts = None
         if self._by_sop_uid:
             check_identity(next(iter(self._by_sop_uid.values())).identity, header.identity)
         known = self._by_sop_uid.get(header.sop_uid)
@@ -132,14 +132,18 @@ class GrowingSeries:
                 )
             return Added.DUPLICATE
         if is_localizer(header):
-            self._by_sop_uid[header.sop_uid] = header
+            self._know(header)
             self.set_aside.append(header)
             return Added.SET_ASIDE
         if self.headers:
             check_same_plane(self.headers[0], header)
-        self._by_sop_uid[header.sop_uid] = header
+        self._know(header)
         self._store(header, hu)
         return Added.NEW
+
+    def _know(self, header: SliceHeader) -> None:
+        self._by_sop_uid[header.sop_uid] = header
+        self._facts = None
 
     def _store(self, header: SliceHeader, hu: NDArray[np.int16]) -> None:
         n = len(self.headers)
@@ -154,6 +158,17 @@ class GrowingSeries:
             self._normal = normal_of(header)
         self._heights_mm.append(float(self._normal @ header.position_lps_mm))
         self._head_px.append(int(np.count_nonzero(hu[::COARSE, ::COARSE] > HEAD_HU)))
+
+    def continued(self) -> GrowingSeries:
+        """Go on in a second series; from now on slices may be added to that one only.
+
+        The two share their pixels: what lies in the buffer is never written again.
+        """
+        second = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, list | dict):
+                setattr(second, name, copy(value))
+        return second
 
     @property
     def identity(self) -> Identity | None:

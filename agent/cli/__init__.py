@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from agent.cli.read_store import show, status, studies
 from agent.cli.replay import replay
@@ -61,7 +62,7 @@ def main() -> None:
         build_app()()
     except AgentError as error:
         stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-        stderr.print(f"[bold red]bleedwatch:[/] {error}", markup=True)
+        stderr.print(f"[bold red]bleedwatch:[/] {escape(str(error))}")
         if error.hint:
             stderr.print(f"  → {error.hint}", markup=False)
         configuration = isinstance(error, ConfigError | StoreError | BundleError)

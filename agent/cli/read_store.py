@@ -9,17 +9,16 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from agent.cli.options import AsJson, ConfigPath
 from agent.cli.tables import WORDS, place, reports_table, summary
 from agent.config import DEFAULT_PATH, load_config
 from agent.errors import ConfigError
 from agent.store import AgentStatus, SeriesRow, Store, Transition
 from agent.store.liveness import agent_problem
 from agent.wiring import boot_id, open_store, system_clock
-
-ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The agent's TOML file.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 MOST_ROWS = 50
 
@@ -38,7 +37,7 @@ def status(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> Non
         facts = {"problem": problem, "agent": _plain(agent), "undelivered": undelivered}
         out.print_json(json.dumps(facts, default=str))
     else:
-        out.print("[green]● running[/]" if problem is None else f"[bold red]▲ {problem}[/]")
+        out.print("[green]● running[/]" if problem is None else f"[bold red]▲ {escape(problem)}[/]")
         for name, value in _status_lines(agent):
             out.print(f"  {name:<12}{value}", markup=False)
         out.print(f"  {'undelivered':<12}{undelivered}", markup=False)
@@ -65,7 +64,7 @@ def studies(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> No
             row.uid,
             WORDS[row.state.value],
             str(row.slices),
-            summary(row.report) if finished and row.report else "",
+            escape(summary(row.report)) if finished and row.report else "",
         )
     _out().print(table)
 
@@ -112,7 +111,7 @@ def _transitions_table(transitions: list[Transition]) -> Table:
         table.add_row(
             f"{transition.at.utc:%H:%M:%S.%f}"[:-3],
             WORDS[transition.state.value],
-            transition.detail or "",
+            escape(transition.detail),
         )
     return table
 
@@ -133,7 +132,10 @@ def _show(row: SeriesRow) -> None:
             markup=False,
         )
     timings = ", ".join(f"{name} {value:.2f} s" for name, value in report.timings_s.items())
-    out.print(f"  {report.engine or 'no engine'}; complete by {report.completed_by}; {timings}")
+    out.print(
+        f"  {report.engine or 'no engine'}; complete by {report.completed_by}; {timings}",
+        markup=False,
+    )
     if row.acknowledged:
         who, at = row.acknowledged.who, row.acknowledged.at
         out.print(f"  acknowledged by {who}, {at.utc:%Y-%m-%d %H:%M:%S} UTC", markup=False)

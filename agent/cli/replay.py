@@ -7,13 +7,15 @@ import logging
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from agent.assemble.completeness import Completion
+from agent.cli.options import AsJson
 from agent.cli.tables import reports_table
 from agent.config import DEFAULT_PATH, Config, load_config
 from agent.errors import FolderUnreachable
@@ -25,6 +27,14 @@ from agent.wiring import build_journeys, open_log, open_store
 REPLAYED_SERIES = 10_000
 
 
+@dataclass(frozen=True)
+class Replayed:
+    """What came of a folder. ``not_whole`` are the files that were left out, and why."""
+
+    reports: list[SeriesReport]
+    not_whole: dict[Path, str]
+
+
 def replay(
     folder: Annotated[Path, typer.Argument(help="A folder of DICOM files, at any depth.")],
     config: Annotated[
@@ -32,9 +42,7 @@ def replay(
         typer.Option("--config", "-c", help=f"The agent's TOML file, such as {DEFAULT_PATH}."),
     ] = None,
     *,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON, one object a series.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Analyse the series in a folder once and print the results. The agent's store is not touched.
 
@@ -43,17 +51,29 @@ def replay(
     with tempfile.TemporaryDirectory(prefix="bleedwatch-replay-") as state_folder:
         places = {"export_folder": folder.absolute(), "state_folder": Path(state_folder)}
         base = load_config(config) if config else Config(export_folder=folder)
-        reports = replayed(base.model_copy(update=places))
-    out = Console(soft_wrap=as_json, highlight=False)
+        found = replayed(base.model_copy(update=places))
+    out = Console(highlight=False)
     if as_json:
-        out.print_json(json.dumps([report.model_dump(mode="json") for report in reports]))
-    elif reports:
-        out.print(reports_table(reports))
+        out.print_json(json.dumps(_json(found)))
+        return
+    if found.reports:
+        out.print(reports_table(found.reports))
     else:
-        out.print(f"no CT series in {folder}", markup=False)
+        out.print(f"no CT series in {folder}", markup=False, soft_wrap=True)
+    for path, reason in found.not_whole.items():
+        out.print(f"left out: {reason} (in {path.parent})", markup=False, soft_wrap=True)
 
 
-def replayed(config: Config) -> list[SeriesReport]:
+def _json(found: Replayed) -> dict[str, Any]:
+    return {
+        "series": [report.model_dump(mode="json") for report in found.reports],
+        "not_whole": [
+            {"path": str(path), "reason": reason} for path, reason in found.not_whole.items()
+        ],
+    }
+
+
+def replayed(config: Config) -> Replayed:
     """Take every file of the export folder through the agent's own journeys, and stop.
 
     Raises
@@ -64,14 +84,13 @@ def replayed(config: Config) -> list[SeriesReport]:
     with open_store(config) as store:
         journeys = build_journeys(config, store, open_log(json=False, level=logging.WARNING))
         folder_identity(config.export_folder)
-        half_written = journeys.take(_arrivals(config.export_folder))
-        for arrival in half_written:
-            store.notice("not_whole", f"{arrival.path.name}: half-written")
-        journeys.close_all(Completion("quiet", "the folder was read once"))
+        not_whole = journeys.take(_arrivals(config.export_folder))
+        journeys.close_all(Completion("end_of_folder", "the folder was read once"))
         while journeys.work_once():
             pass
         rows = store.worklist(limit=REPLAYED_SERIES)
-        return sorted((r.report for r in rows if r.report), key=lambda report: report.series_uid)
+        reports = sorted((r.report for r in rows if r.report), key=lambda each: each.series_uid)
+        return Replayed(reports, not_whole)
 
 
 def _arrivals(folder: Path) -> Iterator[Arrival]:

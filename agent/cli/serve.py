@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from agent import daemon
+from agent.cli.options import AsJson, ConfigPath
 from agent.config import DEFAULT_PATH, load_config
 from agent.console import serve
 from agent.wiring import boot_id, open_log, open_store, system_clock
-
-ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The agent's TOML file.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 config_app = typer.Typer(help="The configuration: what it is, and whether it can be used.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.markup import escape
 from rich.table import Table
 
 from agent.report import FindingReport, SeriesReport
@@ -49,7 +50,7 @@ def reports_table(reports: list[SeriesReport]) -> Table:
             _number(report.total_volume_ml, 1),
             _number(report.midline_shift_mm, 1),
             str(report.geometry.slices) if report.geometry else "",
-            summary(report),
+            escape(summary(report)),
         )
     return table
 

@@ -61,7 +61,7 @@ class Box:
             self.clock.now_s += 1 / rate_per_s
             found = path.lstat()
             arrival = Arrival(path, found.st_size, found.st_mtime_ns, self.clock.now_s)
-            not_whole += [late.path for late in self.journeys.take([arrival])]
+            not_whole += self.journeys.take([arrival])
             self.journeys.close_complete()
             while self.journeys.work_once():
                 pass

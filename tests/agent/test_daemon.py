@@ -242,26 +242,3 @@ def test_the_store_is_read_back_by_the_commands(
     assert json.loads(program.call("show", uid("study", 0), "--json").stdout) == shown
     assert uid("series", 0) in text
     assert program.call("show", "9.9.9").returncode == 78
-
-
-def test_replay_prints_one_object_a_series(program: Program, tmp_path: Path) -> None:
-    write_series(tmp_path / "in" / "head", 24, size=128)
-    write_series(tmp_path / "in" / "bone", 24, size=128, seed=1, ConvolutionKernel="H70h")
-    (tmp_path / "in" / "notes.txt").write_text("not an image")
-
-    printed = subprocess.run(
-        [sys.executable, "-m", "agent", "replay", str(tmp_path / "in"), "--json"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-
-    by_uid = {report["series_uid"]: report for report in json.loads(printed)}
-    assert set(by_uid) == {uid("series", 0), uid("series", 1)}
-    assert by_uid[uid("series", 1)]["state"] == "not_analysed"
-    head = by_uid[uid("series", 0)]
-    assert len(head["geometry"]["spacing_mm"]) == 23
-    assert {
-        "series_uid", "protocol", "state", "reason", "score", "total_volume_ml",
-        "midline_shift_mm", "findings", "geometry", "timings_s", "revision",
-    } <= set(head)  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
 
+from agent.assemble.completeness import Completion
 from agent.errors import InferenceError
 from agent.infer.backend import Floats, VolumeOutput
 from agent.records import Arrival, State
@@ -395,7 +398,7 @@ def test_nothing_of_the_patient_is_in_a_report(box: Box, tmp_path: Path) -> None
     assert "ecret" not in box.report().model_dump_json()
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_subset_in_any_order_ends_once_and_says_what_is_missing(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -452,8 +455,7 @@ def test_a_slice_that_comes_during_the_analysis_survives_a_kill_right_after_it(
 
     def late() -> None:
         backend.meanwhile = lambda: None
-        found = paths[-1].lstat()
-        box.journeys.take([Arrival(paths[-1], found.st_size, found.st_mtime_ns, box.clock.now_s)])
+        box.journeys.take([arrival_of(box, paths[-1])])
 
     backend.meanwhile = late
     box.clock.now_s += 20
@@ -467,3 +469,130 @@ def test_a_slice_that_comes_during_the_analysis_survives_a_kill_right_after_it(
     box.wait()
     assert box.report().geometry
     assert box.report().geometry.slices == N
+
+
+def arrival_of(box: Box, path: Path) -> Arrival:
+    found = path.lstat()
+    return Arrival(path, found.st_size, found.st_mtime_ns, box.clock.now_s)
+
+
+def box_where_it_comes_meanwhile(tmp_path: Path, first: list[Path], late: list[Path]) -> Box:
+    """A box that has the ``late`` files read in the middle of concluding the first ones."""
+    backend = SlowBackend(SEEING_BUNDLE, score=0.9)
+    box = Box(tmp_path / "store.sqlite", SEEING_BUNDLE, backend)
+
+    def meanwhile() -> None:
+        backend.meanwhile = lambda: None
+        box.journeys.take(arrival_of(box, path) for path in late)
+
+    backend.meanwhile = meanwhile
+    box.export(first)
+    box.clock.now_s += 20
+    box.journeys.close_complete()
+    box.journeys.work_once()
+    return box
+
+
+def geometries(box: Box) -> list[int | None]:
+    history = box.store.history(uid("series", 0))
+    return [report.geometry.slices if report.geometry else None for report in history]
+
+
+def test_a_slice_that_comes_while_its_series_is_concluded_ends_in_a_revision(
+    tmp_path: Path,
+) -> None:
+    paths = write_series(tmp_path / "in", N)
+
+    box = box_where_it_comes_meanwhile(tmp_path, paths[:-1], paths[-1:])
+    settled = set(box.store.settled_files())
+    unfinished = box.store.unfinished()
+    box.wait()
+
+    assert settled == {str(path) for path in paths[:-1]}
+    assert unfinished == [uid("series", 0)]
+    assert geometries(box) == [N - 1, N]
+    assert set(box.store.settled_files()) == {str(path) for path in paths}
+
+
+def test_an_unusable_slice_that_comes_while_its_series_is_concluded_ends_in_a_revision(
+    tmp_path: Path,
+) -> None:
+    paths = write_series(tmp_path / "in", N)
+    (bad,) = write_series(tmp_path / "bad", 1, PixelSpacing=None, SOPInstanceUID="1.2.3")
+
+    box = box_where_it_comes_meanwhile(tmp_path, paths, [bad])
+    assert str(bad) not in box.store.settled_files()
+    box.wait()
+
+    assert [r.code for r in box.store.history(uid("series", 0))] == [None, "slice_refused"]
+    assert str(bad) in box.store.settled_files()
+
+
+def test_copies_that_come_while_their_series_is_concluded_change_nothing(tmp_path: Path) -> None:
+    paths, copies = write_series(tmp_path / "in", N), write_series(tmp_path / "again", N)
+
+    box = box_where_it_comes_meanwhile(tmp_path, paths, copies)
+    box.wait()
+
+    assert geometries(box) == [N]
+    assert box.store.unfinished() == []
+    assert set(box.store.settled_files()) == {str(path) for path in [*paths, *copies]}
+
+
+def test_a_series_concluded_between_two_files_of_one_turn_keeps_both(
+    box: Box, tmp_path: Path
+) -> None:
+    paths = write_series(tmp_path / "in", N)
+    box.export(paths[:-2])
+    box.clock.now_s += 20
+    box.journeys.close_complete()
+
+    def turn() -> Iterator[Arrival]:
+        yield arrival_of(box, paths[-2])
+        box.journeys.work_once()
+        yield arrival_of(box, paths[-1])
+
+    box.journeys.take(turn())
+    box.wait()
+
+    assert geometries(box) == [N - 1, N]
+    assert box.store.unfinished() == []
+    row = box.store.series(uid("series", 0))
+    assert row is not None
+    assert row.slices == N
+
+
+def test_a_late_slice_read_before_a_kill_revises_the_whole_series(box: Box, tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "in", N)
+    box.export(paths[:-1])
+    box.wait()
+    box.journeys.take([arrival_of(box, paths[-1])])
+
+    box.start()
+    settled = box.store.settled_files()
+    box.export(path for path in paths if str(path) not in settled)
+    box.wait()
+
+    assert geometries(box) == [N - 1, N]
+
+
+def test_no_slice_is_lost_however_the_two_threads_meet(box: Box, tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "in", 24)
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.is_set():
+            box.journeys.work_once()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    for path in paths:
+        box.journeys.take([arrival_of(box, path)])
+        box.journeys.close_all(Completion("quiet", "always"))
+    done.set()
+    worker.join()
+    box.wait()
+
+    assert geometries(box)[-1] == 24
+    assert box.store.unfinished() == []
+    assert set(box.store.settled_files()) == {str(path) for path in paths}

@@ -97,3 +97,31 @@ def test_any_inner_slice_of_an_even_series_is_missed(n, spacing, jitter, gone):
     assume(len(left) > 4)
 
     assert [gap.slices for gap in gaps(left)] == [1]
+
+
+def test_a_hole_beside_slices_of_unknown_thickness_is_found():
+    heights = [0, 5, 10, 20, 25, 30]
+
+    assert gaps([0, 5, 15], [None, None, 5.0]) == [Gap(5.0, 15.0, 1)]
+    assert gaps(heights, [5.0, 5.0, None, None, 5.0, 5.0]) == [Gap(10.0, 20.0, 1)]
+
+
+def test_the_gaps_of_a_very_long_series_are_found_in_one_pass():
+    heights = [0.6 * k for k in range(40_000) if k % 10]
+
+    assert len(gaps(heights, 0.6)) == 3999  # looking through the whole series each time: minutes
+
+
+def test_holes_near_one_another_do_not_excuse_each_other():
+    left = [5.0 * k for k in (*range(7), 9, 14, 18)]
+
+    assert [gap.slices for gap in gaps(left, 5.0)][:2] == [2, 4]
+
+
+@given(later=st.sets(st.integers(8, 40), min_size=1))
+def test_a_series_that_begins_whole_and_then_lacks_slices_is_never_called_whole(later):
+    left = [*range(8), *sorted(later)]
+
+    found = gaps([5.0 * k for k in left], 5.0)
+
+    assert bool(found) == (max(left) + 1 > len(left))

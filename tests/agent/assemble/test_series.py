@@ -240,3 +240,27 @@ def test_order_of_arrival_changes_nothing_and_shares_fill_the_extent(steps, orde
     assert head.grid.tilt_deg == pytest.approx(tilt_deg, abs=1e-6)
     ends_mm = (steps[0] + steps[-1]) / 2
     assert head.grid.shares_mm.sum() == pytest.approx(sum(steps) + ends_mm)
+
+
+def test_facts_are_gathered_again_only_when_a_slice_is_new():
+    series = series_of([made(k, 5.0 * k) for k in range(6)])
+    before = series.facts()
+
+    series.add(*made(3, 15.0))
+    assert series.facts() is before
+    series.add(*made(6, 30.0))
+    assert series.facts().n_slices == 7
+
+
+def test_a_series_goes_on_in_a_second_one_and_stays_as_it_was():
+    first = series_of([made(k, 5.0 * k) for k in range(6)])
+    volume, facts = first.volume(), first.facts()
+
+    second = first.continued()
+    second.add(*made(6, 30.0))
+
+    assert first.facts() == facts
+    assert [header.sop_uid for header in first.headers] == list(volume.sop_uids)
+    assert np.array_equal(first.volume().hu, volume.hu)
+    assert second.volume().hu[:, 0, 0].tolist() == [0, 100, 200, 300, 400, 500, 600]
+    assert second.add(*made(2, 10.0)) is Added.DUPLICATE

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import StoreError
-from agent.records import Instant, State
+from agent.records import Arrival, Instant, State
 from agent.report import SeriesReport
 from agent.store import AgentStatus, FileNote, Store
 from agent.store.liveness import agent_problem
@@ -139,6 +139,20 @@ def test_every_change_of_state_is_kept_in_order(store: Store, clock: SetClock) -
     assert changes[2].at.monotonic_s - changes[1].at.monotonic_s == 1
 
 
+def test_work_that_did_not_end_is_counted_until_there_is_a_result(
+    store: Store, clock: SetClock
+) -> None:
+    receive(store, clock)
+
+    store.begin_attempt(UID)
+    store.end_attempt(UID)
+    counted = [store.begin_attempt(UID), store.begin_analysis(UID)]
+    store.conclude(report(), None, [])
+
+    assert counted == [1, 2]
+    assert store.begin_attempt(UID) == 1
+
+
 def test_the_first_acknowledgement_stands(store: Store, clock: SetClock) -> None:
     receive(store, clock)
     store.conclude(report(), None, ["console"])
@@ -205,7 +219,9 @@ def test_only_files_in_a_result_and_refused_ones_are_settled(store: Store, clock
     receive(store, clock, "1.1")
     receive(store, clock, "1.2")
     store.conclude(report("1.1"), None, [])
-    store.settle_files("1.1", ["1.1.1"])
+    store.settle_files(
+        [Arrival(Path("/done"), 1, 10, 0.0), Arrival(Path("/open"), 2, 19, 0.0)]  # an older /open
+    )
 
     assert store.settled_files() == {"/done": (1, 10), "/text": (3, 30)}
     assert store.unfinished() == ["1.2"]

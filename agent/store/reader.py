@@ -1,0 +1,160 @@
+"""What the store can be asked. Nothing here changes it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import Final
+
+from agent.records import Instant, State
+from agent.report import SeriesReport
+from agent.store.database import Database
+from agent.store.rows import (
+    AgentStatus,
+    Delivery,
+    Notice,
+    SeriesRow,
+    Transition,
+    instant_of,
+    series_row,
+)
+
+ROW: Final = """
+    SELECT series.*, results.report, results.at_utc, results.at_monotonic_s,
+           outbox.delivered_utc, outbox.delivered_monotonic_s,
+           acknowledgements.who, acknowledgements.note,
+           acknowledgements.at_utc AS who_utc, acknowledgements.at_monotonic_s AS who_monotonic_s,
+           alert.report AS alert_report
+    FROM series
+    LEFT JOIN results ON results.series_uid = uid AND results.revision = series.revision
+    LEFT JOIN outbox ON outbox.series_uid = uid AND outbox.revision = series.revision
+        AND outbox.channel = 'console'
+    LEFT JOIN acknowledgements
+        ON acknowledgements.series_uid = uid AND acknowledgements.revision = series.revision
+    LEFT JOIN results AS alert ON alert.series_uid = uid
+        AND alert.revision = (
+            SELECT max(suspicion.revision) FROM results AS suspicion
+            WHERE suspicion.series_uid = uid AND suspicion.state = 'suspected')
+        AND NOT EXISTS (
+            SELECT 1 FROM acknowledgements AS given
+            WHERE given.series_uid = uid AND given.revision >= alert.revision)
+"""
+
+
+class StoreReader:
+    """The questions that daemon, console and command line ask."""
+
+    def __init__(self, database: Database) -> None:
+        """Ask this database."""
+        self._db = database
+
+    def series(self, uid: str) -> SeriesRow | None:
+        """Return one series, None if it is not known."""
+        rows = self._db.rows(f"{ROW} WHERE uid = ?", uid)
+        return series_row(rows[0]) if rows else None
+
+    def find(self, part: str) -> list[SeriesRow]:
+        """Return the series or all series of a study, named by a whole UID or by an end of one."""
+        whole, end = "{0} = ?1", "substr({0}, 1, length(?1)) = ?1 OR substr({0}, -length(?1)) = ?1"
+        for match in (whole, end):
+            where = " OR ".join(match.format(uid) for uid in ("uid", "study_uid"))
+            rows = self._db.rows(f"{ROW} WHERE {where} ORDER BY first_utc", part)
+            if rows:
+                return [series_row(row) for row in rows]
+        return []
+
+    def worklist(self, limit: int) -> list[SeriesRow]:
+        """Every suspicion that nobody has acknowledged, then the ``limit`` latest series.
+
+        Whatever is received or concluded later: only an acknowledgement ends an alert.
+        """
+        rows = self._db.rows(
+            f"{ROW} WHERE alert.revision IS NOT NULL"  # noqa: S608 - constants only
+            " OR uid IN (SELECT uid FROM series ORDER BY last_utc DESC LIMIT ?)"
+            " ORDER BY alert.revision IS NOT NULL DESC, last_utc DESC",
+            limit,
+        )
+        return [series_row(row) for row in rows]
+
+    def count_since(self, moment: datetime) -> int:
+        """Count the series whose last slice came after a moment."""
+        utc = moment.astimezone(timezone.utc).isoformat()
+        (row,) = self._db.rows("SELECT count(*) AS n FROM series WHERE last_utc >= ?", utc)
+        return int(row["n"])
+
+    def unfinished(self) -> list[str]:
+        """Series that are neither concluded nor forgotten: what a restarted agent takes up."""
+        marks = State.RECEIVING, State.ANALYSING
+        rows = self._db.rows(
+            "SELECT uid FROM series WHERE state IN (?, ?) ORDER BY first_utc", *marks
+        )
+        return [row["uid"] for row in rows]
+
+    def history(self, uid: str) -> list[SeriesReport]:
+        """All revisions of a series' result, oldest first."""
+        rows = self._db.rows(
+            "SELECT report FROM results WHERE series_uid = ? ORDER BY revision", uid
+        )
+        return [SeriesReport.model_validate_json(row["report"]) for row in rows]
+
+    def next_revision(self, series_uid: str) -> int:
+        """Return the number that the series' next result gets."""
+        (row,) = self._db.rows(
+            "SELECT coalesce(max(revision), 0) + 1 AS next FROM results WHERE series_uid = ?",
+            series_uid,
+        )
+        return int(row["next"])
+
+    def transitions(self, uid: str) -> list[Transition]:
+        """Every change of a series' state, oldest first."""
+        rows = self._db.rows("SELECT * FROM transitions WHERE series_uid = ? ORDER BY id", uid)
+        return [
+            Transition(State(row["state"]), instant_of(row, "at"), row["detail"]) for row in rows
+        ]
+
+    def key_slice(self, uid: str, revision: int) -> bytes | None:
+        """Return the key slice of a result as PNG, None where there is none."""
+        rows = self._db.rows(
+            "SELECT key_slice_png FROM results WHERE series_uid = ? AND revision = ?", uid, revision
+        )
+        return rows[0]["key_slice_png"] if rows else None
+
+    def undelivered(self) -> list[Delivery]:
+        """Results that a channel has not confirmed, oldest first."""
+        rows = self._db.rows("SELECT * FROM outbox WHERE delivered_utc IS NULL ORDER BY since_utc")
+        return [
+            Delivery(row["series_uid"], row["revision"], row["channel"], instant_of(row, "since"))
+            for row in rows
+        ]
+
+    def settled_files(self) -> dict[str, tuple[int, int]]:
+        """Path → (size, mtime_ns) of all files that a restarted agent need not read again."""
+        rows = self._db.rows("SELECT path, size_bytes, mtime_ns FROM files WHERE settled")
+        return {row["path"]: (row["size_bytes"], row["mtime_ns"]) for row in rows}
+
+    def files_of(self, series_uid: str) -> list[str]:
+        """Paths of all files in which slices of a series came."""
+        rows = self._db.rows(
+            "SELECT path FROM files WHERE series_uid = ? ORDER BY path", series_uid
+        )
+        return [row["path"] for row in rows]
+
+    def notices(self, limit: int) -> list[Notice]:
+        """Return the latest notices, newest first."""
+        rows = self._db.rows("SELECT * FROM notices ORDER BY id DESC LIMIT ?", limit)
+        return [Notice(row["kind"], row["message"], instant_of(row, "at")) for row in rows]
+
+    def agent_status(self) -> AgentStatus | None:
+        """Return the agent's last sign of life, None if there never was one."""
+        rows = self._db.rows("SELECT status FROM agent")
+        if not rows:
+            return None
+        values = json.loads(rows[0]["status"])
+        for name in ("at", "started"):
+            moment = values[name]
+            values[name] = Instant(datetime.fromisoformat(moment["utc"]), moment["monotonic_s"])
+        return AgentStatus(**values)
+
+    def change_mark(self) -> int:
+        """Return a value that changes whenever any process has committed."""
+        return self._db.change_mark()

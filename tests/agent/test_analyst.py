@@ -1,0 +1,147 @@
+"""agent.analyst: whatever one series provokes is its own answer, and disturbs no other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.infer.backend import Floats, VolumeOutput
+from agent.records import State
+from tests.agent.box import Box
+from tests.heads import SEEING_BUNDLE, SeeingBackend
+from tests.phantoms import uid, write_series
+
+N = 32
+
+
+class PowerCut(BaseException):
+    """Ends the process: nothing catches it."""
+
+
+def is_poison(slabs: Floats) -> bool:
+    """Whether a batch is of the series that ``write_poison`` wrote."""
+    return bool(slabs[slabs > 0].mean() > 0.99)
+
+
+def write_poison(folder: Path, seed: int = 7) -> list[Path]:
+    """A series that is as bright as it can be all over."""
+    bright = [np.full((64, 64), 3000 + k, "<u2").tobytes() for k in range(N)]
+    return write_series(folder, N, seed=seed, PixelData=bright.__getitem__)
+
+
+class PoisonedSlices(SeeingBackend):
+    """Fails on a poisonous series, with a bug's error."""
+
+    error: BaseException = ZeroDivisionError("a bug")
+
+    def run_slices(self, slabs: Floats) -> Floats:
+        if is_poison(slabs):
+            raise self.error
+        return super().run_slices(slabs)
+
+
+class PoisonedName(SeeingBackend):
+    """Fails when the report of a poisonous series asks for its name."""
+
+    poisoned = False
+
+    @property
+    def name(self) -> str:
+        if self.poisoned:
+            raise ZeroDivisionError("a bug")
+        return "sees 50 HU"
+
+    def run_slices(self, slabs: Floats) -> Floats:
+        self.poisoned = is_poison(slabs)
+        return super().run_slices(slabs)
+
+
+class BloodyNeedle(SeeingBackend):
+    """Sees nothing but blood in a head that is less than a pixel wide."""
+
+    narrow = False
+
+    def run_slices(self, slabs: Floats) -> Floats:
+        self.narrow = bool((slabs > 0).mean() < 0.05)
+        return self.blood(super().run_slices(slabs))
+
+    def run_volume(self, block: Floats) -> VolumeOutput:
+        seen = super().run_volume(block)
+        return replace(seen, bleed=self.blood(seen.bleed[None])[0], score=0.9)
+
+    def blood(self, probabilities: Floats) -> Floats:
+        if not self.narrow:
+            return probabilities
+        out = np.zeros_like(probabilities)
+        out[:, self.subtype] = 1.0
+        return out
+
+
+def a_box(tmp_path: Path, backend: SeeingBackend) -> Box:
+    return Box(tmp_path / "store.sqlite", SEEING_BUNDLE, backend)
+
+
+def assert_only_poison_failed(box: Box) -> None:
+    states = {row.uid: row.state for row in box.store.worklist(10)}
+    report = box.store.history(uid("series", 7))[-1]
+    assert states == {uid("series", 7): State.NOT_ANALYSED, uid("series", 0): State.SUSPECTED}
+    assert (report.code, report.reason) == (
+        "internal",
+        "a fault in Bleedwatch; its log has the details",
+    )
+    assert report.what_to_do
+
+
+@pytest.mark.parametrize("backend", [PoisonedSlices, PoisonedName], ids=["slice-stage", "report"])
+def test_a_bug_ends_its_series_by_name_and_no_other(
+    tmp_path: Path, backend: type[SeeingBackend]
+) -> None:
+    box = a_box(tmp_path, backend(SEEING_BUNDLE, score=0.9))
+    poison, good = write_poison(tmp_path / "bad"), write_series(tmp_path / "good", N)
+
+    box.export(path for pair in zip(poison, good, strict=True) for path in pair)
+    box.wait()
+
+    assert_only_poison_failed(box)
+
+
+def test_a_key_slice_that_cannot_be_drawn_takes_no_suspicion_back(
+    tmp_path: Path,
+) -> None:
+    box = a_box(tmp_path, BloodyNeedle(SEEING_BUNDLE))
+    needle = {"PixelSpacing": [3.5, 0.002]}  # no pixel is left of its width in the picture
+    poison = write_series(tmp_path / "bad", N, seed=7, **needle)
+
+    box.export([*poison, *write_series(tmp_path / "good", N)])
+    box.wait()
+
+    states = {row.uid: row.state for row in box.store.worklist(10)}
+    assert states == {uid("series", 7): State.SUSPECTED, uid("series", 0): State.SUSPECTED}
+    assert box.store.key_slice(uid("series", 7), 1) is None
+    assert box.store.key_slice(uid("series", 0), 1)
+
+
+def test_a_series_that_took_the_agent_down_twice_while_streaming_is_set_aside(
+    tmp_path: Path,
+) -> None:
+    backend = PoisonedSlices(SEEING_BUNDLE, score=0.9)
+    backend.error = PowerCut()
+    box = a_box(tmp_path, backend)
+    poison, good = write_poison(tmp_path / "bad"), write_series(tmp_path / "good", N)
+    both = [path for pair in zip(poison, good, strict=True) for path in pair]
+
+    for _ in range(2):
+        with pytest.raises(PowerCut):
+            box.export(both)
+        assert box.reports() == []
+        box.start()
+    box.export(both)
+    box.wait()
+
+    by_uid = {report.series_uid: report for report in box.reports()}
+    assert by_uid[uid("series", 7)].code == "set_aside"
+    assert "ended the agent 2 times" in (by_uid[uid("series", 7)].reason or "")
+    assert by_uid[uid("series", 0)].state == "suspected"
