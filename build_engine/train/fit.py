@@ -117,10 +117,16 @@ def _others(task: Task) -> Iterator[None]:
         for other in others:
             other.start()
         distributed.init_process_group("gloo", meeting_point, rank=0, world_size=count)
-        yield
-        distributed.destroy_process_group()
-        for other in others:
-            other.join()
+        try:
+            yield
+        except BaseException:
+            for other in others:
+                other.terminate()  # they wait for a gradient that will not come
+            raise
+        finally:
+            distributed.destroy_process_group()
+            for other in others:
+                other.join()
 
 
 def _other(task: Task, meeting_point: str, rank: int) -> None:

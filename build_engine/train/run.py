@@ -181,15 +181,21 @@ def export(config: TrainConfig, real: Path | None, work: Path, engines: Path) ->
         (OperatingPoint(BALANCED, EVEN_ODDS),),
     )
     write_bundle(folder, networks, _manifest(config, guess, {}))
-    cut = best_cut(validation_results(config, real, folder))
-    reading = Reading(cut, config.reading.midline_shift)
-    write_bundle(folder, networks, _manifest(config, replace(guess, reading=reading), {}))
     results = validation_results(config, real, folder)
-    alerted = [result for result in results if result.score >= EVEN_ODDS]
-    interval = interval_of(alerted, ABSOLUTE_ML, INTERVAL_SHARE)
-    choice = Choice(reading, interval, operating_points(results))
-    write_bundle(folder, networks, _manifest(config, choice, card(config, results)))
+    manifest = _manifest(config, _choice(config, results), card(config, results))
+    write_bundle(folder, networks, manifest)
     return folder
+
+
+def _choice(config: TrainConfig, results: list[StudyResult]) -> Choice:
+    cut = best_cut(results)
+    alerted = [
+        replace(result, found_ml=result.found_ml_at[CUTS.index(cut)])
+        for result in results
+        if result.score >= EVEN_ODDS
+    ]
+    interval = interval_of(alerted, ABSOLUTE_ML, INTERVAL_SHARE)
+    return Choice(Reading(cut, config.reading.midline_shift), interval, operating_points(results))
 
 
 def validation_results(config: TrainConfig, real: Path | None, folder: Path) -> list[StudyResult]:

@@ -1,0 +1,73 @@
+"""Bleeds laid into heads are where they are labelled, and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+
+from agent.preprocess import SliceInput
+from agent.records import HeadVolume, Subtype
+from build_engine.synth.acquisition import Acquisition
+from build_engine.synth.head import HeadRecipe, make_head
+from build_engine.train.data import Case, case_of, grid_of
+from build_engine.train.insert import with_bleed_laid_in
+
+CONTRACT = SliceInput(1.0, 256, 2.5, 1, ((0.0, 80.0),), 4)
+PLAIN = Acquisition(0.8, 0.0, 2.0, 0.7, 0.3, 1.0, 0.0)
+
+
+@cache
+def clear_case() -> Case:
+    """A head that passes for a real one: its anatomy is not known."""
+    synth = make_head(HeadRecipe(3, None, acquisition=PLAIN), (5.0, 1.0, 1.0))
+    names = tuple(map(str, range(len(synth.hu))))
+    head = HeadVolume(synth.hu, grid_of(synth), names, ())
+    return case_of("clear", head, np.zeros_like(synth.subtypes), CONTRACT, named=False)
+
+
+@cache
+def laid_in() -> list[Case]:
+    return [with_bleed_laid_in(clear_case(), np.random.default_rng(n)) for n in range(14)]
+
+
+def test_bleeds_that_the_real_patients_lack_are_laid_in():
+    kinds = {int(kind) for case in laid_in() for kind in np.unique(case.subtypes) if kind}
+
+    assert kinds >= {Subtype.SUBDURAL, Subtype.EPIDURAL, Subtype.SUBARACHNOID}
+
+
+def test_what_is_labelled_is_as_dense_as_blood_and_in_a_boxed_slab():
+    for case in laid_in():
+        blood = case.subtypes > 0
+        if blood.sum() < 30:
+            continue
+        assert 44 < np.median(case.fields[blood]) < 85
+        assert not (blood.any(axis=(1, 2)) & ~case.boxed).any()
+
+
+def test_far_from_it_nothing_but_calcium_changes():
+    before = clear_case()
+    for case in laid_in():
+        clear = ~case.boxed
+        changed_hu = case.fields[clear] - before.fields[clear]
+        darker = changed_hu < -15  # a thin rim of blood that is shared with bone may lose a little
+        assert darker.mean() < 1e-3
+        assert (np.abs(changed_hu) > 2).mean() < 0.01
+
+
+def test_the_same_seed_lays_in_the_same_bleed():
+    first, second = (with_bleed_laid_in(clear_case(), np.random.default_rng(5)) for _ in range(2))
+
+    assert np.array_equal(first.packed, second.packed)
+    assert np.array_equal(first.subtypes, second.subtypes)
+
+
+def test_a_head_without_room_stays_as_it_is():
+    air = replace(clear_case(), packed=np.zeros_like(clear_case().packed))
+
+    case = with_bleed_laid_in(air, np.random.default_rng(0))
+
+    assert np.array_equal(case.packed, air.packed)
+    assert not case.subtypes.any()
