@@ -23,7 +23,7 @@ from build_engine.train.config import TrainConfig
 from build_engine.train.data import Case, generated_case, load_case, save_case
 from build_engine.train.evaluate import CUTS, StudyResult, best_cut, interval_of
 from build_engine.train.evaluate import results as results_of
-from build_engine.train.export import Manifest, write_bundle
+from build_engine.train.export import Manifest, cost_text, write_bundle
 from build_engine.train.figures import draw_curves
 from build_engine.train.fit import Report, load_curve, load_weights
 from build_engine.train.heads import real_heads, validation_heads
@@ -147,7 +147,7 @@ def train(config: TrainConfig, real: Path | None, work: Path, report: Report) ->
     for_blocks = _for_blocks(config, cases)
     del cases
     volume = train_volume(config, block_cases(config, for_blocks, slices), work, report)
-    fit_study_score(volume, block_cases(config, validation, slices))
+    fit_study_score(volume, block_cases(config, validation, slices), config.processes)
     torch.save(volume.evidence.state_dict(), work / SCORE_FILE)
     draw_curves(
         {"slices": load_curve(work / SLICE_WEIGHTS), "volume": load_curve(work / VOLUME_WEIGHTS)},
@@ -182,8 +182,9 @@ def export(config: TrainConfig, real: Path | None, work: Path, engines: Path) ->
     )
     write_bundle(folder, networks, _manifest(config, guess, {}))
     results = validation_results(config, real, folder)
-    manifest = _manifest(config, _choice(config, results), card(config, results))
-    write_bundle(folder, networks, manifest)
+    cost = cost_text(*networks, (config.contract.slices, config.contract.volume))
+    text = {**card(config, results), "cost": cost, **config.card}
+    write_bundle(folder, networks, _manifest(config, _choice(config, results), text))
     return folder
 
 
@@ -253,7 +254,6 @@ def card(config: TrainConfig, results: list[StudyResult]) -> dict[str, str]:
             "evaluation. Not evaluated on trauma, children, contrast or post-operative scans. Not "
             "a medical device."
         ),
-        **config.card,
     }
 
 

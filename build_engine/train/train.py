@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal
@@ -92,13 +93,16 @@ def block_cases(
 ) -> tuple[BlockCase, ...]:
     """Run the slice network over every case and bring the answers into blocks."""
     contracts = config.contract.slices, config.contract.volume
-    return tuple(
-        block_case(case, slice_probabilities(network, case.fields, contracts[0]), contracts)
-        for case in cases
-    )
+
+    def block_of(case: Case) -> BlockCase:
+        return block_case(case, slice_probabilities(network, case.fields, contracts[0]), contracts)
+
+    torch.set_num_threads(1)
+    with ThreadPoolExecutor(config.processes) as pool:
+        return tuple(pool.map(block_of, cases))
 
 
-def fit_study_score(network: VolumeNetwork, blocks: tuple[BlockCase, ...]) -> None:
+def fit_study_score(network: VolumeNetwork, blocks: tuple[BlockCase, ...], processes: int) -> None:
     """Fit the study logit to heads that neither network was trained on, in place.
 
     Real heads count once as they are and once with their bleed cut out. A little weight decay keeps
@@ -106,13 +110,14 @@ def fit_study_score(network: VolumeNetwork, blocks: tuple[BlockCase, ...]) -> No
     """
     cut = (without_bleed(block) for block in blocks if block.regions is None and block.bleeds)
     heads = [*blocks, *(block for block in cut if block is not None)]
-    with torch.no_grad():
-        evidence = torch.stack(
-            [
-                network.evidence_of(torch.from_numpy(head.block.astype(np.float32))[None])[0]
-                for head in heads
-            ]
-        )
+
+    def evidence_of(head: BlockCase) -> Tensor:
+        with torch.no_grad():
+            block = torch.from_numpy(head.block.astype(np.float32))[None]
+            return network.evidence_of(block)[0]
+
+    with ThreadPoolExecutor(processes) as pool:
+        evidence = torch.stack(list(pool.map(evidence_of, heads)))
     bleeds = torch.tensor([float(head.bleeds) for head in heads])
     weight = torch.where(bleeds > 0, 0.5 / bleeds.sum(), 0.5 / (1 - bleeds).sum())
     parameters = list(network.evidence.parameters())

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from agent.config import PACKAGED_ENGINES, InferConfig
 from agent.infer.bundle import Bundle, load_bundle
 from agent.infer.onnx_backend import OnnxBackend
 from agent.records import HeadVolume, Region, Subtype
@@ -14,7 +13,7 @@ from build_engine.synth.head import HeadRecipe, make_head
 from build_engine.train.data import grid_of
 from build_engine.train.evaluate import run_head
 
-FOLDER = Path(__file__).parents[2] / "engines" / "default" / "0.1.0"
+FOLDER = PACKAGED_ENGINES / InferConfig().bundle
 MOST_BYTES = 20_000_000
 
 

@@ -1,0 +1,71 @@
+"""``bleedwatch bench networks``: what a bundle's networks, and the head generator, cost here."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Final
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from agent.config import PACKAGED_ENGINES, InferConfig
+from agent.infer.bundle import load_bundle
+from agent.infer.onnx_backend import OnnxBackend
+from agent.records import Subtype
+from build_engine.synth.head import HeadRecipe, make_head
+
+WARM_UPS: Final = 2
+SHIPPED: Final = PACKAGED_ENGINES / InferConfig().bundle
+
+
+def networks(
+    bundle: Annotated[
+        Path, typer.Argument(help="Bundle folder. Left out, the shipped one.")
+    ] = SHIPPED,
+    *,
+    threads: Annotated[int, typer.Option(help="CPU threads of the networks.", min=1)] = 2,
+    runs: Annotated[int, typer.Option(help="How often each is measured.", min=1)] = 15,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Time the slice network, the volume network and the head generator (on one core).
+
+    Heads are generated on the volume network's grid.
+
+    Example: bleedwatch bench networks --threads 4
+    """
+    loaded = load_bundle(bundle)
+    backend = OnnxBackend(loaded, threads=threads)
+    slabs = np.random.default_rng(0).random(loaded.slices.shape, dtype=np.float32)
+    channels = len(Subtype) + len(loaded.volume.windows_hu)
+    block = np.zeros((1, channels, *loaded.volume.shape_kji), dtype=np.float32)
+    kinds = (None, *Subtype)
+    timed_s = {
+        "slice network, a slab": _median_s(lambda _: backend.run_slices(slabs), runs)
+        / loaded.slices.batch,
+        "volume network, a head": _median_s(lambda _: backend.run_volume(block), runs),
+        "generator, a head": _median_s(
+            lambda n: make_head(HeadRecipe(n, kinds[n % len(kinds)]), loaded.volume.voxel_kji_mm),
+            runs,
+        ),
+    }
+    if as_json:
+        typer.echo(json.dumps(timed_s))
+        return
+    out = Console(highlight=False)
+    out.print(f"{loaded.name}, {threads} threads, medians of {runs} runs")
+    for name, seconds in timed_s.items():
+        out.print(f"  {name:24}{1000 * seconds:8.1f} ms{1 / seconds:9.1f} /s")
+
+
+def _median_s(work: Callable[[int], object], runs: int) -> float:
+    taken_s = []
+    for run in range(WARM_UPS + runs):
+        started_s = time.perf_counter()
+        work(run)
+        taken_s.append(time.perf_counter() - started_s)
+    return statistics.median(taken_s[WARM_UPS:])
