@@ -72,7 +72,7 @@ def export(
 
 
 @model.command()
-def evaluate(
+def evaluate(  # noqa: PLR0913 - a command's parameters are its options
     bundle: Annotated[Path, typer.Argument(help="Bundle folder, such as engines/default/1.0.0.")],
     *,
     sets: Annotated[
@@ -85,6 +85,10 @@ def evaluate(
     ] = ["generated"],  # noqa: B006 - typer copies it
     heads: Annotated[int, typer.Option(help="How many generated heads.")] = 60,
     point: Annotated[str, typer.Option(help="Operating point.")] = "balanced",
+    peer: Annotated[
+        Path | None,
+        typer.Option(help="BLAST-CT's weights, to run beside phe_sich: some 10 minutes a head."),
+    ] = None,
     to: Annotated[
         Path | None, typer.Option(help="Folder for the model card: Markdown, JSON and PNG.")
     ] = None,
@@ -97,7 +101,7 @@ def evaluate(
     from agent.infer.bundle import load_bundle  # noqa: PLC0415 - keeps --help quick
     from agent.infer.onnx_backend import OnnxBackend  # noqa: PLC0415
     from build_engine.train.evaluate import results  # noqa: PLC0415
-    from build_engine.train.tables import Judgement, tables  # noqa: PLC0415
+    from build_engine.train.tables import Judgement, slice_table, tables  # noqa: PLC0415
 
     loaded = load_bundle(bundle)
     backend = OnnxBackend(loaded, threads=os.cpu_count() or 1)
@@ -106,10 +110,15 @@ def evaluate(
     for name, known in [(one.partition("=")[0], _heads(one, heads, loaded)) for one in sets]:
         found = list(results(known, loaded, backend))
         printed[name] = tables(found, judgement)
+        if peer is not None and name == "phe_sich":
+            from build_engine.train.compare import peer_results  # noqa: PLC0415 - needs torch
+
+            theirs = list(peer_results((result.known for result in found), peer))
+            printed[name].append(slice_table({"Bleedwatch": found, "BLAST-CT": theirs}))
         if to is not None:
             from build_engine.train.card import write_card  # noqa: PLC0415 - of the train extra
 
-            write_card(to, name, found, judgement)
+            write_card(to, name, (printed[name], found), judgement)
     if as_json:
         typer.echo(json.dumps({name: list(map(asdict, some)) for name, some in printed.items()}))
         return

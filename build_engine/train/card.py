@@ -8,16 +8,21 @@ from pathlib import Path
 
 from build_engine.train.evaluate import Place, StudyResult
 from build_engine.train.figures import draw_evaluation, draw_failures
-from build_engine.train.tables import Judgement, Table, as_markdown, tables
+from build_engine.train.tables import Judgement, Table, as_markdown
 
 
-def write_card(folder: Path, name: str, results: list[StudyResult], judgement: Judgement) -> None:
+def write_card(
+    folder: Path,
+    name: str,
+    tables_and_results: tuple[list[Table], list[StudyResult]],
+    judgement: Judgement,
+) -> None:
     """Write ``name``'s tables as Markdown and JSON, and its figures as PNG, into ``folder``.
 
     The JSON also tells of every head by itself.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    found = tables(results, judgement)
+    found, results = tables_and_results
     text = "\n".join([f"## {name}", "", *map(as_markdown, found)])
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
     (folder / f"{name}.json").write_text(_json(found, results), encoding="utf-8")

@@ -223,7 +223,7 @@ def test_a_table_reads_as_markdown():
 def test_the_card_holds_tables_figures_and_every_head(tmp_path: Path):
     results = [result_of(known_head(), 0.2), result_of(known_head(None), 0.1)]
 
-    write_card(tmp_path, "few", results, JUDGEMENT)
+    write_card(tmp_path, "few", (tables(results, JUDGEMENT), results), JUDGEMENT)
 
     assert "0.000 (0/1" in (tmp_path / "few.md").read_text()
     heads = json.loads((tmp_path / "few.json").read_text())["heads"]
