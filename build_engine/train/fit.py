@@ -171,7 +171,10 @@ def _share_gradients(network: nn.Module) -> None:
     """Average the gradients of all processes, in place."""
     if not distributed.is_initialized():
         return
-    gradients = [part.grad for part in network.parameters() if part.grad is not None]
+    for part in network.parameters():
+        if part.grad is None:  # a batch may leave a head of the network out, in this process only
+            part.grad = torch.zeros_like(part)
+    gradients = [part.grad for part in network.parameters()]
     joined = torch.cat([gradient.flatten() for gradient in gradients])
     distributed.all_reduce(joined)
     joined /= distributed.get_world_size()

@@ -83,6 +83,33 @@ def test_several_processes_train_one_network(tmp_path: Path):
     assert not np.allclose(weights(alone), weights(shared))  # each process had batches of its own
 
 
+class TwoHeads(torch.nn.Module):
+    """One head, and another that only some batches ask for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.always, self.seldom = torch.nn.Linear(4, 1), torch.nn.Linear(4, 3)
+
+    def forward(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.always(values), self.seldom(values)
+
+
+def seldom_loss(
+    outputs: tuple[torch.Tensor, torch.Tensor], truth: tuple[torch.Tensor, ...]
+) -> torch.Tensor:
+    loss = loss_of(outputs[0], truth)
+    return loss + outputs[1].square().mean() if truth[0][0] > 0 else loss
+
+
+def test_a_head_that_one_process_did_not_use_in_a_step_is_shared_all_the_same(tmp_path: Path):
+    schedule = Schedule("two", 7, 60, 1e-2, 3)
+    one = Task(TwoHeads(), schedule, batch_of, seldom_loss, tmp_path / "two.pt")
+
+    fit(one, lambda *_: None)
+
+    assert load_curve(tmp_path / "two.pt")[-1][1] < load_curve(tmp_path / "two.pt")[0][1]
+
+
 def test_the_rate_climbs_and_then_falls_to_nothing():
     schedule = Schedule("sum", 7, 1000, 1e-2, 1)
     rates = [schedule.rate(step) for step in range(1000)]
