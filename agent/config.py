@@ -39,7 +39,7 @@ class WatchConfig(_Table):
 class InferConfig(_Table):
     """How the networks are run."""
 
-    bundle: str = "default/0.1.0"
+    bundle: str = "default/1.0.0"
     """Name and version, below ``engines_folder``."""
     threads: Annotated[int, Field(ge=1)] = 3
     """CPU threads for ONNX Runtime; leave one core to the reader."""

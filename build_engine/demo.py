@@ -122,7 +122,7 @@ def _studies(*, short: bool) -> tuple[DemoStudy, ...]:
         SyntheticStudy(seed, f"DEMO^{name}", f"DEMO-{number:03d}", now)
         for number, name in enumerate(("BLEED LEFT", "NO BLEED", "SLICES MISSING"), 1)
     )
-    recipes = HeadRecipe(1, Subtype.SUBDURAL, BLEED_ML, Side.LEFT), HeadRecipe(2, None)
+    recipes = HeadRecipe(1, Subtype.SUBDURAL, BLEED_ML, Side.LEFT), HeadRecipe(6, None)
     with ThreadPoolExecutor() as pool:
         bleeding, healthy = pool.map(partial(head_for, GE_32X5), recipes)
     whole = axial_files(healthy, GE_32X5, gapped)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from agent.errors import BadOutputError
 from agent.infer.backend import Backend
 from agent.infer.bundle import Bundle
 from agent.infer.slice_stage import SliceStage
@@ -20,6 +21,7 @@ from agent.records import (
     Finding,
     HeadVolume,
     LabelMask,
+    Measurement,
     Region,
     Side,
     Subtype,
@@ -34,7 +36,7 @@ SURE_AT: Final = 3
 AVERAGED_PX: Final = 9
 """… over this many of the scanner's pixels square."""
 
-CUTS: Final = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+CUTS: Final = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 """Bleed probabilities at which a mask could be cut."""
 
 PICTURE_PX: Final = 240
@@ -105,12 +107,20 @@ def results(heads: Iterable[KnownHead], bundle: Bundle, backend: Backend) -> Ite
 
 
 def judged(known: KnownHead, mask: LabelMask, seconds: float) -> StudyResult:
-    """Compare what was found with what is known."""
-    found = measure(mask, ANY, midline_shift=known.midline_shift_mm is not None)
+    """Compare what was found with what is known.
+
+    A head with more blood than a skull holds is not analysed at a site; here it counts as not
+    suspected, and as without findings.
+    """
+    score = mask.score
+    try:
+        found = measure(mask, ANY, midline_shift=known.midline_shift_mm is not None)
+    except BadOutputError:
+        score, found = 0.0, Measurement((), 0.0, None, None)
     cuts = np.rint(np.array(CUTS) * 255)
     return StudyResult(
         known=known,
-        score=mask.score,
+        score=score,
         found_ml=_ml(mask.subtypes > 0, known.head),
         found_ml_at=tuple(_ml(mask.probability >= cut, known.head) for cut in cuts),
         true_ml=_true_ml(known),
@@ -194,13 +204,17 @@ def _picture(known: KnownHead, mask: LabelMask) -> NDArray[np.uint8]:
 
 
 def interval_of(results: list[StudyResult], absolute_ml: float, share: float) -> VolumeInterval:
-    """Interval that holds the true volume of ``share`` of the bleeds that were found."""
+    """Interval that holds the true volume of ``share`` of the bleeds that were found.
+
+    The widest, from nothing to twice the volume, where none was found.
+    """
     excess = [
         max(0.0, abs(found_ml - true_ml) - absolute_ml) / found_ml
         for true_ml, found_ml in ((result.true_ml, result.found_ml) for result in results)
         if true_ml and found_ml > 0
     ]
-    return VolumeInterval(round(float(np.quantile(excess, share)), 2), absolute_ml)
+    relative = round(float(np.quantile(excess, share)), 2) if excess else 1.0
+    return VolumeInterval(relative, absolute_ml)
 
 
 def best_cut(results: list[StudyResult]) -> float:

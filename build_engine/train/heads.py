@@ -170,15 +170,21 @@ def real_heads(folder: Path, patients: Iterable[str]) -> Iterator[KnownHead]:
 
 def laid_in_heads(folder: Path, contract: SliceInput) -> Iterator[KnownHead]:
     """Lay bleeds into the box-free parts of the held-out patients, ``COPIES`` into each."""
-    for patient in held_out_patients(folder)[1]:
+    for case in laid_in_cases(folder, held_out_patients(folder)[1], contract):
+        known = _of_case(case, contract)
+        if known is not None:
+            yield known
+
+
+def laid_in_cases(folder: Path, patients: Iterable[str], contract: SliceInput) -> Iterator[Case]:
+    """Lay bleeds into the box-free parts of patients, one into each of ``COPIES``."""
+    for patient in patients:
         case = phe_case(folder, patient, contract)
         clear = _clear_slices(phe_boxes(folder, patient), len(case.packed))
         for copy in range(COPIES if clear is not None else 0):
             rng = np.random.default_rng((FIRST_TEST_SEED, int(patient), copy))
             laid_in = with_bleed_laid_in(_case_part(case, clear or slice(0)), rng)
-            known = _of_case(laid_in, contract, f"phe-{patient}-laid-in-{copy}")
-            if known is not None:
-                yield known
+            yield replace(laid_in, name=f"phe-{patient}-laid-in-{copy}")
 
 
 def bleed_free_heads(folder: Path) -> Iterator[KnownHead]:
@@ -220,7 +226,7 @@ def _case_part(case: Case, kept: slice) -> Case:
     )
 
 
-def _of_case(case: Case, contract: SliceInput, name: str) -> KnownHead | None:
+def _of_case(case: Case, contract: SliceInput) -> KnownHead | None:
     """Take a case's fields for the scanner's own pixels; None if it has hardly any blood."""
     fields = case.fields
     slices, rows, columns = fields.shape
@@ -232,7 +238,9 @@ def _of_case(case: Case, contract: SliceInput, name: str) -> KnownHead | None:
     if float((case.subtypes > 0).sum(axis=(1, 2)) @ grid.voxels_ml) < SMALLEST_LAID_IN_ML:
         return None
     kinds = tuple(Subtype(kind) for kind in np.unique(case.subtypes).tolist() if kind)
-    names = tuple(f"{name}.{k}" for k in range(slices))
+    names = tuple(f"{case.name}.{k}" for k in range(slices))
     hu: NDArray[np.int16] = np.rint(fields).astype(np.int16)
     head = HeadVolume(hu, grid, names, ())
-    return KnownHead(name, head, kinds[0], kinds, case.subtypes, protocol="real, bleed laid in")
+    return KnownHead(
+        case.name, head, kinds[0], kinds, case.subtypes, protocol="real, bleed laid in"
+    )

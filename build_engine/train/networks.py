@@ -68,8 +68,8 @@ class VolumeNetwork(nn.Module):  # type: ignore[misc]
     """A block (batch, channels, k, j, i) to bleed logits, region logits and a study logit.
 
     The bleed logits are the slice stage's log-probabilities plus a learned correction, so that the
-    volume stage starts from what the slice stage saw. The study logit is a learned function of the
-    largest bleed probability that persists over each of ``EVIDENCE_POOLS_KJI``.
+    volume stage starts from what the slice stage saw. The study logit is a learned function of
+    ``_evidence``, in which the two stages are fused as they are for the mask.
     """
 
     def __init__(self, contract: VolumeInput, width: int) -> None:
@@ -100,12 +100,12 @@ class VolumeNetwork(nn.Module):  # type: ignore[misc]
         """Map a block to logits: bleed (batch, class, …), region (…) and study (batch,)."""
         fine = self._features(block)
         bleed = self._bleed(block, fine)
-        study: Tensor = self.evidence(_evidence(bleed))[:, 0]
+        study: Tensor = self.evidence(_evidence(block, bleed))[:, 0]
         return bleed, _doubled_in_plane(self.region(fine)), study
 
     def evidence_of(self, block: Tensor) -> Tensor:
-        """Logits (batch, pool) that the study logit is a linear function of."""
-        return _evidence(self._bleed(block, self._features(block)))
+        """Give what (batch, evidence) the study logit is a linear function of."""
+        return _evidence(block, self._bleed(block, self._features(block)))
 
     def _bleed(self, block: Tensor, fine: Tensor) -> Tensor:
         seen = _log_probabilities(block[:, : N_CLASSES - 1])
@@ -123,10 +123,16 @@ class VolumeNetwork(nn.Module):  # type: ignore[misc]
         return fine
 
 
-def _evidence(bleed: Tensor) -> Tensor:
-    probability = 1.0 - bleed.softmax(dim=1)[:, :1]
+def _evidence(block: Tensor, bleed: Tensor) -> Tensor:
+    """Log-odds of the largest bleed probability that persists over each of the pools.
+
+    The probability is the geometric mean of both stages', as in the mask (``label_head``).
+    """
+    seen = block[:, : N_CLASSES - 1].sum(dim=1, keepdim=True)
+    refined = 1.0 - bleed.softmax(dim=1)[:, :1]
+    fused = (seen * refined).clamp(SMALLEST_PROBABILITY**2, 1.0).sqrt()
     pooled = [
-        functional.avg_pool3d(probability, size, stride=1).amax(dim=(1, 2, 3, 4))
+        functional.avg_pool3d(fused, size, stride=1).amax(dim=(1, 2, 3, 4))
         for size in EVIDENCE_POOLS_KJI
     ]
     evidence = torch.stack(pooled, dim=1).clamp(SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)

@@ -26,7 +26,7 @@ from build_engine.train.evaluate import results as results_of
 from build_engine.train.export import Manifest, cost_text, write_bundle
 from build_engine.train.figures import draw_curves
 from build_engine.train.fit import Report, load_curve, load_weights
-from build_engine.train.heads import real_heads, validation_heads
+from build_engine.train.heads import laid_in_cases, real_heads, validation_heads
 from build_engine.train.insert import with_bleed_laid_in
 from build_engine.train.networks import SliceNetwork, VolumeNetwork
 from build_engine.train.phe_sich import held_out_patients, phe_case
@@ -147,6 +147,9 @@ def train(config: TrainConfig, real: Path | None, work: Path, report: Report) ->
     for_blocks = _for_blocks(config, cases)
     del cases
     volume = train_volume(config, block_cases(config, for_blocks, slices), work, report)
+    if real is not None:
+        _, patients = patients_of(config, real)
+        validation += tuple(laid_in_cases(real, patients, config.contract.slices))
     fit_study_score(volume, block_cases(config, validation, slices), config.processes)
     torch.save(volume.evidence.state_dict(), work / SCORE_FILE)
     draw_curves(

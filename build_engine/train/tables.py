@@ -63,7 +63,8 @@ def rate(hits: Iterable[bool]) -> str:
     n, share = len(outcomes), sum(outcomes) / len(outcomes)
     middle = (share + Z_95**2 / (2 * n)) / (1 + Z_95**2 / n)
     half = Z_95 * np.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n**2)) / (1 + Z_95**2 / n)
-    return f"{share:.3f} ({sum(outcomes)}/{n}; {middle - half:.3f}–{middle + half:.3f})"
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    return f"{share:.3f} ({sum(outcomes)}/{n}; {low:.3f}–{high:.3f})"
 
 
 def area_under_roc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -105,8 +106,9 @@ def block_cases(
 def fit_study_score(network: VolumeNetwork, blocks: tuple[BlockCase, ...], processes: int) -> None:
     """Fit the study logit to heads that neither network was trained on, in place.
 
-    Real heads count once as they are and once with their bleed cut out. A little weight decay keeps
-    the four numbers finite where the heads part cleanly.
+    Real heads count once as they are and once with their bleed cut out. Real and generated, with
+    and without a bleed: each of the four weighs the same. A little weight decay keeps the numbers
+    finite where the heads part cleanly.
     """
     cut = (without_bleed(block) for block in blocks if block.regions is None and block.bleeds)
     heads = [*blocks, *(block for block in cut if block is not None)]
@@ -119,7 +121,7 @@ def fit_study_score(network: VolumeNetwork, blocks: tuple[BlockCase, ...], proce
     with ThreadPoolExecutor(processes) as pool:
         evidence = torch.stack(list(pool.map(evidence_of, heads)))
     bleeds = torch.tensor([float(head.bleeds) for head in heads])
-    weight = torch.where(bleeds > 0, 0.5 / bleeds.sum(), 0.5 / (1 - bleeds).sum())
+    weight = torch.tensor(_even_weights([(h.regions is None, h.bleeds) for h in heads]))
     parameters = list(network.evidence.parameters())
     optimiser = torch.optim.LBFGS(parameters, max_iter=200)
 
@@ -134,3 +136,9 @@ def fit_study_score(network: VolumeNetwork, blocks: tuple[BlockCase, ...], proce
         return loss
 
     optimiser.step(closure)
+
+
+def _even_weights(groups: list[tuple[bool, bool]]) -> list[float]:
+    """Weights that sum to 1, the same for every group there is."""
+    counts = Counter(groups)
+    return [1 / (len(counts) * counts[group]) for group in groups]
