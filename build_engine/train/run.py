@@ -228,7 +228,11 @@ def operating_points(results: list[StudyResult]) -> tuple[OperatingPoint, ...]:
         "sensitive": min(EVEN_ODDS, float(np.quantile(bleeding, MISSED_SHARE))),
     }
     return tuple(
-        OperatingPoint(name, round(score, 3), round(100 * float((clear >= score).mean()), 1))
+        OperatingPoint(
+            name,
+            min(max(round(score, 3), 0.001), 0.999),
+            round(100 * float((clear >= score).mean()), 1),
+        )
         for name, score in scores.items()
     )
 
