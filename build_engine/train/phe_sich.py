@@ -12,11 +12,11 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from agent.preprocess import AIR_HU, SliceInput
 from agent.records import Grid, HeadVolume, Subtype
-from build_engine.train.data import LOWEST_HU, UNSURE, Bytes, Case, case_of
+from build_engine.train.boxes import blood_in_boxes
+from build_engine.train.data import LOWEST_HU, Bytes, Case, case_of
 
 HELD_OUT_SEED: Final = 2026
 N_HELD_OUT: Final = 15
@@ -24,12 +24,6 @@ N_HELD_OUT: Final = 15
 PHE_PIXEL_MM: Final = 0.45
 PHE_SLICE_MM: Final = 5.0
 """Nominal: the data set does not record them."""
-
-BLOOD_HU: Final = (47.0, 95.0)
-"""Smoothed density of what is taken for blood inside an annotator's box. Ours, checked by eye."""
-
-MAYBE_BLOOD_HU: Final = 42.0
-SMALLEST_BLOOD_MM2: Final = 12.0
 
 
 def held_out_patients(folder: Path) -> tuple[list[str], list[str]]:
@@ -76,34 +70,12 @@ def phe_case(folder: Path, patient: str, contract: SliceInput) -> Case:
 def phe_silver(folder: Path, patient: str) -> Bytes:
     """Blood (k, j, i) of one real patient by density inside the boxes; ``UNSURE`` where it may be.
 
-    Nobody outlined it: this is our own reading of the boxes, checked by eye on montages.
+    Nobody outlined it: see ``blood_in_boxes``.
     """
     hu = _phe_stack(folder / f"{patient}_ct.nii.gz")
     oedema = _phe_stack(folder / f"{patient}_oedema.nii.gz") > 0
-    return _silver(hu, oedema, phe_boxes(folder, patient))
-
-
-def _silver(
-    hu: NDArray[np.int16], oedema: NDArray[np.bool_], boxes: dict[int, list[list[int]]]
-) -> Bytes:
-    labels = np.zeros(hu.shape, dtype=np.uint8)
-    for k, slice_boxes in boxes.items():
-        smooth = ndimage.gaussian_filter(hu[k].astype(np.float32), 1.0 / PHE_PIXEL_MM)
-        in_box = np.zeros(hu.shape[1:], dtype=bool)
+    boxed = np.zeros(hu.shape, dtype=np.uint8)
+    for k, slice_boxes in phe_boxes(folder, patient).items():
         for column0, row0, column1, row1 in slice_boxes:
-            in_box[row0 : row1 + 1, column0 : column1 + 1] = True
-        near_bone = ndimage.binary_dilation(hu[k] >= 100, iterations=4)  # noqa: PLR2004
-        blood = in_box & (smooth > BLOOD_HU[0]) & (smooth < BLOOD_HU[1]) & ~near_bone & ~oedema[k]
-        blood = ndimage.binary_opening(blood, iterations=2)
-        parts, _ = ndimage.label(blood)
-        sizes_mm2 = np.bincount(parts.ravel()) * PHE_PIXEL_MM**2
-        blood &= (sizes_mm2 >= SMALLEST_BLOOD_MM2)[parts]
-        blood = ndimage.binary_fill_holes(blood) & in_box
-        maybe = in_box & (smooth > MAYBE_BLOOD_HU) & ~oedema[k]
-        maybe |= ndimage.binary_dilation(blood, iterations=2)
-        labels[k][maybe] = UNSURE
-        labels[k][blood] = Subtype.INTRAPARENCHYMAL
-        for beside in (k - 1, k + 1):  # a bleed's last, faint slice is often not boxed
-            if beside not in boxes and 0 <= beside < len(labels):
-                labels[beside][in_box & (hu[beside] > MAYBE_BLOOD_HU)] = UNSURE
-    return labels
+            boxed[k, row0 : row1 + 1, column0 : column1 + 1] = Subtype.INTRAPARENCHYMAL
+    return blood_in_boxes(hu, boxed, PHE_PIXEL_MM, oedema)
