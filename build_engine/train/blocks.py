@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -104,6 +105,38 @@ def block_case(
     )
 
 
+def save_block(case: BlockCase, path: Path) -> None:
+    """Write a block to an ``.npz``; not compressed, since training reads it in every step."""
+    nowhere = np.zeros(0, dtype=np.uint8)
+    beside = path.with_suffix(".new.npz")
+    np.savez(
+        beside,
+        name=case.name,
+        block=case.block,
+        subtypes=case.subtypes,
+        regions=nowhere if case.regions is None else case.regions,
+        boxed=case.boxed,
+        covered=case.covered,
+        named=case.named,
+    )
+    beside.replace(path)
+
+
+def load_block(path: Path) -> BlockCase:
+    """Read what ``save_block`` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        regions = stored["regions"] if stored["regions"].size else None
+        return BlockCase(
+            name=str(stored["name"]),
+            block=stored["block"],
+            subtypes=stored["subtypes"],
+            regions=regions,
+            boxed=stored["boxed"],
+            covered=stored["covered"],
+            named=bool(stored["named"]),
+        )
+
+
 def without_bleed(case: BlockCase) -> BlockCase | None:
     """Cut the boxed slices out, keeping the larger of what lies above and below; None if little.
 
@@ -130,19 +163,19 @@ def without_bleed(case: BlockCase) -> BlockCase | None:
 
 
 def draw_blocks(
-    cases: tuple[BlockCase, ...], rng: np.random.Generator, *, count: int
+    paths: tuple[Path, ...], rng: np.random.Generator, *, count: int
 ) -> tuple[Tensor, ...]:
-    """Draw a batch of varied samples, each part as in ``_draw_block``."""
-    samples = [_draw_block(cases, rng) for _ in range(count)]
+    """Draw a batch of varied samples from files of blocks, each part as in ``_draw_block``."""
+    drawn = rng.integers(len(paths), size=count)
+    samples = [_draw_block(load_block(paths[number]), rng) for number in drawn]
     block, *truth = (torch.cat(parts) for parts in zip(*samples, strict=True))
     return block.contiguous(memory_format=torch.channels_last_3d), *truth
 
 
 def _draw_block(
-    cases: tuple[BlockCase, ...], rng: np.random.Generator
+    case: BlockCase, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Draw a varied sample: block, subtypes, regions, which of them is known, whether it bleeds."""
-    case = cases[int(rng.integers(len(cases)))]
+    """Vary a head: block, subtypes, regions, which of them is known, whether it bleeds."""
     if case.regions is None and rng.random() < CUT_SHARE:
         case = without_bleed(case) or case
     block = torch.from_numpy(case.block.astype(np.float32))[None]

@@ -33,7 +33,7 @@ from build_engine.train.phe_sich import held_out_patients, phe_case
 from build_engine.train.train import (
     SLICE_WEIGHTS,
     VOLUME_WEIGHTS,
-    block_cases,
+    block_files,
     fit_study_score,
     train_slices,
     train_volume,
@@ -144,13 +144,13 @@ def train(config: TrainConfig, real: Path | None, work: Path, report: Report) ->
     """Train both networks; ``slice.pt`` and ``volume.pt`` in ``work`` let a stopped run go on."""
     cases, validation = gather(config, real, work)
     slices = train_slices(config, cases, work, report)
-    for_blocks = _for_blocks(config, cases)
+    blocks = block_files(config, _for_blocks(config, cases), slices, work)
     del cases
-    volume = train_volume(config, block_cases(config, for_blocks, slices), work, report)
+    volume = train_volume(config, blocks, work, report)
     if real is not None:
         _, patients = patients_of(config, real)
         validation += tuple(laid_in_cases(real, patients, config.contract.slices))
-    fit_study_score(volume, block_cases(config, validation, slices), config.processes)
+    fit_study_score(volume, block_files(config, validation, slices, work), config.processes)
     torch.save(volume.evidence.state_dict(), work / SCORE_FILE)
     draw_curves(
         {"slices": load_curve(work / SLICE_WEIGHTS), "volume": load_curve(work / VOLUME_WEIGHTS)},

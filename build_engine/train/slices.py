@@ -32,12 +32,19 @@ THICK_SHARE: Final = 0.2
 THIN_MM: Final = 3.2
 
 BONE_HU: Final = 98.0
+METAL_HU: Final = 3000.0
 
 BLOOM_PX_HU: Final = ((5, 70.0), (13, 15.0))
 """Width over which bone spills [px of 1 mm], and the most that a wall of it does [HU]."""
 
 NO_BLOOM_SHARE: Final = 0.4
 """So many samples are left as they are."""
+
+COARSE_GRAIN: Final = 3.0
+"""Mean of 3 x 3 independent pixels back to their own spread: the noise of a soft kernel."""
+
+STREAKED_SHARE: Final = 0.12
+"""So many samples show metal and its rays."""
 
 SHARES: Final = {"generated bleed": 0.34, "generated": 0.18, "real bleed": 0.28, "real": 0.20}
 """Make-up of a batch. Real slabs without a bleed teach what is merely bright."""
@@ -86,7 +93,7 @@ def make_batch(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Build inputs (batch, channel, j, i), labels (batch, j, i) and whose subtypes are named.
 
-    Some slices are thickened, and bone spills into what lies beside it.
+    Some slices are thickened, bone spills into what lies beside it, and metal throws rays.
     """
     drawn = slabs.draw(rng, count)
     stacks: list[NDArray[np.float32] | Bytes] = []
@@ -104,7 +111,7 @@ def make_batch(
     grid = _random_frames(rng, len(drawn), contract.size_px)
     hu = functional.grid_sample(hu - LOWEST_HU, grid, align_corners=False) + LOWEST_HU
     target = functional.grid_sample(target, grid, mode="nearest", align_corners=False)
-    hu = _vary(_bloomed(hu, rng), rng, contract.neighbours)
+    hu = _vary(_streaked(_bloomed(hu, rng), rng), rng, contract.neighbours)
     windows = [
         ((hu - low) / (high - low)).clamp(0.0, 1.0)[:, :, None] for low, high in contract.windows_hu
     ]
@@ -165,6 +172,33 @@ def _bloomed(hu: Tensor, rng: np.random.Generator) -> Tensor:
     return hu
 
 
+def _streaked(hu: Tensor, rng: np.random.Generator) -> Tensor:
+    """Put metal into some samples, in the head or beside it, with bright and dark rays about it.
+
+    The rays are straight, narrow and fade outwards; blood does none of this.
+    """
+    size_px = hu.shape[-1]
+    rows, columns = np.indices((size_px, size_px), dtype=np.float32)
+    for sample in hu:
+        if rng.random() > STREAKED_SHARE:
+            continue
+        row, column = size_px / 2 + rng.uniform(-75.0, 75.0, 2)
+        away_px = np.hypot(rows - row, columns - column)
+        bearing = np.arctan2(rows - row, columns - column)
+        rays = sum(
+            np.cos(rng.integers(low, high) * bearing + rng.uniform(0.0, 2 * np.pi))
+            for low, high in ((2, 7), (5, 16), (12, 40))
+        )
+        rays *= np.exp(-away_px / rng.uniform(20.0, 80.0)) * rng.uniform(8.0, 70.0)
+        seen = rng.uniform(0.2, 1.0, (len(sample), 1, 1))  # neighbours show it less, or more
+        rays = np.where(sample.numpy() > LOWEST_HU + 1, rays * seen, 0.0)
+        sample.add_(torch.from_numpy(rays.astype(np.float32)))
+        if rng.random() < 0.7:  # noqa: PLR2004 - else it lies in a slice further off
+            metal = torch.from_numpy(away_px < rng.uniform(0.7, 4.0))
+            sample.masked_fill_(metal, METAL_HU)
+    return hu
+
+
 def _vary(hu: Tensor, rng: np.random.Generator, neighbours: int) -> Tensor:
     """Vary calibration, sharpness and noise, and slide neighbours as a tilted gantry does."""
     count = len(hu)
@@ -175,8 +209,10 @@ def _vary(hu: Tensor, rng: np.random.Generator, neighbours: int) -> Tensor:
     hu = hu * per_sample(rng.normal(1.0, 0.04, count)) + per_sample(rng.normal(0.0, 2.5, count))
     smooth = functional.avg_pool2d(hu, 3, stride=1, padding=1, count_include_pad=False)
     hu = smooth + (hu - smooth) * per_sample(rng.uniform(0.2, 1.5, count))
-    level = per_sample(rng.exponential(1.5, count))
-    hu = hu + level * torch.from_numpy(rng.standard_normal(hu.shape, dtype=np.float32))
+    fine = torch.from_numpy(rng.standard_normal(hu.shape, dtype=np.float32))
+    coarse = COARSE_GRAIN * functional.avg_pool2d(fine.roll(7, dims=-1), 3, stride=1, padding=1)
+    hu = hu + per_sample(rng.exponential(1.3, count)) * fine
+    hu = hu + per_sample(rng.exponential(1.3, count)) * coarse
     for sample in hu:
         slide_px = int(rng.integers(-3, 4)) if rng.random() < 0.3 else 0  # noqa: PLR2004
         for channel in range(len(sample)):

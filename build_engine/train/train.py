@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Final, Literal
 
@@ -18,6 +20,8 @@ from build_engine.train.blocks import (
     block_case,
     block_loss,
     draw_blocks,
+    load_block,
+    save_block,
     without_bleed,
 )
 from build_engine.train.config import TrainConfig
@@ -49,9 +53,9 @@ def train_slices(
 
 
 def train_volume(
-    config: TrainConfig, blocks: tuple[BlockCase, ...], folder: Path, report: Report
+    config: TrainConfig, blocks: tuple[Path, ...], folder: Path, report: Report
 ) -> VolumeNetwork:
-    """Train the volume network; a file in ``folder`` holds its weights and lets it go on."""
+    """Train the volume network on files of blocks; one in ``folder`` lets it go on."""
     torch.manual_seed(config.seed + 1)
     network = VolumeNetwork(config.contract.volume, config.volume.width)
     network.to(memory_format=torch.channels_last_3d)
@@ -89,39 +93,47 @@ def slice_probabilities(network: SliceNetwork, fields: Floats, contract: SliceIn
     return np.concatenate(found)
 
 
-def block_cases(
-    config: TrainConfig, cases: tuple[Case, ...], network: SliceNetwork
-) -> tuple[BlockCase, ...]:
-    """Run the slice network over every case and bring the answers into blocks."""
-    contracts = config.contract.slices, config.contract.volume
+def block_files(
+    config: TrainConfig, cases: tuple[Case, ...], network: SliceNetwork, folder: Path
+) -> tuple[Path, ...]:
+    """Run the slice network over every case and keep the answers as blocks in ``folder/blocks``.
 
-    def block_of(case: Case) -> BlockCase:
-        return block_case(case, slice_probabilities(network, case.fields, contracts[0]), contracts)
+    They are too many for memory. A file that is newer than the slice network's weights is kept.
+    """
+    contracts = config.contract.slices, config.contract.volume
+    trained_at = (folder / SLICE_WEIGHTS).stat().st_mtime
+    (folder / "blocks").mkdir(exist_ok=True)
+
+    def file_of(case: Case) -> Path:
+        path = folder / "blocks" / f"{case.name}.npz"
+        if not path.exists() or path.stat().st_mtime < trained_at:
+            seen = slice_probabilities(network, case.fields, contracts[0])
+            save_block(block_case(case, seen, contracts), path)
+        return path
 
     torch.set_num_threads(1)
     with ThreadPoolExecutor(config.processes) as pool:
-        return tuple(pool.map(block_of, cases))
+        return tuple(pool.map(file_of, cases))
 
 
-def fit_study_score(network: VolumeNetwork, blocks: tuple[BlockCase, ...], processes: int) -> None:
+def fit_study_score(network: VolumeNetwork, blocks: tuple[Path, ...], processes: int) -> None:
     """Fit the study logit to heads that neither network was trained on, in place.
 
     Real heads count once as they are and once with their bleed cut out. Real and generated, with
     and without a bleed: each of the four weighs the same. A little weight decay keeps the numbers
     finite where the heads part cleanly.
     """
-    cut = (without_bleed(block) for block in blocks if block.regions is None and block.bleeds)
-    heads = [*blocks, *(block for block in cut if block is not None)]
 
-    def evidence_of(head: BlockCase) -> Tensor:
-        with torch.no_grad():
-            block = torch.from_numpy(head.block.astype(np.float32))[None]
-            return network.evidence_of(block)[0]
+    def seen_of(path: Path) -> list[_Seen]:
+        head = load_block(path)
+        cut = without_bleed(head) if head.regions is None and head.bleeds else None
+        return [_seen(network, one) for one in (head, cut) if one is not None]
 
     with ThreadPoolExecutor(processes) as pool:
-        evidence = torch.stack(list(pool.map(evidence_of, heads)))
-    bleeds = torch.tensor([float(head.bleeds) for head in heads])
-    weight = torch.tensor(_even_weights([(h.regions is None, h.bleeds) for h in heads]))
+        seen = list(chain.from_iterable(pool.map(seen_of, blocks)))
+    evidence = torch.stack([head.evidence for head in seen])
+    bleeds = torch.tensor([float(head.bleeds) for head in seen])
+    weight = torch.tensor(_even_weights([(head.real, head.bleeds) for head in seen]))
     parameters = list(network.evidence.parameters())
     optimiser = torch.optim.LBFGS(parameters, max_iter=200)
 
@@ -136,6 +148,21 @@ def fit_study_score(network: VolumeNetwork, blocks: tuple[BlockCase, ...], proce
         return loss
 
     optimiser.step(closure)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """What speaks for a bleed in a head, and what is known of the head."""
+
+    evidence: Tensor
+    real: bool
+    bleeds: bool
+
+
+def _seen(network: VolumeNetwork, head: BlockCase) -> _Seen:
+    block = torch.from_numpy(head.block.astype(np.float32))[None]
+    with torch.no_grad():
+        return _Seen(network.evidence_of(block)[0], head.regions is None, head.bleeds)
 
 
 def _even_weights(groups: list[tuple[bool, bool]]) -> list[float]:
