@@ -109,6 +109,21 @@ def files_below(folder: Path) -> tuple[ExportFile, ...]:
     return tuple(ExportFile(path.relative_to(folder), path.read_bytes()) for path in paths)
 
 
+def without(upwards: Sequence[ExportFile], missing: Sequence[int]) -> tuple[ExportFile, ...]:
+    """Leave slices out, counted from 1, as a scanner does whose export failed for them.
+
+    Raises
+    ------
+    ConfigError
+        There is no such slice.
+    """
+    unknown = set(missing) - set(range(1, len(upwards) + 1))
+    if unknown:
+        hint = f"slices are counted from 1 to {len(upwards)}, the lowest first"
+        raise ConfigError(f"there is no slice {min(unknown)} to leave out", hint=hint)
+    return tuple(file for number, file in enumerate(upwards, 1) if number not in missing)
+
+
 def in_order(upwards: Sequence[ExportFile], order: Order, seed: int) -> tuple[ExportFile, ...]:
     """Put files, given lowest first, into the order of an export."""
     if order is Order.SHUFFLED:
@@ -172,6 +187,10 @@ def simulate(  # noqa: PLR0913 - a command's parameters are its options
     order: Annotated[
         Order | None, typer.Option(help="Order of export. Left out, the scanner's own.")
     ] = None,
+    missing: Annotated[
+        list[int] | None,
+        typer.Option(help="Slice, the lowest is 1, that is never exported. May be repeated."),
+    ] = None,
     studies: Annotated[int, typer.Option(help="How many studies to play.", min=1)] = 1,
 ) -> None:
     """Play a scanner: export generated head studies into a folder at a scanner's pace.
@@ -180,7 +199,7 @@ def simulate(  # noqa: PLR0913 - a command's parameters are its options
     """
     out = Console(highlight=False)
     if source is not None:
-        upwards = files_below(source)
+        upwards = without(files_below(source), missing or ())
         files = in_order(upwards, order or Order.ASCENDING, seed or 0)
         with _progress(out, f"files of {source}", len(files)) as written:
             play(folder, files, rate or REPLAYED_PER_S, written)
@@ -192,22 +211,23 @@ def simulate(  # noqa: PLR0913 - a command's parameters are its options
         scanner = scanners[n % len(scanners)]
         recipe = HeadRecipe(seed + n, _subtype(bleed, seed, n), volume_ml)
         with out.status("generating a head …"):
-            files = _study_files(scanner, recipe, order, n + 1)
+            scout, upwards = _study_files(scanner, recipe, n + 1)
+        own = Order.ASCENDING if scanner.ascending else Order.DESCENDING
+        axial = in_order(without(upwards, missing or ()), order or own, recipe.seed)
+        files = scout, *axial
         with _progress(out, f"{_bleed_text(recipe)}, {scanner.model}", len(files)) as written:
             play(folder, files, rate or scanner.slices_per_s, written)
 
 
 def _study_files(
-    scanner: ScannerPreset, recipe: HeadRecipe, order: Order | None, number: int
-) -> tuple[ExportFile, ...]:
-    """Generate all files of one study, in the order of export: the scout view comes first."""
+    scanner: ScannerPreset, recipe: HeadRecipe, number: int
+) -> tuple[ExportFile, tuple[ExportFile, ...]]:
+    """Generate one study: its scout view, and its slices from the lowest up."""
     given_name = recipe.bleed.name if recipe.bleed else "NO BLEED"
     now = datetime.now(timezone.utc)
     study = SyntheticStudy(recipe.seed, f"DEMO^{given_name}", f"DEMO-{number:03d}", now)
     head = head_for(scanner, recipe)
-    own = Order.ASCENDING if scanner.ascending else Order.DESCENDING
-    axial = in_order(axial_files(head, scanner, study), order or own, recipe.seed)
-    return localizer_file(head, scanner, study), *axial
+    return localizer_file(head, scanner, study), axial_files(head, scanner, study)
 
 
 def _subtype(bleed: Bleed | None, seed: int, n: int) -> Subtype | None:

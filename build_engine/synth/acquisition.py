@@ -21,6 +21,15 @@ LOWEST_HU: Final = -1024
 HIGHEST_HU: Final = 3071
 """What a scanner's 12 bits hold [HU]."""
 
+PILLOW_HU: Final = -930.0
+PILLOW_BEHIND_MM: Final = 45.0
+TABLE_HU: Final = 60.0
+TABLE_BEHIND_MM: Final = 113.0
+TABLE_BOW_MM: Final = 900.0
+TABLE_BELOW_MM: Final = -65.0
+"""Foam between head and rest; the table's carbon plate begins below the neck and bows upwards at
+its edges by x² over the bow. Ours, after the look of real scans [HU, mm about the middle]."""
+
 Floats = NDArray[np.float32]
 
 
@@ -65,11 +74,18 @@ def draw_acquisition(rng: np.random.Generator) -> Acquisition:
 def scan(
     space: Space, rng: np.random.Generator, hu: Floats, acquisition: Acquisition
 ) -> NDArray[np.int16]:
-    """Scan painted tissue (k, j, i): head rest, metal, motion, blur, noise, whole numbers [HU]."""
+    """Scan painted tissue (k, j, i): head rest, artefacts, blur, noise, whole numbers [HU]."""
     z_mm, y_mm, x_mm = space.positions_mm()
     from_middle_mm = np.hypot(y_mm, x_mm)
-    rest = (np.abs(from_middle_mm - rng.uniform(112.0, 118.0)) < 2) & (y_mm > 30)
-    hu[rest & (hu <= AIR_HU) & (z_mm < rng.uniform(-20.0, 95.0))] = rng.uniform(0.0, 400.0)
+    air = hu <= AIR_HU
+    rest_mm = rng.uniform(112.0, 118.0)
+    rest = (np.abs(from_middle_mm - rest_mm) < 2) & (y_mm > 30)
+    along_rest = z_mm < rng.uniform(-20.0, 95.0)
+    hu[rest & air & along_rest] = rng.uniform(0.0, 400.0)
+    pillow = (from_middle_mm < rest_mm - 2) & (y_mm > PILLOW_BEHIND_MM)
+    hu[pillow & air & along_rest] = PILLOW_HU
+    table = np.abs(y_mm - TABLE_BEHIND_MM + np.square(x_mm) / TABLE_BOW_MM) < 2
+    hu[table & air & (z_mm < TABLE_BELOW_MM)] = TABLE_HU
     if acquisition.metal_hu:
         _streaks(space, rng, hu, acquisition.metal_hu)
     if acquisition.motion_mm:

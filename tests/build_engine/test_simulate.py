@@ -57,6 +57,24 @@ def test_a_generated_study_is_exported_scout_first(tmp_path):
     assert len(GE_DUAL.thicknesses_mm) == 29
 
 
+def test_slices_can_be_missing_from_an_export(tmp_path):
+    result = run(
+        tmp_path / "out", "--preset", "ge-dual", "--bleed", "none", "--rate", 1000, "--seed", 5,
+        "--missing", 7, "--missing", 8,
+    )  # fmt: skip
+
+    assert result.exit_code == 0, result.output
+    images = [pydicom.dcmread(path) for path in (tmp_path / "out").rglob("*.dcm")]
+    numbers = sorted(image.InstanceNumber for image in images if image.ImageType[2] == "AXIAL")
+    assert numbers == [n for n in range(1, 30) if n not in (7, 8)]
+
+
+def test_a_slice_that_is_not_there_cannot_be_missing(tmp_path):
+    result = run(tmp_path, "--preset", "ge-dual", "--rate", 1000, "--seed", 5, "--missing", 30)
+
+    assert "no slice 30" in str(result.exception)
+
+
 def test_an_existing_folder_is_played_again(tmp_path):
     play(tmp_path / "old", FILES, 1000.0, lambda: None)
 
