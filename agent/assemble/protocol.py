@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
-from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from agent.assemble.series import is_localizer
 from agent.errors import ConfigError, NotEligible
@@ -34,7 +34,17 @@ def _compiled(pattern: object) -> object:
 Pattern: TypeAlias = Annotated[re.Pattern[str], BeforeValidator(_compiled)]
 """Found anywhere in the text, upper and lower case alike."""
 
-Range: TypeAlias = tuple[float, float]
+
+def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] > ends[1]:
+        raise ValueError(f"from {ends[0]:g} to {ends[1]:g} is no range")
+    return ends
+
+
+Range: TypeAlias = Annotated[tuple[float, float], AfterValidator(_ascending)]
+
+BASED_ON = "based_on"
+"""Key by which a profile takes from another what it does not set itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +80,42 @@ class ProtocolProfile:
     description: Pattern | None = None
     kernels: Pattern | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        if self.min_slices > self.max_slices:
+            raise ValueError(f"min_slices {self.min_slices} is above max_slices {self.max_slices}")
+        if self.quiet_s >= self.deadline_s:
+            raise ValueError(f"quiet_s {self.quiet_s:g} reaches deadline_s {self.deadline_s:g}")
+
     @property
     def n_demands(self) -> int:
         """How specific the profile is: the most specific one that fits is chosen."""
         demands = (self.manufacturer, self.model, self.description, self.kernels)
         return sum(demand is not None for demand in demands)
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileFile:
+    """A profile as it is written: its ``own`` keys, and those of the file that it is based on."""
+
+    path: Path
+    own: dict[str, Any]
+    base: ProfileFile | None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Every key, the profile's own first."""
+        inherited = self.base.values if self.base else {}
+        return {**inherited, **{key: v for key, v in self.own.items() if key != BASED_ON}}
+
+    def profile(self) -> ProtocolProfile:
+        """Return the profile; ConfigError names the file and the key that is wrong."""
+        try:
+            return TypeAdapter(ProtocolProfile).validate_python(self.values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"])) or "profile"
+            raise ConfigError(f"{self.path}: {key}: {first['msg']}") from error
 
 
 def load_profiles(folder: Path) -> tuple[ProtocolProfile, ...]:
@@ -85,9 +126,7 @@ def load_profiles(folder: Path) -> tuple[ProtocolProfile, ...]:
     ConfigError
         There is none, or one is wrong: names the file and the key.
     """
-    profiles = [_load(path) for path in sorted(folder.glob("*.toml"))]
-    if not profiles:
-        raise ConfigError(f"no protocol profile in {folder}", hint="install one, or set the folder")
+    profiles = [file.profile() for file in profile_files(folder)]
     names = [profile.name for profile in profiles]
     for name in names:
         if names.count(name) > 1:
@@ -95,38 +134,65 @@ def load_profiles(folder: Path) -> tuple[ProtocolProfile, ...]:
     return tuple(sorted(profiles, key=lambda profile: (-profile.n_demands, profile.name)))
 
 
-def _load(path: Path) -> ProtocolProfile:
+def profile_files(folder: Path) -> tuple[ProfileFile, ...]:
+    """Read the ``*.toml`` files of a folder, each with the one that it is based on.
+
+    Raises
+    ------
+    ConfigError
+        There is none, or one is no TOML or based on what is not there.
+    """
+    tables = {path: _table(path) for path in sorted(folder.glob("*.toml"))}
+    if not tables:
+        raise ConfigError(f"no protocol profile in {folder}", hint="install one, or set the folder")
+    return tuple(_with_base(path, tables) for path in tables)
+
+
+def _table(path: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-        return TypeAdapter(ProtocolProfile).validate_python(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "profile"
-        raise ConfigError(f"{path}: {key}: {first['msg']}") from error
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _with_base(path: Path, tables: dict[Path, dict[str, Any]]) -> ProfileFile:
+    own = tables[path]
+    if BASED_ON not in own:
+        return ProfileFile(path, own, None)
+    for base_path, base in tables.items():
+        if base.get("name") == own[BASED_ON] and BASED_ON not in base:
+            return ProfileFile(path, own, ProfileFile(base_path, base, None))
+    raise ConfigError(
+        f"{path}: {BASED_ON}: no profile {own[BASED_ON]!r} that stands by itself",
+        hint="name one of the same folder that is not based on another",
+    )
 
 
 def choose(headers: Sequence[SliceHeader], profiles: Sequence[ProtocolProfile]) -> ProtocolProfile:
     """Choose the profile for a series from the headers so far, localizers included.
 
+    The most specific profile for the scanner knows best what its series show: what it refuses for
+    its content (a bone kernel, contrast agent …) no more general profile takes. Where only its
+    ranges do not fit, a more general one may.
+
     Raises
     ------
     NotEligible
-        No profile fits: says what keeps the one that fits best from fitting.
+        No profile fits: says what keeps the one that is for this scanner, or fits best.
     """
     slices = [header for header in headers if not is_localizer(header)]
     if not slices:
         raise NotEligible(
             "only localizer images", hint="none needed: the head series is analysed by itself"
         )
-    objections = [_objections(slices, profile) for profile in profiles]
-    best = min(range(len(profiles)), key=lambda n: (len(objections[n]), -profiles[n].n_demands))
-    if not objections[best]:
-        return profiles[best]
+    expert = min(profiles, key=lambda one: (len(unmet_demands(slices, one)), -one.n_demands))
+    refused = objections(slices, expert)
+    if not content_objections(slices, expert):
+        fitting = [profile for profile in profiles if not objections(slices, profile)]
+        if fitting:
+            return max(fitting, key=lambda profile: profile.n_demands)
     raise NotEligible(
-        objections[best][0],
-        hint=f"if it should be analysed, adapt protocol profile {profiles[best].name}",
+        refused[0], hint=f"if it should be analysed, adapt protocol profile {expert.name}"
     )
 
 
@@ -138,24 +204,44 @@ def check_extent(volume: HeadVolume, profile: ProtocolProfile) -> None:
     NotEligible
         Too few or too many slices, or too short a stretch.
     """
-    n, coverage_mm = len(volume.hu), float(volume.grid.shares_mm.sum())
-    hint = "check that the whole head was exported, as one series"
-    if n < profile.min_slices:
-        raise NotEligible(f"only {n} slices, {profile.min_slices} needed", hint=hint)
-    if n > profile.max_slices:
-        raise NotEligible(f"{n} slices, at most {profile.max_slices} are analysed", hint=hint)
+    found = extent_objections(len(volume.hu), float(volume.grid.shares_mm.sum()), profile)
+    if found:
+        raise NotEligible(found[0], hint="check that the whole head was exported, as one series")
+
+
+def extent_objections(n_slices: int, coverage_mm: float, profile: ProtocolProfile) -> list[str]:
+    """Say all that keeps so many slices over such a stretch [mm] from being a whole head."""
+    found = []
+    if n_slices < profile.min_slices:
+        found.append(f"only {n_slices} slices, {profile.min_slices} needed")
+    if n_slices > profile.max_slices:
+        found.append(f"{n_slices} slices, at most {profile.max_slices} are analysed")
     if coverage_mm < profile.min_coverage_mm:
         needed = f"{profile.min_coverage_mm:.0f} mm needed"
-        raise NotEligible(f"only {coverage_mm:.0f} mm of the head, {needed}", hint=hint)
+        found.append(f"only {coverage_mm:.0f} mm of the head, {needed}")
+    return found
 
 
-def _objections(slices: list[SliceHeader], profile: ProtocolProfile) -> list[str]:
-    """Say all that keeps a series from fitting, what matters most to a technologist first."""
-    seen: dict[str, None] = {}
-    for header in slices:
-        for objection in (*_of_content(header, profile), *_of_protocol(header, profile)):
-            seen.setdefault(objection)
-    return list(seen)
+def objections(slices: Sequence[SliceHeader], profile: ProtocolProfile) -> list[str]:
+    """Say all that keeps slices from fitting, what matters most to a technologist first."""
+    asked = (_of_content, _of_demands, _of_ranges)
+    return _distinct(
+        objection for header in slices for ask in asked for objection in ask(header, profile)
+    )
+
+
+def content_objections(slices: Sequence[SliceHeader], profile: ProtocolProfile) -> list[str]:
+    """Say what about what was scanned and how it was reconstructed keeps slices from fitting."""
+    return _distinct(objection for header in slices for objection in _of_content(header, profile))
+
+
+def unmet_demands(slices: Sequence[SliceHeader], profile: ProtocolProfile) -> list[str]:
+    """Say what shows that the profile is for another scanner or series; empty if nothing does."""
+    return _distinct(objection for header in slices for objection in _of_demands(header, profile))
+
+
+def _distinct(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(texts))
 
 
 def _of_content(header: SliceHeader, profile: ProtocolProfile) -> list[str]:
@@ -182,27 +268,30 @@ def _is_head(header: SliceHeader, profile: ProtocolProfile) -> bool:
     return not profile.other_parts.search(header.description)
 
 
-def _of_protocol(header: SliceHeader, profile: ProtocolProfile) -> list[str]:
-    """Object to scanner and settings outside the profile's."""
+def _of_demands(header: SliceHeader, profile: ProtocolProfile) -> list[str]:
+    """Object to scanners and series that the profile is not for."""
     patterns = (
         ("scanner maker", profile.manufacturer, header.manufacturer),
         ("scanner model", profile.model, header.model),
         ("series description", profile.description, header.description),
         ("kernel", profile.kernels, header.kernel),
     )
+    return [
+        f"{what} {text or 'not given'} is not the profile's"
+        for what, pattern, text in patterns
+        if pattern and not pattern.search(text)
+    ]
+
+
+def _of_ranges(header: SliceHeader, profile: ProtocolProfile) -> list[str]:
+    """Object to settings outside the profile's."""
     ranges = (
         ("slice thickness", "mm", profile.thickness_mm, header.thickness_mm),
         ("tube voltage", "kV", profile.kvp, header.kvp),
         ("matrix", "pixels", profile.matrix_px, float(min(header.rows, header.columns))),
     )
-    found = [
-        f"{what} {text or 'not given'} is not the profile's"
-        for what, pattern, text in patterns
-        if pattern and not pattern.search(text)
-    ]
-    found += [
+    return [
         f"{what} {value:g} {unit}, {low:g} to {high:g} covered"
         for what, unit, (low, high), value in ranges
         if value is not None and not low <= value <= high
     ]
-    return found

@@ -115,6 +115,74 @@ def test_a_wrong_profile_names_file_and_key(tmp_path, old, new, named):
         load_profiles(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("own", "named"),
+    [
+        ("kvp = [150.0, 70.0]", "kvp.*from 150 to 70 is no range"),
+        ("min_slices = 2000", "min_slices 2000 is above max_slices"),
+        ("quiet_s = 120.0", "quiet_s 120 reaches deadline_s 120"),
+        ("quite_s = 1.0", "quite_s"),
+    ],
+)
+def test_a_profile_that_contradicts_itself_is_an_error(tmp_path, own, named):
+    (tmp_path / "generic.toml").write_text((FOLDER / "generic-head.toml").read_text())
+    (tmp_path / "own.toml").write_text(f'name = "own"\nbased_on = "generic-head"\n{own}\n')
+
+    with pytest.raises(ConfigError, match=rf"own\.toml.*{named}"):
+        load_profiles(tmp_path)
+
+
+def test_a_profile_takes_from_another_what_it_does_not_set(tmp_path):
+    (tmp_path / "generic.toml").write_text((FOLDER / "generic-head.toml").read_text())
+    (tmp_path / "own.toml").write_text('name = "own"\nbased_on = "generic-head"\nmin_slices = 12')
+
+    own, generic = sorted(load_profiles(tmp_path), key=lambda profile: -profile.min_slices)
+
+    assert replace(generic, name="own", min_slices=12) == own
+
+
+@pytest.mark.parametrize("base", ["nobody", "own"])
+def test_a_profile_based_on_one_that_is_not_there_is_an_error(tmp_path, base):
+    (tmp_path / "generic.toml").write_text((FOLDER / "generic-head.toml").read_text())
+    (tmp_path / "own.toml").write_text(f'name = "own"\nbased_on = "{base}"\n')
+
+    with pytest.raises(ConfigError, match=rf"own\.toml: based_on: no profile '{base}'"):
+        load_profiles(tmp_path)
+
+
+MAKERS = {
+    "ge-head": ("GE MEDICAL SYSTEMS", ("STANDARD", "SOFT", "STD+"), ("BONEPLUS", "DETAIL", "LUNG")),
+    "siemens-head": ("Siemens Healthineers", ("H31s", "J40s", "Hr38f", "Qr40"), ("H60s", "Hr59f")),
+    "philips-head": ("Philips", ("UB", "UC", "B"), ("YA", "YC", "D", "E")),
+    "canon-head": ("TOSHIBA", ("FC21", "FC26", "FC64"), ("FC30", "FC81", "FC52")),
+    "united-imaging-head": ("UIH", ("H_SOFT_B", "B_SOFT_A"), ("B_SHARP_C", "H_BONE_A")),
+}
+
+
+@pytest.mark.parametrize(("name", "maker_and_kernels"), MAKERS.items(), ids=str)
+def test_each_makers_soft_heads_are_analysed_and_its_bone_series_named(name, maker_and_kernels):
+    maker, soft, sharp = maker_and_kernels
+    for kernel in soft:
+        chosen = choose([replace(PLAIN, manufacturer=maker, kernel=kernel)], PROFILES)
+        assert chosen.name == name
+    for kernel in sharp:
+        with pytest.raises(NotEligible, match="bone reconstruction") as refused:
+            choose([replace(PLAIN, manufacturer=maker, kernel=kernel)], PROFILES)
+        assert name in str(refused.value.hint)
+
+
+def test_a_thickness_beyond_a_scanners_own_profile_is_left_to_the_generic_one(tmp_path):
+    (tmp_path / "generic.toml").write_text((FOLDER / "generic-head.toml").read_text())
+    own = "based_on = 'generic-head'\nmanufacturer = 'phantom'\nthickness_mm = [4.5, 5.5]"
+    (tmp_path / "own.toml").write_text(f'name = "own"\n{own}\n')
+    profiles = load_profiles(tmp_path)
+
+    assert choose([PLAIN], profiles).name == "own"
+    assert choose([replace(PLAIN, thickness_mm=2.5)], profiles).name == "generic-head"
+    with pytest.raises(NotEligible, match=r"thickness 20 mm, 4\.5 to 5\.5"):
+        choose([replace(PLAIN, thickness_mm=20.0)], profiles)
+
+
 def test_no_profile_or_two_of_one_name_is_an_error(tmp_path):
     with pytest.raises(ConfigError, match="no protocol profile"):
         load_profiles(tmp_path)

@@ -54,7 +54,7 @@ def test_it_is_taken_for_a_whole_plain_head(slices):
 
     seen_s = [k / 20 for k in range(28)]
     completion = judge(series.facts(), seen_s, seen_s[-1] + 0.3, profile)
-    assert profile.name == "generic-head"
+    assert profile.name == "ge-head"
     assert completion
     assert completion.rule == "geometry"
 
