@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,13 @@ pytest.importorskip("torch", reason="training needs the train extra")
 pytest.importorskip("onnx", reason="exporting needs the train extra")
 
 from agent.infer.bundle import load_bundle
+from agent.records import Subtype
 from build_engine.cli import model
+from build_engine.train.annotated import annotated_case
+from build_engine.train.blocks import load_block
 from build_engine.train.config import DEFAULT, load_config
+from build_engine.train.networks import SliceNetwork
+from build_engine.train.train import SLICE_WEIGHTS, block_files
 from tests.build_engine.test_annotated import RAS, write_study
 
 pytestmark = [
@@ -98,6 +104,30 @@ def test_a_site_trains_exports_and_evaluates_its_own_bundle(tmp_path: Path):
     assert (tmp_path / "work" / "curves.png").exists()
     assert (tmp_path / "work" / "cases" / "site-one.npz").exists()
     assert json.loads(printed)["generated"]
+
+
+def test_blocks_older_than_the_slice_network_are_made_again(tmp_path: Path):
+    study = write_study(tmp_path / "site" / "one", RAS)
+    (tmp_path / "tiny.toml").write_text(TINY.format(site=tmp_path / "site"))
+    config = load_config(tmp_path / "tiny.toml")
+    case = annotated_case(study, config.annotated[0].names, config.contract.slices)
+    network = SliceNetwork(config.contract.slices, config.slices.width).eval()
+    (tmp_path / SLICE_WEIGHTS).touch()
+
+    (path,) = block_files(config, (case,), network, tmp_path)
+    made_at = path.stat().st_mtime_ns
+    block_files(config, (case,), network, tmp_path)
+    kept_at = path.stat().st_mtime_ns
+    os.utime(tmp_path / SLICE_WEIGHTS, ns=(made_at + 10**9, made_at + 10**9))
+    block_files(config, (case,), network, tmp_path)
+
+    assert kept_at == made_at
+    assert path.stat().st_mtime_ns != made_at
+    block = load_block(path)
+    assert block.name == "site-one"
+    assert set(block.subtypes.ravel().tolist()) == {0, Subtype.SUBDURAL, Subtype.EPIDURAL}
+    assert block.bleeds
+    assert block.regions is None
 
 
 def test_the_committed_configuration_is_the_shipped_bundles(tmp_path: Path):
