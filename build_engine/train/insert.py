@@ -64,7 +64,7 @@ def with_bleed_laid_in(case: Case, rng: np.random.Generator) -> Case:
     smooth = ndimage.gaussian_filter(hu, (0, 1.5, 1.5))  # so that the image's own noise stays
     uneven = ndimage.gaussian_filter(rng.standard_normal(hu.shape, dtype=np.float32), (0.7, 4, 4))
     uneven *= np.float32(rng.uniform(0.0, 5.0)) / uneven.std()
-    hu += (np.float32(rng.uniform(45.0, 85.0)) + uneven - smooth) * share
+    hu += (np.float32(rng.uniform(50.0, 78.0)) + uneven - smooth) * share
     here = share > 0.5
     return replace(
         case,
@@ -112,8 +112,8 @@ def _under_the_table(
 ) -> Floats:
     """Share of blood in each pixel, for a lens or a crescent along one side of the skull."""
     angle = np.radians(rng.uniform(20.0, 160.0)) * rng.choice([-1.0, 1.0])
-    reach_mm = rng.uniform(7.0, 40.0) if lens else rng.uniform(12.0, 65.0)
-    thick_mm = reach_mm * rng.uniform(0.25, 0.6) if lens else np.exp(rng.uniform(0.6, 2.7))
+    reach_mm = rng.uniform(10.0, 40.0) if lens else rng.uniform(20.0, 65.0)
+    thick_mm = reach_mm * rng.uniform(0.25, 0.6) if lens else rng.uniform(2.5, 14.0)
     share = np.zeros_like(depth_px)
     for slab in np.flatnonzero(depth_px.any(axis=(1, 2)) & (np.abs(off_mm) < 2 * reach_mm)):
         inside = depth_px[slab] > 0
