@@ -43,6 +43,9 @@ class InferConfig(_Table):
     """Name and version, below ``engines_folder``."""
     threads: Annotated[int, Field(ge=1)] = 3
     """CPU threads for ONNX Runtime; leave one core to the reader."""
+    public_key: Path | None = None
+    """PEM file of the Ed25519 key that bundles and plans must be signed with; left out, digests
+    alone are checked."""
 
 
 class ConsoleConfig(_Table):
@@ -78,6 +81,11 @@ class Config(BaseSettings):
     def bundle_folder(self) -> Path:
         """The bundle in use."""
         return self.engines_folder / self.infer.bundle
+
+    @property
+    def plans_folder(self) -> Path:
+        """TensorRT plans built on this machine."""
+        return self.engines_folder / "plans"
 
     @property
     def protocols_folder(self) -> Path:

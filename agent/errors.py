@@ -11,6 +11,9 @@
     + GeometryError             positions do not form a usable grid
   x InferenceError              the series ends *not analysed*
     + BundleError               digest, manifest or network of a bundle is wrong: refuse to load
+      - SignatureError          its manifest, or a plan's, is not signed, or by another key
+    + PlanError                 a plan is not whole, not verified or does not fit: the CPU runs on
+    + GpuError                  the GPU or its driver failed: the CPU takes over, the GPU restarts
     + BadOutputError            NaN, wrong shape, unknown class
   x FolderUnreachable           the export folder cannot be listed: shown, and tried again
   x StoreError                  the store cannot be opened, or is a newer one: refuse to start
@@ -84,6 +87,24 @@ class BundleError(InferenceError):
     """A bundle's manifest, digest or network is not what it must be."""
 
     code = "bundle"
+
+
+class SignatureError(BundleError):
+    """A manifest is not signed, or not by the configured key."""
+
+    code = "signature"
+
+
+class PlanError(InferenceError):
+    """A TensorRT plan is not whole, not verified, or not one for this machine."""
+
+    code = "plan"
+
+
+class GpuError(InferenceError):
+    """CUDA, the driver or TensorRT failed; its context can no longer be trusted."""
+
+    code = "gpu"
 
 
 class BadOutputError(InferenceError):

@@ -16,6 +16,7 @@ from agent.assemble.protocol import load_profiles
 from agent.config import Config
 from agent.infer.bundle import load_bundle
 from agent.infer.onnx_backend import OnnxBackend
+from agent.infer.signature import load_public_key
 from agent.journeys import Journeys
 from agent.pipeline import Engine
 from agent.records import Instant
@@ -68,13 +69,16 @@ def build_journeys(config: Config, store: Store, log: FilteringBoundLogger) -> J
     ------
     BundleError
         If the bundle is not what its manifest says, or lacks a profile's operating point.
+    SignatureError
+        If the configuration names a key, and the bundle is not signed with it.
     ConfigError
-        If a profile cannot be read.
+        If a profile or the key cannot be read.
     """
     # numpy's matrices here are small: a second pool of threads beside ONNX Runtime's only makes
     # both wait for cores (measured on a busy machine: 9 s instead of 0.7 s for the volume stage).
     threadpool_limits(limits=1, user_api="blas")
-    bundle = load_bundle(config.bundle_folder)
+    key = load_public_key(config.infer.public_key) if config.infer.public_key else None
+    bundle = load_bundle(config.bundle_folder, key)
     profiles = load_profiles(config.protocols_folder)
     for profile in profiles:
         bundle.operating_point(profile.operating_point)

@@ -102,6 +102,7 @@ SEEING_BUNDLE = Bundle(
     volume=VolumeInput((4.0, 2.0, 2.0), (40, 128, 128), ((0.0, 80.0),)),
     slice_network=Path("slice.onnx"),
     volume_network=Path("volume.onnx"),
+    network_digests=("1" * 64, "2" * 64),
     reading=Reading(bleed_probability=0.5, midline_shift=True),
     interval=VolumeInterval(0.1, 1.0),
     operating_points=(OperatingPoint("balanced", 0.5),),

@@ -75,6 +75,8 @@ class ProtocolProfile:
     min_coverage_mm: float
     quiet_s: float
     deadline_s: float
+    slabs_per_run: int
+    """Slabs that a plan built for this protocol takes at once."""
     manufacturer: Pattern | None = None
     model: Pattern | None = None
     description: Pattern | None = None
@@ -84,6 +86,8 @@ class ProtocolProfile:
         """Refuse what contradicts itself."""
         if self.min_slices > self.max_slices:
             raise ValueError(f"min_slices {self.min_slices} is above max_slices {self.max_slices}")
+        if self.slabs_per_run < 1:
+            raise ValueError(f"slabs_per_run {self.slabs_per_run} is no number of slabs")
         if self.quiet_s >= self.deadline_s:
             raise ValueError(f"quiet_s {self.quiet_s:g} reaches deadline_s {self.deadline_s:g}")
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.errors import AgentError, BundleError
+from agent.infer.signature import check_signature
 from agent.preprocess import SliceInput, VolumeInput
 from agent.records import OperatingPoint, Reading, VolumeInterval
 
@@ -24,7 +26,10 @@ MANIFEST = "bundle.toml"
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A model as it lies on disk, every digest checked. ``digest`` stands for all of its files."""
+    """A model as it lies on disk, every digest checked. ``digest`` stands for all of its files.
+
+    ``network_digests`` are the SHA-256 of the two ONNX files, slice network first.
+    """
 
     name: str
     version: str
@@ -33,6 +38,7 @@ class Bundle:
     volume: VolumeInput
     slice_network: Path
     volume_network: Path
+    network_digests: tuple[str, str]
     reading: Reading
     interval: VolumeInterval
     operating_points: tuple[OperatingPoint, ...]
@@ -107,16 +113,22 @@ class _Manifest(_Table):
     card: dict[str, str]
 
 
-def load_bundle(folder: Path) -> Bundle:
+def load_bundle(folder: Path, key: Ed25519PublicKey | None = None) -> Bundle:
     """Read ``folder/bundle.toml`` and check the digest of every file that it names.
+
+    With a ``key``, the manifest's signature is checked before anything else of it is used.
 
     Raises
     ------
     BundleError
         If the manifest is missing or wrong, or a file is not the one it names.
+    SignatureError
+        If the manifest's signature is missing or another's.
     """
     try:
         raw = (folder / MANIFEST).read_bytes()
+        if key is not None:
+            check_signature(folder / MANIFEST, raw, key)
         manifest = _Manifest.model_validate(tomllib.loads(raw.decode()))
     except OSError as error:
         raise BundleError(
@@ -140,6 +152,7 @@ def load_bundle(folder: Path) -> Bundle:
         volume=VolumeInput(volume.voxel_kji_mm, volume.shape_kji, volume.windows_hu),
         slice_network=_checked(folder / slices.file, slices.sha256),
         volume_network=_checked(folder / volume.file, volume.sha256),
+        network_digests=(slices.sha256, volume.sha256),
         reading=Reading(manifest.reading.bleed_probability, manifest.reading.midline_shift),
         interval=VolumeInterval(manifest.interval.relative, manifest.interval.absolute_ml),
         operating_points=_points(folder, manifest.operating_points),

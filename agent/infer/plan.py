@@ -1,0 +1,197 @@
+"""Plans: what TensorRT made of a bundle for one machine, read and checked.
+
+A plan is a folder: ``plan.json``, the manifest, and ``slice.plan`` and ``volume.plan``, the engines.
+An engine is code for the GPU: nothing of it is deserialised before its digest was checked, and the
+signature where the configuration names a key. ``active.json`` beside the plans' folders says which
+one is in use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
+
+from agent.errors import PlanError
+from agent.infer.bundle import Bundle
+from agent.infer.signature import check_signature
+
+MANIFEST: Final = "plan.json"
+SLICE_ENGINE: Final = "slice.plan"
+VOLUME_ENGINE: Final = "volume.plan"
+ACTIVE: Final = "active.json"
+
+ANY_PROTOCOL: Final = "any"
+"""Stands for every protocol that has no plan of its own."""
+
+Precision = Literal["fp32", "fp16", "int8"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Machine(_Record):
+    """What a plan was built on and fits. A driver may change under a plan, the rest may not."""
+
+    gpu: str
+    compute_capability: str
+    multiprocessors: int
+    tensorrt: str
+    driver: str
+
+
+class PlanManifest(_Record):
+    """What ``plan.json`` says.
+
+    ``bundle`` is name and version, ``networks`` the SHA-256 of the two ONNX files, slice first.
+    ``layers`` counts the layers of both engines by the precision that they really run in, as the
+    engine inspector tells.
+    """
+
+    bundle: str
+    networks: tuple[str, str]
+    protocol: str
+    precision: Precision
+    slabs_per_run: int
+    machine: Machine
+    files: dict[str, str]
+    layers: dict[str, int]
+    built_at: str
+
+    @property
+    def key(self) -> str:
+        """Digest of all that makes one plan another: networks, machine, precision, shapes."""
+        machine = self.machine
+        parts = (
+            *self.networks,
+            machine.tensorrt,
+            machine.gpu,
+            machine.compute_capability,
+            str(machine.multiprocessors),
+            self.precision,
+            str(self.slabs_per_run),
+        )
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """Name of the plan's folder."""
+        bundle = self.bundle.replace("/", "-")
+        return f"{bundle}_{self.protocol}_{self.precision}_{self.key[:12]}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A plan with its digests checked; ``digest`` is that of its manifest."""
+
+    folder: Path
+    digest: str
+    manifest: PlanManifest
+    slice_engine: bytes
+    volume_engine: bytes
+
+
+class Activation(_Record):
+    """Names of the plan in use and of the one before it."""
+
+    plan: str
+    previous: str | None = None
+
+
+class _Active(RootModel[dict[str, Activation]]):
+    pass
+
+
+def load_plan(folder: Path, key: Ed25519PublicKey | None) -> Plan:
+    """Read a plan, checking its digests, and its signature if there is a ``key`` to check it with.
+
+    Raises
+    ------
+    PlanError
+        If it is not whole, or a file is not the one that the manifest names.
+    SignatureError
+        If the manifest's signature is missing or another's.
+    """
+    path = folder / MANIFEST
+    raw = _read(path)
+    if key is not None:
+        check_signature(path, raw, key)
+    try:
+        manifest = PlanManifest.model_validate_json(raw)
+    except ValidationError as error:
+        raise PlanError(f"{path}: {error}", hint="`bleedwatch engine build`") from error
+    return Plan(
+        folder,
+        hashlib.sha256(raw).hexdigest(),
+        manifest,
+        *(_checked(folder, manifest, name) for name in (SLICE_ENGINE, VOLUME_ENGINE)),
+    )
+
+
+def misfit(manifest: PlanManifest, bundle: Bundle, machine: Machine) -> str | None:
+    """Say why a plan is not one of ``bundle`` for ``machine``; None if it fits.
+
+    Engines are bound to TensorRT's full version and to the very card; drivers may be newer.
+    """
+    built_for = manifest.machine
+    wanted = f"{bundle.name}/{bundle.version}"
+    if manifest.bundle != wanted:
+        return f"built from bundle {manifest.bundle}, not {wanted}"
+    if manifest.networks != bundle.network_digests:
+        return f"built from other networks than those of {wanted} today"
+    facts = (
+        ("TensorRT", built_for.tensorrt, machine.tensorrt),
+        ("GPU", built_for.gpu, machine.gpu),
+        ("compute capability", built_for.compute_capability, machine.compute_capability),
+        ("multiprocessors", built_for.multiprocessors, machine.multiprocessors),
+    )
+    for name, then, now in facts:
+        if then != now:
+            return f"built for {name} {then}, this is {now}"
+    return None
+
+
+def read_active(plans_folder: Path) -> dict[str, Activation]:
+    """Read which plan is active for which protocol; nothing is, where the file is not there.
+
+    Raises
+    ------
+    PlanError
+        If the file cannot be read.
+    """
+    path = plans_folder / ACTIVE
+    if not path.exists():
+        return {}
+    try:
+        return _Active.model_validate_json(_read(path)).root
+    except ValidationError as error:
+        raise PlanError(f"{path}: {error}", hint="`bleedwatch engine activate`") from error
+
+
+def active_text(active: dict[str, Activation]) -> str:
+    """Write what ``read_active`` reads."""
+    return _Active(active).model_dump_json(indent=2)
+
+
+def _checked(folder: Path, manifest: PlanManifest, name: str) -> bytes:
+    content = _read(folder / name)
+    if hashlib.sha256(content).hexdigest() != manifest.files.get(name):
+        raise PlanError(
+            f"{folder / name} is not the file that the manifest names",
+            hint="do not use it: `bleedwatch engine build` makes it again",
+        )
+    return content
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PlanError(
+            f"{path}: {error.strerror}", hint="`bleedwatch engine list` shows the plans there are"
+        ) from error
