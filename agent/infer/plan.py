@@ -1,6 +1,6 @@
 """Plans: what TensorRT made of a bundle for one machine, read and checked.
 
-A plan is a folder: ``plan.json``, the manifest, and ``slice.plan`` and ``volume.plan``, the engines.
+A plan is a folder: its manifest ``plan.json``, and the engines ``slice.plan`` and ``volume.plan``.
 An engine is code for the GPU: nothing of it is deserialised before its digest was checked, and the
 signature where the configuration names a key. ``active.json`` beside the plans' folders says which
 one is in use.
