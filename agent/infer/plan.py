@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, RootModel, ValidationError
 
 from agent.errors import PlanError
 from agent.infer.bundle import Bundle
@@ -61,7 +61,7 @@ class PlanManifest(_Record):
     machine: Machine
     files: dict[str, str]
     layers: dict[str, int]
-    built_at: str
+    built_at: AwareDatetime
 
     @property
     def key(self) -> str:
@@ -80,9 +80,10 @@ class PlanManifest(_Record):
 
     @property
     def name(self) -> str:
-        """Name of the plan's folder."""
+        """Name of the plan's folder; no two builds share one, since TensorRT's are not alike."""
         bundle = self.bundle.replace("/", "-")
-        return f"{bundle}_{self.protocol}_{self.precision}_{self.key[:12]}"
+        built = f"{self.built_at:%Y%m%dT%H%M%S}"
+        return f"{bundle}_{self.protocol}_{self.precision}_{self.key[:8]}_{built}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

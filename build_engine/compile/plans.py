@@ -1,0 +1,167 @@
+"""Plans on disk: written whole, activated by one atomic switch, rolled back."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from agent.errors import PlanError
+from agent.infer.bundle import Bundle
+from agent.infer.plan import (
+    ACTIVE,
+    MANIFEST,
+    Activation,
+    Plan,
+    PlanManifest,
+    active_text,
+    load_plan,
+    misfit,
+    read_active,
+)
+from build_engine.compile.verification import Here, load_verification, objection
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a plan must fit to be used: the plans' folder, the bundle, the key, the machine."""
+
+    plans_folder: Path
+    bundle: Bundle
+    key: Ed25519PublicKey | None
+    here: Here
+
+
+def write_plan(plans_folder: Path, manifest: PlanManifest, engines: dict[str, bytes]) -> Path:
+    """Write a plan into a folder of its own, which appears whole or not at all.
+
+    ``manifest.files`` is filled in from ``engines``. Returns the folder.
+
+    Raises
+    ------
+    PlanError
+        If the disk is full or not writable; what was written is removed.
+    """
+    files = {name: hashlib.sha256(engine).hexdigest() for name, engine in engines.items()}
+    manifest = manifest.model_copy(update={"files": files})
+    with _writing(plans_folder):
+        plans_folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=plans_folder, prefix=".new-") as folder:
+            beside = Path(folder) / manifest.name
+            beside.mkdir()
+            text = manifest.model_dump_json(indent=2).encode()
+            for name, content in {**engines, MANIFEST: text}.items():
+                _write_through(beside / name, content)
+            return beside.rename(plans_folder / manifest.name)
+
+
+def plan_folders(plans_folder: Path) -> list[Path]:
+    """Folders of all plans, newest last."""
+    if not plans_folder.is_dir():
+        return []
+    return sorted(
+        (path.parent for path in plans_folder.glob(f"[!.]*/{MANIFEST}")),
+        key=lambda folder: (folder / MANIFEST).stat().st_mtime,
+    )
+
+
+def activate(site: Site, name: str, *, even_if_slower: bool = False) -> Activation:
+    """Make a verified plan the one in use for its protocol; the one before it is kept.
+
+    Raises
+    ------
+    PlanError, SignatureError
+        If it is not whole, not signed, not for this machine, not verified here, or slower than the
+        active one. Nothing is switched.
+    """
+    plan = usable_plan(site, name)
+    verified = load_verification(plan.folder)
+    if verified is not None and verified.slower and not even_if_slower:
+        raise PlanError(
+            f"{name} takes {verified.head_ms:.1f} ms a head, the active plan "
+            f"{verified.active_ms:.1f} ms",
+            hint="--even-if-slower activates it all the same",
+        )
+    active = read_active(site.plans_folder)
+    before = active.get(plan.manifest.protocol)
+    if before is not None and before.plan == name:
+        return before
+    switched = Activation(plan=name, previous=before.plan if before else None)
+    _switch(site.plans_folder, {**active, plan.manifest.protocol: switched})
+    return switched
+
+
+def rollback(site: Site, protocol: str) -> Activation:
+    """Go back to the plan that was in use before; the one in use becomes the previous one.
+
+    Raises
+    ------
+    PlanError, SignatureError
+        If there is none, or it can no longer be used here. Nothing is switched.
+    """
+    active = read_active(site.plans_folder)
+    current = active.get(protocol)
+    if current is None or current.previous is None:
+        raise PlanError(
+            f"there is no earlier plan for {protocol} to go back to",
+            hint="`bleedwatch engine list` shows the plans there are",
+        )
+    usable_plan(site, current.previous)
+    switched = Activation(plan=current.previous, previous=current.plan)
+    _switch(site.plans_folder, {**active, protocol: switched})
+    return switched
+
+
+def usable_plan(site: Site, name: str) -> Plan:
+    """Load a plan that may be used here; PlanError or SignatureError says why it may not."""
+    plan = load_plan(site.plans_folder / name, site.key)
+    reason = misfit(plan.manifest, site.bundle, site.here.machine) or objection(plan, site.here)
+    if reason is not None:
+        raise PlanError(
+            f"{name} cannot be used: {reason}",
+            hint="`bleedwatch engine build`, then `engine verify`",
+        )
+    return plan
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace a file at once, its content on disk before its name is."""
+    with _writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.new")
+        _write_through(beside, content)
+        beside.replace(path)
+
+
+def _switch(plans_folder: Path, active: dict[str, Activation]) -> None:
+    replace_file(plans_folder / ACTIVE, active_text(active).encode())
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise PlanError(
+                f"{folder}: the disk is full",
+                hint="free some space; what is active was not touched",
+            ) from error
+        raise PlanError(
+            f"{error.filename or folder}: {error.strerror}",
+            hint="run it as a user who may write there; what is active was not touched",
+        ) from error

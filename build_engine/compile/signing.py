@@ -1,0 +1,66 @@
+"""Signing a bundle's or a plan's manifest, and checking what was signed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from agent.errors import ConfigError, PlanError
+from agent.infer import bundle, plan
+from agent.infer.signature import SUFFIX
+from build_engine.compile.plans import replace_file
+
+
+def load_private_key(path: Path) -> Ed25519PrivateKey:
+    """Read a PEM file without a password; ConfigError if it holds no Ed25519 private key."""
+    hint = "`openssl genpkey -algorithm ed25519 -out PRIVATE.pem` makes one"
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", hint=hint) from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigError(
+            f"{path} is no private key in PEM without a password", hint=hint
+        ) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigError(f"{path} holds another kind of key than Ed25519", hint=hint)
+    return key
+
+
+def sign(folder: Path, key: Ed25519PrivateKey) -> Path:
+    """Sign a bundle or a plan, once every digest in its manifest has been checked.
+
+    Returns the signature's file.
+    """
+    check(folder, None)
+    manifest = manifest_of(folder)
+    signature = manifest.with_name(manifest.name + SUFFIX)
+    replace_file(signature, key.sign(manifest.read_bytes()))
+    return signature
+
+
+def check(folder: Path, key: Ed25519PublicKey | None) -> None:
+    """Check the digests of a bundle or a plan, and its signature if there is a key.
+
+    Raises
+    ------
+    PlanError, BundleError, SignatureError
+        What is wrong, and with which file.
+    """
+    if manifest_of(folder).name == plan.MANIFEST:
+        plan.load_plan(folder, key)
+    else:
+        bundle.load_bundle(folder, key)
+
+
+def manifest_of(folder: Path) -> Path:
+    """Find the manifest of a bundle or a plan; PlanError if the folder is neither."""
+    for name in (plan.MANIFEST, bundle.MANIFEST):
+        if (folder / name).is_file():
+            return folder / name
+    raise PlanError(
+        f"{folder} is neither a bundle nor a plan", hint="`bleedwatch engine list` shows both"
+    )

@@ -1,0 +1,89 @@
+"""The record of a plan's verification, and whether it allows the plan to be used here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from agent.errors import PlanError
+from agent.infer.plan import Machine, Plan
+
+FILE: Final = "verification.json"
+
+SLOWER: Final = 1.1
+"""A plan that takes this many times as long as the active one is slower. Ours: above the noise of
+medians on a box that does other work too."""
+
+HINT: Final = "`bleedwatch engine verify`"
+
+
+class Here(BaseModel):
+    """Where a verification was made; one from elsewhere proves nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    machine_id: str
+    machine: Machine
+
+
+class Verification(BaseModel):
+    """How a plan did against ONNX Runtime on the golden heads.
+
+    ``faults`` are in words, one a head or stage that failed; none means that it passed.
+    ``head_ms`` is the median time of a head's slabs and volume; ``active_ms`` that of the plan
+    that was active, None where there was none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    plan_digest: str
+    here: Here
+    made_at: AwareDatetime
+    heads: int
+    faults: tuple[str, ...]
+    largest_probability_difference: float
+    largest_volume_difference_ml: float
+    head_ms: float
+    active_ms: float | None
+
+    @property
+    def slower(self) -> bool:
+        """Whether the plan is slower than the one that was active."""
+        return self.active_ms is not None and self.head_ms > SLOWER * self.active_ms
+
+
+def load_verification(folder: Path) -> Verification | None:
+    """Read a plan's verification; None if it was never verified, PlanError if it is unreadable."""
+    path = folder / FILE
+    try:
+        return Verification.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise PlanError(f"{path}: {error.strerror}", hint=HINT) from error
+    except ValidationError as error:
+        raise PlanError(f"{path}: {error}", hint=HINT) from error
+
+
+def objection(plan: Plan, here: Here) -> str | None:
+    """Say why a plan's verification does not allow it to be used here; None if it does."""
+    found = load_verification(plan.folder)
+    if found is None:
+        return "it was never verified"
+    if found.plan_digest != plan.digest:
+        return "its verification is another plan's"
+    if found.here.machine_id != here.machine_id:
+        return "it was verified on another machine"
+    then, now = found.here.machine, here.machine
+    for name, before, today in (
+        ("driver", then.driver, now.driver),
+        ("TensorRT", then.tensorrt, now.tensorrt),
+        ("GPU", then.gpu, now.gpu),
+    ):
+        if before != today:
+            return f"it was verified with {name} {before}, this is {today}"
+    if found.faults:
+        return f"it failed its verification: {found.faults[0]}"
+    return None
