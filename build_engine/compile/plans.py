@@ -122,13 +122,18 @@ def rollback(site: Site, protocol: str) -> Activation:
 def usable_plan(site: Site, name: str) -> Plan:
     """Load a plan that may be used here; PlanError or SignatureError says why it may not."""
     plan = load_plan(site.plans_folder / name, site.key)
-    reason = misfit(plan.manifest, site.bundle, site.here.machine) or objection(plan, site.here)
+    reason = why_unusable(plan, site)
     if reason is not None:
         raise PlanError(
             f"{name} cannot be used: {reason}",
             hint="`bleedwatch engine build`, then `engine verify`",
         )
     return plan
+
+
+def why_unusable(plan: Plan, site: Site) -> str | None:
+    """Say why a plan may not be used here; None if it may."""
+    return misfit(plan.manifest, site.bundle, site.here.machine) or objection(plan, site.here)
 
 
 def replace_file(path: Path, content: bytes) -> None:

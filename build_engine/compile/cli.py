@@ -1,0 +1,204 @@
+"""``bleedwatch engine``: compile, verify, sign, activate and roll back TensorRT plans."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from agent.config import DEFAULT_PATH, Config, load_config
+from agent.errors import GpuError
+from agent.infer.bundle import load_bundle
+from agent.infer.plan import ANY_PROTOCOL
+from agent.infer.signature import load_public_key
+from build_engine.compile import plans, signing
+from build_engine.compile.listing import BundleRow, PlanRow, bundle_rows, plan_rows
+from build_engine.compile.plans import Site
+from build_engine.compile.verification import Here
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+engine = typer.Typer(
+    help="TensorRT engines: compile, verify, sign, activate, roll back.", no_args_is_help=True
+)
+
+MACHINE_ID: Final = Path("/etc/machine-id")
+
+ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The agent's TOML file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+PlanName = Annotated[str, typer.Argument(help="Name of a plan, as `engine list` prints it.")]
+
+
+@engine.command("list")
+def list_(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None:
+    """List bundles and plans: what is in use for which protocol, and why a plan is no use here.
+
+    Example: bleedwatch engine list
+    """
+    settings = load_config(config)
+    key = _public_key(settings)
+    try:
+        site: Site | str = _site(settings)
+    except GpuError as error:
+        site = f"no GPU to run it on: {error}"
+    bundles = bundle_rows(settings.engines_folder, settings.bundle_folder, key)
+    found = plan_rows(settings.plans_folder, key, site)
+    if as_json:
+        _print_json({"bundles": list(map(dataclasses.asdict, bundles)), "plans": _plain(found)})
+        return
+    _out().print(_bundle_table(bundles))
+    _out().print(_plan_table(found) if found else "No plan yet: `bleedwatch engine build`.")
+
+
+@engine.command()
+def activate(
+    plan: PlanName,
+    config: ConfigPath = DEFAULT_PATH,
+    *,
+    even_if_slower: Annotated[
+        bool, typer.Option("--even-if-slower", help="Activate a plan slower than the active one.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put a verified plan into use; the agent takes it up between two series.
+
+    Refused without a passing verification made on this machine with this driver and TensorRT.
+
+    Example: bleedwatch engine activate default-1.0.0_any_fp16_1f2e3d4c_20261124T031500
+    """
+    switched = plans.activate(_site(load_config(config)), plan, even_if_slower=even_if_slower)
+    _tell_switched(switched.plan, switched.previous, as_json=as_json)
+
+
+@engine.command()
+def rollback(
+    config: ConfigPath = DEFAULT_PATH,
+    *,
+    protocol: Annotated[
+        str, typer.Option(help="Protocol profile whose plan goes back.")
+    ] = ANY_PROTOCOL,
+    as_json: AsJson = False,
+) -> None:
+    """Go back to the plan that was in use before.
+
+    Example: bleedwatch engine rollback
+    """
+    switched = plans.rollback(_site(load_config(config)), protocol)
+    _tell_switched(switched.plan, switched.previous, as_json=as_json)
+
+
+@engine.command()
+def sign(
+    folder: Annotated[Path, typer.Argument(help="Folder of a bundle or a plan.")],
+    key: Annotated[Path, typer.Option(help="PEM file of an Ed25519 private key.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Sign the manifest of a bundle or a plan, once every digest in it was checked.
+
+    Make a key with `openssl genpkey -algorithm ed25519 -out PRIVATE.pem`, its public half for the
+    agent's configuration (`infer.public_key`) with `openssl pkey -in PRIVATE.pem -pubout`.
+
+    Example: bleedwatch engine sign engines/default/1.0.0 --key PRIVATE.pem
+    """
+    signature = signing.sign(folder, signing.load_private_key(key))
+    if as_json:
+        _print_json({"signature": str(signature)})
+    else:
+        _out().print(f"wrote {signature}", markup=False)
+
+
+@engine.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="Folder of a bundle or a plan.")],
+    config: ConfigPath = DEFAULT_PATH,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Check every digest of a bundle or a plan, and its signature if a key is configured.
+
+    Example: bleedwatch engine check engines/default/1.0.0
+    """
+    key = _public_key(load_config(config))
+    signing.check(folder, key)
+    signed = key is not None
+    if as_json:
+        _print_json({"folder": str(folder), "digests": True, "signature": signed or None})
+        return
+    with_key = "signed with the configured key" if signed else "no key configured to check with"
+    _out().print(f"{folder}: every digest is right, {with_key}", markup=False)
+
+
+def _public_key(settings: Config) -> Ed25519PublicKey | None:
+    path = settings.infer.public_key
+    return load_public_key(path) if path else None
+
+
+def _site(settings: Config) -> Site:
+    """Say what a plan must fit here; GpuError where there is no GPU."""
+    from agent.infer.tensorrt_api import load  # noqa: PLC0415 - of the gpu extra
+
+    key = _public_key(settings)
+    machine = load().machine()
+    bundle = load_bundle(settings.bundle_folder, key)
+    return Site(settings.plans_folder, bundle, key, Here(machine_id=_machine_id(), machine=machine))
+
+
+def _machine_id() -> str:
+    """Name this computer: systemd's identity of the installation, or what it is called."""
+    return MACHINE_ID.read_text().strip() if MACHINE_ID.exists() else platform.node()
+
+
+def _tell_switched(plan: str, previous: str | None, *, as_json: bool) -> None:
+    if as_json:
+        _print_json({"plan": plan, "previous": previous})
+    else:
+        _out().print(f"in use: {plan}\nbefore: {previous or 'none'}", markup=False)
+
+
+def _bundle_table(rows: tuple[BundleRow, ...]) -> Table:
+    table = Table("Bundle", "", "Problem", box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        problem = f"[yellow]{escape(row.problem)}[/]" if row.problem else ""
+        table.add_row(row.name, "in use" if row.in_use else "", problem)
+    return table
+
+
+def _plan_table(rows: tuple[PlanRow, ...]) -> Table:
+    columns = ("Plan", "Active for", "Before, for", "Verified", "Why it is no use here")
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(
+            row.name,
+            ", ".join(row.active_for),
+            ", ".join(row.previous_for),
+            f"{row.verified_heads} heads" if row.verified_heads else "never",
+            f"[yellow]{escape(row.problem)}[/]" if row.problem else "",
+        )
+    return table
+
+
+def _plain(rows: tuple[PlanRow, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            **{f.name: getattr(row, f.name) for f in dataclasses.fields(row)},
+            "manifest": row.manifest.model_dump(mode="json") if row.manifest else None,
+        }
+        for row in rows
+    ]
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2))
+
+
+def _out() -> Console:
+    return Console(highlight=False, soft_wrap=True)
