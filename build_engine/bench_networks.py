@@ -45,7 +45,7 @@ def networks(
     block = np.zeros((1, channels, *loaded.volume.shape_kji), dtype=np.float32)
     kinds = (None, *Subtype)
     timed_s = {
-        "slice network, a slab": _median_s(lambda _: backend.run_slices(slabs), runs)
+        "slice network, a slab": _median_s(lambda _: list(backend.run_slices([slabs])), runs)
         / loaded.slices.batch,
         "volume network, a head": _median_s(lambda _: backend.run_volume(block), runs),
         "generator, a head": _median_s(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -126,7 +127,14 @@ class SeeingBackend:
     def name(self) -> str:
         return "sees 50 HU"
 
-    def run_slices(self, slabs: Floats) -> Floats:
+    @property
+    def slabs_per_run(self) -> int:
+        return self.bundle.slices.batch
+
+    def run_slices(self, batches: Iterable[Floats]) -> Iterator[Floats]:
+        return map(self.see, batches)
+
+    def see(self, slabs: Floats) -> Floats:
         self.batches.append(slabs)
         self.slices_run += int(slabs.any(axis=(1, 2, 3)).sum())
         low, high = self.bundle.slices.windows_hu[0]

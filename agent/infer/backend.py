@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.errors import BadOutputError
+from agent.records import Subtype
+
 Floats = NDArray[np.float32]
+
+N_CLASSES: Final = len(Subtype) + 1
+"""No bleed, and the subtypes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,8 +39,16 @@ class Backend(Protocol):
         """What runs them, as a person would say it."""
         ...
 
-    def run_slices(self, slabs: Floats) -> Floats:
-        """Map a batch (batch, channels, row, column) to probabilities (batch, class, row, column).
+    @property
+    def slabs_per_run(self) -> int:
+        """How many slabs it takes at once."""
+        ...
+
+    def run_slices(self, batches: Iterable[Floats]) -> Iterator[Floats]:
+        """Map batches (``slabs_per_run``, channel, row, column) to probabilities (…, class, …).
+
+        One answer for each batch, in their order; the next batch may be asked for before the
+        answer to this one is given, so that it is made while the networks run.
 
         Raises
         ------
@@ -47,3 +62,25 @@ class Backend(Protocol):
     def run_volume(self, block: Floats) -> VolumeOutput:
         """Map a block (1, channels, k, j, i) to masks and score; raises as ``run_slices``."""
         ...
+
+
+def sound(values: NDArray[Any], shape: tuple[int, ...], what: str) -> Floats:
+    """Return a network's output; BadOutputError if its shape is another or a value is no number."""
+    if values.shape != shape:
+        raise BadOutputError(f"{what} of shape {values.shape}, not {shape}")
+    if not np.isfinite(values).all():
+        raise BadOutputError(f"{what} are not all numbers", hint="rebuild or replace the bundle")
+    return values
+
+
+def sound_volume(
+    bleed: NDArray[Any], anatomy: NDArray[Any], score: NDArray[Any], shape_kji: tuple[int, int, int]
+) -> VolumeOutput:
+    """Return the volume network's outputs, each with a leading axis of 1; raises as ``sound``."""
+    if anatomy.shape != (1, *shape_kji):
+        raise BadOutputError(f"anatomy of shape {anatomy.shape}")
+    return VolumeOutput(
+        bleed=sound(bleed, (1, N_CLASSES, *shape_kji), "bleed")[0],
+        anatomy=anatomy[0].astype(np.int32, copy=False),
+        score=float(sound(score, (1,), "score")[0]),
+    )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 # ONNX Runtime can report its use to its makers and keeps an identifier for that in the temporary
@@ -15,12 +15,9 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime as ort
 
-from agent.errors import BadOutputError, BundleError, InferenceError
-from agent.infer.backend import Floats, VolumeOutput
+from agent.errors import BundleError, InferenceError
+from agent.infer.backend import N_CLASSES, Floats, VolumeOutput, sound, sound_volume
 from agent.infer.bundle import Bundle
-from agent.records import Subtype
-
-N_CLASSES = len(Subtype) + 1
 
 
 class OnnxBackend:
@@ -42,23 +39,22 @@ class OnnxBackend:
         """What runs the networks."""
         return f"ONNX Runtime {ort.__version__}, CPU"
 
-    def run_slices(self, slabs: Floats) -> Floats:
+    @property
+    def slabs_per_run(self) -> int:
         """See ``Backend``."""
-        (probabilities,) = _run(self._slices, ["probabilities"], {"slabs": slabs})
+        return self._bundle.slices.batch
+
+    def run_slices(self, batches: Iterable[Floats]) -> Iterator[Floats]:
+        """See ``Backend``."""
         batch, _, rows, columns = self._bundle.slices.shape
-        return _sound(probabilities, (batch, N_CLASSES, rows, columns), "slice probabilities")
+        for slabs in batches:
+            (probabilities,) = _run(self._slices, ["probabilities"], {"slabs": slabs})
+            yield sound(probabilities, (batch, N_CLASSES, rows, columns), "slice probabilities")
 
     def run_volume(self, block: Floats) -> VolumeOutput:
         """See ``Backend``."""
         bleed, anatomy, score = _run(self._volume, ["bleed", "anatomy", "score"], {"block": block})
-        shape_kji = self._bundle.volume.shape_kji
-        if anatomy.shape != (1, *shape_kji):
-            raise BadOutputError(f"anatomy of shape {anatomy.shape}")
-        return VolumeOutput(
-            bleed=_sound(bleed, (1, N_CLASSES, *shape_kji), "bleed")[0],
-            anatomy=anatomy[0].astype(np.int32, copy=False),
-            score=float(_sound(score, (1,), "score")[0]),
-        )
+        return sound_volume(bleed, anatomy, score, self._bundle.volume.shape_kji)
 
 
 def _session(path: Path, threads: int) -> ort.InferenceSession:
@@ -89,12 +85,4 @@ def _run(
         values: list[NDArray[Any]] = session.run(outputs, inputs)
     except Exception as error:  # as above
         raise InferenceError(f"ONNX Runtime: {error}", hint="run `bleedwatch replay`") from error
-    return values
-
-
-def _sound(values: NDArray[Any], shape: tuple[int, ...], what: str) -> Floats:
-    if values.shape != shape:
-        raise BadOutputError(f"{what} of shape {values.shape}, not {shape}")
-    if not np.isfinite(values).all():
-        raise BadOutputError(f"{what} are not all numbers", hint="rebuild or replace the bundle")
     return values

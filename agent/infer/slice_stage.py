@@ -1,13 +1,14 @@
 """The slice stage: one series' slabs through the slice network, as they arrive.
 
-What was computed is remembered by the SOP UIDs that went into it, so that work done while the
-scanner was still exporting is used again at the end if, and only if, it is the same work.
+What was computed is remembered by what computed it and the SOP UIDs that went into it, so that work
+done while the scanner was still exporting is used again at the end if, and only if, it is the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from agent.preprocess import field_from_slices, field_matrices, slab_number, sli
 from agent.records import Grid, HeadVolume
 
 Key = tuple[str, ...]
+SampleKey = tuple[str, tuple[Key, ...]]
+"""What runs the networks, and the slabs that they see."""
 
 UNSETTLED_SLABS = 2
 """Slabs at either end that the next slices may still change: the last one and its neighbour."""
@@ -48,21 +51,22 @@ class SliceStage:
         """Start with nothing computed."""
         self._contract = bundle.slices
         self._fields: dict[Key, Floats] = {}
-        self._probabilities: dict[tuple[Key, ...], Floats] = {}
+        self._probabilities: dict[SampleKey, Floats] = {}
 
     def advance(self, head: HeadVolume, backend: Backend) -> int:
         """Run the full batches that later slices can no longer change; returns slabs run."""
         slabs = slabs_of(head, self._contract.slab_mm)
         settled = range(UNSETTLED_SLABS, len(slabs) - UNSETTLED_SLABS)
-        waiting = [n for n in settled if self._sample_key(slabs, n) not in self._probabilities]
-        full = waiting[: len(waiting) // self._contract.batch * self._contract.batch]
+        keys = self._sample_keys(slabs, backend)
+        waiting = [n for n in settled if keys[n] not in self._probabilities]
+        full = waiting[: len(waiting) // backend.slabs_per_run * backend.slabs_per_run]
         self._run(head, slabs, full, backend)
         return len(full)
 
     def finish(self, head: HeadVolume, backend: Backend) -> SliceOutput:
         """Run what is left, and return the whole series."""
         slabs = slabs_of(head, self._contract.slab_mm)
-        keys = [self._sample_key(slabs, n) for n in range(len(slabs))]
+        keys = self._sample_keys(slabs, backend)
         missing = [n for n, key in enumerate(keys) if key not in self._probabilities]
         self._run(head, slabs, missing, backend)
         return SliceOutput(
@@ -74,17 +78,19 @@ class SliceStage:
     def _run(
         self, head: HeadVolume, slabs: tuple[Slab, ...], numbers: list[int], backend: Backend
     ) -> None:
-        matrices = field_matrices(head.grid, self._contract)
-        for start in range(0, len(numbers), self._contract.batch):
-            chosen = numbers[start : start + self._contract.batch]
-            batch = np.zeros(self._contract.shape, dtype=np.float32)
-            for place, number in enumerate(chosen):
-                fields = tuple(
-                    self._field(head, slab, matrices) for slab in self._around(slabs, number)
-                )
-                batch[place] = slice_input(fields, self._contract)
-            for number, probabilities in zip(chosen, backend.run_slices(batch), strict=False):
-                self._probabilities[self._sample_key(slabs, number)] = probabilities
+        contract, matrices = self._contract, field_matrices(head.grid, self._contract)
+        samples = (
+            slice_input(
+                tuple(self._field(head, slab, matrices) for slab in self._around(slabs, number)),
+                contract,
+            )
+            for number in numbers
+        )
+        batches = _batches(samples, (backend.slabs_per_run, *contract.shape[1:]))
+        answers = chain.from_iterable(backend.run_slices(batches))
+        keys = self._sample_keys(slabs, backend)
+        for number, probabilities in zip(numbers, answers, strict=False):
+            self._probabilities[keys[number]] = probabilities
 
     def _field(self, head: HeadVolume, slab: Slab, matrices: tuple[Floats, Floats]) -> Floats:
         if slab.key not in self._fields:
@@ -96,8 +102,9 @@ class SliceStage:
         reach = range(-self._contract.neighbours, self._contract.neighbours + 1)
         return [slabs[min(max(number + step, 0), len(slabs) - 1)] for step in reach]
 
-    def _sample_key(self, slabs: tuple[Slab, ...], number: int) -> tuple[Key, ...]:
-        return tuple(slab.key for slab in self._around(slabs, number))
+    def _sample_keys(self, slabs: tuple[Slab, ...], backend: Backend) -> list[SampleKey]:
+        around = (self._around(slabs, number) for number in range(len(slabs)))
+        return [(backend.name, tuple(slab.key for slab in some)) for some in around]
 
 
 def slabs_of(head: HeadVolume, slab_mm: float) -> tuple[Slab, ...]:
@@ -118,3 +125,11 @@ def slab_frame(
     slice_frame = np.column_stack([grid.heights_mm, grid.origins_lps_mm @ in_plane.T])
     frame = np.array([slice_frame[slab.first_k : slab.end_k].mean(axis=0) for slab in slabs])
     return frame[:, 0], frame[:, 1:] - frame[len(frame) // 2, 1:]
+
+
+def _batches(samples: Iterator[Floats], shape: tuple[int, int, int, int]) -> Iterator[Floats]:
+    """Put samples into batches; what is left of the last one is zero."""
+    while chosen := list(islice(samples, shape[0])):
+        batch = np.zeros(shape, dtype=np.float32)
+        batch[: len(chosen)] = chosen
+        yield batch

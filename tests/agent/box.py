@@ -13,6 +13,9 @@ from agent.assemble.protocol import load_profiles
 from agent.config import PACKAGED_ENGINES
 from agent.infer.backend import Backend
 from agent.infer.bundle import Bundle
+from agent.infer.gpu_side import GpuSide
+from agent.infer.networks import Networks
+from agent.infer.tensorrt_api import TensorRt
 from agent.journeys import Journeys
 from agent.pipeline import Engine
 from agent.records import Arrival, Instant
@@ -47,12 +50,20 @@ class Box:
     def start(self) -> None:
         """Begin as a new process would: nothing in memory, everything from the store."""
         self.store = Store(self.store_path, self.clock)
-        engine = Engine(self.bundle, self.backend, load_profiles(PACKAGED_ENGINES / "protocols"))
         log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[lambda *_: ""])
+        networks = Networks(self.backend, self.gpu(), lambda: self.clock.now_s, log)
+        engine = Engine(self.bundle, networks, load_profiles(PACKAGED_ENGINES / "protocols"))
         self.journeys = Journeys(engine, self.store, self.clock, log)
         self.journeys.adopt(
             row for uid in self.store.unfinished() if (row := self.store.series(uid))
         )
+
+    def gpu(self) -> GpuSide:
+        """No plan lies there, so it is never loaded."""
+        return GpuSide(self.store_path.with_name("plans"), self.bundle, None, self.no_gpu)
+
+    def no_gpu(self) -> TensorRt:
+        raise AssertionError("no plan is active")
 
     def export(self, paths: Iterable[Path], rate_per_s: float = 20.0) -> list[Path]:
         """Let files arrive one after another; returns those that were not whole."""

@@ -364,8 +364,8 @@ class FailingBackend(SeeingBackend):
 
     error: Exception = InferenceError("the card fell off the bus", hint="call service")
 
-    def run_slices(self, slabs: Floats) -> Floats:
-        return super().run_slices(slabs)
+    def see(self, slabs: Floats) -> Floats:
+        return super().see(slabs)
 
     def run_volume(self, block: Floats) -> VolumeOutput:
         raise self.error

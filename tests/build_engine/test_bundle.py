@@ -30,7 +30,7 @@ def backend(bundle: Bundle) -> OnnxBackend:
 def test_slices_give_probabilities_that_add_up(bundle: Bundle, backend: OnnxBackend):
     slabs = np.random.default_rng(0).random(bundle.slices.shape, dtype=np.float32)
 
-    first, second = backend.run_slices(slabs), backend.run_slices(slabs)
+    first, second = backend.run_slices([slabs, slabs])
 
     assert np.allclose(first.sum(axis=1), 1.0, atol=1e-4)
     assert np.array_equal(first, second)
