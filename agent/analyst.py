@@ -48,7 +48,11 @@ class Analyst:
 
         def slabs_run() -> int:
             head = settled(journey)
-            return journey.stage.advance(head, self._engine.backend) if head is not None else 0
+            if head is None or journey.profile is None:
+                return 0
+            return self._engine.networks.run(
+                journey.profile.name, lambda backend: journey.stage.advance(head, backend)
+            )
 
         uid = journey.series_uid
         ran: int | NotAnalysed = 0

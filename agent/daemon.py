@@ -13,7 +13,7 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from agent.config import Config
-from agent.errors import ConfigError
+from agent.errors import ConfigError, GpuError
 from agent.journeys import Journeys
 from agent.records import Instant
 from agent.store import AgentStatus, Store
@@ -38,7 +38,7 @@ def run(config: Config, log: FilteringBoundLogger, stop: threading.Event) -> Non
     Raises
     ------
     AgentError
-        If the agent cannot start.
+        If the agent cannot start, or must be started again to use the GPU.
     RuntimeError
         If the inference thread died: the process must end, so that it is started afresh.
     """
@@ -96,6 +96,11 @@ def _watch(
     while not stop.is_set():
         if not worker.is_alive():
             raise RuntimeError("the inference thread died; its traceback is in the log above")
+        if journeys.engine.networks.process_spent and journeys.at_rest:
+            raise GpuError(
+                f"this process cannot use the GPU again ({journeys.engine.networks.degraded})",
+                hint="start the agent again; as a service it is started by itself",
+            )
         arrivals = watcher.wait(TICK_S)
         for first in range(0, max(1, len(arrivals)), FILES_PER_TURN):
             for half_written in journeys.take(arrivals[first : first + FILES_PER_TURN]):
@@ -127,9 +132,9 @@ def _status(
         started=started,
         folder=str(config.export_folder),
         folder_problem=watcher.problem,
-        backend=journeys.engine.backend.name,
+        backend=journeys.engine.networks.name,
         bundle=f"{bundle.name} {bundle.version}",
-        degraded=None,
+        degraded=journeys.engine.networks.degraded,
         receiving=receiving,
         queued=queued,
     )

@@ -108,8 +108,16 @@ class Journeys:
             for journey in self._open.values():
                 journey.completion, journey.completed_at = completion, now
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether no series is under way."""
+        with self._lock:
+            return not self._open and self._concluding is None
+
     def work_once(self) -> bool:
         """Conclude a complete series, or run slabs of an open one; False if there was neither."""
+        if self._between_series():
+            self.engine.networks.refresh()
         withdrawn = self._withdrawn()
         if withdrawn:
             self._analyst.conclude(*withdrawn)
@@ -118,6 +126,11 @@ class Journeys:
         with self._lock:
             receiving = list(self._open.values())
         return any(self._advance(journey) for journey in receiving)
+
+    def _between_series(self) -> bool:
+        """Whether the networks have run on no open series yet."""
+        with self._lock:
+            return not any(journey.advanced_slices for journey in self._open.values())
 
     def _put(self, arrival: Arrival, slices: tuple[ReadSlice, ...]) -> None:
         """Put one file's slices into their series, unless they are copies of what is concluded."""

@@ -15,6 +15,7 @@ from agent.decide import decide
 from agent.deliver.key_slice import render_key_slice
 from agent.infer.backend import Backend
 from agent.infer.bundle import Bundle
+from agent.infer.networks import Networks
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
 from agent.measure import measure
@@ -41,13 +42,8 @@ class Engine:
     """A bundle, what runs it, and the protocols it is run for."""
 
     bundle: Bundle
-    backend: Backend
+    networks: Networks
     profiles: tuple[ProtocolProfile, ...]
-
-    @property
-    def name(self) -> str:
-        """Bundle, version and backend."""
-        return f"{self.bundle.name} {self.bundle.version}, {self.backend.name}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +54,7 @@ class Analysis:
     profile: ProtocolProfile | None = None
     head: HeadVolume | None = None
     mask: LabelMask | None = None
+    run_by: str | None = None
     measured: Measurement | None = None
     timings_s: dict[str, float] = field(default_factory=dict)
 
@@ -88,10 +85,14 @@ def analyse(slices: GrowingSeries, stage: SliceStage, engine: Engine) -> Analysi
         profile = choose([*slices.set_aside, *slices.headers], engine.profiles)
         head = slices.volume()
         check_extent(head, profile)
-    with _timed(timings_s, "slice_stage"):
-        seen = stage.finish(head, engine.backend)
-    with _timed(timings_s, "volume_stage"):
-        mask = label_head(head, seen, engine.bundle, engine.backend)
+
+    def labelled(backend: Backend) -> tuple[LabelMask, str]:
+        with _timed(timings_s, "slice_stage"):
+            seen = stage.finish(head, backend)
+        with _timed(timings_s, "volume_stage"):
+            return label_head(head, seen, engine.bundle, backend), backend.name
+
+    mask, run_by = engine.networks.run(profile.name, labelled)
     with _timed(timings_s, "measure"):
         shift = engine.bundle.reading.midline_shift
         measured = measure(mask, engine.bundle.interval, midline_shift=shift)
@@ -102,7 +103,7 @@ def analyse(slices: GrowingSeries, stage: SliceStage, engine: Engine) -> Analysi
         gaps=head.gaps,
         shortfall=_shortfall(slices),
     )
-    return Analysis(assessment, profile, head, mask, measured, timings_s)
+    return Analysis(assessment, profile, head, mask, run_by, measured, timings_s)
 
 
 def report_of(subject: Subject, analysis: Analysis, engine: Engine) -> SeriesReport:
@@ -132,9 +133,14 @@ def report_of(subject: Subject, analysis: Analysis, engine: Engine) -> SeriesRep
         caveats=answer.caveats if isinstance(answer, Suspected) else (),
         geometry=geometry_report(head.grid, head.gaps) if head else None,
         completed_by=subject.completion.rule,
-        engine=engine.name if analysis.mask else None,
+        engine=_engine_name(engine.bundle, analysis.run_by),
         timings_s={stage: round(seconds, 4) for stage, seconds in analysis.timings_s.items()},
     )
+
+
+def _engine_name(bundle: Bundle, run_by: str | None) -> str | None:
+    """Bundle, version and backend; None where no network ran."""
+    return f"{bundle.name} {bundle.version}, {run_by}" if run_by else None
 
 
 def key_slice_png(analysis: Analysis) -> bytes | None:

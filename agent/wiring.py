@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-import structlog
 from structlog.typing import FilteringBoundLogger
 from threadpoolctl import threadpool_limits
 
 from agent.assemble.protocol import load_profiles
 from agent.config import Config
+from agent.infer import tensorrt_api
 from agent.infer.bundle import load_bundle
+from agent.infer.gpu_side import GpuSide
+from agent.infer.networks import Networks
 from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.signature import load_public_key
 from agent.journeys import Journeys
@@ -36,26 +36,6 @@ def boot_id() -> str:
     return BOOT_ID.read_text().strip()
 
 
-def open_log(*, json: bool, level: int = logging.INFO) -> FilteringBoundLogger:
-    """Open the log on stderr: JSON lines for a journal, aligned text for a person."""
-    renderer = (
-        structlog.processors.JSONRenderer()
-        if json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
-    log: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.PrintLogger(sys.stderr),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-    )
-    return log
-
-
 def open_store(config: Config) -> Store:
     """Open the store, making its folder where that is not there yet."""
     config.state_folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +43,9 @@ def open_store(config: Config) -> Store:
 
 
 def build_journeys(config: Config, store: Store, log: FilteringBoundLogger) -> Journeys:
-    """Load bundle and profiles, start the backend, and join them to the store.
+    """Load bundle and profiles, start the reference backend, and join them to the store.
+
+    The GPU is taken up by the thread that runs the networks, once it looks for plans.
 
     Raises
     ------
@@ -82,8 +64,10 @@ def build_journeys(config: Config, store: Store, log: FilteringBoundLogger) -> J
     profiles = load_profiles(config.protocols_folder)
     for profile in profiles:
         bundle.operating_point(profile.operating_point)
-    backend = OnnxBackend(bundle, threads=config.infer.threads)
-    return Journeys(Engine(bundle, backend, profiles), store, system_clock, log)
+    reference = OnnxBackend(bundle, threads=config.infer.threads)
+    gpu = GpuSide(config.plans_folder, bundle, key, lambda: tensorrt_api.load(log))
+    networks = Networks(reference, gpu, time.monotonic, log)
+    return Journeys(Engine(bundle, networks, profiles), store, system_clock, log)
 
 
 def build_watcher(config: Config, store: Store) -> Watcher:

@@ -19,10 +19,11 @@ from agent.cli.options import AsJson
 from agent.cli.tables import reports_table
 from agent.config import DEFAULT_PATH, Config, load_config
 from agent.errors import FolderUnreachable
+from agent.log import open_log
 from agent.records import Arrival
 from agent.report import SeriesReport
 from agent.watch.filesystem import files_in, folder_identity
-from agent.wiring import build_journeys, open_log, open_store
+from agent.wiring import build_journeys, open_store
 
 REPLAYED_SERIES = 10_000
 

@@ -13,7 +13,8 @@ from agent import daemon
 from agent.cli.options import AsJson, ConfigPath
 from agent.config import DEFAULT_PATH, load_config
 from agent.console import serve
-from agent.wiring import boot_id, open_log, open_store, system_clock
+from agent.log import open_log
+from agent.wiring import boot_id, open_store, system_clock
 
 config_app = typer.Typer(help="The configuration: what it is, and whether it can be used.")
 

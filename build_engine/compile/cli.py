@@ -15,9 +15,11 @@ from rich.table import Table
 
 from agent.config import DEFAULT_PATH, Config, load_config
 from agent.errors import GpuError
+from agent.infer import tensorrt_api
 from agent.infer.bundle import load_bundle
 from agent.infer.plan import ANY_PROTOCOL
 from agent.infer.signature import load_public_key
+from agent.log import open_log
 from build_engine.compile import plans, signing
 from build_engine.compile.listing import BundleRow, PlanRow, bundle_rows, plan_rows
 from build_engine.compile.plans import Site
@@ -144,10 +146,8 @@ def _public_key(settings: Config) -> Ed25519PublicKey | None:
 
 def _site(settings: Config) -> Site:
     """Say what a plan must fit here; GpuError where there is no GPU."""
-    from agent.infer.tensorrt_api import load  # noqa: PLC0415 - of the gpu extra
-
     key = _public_key(settings)
-    machine = load().machine()
+    machine = tensorrt_api.load(open_log(json=False)).machine
     bundle = load_bundle(settings.bundle_folder, key)
     return Site(settings.plans_folder, bundle, key, Here(machine_id=_machine_id(), machine=machine))
 

@@ -1,0 +1,78 @@
+"""The plans in use, loaded on the GPU. One thread, that of the networks, uses and closes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from agent.errors import PlanError
+from agent.infer.backend import Backend
+from agent.infer.bundle import Bundle
+from agent.infer.plan import ANY_PROTOCOL, load_plan, misfit, read_active
+from agent.infer.tensorrt_api import TensorRt
+from agent.infer.tensorrt_backend import TensorRtBackend
+
+
+class GpuSide:
+    """What ``active.json`` names, ready to run. Holds the GPU only while there is such a plan."""
+
+    def __init__(
+        self,
+        plans_folder: Path,
+        bundle: Bundle,
+        key: Ed25519PublicKey | None,
+        load: Callable[[], TensorRt],
+    ) -> None:
+        """Begin with nothing loaded; ``load`` takes the GPU for the calling thread."""
+        self._plans_folder = plans_folder
+        self._bundle = bundle
+        self._key = key
+        self._load = load
+        self._gpu: TensorRt | None = None
+        self._backends: dict[str, TensorRtBackend] = {}
+        self._plan_of: dict[str, str] = {}
+
+    def wanted(self) -> dict[str, str]:
+        """Read which plan is active for which protocol; PlanError if that cannot be read."""
+        return {name: one.plan for name, one in read_active(self._plans_folder).items()}
+
+    def take_up(self, wanted: dict[str, str]) -> None:
+        """Load and warm up what is wanted and not loaded yet, then drop what is not wanted.
+
+        Raises
+        ------
+        PlanError, SignatureError
+            A plan is not whole, not signed, or not for this bundle and machine.
+        GpuError
+            The GPU or its driver fails, or there is none.
+        """
+        for name in sorted(set(wanted.values()) - set(self._backends)):
+            self._backends[name] = self._loaded(name)
+        self._plan_of = wanted
+        for name in sorted(set(self._backends) - set(wanted.values())):
+            self._backends.pop(name).close()
+
+    def backend(self, protocol: str) -> Backend | None:
+        """Return what runs a protocol's series: its own plan, or the one for any protocol."""
+        name = self._plan_of.get(protocol, self._plan_of.get(ANY_PROTOCOL))
+        return self._backends[name] if name else None
+
+    def close(self) -> None:
+        """Give the GPU back."""
+        for backend in self._backends.values():
+            backend.close()
+        self._backends.clear()
+        self._plan_of = {}
+        if self._gpu:
+            self._gpu.close()
+            self._gpu = None
+
+    def _loaded(self, name: str) -> TensorRtBackend:
+        plan = load_plan(self._plans_folder / name, self._key)
+        self._gpu = self._gpu or self._load()
+        reason = misfit(plan.manifest, self._bundle, self._gpu.machine)
+        if reason:
+            raise PlanError(f"plan {name}: {reason}", hint="`bleedwatch engine build`")
+        return TensorRtBackend(plan, self._bundle, self._gpu)

@@ -1,0 +1,105 @@
+"""What runs the networks: a plan on the GPU where one is active, else the reference on the CPU.
+
+When the GPU fails at a series, that series is run again as a whole on the CPU. The GPU is started
+again between two series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from structlog.typing import FilteringBoundLogger
+
+from agent.errors import InferenceError
+from agent.infer.backend import Backend
+from agent.infer.gpu_side import GpuSide
+
+LOOK_S: Final = 1.0
+"""How often it is looked whether another plan was activated [s]."""
+
+RETRY_S: Final = 10.0
+"""How long the GPU rests after a fault before it is started again [s]. Ours."""
+
+MOST_RESTARTS: Final = 3
+"""A GPU that ran and then could not be started this often needs a process of its own: CUDA keeps
+some errors for as long as the process lives."""
+
+Result = TypeVar("Result")
+
+
+class Networks:
+    """Used by one thread, but for ``degraded``, ``name`` and ``process_spent``, which any may read.
+
+    ``degraded`` says why the CPU runs what the GPU should; None while all is as it should be.
+    """
+
+    def __init__(
+        self,
+        reference: Backend,
+        gpu: GpuSide,
+        monotonic: Callable[[], float],
+        log: FilteringBoundLogger,
+    ) -> None:
+        """Begin on the CPU; ``refresh`` takes up the GPU."""
+        self.degraded: str | None = None
+        self.name = reference.name
+        self._reference = reference
+        self._gpu = gpu
+        self._monotonic = monotonic
+        self._log = log
+        self._taken_up: dict[str, str] = {}
+        self._next_look_s = float("-inf")
+        self._has_run = False
+        self._failed_starts = 0
+
+    @property
+    def process_spent(self) -> bool:
+        """Whether only a new process can use the GPU again."""
+        return self._has_run and self._failed_starts >= MOST_RESTARTS
+
+    def refresh(self) -> None:
+        """Take up what was activated since, and start the GPU again after a fault.
+
+        To be called between two series.
+        """
+        now_s = self._monotonic()
+        if now_s < self._next_look_s:
+            return
+        self._next_look_s = now_s + LOOK_S
+        try:
+            wanted = self._gpu.wanted()
+            if wanted == self._taken_up and not self.degraded:
+                return
+            self._gpu.take_up(wanted)
+        except InferenceError as error:
+            self._failed_starts += 1
+            self._go_on_without(error)
+        else:
+            self._taken_up, self.degraded, self._failed_starts = wanted, None, 0
+            self._has_run = self._has_run or bool(wanted)
+            self.name = ", ".join(sorted(set(wanted.values()))) or self._reference.name
+            self._log.info("networks", run_by=self.name)
+
+    def run(self, protocol: str, work: Callable[[Backend], Result]) -> Result:
+        """Do ``work`` with what runs a protocol's series; where the GPU fails at it, on the CPU.
+
+        Raises
+        ------
+        InferenceError
+            If the reference fails as well.
+        """
+        backend = self._gpu.backend(protocol)
+        if backend is not None:
+            try:
+                return work(backend)
+            except InferenceError as error:
+                self._go_on_without(error)
+        return work(self._reference)
+
+    def _go_on_without(self, error: InferenceError) -> None:
+        self._gpu.close()
+        self.degraded = f"degraded to CPU: {error}"
+        self.name = self._reference.name
+        self._next_look_s = self._monotonic() + RETRY_S
+        self._log.error("gpu_failed", reason=str(error), hint=error.hint)

@@ -1,0 +1,221 @@
+"""TensorRT and CUDA on one GPU, and all that differs between TensorRT's versions.
+
+Written for TensorRT 11, and working from 8.5.3 upward. Since 10, a network can be *strongly typed*:
+its graph alone says in which precision each layer runs; since 11 every network is. Before, the
+precisions that a graph uses had to be allowed by flags as well.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike
+from structlog.typing import FilteringBoundLogger
+
+from agent.errors import GpuError, PlanError
+from agent.infer.plan import Machine, Precision
+
+Vendor: TypeAlias = Any
+"""A module or an object of TensorRT, pycuda or the driver: none of them has types."""
+
+DRIVER_VERSION: Final = Path("/proc/driver/nvidia/version")
+
+NEEDLESS_TACTICS: Final = frozenset({"CUBLAS", "CUBLAS_LT", "CUDNN"})
+"""Libraries that convolutions do without; TensorRT 11 no longer knows them."""
+
+DRIVER_HINT: Final = "`nvidia-smi` shows whether the driver sees the card"
+
+TYPES: Final = {"INT8": "int8", "FP8": "fp8", "FP16": "fp16|half", "BF16": "bf16|bfloat16"}
+"""What the engine inspector calls a precision that is not FP32, upper and lower case alike."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TensorRt:
+    """TensorRT (``trt``) and CUDA (``cuda``: pycuda's driver module) on one GPU.
+
+    Belongs to the thread that made it: the GPU's primary context is current there until ``close``.
+    ``libcuda`` is the driver's own library, for the CUDA graphs that pycuda does not know.
+    """
+
+    trt: Vendor
+    cuda: Vendor
+    libcuda: Vendor
+    device: Vendor
+    context: Vendor
+    messages: _Messages
+    log: FilteringBoundLogger
+
+    @property
+    def machine(self) -> Machine:
+        """What an engine built here fits."""
+        major, minor = self.device.compute_capability()
+        count = self.cuda.device_attribute.MULTIPROCESSOR_COUNT
+        return Machine(
+            gpu=self.device.name(),
+            compute_capability=f"{major}.{minor}",
+            multiprocessors=self.device.get_attribute(count),
+            tensorrt=self.trt.__version__,
+            driver=_driver_version(self.cuda),
+        )
+
+    def engine(self, serialised: bytes) -> Vendor:
+        """Make an engine from bytes that were checked; PlanError if TensorRT refuses them.
+
+        Raises GpuError if there is not the memory for it.
+        """
+        with self.guarded("loading an engine"):
+            engine = self.trt.Runtime(self.messages.listener).deserialize_cuda_engine(serialised)
+        if engine is None:
+            reason = self.messages.last_error
+            raise PlanError(
+                f"TensorRT {self.trt.__version__} cannot load the engine: {reason}",
+                hint="`bleedwatch engine build` makes one for this machine",
+            )
+        return engine
+
+    @contextmanager
+    def guarded(self, what: str) -> Iterator[None]:
+        """Turn CUDA's errors into GpuError; ``what`` was being done."""
+        try:
+            yield
+        except self.cuda.MemoryError as error:
+            raise GpuError(
+                f"{what}: not enough free GPU memory",
+                hint="`nvidia-smi` shows what uses it",
+            ) from error
+        except self.cuda.Error as error:
+            raise GpuError(f"{what}: {error}", hint=DRIVER_HINT) from error
+
+    def close(self) -> None:
+        """Give the GPU back. What is broken already cannot be given back better."""
+        with suppress(self.cuda.Error):
+            self.context.pop()
+            self.context.detach()
+
+
+def load(log: FilteringBoundLogger) -> TensorRt:
+    """Take the first GPU for this thread.
+
+    Raises
+    ------
+    GpuError
+        If TensorRT or pycuda is not installed, or there is no driver or GPU.
+    """
+    try:
+        import pycuda.driver as cuda  # noqa: PLC0415 - of the gpu extra, and loads the driver
+        import tensorrt as trt  # noqa: PLC0415 - of the gpu extra
+
+        libcuda = ctypes.CDLL("libcuda.so.1")
+    except ModuleNotFoundError as error:
+        raise GpuError(
+            f"{error.name} is not installed", hint="pip install '.[gpu]' on a box with a GPU"
+        ) from error
+    except (ImportError, OSError) as error:
+        raise GpuError(f"no NVIDIA driver: {error}", hint=DRIVER_HINT) from error
+    return connect(trt, cuda, libcuda, log)
+
+
+def connect(trt: Vendor, cuda: Vendor, libcuda: Vendor, log: FilteringBoundLogger) -> TensorRt:
+    """Take the first GPU for this thread, through these libraries; raises as ``load``."""
+    try:
+        cuda.init()
+        device = cuda.Device(0)
+        context = device.retain_primary_context()
+        context.push()
+    except cuda.Error as error:
+        raise GpuError(f"no GPU: {error}", hint=DRIVER_HINT) from error
+    return TensorRt(trt, cuda, libcuda, device, context, _Messages(trt, log), log)
+
+
+def network_flags(trt: Vendor) -> int:
+    """Return flags for a network whose graph sets the batch and, where it can, the precision."""
+    known = trt.NetworkDefinitionCreationFlag
+    flag = known.STRONGLY_TYPED if is_strongly_typed(trt) else known.EXPLICIT_BATCH
+    return 1 << int(flag)
+
+
+def is_strongly_typed(trt: Vendor) -> bool:
+    """Whether a network's graph alone sets the precision."""
+    return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
+
+
+def configure(trt: Vendor, config: Vendor, precision: Precision) -> None:
+    """Set a builder's configuration so that layers run in the graph's precision, and no other."""
+    config.clear_flag(trt.BuilderFlag.TF32)  # FP32 is to be what ONNX Runtime's is
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for ``layer_precisions``
+    if not is_strongly_typed(trt):
+        allowed = {"fp32": (), "fp16": ("FP16",), "int8": ("INT8", "FP16")}[precision]
+        for name in allowed:
+            config.set_flag(getattr(trt.BuilderFlag, name))
+    tactics = [
+        tactic
+        for name, tactic in trt.TacticSource.__members__.items()
+        if name not in NEEDLESS_TACTICS
+    ]
+    config.set_tactic_sources(sum(1 << int(tactic) for tactic in tactics))
+
+
+def layer_precisions(trt: Vendor, engine: Vendor) -> dict[str, int]:
+    """Count an engine's layers by the precision of what they take in, as the inspector tells.
+
+    Until TensorRT 10 a tensor's type stands in ``Format/Datatype``, since 11 by itself.
+    """
+    inspector = engine.create_engine_inspector()
+    told = json.loads(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+    layers = [layer for layer in told["Layers"] if isinstance(layer, dict) and layer.get("Inputs")]
+    return dict(sorted(Counter(_precision(layer["Inputs"][0]) for layer in layers).items()))
+
+
+def dtype_of(trt: Vendor, tensor_type: Vendor) -> DTypeLike:
+    """Return numpy's type; PlanError if no bundle has it. ``trt.nptype`` fails on a new numpy."""
+    for known, dtype in ((trt.float32, np.float32), (trt.int32, np.int32)):
+        if tensor_type == known:
+            return dtype
+    raise PlanError(f"an engine with a tensor of {tensor_type}", hint="see engines/CONTRACT.md")
+
+
+def _precision(tensor: dict[str, Any]) -> str:
+    said = next((str(tensor[key]) for key in tensor if "datatype" in key.lower()), "")
+    for name, pattern in TYPES.items():
+        if re.search(rf"\b({pattern})\b", said, re.IGNORECASE):
+            return name
+    return "FP32" if re.search(r"\b(fp32|float)\b", said, re.IGNORECASE) else "other"
+
+
+def _driver_version(cuda: Vendor) -> str:
+    """Name the driver's release, or the CUDA version that it serves where it hides that."""
+    if DRIVER_VERSION.exists():
+        release = re.search(r"\s(\d+\.\d+(\.\d+)?)\s", DRIVER_VERSION.read_text())
+        if release:
+            return release[1]
+    return f"CUDA {cuda.get_driver_version() // 1000}.{cuda.get_driver_version() % 1000 // 10}"
+
+
+class _Messages:
+    """What TensorRT says: warnings and errors go to the log, the last error is kept."""
+
+    def __init__(self, trt: Vendor, log: FilteringBoundLogger) -> None:
+        self.last_error = "it says nothing"
+        messages = self
+
+        class Listener(trt.ILogger):  # type: ignore[misc]  # of a library without types
+            def __init__(self) -> None:
+                trt.ILogger.__init__(self)
+
+            def log(self, severity: Vendor, message: str) -> None:
+                if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
+                    messages.last_error = message
+                    log.error("tensorrt", message=message)
+                elif severity == trt.ILogger.WARNING:
+                    log.warning("tensorrt", message=message)
+
+        self.listener = Listener()

@@ -1,0 +1,199 @@
+"""TensorRT on the GPU: a plan's two engines, fed through pinned memory.
+
+One thread makes, uses and closes it: that which the ``TensorRt`` it was given belongs to. Nothing
+is allocated after the start. Slabs stream through two lanes, so that one lane copies while the
+other computes and the host makes the next batch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
+from itertools import cycle
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.errors import GpuError, PlanError
+from agent.infer.backend import N_CLASSES, Floats, VolumeOutput, sound, sound_volume
+from agent.infer.bundle import Bundle
+from agent.infer.cuda_graph import CudaGraph
+from agent.infer.plan import Plan
+from agent.infer.tensorrt_api import TensorRt, Vendor, dtype_of
+
+SLICE_LANES: Final = 2
+"""Double buffering."""
+
+
+class Lane:
+    """One execution context with a stream and buffers of its own, for input of one shape.
+
+    After one warm-up, its copies and kernels are recorded as a CUDA graph and replayed.
+    """
+
+    def __init__(self, gpu: TensorRt, engine: Vendor, shape: tuple[int, ...]) -> None:
+        """Allocate, and run once.
+
+        Raises
+        ------
+        PlanError
+            If the engine does not take input of this shape.
+        GpuError
+            If the GPU fails, or has not the memory.
+        """
+        self._gpu = gpu
+        self._graph: CudaGraph | None = None
+        self._host: dict[str, NDArray[Any]] = {}
+        self._device: dict[str, Vendor] = {}
+        with gpu.guarded("preparing an engine"), ExitStack() as stack:
+            stack.callback(self.close)
+            self._stream = gpu.cuda.Stream()
+            self._context = engine.create_execution_context()
+            if self._context is None:
+                raise GpuError(
+                    f"no context for an engine: {gpu.messages.last_error}",
+                    hint="`nvidia-smi` shows how much GPU memory is free",
+                )
+            self._input = self._only_input(engine, shape)
+            for number in range(engine.num_io_tensors):
+                self._allocate(engine, engine.get_tensor_name(number))
+            self._enqueue()
+            self._stream.synchronize()
+            self._graph = self._recorded()
+            stack.pop_all()
+
+    def start(self, values: Floats) -> None:
+        """Begin with one input, once what may still run is done."""
+        with self._gpu.guarded("starting a network"):
+            self._stream.synchronize()
+            np.copyto(self._host[self._input], values)
+            self._graph.launch() if self._graph else self._enqueue()
+
+    def finish(self) -> dict[str, NDArray[Any]]:
+        """Wait for it, and return its outputs by name."""
+        with self._gpu.guarded("running a network"):
+            self._stream.synchronize()
+        return {name: host.copy() for name, host in self._host.items() if name != self._input}
+
+    def close(self) -> None:
+        """Free what it holds, as far as the GPU still can."""
+        if self._graph:
+            self._graph.destroy()
+        for held in (*self._device.values(), *(host.base for host in self._host.values())):
+            with suppress(self._gpu.cuda.Error):
+                held.free()
+        self._device.clear()
+        self._host.clear()
+        self._graph = self._context = self._stream = None
+
+    def _only_input(self, engine: Vendor, shape: tuple[int, ...]) -> str:
+        names = [engine.get_tensor_name(number) for number in range(engine.num_io_tensors)]
+        is_input = self._gpu.trt.TensorIOMode.INPUT
+        inputs = [name for name in names if engine.get_tensor_mode(name) == is_input]
+        if len(inputs) != 1 or not self._context.set_input_shape(inputs[0], shape):
+            raise PlanError(
+                f"an engine with inputs {inputs} does not take {shape}: "
+                f"{self._gpu.messages.last_error}",
+                hint="`bleedwatch engine build` makes one that does",
+            )
+        return str(inputs[0])
+
+    def _allocate(self, engine: Vendor, name: str) -> None:
+        shape = tuple(self._context.get_tensor_shape(name))
+        dtype = dtype_of(self._gpu.trt, engine.get_tensor_dtype(name))
+        host = self._gpu.cuda.pagelocked_empty(shape, dtype)
+        host[...] = 0
+        self._host[name] = host
+        self._device[name] = self._gpu.cuda.mem_alloc(host.nbytes)
+        self._context.set_tensor_address(name, int(self._device[name]))
+
+    def _enqueue(self) -> None:
+        cuda, stream = self._gpu.cuda, self._stream
+        cuda.memcpy_htod_async(self._device[self._input], self._host[self._input], stream)
+        if not self._context.execute_async_v3(stream.handle):
+            raise GpuError(f"TensorRT: {self._gpu.messages.last_error}", hint="see the log above")
+        for name, host in self._host.items():
+            if name != self._input:
+                cuda.memcpy_dtoh_async(host, self._device[name], stream)
+
+    def _recorded(self) -> CudaGraph | None:
+        """Record what a run enqueues; without a graph each run is enqueued anew, and is slower."""
+        try:
+            return CudaGraph(self._gpu.libcuda, self._stream.handle, self._enqueue)
+        except GpuError as error:
+            self._gpu.log.warning("no_cuda_graph", reason=str(error))
+            return None
+
+
+class TensorRtBackend:
+    """Runs a plan that was checked before it is handed in."""
+
+    def __init__(self, plan: Plan, bundle: Bundle, gpu: TensorRt) -> None:
+        """Load both engines and warm them up.
+
+        Raises
+        ------
+        PlanError
+            If an engine cannot be loaded, or does not fit the bundle's contract.
+        GpuError
+            If the GPU fails, or has not the memory.
+        """
+        self._bundle = bundle
+        self._name = f"TensorRT {gpu.trt.__version__}, {gpu.device.name()}, {plan.manifest.name}"
+        self.slabs_per_run = plan.manifest.slabs_per_run
+        slices, volume = (gpu.engine(it) for it in (plan.slice_engine, plan.volume_engine))
+        block = (1, N_CLASSES - 1 + len(bundle.volume.windows_hu), *bundle.volume.shape_kji)
+        slabs = (self.slabs_per_run, *bundle.slices.shape[1:])
+        with ExitStack() as stack:
+            self._lanes = [_lane(stack, gpu, slices, slabs) for _ in range(SLICE_LANES)]
+            self._volume = _lane(stack, gpu, volume, block)
+            self._held = stack.pop_all()
+
+    @property
+    def name(self) -> str:
+        """TensorRT's version, the card and the plan."""
+        return self._name
+
+    def run_slices(self, batches: Iterable[Floats]) -> Iterator[Floats]:
+        """See ``Backend``."""
+        lanes, running = cycle(self._lanes), deque[Lane]()
+        for slabs in batches:
+            if len(running) == len(self._lanes):
+                yield self._probabilities(running.popleft())
+            running.append(next(lanes))
+            running[-1].start(slabs)
+        while running:
+            yield self._probabilities(running.popleft())
+
+    def run_volume(self, block: Floats) -> VolumeOutput:
+        """See ``Backend``."""
+        self._volume.start(block)
+        outputs = self._volume.finish()
+        bleed, anatomy, score = (_output(outputs, name) for name in ("bleed", "anatomy", "score"))
+        return sound_volume(bleed, anatomy, score, self._bundle.volume.shape_kji)
+
+    def close(self) -> None:
+        """Free what it holds on the GPU."""
+        self._held.close()
+
+    def _probabilities(self, lane: Lane) -> Floats:
+        _, _, rows, columns = self._bundle.slices.shape
+        shape = (self.slabs_per_run, N_CLASSES, rows, columns)
+        return sound(_output(lane.finish(), "probabilities"), shape, "slice probabilities")
+
+
+def _lane(stack: ExitStack, gpu: TensorRt, engine: Vendor, shape: tuple[int, ...]) -> Lane:
+    lane = Lane(gpu, engine, shape)
+    stack.callback(lane.close)
+    return lane
+
+
+def _output(outputs: dict[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    if name not in outputs:
+        raise PlanError(
+            f"the engine has no output {name}, only {', '.join(outputs)}",
+            hint="see engines/CONTRACT.md",
+        )
+    return outputs[name]
