@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.records import Grid
+from agent.records import Grid, Subtype
 
 AIR_HU: Final = -1000.0
 
@@ -65,6 +65,11 @@ class VolumeInput:
     voxel_kji_mm: tuple[float, float, float]
     shape_kji: tuple[int, int, int]
     windows_hu: tuple[tuple[float, float], ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """Batch of one, channel, k, j, i."""
+        return 1, len(Subtype) + len(self.windows_hu), *self.shape_kji
 
 
 @dataclass(frozen=True, slots=True)

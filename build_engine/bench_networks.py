@@ -41,8 +41,7 @@ def networks(
     loaded = load_bundle(bundle)
     backend = OnnxBackend(loaded, threads=threads)
     slabs = np.random.default_rng(0).random(loaded.slices.shape, dtype=np.float32)
-    channels = len(Subtype) + len(loaded.volume.windows_hu)
-    block = np.zeros((1, channels, *loaded.volume.shape_kji), dtype=np.float32)
+    block = np.zeros(loaded.volume.shape, dtype=np.float32)
     kinds = (None, *Subtype)
     timed_s = {
         "slice network, a slab": _median_s(lambda _: list(backend.run_slices([slabs])), runs)

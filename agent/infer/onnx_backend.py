@@ -28,11 +28,8 @@ class OnnxBackend:
         self._bundle = bundle
         self._slices = _session(bundle.slice_network, threads)
         self._volume = _session(bundle.volume_network, threads)
-        channels = N_CLASSES - 1 + len(bundle.volume.windows_hu)
         _expect(self._slices, "slabs", bundle.slices.shape, bundle.slice_network)
-        _expect(
-            self._volume, "block", (1, channels, *bundle.volume.shape_kji), bundle.volume_network
-        )
+        _expect(self._volume, "block", bundle.volume.shape, bundle.volume_network)
 
     @property
     def name(self) -> str:

@@ -97,9 +97,9 @@ class TensorRt:
 
     def close(self) -> None:
         """Give the GPU back. What is broken already cannot be given back better."""
-        with suppress(self.cuda.Error):
-            self.context.pop()
-            self.context.detach()
+        for give_back in (self.context.pop, self.context.detach):
+            with suppress(self.cuda.Error):
+                give_back()
 
 
 def load(log: FilteringBoundLogger) -> TensorRt:

@@ -144,11 +144,10 @@ class TensorRtBackend:
         self._name = f"TensorRT {gpu.trt.__version__}, {gpu.device.name()}, {plan.manifest.name}"
         self.slabs_per_run = plan.manifest.slabs_per_run
         slices, volume = (gpu.engine(it) for it in (plan.slice_engine, plan.volume_engine))
-        block = (1, N_CLASSES - 1 + len(bundle.volume.windows_hu), *bundle.volume.shape_kji)
         slabs = (self.slabs_per_run, *bundle.slices.shape[1:])
         with ExitStack() as stack:
             self._lanes = [_lane(stack, gpu, slices, slabs) for _ in range(SLICE_LANES)]
-            self._volume = _lane(stack, gpu, volume, block)
+            self._volume = _lane(stack, gpu, volume, bundle.volume.shape)
             self._held = stack.pop_all()
 
     @property

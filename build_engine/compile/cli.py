@@ -3,40 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import platform
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from agent.config import DEFAULT_PATH, Config, load_config
-from agent.errors import GpuError
-from agent.infer import tensorrt_api
-from agent.infer.bundle import load_bundle
+from agent.config import DEFAULT_PATH, load_config
+from agent.errors import BundleError, GpuError
 from agent.infer.plan import ANY_PROTOCOL
-from agent.infer.signature import load_public_key
-from agent.log import open_log
 from build_engine.compile import plans, signing
+from build_engine.compile.bench import bench
 from build_engine.compile.listing import BundleRow, PlanRow, bundle_rows, plan_rows
+from build_engine.compile.make import build, verify
 from build_engine.compile.plans import Site
-from build_engine.compile.verification import Here
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from build_engine.compile.site import (
+    AsJson,
+    ConfigPath,
+    PlanName,
+    out,
+    print_json,
+    public_key,
+    site_of,
+    take_gpu,
+)
 
 engine = typer.Typer(
     help="TensorRT engines: compile, verify, sign, activate, roll back.", no_args_is_help=True
 )
-
-MACHINE_ID: Final = Path("/etc/machine-id")
-
-ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The agent's TOML file.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-PlanName = Annotated[str, typer.Argument(help="Name of a plan, as `engine list` prints it.")]
+engine.command()(build)
+engine.command()(verify)
+engine.command()(bench)
 
 
 @engine.command("list")
@@ -46,18 +44,20 @@ def list_(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None
     Example: bleedwatch engine list
     """
     settings = load_config(config)
-    key = _public_key(settings)
+    key = public_key(settings)
     try:
-        site: Site | str = _site(settings)
+        site: Site | str = site_of(settings, take_gpu())
     except GpuError as error:
         site = f"no GPU to run it on: {error}"
+    except BundleError as error:
+        site = f"the bundle in use cannot be used: {error}"
     bundles = bundle_rows(settings.engines_folder, settings.bundle_folder, key)
     found = plan_rows(settings.plans_folder, key, site)
     if as_json:
-        _print_json({"bundles": list(map(dataclasses.asdict, bundles)), "plans": _plain(found)})
+        print_json({"bundles": list(map(dataclasses.asdict, bundles)), "plans": _plain(found)})
         return
-    _out().print(_bundle_table(bundles))
-    _out().print(_plan_table(found) if found else "No plan yet: `bleedwatch engine build`.")
+    out().print(_bundle_table(bundles))
+    out().print(_plan_table(found) if found else "No plan yet: `bleedwatch engine build`.")
 
 
 @engine.command()
@@ -76,7 +76,7 @@ def activate(
 
     Example: bleedwatch engine activate default-1.0.0_any_fp16_1f2e3d4c_20261124T031500
     """
-    switched = plans.activate(_site(load_config(config)), plan, even_if_slower=even_if_slower)
+    switched = plans.activate(_site(config), plan, even_if_slower=even_if_slower)
     _tell_switched(switched.plan, switched.previous, as_json=as_json)
 
 
@@ -93,7 +93,7 @@ def rollback(
 
     Example: bleedwatch engine rollback
     """
-    switched = plans.rollback(_site(load_config(config)), protocol)
+    switched = plans.rollback(_site(config), protocol)
     _tell_switched(switched.plan, switched.previous, as_json=as_json)
 
 
@@ -113,9 +113,9 @@ def sign(
     """
     signature = signing.sign(folder, signing.load_private_key(key))
     if as_json:
-        _print_json({"signature": str(signature)})
+        print_json({"signature": str(signature)})
     else:
-        _out().print(f"wrote {signature}", markup=False)
+        out().print(f"wrote {signature}", markup=False)
 
 
 @engine.command()
@@ -129,39 +129,25 @@ def check(
 
     Example: bleedwatch engine check engines/default/1.0.0
     """
-    key = _public_key(load_config(config))
+    key = public_key(load_config(config))
     signing.check(folder, key)
     signed = key is not None
     if as_json:
-        _print_json({"folder": str(folder), "digests": True, "signature": signed or None})
+        print_json({"folder": str(folder), "digests": True, "signature": signed or None})
         return
     with_key = "signed with the configured key" if signed else "no key configured to check with"
-    _out().print(f"{folder}: every digest is right, {with_key}", markup=False)
+    out().print(f"{folder}: every digest is right, {with_key}", markup=False)
 
 
-def _public_key(settings: Config) -> Ed25519PublicKey | None:
-    path = settings.infer.public_key
-    return load_public_key(path) if path else None
-
-
-def _site(settings: Config) -> Site:
-    """Say what a plan must fit here; GpuError where there is no GPU."""
-    key = _public_key(settings)
-    machine = tensorrt_api.load(open_log(json=False)).machine
-    bundle = load_bundle(settings.bundle_folder, key)
-    return Site(settings.plans_folder, bundle, key, Here(machine_id=_machine_id(), machine=machine))
-
-
-def _machine_id() -> str:
-    """Name this computer: systemd's identity of the installation, or what it is called."""
-    return MACHINE_ID.read_text().strip() if MACHINE_ID.exists() else platform.node()
+def _site(config: Path) -> Site:
+    return site_of(load_config(config), take_gpu())
 
 
 def _tell_switched(plan: str, previous: str | None, *, as_json: bool) -> None:
     if as_json:
-        _print_json({"plan": plan, "previous": previous})
+        print_json({"plan": plan, "previous": previous})
     else:
-        _out().print(f"in use: {plan}\nbefore: {previous or 'none'}", markup=False)
+        out().print(f"in use: {plan}\nbefore: {previous or 'none'}", markup=False)
 
 
 def _bundle_table(rows: tuple[BundleRow, ...]) -> Table:
@@ -194,11 +180,3 @@ def _plain(rows: tuple[PlanRow, ...]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2))
-
-
-def _out() -> Console:
-    return Console(highlight=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,9 @@ FILE: Final = "verification.json"
 SLOWER: Final = 1.1
 """A plan that takes this many times as long as the active one is slower. Ours: above the noise of
 medians on a box that does other work too."""
+
+FEWEST_HEADS: Final = 50
+"""Golden heads that a plan must have read to be used."""
 
 HINT: Final = "`bleedwatch engine verify`"
 
@@ -32,8 +36,8 @@ class Verification(BaseModel):
     """How a plan did against ONNX Runtime on the golden heads.
 
     ``faults`` are in words, one a head or stage that failed; none means that it passed.
-    ``head_ms`` is the median time of a head's slabs and volume; ``active_ms`` that of the plan
-    that was active, None where there was none.
+    ``head_ms`` is the median time of a head's slabs and volume, None where the plan gives no
+    numbers; ``active_ms`` that of the plan that was active, None where there was none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,13 +49,15 @@ class Verification(BaseModel):
     faults: tuple[str, ...]
     largest_probability_difference: float
     largest_volume_difference_ml: float
-    head_ms: float
+    head_ms: float | None
     active_ms: float | None
 
     @property
     def slower(self) -> bool:
         """Whether the plan is slower than the one that was active."""
-        return self.active_ms is not None and self.head_ms > SLOWER * self.active_ms
+        if self.head_ms is None or self.active_ms is None:
+            return False
+        return self.head_ms > SLOWER * self.active_ms
 
 
 def load_verification(folder: Path) -> Verification | None:
@@ -72,10 +78,14 @@ def objection(plan: Plan, here: Here) -> str | None:
     found = load_verification(plan.folder)
     if found is None:
         return "it was never verified"
+    return next(_objections(found, plan, here), None)
+
+
+def _objections(found: Verification, plan: Plan, here: Here) -> Iterator[str]:
     if found.plan_digest != plan.digest:
-        return "its verification is another plan's"
+        yield "its verification is another plan's"
     if found.here.machine_id != here.machine_id:
-        return "it was verified on another machine"
+        yield "it was verified on another machine"
     then, now = found.here.machine, here.machine
     for name, before, today in (
         ("driver", then.driver, now.driver),
@@ -83,7 +93,8 @@ def objection(plan: Plan, here: Here) -> str | None:
         ("GPU", then.gpu, now.gpu),
     ):
         if before != today:
-            return f"it was verified with {name} {before}, this is {today}"
+            yield f"it was verified with {name} {before}, this is {today}"
+    if found.heads < FEWEST_HEADS:
+        yield f"it was verified on {found.heads} golden heads, {FEWEST_HEADS} are needed"
     if found.faults:
-        return f"it failed its verification: {found.faults[0]}"
-    return None
+        yield f"it failed its verification: {found.faults[0]}"

@@ -1,0 +1,170 @@
+"""Building a plan: a bundle's graphs in the wanted precision, compiled for this card."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Final
+
+from agent.errors import PlanError
+from agent.infer.bundle import Bundle
+from agent.infer.plan import SLICE_ENGINE, VOLUME_ENGINE, Machine, PlanManifest, Precision
+from agent.infer.tensorrt_api import (
+    TensorRt,
+    Vendor,
+    configure,
+    is_strongly_typed,
+    layer_precisions,
+    network_flags,
+)
+from build_engine.compile.golden import Calibration
+from build_engine.compile.plans import replace_file, write_plan
+from build_engine.compile.precision import batched, network_at
+
+WORKSPACE_BYTES: Final = 2**30
+"""Scratch memory that TensorRT may use on the card. Ours: these networks need far less."""
+
+TIMINGS: Final = ".timings"
+"""Folder beside the plans: what TensorRT measured on each card, so that the next build is quick."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a plan is built from and for. ``protocol`` names a profile, or is ``ANY_PROTOCOL``."""
+
+    bundle: Bundle
+    protocol: str
+    slabs_per_run: int
+    precision: Precision
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """An engine, and its layers counted by the precision in which they really run."""
+
+    engine: bytes
+    layers: dict[str, int]
+
+
+def build_plan(
+    recipe: Recipe,
+    gpu: TensorRt,
+    plans_folder: Path,
+    calibration: Calibration,
+    tell: Callable[[str], object],
+) -> PlanManifest:
+    """Build a plan into a folder of its own, which appears whole or not at all.
+
+    ``calibration`` gives what the networks are fed with, for INT8 alone; ``tell`` hears each step.
+
+    Raises
+    ------
+    PlanError
+        A graph cannot be had in this precision, TensorRT cannot compile it, or the disk is full.
+    GpuError
+        The GPU fails.
+    """
+    bundle = recipe.bundle
+    compiled = compile_bundle(recipe, gpu, calibration, plans_folder / TIMINGS, tell)
+    manifest = PlanManifest(
+        bundle=f"{bundle.name}/{bundle.version}",
+        networks=bundle.network_digests,
+        protocol=recipe.protocol,
+        precision=recipe.precision,
+        slabs_per_run=recipe.slabs_per_run,
+        machine=gpu.machine,
+        files={},
+        layers=dict(sum((Counter(one.layers) for one in compiled.values()), Counter[str]())),
+        built_at=datetime.now(timezone.utc),
+    )
+    write_plan(plans_folder, manifest, {name: one.engine for name, one in compiled.items()})
+    return manifest
+
+
+def compile_bundle(
+    recipe: Recipe,
+    gpu: TensorRt,
+    calibration: Calibration,
+    timings: Path,
+    tell: Callable[[str], object],
+) -> dict[str, Compiled]:
+    """Compile both networks; the engines by file name. Raises as ``build_plan``."""
+    bundle, precision = recipe.bundle, recipe.precision
+    slabs = (recipe.slabs_per_run, *bundle.slices.shape[1:])
+    tell(f"slice network: {precision} graph")
+    slices = slice_graph(bundle, precision, calibration, gpu)
+    tell("slice network: compiling")
+    slice_engine = compile_network(gpu, slices, slabs, precision, timings)
+    tell(f"volume network: {precision} graph")
+    volume = volume_graph(bundle, precision, calibration, gpu)
+    tell("volume network: compiling")
+    volume_engine = compile_network(gpu, volume, bundle.volume.shape, precision, timings)
+    return {SLICE_ENGINE: slice_engine, VOLUME_ENGINE: volume_engine}
+
+
+def slice_graph(
+    bundle: Bundle, precision: Precision, calibration: Calibration, gpu: TensorRt
+) -> bytes:
+    """Bring the slice network to a precision and free its batch; raises PlanError."""
+    typed = is_strongly_typed(gpu.trt)
+    return batched(network_at(bundle.slice_network, precision, calibration.slabs, typed=typed))
+
+
+def volume_graph(
+    bundle: Bundle, precision: Precision, calibration: Calibration, gpu: TensorRt
+) -> bytes:
+    """Bring the volume network to a precision; raises PlanError."""
+    typed = is_strongly_typed(gpu.trt)
+    return network_at(bundle.volume_network, precision, calibration.blocks, typed=typed)
+
+
+def compile_network(
+    gpu: TensorRt, graph: bytes, shape: tuple[int, ...], precision: Precision, timings: Path
+) -> Compiled:
+    """Compile an ONNX graph with one input, for input of this shape and no other.
+
+    ``timings`` is the folder of what was measured before. Raises as ``build_plan``.
+    """
+    trt, cache = gpu.trt, timings / f"{_card(gpu.machine)}.cache"
+    with gpu.guarded("compiling"):
+        builder = trt.Builder(gpu.messages.listener)
+        network = builder.create_network(network_flags(trt))
+        parser = trt.OnnxParser(network, gpu.messages.listener)
+        if not parser.parse(graph):
+            said = "; ".join(str(parser.get_error(n).desc()) for n in range(parser.num_errors))
+            raise PlanError(
+                f"TensorRT {trt.__version__} does not take the network: {said}",
+                hint="export it with operators that TensorRT has: see engines/CONTRACT.md",
+            )
+        config = builder.create_builder_config()
+        configure(trt, config, precision)
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
+        profile = builder.create_optimization_profile()
+        profile.set_shape(network.get_input(0).name, shape, shape, shape)
+        config.add_optimization_profile(profile)
+        _use_timings(config, cache)
+        engine = builder.build_serialized_network(network, config)
+    if engine is None:
+        raise PlanError(
+            f"TensorRT {trt.__version__} cannot compile the network: {gpu.messages.last_error}",
+            hint="another --precision may do; the active plan is untouched",
+        )
+    replace_file(cache, bytes(config.get_timing_cache().serialize()))
+    return Compiled(bytes(engine), layer_precisions(trt, gpu.engine(bytes(engine))))
+
+
+def _use_timings(config: Vendor, cache: Path) -> None:
+    """Start from what was measured before; TensorRT gives none for what it cannot read."""
+    content = cache.read_bytes() if cache.exists() else b""
+    timings = config.create_timing_cache(content) or config.create_timing_cache(b"")
+    config.set_timing_cache(timings, ignore_mismatch=False)
+
+
+def _card(machine: Machine) -> str:
+    """Name a card and its software in a file name."""
+    parts = (machine.gpu, machine.compute_capability, machine.tensorrt, machine.driver)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,163 @@
+"""``engine build`` and ``engine verify``: a plan made, and held against the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Annotated
+
+import typer
+from rich.progress import track
+
+from agent.assemble.protocol import ProtocolProfile, load_profiles
+from agent.config import DEFAULT_PATH, load_config
+from agent.errors import ConfigError, PlanError, SignatureError
+from agent.infer.plan import ANY_PROTOCOL, Plan, Precision, load_plan, misfit, read_active
+from agent.infer.tensorrt_api import TensorRt
+from agent.infer.tensorrt_backend import TensorRtBackend
+from build_engine.compile.build import Recipe, build_plan
+from build_engine.compile.golden import CALIBRATION_HEADS, calibration_from, golden_heads
+from build_engine.compile.plans import Site, usable_plan
+from build_engine.compile.site import (
+    AsJson,
+    ConfigPath,
+    PlanName,
+    out,
+    print_json,
+    public_key,
+    reference_of,
+    site_of,
+    take_gpu,
+)
+from build_engine.compile.verification import FEWEST_HEADS, Verification
+from build_engine.compile.verify import MOST_DIFFERENT, compare, head_ms, record
+
+
+def build(
+    config: ConfigPath = DEFAULT_PATH,
+    *,
+    protocol: Annotated[
+        str, typer.Option("--protocol", "-p", help="Protocol profile to build for.")
+    ] = ANY_PROTOCOL,
+    precision: Annotated[Precision, typer.Option(help="Of the layers.")] = "fp16",
+    bundle: Annotated[
+        str | None, typer.Option(help="name/version; left out, the one in use.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compile a bundle's networks for this card; nothing in use is touched.
+
+    Example: bleedwatch engine build --protocol ge-head --precision fp16
+    """
+    settings = load_config(config)
+    profile = _profile(load_profiles(settings.protocols_folder), protocol)
+    gpu = take_gpu()
+    site = site_of(settings, gpu, bundle)
+    recipe = Recipe(site.bundle, protocol, profile.slabs_per_run, precision)
+    heads = golden_heads(CALIBRATION_HEADS)
+    calibration = calibration_from(heads, site.bundle, reference_of(site))
+    with _steps(quiet=as_json) as tell:
+        manifest = build_plan(recipe, gpu, site.plans_folder, calibration, tell)
+    if as_json:
+        print_json({"plan": manifest.name, "layers": manifest.layers})
+        return
+    layers = ", ".join(f"{count} in {kind}" for kind, count in manifest.layers.items())
+    out().print(f"built {manifest.name}\nlayers: {layers}")
+    out().print(f"next: bleedwatch engine verify {manifest.name}")
+
+
+def verify(
+    plan: PlanName,
+    config: ConfigPath = DEFAULT_PATH,
+    *,
+    heads: Annotated[int, typer.Option(help="Golden heads to read.", min=1)] = FEWEST_HEADS,
+    as_json: AsJson = False,
+) -> None:
+    """Hold a plan against ONNX Runtime on golden heads, and time it beside the active one.
+
+    Each head must give the same decision, its blood within 2 % or 0.2 mL, and every probability
+    near the reference's. The report lies beside the plan. Exit code 1 if it does not pass.
+
+    Example: bleedwatch engine verify default-1.0.0_any_fp16_1f2e3d4c_20261124T031500
+    """
+    settings = load_config(config)
+    loaded = load_plan(settings.plans_folder / plan, public_key(settings))
+    gpu = take_gpu()
+    site = site_of(settings, gpu, loaded.manifest.bundle)
+    profile = _profile(load_profiles(settings.protocols_folder), loaded.manifest.protocol)
+    point = site.bundle.operating_point(profile.operating_point)
+    tolerance = MOST_DIFFERENT[loaded.manifest.precision]
+    with closing(_on_gpu(loaded, site, gpu)) as backend:
+        pair = backend, reference_of(site)
+        found = compare(golden_heads(heads), site.bundle, pair, (point,), tolerance)
+        differences = [
+            *track(found, "reading golden heads", heads, console=out(stderr=True), disable=as_json)
+        ]
+        took_ms = head_ms(site.bundle, backend)
+    verification = record(loaded, site.here, differences, (took_ms, _active_ms(loaded, site, gpu)))
+    if as_json:
+        print_json(verification.model_dump(mode="json"))
+    else:
+        _print(plan, verification)
+    raise typer.Exit(1 if verification.faults else 0)
+
+
+def _profile(profiles: tuple[ProtocolProfile, ...], name: str) -> ProtocolProfile:
+    """Find a profile by name; the most general one stands for any protocol."""
+    if name == ANY_PROTOCOL:
+        return profiles[-1]
+    for profile in profiles:
+        if profile.name == name:
+            return profile
+    known = ", ".join(profile.name for profile in profiles)
+    raise ConfigError(f"no protocol profile {name!r}", hint=f"name one of: {known}")
+
+
+def _on_gpu(plan: Plan, site: Site, gpu: TensorRt) -> TensorRtBackend:
+    reason = misfit(plan.manifest, site.bundle, site.here.machine)
+    if reason:
+        raise PlanError(f"{plan.manifest.name}: {reason}", hint="`bleedwatch engine build`")
+    return TensorRtBackend(plan, site.bundle, gpu)
+
+
+def _active_ms(plan: Plan, site: Site, gpu: TensorRt) -> float | None:
+    """Time the active plan that this one would take the place of; None if none can be used."""
+    active = read_active(site.plans_folder).get(plan.manifest.protocol)
+    if active is None or active.plan == plan.manifest.name:
+        return None
+    try:
+        other = usable_plan(site, active.plan)
+    except (PlanError, SignatureError):
+        return None  # what is broken is no reason to keep a better one out
+    with closing(_on_gpu(other, site, gpu)) as backend:
+        return head_ms(site.bundle, backend)
+
+
+def _print(plan: str, verification: Verification) -> None:
+    faults = verification.faults
+    said = f"{len(faults)} of {verification.heads} golden heads differ" if faults else "passed"
+    took = f"{verification.head_ms:.1f} ms" if verification.head_ms is not None else "not timed"
+    if verification.active_ms is not None:
+        took += f", the active plan {verification.active_ms:.1f} ms"
+    out().print(
+        f"{plan}: {said}\n"
+        f"golden heads                {verification.heads}\n"
+        f"largest probability apart   {verification.largest_probability_difference:.4f}\n"
+        f"largest volume apart        {verification.largest_volume_difference_ml:.3f} mL\n"
+        f"networks, a head            {took}",
+        markup=False,
+    )
+    for fault in faults:
+        out().print(f"  {fault}", markup=False)
+    if not faults:
+        out().print(f"next: bleedwatch engine activate {plan}", markup=False)
+
+
+@contextmanager
+def _steps(*, quiet: bool) -> Iterator[Callable[[str], object]]:
+    """Tell a person what is being done now."""
+    if quiet:
+        yield lambda _: None
+        return
+    with out(stderr=True).status("…") as status:
+        yield status.update

@@ -1,0 +1,68 @@
+"""What every ``engine`` command needs to know of the box: its configuration, card and bundle."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from rich.console import Console
+
+from agent.config import Config
+from agent.infer import tensorrt_api
+from agent.infer.bundle import load_bundle
+from agent.infer.onnx_backend import OnnxBackend
+from agent.infer.signature import load_public_key
+from agent.infer.tensorrt_api import TensorRt
+from agent.log import open_log
+from build_engine.compile.plans import Site
+from build_engine.compile.verification import Here
+
+MACHINE_ID: Final = Path("/etc/machine-id")
+
+ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The agent's TOML file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+PlanName = Annotated[str, typer.Argument(help="Name of a plan, as `engine list` prints it.")]
+
+
+def public_key(settings: Config) -> Ed25519PublicKey | None:
+    """Load the key that bundles and plans must be signed with; None if none is configured."""
+    path = settings.infer.public_key
+    return load_public_key(path) if path else None
+
+
+def take_gpu() -> TensorRt:
+    """Take the GPU for this process; GpuError where there is none."""
+    return tensorrt_api.load(open_log(json=False))
+
+
+def site_of(settings: Config, gpu: TensorRt, bundle: str | None = None) -> Site:
+    """Say what a plan must fit here; ``bundle`` is name/version, left out the one in use."""
+    key = public_key(settings)
+    folder = settings.engines_folder / bundle if bundle else settings.bundle_folder
+    here = Here(machine_id=machine_id(), machine=gpu.machine)
+    return Site(settings.plans_folder, load_bundle(folder, key), key, here)
+
+
+def reference_of(site: Site) -> OnnxBackend:
+    """Load the bundle's ONNX Runtime reference, on all cores."""
+    return OnnxBackend(site.bundle, threads=os.cpu_count() or 1)
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def out(*, stderr: bool = False) -> Console:
+    """Return where to print to for a person."""
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def machine_id() -> str:
+    """Name this computer: systemd's identity of the installation, or what it is called."""
+    return MACHINE_ID.read_text().strip() if MACHINE_ID.exists() else platform.node()

@@ -1,0 +1,210 @@
+"""agent.infer.networks: the GPU where it can, the CPU where it must, and back again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import structlog
+
+from agent.errors import InferenceError
+from agent.infer.backend import Backend, VolumeOutput
+from agent.infer.networks import MOST_RESTARTS, RETRY_S, Networks
+from agent.infer.onnx_backend import OnnxBackend
+from agent.infer.plan import SLICE_ENGINE
+from tests.nvidia.box import GpuBox
+
+QUIET = structlog.wrap_logger(structlog.ReturnLogger(), processors=[lambda *_: ""])
+
+
+@dataclass
+class Seat:
+    """Networks on a box with a card, and a clock that is set by hand."""
+
+    box: GpuBox
+    now_s: float = 0.0
+    networks: Networks = field(init=False)
+
+    def __post_init__(self) -> None:
+        reference = OnnxBackend(self.box.bundle, threads=1)
+        self.networks = Networks(reference, self.box.gpu_side(), lambda: self.now_s, QUIET)
+
+    def refresh(self, after_s: float = RETRY_S) -> None:
+        self.now_s += after_s
+        self.networks.refresh()
+
+    def run(self, protocol: str = "ge-head") -> tuple[str, VolumeOutput]:
+        """Run one block; returns what ran it, and what came out."""
+        block = np.full(self.box.bundle.volume.shape, 0.5, np.float32)
+        return self.networks.run(protocol, lambda one: (one.name, one.run_volume(block)))
+
+
+@pytest.fixture
+def seat(tmp_path) -> Seat:
+    return Seat(GpuBox(tmp_path))
+
+
+def test_without_a_plan_the_cpu_runs_and_no_card_is_looked_for(seat):
+    seat.refresh()
+
+    assert seat.run()[0].startswith("ONNX Runtime")
+    assert seat.networks.degraded is None
+    assert seat.box.card.calls == []
+
+
+def test_an_active_plan_is_taken_up_and_says_so(seat):
+    plan = seat.box.build()
+    seat.box.activate(any=plan)
+
+    seat.refresh()
+
+    assert plan in seat.run()[0]
+    assert seat.networks.name == plan
+    assert seat.networks.degraded is None
+
+
+def test_a_protocols_own_plan_goes_before_the_one_for_any(seat):
+    general, own = seat.box.build(), seat.box.build(protocol="ge-head")
+    seat.box.activate(any=general, **{"ge-head": own})
+
+    seat.refresh()
+
+    assert own in seat.run("ge-head")[0]
+    assert general in seat.run("siemens-head")[0]
+
+
+def test_a_plan_activated_later_takes_the_place_of_the_earlier_one(seat):
+    first = seat.box.build()
+    seat.box.activate(any=first)
+    seat.refresh()
+    second = seat.box.build(protocol="ge-head")
+    seat.networks.refresh()
+    seat.box.activate(any=second)
+    in_use = seat.box.card.in_use_bytes()
+
+    seat.refresh(after_s=1.0)
+
+    assert second in seat.run()[0]
+    assert seat.box.card.in_use_bytes() == in_use, "the earlier one was given back"
+
+
+def test_a_fault_is_run_again_whole_on_the_cpu_and_told(seat):
+    seat.box.activate(any=seat.box.build())
+    seat.refresh()
+    expected = OnnxBackend(seat.box.bundle, threads=1)
+    seat.box.card.breaks_at_launch = seat.box.card.launches + 1
+
+    name, output = seat.run()
+
+    assert name == expected.name
+    assert output.score == expected.run_volume(np.full((1, 6, 20, 32, 32), 0.5, np.float32)).score
+    assert seat.networks.degraded.startswith("degraded to CPU: ")
+    assert "illegal memory access" in seat.networks.degraded
+    assert seat.networks.name == expected.name
+
+
+def test_what_is_no_number_is_run_again_on_the_cpu_too(seat):
+    seat.box.activate(any=seat.box.build())
+    seat.refresh()
+    seat.box.card.nan_outputs = True
+
+    assert seat.run()[0].startswith("ONNX Runtime")
+    assert "not all numbers" in seat.networks.degraded
+
+
+def test_after_a_rest_the_gpu_is_started_again_by_itself(seat):
+    plan = seat.box.build()
+    seat.box.activate(any=plan)
+    seat.refresh()
+    seat.box.card.breaks_at_launch = seat.box.card.launches + 1
+    seat.run()
+
+    seat.refresh(after_s=RETRY_S / 2)
+    assert seat.networks.degraded, "it rests first"
+    seat.refresh(after_s=RETRY_S / 2)
+
+    assert seat.networks.degraded is None
+    assert plan in seat.run()[0]
+    assert not seat.networks.process_spent
+
+
+def test_a_gpu_that_this_process_cannot_use_again_asks_for_a_new_process(seat):
+    seat.box.activate(any=seat.box.build())
+    seat.refresh()
+    seat.box.card.breaks_at_launch = seat.box.card.launches + 1
+    seat.box.card.breaks_for_good = True
+    seat.run()
+
+    for _ in range(MOST_RESTARTS):
+        assert not seat.networks.process_spent
+        seat.refresh()
+
+    assert seat.networks.process_spent
+    assert seat.run()[0].startswith("ONNX Runtime"), "series are analysed meanwhile"
+
+
+def test_a_gpu_that_never_ran_asks_for_no_new_process(seat):
+    seat.box.activate(any=seat.box.build())
+    seat.box.card.broken = "no such device"
+    seat.box.card.breaks_for_good = True
+
+    for _ in range(2 * MOST_RESTARTS):
+        seat.refresh()
+
+    assert "no such device" in seat.networks.degraded
+    assert not seat.networks.process_spent
+
+
+def test_a_damaged_plan_is_never_loaded_and_told(seat):
+    plan = seat.box.build()
+    (seat.box.plans / plan / SLICE_ENGINE).write_bytes(b"something else")
+    seat.box.activate(any=plan)
+    calls = len(seat.box.card.calls)
+
+    seat.refresh()
+
+    assert "is not the file that the manifest names" in seat.networks.degraded
+    assert len(seat.box.card.calls) == calls, "nothing was deserialised"
+    assert seat.run()[0].startswith("ONNX Runtime")
+
+
+def test_a_plan_of_another_card_is_told_with_both_names(seat):
+    seat.box.activate(any=seat.box.build())
+    seat.box.card.name = "NVIDIA T4"
+
+    seat.refresh()
+
+    assert "built for GPU NVIDIA L4, this is NVIDIA T4" in seat.networks.degraded
+
+
+def test_an_unreadable_list_of_active_plans_is_told(seat):
+    seat.box.plans.mkdir()
+    (seat.box.plans / "active.json").write_text("{")
+
+    seat.refresh()
+
+    assert "active.json" in seat.networks.degraded
+
+
+def test_a_plan_taken_out_of_use_leaves_the_cpu_and_no_complaint(seat):
+    seat.box.activate(any=seat.box.build())
+    seat.refresh()
+    seat.box.activate()
+
+    seat.refresh()
+
+    assert seat.run()[0].startswith("ONNX Runtime")
+    assert seat.networks.degraded is None
+    assert seat.box.card.in_use_bytes() == 0
+
+
+def test_where_the_cpu_fails_as_well_the_error_is_the_cpus(seat):
+    def failing(backend: Backend) -> None:
+        raise InferenceError(f"{backend.name} failed")
+
+    seat.box.activate(any=seat.box.build())
+    seat.refresh()
+
+    with pytest.raises(InferenceError, match="ONNX Runtime"):
+        seat.networks.run("ge-head", failing)
