@@ -1,0 +1,248 @@
+"""The graph that TensorRT compiles: a bundle's network in the precision that it is to run in.
+
+From TensorRT 10 on networks are strongly typed: the graph says what is FP16 or INT8. Inputs and
+outputs stay as the bundle has them, so that who feeds an engine need not know its precision.
+
+The FP16 pass is ours: those of ONNX Runtime and onnxconverter-common go back to FP16 between any
+two nodes that are kept in FP32, round the constants of such nodes (1e-8 becomes 6e-8), and leave a
+graph that `onnx.checker` refuses.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, quantize_static
+from onnxruntime.quantization.quant_utils import add_pre_process_metadata
+
+from agent.errors import AgentError, PlanError
+from agent.infer.plan import Precision
+
+Samples = Iterable[NDArray[np.float32]]
+
+SLABS: Final = "slabs"
+"""Name of a batched network's first dimension."""
+
+FP16: Final = frozenset({"Conv", "DequantizeLinear"})
+"""Operators that run in FP16 wherever they stand."""
+
+FP16_WITH_INPUTS: Final = frozenset(
+    {"Add", "ArgMax", "QuantizeLinear", "Relu", "Reshape", "Resize"}
+)
+"""Operators that run in FP16 where all that they work on already is FP16.
+
+All else stays FP32, and with it every probability and what is made of it: softmax, the logarithm of
+probabilities down to 1e-4, the largest mean of many pixels, the score.
+"""
+
+TYPED_INT8_OPSET: Final = 19
+"""First opset whose QuantizeLinear and DequantizeLinear know FP16."""
+
+
+def network_at(
+    path: Path, precision: Precision, calibration: Callable[[], Samples], *, typed: bool
+) -> bytes:
+    """Read a bundle's network and bring it to a precision.
+
+    Parameters
+    ----------
+    calibration
+        Gives inputs such as the network gets, each of its whole shape; asked for INT8 alone.
+    typed
+        Whether the graph alone says what is FP16, as TensorRT 10 and later have it. Before, FP16 is
+        the builder's to choose, and only INT8 is in the graph.
+
+    Raises
+    ------
+    PlanError
+        If the file is no ONNX network, or cannot be brought to that precision.
+    """
+    with _refusing(f"{path} is no ONNX network", "install the bundle again"):
+        network = onnx.load_model_from_string(path.read_bytes())
+        onnx.checker.check_model(network)
+    with _refusing(f"{path} cannot be had in {precision}", "build it with --precision fp32"):
+        if precision == "int8":
+            network = _quantised(network, calibration(), typed=typed)
+        if typed and precision != "fp32":
+            network = _halved(network)
+        onnx.checker.check_model(network, full_check=True)
+    return bytes(network.SerializeToString())
+
+
+def batched(network: bytes) -> bytes:
+    """Free the first dimension of all inputs and outputs, and name it ``SLABS``.
+
+    Raises
+    ------
+    PlanError
+        If the batch that the network was exported with is written into a node.
+    """
+    model = onnx.load_model_from_string(network)
+    _refuse_baked_in_batch(model)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = SLABS
+    del model.graph.value_info[:]
+    return bytes(model.SerializeToString())
+
+
+def _refuse_baked_in_batch(model: ModelProto) -> None:
+    """Infer the shapes for one sample more, which must come out at the other end."""
+    trial = ModelProto.FromString(model.SerializeToString())
+    more = trial.graph.input[0].type.tensor_type.shape.dim[0].dim_value + 1
+    for value in trial.graph.input:
+        value.type.tensor_type.shape.dim[0].dim_value = more
+    for value in trial.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    del trial.graph.value_info[:]
+    hint = "export the network without it (a Reshape to -1), or run it with the bundle's own batch"
+    with _refusing("the network's batch is written into it", hint):
+        graph = onnx.shape_inference.infer_shapes(trial, strict_mode=True, data_prop=True).graph
+    first = {
+        value.name: value.type.tensor_type.shape.dim[0].dim_value
+        for value in (*graph.input, *graph.value_info, *graph.output)
+        if value.type.tensor_type.shape.dim
+    }
+    if all(first.get(value.name) == more for value in graph.output):
+        return
+    baked = next(
+        node
+        for node in graph.node
+        if more in map(first.get, node.input) and more not in map(first.get, node.output)
+    )
+    raise PlanError(
+        f"the network's batch is written into its {baked.op_type} {baked.name}", hint=hint
+    )
+
+
+def _quantised(network: ModelProto, samples: Samples, *, typed: bool) -> ModelProto:
+    """Put Q/DQ pairs before the convolutions: symmetric INT8, the weights' by channel.
+
+    Their outputs and biases stay as they were: TensorRT fuses both into the convolution.
+    """
+    if typed:
+        network = onnx.version_converter.convert_version(network, TYPED_INT8_OPSET)
+    network = onnx.shape_inference.infer_shapes(network, strict_mode=True)
+    add_pre_process_metadata(network)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        quantize_static(
+            network,
+            path,
+            _Reader(network.graph.input[0].name, samples),
+            op_types_to_quantize=["Conv"],
+            per_channel=True,
+            extra_options={
+                "ActivationSymmetric": True,
+                "WeightSymmetric": True,
+                "QuantizeBias": False,
+                "OpTypesToExcludeOutputQuantization": ["Conv"],
+            },
+        )
+        return onnx.load(path)
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, name: str, samples: Samples) -> None:
+        self._inputs = ({name: sample} for sample in samples)
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        return next(self._inputs, None)
+
+
+def _halved(network: ModelProto) -> ModelProto:
+    """Turn to FP16 what may be, with a cast wherever the precision changes."""
+    _constants_as_weights(network.graph)
+    network = onnx.shape_inference.infer_shapes(network, strict_mode=True)
+    graph = network.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer if _is_float(tensor.data_type)}
+    floats, half = _floats(graph) | weights.keys(), _given_in_half(graph)
+    nodes: dict[str, NodeProto] = {}
+    for node in graph.node:
+        in_half = node.output[0] in half
+        for place, name in enumerate(node.input):
+            if name not in floats or (name in half) == in_half or _is_scales(node, place):
+                continue
+            node.input[place] = turned = f"{name}_{'fp16' if in_half else 'fp32'}"
+            if name in weights:
+                weights.setdefault(turned, _half_weight(weights[name], turned))
+            else:
+                nodes.setdefault(turned, _cast(name, turned, in_half=in_half))
+        nodes[node.output[0]] = node
+    used = {name for node in nodes.values() for name in node.input}
+    others = [tensor for tensor in graph.initializer if tensor.name not in weights]
+    kept = [tensor for tensor in (*weights.values(), *others) if tensor.name in used]
+    _replace(graph, list(nodes.values()), kept)
+    return network
+
+
+def _given_in_half(graph: GraphProto) -> set[str]:
+    """Name what the nodes that run in FP16 give; none of these gives an output of the network."""
+    floats, outputs = _floats(graph), {value.name for value in graph.output}
+    half: set[str] = set()
+    for node in graph.node:
+        works_on = floats.intersection(node.input)
+        follows = node.op_type in FP16_WITH_INPUTS and works_on and works_on <= half
+        if (node.op_type in FP16 or follows) and outputs.isdisjoint(node.output):
+            half.update(node.output)
+    return half
+
+
+def _floats(graph: GraphProto) -> set[str]:
+    """Name what is FP32 before anything is turned, the weights left out."""
+    values = (*graph.input, *graph.value_info, *graph.output)
+    floats = {value.name for value in values if _is_float(value.type.tensor_type.elem_type)}
+    return floats - {tensor.name for tensor in graph.initializer}
+
+
+def _is_float(kind: int) -> bool:
+    return bool(kind == TensorProto.FLOAT)
+
+
+def _is_scales(node: NodeProto, place: int) -> bool:
+    """Whether an input is a Resize's scales, which are FP32 in every network."""
+    return node.op_type == "Resize" and place > 0
+
+
+def _constants_as_weights(graph: GraphProto) -> None:
+    constants = [node for node in graph.node if node.op_type == "Constant"]
+    for node in constants:
+        tensor = graph.initializer.add()
+        tensor.CopyFrom(node.attribute[0].t)
+        tensor.name = node.output[0]
+        graph.node.remove(node)
+
+
+def _half_weight(tensor: TensorProto, name: str) -> TensorProto:
+    with np.errstate(over="raise"):
+        return numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), name)
+
+
+def _cast(name: str, turned: str, *, in_half: bool) -> NodeProto:
+    kind = TensorProto.FLOAT16 if in_half else TensorProto.FLOAT
+    return helper.make_node("Cast", [name], [turned], name=turned, to=kind)
+
+
+def _replace(graph: GraphProto, nodes: list[NodeProto], weights: list[TensorProto]) -> None:
+    copies = [type(one).FromString(one.SerializeToString()) for one in (*nodes, *weights)]
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.node.extend(copies[: len(nodes)])
+    graph.initializer.extend(copies[len(nodes) :])
+
+
+@contextmanager
+def _refusing(what: str, hint: str) -> Iterator[None]:
+    """Translate whatever the libraries raise; they have bare Exceptions of their own."""
+    try:
+        yield
+    except AgentError:
+        raise
+    except Exception as error:
+        raise PlanError(f"{what}: {error}", hint=hint) from error

@@ -1,0 +1,301 @@
+"""A bundle's networks in each precision: the types in the graph, and what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from agent.config import PACKAGED_ENGINES, InferConfig
+from agent.errors import PlanError
+from agent.infer.backend import VolumeOutput
+from agent.infer.bundle import load_bundle
+from agent.infer.onnx_backend import OnnxBackend
+from agent.records import HeadVolume, LabelMask, Subtype
+from build_engine.compile.precision import batched, network_at
+from build_engine.synth.head import HeadRecipe, make_head
+from build_engine.train.data import grid_of
+from build_engine.train.evaluate import run_head
+from tests.build_engine.compile.networks import (
+    FEATURES,
+    arrays,
+    graph_of,
+    nodes,
+    run,
+    slabs,
+    small_network,
+    types,
+    written,
+)
+
+FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
+BUNDLE = load_bundle(PACKAGED_ENGINES / InferConfig().bundle)
+SHIPPED = pytest.mark.parametrize(
+    "path", [BUNDLE.slice_network, BUNDLE.volume_network], ids=["slice", "volume"]
+)
+
+
+class Recorder(OnnxBackend):
+    """Keeps what the networks were given and what they made of it."""
+
+    def __init__(self) -> None:
+        super().__init__(BUNDLE, threads=2)
+        self.slabs: list[tuple[np.ndarray, np.ndarray]] = []
+        self.blocks: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def run_slices(self, slabs: np.ndarray) -> np.ndarray:
+        probabilities = super().run_slices(slabs)
+        self.slabs.append((slabs, probabilities))
+        return probabilities
+
+    def run_volume(self, block: np.ndarray) -> VolumeOutput:
+        output = super().run_volume(block)
+        self.blocks.append((block, output.bleed[None]))
+        return output
+
+
+@pytest.fixture(scope="module")
+def bleeding() -> HeadVolume:
+    synth = make_head(HeadRecipe(30_001, Subtype.INTRAPARENCHYMAL, 20.0), (5.0, 1.0, 1.0))
+    return HeadVolume(synth.hu, grid_of(synth), tuple(map(str, range(len(synth.hu)))), ())
+
+
+@pytest.fixture(scope="module")
+def reference(bleeding: HeadVolume) -> tuple[LabelMask, Recorder]:
+    recorder = Recorder()
+    mask, _ = run_head(bleeding, BUNDLE, recorder)
+    return mask, recorder
+
+
+def never() -> list[np.ndarray]:
+    raise AssertionError("nothing is calibrated for this precision")
+
+
+def ml(mask: LabelMask) -> float:
+    return float(np.count_nonzero(mask.subtypes, axis=(1, 2)) @ mask.grid.voxels_ml)
+
+
+@SHIPPED
+def test_fp32_is_the_network_as_it_is(path: Path) -> None:
+    assert onnx.load_model_from_string(network_at(path, "fp32", never, typed=True)) == onnx.load(
+        path
+    )
+
+
+@SHIPPED
+def test_before_networks_were_typed_fp16_is_left_to_the_builder(path: Path) -> None:
+    assert onnx.load_model_from_string(network_at(path, "fp16", never, typed=False)) == onnx.load(
+        path
+    )
+
+
+@SHIPPED
+def test_fp16_convolves_in_fp16_and_judges_in_fp32(path: Path) -> None:
+    before = graph_of(path.read_bytes())
+
+    graph = graph_of(network_at(path, "fp16", never, typed=True))
+
+    kinds = types(graph)
+    ends = [(value.name, kinds[value.name]) for value in (*graph.input, *graph.output)]
+    assert ends == [(name, types(before)[name]) for name, _ in ends]
+    for node in nodes(graph, "Conv", "Relu"):
+        assert {kinds[name] for name in (*node.input, *node.output)} == {HALF}
+    for node in nodes(graph, "Softmax", "Log", "AveragePool", "ReduceMax", "Gemm", "Sigmoid"):
+        assert {kinds[name] for name in (*node.input, *node.output)} == {FLOAT}
+    for node in nodes(graph, "Resize"):
+        assert [kinds[node.input[0]], kinds[node.input[2]]] == [HALF, FLOAT]
+
+
+@SHIPPED
+def test_fp16_casts_only_where_the_convolutions_begin_and_end(path: Path) -> None:
+    graph = graph_of(network_at(path, "fp16", never, typed=True))
+
+    kinds = types(graph)
+    casts = [(kinds[node.input[0]], kinds[node.output[0]]) for node in nodes(graph, "Cast")]
+    assert sorted(kind for kind in casts if HALF in kind) == [(FLOAT, HALF), (HALF, FLOAT)]
+
+
+def test_a_head_in_fp16_is_judged_as_in_fp32(
+    bleeding: HeadVolume, reference: tuple[LabelMask, Recorder], tmp_path: Path
+) -> None:
+    names = ("slice.onnx", "volume.onnx")
+    for name, path in zip(names, (BUNDLE.slice_network, BUNDLE.volume_network), strict=True):
+        (tmp_path / name).write_bytes(network_at(path, "fp16", never, typed=True))
+    slices, volume = map(tmp_path.joinpath, names)
+    half = replace(BUNDLE, slice_network=slices, volume_network=volume)
+
+    mask, _ = run_head(bleeding, BUNDLE, OnnxBackend(half, threads=2))
+
+    assert ml(reference[0]) > 5.0
+    assert ml(mask) == pytest.approx(ml(reference[0]), rel=0.02)
+    assert mask.score == pytest.approx(reference[0].score, abs=0.01)
+
+
+def test_a_tiny_constant_of_a_node_in_fp32_stays_what_it_is(tmp_path: Path) -> None:
+    """Both public FP16 passes make it 6e-8, which then bounds the score of a clear head."""
+    between = [
+        helper.make_node("Sigmoid", ["relu"], ["small"], name="sigmoid"),
+        helper.make_node("Clip", ["small", "least"], ["clipped"], name="clip"),
+        helper.make_node("Log", ["clipped"], ["in"], name="log"),
+    ]
+    least = np.array(1e-8, np.float32)
+    path = written(tmp_path, small_network(*between, least=least))
+
+    graph = graph_of(network_at(path, "fp16", never, typed=True))
+
+    (clip,) = nodes(graph, "Clip")
+    assert arrays(graph)[clip.input[1]] == least
+    assert [node.input[0] for node in nodes(graph, "Clip", "Log")] == ["small", "clipped"]
+
+
+def test_weights_beyond_fp16_are_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, small_network(scale=1e6))
+
+    with pytest.raises(PlanError, match=r"network\.onnx cannot be had in fp16") as refused:
+        network_at(path, "fp16", never, typed=True)
+
+    assert "fp32" in refused.value.hint
+
+
+@pytest.mark.parametrize("typed", [True, False], ids=["typed", "untyped"])
+def test_int8_is_symmetric_and_by_channel_before_every_convolution(
+    typed: bool, tmp_path: Path
+) -> None:
+    path = written(tmp_path, small_network())
+
+    graph = graph_of(network_at(path, "int8", lambda: [slabs()], typed=typed))
+
+    values, given_by = arrays(graph), {node.output[0]: node for node in graph.node}
+    for node in nodes(graph, "Conv"):
+        activation, weight = (given_by[name] for name in node.input[:2])
+        assert activation.op_type == weight.op_type == "DequantizeLinear"
+        assert values[activation.input[1]].shape == ()
+        assert values[weight.input[1]].shape == values[weight.input[0]].shape[:1]
+        assert values[weight.input[0]].dtype == np.int8
+        assert node.input[2] in values, "the bias stays a float"
+    for node in nodes(graph, "QuantizeLinear", "DequantizeLinear"):
+        assert values[node.input[2]].dtype == np.int8
+        assert not values[node.input[2]].any()
+    assert [node.op_type for node in graph.node if node.input[0] == "conv"] == ["Relu"]
+
+
+def test_typed_int8_has_fp16_around_it_and_untyped_int8_fp32(tmp_path: Path) -> None:
+    path = written(tmp_path, small_network())
+
+    typed, untyped = (
+        types(graph_of(network_at(path, "int8", lambda: [slabs()], typed=typed)))
+        for typed in (True, False)
+    )
+
+    assert [typed["conv"], typed["relu"], typed["logits"]] == [HALF] * 3
+    assert typed["slabs"] == typed["probabilities"] == FLOAT
+    assert HALF not in untyped.values()
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_small_network_gives_nearly_the_same(precision: str, tmp_path: Path) -> None:
+    path = written(tmp_path, small_network())
+    (wanted,) = run(path.read_bytes(), slabs())
+
+    (found,) = run(network_at(path, precision, lambda: [slabs()], typed=True), slabs())
+
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, wanted, atol={"fp16": 0.005, "int8": 0.05}[precision])
+    assert not np.array_equal(found, wanted)
+
+
+def bleeding_places(probabilities: np.ndarray) -> int:
+    return np.count_nonzero(1.0 - probabilities[:, 0] >= 0.5)
+
+
+@SHIPPED
+def test_int8_sees_the_bleed_that_fp32_sees(
+    path: Path, reference: tuple[LabelMask, Recorder]
+) -> None:
+    seen = reference[1].blocks if path == BUNDLE.volume_network else reference[1].slabs
+    given, wanted = max(seen, key=lambda pair: bleeding_places(pair[1]))
+
+    found = run(network_at(path, "int8", lambda: [given], typed=True), given)[0]
+
+    assert bleeding_places(wanted) > 500
+    assert bleeding_places(found) == pytest.approx(bleeding_places(wanted), rel=0.05)
+
+
+def test_int8_without_anything_to_calibrate_on_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, small_network())
+
+    with pytest.raises(PlanError, match=r"network\.onnx cannot be had in int8"):
+        network_at(path, "int8", list, typed=True)
+
+
+def test_a_slab_gives_the_same_whatever_it_is_run_with(
+    reference: tuple[LabelMask, Recorder],
+) -> None:
+    eight = np.concatenate([given for given, _ in reference[1].slabs[3:5]])
+
+    network = batched(network_at(BUNDLE.slice_network, "fp16", never, typed=True))
+
+    together = run(network, eight)
+    for count in (1, 4):
+        parts = [run(network, eight[start : start + count]) for start in range(0, 8, count)]
+        apart = [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+        for one, other in zip(together, apart, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_batched_network_names_its_first_dimension(tmp_path: Path) -> None:
+    graph = graph_of(batched(small_network().SerializeToString()))
+
+    for value in (*graph.input, *graph.output):
+        first, *others = value.type.tensor_type.shape.dim
+        assert first.dim_param == "slabs"
+        assert all(dimension.dim_value for dimension in others)
+
+
+def test_a_reshape_that_holds_the_batch_is_refused_by_name() -> None:
+    shape = np.array([4, FEATURES, 16, 16], np.int64)
+    reshape = helper.make_node("Reshape", ["relu", "shape"], ["in"], name="fixed")
+    network = small_network(reshape, shape=shape)
+
+    with pytest.raises(PlanError, match="Reshape fixed") as refused:
+        batched(network.SerializeToString())
+
+    assert refused.value.hint
+
+
+def test_a_reshape_that_leaves_the_batch_open_is_not_refused() -> None:
+    shape = np.array([-1, FEATURES, 16, 16], np.int64)
+    reshape = helper.make_node("Reshape", ["relu", "shape"], ["in"], name="open")
+    network = small_network(reshape, shape=shape).SerializeToString()
+
+    (eight,) = run(batched(network), slabs(8))
+
+    np.testing.assert_allclose(eight[:4], run(network, slabs(8)[:4])[0], atol=1e-6)
+
+
+def test_a_constant_of_the_batch_is_refused_by_name() -> None:
+    offsets = np.zeros((4, FEATURES, 16, 16), np.float32)
+    add = helper.make_node("Add", ["relu", "offsets"], ["in"], name="by_slab")
+
+    with pytest.raises(PlanError, match="by_slab"):
+        batched(small_network(add, offsets=offsets).SerializeToString())
+
+
+@pytest.mark.parametrize("content", [b"", b"no network", b"\x08"], ids=["empty", "text", "torn"])
+def test_a_file_that_is_no_network_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "slice.onnx"
+    path.write_bytes(content)
+
+    with pytest.raises(PlanError, match=r"slice\.onnx is no ONNX network") as refused:
+        network_at(path, "fp32", never, typed=True)
+
+    assert "bundle" in refused.value.hint
+
+
+def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match=r"slice\.onnx"):
+        network_at(tmp_path / "slice.onnx", "fp32", never, typed=True)
