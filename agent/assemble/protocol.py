@@ -56,7 +56,7 @@ class ProtocolProfile:
     on BodyPartExamined; where this is empty, on the description.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     name: str
     operating_point: str
@@ -88,6 +88,8 @@ class ProtocolProfile:
             raise ValueError(f"min_slices {self.min_slices} is above max_slices {self.max_slices}")
         if self.slabs_per_run < 1:
             raise ValueError(f"slabs_per_run {self.slabs_per_run} is no number of slabs")
+        if self.quiet_s <= 0:
+            raise ValueError(f"quiet_s {self.quiet_s:g} is no time to wait")
         if self.quiet_s >= self.deadline_s:
             raise ValueError(f"quiet_s {self.quiet_s:g} reaches deadline_s {self.deadline_s:g}")
 

@@ -240,6 +240,8 @@ def _tell_learned(learned: Learned, sample: Sample, folder: Path, output: Path |
     lines += tables.left_out_lines(sample.left_out, folder)
     if output:
         lines.append(f"[green]wrote[/] {escape(str(output))}")
+        lines.append("  → read it, try it with `protocol test --draft`, put it beside the other")
+        lines.append("    profiles (`protocol list` says where), restart the agent")
     _print_lines(err, lines)
 
 
@@ -282,7 +284,7 @@ def _print_lines(console: Console, lines: Sequence[str]) -> None:
 
 
 def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2))
+    typer.echo(json.dumps(value, indent=2, default=str))
 
 
 def _out() -> Console:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from agent.assemble.protocol import ProfileFile
 from agent.errors import NotEligible
 from agent.preprocess import slab_number
 from agent.records import Identity, SliceHeader
-from build_engine.protocols.drafts import Draft, Inferred, Value
+from build_engine.protocols.drafts import Draft, Inferred, Value, toml_value
 from build_engine.protocols.header_text import names_patient, pattern_for, printable
 from build_engine.protocols.rhythm import Rhythm, rhythm_of
 from build_engine.protocols.sample import SampleSeries
@@ -87,13 +87,18 @@ def draft_profile(series: Sequence[SampleSeries], known: Known, slab_mm: float, 
     ]
     set_here = [one for one in found if one.value not in (None, base.get(one.key))] + carried
     keys = {one.key for one in set_here}
+    left = [one for one in found if one.key not in keys]
     return Draft(
         name,
         base["name"],
         f"{len(series)} series of {len(headers)} slices",
         tuple(set_here),
-        tuple(one for one in found if one.key not in keys),
+        tuple(one if one.value is None else _as_it_is(one) for one in left),
     )
+
+
+def _as_it_is(one: Inferred) -> Inferred:
+    return replace(one, why=f"{one.why} {toml_value(one.value)} is right as it is.")
 
 
 def name_for(headers: Sequence[SliceHeader], taken: Collection[str]) -> str:
@@ -134,7 +139,10 @@ def _demand(key: str, texts: Counter[str], identities: Collection[Identity]) -> 
         return Inferred(
             key, None, f"{len(texts)} different ones: a person's words, not a protocol's"
         )
-    return Inferred(key, pattern_for(texts), f"{_counted(texts)}: exactly that is asked for.")
+    why = f"{_counted(texts)}; no other is taken."
+    if key == "description":
+        why += " Remove this line if the name changes from one examination to the next."
+    return Inferred(key, pattern_for(texts), why)
 
 
 def _counted(texts: Counter[str]) -> str:
@@ -207,4 +215,4 @@ def _pace(rhythms: Sequence[Rhythm | str], before: dict[str, Any]) -> Iterator[I
     yield Inferred("quiet_s", quiet_s, why)
     span_s = max(rhythm.span_s for rhythm in known)
     deadline_s: Value = max(float(before["deadline_s"]), float(ceil(2 * span_s)), 2 * quiet_s)
-    yield Inferred("deadline_s", deadline_s, f"the longest export took {span_s:.1f} s.")
+    yield Inferred("deadline_s", deadline_s, f"The longest export took {span_s:.1f} s.")

@@ -18,6 +18,7 @@ from agent.assemble.protocol import (
 )
 from agent.errors import ConfigError, InputError, NotEligible
 from build_engine.protocols.drafts import Draft
+from build_engine.protocols.header_text import printable
 from build_engine.protocols.inference import Known, draft_profile, name_for
 from build_engine.protocols.matching import missing_from, verdict_on
 from build_engine.protocols.sample import SampleSeries
@@ -63,8 +64,9 @@ def learn_from(
     judged = {series.uid: why_left_out(series, profiles) for series in sample}
     used = tuple(series for series in sample if judged[series.uid] is None)
     if not used:
+        reasons = ", ".join({printable(why): None for why in judged.values() if why})
         raise NotEligible(
-            "none of the series is a whole plain head to learn from",
+            f"no whole plain head to learn from: {reasons or 'no CT series'}",
             hint="export a head without contrast, reconstructed with a soft kernel, as it comes",
         )
     headers = [header for series in used for header in series.slices]

@@ -56,7 +56,7 @@ def rhythm_of(written_at_s: Sequence[float], made_on: date | None) -> Rhythm | s
     """
     n = len(written_at_s)
     if n < FEWEST_FILES:
-        return f"{n} files are too few to show a rhythm"
+        return f"{n} of {FEWEST_FILES} files that a rhythm can be told from"
     pauses_s = np.diff(np.sort(np.asarray(written_at_s, np.float64)))
     usual_s, longest_s = float(np.median(pauses_s)), float(pauses_s.max())
     if usual_s == 0:

@@ -108,15 +108,21 @@ def series_lines(series: SampleSeries, verdict: Verdict) -> list[str]:
 
 def series_title(series: SampleSeries) -> str:
     """Name a series by what was scanned and how, never by whom."""
-    n = len(series.headers)
-    images = "1 image" if n == 1 else f"{n} images"
     if not series.headers:
         return "a series without one readable image"
     first = (series.slices or series.headers)[0]
     kernels = sorted({header.kernel for header in series.headers if header.kernel})
     kernel = f"kernel {', '.join(kernels)}" if kernels else "no kernel given"
     scanner = f"{first.manufacturer} {first.model}".strip() or "scanner not given"
-    return printable(" · ".join((first.description or "no description", kernel, images, scanner)))
+    return printable(
+        " · ".join((first.description or "no description", kernel, _images(series), scanner))
+    )
+
+
+def _images(series: SampleSeries) -> str:
+    n, n_localizers = len(series.slices), len(series.headers) - len(series.slices)
+    counted = [f"{n} slices"] * bool(n) + [f"{n_localizers} localizer images"] * bool(n_localizers)
+    return " and ".join(counted)
 
 
 def series_json(series: SampleSeries) -> dict[str, Any]:
