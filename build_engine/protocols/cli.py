@@ -18,6 +18,7 @@ from agent.assemble.protocol import profile_files
 from agent.config import DEFAULT_PATH
 from agent.errors import ConfigError, FolderUnreachable
 from agent.infer.bundle import load_bundle
+from agent.infer.plan import ANY_PROTOCOL
 from build_engine.protocols import tables
 from build_engine.protocols.catalogue import Entry, Problem, catalogue
 from build_engine.protocols.installed import (
@@ -212,7 +213,7 @@ def _progress(paths: Sequence[Path]) -> Iterable[Path]:
 
 
 def _check_name(name: str | None) -> None:
-    if name is not None and not NAME.fullmatch(name):
+    if name is not None and (name == ANY_PROTOCOL or not NAME.fullmatch(name)):
         raise ConfigError(
             f"a profile cannot be named {name!r}",
             hint="use lower-case letters, digits, dots and dashes, such as er-scanner-head",

@@ -50,12 +50,13 @@ class Known:
     expert: ProfileFile
     base: ProfileFile
 
-    @property
-    def carried(self) -> dict[str, Any]:
-        """What the expert has otherwise than the base, its demands and its name apart."""
-        own, base = self.expert.values, self.base.values
-        kept = own.keys() - DEMANDS.keys() - {"name"}
-        return {key: own[key] for key in own if key in kept and own[key] != base.get(key)}
+    def carried(self, found: Sequence[Inferred]) -> Iterator[Inferred]:
+        """Take from the expert what it has otherwise than the base, where nothing was found."""
+        told = {one.key for one in found if one.value is not None} | {"name", *DEMANDS}
+        why = f"As {self.expert.values['name']} has it, which knew most about this scanner."
+        for key, value in self.expert.values.items():
+            if key not in told and value != self.base.values.get(key):
+                yield Inferred(key, value, why)
 
 
 def draft_profile(series: Sequence[SampleSeries], known: Known, slab_mm: float, name: str) -> Draft:
@@ -77,27 +78,19 @@ def draft_profile(series: Sequence[SampleSeries], known: Known, slab_mm: float, 
             "the headers say nothing by which to tell this scanner or protocol from others",
             hint=f"{known.base.values['name']} covers it: no profile of its own is needed",
         )
-    base, expert = known.base.values, known.expert.values["name"]
-    told = {one.key: one for one in found}
-    why = f"As {expert} has it, the profile that knew most about this scanner."
-    carried = [
-        Inferred(key, value, why)
-        for key, value in known.carried.items()
-        if key not in told or told[key].value is None
-    ]
-    set_here = [one for one in found if one.value not in (None, base.get(one.key))] + carried
-    keys = {one.key for one in set_here}
-    left = [one for one in found if one.key not in keys]
-    return Draft(
-        name,
-        base["name"],
-        f"{len(series)} series of {len(headers)} slices",
-        tuple(set_here),
-        tuple(one if one.value is None else _as_it_is(one) for one in left),
-    )
+    base = known.base.values
+    lines = [one for one in found if one.value not in (None, base.get(one.key))]
+    lines += known.carried(found)
+    set_here = {one.key for one in lines}
+    left = [_as_it_is(one) for one in found if one.key not in set_here]
+    source = f"{len(series)} series of {len(headers)} slices"
+    return Draft(name, base["name"], source, tuple(lines), tuple(left))
 
 
 def _as_it_is(one: Inferred) -> Inferred:
+    """Add that the base's value is the one that was found, if one was."""
+    if one.value is None:
+        return one
     return replace(one, why=f"{one.why} {toml_value(one.value)} is right as it is.")
 
 
@@ -174,7 +167,7 @@ def _range(key: str, unit: str, seen: Sequence[float | None], margin: float) -> 
 
 def _counts(series: Sequence[SampleSeries], known: Known, slab_mm: float) -> Iterator[Inferred]:
     """Infer from how many slices there are, how far they reach and how they came."""
-    before = known.expert.values
+    before = known.base.values
     grids = [one.stack.layout().grid for one in series]
     counts = [len(grid.origins_lps_mm) for grid in grids]
     seen = f"{_span(counts)} slices in a series"
@@ -198,7 +191,7 @@ def _span(values: Sequence[int]) -> str:
 
 
 def _most(count: int, before: dict[str, Any]) -> int:
-    """Leave room for heads of twice as many slices, up to the most that were analysed so far."""
+    """Leave room for heads of twice as many slices, up to the most that the base analyses."""
     limit = int(before["max_slices"])
     return 2 * count if count > limit else min(2 * count, limit)
 

@@ -17,6 +17,7 @@ from agent.assemble.protocol import (
     ranked,
 )
 from agent.errors import ConfigError, InputError, NotEligible
+from agent.records import SliceHeader
 from build_engine.protocols.drafts import Draft
 from build_engine.protocols.header_text import printable
 from build_engine.protocols.inference import Known, draft_profile, name_for
@@ -61,32 +62,49 @@ def learn_from(
         There is no profile to base the draft on, or another has the name already.
     """
     profiles = ranked(file.profile() for file in files)
-    judged = {series.uid: why_left_out(series, profiles) for series in sample}
-    used = tuple(series for series in sample if judged[series.uid] is None)
+    base = _of_name(BASE, files)
+    judged = {series.uid: why_left_out(series, profiles, base.profile()) for series in sample}
+    left_out = {uid: why for uid, why in judged.items() if why is not None}
+    used = tuple(series for series in sample if series.uid not in left_out)
     if not used:
-        reasons = ", ".join({printable(why): None for why in judged.values() if why})
+        reasons = ", ".join(dict.fromkeys(map(printable, left_out.values())))
         raise NotEligible(
             f"no whole plain head to learn from: {reasons or 'no CT series'}",
             hint="export a head without contrast, reconstructed with a soft kernel, as it comes",
         )
     headers = [header for series in used for header in series.slices]
-    expert = expert_on(headers, profiles)
-    known = Known(_of_name(expert.name, files), _of_name(BASE, files))
+    known = Known(_of_name(expert_on(headers, profiles).name, files), base)
+    draft = draft_profile(used, known, slab_mm, _name(name, headers, profiles))
+    return Learned(draft, used, left_out, _matched(used, draft, base, profiles))
+
+
+def _name(
+    name: str | None, headers: Sequence[SliceHeader], profiles: Sequence[ProtocolProfile]
+) -> str:
     taken = {profile.name for profile in profiles}
     if name in taken:
         raise ConfigError(f"a profile is named {name} already", hint="choose another --name")
-    draft = draft_profile(used, known, slab_mm, name or name_for(headers, taken))
-    own = ProfileFile(Path(draft.name), tomllib.loads(draft.text), known.base).profile()
+    return name or name_for(headers, taken)
+
+
+def _matched(
+    used: Sequence[SampleSeries],
+    draft: Draft,
+    base: ProfileFile,
+    profiles: Sequence[ProtocolProfile],
+) -> dict[str, str | None]:
+    own = ProfileFile(Path(draft.name), tomllib.loads(draft.text), base).profile()
     then = ranked((*profiles, own))
-    left_out = {uid: why for uid, why in judged.items() if why is not None}
-    matched = {series.uid: verdict_on(series, then).profile for series in used}
-    return Learned(draft, used, left_out, matched)
+    return {series.uid: verdict_on(series, then).profile for series in used}
 
 
-def why_left_out(series: SampleSeries, profiles: Sequence[ProtocolProfile]) -> str | None:
+def why_left_out(
+    series: SampleSeries, profiles: Sequence[ProtocolProfile], base: ProtocolProfile
+) -> str | None:
     """Say why a series tells nothing of a scanner's plain heads; None if it does.
 
-    What is outside a profile's ranges may be just what is new about a scanner, and is learned.
+    What is plain is the profile's to say that knows the scanner best, what is a whole head
+    ``base``'s. What lies outside ranges may be just what is new about a scanner, and is learned.
     """
     if series.refusal:
         return series.refusal
@@ -101,7 +119,7 @@ def why_left_out(series: SampleSeries, profiles: Sequence[ProtocolProfile]) -> s
     except InputError as error:
         return str(error)
     n = len(grid.origins_lps_mm)
-    however_many = replace(expert, max_slices=max(expert.max_slices, n))
+    however_many = replace(base, max_slices=max(base.max_slices, n))
     found = [*missing, *extent_objections(n, float(grid.shares_mm.sum()), however_many)]
     return found[0] if found else None
 

@@ -97,7 +97,8 @@ def series_lines(series: SampleSeries, verdict: Verdict) -> list[str]:
         hint = f" ({verdict.what_to_do})" if verdict.what_to_do else ""
         lines.append(f"  [yellow]{what}: {shown(verdict.refusal)}[/]{shown(hint)}")
     if verdict.missing:
-        lines.append(f"  [yellow]slices are missing: {shown('; '.join(verdict.missing))}[/]")
+        missing = shown("; ".join(verdict.missing))
+        lines.append(f"  [yellow]{missing}: so it is never called not suspected[/]")
     width = max(map(len, verdict.others), default=0)
     lines += [
         f"    [dim]{escape(name.ljust(width))}  {shown('; '.join(reasons))}[/]"
@@ -120,9 +121,9 @@ def series_title(series: SampleSeries) -> str:
 
 
 def _images(series: SampleSeries) -> str:
-    n, n_localizers = len(series.slices), len(series.headers) - len(series.slices)
-    counted = [f"{n} slices"] * bool(n) + [f"{n_localizers} localizer images"] * bool(n_localizers)
-    return " and ".join(counted)
+    n = len(series.slices)
+    counts = {"slice": n, "localizer image": len(series.headers) - n}
+    return " and ".join(f"{n} {what}{'s' * (n > 1)}" for what, n in counts.items() if n)
 
 
 def series_json(series: SampleSeries) -> dict[str, Any]:
@@ -142,7 +143,7 @@ def series_json(series: SampleSeries) -> dict[str, Any]:
 def left_out_lines(left_out: dict[Path, str], folder: Path) -> list[str]:
     """Tell why files are in no series, one line a reason."""
     return [
-        f"left out: {escape(reason)}: {shown(_files(paths, folder))}"
+        f"left out: {shown(_files(paths, folder))}: {shown(reason)}"
         for reason, paths in by_reason(left_out).items()
     ]
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from agent.assemble.dicom_file import ReadSlice
 from agent.assemble.protocol import ranked
-from build_engine.protocols.learning import why_left_out
 from build_engine.protocols.matching import verdict_on
 from build_engine.protocols.sample import NO_PIXELS
 from tests.agent.assemble.made import HEADER, IDENTITY
@@ -83,23 +82,3 @@ def test_coronal_slices_are_refused_in_words():
     coronal = head_of(row_direction=(1.0, 0.0, 0.0), column_direction=(0.0, 0.0, -1.0))
 
     assert "from axial" in verdict_on(coronal, PROFILES).refusal
-
-
-def test_plain_heads_are_learned_from():
-    assert why_left_out(head_of(), PROFILES) is None
-
-
-def test_what_no_profile_covers_yet_is_learned_from():
-    assert why_left_out(head_of(rows=2048, columns=2048, kvp=160.0), PROFILES) is None
-    assert why_left_out(head_of(1001), PROFILES) is None
-
-
-def test_other_series_are_left_out_with_the_reason():
-    scout = head_of(1, image_type=("ORIGINAL", "PRIMARY", "LOCALIZER"))
-
-    assert why_left_out(scout, PROFILES) == "only localizer images"
-    assert why_left_out(head_of(kernel="BONEPLUS"), PROFILES).startswith("bone reconstruction")
-    assert why_left_out(head_of(body_part="CHEST"), PROFILES) == "not a head series: CHEST"
-    assert why_left_out(head_of(contrast="IOPAMIRON"), PROFILES) == "contrast agent was given"
-    assert why_left_out(head_of(9), PROFILES) == "only 9 slices, 10 needed"
-    assert why_left_out(head_of(expected_images=15), PROFILES).startswith("only 13 of 15")
