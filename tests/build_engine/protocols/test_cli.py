@@ -236,12 +236,14 @@ def test_an_empty_folder_has_no_series(tmp_path, config):
 
 def test_control_characters_in_headers_do_not_reach_the_terminal(tmp_path, config):
     write_series(tmp_path / "in", 24, SeriesDescription="Head\x1b[31m [red]", Manufacturer="[/b]")
+    write_series(tmp_path / "in" / "bone", 24, seed=1, ConvolutionKernel="BONE\x1b[31m [b]")
 
     result = run("test", tmp_path / "in", "--config", config)
 
     assert "\x1b" not in result.output
     assert "[red] · kernel" in result.output
     assert "[/b] P1" in result.output
+    assert "bone reconstruction (kernel BONE" in result.output
 
 
 def test_the_list_runs_from_the_most_specific_profile_to_the_broken_ones(tmp_path):
@@ -308,6 +310,20 @@ def test_checking_without_a_bundle_says_what_is_not_checked(tmp_path, config):
 
     assert result.exit_code == 1
     assert "operating points are not checked" in result.output
+
+
+def test_a_draft_is_tried_in_place_of_the_installed_profile_of_its_name(tmp_path, config):
+    write_series(tmp_path / "in", 24)
+    draft = 'name = "generic-head"\nbased_on = "generic-head"\nmanufacturer = "phantom"\n'
+    (tmp_path / "draft.toml").write_text(draft + "min_slices = 25")
+
+    tested = run_json(
+        "test", tmp_path / "in", "--draft", tmp_path / "draft.toml", "--config", config
+    )
+
+    (series,) = tested["series"]
+    assert series["refusal"] == "only 24 slices, 25 needed"
+    assert "generic-head" not in series["others"]
 
 
 def test_a_broken_draft_is_not_tried(tmp_path, config):
