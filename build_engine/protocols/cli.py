@@ -60,14 +60,16 @@ def list_(config: ConfigPath = None, *, as_json: AsJson = False) -> None:
     """
     settings = settings_from(config)
     folder = settings.protocols_folder
-    entries = sorted(catalogue(folder, bundle_in_use(settings)[0]), key=_rank)
+    bundle, no_bundle = bundle_in_use(settings)
+    entries = sorted(catalogue(folder, bundle), key=_rank)
     if as_json:
         profiles = [tables.profile_json(entry) for entry in entries]
-        _print_json({"folder": str(folder), "profiles": profiles})
+        problems = list(map(tables.problem_json, no_bundle))
+        _print_json({"folder": str(folder), "profiles": profiles, "problems": problems})
         return
     _out().print(tables.profiles_table(entries))
     _out().print(f"\nin {folder}", markup=False)
-    _print_problems(one for entry in entries for one in entry.problems)
+    _print_problems((*no_bundle, *(one for entry in entries for one in entry.problems)))
 
 
 @protocol.command()
@@ -119,7 +121,8 @@ def check(
     else:
         _print_problems(problems)
         if not problems:
-            _out().print(f"nothing wrong with {', '.join(entry.name for entry in entries)}")
+            names = ", ".join(entry.name for entry in entries)
+            _out().print(f"nothing wrong with {names}", markup=False)
     if problems:
         raise typer.Exit(1)
 
