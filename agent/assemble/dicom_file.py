@@ -74,7 +74,7 @@ _PIXEL_DATA: Final = 0x7FE00010
 _BEYOND_META: Final = 0x00030000
 _WANTED: Final = frozenset(map(int, TAGS.values()))
 
-_PARSER_ERRORS: Final = (
+PARSER_ERRORS: Final = (
     ArithmeticError,
     AttributeError,
     BytesLengthException,
@@ -134,13 +134,13 @@ def read_slices(path: Path, limits: ReadLimits, *, settled: bool = False) -> tup
             owner = _owner_of(parsed.image)
         except FileRefused as error:
             raise type(error)(f"{path.name}: {error}", hint=error.hint) from error
-        except _PARSER_ERRORS as error:
+        except PARSER_ERRORS as error:
             raise FileRefused(f"{path.name}: {_reason(error)}") from error
         try:
             return _slices(parsed, limits, settled=settled)
         except NotWholeYet as error:
             raise NotWholeYet(f"{path.name}: {error}") from error
-        except _PARSER_ERRORS as error:
+        except PARSER_ERRORS as error:
             raise SliceRefused(f"{path.name}: {_reason(error)}", **owner._asdict()) from error
 
 

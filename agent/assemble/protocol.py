@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeAlias
@@ -56,7 +56,7 @@ class ProtocolProfile:
     on BodyPartExamined; where this is empty, on the description.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     name: str
     operating_point: str
@@ -88,6 +88,8 @@ class ProtocolProfile:
             raise ValueError(f"min_slices {self.min_slices} is above max_slices {self.max_slices}")
         if self.slabs_per_run < 1:
             raise ValueError(f"slabs_per_run {self.slabs_per_run} is no number of slabs")
+        if self.quiet_s <= 0:
+            raise ValueError(f"quiet_s {self.quiet_s:g} is no time to wait")
         if self.quiet_s >= self.deadline_s:
             raise ValueError(f"quiet_s {self.quiet_s:g} reaches deadline_s {self.deadline_s:g}")
 
@@ -135,6 +137,11 @@ def load_profiles(folder: Path) -> tuple[ProtocolProfile, ...]:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"two protocol profiles in {folder} are named {name}")
+    return ranked(profiles)
+
+
+def ranked(profiles: Iterable[ProtocolProfile]) -> tuple[ProtocolProfile, ...]:
+    """Put profiles in the order in which they are tried: most specific first, then by name."""
     return tuple(sorted(profiles, key=lambda profile: (-profile.n_demands, profile.name)))
 
 
@@ -146,20 +153,22 @@ def profile_files(folder: Path) -> tuple[ProfileFile, ...]:
     ConfigError
         There is none, or one is no TOML or based on what is not there.
     """
-    tables = {path: _table(path) for path in sorted(folder.glob("*.toml"))}
+    tables = {path: read_table(path) for path in sorted(folder.glob("*.toml"))}
     if not tables:
         raise ConfigError(f"no protocol profile in {folder}", hint="install one, or set the folder")
-    return tuple(_with_base(path, tables) for path in tables)
+    return tuple(with_base(path, tables) for path in tables)
 
 
-def _table(path: Path) -> dict[str, Any]:
+def read_table(path: Path) -> dict[str, Any]:
+    """Read a profile's file as it is written; ConfigError if it is no TOML."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _with_base(path: Path, tables: dict[Path, dict[str, Any]]) -> ProfileFile:
+def with_base(path: Path, tables: Mapping[Path, dict[str, Any]]) -> ProfileFile:
+    """Join one of ``tables`` to the one that it is based on; ConfigError if that is not there."""
     own = tables[path]
     if BASED_ON not in own:
         return ProfileFile(path, own, None)
@@ -189,7 +198,7 @@ def choose(headers: Sequence[SliceHeader], profiles: Sequence[ProtocolProfile]) 
         raise NotEligible(
             "only localizer images", hint="none needed: the head series is analysed by itself"
         )
-    expert = min(profiles, key=lambda one: (len(unmet_demands(slices, one)), -one.n_demands))
+    expert = expert_on(slices, profiles)
     refused = objections(slices, expert)
     if not content_objections(slices, expert):
         fitting = [profile for profile in profiles if not objections(slices, profile)]
@@ -198,6 +207,13 @@ def choose(headers: Sequence[SliceHeader], profiles: Sequence[ProtocolProfile]) 
     raise NotEligible(
         refused[0], hint=f"if it should be analysed, adapt protocol profile {expert.name}"
     )
+
+
+def expert_on(
+    slices: Sequence[SliceHeader], profiles: Sequence[ProtocolProfile]
+) -> ProtocolProfile:
+    """Find the profile that knows best about slices: the most specific one for their scanner."""
+    return min(profiles, key=lambda one: (len(unmet_demands(slices, one)), -one.n_demands))
 
 
 def check_extent(volume: HeadVolume, profile: ProtocolProfile) -> None:

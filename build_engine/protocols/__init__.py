@@ -1,0 +1,1 @@
+"""Protocol profiles: checked, matched with a sample export, drafted from one."""
