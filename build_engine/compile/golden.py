@@ -12,7 +12,7 @@ from agent.infer.bundle import Bundle
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
 from agent.records import HeadVolume
-from build_engine.train.heads import generated_heads
+from build_engine.train.heads import generated_head
 
 CALIBRATION_HEADS: Final = 16
 """Heads that INT8 is calibrated on. Ours: all protocols and subtypes come in them."""
@@ -31,7 +31,7 @@ class Calibration:
 
 def golden_heads(count: int) -> Iterator[HeadVolume]:
     """Make ``count`` heads, half without a bleed, of scanners beyond those of training."""
-    return (known.head for known in generated_heads(count))
+    return (generated_head(number).head for number in range(count))
 
 
 def calibration_from(

@@ -23,8 +23,10 @@ from build_engine.compile.build import compile_network, slice_graph, volume_grap
 from build_engine.compile.cost import Cost, cost_of
 from build_engine.compile.golden import Calibration
 
-WARM_UPS: Final = 5
-RUNS: Final = 50
+WARM_UPS: Final = 3
+RUNS: Final = 20
+IN_A_ROW: Final = 12
+"""Batches of which the throughput is told."""
 
 OPS_PER_CLOCK: Final[dict[str, tuple[int, int, int]]] = {
     "7.5": (128, 1024, 2048),
@@ -87,7 +89,7 @@ class Bencher:
             for lane in lanes:
                 stack.callback(lane.close)
             latency_s = _median_s(lambda: _through(lanes[:1], values, 1))
-            per_batch_s = _median_s(lambda: _through(lanes, values, RUNS)) / RUNS
+            per_batch_s = _median_s(lambda: _through(lanes, values, IN_A_ROW)) / IN_A_ROW
         limit_s = _limit_s(self.gpu, cost_of(graph, shape[0]), precision)
         share = limit_s / per_batch_s if limit_s is not None else None
         per_s = shape[0] / per_batch_s

@@ -97,6 +97,11 @@ def generated_heads(count: int) -> Iterator[KnownHead]:
     return _from_processes(partial(_made, recipe_of=evaluation_recipe), seeds)
 
 
+def generated_head(number: int) -> KnownHead:
+    """Make the ``number``-th test head, from 0, in this process."""
+    return _made(FIRST_TEST_SEED + number, evaluation_recipe)
+
+
 def validation_heads(seeds: Iterable[int]) -> Iterator[KnownHead]:
     """Make heads such as those trained on, in other processes."""
     return _from_processes(partial(_made, recipe_of=_training_recipe), seeds)
