@@ -24,6 +24,7 @@ from rich.table import Table
 from agent.assemble.dicom_file import read_slices
 from agent.assemble.limits import ReadLimits
 from agent.assemble.series import GrowingSeries
+from agent.config import PACKAGED_ENGINES
 from agent.errors import ConfigError
 from agent.records import Subtype
 from build_engine.bench_networks import networks
@@ -74,6 +75,7 @@ class LatencyRow:
     per_s: float
     peak_memory_mb: float
     completed_by: tuple[str, ...]
+    run_by: tuple[str, ...]
     runs: tuple[Latency, ...]
 
 
@@ -94,7 +96,7 @@ def bench() -> None:
 
 
 @app.command()
-def latency(
+def latency(  # noqa: PLR0913 - a command's parameters are its options
     *,
     preset: Annotated[
         list[str] | None, typer.Option(help="Scanner to play; left out, one thick and one thin.")
@@ -104,6 +106,9 @@ def latency(
     runs: Runs = 5,
     as_json: Json = False,
     folder: Folder = None,
+    engines: Annotated[
+        Path, typer.Option(help="Engines folder, whose plans in use are measured.")
+    ] = PACKAGED_ENGINES,
 ) -> None:
     """Measure the time from the last slice on disk to the alert on a client of the console.
 
@@ -116,7 +121,7 @@ def latency(
     rows = []
     for scanner in (_adapted(chosen_preset(name), rate, slices) for name in names):
         with _scratch(folder) as scratch:
-            rows.append(_latency_row(out, scanner, runs, scratch))
+            rows.append(_latency_row(out, scanner, runs, (scratch, engines)))
     if as_json:
         Console(soft_wrap=True).print_json(json.dumps([asdict(row) for row in rows]))
         return
@@ -166,11 +171,15 @@ def _adapted(scanner: ScannerPreset, rate: float | None, slices: int | None) -> 
     return replace(scanner, slices_per_s=rate or scanner.slices_per_s)
 
 
-def _latency_row(out: Console, scanner: ScannerPreset, runs: int, scratch: Path) -> LatencyRow:
+def _latency_row(
+    out: Console, scanner: ScannerPreset, runs: int, folders: tuple[Path, Path]
+) -> LatencyRow:
+    """Measure one kind of series; ``folders`` are one for the agent, and its engines'."""
+    scratch, engines = folders
     with out.status(f"{scanner.name}: generating a head …"):
         head = head_for(scanner, HeadRecipe(1, Subtype.SUBDURAL))
     with (
-        local_agent(scratch) as agent,
+        local_agent(scratch, engines=engines) as agent,
         ConsoleClient(agent.port, lambda _: None) as client,
         out.status(f"{scanner.name}: playing {runs} series …"),
     ):
@@ -184,6 +193,7 @@ def _latency_row(out: Console, scanner: ScannerPreset, runs: int, scratch: Path)
         per_s=scanner.slices_per_s,
         peak_memory_mb=round(peak_memory_mb, 1),
         completed_by=tuple(sorted({str(alert.report.completed_by) for _, alert in alerts})),
+        run_by=tuple(sorted({str(alert.report.engine) for _, alert in alerts})),
         runs=tuple(_latency(last_s, alert) for last_s, alert in alerts),
     )
 
@@ -231,6 +241,7 @@ def _print_latency(out: Console, row: LatencyRow) -> None:
         table.add_row(words, f"{p50_s:.2f} s", f"{p95_s:.2f} s", style=style)
     out.print(table)
     out.print(f"peak memory of the agent: {row.peak_memory_mb:.0f} MB")
+    out.print(f"run by {' and '.join(row.run_by)}", markup=False)
 
 
 def _fresh_study() -> SyntheticStudy:

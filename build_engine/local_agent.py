@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final, TypeVar
 
+from agent.config import PACKAGED_ENGINES
 from agent.errors import AgentError
 
 PR_SET_PDEATHSIG: Final = 1
@@ -113,8 +114,12 @@ class LocalAgent:
 
 
 @contextmanager
-def local_agent(folder: Path, port: int = 0) -> Iterator[LocalAgent]:
+def local_agent(
+    folder: Path, port: int = 0, engines: Path = PACKAGED_ENGINES
+) -> Iterator[LocalAgent]:
     """Run an agent and a console with everything below ``folder``; port 0 is any free one.
+
+    Bundle, plans and profiles are those below ``engines``.
 
     They never outlive the caller: they are stopped at the end of the block, and killed by the
     kernel if the caller is.
@@ -124,6 +129,7 @@ def local_agent(folder: Path, port: int = 0) -> Iterator[LocalAgent]:
     port = port or _free_port()
     config.write_text(
         f'export_folder = "{export_folder}"\nstate_folder = "{folder / "state"}"\n'
+        f'engines_folder = "{engines}"\n'
         f"[console]\nport = {port}\n",
         encoding="utf-8",
     )
