@@ -90,7 +90,11 @@ def receive(
 
 
 def live(
-    store: Store, clock: Clock, folder_problem: str | None = None, boot: str | None = None
+    store: Store,
+    clock: Clock,
+    folder_problem: str | None = None,
+    boot: str | None = None,
+    degraded: str | None = None,
 ) -> None:
     """Let the agent give a sign of life."""
     store.heartbeat(
@@ -103,7 +107,7 @@ def live(
             folder_problem=folder_problem,
             backend="ONNX Runtime, CPU",
             bundle="default 0.1.0",
-            degraded=None,
+            degraded=degraded,
             receiving=0,
             queued=0,
         )

@@ -156,6 +156,16 @@ def test_a_suspected_bleed_comes_to_the_front_with_its_picture(
     expect(page).to_have_title("(1) SUSPECTED – Bleedwatch")
 
 
+def test_a_gpu_that_failed_is_told_beside_what_is_going_on(page: Page, console: Console) -> None:
+    suspect(console)
+    fault = "degraded to CPU: running a network: an illegal memory access was encountered"
+
+    live(console.store, system_clock, degraded=fault)
+
+    expect(page.locator("#degraded")).to_have_text(f"▼ {fault}")
+    expect(page.locator(".alert")).to_be_visible()
+
+
 def test_what_was_shown_is_delivered(page: Page, console: Console) -> None:
     suspect(console)
 
