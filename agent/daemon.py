@@ -49,9 +49,9 @@ def run(config: Config, log: FilteringBoundLogger, stop: threading.Event) -> Non
         unfinished = [row for uid in store.unfinished() if (row := store.series(uid))]
         journeys.adopt(unfinished)
         watcher = stack.enter_context(build_watcher(config, store))
-        worker = threading.Thread(target=_work, args=(journeys, stop), daemon=True)
+        log.info("watching", folder=str(config.export_folder), unfinished=len(unfinished))
+        worker = threading.Thread(target=_work, args=(journeys, log, stop), daemon=True)
         worker.start()
-        log.info("ready", folder=str(config.export_folder), unfinished=len(unfinished))
         _watch(config, (store, journeys, watcher), worker, stop)
         worker.join()
     log.info("stopped")
@@ -113,7 +113,10 @@ def _watch(
         journeys.close_complete()
 
 
-def _work(journeys: Journeys, stop: threading.Event) -> None:
+def _work(journeys: Journeys, log: FilteringBoundLogger, stop: threading.Event) -> None:
+    """Own the networks: warm them up, then work; meanwhile files are read already."""
+    journeys.engine.networks.refresh()
+    log.info("ready", run_by=journeys.engine.networks.name)
     while not stop.is_set():
         if not journeys.work_once():
             stop.wait(IDLE_S)

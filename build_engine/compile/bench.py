@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.table import Table
 
 from agent.config import DEFAULT_PATH, load_config
 from agent.infer.plan import Precision
-from build_engine.compile.build import TIMINGS
 from build_engine.compile.golden import CALIBRATION_HEADS, calibration_from, golden_heads
 from build_engine.compile.site import (
     AsJson,
@@ -22,7 +21,9 @@ from build_engine.compile.site import (
     site_of,
     take_gpu,
 )
-from build_engine.compile.timing import RUNS, Bencher, BenchRow
+
+if TYPE_CHECKING:
+    from build_engine.compile.timing import BenchRow
 
 PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
 
@@ -49,6 +50,9 @@ def bench(
     """
     settings = load_config(config)
     gpu = take_gpu()
+    from build_engine.compile.build import TIMINGS  # noqa: PLC0415 - of the gpu extra
+    from build_engine.compile.timing import RUNS, Bencher  # noqa: PLC0415 - likewise
+
     site = site_of(settings, gpu, bundle)
     heads = golden_heads(CALIBRATION_HEADS)
     calibration = calibration_from(heads, site.bundle, reference_of(site))

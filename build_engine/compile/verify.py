@@ -15,7 +15,7 @@ import numpy as np
 from agent.errors import BadOutputError
 from agent.infer.backend import Backend, Floats
 from agent.infer.bundle import Bundle
-from agent.infer.plan import Plan, Precision
+from agent.infer.plan import Plan, PlanManifest, Precision
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
 from agent.measure import measure
@@ -146,6 +146,14 @@ def _run_s(backend: Backend, batches: Sequence[Floats], block: Floats) -> float:
     return time.perf_counter() - started_s
 
 
+def silently_wide(manifest: PlanManifest) -> str | None:
+    """Say so if not one layer runs in the precision that was asked for."""
+    if manifest.layers.get(manifest.precision.upper()):
+        return None
+    layers = ", ".join(f"{count} in {kind}" for kind, count in manifest.layers.items())
+    return f"no layer runs in {manifest.precision.upper()}: {layers}"
+
+
 def record(
     plan: Plan,
     here: Here,
@@ -165,7 +173,7 @@ def record(
         here=here,
         made_at=datetime.now(timezone.utc),
         heads=len(differences),
-        faults=tuple(one.fault for one in differences if one.fault),
+        faults=tuple(filter(None, (silently_wide(plan.manifest), *(d.fault for d in differences)))),
         largest_probability_difference=max(one.probability for one in differences),
         largest_volume_difference_ml=max(one.volume_ml for one in differences),
         head_ms=head,

@@ -195,6 +195,7 @@ class Nvidia:
         self.splits_types = major >= 11
         self.fails_to_build: str | None = None
         self.lacks: frozenset[str] = frozenset()
+        self.warns: str | None = None
         self.sees_less_by = 0.0
         self.trt = self._module(major)
 
@@ -250,6 +251,8 @@ class Builder:
         if problem:
             self._logger.log(Severity.ERROR, problem)
             return None
+        if self._nvidia.warns:
+            self._logger.log(Severity.WARNING, self._nvidia.warns)
         if config.cache:
             config.cache.content += b"."
         head = {"version": self._nvidia.version, "card": self._nvidia.card.name}

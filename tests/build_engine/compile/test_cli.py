@@ -87,6 +87,23 @@ def test_build_says_how_many_layers_really_run_in_which_precision(card_box):
     assert "next: bleedwatch engine verify tiny-1_any_fp16_" in said
 
 
+def test_a_plan_whose_layers_are_wider_than_asked_for_fails(card_box_of):
+    box = card_box_of("8.5.3.1")
+    name = built(box, "--precision", "fp16")  # the double's builder never chooses FP16 by itself
+
+    result = run(box, "verify", name, "--heads", "1", code=1)
+
+    assert "no layer runs in FP16: 4 in FP32" in result.stdout
+
+
+def test_what_tensorrt_warns_of_reaches_the_log(card_box):
+    card_box.nvidia.warns = "Using PTX of another card"
+
+    result = run(card_box, "build")
+
+    assert "Using PTX of another card" in result.stderr
+
+
 def test_a_second_build_starts_from_the_timings_of_the_first(card_box):
     built(card_box)
     built(card_box, "--protocol", "ge-head")
@@ -124,7 +141,7 @@ def test_a_plan_that_reads_heads_differently_fails_with_what_differs(card_box):
 
     result = run(card_box, "verify", name, "--heads", "1", code=1)
 
-    assert "1 of 1 golden heads differ" in result.stdout
+    assert f"{name}: 1 fault\n" in result.stdout
     assert "mL instead of" in result.stdout
     with pytest.raises(PlanError):
         run(card_box, "activate", name)
