@@ -10,6 +10,7 @@ graph that `onnx.checker` refuses.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as in agent.infer.onnx_backend; read at import
+
 from onnxruntime.quantization import CalibrationDataReader, quantize_static
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
