@@ -12,13 +12,12 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
 from agent.preprocess import SliceInput, VolumeInput
 from agent.records import OperatingPoint, Reading, VolumeInterval
+from build_engine.compile.cost import cost_of
+from build_engine.compile.precision import batched
 from build_engine.train.networks import N_CLASSES, SliceNetwork, VolumeNetwork
-
-Contracts = tuple[SliceInput, VolumeInput]
 
 OPSET: Final = 17
 
@@ -88,27 +87,14 @@ def write_bundle(
         _replace(folder / name, content)
 
 
-def cost_text(slices: SliceNetwork, volume: VolumeNetwork, contracts: Contracts) -> str:
-    """Say what the two networks cost to run: floating-point operations, counted by torch."""
-    slab_contract, block_contract = contracts
-    channels = N_CLASSES - 1 + len(block_contract.windows_hu)
-    slab = torch.zeros((1, *slab_contract.shape[1:]))
-    block = torch.zeros((1, channels, *block_contract.shape_kji))
-    slab_gflop, head_gflop = (
-        _operations(network, sample) / 1e9 for network, sample in ((slices, slab), (volume, block))
-    )
+def cost_text(folder: Path, contract: SliceInput) -> str:
+    """Say what the networks of a bundle cost to run, counted from their graphs."""
+    slab = cost_of(batched((folder / SLICE_FILE).read_bytes()), batch=1)
+    head = cost_of((folder / VOLUME_FILE).read_bytes(), batch=1)
     return (
-        f"slice network {slab_gflop:.1f} GFLOP a slab of {slab_contract.slab_mm:g} mm, volume "
-        f"network {head_gflop:.1f} GFLOP a head"
+        f"slice network {slab.flops / 1e9:.1f} GFLOP a slab of {contract.slab_mm:g} mm, volume "
+        f"network {head.flops / 1e9:.1f} GFLOP a head"
     )
-
-
-def _operations(network: nn.Module, sample: Tensor) -> int:
-    network.eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(sample)
-    total: int = counter.get_total_flops()
-    return total
 
 
 def _onnx_bytes(graph: nn.Module, sample: Tensor, names: tuple[str, ...]) -> bytes:

@@ -185,7 +185,7 @@ def export(config: TrainConfig, real: Path | None, work: Path, engines: Path) ->
     )
     write_bundle(folder, networks, _manifest(config, guess, {}))
     results = validation_results(config, real, folder)
-    cost = cost_text(*networks, (config.contract.slices, config.contract.volume))
+    cost = cost_text(folder, config.contract.slices)
     text = {**card(config, results), "cost": cost, **config.card}
     write_bundle(folder, networks, _manifest(config, _choice(config, results), text))
     return folder

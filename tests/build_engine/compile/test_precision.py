@@ -183,6 +183,17 @@ def test_int8_is_symmetric_and_by_channel_before_every_convolution(
     assert [node.op_type for node in graph.node if node.input[0] == "conv"] == ["Relu"]
 
 
+def test_a_skip_past_an_int8_convolution_is_not_rounded(tmp_path: Path) -> None:
+    side = helper.make_node("Conv", ["relu", "w3"], ["side"], name="side")
+    add = helper.make_node("Add", ["relu", "side"], ["in"], name="add")
+    path = written(tmp_path, small_network(side, add, w3=np.ones((8, 8, 1, 1), np.float32)))
+
+    graph = graph_of(network_at(path, "int8", lambda: [slabs()], typed=True))
+
+    assert [list(node.input) for node in nodes(graph, "Add")] == [["relu", "side"]]
+    assert len(nodes(graph, "QuantizeLinear")) == 3
+
+
 def test_typed_int8_has_fp16_around_it_and_untyped_int8_fp32(tmp_path: Path) -> None:
     path = written(tmp_path, small_network())
 
@@ -283,6 +294,20 @@ def test_a_constant_of_the_batch_is_refused_by_name() -> None:
 
     with pytest.raises(PlanError, match="by_slab"):
         batched(small_network(add, offsets=offsets).SerializeToString())
+
+
+def test_an_output_that_knows_no_batch_is_refused_by_name() -> None:
+    network = small_network()
+    network.graph.output.add().CopyFrom(
+        helper.make_tensor_value_info("fixed", TensorProto.FLOAT, (4, 3))
+    )
+    network.graph.node.add().CopyFrom(helper.make_node("Identity", ["more"], ["fixed"]))
+    network.graph.initializer.add().CopyFrom(
+        onnx.numpy_helper.from_array(np.zeros((4, 3), np.float32), "more")
+    )
+
+    with pytest.raises(PlanError, match="fixed does not depend"):
+        batched(network.SerializeToString())
 
 
 @pytest.mark.parametrize("content", [b"", b"no network", b"\x08"], ids=["empty", "text", "torn"])
