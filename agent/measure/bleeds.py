@@ -83,19 +83,32 @@ def measure(mask: LabelMask, interval: VolumeInterval, *, midline_shift: bool) -
 
 def _connected_parts(subtypes: NDArray[np.uint8]) -> Iterator[NDArray[np.intp]]:
     """Yield the voxel indices (n, 3) of each connected part of one subtype."""
-    slices = np.flatnonzero(subtypes.any(axis=(1, 2)))
-    if not len(slices):
+    box = _box_about(subtypes)
+    if box is None:
         return
-    first_k = int(slices[0])
-    parts = cc3d.connected_components(
-        np.ascontiguousarray(subtypes[first_k : slices[-1] + 1]), connectivity=CONNECTIVITY
-    )
+    inside = np.ascontiguousarray(subtypes[box])
+    parts = cc3d.connected_components(inside, connectivity=CONNECTIVITY)
     kji = np.argwhere(parts)
     numbers = parts[tuple(kji.T)]
     order = np.argsort(numbers, kind="stable")
     edges = np.flatnonzero(np.diff(numbers[order])) + 1
     for part in np.split(kji[order], edges):
-        yield part + np.array([first_k, 0, 0])
+        yield part + np.array([along.start for along in box])
+
+
+def _box_about(subtypes: NDArray[np.uint8]) -> tuple[slice, slice, slice] | None:
+    """Find the smallest box (k, j, i) that holds all that is labelled; None if nothing is."""
+    in_slices = np.flatnonzero(subtypes.any(axis=(1, 2)))
+    if not len(in_slices):
+        return None
+    k = slice(int(in_slices[0]), int(in_slices[-1]) + 1)
+    seen = subtypes[k].any(axis=0)
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    return (
+        k,
+        slice(int(rows[0]), int(rows[-1]) + 1),
+        slice(int(columns[0]), int(columns[-1]) + 1),
+    )
 
 
 def _measure_part(

@@ -35,6 +35,9 @@ STEP = 2
 COARSE = 4
 """In-plane pixels per sample of the midplane, which is fitted to thousands of them."""
 
+FEW_SLICES = 60
+"""Slices that it is fitted to; of a thinner stack, as few are taken."""
+
 LEAST_STEP_MM = 2.0
 """Slices closer than this to the last one traced are passed over: they show the same [mm]."""
 
@@ -63,8 +66,8 @@ class Midplane:
 
 def midplane_of(mask: LabelMask) -> Midplane | None:
     """Fit the plane that parts left from right labels (least squares on ±1); None if unknown."""
-    step = np.array([1, COARSE, COARSE])
-    regions = mask.regions[:, ::COARSE, ::COARSE]
+    step = np.array([len(mask.regions) // FEW_SLICES + 1, COARSE, COARSE])
+    regions = mask.regions[:: step[0], ::COARSE, ::COARSE]
     left, right = (_some(np.argwhere(table[regions])) * step for table in (IS_LEFT, IS_RIGHT))
     if min(len(left), len(right)) < FEWEST_SIDED_VOXELS:
         return None
