@@ -102,7 +102,7 @@ def _box_about(subtypes: NDArray[np.uint8]) -> tuple[slice, slice, slice] | None
     if not len(in_slices):
         return None
     k = slice(int(in_slices[0]), int(in_slices[-1]) + 1)
-    seen = subtypes[k].any(axis=0)
+    seen: NDArray[np.bool_] = np.any(subtypes[k], axis=0)
     rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
     return (
         k,

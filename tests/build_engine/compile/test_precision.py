@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,10 +48,11 @@ class Recorder(OnnxBackend):
         self.slabs: list[tuple[np.ndarray, np.ndarray]] = []
         self.blocks: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def run_slices(self, slabs: np.ndarray) -> np.ndarray:
-        probabilities = super().run_slices(slabs)
-        self.slabs.append((slabs, probabilities))
-        return probabilities
+    def run_slices(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        for batch in batches:
+            (probabilities,) = super().run_slices([batch])
+            self.slabs.append((batch, probabilities))
+            yield probabilities
 
     def run_volume(self, block: np.ndarray) -> VolumeOutput:
         output = super().run_volume(block)
