@@ -57,7 +57,11 @@ def list_(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None
         print_json({"bundles": list(map(dataclasses.asdict, bundles)), "plans": _plain(found)})
         return
     out().print(_bundle_table(bundles))
-    out().print(_plan_table(found) if found else "No plan yet: `bleedwatch engine build`.")
+    out().print()
+    for row in found:
+        out().print(_plan_text(row))
+    if not found:
+        out().print("No plan yet: `bleedwatch engine build`.")
 
 
 @engine.command()
@@ -158,18 +162,17 @@ def _bundle_table(rows: tuple[BundleRow, ...]) -> Table:
     return table
 
 
-def _plan_table(rows: tuple[PlanRow, ...]) -> Table:
-    columns = ("Plan", "Active for", "Before, for", "Verified", "Why it is no use here")
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(
-            row.name,
-            ", ".join(row.active_for),
-            ", ".join(row.previous_for),
-            f"{row.verified_heads} heads" if row.verified_heads else "never",
-            f"[yellow]{escape(row.problem)}[/]" if row.problem else "",
-        )
-    return table
+def _plan_text(row: PlanRow) -> str:
+    """Tell of a plan over some lines: its name, which commands take, is too long for a column."""
+    facts = [f"in use for {name}" for name in row.active_for]
+    facts += [f"before, for {name}" for name in row.previous_for]
+    if row.manifest is not None:
+        layers = ", ".join(f"{count} in {kind}" for kind, count in row.manifest.layers.items())
+        facts.append(f"layers: {layers}")
+    heads = row.verified_heads
+    facts.append(f"verified on {heads} golden heads" if heads else "never verified")
+    problem = f"\n  [yellow]no use here: {escape(row.problem)}[/]" if row.problem else ""
+    return f"[bold]{escape(row.name)}[/]\n  {escape(' · '.join(facts))}{problem}"
 
 
 def _plain(rows: tuple[PlanRow, ...]) -> list[dict[str, Any]]:

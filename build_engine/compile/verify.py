@@ -27,8 +27,9 @@ VOLUME_SHARE: Final = 0.02
 VOLUME_ML: Final = 0.2
 """A head's blood may differ by this share or by this much, whichever is more."""
 
-MOST_DIFFERENT: Final[dict[Precision, float]] = {"fp32": 0.01, "fp16": 0.1, "int8": 0.5}
-"""How far a pixel's probability may lie from the reference's."""
+MOST_DIFFERENT: Final[dict[Precision, float]] = {"fp32": 0.01, "fp16": 0.05, "int8": 0.4}
+"""How far a pixel's probability may lie from the reference's. Rounding alone, done with ONNX
+Runtime on 42 golden heads with bundle default 1.0.0, moved one by 0.008 (FP16) and 0.27 (INT8)."""
 
 TIMED_SLABS: Final = 32
 """Slabs of the head that is timed: 160 mm in slices of 5 mm."""

@@ -175,6 +175,22 @@ def test_a_plan_is_activated_listed_and_rolled_back(card_box):
     assert read_active(card_box.plans)["any"].plan == first
 
 
+def test_the_list_says_all_of_a_plan_under_its_whole_name(card_box):
+    name = verified(card_box, built(card_box))
+    run(card_box, "activate", name)
+    unverified = built(card_box, "--protocol", "ge-head")
+
+    lines = run(card_box, "list").stdout.splitlines()
+
+    assert lines[-5:] == [
+        name,
+        "  in use for any · layers: 4 in FP16 · verified on 50 golden heads",
+        unverified,
+        "  layers: 4 in FP16 · never verified",
+        "  no use here: it was never verified",
+    ]
+
+
 def test_a_slower_plan_is_activated_only_when_told_to(card_box):
     name = verified(card_box, built(card_box), head_ms=20.0, active_ms=10.0)
 
