@@ -25,7 +25,7 @@ bench() { gpu_python -c 'from build_engine.bench import app; app()' "$@"; }
 
 {
   nvidia-smi || true
-  gpu_python -m pytest -m gpu -s -W default -p no:cacheprovider tests/gpu
+  gpu_python -m pytest -o addopts= -m gpu -s -W default -p no:cacheprovider tests/gpu
   engine build --precision fp16
   plan=$(basename "$(ls -d "$engines"/plans/default-*)")
   engine verify "$plan"
