@@ -77,6 +77,7 @@ def scores(bundle: Bundle, backend: OnnxBackend, bleed: Subtype | None) -> list[
     return found
 
 
+@pytest.mark.timeout(300)
 def test_large_bleeds_are_suspected_and_heads_without_score_far_below(
     bundle: Bundle, backend: OnnxBackend
 ):
