@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from agent.records import Grid, Subtype
 
@@ -204,18 +205,21 @@ def volume_input(
     slices, volume = contracts
     hu = windowed(fields, volume.windows_hu)
     stack = np.concatenate([probabilities[:, 1:], hu.swapaxes(0, 1)], axis=1)
-    shrunk = np.stack(
-        [
-            rows @ channels @ columns.T
-            for channels, (rows, columns) in zip(
-                stack, _block_matrices(block, slices, volume), strict=True
-            )
-        ]
-    )
+    matrices = _block_matrices(block, slices, volume)
+    shrunk = np.stack([_both_ways(*pair, slab) for pair, slab in zip(matrices, stack, strict=True)])
     step_mm = volume.voxel_kji_mm[0]
     along_k = interpolation_matrix(block.heights_mm, block.slab_heights_mm, step_mm)
     sample: Floats = np.tensordot(along_k, shrunk, axes=(1, 0)).swapaxes(0, 1)
     return np.ascontiguousarray(sample[None])
+
+
+def _both_ways(rows: Floats, columns: Floats, channels: Floats) -> Floats:
+    """Work out ``rows @ channels @ columns.T`` (channel, row, column); few weights are not 0."""
+    n, _, width = channels.shape
+    down = csr_array(rows) @ channels.swapaxes(0, 1).reshape(-1, n * width)
+    across = csr_array(columns) @ down.reshape(-1, n, width).transpose(2, 1, 0).reshape(width, -1)
+    both: Floats = across.reshape(len(columns), n, -1).transpose(1, 2, 0)
+    return both
 
 
 def slab_from_block(
@@ -246,30 +250,26 @@ def nearest_in_block(
     rows_mm: NDArray[np.float64],
     columns_mm: NDArray[np.float64],
     volume: VolumeInput,
-) -> tuple[int, NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
+) -> tuple[int, NDArray[np.intp], NDArray[np.intp]]:
     """Find the block voxels nearest to points of a slab's images, given from their centre [mm].
 
-    Returns the block's k, the j of each row, the i of each column, and which (row, column) points
-    lie in the block at all.
+    Returns the block's k, the j of each row and the i of each column; one past the last for what
+    lies outside the block.
     """
     step_mm = volume.voxel_kji_mm[0]
     k = round((block.slab_heights_mm[slab] - block.heights_mm[0]) / step_mm)
     slide_j_mm, slide_i_mm = block.slide_ji_mm[slab]
-    j = _nearest(rows_mm + slide_j_mm, volume, 1)
-    i = _nearest(columns_mm + slide_i_mm, volume, 2)
-    in_rows = (j >= 0) & (j < volume.shape_kji[1])
-    in_columns = (i >= 0) & (i < volume.shape_kji[2])
-    inside = np.outer(in_rows, in_columns) & (0 <= k < volume.shape_kji[0])
-    last_j, last_i = volume.shape_kji[1] - 1, volume.shape_kji[2] - 1
-    return min(max(k, 0), volume.shape_kji[0] - 1), j.clip(0, last_j), i.clip(0, last_i), inside
+    return (
+        k if 0 <= k < volume.shape_kji[0] else volume.shape_kji[0],
+        _nearest(rows_mm + slide_j_mm, volume, 1),
+        _nearest(columns_mm + slide_i_mm, volume, 2),
+    )
 
 
 def _nearest(points_mm: NDArray[np.float64], volume: VolumeInput, axis: int) -> NDArray[np.intp]:
-    first_mm = _block_axis(volume, axis)[0]
-    nearest: NDArray[np.intp] = np.rint((points_mm - first_mm) / volume.voxel_kji_mm[axis]).astype(
-        np.intp
-    )
-    return nearest
+    first_mm, count = _block_axis(volume, axis)[0], volume.shape_kji[axis]
+    nearest = np.rint((points_mm - first_mm) / volume.voxel_kji_mm[axis]).astype(np.intp)
+    return np.where((nearest >= 0) & (nearest < count), nearest, count)
 
 
 def _block_axis(volume: VolumeInput, axis: int) -> NDArray[np.float64]:

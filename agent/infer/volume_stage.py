@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.infer.backend import Backend, VolumeOutput
+from agent.infer.backend import Backend
 from agent.infer.bundle import Bundle
 from agent.infer.slice_stage import SliceOutput, slab_frame
 from agent.preprocess import (
@@ -43,8 +43,9 @@ def label_head(
     regions = np.zeros(head.grid.shape_kji, dtype=np.uint8)
     to_image = image_matrices(head.grid, bundle.slices)
     to_pixels = _nearest_field_pixels(head, bundle.slices)
+    anatomy = np.pad(output.anatomy.astype(np.uint8), (0, 1))  # nothing, one past each end
     for number, slab in enumerate(slices.slabs):
-        regions[slab.first_k : slab.end_k] = _regions(head, block, number, output, bundle)
+        regions[slab.first_k : slab.end_k] = _regions(head, block, number, anatomy, bundle)
         bleed = (1.0 - slices.probabilities[number, 0]).clip(0.0, 1.0)
         if bleed.max() < least**2:
             continue  # no certainty of the volume network would make it bleed
@@ -74,16 +75,16 @@ def _nearest_field_pixels(
 
 
 def _regions(
-    head: HeadVolume, block: Block, number: int, output: VolumeOutput, bundle: Bundle
+    head: HeadVolume, block: Block, number: int, anatomy: NDArray[np.uint8], bundle: Bundle
 ) -> NDArray[np.uint8]:
-    """Anatomy labels of one slab on the scanner's pixels."""
+    """Anatomy labels of one slab on the scanner's pixels; ``anatomy`` is one longer each way."""
     grid = head.grid
-    k, j, i, inside = nearest_in_block(
+    k, j, i = nearest_in_block(
         block,
         number,
         axis_mm(grid.rows, grid.row_spacing_mm),
         axis_mm(grid.columns, grid.column_spacing_mm),
         bundle.volume,
     )
-    labels = output.anatomy[k][np.ix_(j, i)]
-    return np.where(inside, labels, 0).astype(np.uint8)
+    labels: NDArray[np.uint8] = anatomy[k][j][:, i]
+    return labels
