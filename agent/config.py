@@ -13,6 +13,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from agent.assemble.limits import ReadLimits
 from agent.errors import ConfigError
 
 DEFAULT_PATH = Path("/etc/bleedwatch/agent.toml")
@@ -34,6 +35,20 @@ class WatchConfig(_Table):
     """The folder is listed whole this often: events are hints, the listing is the truth."""
     polling: bool | None = None
     """True for a share that sends no events; left out, the file system's type decides."""
+
+
+class ReadConfig(_Table):
+    """How large a file may be, or say that it is, to be read at all."""
+
+    file_mb: Annotated[int, Field(ge=1, le=2048)] = 512
+    """Size of a file, and of its pixels once decompressed [MiB]."""
+    matrix_px: Annotated[int, Field(ge=512, le=16384)] = 4096
+    frames: Annotated[int, Field(ge=1)] = 4096
+
+    @property
+    def limits(self) -> ReadLimits:
+        """The same for who reads."""
+        return ReadLimits(self.file_mb * 2**20, self.matrix_px, self.frames)
 
 
 class InferConfig(_Table):
@@ -69,6 +84,7 @@ class Config(BaseSettings):
     engines_folder: Path = PACKAGED_ENGINES
     """Model bundles and protocol profiles."""
     watch: WatchConfig = WatchConfig()
+    read: ReadConfig = ReadConfig()
     infer: InferConfig = InferConfig()
     console: ConsoleConfig = ConsoleConfig()
 

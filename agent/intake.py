@@ -6,6 +6,7 @@ from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
+from agent.assemble.decoder import DecoderProcess
 from agent.assemble.dicom_file import ReadSlice, read_slices
 from agent.assemble.limits import ReadLimits
 from agent.errors import FileRefused, NotWholeYet
@@ -19,11 +20,12 @@ NAMED_AFTER_S = 10.0
 class Intake:
     """Reads files, and remembers those that are not whole yet."""
 
-    def __init__(self, store: Store, log: FilteringBoundLogger) -> None:
+    def __init__(self, store: Store, limits: ReadLimits, log: FilteringBoundLogger) -> None:
         """Start with no file half-written."""
         self._store = store
         self._log = log
-        self._limits = ReadLimits()
+        self._limits = limits
+        self._decoder = DecoderProcess()
         self._half_written: dict[Path, Arrival] = {}
         self._named: set[Path] = set()
 
@@ -41,7 +43,7 @@ class Intake:
         """
         settled = self._unchanged_s(arrival) > NAMED_AFTER_S
         try:
-            slices = read_slices(arrival.path, self._limits, settled=settled)
+            slices = self._read(arrival.path, settled=settled)
         except NotWholeYet as error:
             self._remember(arrival, error)
             raise
@@ -53,7 +55,10 @@ class Intake:
 
     def read_again(self, path: Path) -> tuple[ReadSlice, ...]:
         """Read a file that was whole before; raises as ``read``, and names nothing."""
-        return read_slices(path, self._limits, settled=True)
+        return self._read(path, settled=True)
+
+    def _read(self, path: Path, *, settled: bool) -> tuple[ReadSlice, ...]:
+        return read_slices(path, self._limits, settled=settled, decode=self._decoder.decode)
 
     def _unchanged_s(self, arrival: Arrival) -> float:
         """How long a half-written file has stayed as it is [s]; one that grows begins anew."""

@@ -35,14 +35,19 @@ class Journeys:
     """All series on their way, and what moves them on."""
 
     def __init__(
-        self, engine: Engine, store: Store, clock: Clock, log: FilteringBoundLogger
+        self,
+        engine: Engine,
+        store: Store,
+        intake: Intake,
+        clock: Clock,
+        log: FilteringBoundLogger,
     ) -> None:
         """Start with no journey open; ``adopt`` takes up what an earlier process left."""
         self.engine = engine
         self._store = store
         self._clock = clock
         self._log = log
-        self._intake = Intake(store, log)
+        self._intake = intake
         self._analyst = Analyst(engine, store, clock, log)
         self._unnoted: list[FileNote] = []
         """Files that were read and are not in the store's journal yet."""

@@ -17,6 +17,7 @@ from agent.config import Config
 from agent.infer.bundle import load_bundle
 from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.signature import load_public_key
+from agent.intake import Intake
 from agent.journeys import Journeys
 from agent.pipeline import Engine
 from agent.records import Instant
@@ -83,7 +84,8 @@ def build_journeys(config: Config, store: Store, log: FilteringBoundLogger) -> J
     for profile in profiles:
         bundle.operating_point(profile.operating_point)
     backend = OnnxBackend(bundle, threads=config.infer.threads)
-    return Journeys(Engine(bundle, backend, profiles), store, system_clock, log)
+    engine = Engine(bundle, backend, profiles)
+    return Journeys(engine, store, Intake(store, config.read.limits, log), system_clock, log)
 
 
 def build_watcher(config: Config, store: Store) -> Watcher:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -17,7 +16,6 @@ import xxhash
 from numpy.typing import NDArray
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import (
@@ -48,7 +46,7 @@ from agent.assemble.header import (
 )
 from agent.assemble.hounsfield import check_tail, hu_from_stored, rescale_of
 from agent.assemble.limits import ReadLimits
-from agent.assemble.pixels import format_of, only_zeros, stored_frames
+from agent.assemble.pixels import Decode, decode_here, format_of, only_zeros, stored_frames
 from agent.errors import FileRefused, NotWholeYet
 from agent.records import Identity, SliceHeader
 
@@ -74,23 +72,6 @@ _PIXEL_DATA: Final = 0x7FE00010
 _BEYOND_META: Final = 0x00030000
 _WANTED: Final = frozenset(map(int, TAGS.values()))
 
-_PARSER_ERRORS: Final = (
-    ArithmeticError,
-    AttributeError,
-    BytesLengthException,
-    EOFError,
-    InvalidDicomError,
-    LookupError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    struct.error,
-    TypeError,
-    ValueError,
-    zlib.error,
-)
-"""What pydicom and its decoders raise for bytes that are not what they seem."""
-
 
 class ReadSlice(NamedTuple):
     """One image: what it says of itself, and its HU (rows, columns)."""
@@ -112,11 +93,14 @@ class _Owner(NamedTuple):
     identity: Identity
 
 
-def read_slices(path: Path, limits: ReadLimits, *, settled: bool = False) -> tuple[ReadSlice, ...]:
+def read_slices(
+    path: Path, limits: ReadLimits, *, settled: bool = False, decode: Decode = decode_here
+) -> tuple[ReadSlice, ...]:
     """Read the slices in one file: one from a CT Image, all frames of an Enhanced CT Image.
 
     ``settled`` says that the file has not changed for long, so that a small tail of zero rows may
     be padding (see ``hounsfield.check_tail``); without it such a file is *not whole yet*.
+    ``decode`` decompresses pixels.
 
     Raises
     ------
@@ -134,13 +118,13 @@ def read_slices(path: Path, limits: ReadLimits, *, settled: bool = False) -> tup
             owner = _owner_of(parsed.image)
         except FileRefused as error:
             raise type(error)(f"{path.name}: {error}", hint=error.hint) from error
-        except _PARSER_ERRORS as error:
+        except Exception as error:  # whatever a stranger's bytes, or a bug of ours, may raise
             raise FileRefused(f"{path.name}: {_reason(error)}") from error
         try:
-            return _slices(parsed, limits, settled=settled)
+            return _slices(parsed, limits, decode, settled=settled)
         except NotWholeYet as error:
             raise NotWholeYet(f"{path.name}: {error}") from error
-        except _PARSER_ERRORS as error:
+        except Exception as error:
             raise SliceRefused(f"{path.name}: {_reason(error)}", **owner._asdict()) from error
 
 
@@ -265,13 +249,15 @@ def _owner_of(image: Dataset) -> _Owner:
     return _Owner(uid_of(image, "SeriesInstanceUID"), identity_of(image))
 
 
-def _slices(parsed: _Parsed, limits: ReadLimits, *, settled: bool) -> tuple[ReadSlice, ...]:
+def _slices(
+    parsed: _Parsed, limits: ReadLimits, decode: Decode, *, settled: bool
+) -> tuple[ReadSlice, ...]:
     image, identity = parsed.image, identity_of(parsed.image)
     if not parsed.data:
         raise Unusable("no pixel data")
     form = format_of(image, parsed.syntax, limits)
     slices = []
-    stored_by_frame = stored_frames(parsed.data, parsed.pixels_at, form, image)
+    stored_by_frame = stored_frames(parsed.data, parsed.pixels_at, form, image, decode)
     for frame, stored in zip(frames_of(image), stored_by_frame, strict=True):
         rescale = rescale_of(frame)
         if not parsed.syntax.is_encapsulated:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import structlog
 
+from agent.assemble.limits import ReadLimits
 from agent.assemble.protocol import load_profiles
 from agent.config import PACKAGED_ENGINES
 from agent.infer.backend import Backend
 from agent.infer.bundle import Bundle
+from agent.intake import Intake
 from agent.journeys import Journeys
 from agent.pipeline import Engine
 from agent.records import Arrival, Instant
@@ -49,7 +51,9 @@ class Box:
         self.store = Store(self.store_path, self.clock)
         engine = Engine(self.bundle, self.backend, load_profiles(PACKAGED_ENGINES / "protocols"))
         log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[lambda *_: ""])
-        self.journeys = Journeys(engine, self.store, self.clock, log)
+        self.journeys = Journeys(
+            engine, self.store, Intake(self.store, ReadLimits(), log), self.clock, log
+        )
         self.journeys.adopt(
             row for uid in self.store.unfinished() if (row := self.store.series(uid))
         )
