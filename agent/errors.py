@@ -24,6 +24,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 
+def legible(name: str) -> str:
+    """Return a file's name as text that can be stored and shown: it may be any bytes."""
+    text = name.encode(errors="backslashreplace").decode()
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
 class AgentError(Exception):
     """A failure with a stable ``code`` for logs and reports, and a ``hint`` for who must act."""
 

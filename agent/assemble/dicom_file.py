@@ -47,7 +47,7 @@ from agent.assemble.header import (
 from agent.assemble.hounsfield import check_tail, hu_from_stored, rescale_of
 from agent.assemble.limits import ReadLimits
 from agent.assemble.pixels import Decode, decode_here, format_of, only_zeros, stored_frames
-from agent.errors import FileRefused, NotWholeYet
+from agent.errors import FileRefused, NotWholeYet, legible
 from agent.records import Identity, SliceHeader
 
 CT_CLASSES: Final = CTImageStorage, EnhancedCTImageStorage
@@ -111,21 +111,21 @@ def read_slices(
     FileRefused
         Not DICOM, not a CT image, or gone. No other exception comes out of any bytes.
     """
-    data = _read(path, limits)
+    data, name = _read(path, limits), legible(path.name)
     with _quiet():
         try:
             parsed = _parse(data, limits)
             owner = _owner_of(parsed.image)
         except FileRefused as error:
-            raise type(error)(f"{path.name}: {error}", hint=error.hint) from error
+            raise type(error)(f"{name}: {error}", hint=error.hint) from error
         except Exception as error:  # whatever a stranger's bytes, or a bug of ours, may raise
-            raise FileRefused(f"{path.name}: {_reason(error)}") from error
+            raise FileRefused(f"{name}: {_reason(error)}") from error
         try:
             return _slices(parsed, limits, decode, settled=settled)
         except NotWholeYet as error:
-            raise NotWholeYet(f"{path.name}: {error}") from error
+            raise NotWholeYet(f"{name}: {error}") from error
         except Exception as error:
-            raise SliceRefused(f"{path.name}: {_reason(error)}", **owner._asdict()) from error
+            raise SliceRefused(f"{name}: {_reason(error)}", **owner._asdict()) from error
 
 
 @contextmanager
@@ -140,17 +140,18 @@ def _quiet() -> Iterator[None]:
 
 
 def _read(path: Path, limits: ReadLimits) -> bytes:
+    name = legible(path.name)
     try:
         with path.open("rb", buffering=0) as file:
             size_bytes = os.fstat(file.fileno()).st_size
             if size_bytes > limits.file_bytes:
-                raise FileRefused(f"{path.name}: {size_bytes} bytes, limit {limits.file_bytes}")
+                raise FileRefused(f"{name}: {size_bytes} bytes, limit {limits.file_bytes}")
             return file.read()
     except FileNotFoundError as error:
-        raise FileRefused(f"{path.name}: gone") from error
+        raise FileRefused(f"{name}: gone") from error
     except OSError as error:
         hint = "let the service account read the export folder"
-        raise NotWholeYet(f"{path.name}: cannot be read: {error.strerror}", hint=hint) from error
+        raise NotWholeYet(f"{name}: cannot be read: {error.strerror}", hint=hint) from error
 
 
 def _parse(data: bytes, limits: ReadLimits) -> _Parsed:

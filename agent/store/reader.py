@@ -16,6 +16,7 @@ from agent.store.rows import (
     SeriesRow,
     Transition,
     instant_of,
+    path_of,
     series_row,
 )
 
@@ -130,14 +131,14 @@ class StoreReader:
     def settled_files(self) -> dict[str, tuple[int, int]]:
         """Path → (size, mtime_ns) of all files that a restarted agent need not read again."""
         rows = self._db.rows("SELECT path, size_bytes, mtime_ns FROM files WHERE settled")
-        return {row["path"]: (row["size_bytes"], row["mtime_ns"]) for row in rows}
+        return {path_of(row["path"]): (row["size_bytes"], row["mtime_ns"]) for row in rows}
 
     def files_of(self, series_uid: str) -> list[str]:
         """Paths of all files in which slices of a series came."""
         rows = self._db.rows(
             "SELECT path FROM files WHERE series_uid = ? ORDER BY path", series_uid
         )
-        return [row["path"] for row in rows]
+        return [path_of(row["path"]) for row in rows]
 
     def notices(self, limit: int) -> list[Notice]:
         """Return the latest notices, newest first."""

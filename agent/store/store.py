@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,7 @@ from agent.store.rows import (
     FileNote,
     SeriesProgress,
     instant_of,
+    path_text,
     stored,
 )
 
@@ -57,7 +58,7 @@ class Store(StoreReader):
 
     def note_files(self, files: Iterable[FileNote]) -> None:
         """Journal what became of files, replacing what was known of the same paths."""
-        values = [tuple(asdict(note).values()) for note in files]
+        values = [(path_text(note.path), *astuple(note)[1:]) for note in files]
         if values:
             with self._db.writing() as db:
                 db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", values)
@@ -68,7 +69,7 @@ class Store(StoreReader):
         By version and not by series: a slice that came while its series was being analysed is in no
         result yet, and must be read again if the agent ends now.
         """
-        values = [(str(file.path), file.size_bytes, file.mtime_ns) for file in files]
+        values = [(path_text(str(file.path)), file.size_bytes, file.mtime_ns) for file in files]
         with self._db.writing() as db:
             db.executemany(
                 "UPDATE files SET settled = 1 WHERE path = ? AND size_bytes = ? AND mtime_ns = ?",
