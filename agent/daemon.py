@@ -11,14 +11,22 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
+from typing_extensions import Self
 
 from agent.config import Config
-from agent.errors import ConfigError
+from agent.errors import ConfigError, StoreUnwritable
 from agent.journeys import Journeys
 from agent.records import Instant
 from agent.store import AgentStatus, Store
 from agent.watch import Watcher
-from agent.wiring import boot_id, build_journeys, build_watcher, open_store, system_clock
+from agent.wiring import (
+    LogStream,
+    boot_id,
+    build_journeys,
+    build_watcher,
+    open_store,
+    system_clock,
+)
 
 TICK_S = 0.03
 """How long the reading thread waits for a file before it looks at what may be complete."""
@@ -28,12 +36,19 @@ IDLE_S = 0.01
 
 HEARTBEAT_S = 0.5
 
+UNWRITABLE_S = 1.0
+"""Between two attempts to begin anew while the store cannot be written."""
+
 FILES_PER_TURN = 16
 """Files read before completeness and heartbeat get their turn again."""
 
 
-def run(config: Config, log: FilteringBoundLogger, stop: threading.Event) -> None:
+def run(
+    config: Config, log: FilteringBoundLogger, stream: LogStream, stop: threading.Event
+) -> None:
     """Watch the folder and analyse what comes until ``stop`` is set.
+
+    While the store cannot be written, it is begun anew from what the store holds, as after a crash.
 
     Raises
     ------
@@ -42,19 +57,61 @@ def run(config: Config, log: FilteringBoundLogger, stop: threading.Event) -> Non
     RuntimeError
         If the inference thread died: the process must end, so that it is started afresh.
     """
+    with _only_one(config.state_folder):
+        while not stop.is_set():
+            try:
+                _serve(config, log, stream, stop)
+            except StoreUnwritable as error:
+                log.warning(error.code, reason=str(error), hint=error.hint)
+                stop.wait(UNWRITABLE_S)
+    log.info("stopped")
+
+
+def _serve(
+    config: Config, log: FilteringBoundLogger, stream: LogStream, stop: threading.Event
+) -> None:
     with ExitStack() as stack:
-        stack.enter_context(_only_one(config.state_folder))
         store = stack.enter_context(open_store(config))
         journeys = build_journeys(config, store, log)
         unfinished = [row for uid in store.unfinished() if (row := store.series(uid))]
         journeys.adopt(unfinished)
         watcher = stack.enter_context(build_watcher(config, store))
-        worker = threading.Thread(target=_work, args=(journeys, stop), daemon=True)
-        worker.start()
+        worker = stack.enter_context(_Worker(journeys))
         log.info("ready", folder=str(config.export_folder), unfinished=len(unfinished))
-        _watch(config, (store, journeys, watcher), worker, stop)
-        worker.join()
-    log.info("stopped")
+        _watch(config, (store, journeys, watcher), worker, stream, stop)
+
+
+class _Worker(threading.Thread):
+    """The thread that owns the networks; at the end of its block, it ends its series and stops."""
+
+    def __init__(self, journeys: Journeys) -> None:
+        super().__init__(name="inference", daemon=True)
+        self._journeys = journeys
+        self._over = threading.Event()
+        self._error: StoreUnwritable | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
+
+    def run(self) -> None:
+        try:
+            while not self._over.is_set():
+                if not self._journeys.work_once():
+                    self._over.wait(IDLE_S)
+        except StoreUnwritable as error:
+            self._error = error
+
+    def check(self) -> None:
+        """Make sure that it runs; StoreUnwritable or RuntimeError says why it does not."""
+        if self._error:
+            raise self._error
+        if not self.is_alive():
+            raise RuntimeError("the inference thread died; its traceback is in the log above")
 
 
 @contextmanager
@@ -88,14 +145,15 @@ def _only_one(state_folder: Path) -> Iterator[None]:
 def _watch(
     config: Config,
     parts: tuple[Store, Journeys, Watcher],
-    worker: threading.Thread,
+    worker: _Worker,
+    stream: LogStream,
     stop: threading.Event,
 ) -> None:
     store, journeys, watcher = parts
     started, beaten_s = system_clock(), float("-inf")
+    log_problem: str | None = None
     while not stop.is_set():
-        if not worker.is_alive():
-            raise RuntimeError("the inference thread died; its traceback is in the log above")
+        worker.check()
         arrivals = watcher.wait(TICK_S)
         for first in range(0, max(1, len(arrivals)), FILES_PER_TURN):
             for half_written in journeys.take(arrivals[first : first + FILES_PER_TURN]):
@@ -104,14 +162,11 @@ def _watch(
             if now.monotonic_s - beaten_s >= HEARTBEAT_S:
                 store.heartbeat(_status(config, journeys, watcher, (started, now)))
                 beaten_s = now.monotonic_s
+                if stream.problem and stream.problem != log_problem:
+                    store.notice("log_unwritable", stream.problem)
+                log_problem = stream.problem
         # Only after all that had arrived is read: a slice still unread is no missing slice.
         journeys.close_complete()
-
-
-def _work(journeys: Journeys, stop: threading.Event) -> None:
-    while not stop.is_set():
-        if not journeys.work_once():
-            stop.wait(IDLE_S)
 
 
 def _status(

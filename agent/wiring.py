@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -37,15 +39,42 @@ def boot_id() -> str:
     return BOOT_ID.read_text().strip()
 
 
-def open_log(*, json: bool, level: int = logging.INFO) -> FilteringBoundLogger:
-    """Open the log on stderr: JSON lines for a journal, aligned text for a person."""
+class LogStream:
+    """stderr, but for one thing: a log that cannot be written ends nothing else.
+
+    ``problem`` is why the last line could not be written, None when all is well.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to ``stream``."""
+        self._stream = stream
+        self.problem: str | None = None
+
+    def write(self, text: str) -> None:
+        """Write text, or remember why that did not go."""
+        self._tried(lambda: self._stream.write(text))
+
+    def flush(self) -> None:
+        """Do the same for what is buffered."""
+        self._tried(self._stream.flush)
+
+    def _tried(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+            self.problem = None
+        except OSError as error:
+            self.problem = f"the log cannot be written: {error.strerror}"
+
+
+def open_log(stream: LogStream, *, json: bool, level: int = logging.INFO) -> FilteringBoundLogger:
+    """Open the log: JSON lines for a journal, aligned text for a person."""
     renderer = (
         structlog.processors.JSONRenderer()
         if json
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     log: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.PrintLogger(sys.stderr),
+        structlog.PrintLogger(cast("TextIO", stream)),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from agent.errors import FolderUnreachable
 from agent.records import Arrival
 from agent.report import SeriesReport
 from agent.watch.filesystem import files_in, folder_identity
-from agent.wiring import build_journeys, open_log, open_store
+from agent.wiring import LogStream, build_journeys, open_log, open_store
 
 REPLAYED_SERIES = 10_000
 
@@ -82,7 +83,8 @@ def replayed(config: Config) -> Replayed:
         If the folder cannot be listed.
     """
     with open_store(config) as store:
-        journeys = build_journeys(config, store, open_log(json=False, level=logging.WARNING))
+        log = open_log(LogStream(sys.stderr), json=False, level=logging.WARNING)
+        journeys = build_journeys(config, store, log)
         folder_identity(config.export_folder)
         not_whole = journeys.take(_arrivals(config.export_folder))
         journeys.close_all(Completion("end_of_folder", "the folder was read once"))

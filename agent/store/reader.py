@@ -156,6 +156,10 @@ class StoreReader:
             values[name] = Instant(datetime.fromisoformat(moment["utc"]), moment["monotonic_s"])
         return AgentStatus(**values)
 
+    def free_bytes(self) -> int:
+        """Return how much more the store's disk takes [bytes]."""
+        return self._db.free_bytes()
+
     def change_mark(self) -> int:
         """Return a value that changes whenever any process has committed."""
         return self._db.change_mark()
