@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,8 +29,15 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["agent.cli"])
 
 
+def end_with_the_tests() -> None:
+    """End this process when the one that runs the tests has ended."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
 def run_agent(config: str, log: str, bugs: Path | None) -> None:
     """Be ``bleedwatch run``, with the ``bug`` module of a folder imported before."""
+    threading.Thread(target=end_with_the_tests, daemon=True).start()
     if bugs:
         # Its own processes find it by their search path.
         os.environ["PYTHONPATH"] = os.pathsep.join([str(bugs), *map(str, filter(None, sys.path))])
