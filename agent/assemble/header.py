@@ -120,7 +120,7 @@ def text(image: Dataset, keyword: str) -> str:
     if value is None:
         return ""
     many = isinstance(value, MultiValue)
-    found = "\\".join(map(str, value)).strip() if many else str(value).strip(" \0")
+    found = "\\".join(map(str, value)).strip() if many else str(value).rstrip(" \0").lstrip()
     if len(found) > LONGEST_TEXT:
         raise Unusable(f"{keyword} of {len(found)} characters")
     return found

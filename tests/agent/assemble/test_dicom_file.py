@@ -310,6 +310,7 @@ def test_a_codestream_larger_than_its_header_is_refused_before_decoding(tmp_path
         ({"SOPClassUID": MRImageStorage, "Modality": "MR"}, "not a CT image but MR Image Storage"),
         ({"SeriesInstanceUID": None}, "without SeriesInstanceUID"),
         ({"StudyInstanceUID": ""}, "without StudyInstanceUID"),
+        ({"SOPInstanceUID": "\0\x002.826.1"}, "without SOPInstanceUID"),
     ],
 )
 def test_other_objects_are_left_out(tmp_path, tags, reason):
