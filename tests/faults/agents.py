@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import pwd
+import shutil
 import sqlite3
 import sys
 import threading
@@ -22,7 +24,7 @@ from agent.store.liveness import agent_problem
 from agent.wiring import boot_id, system_clock
 from tests.faults.small_bundle import BUNDLE
 
-PATIENCE_S = 90.0
+PATIENCE_S = 60.0
 
 FORKS = multiprocessing.get_context("forkserver")
 """Each agent is a process of its own, forked from one that has imported the program already."""
@@ -35,7 +37,7 @@ def end_with_the_tests() -> None:
     os._exit(1)
 
 
-def run_agent(config: str, log: str, bugs: Path | None) -> None:
+def run_agent(config: str, log: str, bugs: Path | None, uid: int) -> None:
     """Be ``bleedwatch run``, with the ``bug`` module of a folder imported before."""
     threading.Thread(target=end_with_the_tests, daemon=True).start()
     if bugs:
@@ -45,6 +47,7 @@ def run_agent(config: str, log: str, bugs: Path | None) -> None:
         importlib.import_module("bug")
     stderr = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(stderr, 2)
+    os.setuid(uid)
     from agent.cli.serve import run  # noqa: PLC0415 - imported before the fork already
 
     run(Path(config))
@@ -60,6 +63,7 @@ class Agent:
         for made in (self.export, self.state):
             made.mkdir(parents=True, exist_ok=True)
         self.bugs: Path | None = None
+        self.uid = os.getuid()
         self.process: multiprocessing.process.BaseProcess | None = None
         self.config.write_text(
             f'export_folder = "{self.export}"\nstate_folder = "{self.state}"\n'
@@ -78,9 +82,19 @@ class Agent:
     ) -> None:
         self.kill()
 
+    def as_nobody(self) -> None:
+        """Run as an account for which rights count; root's needs none."""
+        self.uid = pwd.getpwnam("nobody").pw_uid if os.getuid() == 0 else os.getuid()
+        with self.store():
+            for path in (self.state, self.export, *self.state.iterdir()):
+                shutil.chown(path, self.uid)
+        for folder in self.folder.parents:
+            if folder.stat().st_uid == os.getuid() and not folder.stat().st_mode & 0o1:
+                folder.chmod(folder.stat().st_mode | 0o111)
+
     def start(self) -> None:
         """Start the process; it may not be ready yet."""
-        arguments = str(self.config), str(self.log), self.bugs
+        arguments = str(self.config), str(self.log), self.bugs, self.uid
         self.process = FORKS.Process(target=run_agent, args=arguments, daemon=True)
         self.process.start()
 

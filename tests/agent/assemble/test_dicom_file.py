@@ -310,7 +310,6 @@ def test_a_codestream_larger_than_its_header_is_refused_before_decoding(tmp_path
         ({"SOPClassUID": MRImageStorage, "Modality": "MR"}, "not a CT image but MR Image Storage"),
         ({"SeriesInstanceUID": None}, "without SeriesInstanceUID"),
         ({"StudyInstanceUID": ""}, "without StudyInstanceUID"),
-        ({"SOPInstanceUID": "\0\x002.826.1"}, "without SOPInstanceUID"),
     ],
 )
 def test_other_objects_are_left_out(tmp_path, tags, reason):
@@ -323,6 +322,14 @@ def test_a_ct_image_that_goes_on_without_pixels_is_refused(tmp_path):
     path = one(tmp_path, PixelData=None, DataSetTrailingPadding=b"\1" * 8)
 
     with pytest.raises(SliceRefused, match="no pixel data"):
+        read_slices(path, LIMITS)
+
+
+def test_a_uid_that_begins_with_zeros_is_a_damaged_one(tmp_path):
+    path = one(tmp_path, SOPInstanceUID="1.9.8.7")
+    path.write_bytes(path.read_bytes().replace(b"1.9.8.7", b"\0\x009.8.7"))
+
+    with pytest.raises(FileRefused, match="without SOPInstanceUID"):
         read_slices(path, LIMITS)
 
 
