@@ -26,6 +26,7 @@ from agent.assemble.limits import ReadLimits
 from agent.assemble.series import GrowingSeries
 from agent.errors import ConfigError
 from agent.records import Subtype
+from build_engine.bench_completeness import completeness
 from build_engine.bench_networks import networks
 from build_engine.console_client import Alert, ConsoleClient
 from build_engine.local_agent import LocalAgent, local_agent
@@ -45,6 +46,7 @@ Folder = Annotated[
 
 app = typer.Typer(help="Benchmarks of this machine.", no_args_is_help=True)
 app.command()(networks)
+app.command()(completeness)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Exports in virtual time: how often rules call a series complete too early, and how long they wait.
+"""Exports in virtual time: how often rules end a series too early, and how long they wait.
 
 Thousands of series go through the agent's own completeness rules, slice by slice, and through fixed
 waits beside them. Nothing is read or slept: what a series amounts to after each slice is known.
@@ -6,7 +6,7 @@ waits beside them. Nothing is read or slept: what a series amounts to after each
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from agent.assemble.completeness import judge
 from agent.assemble.protocol import ProtocolProfile
 from agent.assemble.series import SeriesFacts
-from agent.records import Gap
 
 Chance: TypeAlias = np.random.Generator
 Times: TypeAlias = NDArray[np.float64]
@@ -30,6 +29,12 @@ VERTEX_MM: Final = 17.0
 """The head's area falls below a third of its largest within this of the vertex [mm]."""
 
 PAUSE_S: Final = 3.0
+
+LONGEST_EXPORT_S: Final = 90.0
+"""No export lasts longer [s]: at the deadline an answer is given in any case, and revised later."""
+
+SHORTEST_PAUSE_S: Final = 0.2
+"""No rule but a reached count decides within so short a pause [s]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +76,15 @@ class RhythmRow:
 def steady(n: int, chance: Chance) -> Times:
     """Pauses of an export at 5 to 100 slices a second, each a little longer or shorter."""
     per_s = np.exp(chance.uniform(np.log(5), np.log(100)))
-    return chance.gamma(8, 1 / 8, n) / per_s
+    pauses_s: Times = chance.gamma(8, 1 / 8, n) / per_s
+    return pauses_s
 
 
 def bursty(n: int, chance: Chance) -> Times:
     """Pauses of an export that sends some slices at once, then reconstructs for a while."""
     pauses_s = chance.gamma(4, 0.003, n)
-    size, gap_s = int(chance.integers(4, 17)), chance.uniform(0.5, 2.0)
+    size = int(chance.integers(4, 17))
+    gap_s = min(chance.uniform(0.5, 2.0), LONGEST_EXPORT_S * size / n)
     pauses_s[::size] = gap_s * chance.uniform(0.8, 1.2, len(pauses_s[::size]))
     return pauses_s
 
@@ -113,7 +120,7 @@ def scan(rhythm: str, chance: Chance, *, counted: bool) -> Scan:
     covered_mm = chance.uniform(135.0, 175.0)
     heights_mm = np.arange(0.0, covered_mm, spacing_mm)
     n = len(heights_mm)
-    numbers = np.arange(1, n + 1)
+    numbers = np.arange(1, n + 1)[:: 1 if chance.random() < 0.5 else -1]  # noqa: PLR2004
     if chance.random() < 0.5:  # noqa: PLR2004 - either way is as common
         heights_mm = heights_mm[::-1]
     seen_s = np.cumsum(RHYTHMS[rhythm](n, chance))
@@ -132,5 +139,65 @@ def facts_after(scan: Scan, n: int) -> SeriesFacts:
         multi_frame=False,
         coverage_mm=float(np.ptp(heights_mm)),
         gaps=(),
-        vertex_seen=float(heights_mm.max()) > top_mm - VERTEX_MM and n > 1,
+        end_seen=bool(heights_mm[-1] > top_mm - VERTEX_MM and heights_mm[-1] > heights_mm[0])
+        or (scan.numbers[n - 1] == 1 and scan.numbers[0] > 1),
     )
+
+
+Rule: TypeAlias = Callable[[Scan, int, float], bool]
+"""Whether a series of which ``n`` slices have come is called complete at a moment [s]."""
+
+
+def chosen_rules(profile: ProtocolProfile) -> Rule:
+    """Give the agent's own."""
+
+    def complete(scan: Scan, n: int, now_s: float) -> bool:
+        return judge(facts_after(scan, n), scan.seen_s[:n].tolist(), now_s, profile) is not None
+
+    return complete
+
+
+def fixed_wait(wait_s: float) -> Rule:
+    """Give the rule that a series is complete once nothing has come for so long [s]."""
+    return lambda scan, n, now_s: bool(now_s - scan.seen_s[n - 1] >= wait_s)
+
+
+def run(
+    profile: ProtocolProfile, n_series: int, seed: int, told: Callable[[], object]
+) -> tuple[RhythmRow, ...]:
+    """Export ``n_series`` of every rhythm, with and without a count; ``told`` after each rhythm."""
+    rules = {"chosen rules": chosen_rules(profile)}
+    rules |= {f"{wait_s:g} s fixed": fixed_wait(wait_s) for wait_s in FIXED_WAITS_S}
+    rows: list[RhythmRow] = []
+    for rhythm in RHYTHMS:
+        for counted in (True, False):
+            chance = np.random.default_rng([seed, counted, len(rows)])
+            scans = [scan(rhythm, chance, counted=counted) for _ in range(n_series)]
+            for name, rule in rules.items():
+                n_wrong = sum(is_early(each, rule) for each in scans)
+                waits_s = tuple(added_wait_s(each, rule) for each in scans)
+                rows.append(RhythmRow(rhythm, counted, name, n_series, n_wrong, waits_s))
+            told()
+    return tuple(rows)
+
+
+def is_early(scan: Scan, rule: Rule) -> bool:
+    """Tell whether a rule calls a series complete before its last slice has been seen."""
+    pauses_s = np.diff(scan.seen_s)
+    return any(
+        rule(scan, int(n) + 1, float(scan.seen_s[n + 1]) - SEEN_EVERY_S / 2)
+        for n in np.flatnonzero(pauses_s > SHORTEST_PAUSE_S)
+    )
+
+
+def added_wait_s(scan: Scan, rule: Rule) -> float:
+    """How long after the last slice the rule calls a series complete [s], to one look."""
+    n, last_s = len(scan.seen_s), float(scan.seen_s[-1])
+    low, high = 0, round(max(FIXED_WAITS_S) * 2 / SEEN_EVERY_S)
+    while low < high:
+        middle = (low + high) // 2
+        if rule(scan, n, last_s + middle * SEEN_EVERY_S):
+            high = middle
+        else:
+            low = middle + 1
+    return low * SEEN_EVERY_S

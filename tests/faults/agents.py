@@ -62,6 +62,7 @@ class Agent:
         self.log, self.config = folder / "log", folder / "agent.toml"
         for made in (self.export, self.state):
             made.mkdir(parents=True, exist_ok=True)
+        self.engines = engines
         self.bugs: Path | None = None
         self.uid = os.getuid()
         self.process: multiprocessing.process.BaseProcess | None = None
@@ -88,7 +89,7 @@ class Agent:
         with self.store():
             for path in (self.state, self.export, *self.state.iterdir()):
                 shutil.chown(path, self.uid)
-        for folder in self.folder.parents:
+        for folder in (*self.folder.parents, self.engines, *self.engines.parents):
             if folder.stat().st_uid == os.getuid() and not folder.stat().st_mode & 0o1:
                 folder.chmod(folder.stat().st_mode | 0o111)
 
