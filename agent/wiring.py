@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
-from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TextIO, cast
@@ -45,23 +45,22 @@ class LogStream:
     ``problem`` is why the last line could not be written, None when all is well.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        """Write to ``stream``."""
-        self._stream = stream
+    def __init__(self, descriptor: int = 2) -> None:
+        """Write to an open file; by itself, to stderr."""
+        self._descriptor = descriptor
+        self._line = ""
         self.problem: str | None = None
 
     def write(self, text: str) -> None:
-        """Write text, or remember why that did not go."""
-        self._tried(lambda: self._stream.write(text))
+        """Take text in; it is written when it is flushed."""
+        self._line += text
 
     def flush(self) -> None:
-        """Do the same for what is buffered."""
-        self._tried(self._stream.flush)
-
-    def _tried(self, act: Callable[[], object]) -> None:
+        """Write what was taken in. What cannot be written is lost, and said to be."""
+        line, self._line = self._line.encode(errors="backslashreplace"), ""
         try:
-            act()
-            self.problem = None
+            cut_off = os.write(self._descriptor, line) < len(line)
+            self.problem = "the log cannot be written: cut off" if cut_off else None
         except OSError as error:
             self.problem = f"the log cannot be written: {error.strerror}"
 

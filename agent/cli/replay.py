@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -83,7 +82,7 @@ def replayed(config: Config) -> Replayed:
         If the folder cannot be listed.
     """
     with open_store(config) as store:
-        log = open_log(LogStream(sys.stderr), json=False, level=logging.WARNING)
+        log = open_log(LogStream(), json=False, level=logging.WARNING)
         journeys = build_journeys(config, store, log)
         folder_identity(config.export_folder)
         not_whole = journeys.take(_arrivals(config.export_folder))

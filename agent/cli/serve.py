@@ -25,7 +25,7 @@ def run(config: ConfigPath = DEFAULT_PATH) -> None:
     """
     stop = threading.Event()
     with daemon.stop_on_signals(stop):
-        stream = LogStream(sys.stderr)
+        stream = LogStream()
         log = open_log(stream, json=not sys.stderr.isatty())
         daemon.run(load_config(config), log, stream, stop)
 
