@@ -9,7 +9,7 @@ from structlog.typing import FilteringBoundLogger
 from agent.assemble.decoder import DecoderProcess
 from agent.assemble.dicom_file import ReadSlice, read_slices
 from agent.assemble.limits import ReadLimits
-from agent.errors import FileRefused, NotWholeYet
+from agent.errors import AgentError, FileRefused, NotWholeYet, legible
 from agent.records import Arrival
 from agent.store import Store
 
@@ -58,7 +58,14 @@ class Intake:
         return self._read(path, settled=True)
 
     def _read(self, path: Path, *, settled: bool) -> tuple[ReadSlice, ...]:
-        return read_slices(path, self._limits, settled=settled, decode=self._decoder.decode)
+        try:
+            return read_slices(path, self._limits, settled=settled, decode=self._decoder.decode)
+        except AgentError:
+            raise
+        except Exception as error:  # a bug of ours must keep no other file from being read
+            name = legible(path.name)
+            self._log.exception("reading_failed", name=name)
+            raise FileRefused(f"{name}: a fault in Bleedwatch; its log has the details") from error
 
     def _unchanged_s(self, arrival: Arrival) -> float:
         """How long a half-written file has stayed as it is [s]; one that grows begins anew."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -142,8 +143,11 @@ def _quiet() -> Iterator[None]:
 def _read(path: Path, limits: ReadLimits) -> bytes:
     name = legible(path.name)
     try:
-        with path.open("rb", buffering=0) as file:
-            size_bytes = os.fstat(file.fileno()).st_size
+        with os.fdopen(_open_itself(path), "rb", buffering=0) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise FileRefused(f"{name}: not a file")
+            size_bytes = found.st_size
             if size_bytes > limits.file_bytes:
                 raise FileRefused(f"{name}: {size_bytes} bytes, limit {limits.file_bytes}")
             return file.read()
@@ -152,6 +156,11 @@ def _read(path: Path, limits: ReadLimits) -> bytes:
     except OSError as error:
         hint = "let the service account read the export folder"
         raise NotWholeYet(f"{name}: cannot be read: {error.strerror}", hint=hint) from error
+
+
+def _open_itself(path: Path) -> int:
+    """Open what has this name, not what it may have become a link to, and wait for nobody."""
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _parse(data: bytes, limits: ReadLimits) -> _Parsed:

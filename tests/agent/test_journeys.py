@@ -17,6 +17,7 @@ from pydicom import dcmread
 from pydicom.config import disable_value_validation
 
 from agent.assemble.completeness import PATIENCE, Completion
+from agent.assemble.limits import ReadLimits
 from agent.errors import InferenceError
 from agent.infer.backend import Floats, VolumeOutput
 from agent.records import Arrival, State
@@ -645,6 +646,29 @@ def test_a_bug_while_a_slice_is_taken_in_ends_its_series_by_name_and_no_other(
         uid("series", 0): ("not_analysed", "internal"),
         uid("series", 1): ("suspected", None),
     }
+
+
+class BrokenLimits(ReadLimits):
+    """Limits with a bug in them, for one size of file."""
+
+    @property
+    def file_bytes(self) -> int:
+        raise ZeroDivisionError("bug")
+
+
+def test_a_bug_while_a_file_is_opened_names_it_and_ends_nothing(box: Box, tmp_path: Path) -> None:
+    limits = object.__new__(BrokenLimits)
+    whole = box.journeys._intake._limits
+    bad, paths = write_series(tmp_path / "bad", 1, seed=1), write_series(tmp_path / "in", N)
+
+    box.journeys._intake._limits = limits
+    box.export(bad)
+    box.journeys._intake._limits = whole
+    box.export(paths)
+    box.wait()
+
+    assert "000.dcm: a fault in Bleedwatch" in box.store.notices(1)[0].message
+    assert box.report().state == "suspected"
 
 
 def test_a_bug_while_completeness_is_judged_ends_its_series_by_name_and_no_other(
