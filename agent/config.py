@@ -15,6 +15,7 @@ from pydantic_settings import (
 
 from agent.assemble.limits import ReadLimits
 from agent.errors import ConfigError
+from agent.store import Keep
 
 DEFAULT_PATH = Path("/etc/bleedwatch/agent.toml")
 
@@ -63,6 +64,20 @@ class InferConfig(_Table):
     alone are checked."""
 
 
+class StoreConfig(_Table):
+    """How long results are kept. What is undelivered or unacknowledged is kept in any case."""
+
+    keep_days: Annotated[float, Field(ge=1)] = 400.0
+    """Series older than this are forgotten [days]."""
+    keep_mb: Annotated[int, Field(ge=10)] = 8192
+    """Above this size the oldest series are forgotten first [MiB]."""
+
+    @property
+    def keep(self) -> Keep:
+        """The same for the store."""
+        return Keep(self.keep_days, self.keep_mb * 2**20)
+
+
 class ConsoleConfig(_Table):
     """Where the console's page is served."""
 
@@ -86,6 +101,7 @@ class Config(BaseSettings):
     watch: WatchConfig = WatchConfig()
     read: ReadConfig = ReadConfig()
     infer: InferConfig = InferConfig()
+    store: StoreConfig = StoreConfig()
     console: ConsoleConfig = ConsoleConfig()
 
     @property

@@ -39,6 +39,9 @@ HEARTBEAT_S = 0.5
 UNWRITABLE_S = 1.0
 """Between two attempts to begin anew while the store cannot be written."""
 
+PRUNE_S = 60.0
+"""Between two looks at whether the store holds what is too old, or too much."""
+
 FILES_PER_TURN = 16
 """Files read before completeness and heartbeat get their turn again."""
 
@@ -152,6 +155,7 @@ def _watch(
     store, journeys, watcher = parts
     started, beaten_s = system_clock(), float("-inf")
     log_problem: str | None = None
+    pruned_s = float("-inf")
     while not stop.is_set():
         worker.check()
         arrivals = watcher.wait(TICK_S)
@@ -165,6 +169,9 @@ def _watch(
                 if stream.problem and stream.problem != log_problem:
                     store.notice("log_unwritable", stream.problem)
                 log_problem = stream.problem
+        if now.monotonic_s - pruned_s >= PRUNE_S and watcher.problem is None:
+            store.prune(config.store.keep, lambda path: not os.path.lexists(path))
+            pruned_s = now.monotonic_s
         # Only after all that had arrived is read: a slice still unread is no missing slice.
         journeys.close_complete()
 

@@ -91,6 +91,14 @@ class Database:
             (others,) = self._db.execute("PRAGMA data_version").fetchone()
             return int(others) * 1_000_000_007 + self._db.total_changes
 
+    def used_bytes(self) -> int:
+        """Return what the rows take up, without pages that are free to be used again [bytes]."""
+        pages, free, size = (
+            int(self.rows(f"PRAGMA {name}")[0][0])
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return (pages - free) * size
+
     def free_bytes(self) -> int:
         """Return how much more the store's disk takes [bytes]."""
         return shutil.disk_usage(self._folder).free

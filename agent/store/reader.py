@@ -42,6 +42,15 @@ ROW: Final = """
 """
 
 
+UNACKNOWLEDGED: Final = """
+    SELECT suspicion.series_uid FROM results AS suspicion
+    WHERE suspicion.state = 'suspected' AND NOT EXISTS (
+        SELECT 1 FROM acknowledgements AS given
+        WHERE given.series_uid = suspicion.series_uid AND given.revision >= suspicion.revision)
+"""
+"""Series with a suspicion that nobody has acknowledged, nor any later result."""
+
+
 class StoreReader:
     """The questions that daemon, console and command line ask."""
 
@@ -70,8 +79,8 @@ class StoreReader:
         Whatever is received or concluded later: only an acknowledgement ends an alert.
         """
         rows = self._db.rows(
-            f"{ROW} WHERE alert.revision IS NOT NULL"  # noqa: S608 - constants only
-            " OR uid IN (SELECT uid FROM series ORDER BY last_utc DESC LIMIT ?)"
+            f"{ROW} WHERE uid IN ({UNACKNOWLEDGED} UNION"  # noqa: S608 - constants only
+            " SELECT * FROM (SELECT uid FROM series ORDER BY last_utc DESC LIMIT ?))"
             " ORDER BY alert.revision IS NOT NULL DESC, last_utc DESC",
             limit,
         )

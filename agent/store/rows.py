@@ -111,6 +111,14 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """How much the store keeps: series of so many days, and no more bytes than so many."""
+
+    days: float
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class AgentStatus:
     """The agent's sign of life. ``folder_problem`` and ``degraded`` are None when all is well."""
 
