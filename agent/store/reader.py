@@ -140,7 +140,7 @@ class StoreReader:
     def settled_files(self) -> dict[str, tuple[int, int]]:
         """Path → (size, mtime_ns) of all files that a restarted agent need not read again."""
         rows = self._db.rows("SELECT path, size_bytes, mtime_ns FROM files WHERE settled")
-        return {path_of(row["path"]): (row["size_bytes"], row["mtime_ns"]) for row in rows}
+        return {path_of(path): (size_bytes, mtime_ns) for path, size_bytes, mtime_ns in rows}
 
     def files_of(self, series_uid: str) -> list[str]:
         """Paths of all files in which slices of a series came."""
