@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from agent.assemble.completeness import Completion
 from agent.deliver.outbox import channels_for
 from agent.errors import AgentError
-from agent.journey import READ_BY_EYE, Journey, not_analysed
+from agent.journey import FAULT, READ_BY_EYE, Journey, not_analysed
 from agent.pipeline import Analysis, Engine, Subject, analyse, key_slice_png, report_of
 from agent.records import Clock, HeadVolume, NotAnalysed
 from agent.report import SeriesReport
@@ -122,8 +122,7 @@ class Analyst:
             return not_analysed(error)
         except Exception:  # noqa: BLE001 - our own fault must still end the series by name
             self._log.exception("analysis_failed", series_uid=series_uid)
-            reason = "a fault in Bleedwatch; its log has the details"
-            return NotAnalysed("internal", reason, READ_BY_EYE)
+            return FAULT
 
     def _waits_s(self, journey: Journey) -> dict[str, float]:
         """Time from the last slice to the decision that it was the last, and to now."""

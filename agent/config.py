@@ -13,7 +13,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from agent.assemble.limits import ReadLimits
 from agent.errors import ConfigError
+from agent.store import Keep
 
 DEFAULT_PATH = Path("/etc/bleedwatch/agent.toml")
 
@@ -36,6 +38,20 @@ class WatchConfig(_Table):
     """True for a share that sends no events; left out, the file system's type decides."""
 
 
+class ReadConfig(_Table):
+    """How large a file may be, or say that it is, to be read at all."""
+
+    file_mb: Annotated[int, Field(ge=1, le=2048)] = 512
+    """Size of a file, and of its pixels once decompressed [MiB]."""
+    matrix_px: Annotated[int, Field(ge=512, le=16384)] = 4096
+    frames: Annotated[int, Field(ge=1)] = 4096
+
+    @property
+    def limits(self) -> ReadLimits:
+        """The same for who reads."""
+        return ReadLimits(self.file_mb * 2**20, self.matrix_px, self.frames)
+
+
 class InferConfig(_Table):
     """How the networks are run."""
 
@@ -46,6 +62,20 @@ class InferConfig(_Table):
     public_key: Path | None = None
     """PEM file of the Ed25519 key that bundles and plans must be signed with; left out, digests
     alone are checked."""
+
+
+class StoreConfig(_Table):
+    """How long results are kept. What is undelivered or unacknowledged is kept in any case."""
+
+    keep_days: Annotated[float, Field(ge=1)] = 400.0
+    """Series older than this are forgotten [days]."""
+    keep_mb: Annotated[int, Field(ge=10)] = 8192
+    """Above this size the oldest series are forgotten first [MiB]."""
+
+    @property
+    def keep(self) -> Keep:
+        """The same for the store."""
+        return Keep(self.keep_days, self.keep_mb * 2**20)
 
 
 class ConsoleConfig(_Table):
@@ -69,7 +99,9 @@ class Config(BaseSettings):
     engines_folder: Path = PACKAGED_ENGINES
     """Model bundles and protocol profiles."""
     watch: WatchConfig = WatchConfig()
+    read: ReadConfig = ReadConfig()
     infer: InferConfig = InferConfig()
+    store: StoreConfig = StoreConfig()
     console: ConsoleConfig = ConsoleConfig()
 
     @property

@@ -11,14 +11,22 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
+from typing_extensions import Self
 
 from agent.config import Config
-from agent.errors import ConfigError, GpuError
+from agent.errors import ConfigError, GpuError, StoreUnwritable
 from agent.journeys import Journeys
+from agent.log import LogStream
 from agent.records import Instant
 from agent.store import AgentStatus, Store
 from agent.watch import Watcher
-from agent.wiring import boot_id, build_journeys, build_watcher, open_store, system_clock
+from agent.wiring import (
+    boot_id,
+    build_journeys,
+    build_watcher,
+    open_store,
+    system_clock,
+)
 
 TICK_S = 0.03
 """How long the reading thread waits for a file before it looks at what may be complete."""
@@ -28,12 +36,22 @@ IDLE_S = 0.01
 
 HEARTBEAT_S = 0.5
 
+UNWRITABLE_S = 1.0
+"""Between two attempts to begin anew while the store cannot be written."""
+
+PRUNE_S = 60.0
+"""Between two looks at whether the store holds what is too old, or too much."""
+
 FILES_PER_TURN = 16
 """Files read before completeness and heartbeat get their turn again."""
 
 
-def run(config: Config, log: FilteringBoundLogger, stop: threading.Event) -> None:
+def run(
+    config: Config, log: FilteringBoundLogger, stream: LogStream, stop: threading.Event
+) -> None:
     """Watch the folder and analyse what comes until ``stop`` is set.
+
+    While the store cannot be written, it is begun anew from what the store holds, as after a crash.
 
     Raises
     ------
@@ -42,19 +60,68 @@ def run(config: Config, log: FilteringBoundLogger, stop: threading.Event) -> Non
     RuntimeError
         If the inference thread died: the process must end, so that it is started afresh.
     """
+    with _only_one(config.state_folder):
+        while not stop.is_set():
+            try:
+                _serve(config, log, stream, stop)
+            except StoreUnwritable as error:
+                log.warning(error.code, reason=str(error), hint=error.hint)
+                stop.wait(UNWRITABLE_S)
+    log.info("stopped")
+
+
+def _serve(
+    config: Config, log: FilteringBoundLogger, stream: LogStream, stop: threading.Event
+) -> None:
     with ExitStack() as stack:
-        stack.enter_context(_only_one(config.state_folder))
         store = stack.enter_context(open_store(config))
         journeys = build_journeys(config, store, log)
         unfinished = [row for uid in store.unfinished() if (row := store.series(uid))]
         journeys.adopt(unfinished)
         watcher = stack.enter_context(build_watcher(config, store))
         log.info("watching", folder=str(config.export_folder), unfinished=len(unfinished))
-        worker = threading.Thread(target=_work, args=(journeys, log, stop), daemon=True)
-        worker.start()
-        _watch(config, (store, journeys, watcher), worker, stop)
-        worker.join()
-    log.info("stopped")
+        worker = stack.enter_context(_Worker(journeys, log))
+        _watch(config, (store, journeys, watcher), worker, stream, stop)
+
+
+class _Worker(threading.Thread):
+    """The thread that owns the networks; at the end of its block, it ends its series and stops."""
+
+    def __init__(self, journeys: Journeys, log: FilteringBoundLogger) -> None:
+        super().__init__(name="inference", daemon=True)
+        self._journeys = journeys
+        self._log = log
+        self._over = threading.Event()
+        self._error: StoreUnwritable | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
+
+    def run(self) -> None:
+        """Warm the networks up, then work; meanwhile files are read already."""
+        networks = self._journeys.engine.networks
+        try:
+            networks.refresh()
+            self._log.info("ready", run_by=networks.name)
+            while not self._over.is_set():
+                if not self._journeys.work_once():
+                    self._over.wait(IDLE_S)
+        except StoreUnwritable as error:
+            self._error = error
+        finally:
+            networks.close()
+
+    def check(self) -> None:
+        """Make sure that it runs; StoreUnwritable or RuntimeError says why it does not."""
+        if self._error:
+            raise self._error
+        if not self.is_alive():
+            raise RuntimeError("the inference thread died; its traceback is in the log above")
 
 
 @contextmanager
@@ -88,14 +155,16 @@ def _only_one(state_folder: Path) -> Iterator[None]:
 def _watch(
     config: Config,
     parts: tuple[Store, Journeys, Watcher],
-    worker: threading.Thread,
+    worker: _Worker,
+    stream: LogStream,
     stop: threading.Event,
 ) -> None:
     store, journeys, watcher = parts
     started, beaten_s = system_clock(), float("-inf")
+    log_problem: str | None = None
+    pruned_s = float("-inf")
     while not stop.is_set():
-        if not worker.is_alive():
-            raise RuntimeError("the inference thread died; its traceback is in the log above")
+        worker.check()
         if journeys.engine.networks.process_spent and journeys.at_rest:
             raise GpuError(
                 f"this process cannot use the GPU again ({journeys.engine.networks.degraded})",
@@ -109,17 +178,14 @@ def _watch(
             if now.monotonic_s - beaten_s >= HEARTBEAT_S:
                 store.heartbeat(_status(config, journeys, watcher, (started, now)))
                 beaten_s = now.monotonic_s
+                if stream.problem and stream.problem != log_problem:
+                    store.notice("log_unwritable", stream.problem)
+                log_problem = stream.problem
+        if now.monotonic_s - pruned_s >= PRUNE_S and watcher.problem is None:
+            store.prune(config.store.keep, lambda path: not os.path.lexists(path))
+            pruned_s = now.monotonic_s
         # Only after all that had arrived is read: a slice still unread is no missing slice.
         journeys.close_complete()
-
-
-def _work(journeys: Journeys, log: FilteringBoundLogger, stop: threading.Event) -> None:
-    """Own the networks: warm them up, then work; meanwhile files are read already."""
-    journeys.engine.networks.refresh()
-    log.info("ready", run_by=journeys.engine.networks.name)
-    while not stop.is_set():
-        if not journeys.work_once():
-            stop.wait(IDLE_S)
 
 
 def _status(

@@ -17,11 +17,18 @@
     + BadOutputError            NaN, wrong shape, unknown class
   x FolderUnreachable           the export folder cannot be listed: shown, and tried again
   x StoreError                  the store cannot be opened, or is a newer one: refuse to start
+  x StoreUnwritable             its disk is full or failing: shown, begun anew from what it has
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
+
+
+def legible(name: str) -> str:
+    """Return a file's name as text that can be stored and shown: it may be any bytes."""
+    text = name.encode(errors="backslashreplace").decode()
+    return "".join(c if c.isprintable() else "�" for c in text)
 
 
 class AgentError(Exception):
@@ -123,3 +130,9 @@ class StoreError(AgentError):
     """The store cannot be opened, or was written by a newer version."""
 
     code = "store"
+
+
+class StoreUnwritable(AgentError):
+    """The store cannot be read or written at present; what was not committed did not happen."""
+
+    code = "store_unwritable"

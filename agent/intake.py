@@ -6,9 +6,10 @@ from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
+from agent.assemble.decoder import DecoderProcess
 from agent.assemble.dicom_file import ReadSlice, read_slices
 from agent.assemble.limits import ReadLimits
-from agent.errors import FileRefused, NotWholeYet
+from agent.errors import AgentError, FileRefused, NotWholeYet, legible
 from agent.records import Arrival
 from agent.store import Store
 
@@ -19,11 +20,12 @@ NAMED_AFTER_S = 10.0
 class Intake:
     """Reads files, and remembers those that are not whole yet."""
 
-    def __init__(self, store: Store, log: FilteringBoundLogger) -> None:
+    def __init__(self, store: Store, limits: ReadLimits, log: FilteringBoundLogger) -> None:
         """Start with no file half-written."""
         self._store = store
         self._log = log
-        self._limits = ReadLimits()
+        self._limits = limits
+        self._decoder = DecoderProcess()
         self._half_written: dict[Path, Arrival] = {}
         self._named: set[Path] = set()
 
@@ -41,7 +43,7 @@ class Intake:
         """
         settled = self._unchanged_s(arrival) > NAMED_AFTER_S
         try:
-            slices = read_slices(arrival.path, self._limits, settled=settled)
+            slices = self._read(arrival.path, settled=settled)
         except NotWholeYet as error:
             self._remember(arrival, error)
             raise
@@ -53,7 +55,17 @@ class Intake:
 
     def read_again(self, path: Path) -> tuple[ReadSlice, ...]:
         """Read a file that was whole before; raises as ``read``, and names nothing."""
-        return read_slices(path, self._limits, settled=True)
+        return self._read(path, settled=True)
+
+    def _read(self, path: Path, *, settled: bool) -> tuple[ReadSlice, ...]:
+        try:
+            return read_slices(path, self._limits, settled=settled, decode=self._decoder.decode)
+        except AgentError:
+            raise
+        except Exception as error:  # a bug of ours must keep no other file from being read
+            name = legible(path.name)
+            self._log.exception("reading_failed", name=name)
+            raise FileRefused(f"{name}: a fault in Bleedwatch; its log has the details") from error
 
     def _unchanged_s(self, arrival: Arrival) -> float:
         """How long a half-written file has stayed as it is [s]; one that grows begins anew."""

@@ -28,6 +28,9 @@ LONGEST_S = 120.0
 
 READ_BY_EYE = "send the series again, or read it without Bleedwatch"
 
+FAULT = NotAnalysed("internal", "a fault in Bleedwatch; its log has the details", READ_BY_EYE)
+"""The answer that a bug of ours ends a series with."""
+
 
 @dataclass
 class Journey:
@@ -75,6 +78,11 @@ class Journey:
         self.refusal = not_analysed(error)
         self._seen(now)
 
+    def fail(self, now: Instant) -> None:
+        """Take in an image on which our own code fails, and so refuse the series."""
+        self.refusal = FAULT
+        self._seen(now)
+
     def _seen(self, now: Instant) -> None:
         self.last_slice = now
         self.seen_s.append(now.monotonic_s)
@@ -103,6 +111,10 @@ class Journey:
         """Decide whether all of it has come, None if more is to be waited for."""
         if self.profile is not None:
             return judge(self.slices.facts(), self.seen_s, now.monotonic_s, self.profile)
+        return self.judged_by_silence(now)
+
+    def judged_by_silence(self, now: Instant) -> Completion | None:
+        """Decide the same where nothing but time can tell."""
         silent_s = now.monotonic_s - self.last_slice.monotonic_s
         waited_s = now.monotonic_s - self.first_slice.monotonic_s
         if silent_s >= SILENT_S:

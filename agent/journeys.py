@@ -22,9 +22,9 @@ from agent.assemble.header import SliceRefused
 from agent.errors import FileRefused, InputError, NotWholeYet
 from agent.infer.slice_stage import SliceStage
 from agent.intake import Intake
-from agent.journey import Journey
+from agent.journey import FAULT, Journey
 from agent.pipeline import Engine
-from agent.records import Arrival, Clock, HeadVolume, Identity
+from agent.records import Arrival, Clock, HeadVolume, Identity, Instant
 from agent.store import FileNote, SeriesRow, Store
 
 REMEMBERED_SERIES = 200
@@ -35,14 +35,19 @@ class Journeys:
     """All series on their way, and what moves them on."""
 
     def __init__(
-        self, engine: Engine, store: Store, clock: Clock, log: FilteringBoundLogger
+        self,
+        engine: Engine,
+        store: Store,
+        intake: Intake,
+        clock: Clock,
+        log: FilteringBoundLogger,
     ) -> None:
         """Start with no journey open; ``adopt`` takes up what an earlier process left."""
         self.engine = engine
         self._store = store
         self._clock = clock
         self._log = log
-        self._intake = Intake(store, log)
+        self._intake = intake
         self._analyst = Analyst(engine, store, clock, log)
         self._unnoted: list[FileNote] = []
         """Files that were read and are not in the store's journal yet."""
@@ -98,8 +103,18 @@ class Journeys:
         with self._lock:
             for journey in self._open.values():
                 if journey.completion is None:
-                    journey.completion = journey.judged(now)
+                    journey.completion = self._judged(journey, now)
                     journey.completed_at = now
+
+    def _judged(self, journey: Journey, now: Instant) -> Completion | None:
+        """Judge a series; one on which our own rules fail ends by name, when it is silent."""
+        try:
+            return journey.judged(now)
+        except Exception:  # noqa: BLE001 - a bug of ours must disturb no other series
+            if journey.refusal is not FAULT:
+                self._log.exception("judging_failed", series_uid=journey.series_uid)
+            journey.refusal = FAULT
+            return journey.judged_by_silence(now)
 
     def close_all(self, completion: Completion) -> None:
         """Call every open series complete: a folder that is read once has no more to come."""
@@ -139,9 +154,17 @@ class Journeys:
         if not copies:
             with self._journey(header.series_uid, header.identity) as journey:
                 for read in slices:
-                    journey.put(read, self.engine.profiles, self._clock())
+                    self._put_slice(journey, read)
                 journey.files.append(arrival)
         self._unnoted.append(_note(arrival, header.series_uid, header.sop_uid, settled=copies))
+
+    def _put_slice(self, journey: Journey, read: ReadSlice) -> None:
+        """Put a slice into its series; one on which our own code fails refuses it."""
+        try:
+            journey.put(read, self.engine.profiles, self._clock())
+        except Exception:  # noqa: BLE001 - a bug of ours must disturb no other series
+            self._log.exception("taking_in_failed", series_uid=journey.series_uid)
+            journey.fail(self._clock())
 
     def _are_copies(self, slices: tuple[ReadSlice, ...]) -> bool:
         series_uid = slices[0].header.series_uid
@@ -198,7 +221,7 @@ class Journeys:
         else:
             for read in slices:
                 if read.header.series_uid == journey.series_uid:
-                    journey.put(read, self.engine.profiles, self._clock())
+                    self._put_slice(journey, read)
 
     def _note_files(self) -> None:
         self._store.note_files(self._unnoted)

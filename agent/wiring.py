@@ -17,6 +17,7 @@ from agent.infer.gpu_side import GpuSide
 from agent.infer.networks import Networks
 from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.signature import load_public_key
+from agent.intake import Intake
 from agent.journeys import Journeys
 from agent.pipeline import Engine
 from agent.records import Instant
@@ -66,8 +67,8 @@ def build_journeys(config: Config, store: Store, log: FilteringBoundLogger) -> J
         bundle.operating_point(profile.operating_point)
     reference = OnnxBackend(bundle, threads=config.infer.threads)
     gpu = GpuSide(config.plans_folder, bundle, key, lambda: tensorrt_api.load(log))
-    networks = Networks(reference, gpu, time.monotonic, log)
-    return Journeys(Engine(bundle, networks, profiles), store, system_clock, log)
+    engine = Engine(bundle, Networks(reference, gpu, time.monotonic, log), profiles)
+    return Journeys(engine, store, Intake(store, config.read.limits, log), system_clock, log)
 
 
 def build_watcher(config: Config, store: Store) -> Watcher:

@@ -27,7 +27,9 @@ from agent.assemble.series import GrowingSeries
 from agent.config import PACKAGED_ENGINES
 from agent.errors import ConfigError
 from agent.records import Subtype
+from build_engine.bench_completeness import completeness
 from build_engine.bench_networks import networks
+from build_engine.bench_soak import soak
 from build_engine.console_client import Alert, ConsoleClient
 from build_engine.local_agent import LocalAgent, local_agent
 from build_engine.simulate import axial_files, chosen_preset, head_for, play
@@ -46,6 +48,8 @@ Folder = Annotated[
 
 app = typer.Typer(help="Benchmarks of this machine.", no_args_is_help=True)
 app.command()(networks)
+app.command()(completeness)
+app.command()(soak)
 
 
 @dataclass(frozen=True, slots=True)

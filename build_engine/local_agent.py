@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Final, TypeVar
 
@@ -45,13 +45,37 @@ class NoAnswer(AgentError):
     code: ClassVar[str] = "no_answer"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Service:
     """One running ``bleedwatch`` command; what it says on stderr goes to ``log``."""
 
     name: str
-    process: subprocess.Popen[bytes]
+    command: tuple[str, ...]
     log: Path
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Start it."""
+        self.start()
+
+    def start(self) -> None:
+        """Start it, or a process of its own in the place of one that has ended."""
+        own = {key: value for key, value in os.environ.items() if not key.startswith("BLEEDWATCH_")}
+        with self.log.open("ab") as stderr:
+            self.process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=stderr,
+                stderr=stderr,
+                env=own,
+                start_new_session=True,  # Ctrl-C is for the caller, who then stops this one
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - called before there are threads
+            )
+
+    def kill(self) -> None:
+        """End it by SIGKILL, as a power cut would."""
+        self.process.kill()
+        self.process.wait()
 
     def check(self) -> None:
         """Make sure that it still runs.
@@ -108,8 +132,15 @@ class LocalAgent:
 
     def peak_memory_mb(self) -> float:
         """Largest resident memory that the agent ever had [MB, 10⁶ bytes]."""
+        return self._memory_mb("VmHWM:")
+
+    def memory_mb(self) -> float:
+        """Resident memory that the agent has now [MB, 10⁶ bytes]."""
+        return self._memory_mb("VmRSS:")
+
+    def _memory_mb(self, entry: str) -> float:
         status = Path(f"/proc/{self.agent.process.pid}/status").read_text(encoding="ascii")
-        kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+        kib = next(line.split()[1] for line in status.splitlines() if line.startswith(entry))
         return int(kib) * 1024 / 1e6
 
 
@@ -143,27 +174,16 @@ def local_agent(
 
 @contextmanager
 def _service(name: str, command: str, config: Path) -> Iterator[Service]:
-    own = {key: value for key, value in os.environ.items() if not key.startswith("BLEEDWATCH_")}
-    log = config.with_name(f"{name}.log")
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-            [sys.executable, "-m", "agent", command, "--config", str(config)],
-            stdin=subprocess.DEVNULL,
-            stdout=stderr,
-            stderr=stderr,
-            env=own,
-            start_new_session=True,  # Ctrl-C is for the caller, who then stops this one
-            preexec_fn=_end_with_parent,  # noqa: PLW1509 - called before there are threads
-        )
+    words = sys.executable, "-m", "agent", command, "--config", str(config)
+    service = Service(name, words, config.with_name(f"{name}.log"))
     try:
-        yield Service(name, process, log)
+        yield service
     finally:
-        process.terminate()
+        service.process.terminate()
         try:
-            process.wait(STOP_S)
+            service.process.wait(STOP_S)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            service.kill()
 
 
 def _end_with_parent() -> None:

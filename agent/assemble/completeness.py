@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.assemble.protocol import ProtocolProfile
 from agent.assemble.series import SeriesFacts
@@ -15,11 +16,8 @@ PAUSES: Final = 4.0
 """Silence of this many usual pauses between files ends an export. Ours."""
 
 BURSTS: Final = 1.5
-"""And of this many times the longest pause that keeps recurring, for bursty exports. Ours."""
+"""And of this many times the longest pause that may come again, for bursty exports. Ours."""
 
-RECURRING: Final = 0.95
-"""A pause that more than a twentieth of the files wait for is part of the rhythm. Ours: one stall
-in a head is not, a pause after every tenth file is."""
 
 LEAST_SILENCE_S: Final = 0.25
 """No rhythm is trusted to less silence than this [s]. Ours: several of a busy disk's hiccups."""
@@ -66,7 +64,7 @@ def judge(
     if not missing and _covers_head(facts, profile):
         enough_s = silence_needed_s(seen_s, profile)
         if silence_s >= enough_s:
-            detail = f"{facts.coverage_mm:.0f} mm up to the vertex, {silence_s:.2f} s of silence"
+            detail = f"{facts.coverage_mm:.0f} mm of head to its end, {silence_s:.2f} s of silence"
             return Completion("geometry", detail)
     if silence_s >= profile.quiet_s * (PATIENCE if missing else 1.0):
         return Completion("quiet", f"nothing new for {silence_s:.1f} s")
@@ -87,7 +85,7 @@ def _by_count(facts: SeriesFacts) -> Completion | None:
 
 def _covers_head(facts: SeriesFacts, profile: ProtocolProfile) -> bool:
     return (
-        facts.vertex_seen
+        facts.end_seen
         and facts.n_slices >= profile.min_slices
         and facts.coverage_mm >= profile.min_coverage_mm
     )
@@ -98,6 +96,17 @@ def silence_needed_s(seen_s: Sequence[float], profile: ProtocolProfile) -> float
     pauses_s = np.diff(np.sort(np.asarray(seen_s, np.float64)))
     if not pauses_s.size:
         return profile.quiet_s
-    usual_s, recurring_s = np.quantile(pauses_s, [0.5, RECURRING])
-    needed_s = max(LEAST_SILENCE_S, PAUSES * float(usual_s), BURSTS * float(recurring_s))
+    usual_s = float(np.median(pauses_s))
+    needed_s = max(LEAST_SILENCE_S, PAUSES * usual_s, BURSTS * _recurring_s(pauses_s))
     return min(needed_s, profile.quiet_s)
+
+
+def _recurring_s(pauses_s: NDArray[np.float64]) -> float:
+    """Longest pause that may be about to come again [s].
+
+    One that came twice is part of the rhythm. One that came once is taken for a stall, until as
+    many files have come after it as before: then it may have been the pause between two bursts.
+    """
+    before = int(pauses_s.argmax()) + 1
+    came_again = len(pauses_s) + 1 - before >= before
+    return float(pauses_s.max() if came_again or len(pauses_s) == 1 else np.sort(pauses_s)[-2])

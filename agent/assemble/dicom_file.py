@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import struct
+import stat
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -17,7 +17,6 @@ import xxhash
 from numpy.typing import NDArray
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import (
@@ -48,8 +47,8 @@ from agent.assemble.header import (
 )
 from agent.assemble.hounsfield import check_tail, hu_from_stored, rescale_of
 from agent.assemble.limits import ReadLimits
-from agent.assemble.pixels import format_of, only_zeros, stored_frames
-from agent.errors import FileRefused, NotWholeYet
+from agent.assemble.pixels import Decode, decode_here, format_of, only_zeros, stored_frames
+from agent.errors import FileRefused, NotWholeYet, legible
 from agent.records import Identity, SliceHeader
 
 CT_CLASSES: Final = CTImageStorage, EnhancedCTImageStorage
@@ -74,23 +73,6 @@ _PIXEL_DATA: Final = 0x7FE00010
 _BEYOND_META: Final = 0x00030000
 _WANTED: Final = frozenset(map(int, TAGS.values()))
 
-PARSER_ERRORS: Final = (
-    ArithmeticError,
-    AttributeError,
-    BytesLengthException,
-    EOFError,
-    InvalidDicomError,
-    LookupError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    struct.error,
-    TypeError,
-    ValueError,
-    zlib.error,
-)
-"""What pydicom and its decoders raise for bytes that are not what they seem."""
-
 
 class ReadSlice(NamedTuple):
     """One image: what it says of itself, and its HU (rows, columns)."""
@@ -112,11 +94,14 @@ class _Owner(NamedTuple):
     identity: Identity
 
 
-def read_slices(path: Path, limits: ReadLimits, *, settled: bool = False) -> tuple[ReadSlice, ...]:
+def read_slices(
+    path: Path, limits: ReadLimits, *, settled: bool = False, decode: Decode = decode_here
+) -> tuple[ReadSlice, ...]:
     """Read the slices in one file: one from a CT Image, all frames of an Enhanced CT Image.
 
     ``settled`` says that the file has not changed for long, so that a small tail of zero rows may
     be padding (see ``hounsfield.check_tail``); without it such a file is *not whole yet*.
+    ``decode`` decompresses pixels.
 
     Raises
     ------
@@ -127,21 +112,21 @@ def read_slices(path: Path, limits: ReadLimits, *, settled: bool = False) -> tup
     FileRefused
         Not DICOM, not a CT image, or gone. No other exception comes out of any bytes.
     """
-    data = _read(path, limits)
+    data, name = _read(path, limits), legible(path.name)
     with _quiet():
         try:
             parsed = _parse(data, limits)
             owner = _owner_of(parsed.image)
         except FileRefused as error:
-            raise type(error)(f"{path.name}: {error}", hint=error.hint) from error
-        except PARSER_ERRORS as error:
-            raise FileRefused(f"{path.name}: {_reason(error)}") from error
+            raise type(error)(f"{name}: {error}", hint=error.hint) from error
+        except Exception as error:  # whatever a stranger's bytes, or a bug of ours, may raise
+            raise FileRefused(f"{name}: {_reason(error)}") from error
         try:
-            return _slices(parsed, limits, settled=settled)
+            return _slices(parsed, limits, decode, settled=settled)
         except NotWholeYet as error:
-            raise NotWholeYet(f"{path.name}: {error}") from error
-        except PARSER_ERRORS as error:
-            raise SliceRefused(f"{path.name}: {_reason(error)}", **owner._asdict()) from error
+            raise NotWholeYet(f"{name}: {error}") from error
+        except Exception as error:
+            raise SliceRefused(f"{name}: {_reason(error)}", **owner._asdict()) from error
 
 
 @contextmanager
@@ -156,17 +141,26 @@ def _quiet() -> Iterator[None]:
 
 
 def _read(path: Path, limits: ReadLimits) -> bytes:
+    name = legible(path.name)
     try:
-        with path.open("rb", buffering=0) as file:
-            size_bytes = os.fstat(file.fileno()).st_size
+        with os.fdopen(_open_itself(path), "rb", buffering=0) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise FileRefused(f"{name}: not a file")
+            size_bytes = found.st_size
             if size_bytes > limits.file_bytes:
-                raise FileRefused(f"{path.name}: {size_bytes} bytes, limit {limits.file_bytes}")
+                raise FileRefused(f"{name}: {size_bytes} bytes, limit {limits.file_bytes}")
             return file.read()
     except FileNotFoundError as error:
-        raise FileRefused(f"{path.name}: gone") from error
+        raise FileRefused(f"{name}: gone") from error
     except OSError as error:
         hint = "let the service account read the export folder"
-        raise NotWholeYet(f"{path.name}: cannot be read: {error.strerror}", hint=hint) from error
+        raise NotWholeYet(f"{name}: cannot be read: {error.strerror}", hint=hint) from error
+
+
+def _open_itself(path: Path) -> int:
+    """Open what has this name, not what it may have become a link to, and wait for nobody."""
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _parse(data: bytes, limits: ReadLimits) -> _Parsed:
@@ -265,13 +259,15 @@ def _owner_of(image: Dataset) -> _Owner:
     return _Owner(uid_of(image, "SeriesInstanceUID"), identity_of(image))
 
 
-def _slices(parsed: _Parsed, limits: ReadLimits, *, settled: bool) -> tuple[ReadSlice, ...]:
+def _slices(
+    parsed: _Parsed, limits: ReadLimits, decode: Decode, *, settled: bool
+) -> tuple[ReadSlice, ...]:
     image, identity = parsed.image, identity_of(parsed.image)
     if not parsed.data:
         raise Unusable("no pixel data")
     form = format_of(image, parsed.syntax, limits)
     slices = []
-    stored_by_frame = stored_frames(parsed.data, parsed.pixels_at, form, image)
+    stored_by_frame = stored_frames(parsed.data, parsed.pixels_at, form, image, decode)
     for frame, stored in zip(frames_of(image), stored_by_frame, strict=True):
         rescale = rescale_of(frame)
         if not parsed.syntax.is_encapsulated:

@@ -24,6 +24,19 @@ UNIT_TOLERANCE: Final = 1e-3
 SPACING_MM: Final = 1e-3, 50.0
 """Between these a pixel spacing is believed [mm]. Ours."""
 
+POSITION_MM: Final = 1e5
+"""Further from the patient's origin no image lies [mm]. Ours: scanners' tables travel 2 m."""
+
+THICKNESS_MM: Final = 1e-3, 100.0
+"""Between these a slice thickness is believed [mm]. Ours."""
+
+WHOLE: Final = 2**31
+"""A whole number is below this. Source: PS3.5 section 6.2, value representation IS."""
+
+LONGEST_TEXT: Final = 10_240
+"""A text that says who or what an image is has at most so many characters. Source: PS3.5 section
+6.2, the longest bounded value representation."""
+
 UID_PATTERN: Final = re.compile(r"[0-9.]{1,64}")
 """Source: PS3.5 section 9.1. Some scanners write leading zeros against it, which do no harm."""
 
@@ -106,9 +119,11 @@ def text(image: Dataset, keyword: str) -> str:
     value = value_of(image, keyword)
     if value is None:
         return ""
-    if isinstance(value, MultiValue):
-        return "\\".join(map(str, value)).strip()
-    return str(value).strip(" \0")
+    many = isinstance(value, MultiValue)
+    found = "\\".join(map(str, value)).strip() if many else str(value).rstrip(" \0").lstrip()
+    if len(found) > LONGEST_TEXT:
+        raise Unusable(f"{keyword} of {len(found)} characters")
+    return found
 
 
 def numbers(image: Dataset, keyword: str, n: int) -> tuple[float, ...]:
@@ -134,7 +149,7 @@ def number(image: Dataset, keyword: str) -> float | None:
 def whole(image: Dataset, keyword: str) -> int | None:
     """Return one whole number, or None where it is absent or unreadable."""
     found = number(image, keyword)
-    return None if found is None else int(found)
+    return None if found is None or abs(found) >= WHOLE else int(found)
 
 
 def uid_of(image: Dataset, keyword: str) -> str:
@@ -202,6 +217,8 @@ def header_of(frame: Dataset, identity: Identity, digest: str) -> SliceHeader:
         Position, orientation or spacing is missing or absurd.
     """
     position = numbers(frame, "ImagePositionPatient", 3)
+    if max(map(abs, position)) > POSITION_MM:
+        raise Unusable("ImagePositionPatient lies outside any scanner")
     row_direction, column_direction = directions(frame)
     spacings = numbers(frame, "PixelSpacing", 2)
     if not all(SPACING_MM[0] <= spacing <= SPACING_MM[1] for spacing in spacings):
@@ -231,9 +248,15 @@ def header_of(frame: Dataset, identity: Identity, digest: str) -> SliceHeader:
         column_direction=column_direction,
         row_spacing_mm=spacings[0],
         column_spacing_mm=spacings[1],
-        thickness_mm=number(frame, "SliceThickness") or None,
+        thickness_mm=thickness_mm_of(frame),
         digest=digest,
     )
+
+
+def thickness_mm_of(frame: Dataset) -> float | None:
+    """Read the slice thickness [mm], None where it is absent or absurd."""
+    found = number(frame, "SliceThickness")
+    return found if found and THICKNESS_MM[0] <= found <= THICKNESS_MM[1] else None
 
 
 def directions(frame: Dataset) -> tuple[Vector, Vector]:

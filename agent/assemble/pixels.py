@@ -2,15 +2,16 @@
 
 Uncompressed frames are views on the file's own bytes until the rescale. Compressed ones go to
 pydicom's decoders, after the size that the codestream itself declares has been compared with the
-header: a decoder allocates what the codestream says.
+header: a decoder allocates what the codestream says. The agent has them decoded in a process of
+their own (``decoder``): a library that crashes on one takes nothing else down.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,10 +90,19 @@ def format_of(image: Dataset, syntax: UID, limits: ReadLimits) -> PixelFormat:
     return PixelFormat(syntax, rows, columns, frames, allocated, stored, signed)
 
 
+Offsets: TypeAlias = tuple[bytes, bytes]
+"""Extended Offset Table, and its lengths."""
+
+Decode: TypeAlias = Callable[[bytes, PixelFormat, Offsets | None], Iterator[NDArray[Any]]]
+"""Encapsulated items, what they are to hold and where frames begin → stored values (j, i)."""
+
+
 def stored_frames(
-    data: bytes, offset: int, form: PixelFormat, image: Dataset
+    data: bytes, offset: int, form: PixelFormat, image: Dataset, decode: Decode
 ) -> Iterator[NDArray[Any]]:
     """Yield the stored values (j, i) of each frame of the Pixel Data element at ``offset``.
+
+    ``decode`` is asked for compressed ones.
 
     Raises
     ------
@@ -108,7 +118,7 @@ def stored_frames(
         raise Unusable("Pixel Data is neither OW nor OB")
     if form.syntax.is_encapsulated:
         encoded = data[start : _end_of_items(data, start, form)]
-        yield from _decoded(encoded, form, image)
+        yield from _decoded(encoded, form, image, decode)
         return
     order: Literal["big", "little"] = "big" if form.dtype[0] == ">" else "little"
     length = int.from_bytes(data[start - 4 : start], order)
@@ -144,7 +154,10 @@ def _end_of_items(data: bytes, start: int, form: PixelFormat) -> int:
     return at + 8
 
 
-def _decoded(encoded: bytes, form: PixelFormat, image: Dataset) -> Iterator[NDArray[Any]]:
+def _decoded(
+    encoded: bytes, form: PixelFormat, image: Dataset, decode: Decode
+) -> Iterator[NDArray[Any]]:
+    """Check how many frames there are and how large each says it is, then have them decoded."""
     table, lengths = (
         value_of(image, keyword)
         for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
@@ -156,6 +169,13 @@ def _decoded(encoded: bytes, form: PixelFormat, image: Dataset) -> Iterator[NDAr
         n_frames += 1
     if n_frames != form.frames:
         raise Unusable(f"{n_frames} compressed frames, {form.frames} declared")
+    yield from decode(encoded, form, offsets)
+
+
+def decode_here(
+    encoded: bytes, form: PixelFormat, offsets: Offsets | None
+) -> Iterator[NDArray[Any]]:
+    """Decode compressed frames (j, i) in this process, which a decoder's crash takes down."""
     options: dict[str, Any] = {"extended_offsets": offsets} if offsets else {}
     decoded = get_decoder(form.syntax).iter_array(
         encoded,

@@ -54,7 +54,10 @@ class SeriesFacts:
 
     ``n_images`` counts localizer images too. ``expected_images`` is 0 unless all slices promise the
     same count, and belong to one acquisition. ``coverage_mm`` runs along the normal, from the
-    lowest slice centre to the highest.
+    lowest slice centre to the highest. ``end_seen``: the last slice to come is one with which an
+    export ends. It shows the vertex, so the export went up the head and has reached the top; or its
+    image number is 1 and the numbers came falling. An export that goes down the head, or came in no
+    order, has no such end: there may always be another slice below.
     """
 
     n_slices: int
@@ -63,7 +66,7 @@ class SeriesFacts:
     multi_frame: bool
     coverage_mm: float
     gaps: tuple[Gap, ...]
-    vertex_seen: bool
+    end_seen: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -247,8 +250,17 @@ class GrowingSeries:
             multi_frame=any(FRAME_MARK in header.sop_uid for header in self.headers),
             coverage_mm=float(np.ptp(heights_mm)) if headers else 0.0,
             gaps=find_gaps(headers, heights_mm[kept]) if headers else (),
-            vertex_seen=bool(kept) and self._head_px[kept[-1]] < VERTEX_SHARE * max(self._head_px),
+            end_seen=bool(headers) and (self._vertex_came_last() or self._number_1_came_last()),
         )
+
+    def _vertex_came_last(self) -> bool:
+        above = self._heights_mm[-1] > float(np.mean(self._heights_mm))
+        return above and self._head_px[-1] < VERTEX_SHARE * max(self._head_px)
+
+    def _number_1_came_last(self) -> bool:
+        numbers = [header.instance_number or 0 for header in self.headers]
+        falling = numbers[0] == max(numbers) == len(numbers) + len(self.set_aside)
+        return falling and len(numbers) > 1 and numbers[-1] == min(numbers) == 1
 
 
 def check_identity(first: Identity, other: Identity) -> None:

@@ -30,7 +30,7 @@ def status(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> Non
     """
     with _store(config) as store:
         now, agent = system_clock(), store.agent_status()
-        problem = agent_problem(agent, now, boot_id())
+        problem = agent_problem(agent, now, boot_id(), store.free_bytes())
         undelivered = len(store.undelivered())
     out = _out()
     if as_json:

@@ -19,7 +19,7 @@ from agent.cli.options import AsJson
 from agent.cli.tables import reports_table
 from agent.config import DEFAULT_PATH, Config, load_config
 from agent.errors import FolderUnreachable
-from agent.log import open_log
+from agent.log import LogStream, open_log
 from agent.records import Arrival
 from agent.report import SeriesReport
 from agent.watch.filesystem import files_in, folder_identity
@@ -83,7 +83,8 @@ def replayed(config: Config) -> Replayed:
         If the folder cannot be listed.
     """
     with open_store(config) as store:
-        journeys = build_journeys(config, store, open_log(json=False, level=logging.WARNING))
+        log = open_log(LogStream(), json=False, level=logging.WARNING)
+        journeys = build_journeys(config, store, log)
         folder_identity(config.export_folder)
         not_whole = journeys.take(_arrivals(config.export_folder))
         journeys.close_all(Completion("end_of_folder", "the folder was read once"))

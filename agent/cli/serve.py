@@ -13,7 +13,7 @@ from agent import daemon
 from agent.cli.options import AsJson, ConfigPath
 from agent.config import DEFAULT_PATH, load_config
 from agent.console import serve
-from agent.log import open_log
+from agent.log import LogStream, open_log
 from agent.wiring import boot_id, open_store, system_clock
 
 config_app = typer.Typer(help="The configuration: what it is, and whether it can be used.")
@@ -26,7 +26,9 @@ def run(config: ConfigPath = DEFAULT_PATH) -> None:
     """
     stop = threading.Event()
     with daemon.stop_on_signals(stop):
-        daemon.run(load_config(config), open_log(json=not sys.stderr.isatty()), stop)
+        stream = LogStream()
+        log = open_log(stream, json=not sys.stderr.isatty())
+        daemon.run(load_config(config), log, stream, stop)
 
 
 def console(config: ConfigPath = DEFAULT_PATH) -> None:

@@ -21,7 +21,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.console.snapshot import snapshot
-from agent.errors import StoreError
+from agent.errors import StoreError, StoreUnwritable
 from agent.records import Clock
 from agent.store import Store
 
@@ -73,8 +73,12 @@ def create_app(store: Store, clock: Clock, boot_id: str, hosts: Sequence[str] = 
             Middleware(_WithHeaders),
             Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False),
         ],
-        exception_handlers={Exception: _fault},
+        exception_handlers={StoreUnwritable: _unwritable, Exception: _fault},
     )
+
+
+async def _unwritable(_request: Request, error: Exception) -> Response:
+    return PlainTextResponse(f"{error}\n", 503, HEADERS)
 
 
 async def _fault(_request: Request, _error: Exception) -> Response:

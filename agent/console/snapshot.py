@@ -27,7 +27,7 @@ def snapshot(store: Store, now: Instant, boot_id: str) -> dict[str, Any]:
     return {
         "schema_version": 1,
         "at_utc": now.utc.isoformat(),
-        "problem": agent_problem(status, now, boot_id),
+        "problem": agent_problem(status, now, boot_id, store.free_bytes()),
         "agent": None
         if status is None
         else {

@@ -97,6 +97,11 @@ class Networks:
                 self._go_on_without(error)
         return work(self._reference)
 
+    def close(self) -> None:
+        """Give the GPU back; the thread that used it is about to end."""
+        self._gpu.close()
+        self._taken_up = {}
+
     def _go_on_without(self, error: InferenceError) -> None:
         self._gpu.close()
         self.degraded = f"degraded to CPU: {error}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from agent.errors import StoreError
+from agent.errors import StoreError, StoreUnwritable
 from agent.store.schema import MIGRATIONS
 
 BUSY_MS: Final = 5000
@@ -28,6 +29,7 @@ class Database:
             If it cannot be opened, or a newer version wrote it.
         """
         self._lock = threading.Lock()
+        self._folder = path.absolute().parent
         try:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._db.row_factory = sqlite3.Row
@@ -35,9 +37,12 @@ class Database:
                 self._db.execute(f"PRAGMA {pragma}")
             self._db.execute("PRAGMA foreign_keys = ON")
             self._migrate(path)
+        except sqlite3.OperationalError as error:
+            raise _unwritable(error) from error
         except sqlite3.Error as error:
-            hint = "check that the folder can be written, and the disk's space"
-            raise StoreError(f"store {path}: {error}", hint=hint) from error
+            raise StoreError(
+                f"store {path}: {error}", hint="it is no store: move it away"
+            ) from error
 
     def _migrate(self, path: Path) -> None:
         with self.writing() as db:  # agent and console may open a new store at the same moment
@@ -58,8 +63,14 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it or nothing."""
-        with self._lock:
+        """One transaction: all of it or nothing.
+
+        Raises
+        ------
+        StoreUnwritable
+            It is nothing: the disk is full or failing, or another process holds the store.
+        """
+        with self._lock, _told():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -70,12 +81,37 @@ class Database:
                 raise
 
     def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
-        """Read rows."""
-        with self._lock:
+        """Read rows; StoreUnwritable where the disk fails."""
+        with self._lock, _told():
             return self._db.execute(sql, values).fetchall()
 
     def change_mark(self) -> int:
         """Return a value that changes whenever any process has committed."""
-        with self._lock:
+        with self._lock, _told():
             (others,) = self._db.execute("PRAGMA data_version").fetchone()
             return int(others) * 1_000_000_007 + self._db.total_changes
+
+    def used_bytes(self) -> int:
+        """Return what the rows take up, without pages that are free to be used again [bytes]."""
+        pages, free, size = (
+            int(self.rows(f"PRAGMA {name}")[0][0])
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return (pages - free) * size
+
+    def free_bytes(self) -> int:
+        """Return how much more the store's disk takes [bytes]."""
+        return shutil.disk_usage(self._folder).free
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise _unwritable(error) from error
+
+
+def _unwritable(error: sqlite3.OperationalError) -> StoreUnwritable:
+    hint = "make room on the disk of the state folder; let the service account write there"
+    return StoreUnwritable(f"store: {error}", hint=hint)

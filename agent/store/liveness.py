@@ -11,15 +11,25 @@ DEAD_AFTER_S: Final = 5.0
 """An agent silent for this long is not running [s]: ten of its heartbeats."""
 
 
-def agent_problem(status: AgentStatus | None, now: Instant, boot_id: str) -> str | None:
-    """Say why nothing is being analysed now; None when all is well.
+FULL_BYTES: Final = 16 * 1024 * 1024
+"""A disk with less room than this is full [bytes]. Ours: the store grows by some 0.2 MB a series,
+and the log that SQLite writes ahead by as much as it has to write at once."""
 
+
+def agent_problem(
+    status: AgentStatus | None, now: Instant, boot_id: str, free_bytes: int
+) -> str | None:
+    """Say why nothing is being analysed now, or soon will not be; None when all is well.
+
+    ``free_bytes`` is the room on the store's disk: an agent that cannot write cannot say so itself.
     By the monotonic clock, which all processes of one boot share: the wall clock may jump.
     """
     if status is None:
         return "the agent has never run"
     if status.boot_id != boot_id:
         return "the agent has not run since this computer was started"
+    if free_bytes < FULL_BYTES:
+        return f"the disk that holds the store is full ({free_bytes // 2**20} MiB free)"
     if now.monotonic_s - status.at.monotonic_s > DEAD_AFTER_S:
         return "the agent is not running"
     if status.folder_problem is not None:

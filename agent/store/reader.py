@@ -16,6 +16,7 @@ from agent.store.rows import (
     SeriesRow,
     Transition,
     instant_of,
+    path_of,
     series_row,
 )
 
@@ -39,6 +40,15 @@ ROW: Final = """
             SELECT 1 FROM acknowledgements AS given
             WHERE given.series_uid = uid AND given.revision >= alert.revision)
 """
+
+
+UNACKNOWLEDGED: Final = """
+    SELECT suspicion.series_uid FROM results AS suspicion
+    WHERE suspicion.state = 'suspected' AND NOT EXISTS (
+        SELECT 1 FROM acknowledgements AS given
+        WHERE given.series_uid = suspicion.series_uid AND given.revision >= suspicion.revision)
+"""
+"""Series with a suspicion that nobody has acknowledged, nor any later result."""
 
 
 class StoreReader:
@@ -69,8 +79,8 @@ class StoreReader:
         Whatever is received or concluded later: only an acknowledgement ends an alert.
         """
         rows = self._db.rows(
-            f"{ROW} WHERE alert.revision IS NOT NULL"  # noqa: S608 - constants only
-            " OR uid IN (SELECT uid FROM series ORDER BY last_utc DESC LIMIT ?)"
+            f"{ROW} WHERE uid IN ({UNACKNOWLEDGED} UNION"  # noqa: S608 - constants only
+            " SELECT * FROM (SELECT uid FROM series ORDER BY last_utc DESC LIMIT ?))"
             " ORDER BY alert.revision IS NOT NULL DESC, last_utc DESC",
             limit,
         )
@@ -130,14 +140,14 @@ class StoreReader:
     def settled_files(self) -> dict[str, tuple[int, int]]:
         """Path → (size, mtime_ns) of all files that a restarted agent need not read again."""
         rows = self._db.rows("SELECT path, size_bytes, mtime_ns FROM files WHERE settled")
-        return {row["path"]: (row["size_bytes"], row["mtime_ns"]) for row in rows}
+        return {path_of(path): (size_bytes, mtime_ns) for path, size_bytes, mtime_ns in rows}
 
     def files_of(self, series_uid: str) -> list[str]:
         """Paths of all files in which slices of a series came."""
         rows = self._db.rows(
             "SELECT path FROM files WHERE series_uid = ? ORDER BY path", series_uid
         )
-        return [row["path"] for row in rows]
+        return [path_of(row["path"]) for row in rows]
 
     def notices(self, limit: int) -> list[Notice]:
         """Return the latest notices, newest first."""
@@ -154,6 +164,10 @@ class StoreReader:
             moment = values[name]
             values[name] = Instant(datetime.fromisoformat(moment["utc"]), moment["monotonic_s"])
         return AgentStatus(**values)
+
+    def free_bytes(self) -> int:
+        """Return how much more the store's disk takes [bytes]."""
+        return self._db.free_bytes()
 
     def change_mark(self) -> int:
         """Return a value that changes whenever any process has committed."""

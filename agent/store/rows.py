@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
+from urllib.parse import quote, unquote_to_bytes
 
 from agent.records import Identity, Instant, State
 from agent.report import SeriesReport
+
+FILE_URI: Final = "file://"
+"""No path begins like this: the agent's are absolute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,14 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """How much the store keeps: series of so many days, and no more bytes than so many."""
+
+    days: float
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class AgentStatus:
     """The agent's sign of life. ``folder_problem`` and ``degraded`` are None when all is well."""
 
@@ -119,6 +133,22 @@ class AgentStatus:
     degraded: str | None
     receiving: int
     queued: int
+
+
+def path_text(path: str) -> str:
+    """Give the text that stands for a path; one that is no text is written as a URI."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return FILE_URI + quote(os.fsencode(path))
+    return path
+
+
+def path_of(text: str) -> str:
+    """Return the path that a text stands for."""
+    if not text.startswith(FILE_URI):
+        return text
+    return os.fsdecode(unquote_to_bytes(text.removeprefix(FILE_URI)))
 
 
 def stored(instant: Instant) -> tuple[str, float]:

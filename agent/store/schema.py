@@ -83,4 +83,7 @@ MIGRATIONS: Final = (
         status TEXT NOT NULL
     ) STRICT;
     """,
+    """
+    CREATE INDEX suspicions ON results (series_uid, revision) WHERE state = 'suspected'
+    """,
 )

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, astuple
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -21,17 +21,50 @@ from agent.errors import StoreError
 from agent.records import Arrival, Clock, State
 from agent.report import SeriesReport
 from agent.store.database import Database
-from agent.store.reader import StoreReader
+from agent.store.reader import UNACKNOWLEDGED, StoreReader
 from agent.store.rows import (
     Acknowledgement,
     AgentStatus,
     FileNote,
+    Keep,
     SeriesProgress,
     instant_of,
+    path_of,
+    path_text,
     stored,
 )
 
 MOST_NOTICES: Final = 1000
+
+MOST_PRUNED: Final = 100
+
+NEVER_UTC: Final = "9999"
+"""After any moment, as text."""
+
+PRUNED: Final = (
+    ("transitions", "series_uid"),
+    ("acknowledgements", "series_uid"),
+    ("outbox", "series_uid"),
+    ("results", "series_uid"),
+    ("series", "uid"),
+)
+"""Tables and columns that a series is deleted from, what refers to others first."""
+
+PRUNABLE: Final = f"""
+    SELECT uid FROM series WHERE state NOT IN (?, ?) AND last_utc < ?
+    AND uid NOT IN (SELECT series_uid FROM outbox WHERE delivered_utc IS NULL)
+    AND uid NOT IN ({UNACKNOWLEDGED})
+    ORDER BY last_utc LIMIT ?
+"""  # noqa: S608 - constants only
+
+MOST_LOOKED_AT: Final = 2000
+
+FILES_FROM: Final = """
+    SELECT path, settled AND mtime_ns < ? AND (
+        series_uid IS NULL OR series_uid NOT IN (SELECT uid FROM series)) AS orphan
+    FROM files WHERE path > ? ORDER BY path LIMIT ?
+"""
+"""Old files of no series that the store knows are pruned ones', or those that are no slices."""
 
 
 class Store(StoreReader):
@@ -41,6 +74,7 @@ class Store(StoreReader):
         """Open ``path``, making or migrating it; StoreError if that cannot be done."""
         super().__init__(Database(path))
         self._clock = clock
+        self._looked_to = ""
 
     def __enter__(self) -> Self:
         """Use as a context manager: closes at the end."""
@@ -57,7 +91,7 @@ class Store(StoreReader):
 
     def note_files(self, files: Iterable[FileNote]) -> None:
         """Journal what became of files, replacing what was known of the same paths."""
-        values = [tuple(asdict(note).values()) for note in files]
+        values = [(path_text(note.path), *astuple(note)[1:]) for note in files]
         if values:
             with self._db.writing() as db:
                 db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", values)
@@ -68,7 +102,7 @@ class Store(StoreReader):
         By version and not by series: a slice that came while its series was being analysed is in no
         result yet, and must be read again if the agent ends now.
         """
-        values = [(str(file.path), file.size_bytes, file.mtime_ns) for file in files]
+        values = [(path_text(str(file.path)), file.size_bytes, file.mtime_ns) for file in files]
         with self._db.writing() as db:
             db.executemany(
                 "UPDATE files SET settled = 1 WHERE path = ? AND size_bytes = ? AND mtime_ns = ?",
@@ -226,6 +260,35 @@ class Store(StoreReader):
                 "DELETE FROM notices WHERE id <= (SELECT max(id) FROM notices) - ?",
                 (MOST_NOTICES,),
             )
+
+    def prune(self, keep: Keep, gone: Callable[[str], bool]) -> int:
+        """Forget the oldest series that are too old or too many; returns how many.
+
+        Never one that is not concluded, has a result that a channel has not delivered, or a
+        suspicion that nobody has acknowledged. What was read of its files is remembered as long as
+        these are there, or they would be analysed again: ``gone`` tells of a path that it is not.
+        At most ``MOST_PRUNED`` are forgotten at once, so that nobody waits.
+        """
+        too_old = (self._clock().utc - timedelta(days=keep.days)).isoformat()
+        before = NEVER_UTC if self._db.used_bytes() > keep.bytes else too_old
+        with self._db.writing() as db:
+            values = State.RECEIVING, State.ANALYSING, before, MOST_PRUNED
+            uids = [tuple(row) for row in db.execute(PRUNABLE, values)]
+            for table, column in PRUNED:
+                db.executemany(f"DELETE FROM {table} WHERE {column} = ?", uids)  # noqa: S608
+        self._forget_files(too_old, gone)
+        return len(uids)
+
+    def _forget_files(self, before: str, gone: Callable[[str], bool]) -> None:
+        """Look through some more of the journal of files, from where this ended the last time."""
+        mtime_ns = int(datetime.fromisoformat(before).timestamp() * 1e9)
+        rows = self._db.rows(FILES_FROM, mtime_ns, self._looked_to, MOST_LOOKED_AT)
+        self._looked_to = rows[-1]["path"] if len(rows) == MOST_LOOKED_AT else ""
+        orphans = [row["path"] for row in rows if row["orphan"]]
+        forgotten = [(path,) for path in orphans if gone(path_of(path))]
+        if forgotten:
+            with self._db.writing() as db:
+                db.executemany("DELETE FROM files WHERE path = ?", forgotten)
 
     def heartbeat(self, status: AgentStatus) -> None:
         """Note that the agent lives, and how it is."""

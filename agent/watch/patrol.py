@@ -22,7 +22,7 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 
-from agent.errors import FolderUnreachable
+from agent.errors import FolderUnreachable, legible
 from agent.records import Arrival
 from agent.watch.filesystem import Version, files_in, folder_identity, version_of
 from agent.watch.ledger import Ledger
@@ -241,4 +241,4 @@ class Patrol:
                 self._ledger.found(path, version, now_s)
 
     def _deny(self, folder: str, error: OSError) -> None:
-        self._denials.append(f"{folder}: {error.strerror}")
+        self._denials.append(f"{legible(folder)}: {error.strerror}")

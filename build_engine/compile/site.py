@@ -18,7 +18,7 @@ from agent.infer.bundle import load_bundle
 from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.signature import load_public_key
 from agent.infer.tensorrt_api import TensorRt
-from agent.log import open_log
+from agent.log import LogStream, open_log
 from build_engine.compile.plans import Site
 from build_engine.compile.verification import Here
 
@@ -37,7 +37,7 @@ def public_key(settings: Config) -> Ed25519PublicKey | None:
 
 def take_gpu() -> TensorRt:
     """Take the GPU for this process; GpuError where there is none."""
-    return tensorrt_api.load(open_log(json=False))
+    return tensorrt_api.load(open_log(LogStream(), json=False))
 
 
 def site_of(settings: Config, gpu: TensorRt, bundle: str | None = None) -> Site:

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from pydicom import dcmread
 
-from agent.assemble.dicom_file import PARSER_ERRORS, ReadSlice, read_slices
+from agent.assemble.dicom_file import ReadSlice, read_slices
 from agent.assemble.header import SliceRefused
 from agent.assemble.limits import ReadLimits
 from agent.assemble.series import GrowingSeries, is_localizer
@@ -115,5 +115,5 @@ def _made_on(path: Path) -> date | None:
         image = dcmread(path, stop_before_pixels=True, specific_tags=[*DATES])
         texts = [str(image.get(keyword) or "") for keyword in DATES]
         return next((datetime.strptime(t[:8], "%Y%m%d").date() for t in texts if t), None)  # noqa: DTZ007 - a date has no zone
-    except PARSER_ERRORS:
+    except Exception:  # noqa: BLE001 - whatever a stranger's bytes may make pydicom raise
         return None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from agent.assemble.limits import ReadLimits
 from agent.assemble.protocol import load_profiles
 from agent.config import PACKAGED_ENGINES
 from agent.infer.backend import Backend
@@ -16,6 +17,7 @@ from agent.infer.bundle import Bundle
 from agent.infer.gpu_side import GpuSide
 from agent.infer.networks import Networks
 from agent.infer.tensorrt_api import TensorRt
+from agent.intake import Intake
 from agent.journeys import Journeys
 from agent.pipeline import Engine
 from agent.records import Arrival, Instant
@@ -53,7 +55,9 @@ class Box:
         log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[lambda *_: ""])
         networks = Networks(self.backend, self.gpu(), lambda: self.clock.now_s, log)
         engine = Engine(self.bundle, networks, load_profiles(PACKAGED_ENGINES / "protocols"))
-        self.journeys = Journeys(engine, self.store, self.clock, log)
+        self.journeys = Journeys(
+            engine, self.store, Intake(self.store, ReadLimits(), log), self.clock, log
+        )
         self.journeys.adopt(
             row for uid in self.store.unfinished() if (row := self.store.series(uid))
         )

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
+from pydicom.config import disable_value_validation
 
-from agent.assemble.completeness import Completion
+from agent.assemble.completeness import PATIENCE, Completion
+from agent.assemble.limits import ReadLimits
 from agent.errors import InferenceError
 from agent.infer.backend import Floats, VolumeOutput
 from agent.records import Arrival, State
@@ -596,3 +600,183 @@ def test_no_slice_is_lost_however_the_two_threads_meet(box: Box, tmp_path: Path)
     assert geometries(box)[-1] == 24
     assert box.store.unfinished() == []
     assert set(box.store.settled_files()) == {str(path) for path in paths}
+
+
+class Broken:
+    """A profile's pattern that finds nothing, and has a bug for image types that say so."""
+
+    def search(self, text: str) -> bool:
+        if "BROKEN" in text:
+            raise ZeroDivisionError("bug")
+        return False
+
+
+class BrokenNumber(float):
+    """A profile's quiet period with a bug in it, for series that lack slices."""
+
+    def __mul__(self, other: float) -> float:
+        if other == PATIENCE:
+            raise ZeroDivisionError("bug")
+        return super().__mul__(other)
+
+
+def box_with_profile(tmp_path: Path, **changes: object) -> Box:
+    """A box whose only protocol profile is changed."""
+    box = Box(tmp_path / "store.sqlite", SEEING_BUNDLE, SeeingBackend(SEEING_BUNDLE, score=0.9))
+    (generic,) = [p for p in box.journeys.engine.profiles if p.name == "generic-head"]
+    box.journeys.engine = replace(box.journeys.engine, profiles=(replace(generic, **changes),))
+    return box
+
+
+def ends(box: Box) -> dict[str, tuple[str, str | None]]:
+    return {report.series_uid: (report.state, report.code) for report in box.reports()}
+
+
+def test_a_bug_while_a_slice_is_taken_in_ends_its_series_by_name_and_no_other(
+    tmp_path: Path,
+) -> None:
+    box = box_with_profile(tmp_path, other_image_types=Broken())
+    paths = write_series(tmp_path / "in", N, ImageType=["ORIGINAL", "PRIMARY", "BROKEN"])
+    others = write_series(tmp_path / "other", N, seed=1)
+
+    box.export(path for pair in zip(paths, others, strict=True) for path in pair)
+    box.wait()
+
+    assert ends(box) == {
+        uid("series", 0): ("not_analysed", "internal"),
+        uid("series", 1): ("suspected", None),
+    }
+
+
+class BrokenLimits(ReadLimits):
+    """Limits with a bug in them, for one size of file."""
+
+    @property
+    def file_bytes(self) -> int:
+        raise ZeroDivisionError("bug")
+
+
+def test_a_bug_while_a_file_is_opened_names_it_and_ends_nothing(box: Box, tmp_path: Path) -> None:
+    limits = object.__new__(BrokenLimits)
+    whole = box.journeys._intake._limits
+    bad, paths = write_series(tmp_path / "bad", 1, seed=1), write_series(tmp_path / "in", N)
+
+    box.journeys._intake._limits = limits
+    box.export(bad)
+    box.journeys._intake._limits = whole
+    box.export(paths)
+    box.wait()
+
+    assert "000.dcm: a fault in Bleedwatch" in box.store.notices(1)[0].message
+    assert box.report().state == "suspected"
+
+
+def test_a_bug_while_completeness_is_judged_ends_its_series_by_name_and_no_other(
+    tmp_path: Path,
+) -> None:
+    box = box_with_profile(tmp_path, quiet_s=BrokenNumber(4.0))
+    paths = write_series(tmp_path / "in", N)
+    del paths[5]
+    others = write_series(tmp_path / "other", N, seed=1)
+
+    box.export(path for pair in zip(paths, others, strict=False) for path in pair)
+    box.export(others[-1:])
+    box.wait()
+
+    assert ends(box) == {
+        uid("series", 0): ("not_analysed", "internal"),
+        uid("series", 1): ("suspected", None),
+    }
+
+
+def test_a_bug_while_a_file_is_read_again_ends_its_series_by_name(tmp_path: Path) -> None:
+    box = box_with_profile(tmp_path)
+    paths = write_series(tmp_path / "in", N, ImageType=["ORIGINAL", "PRIMARY", "BROKEN"])
+    box.export(paths[:-1])
+    box.wait()
+    assert box.report().state == "suspected"
+
+    box.journeys._concluded.clear()
+    (profile,) = box.journeys.engine.profiles
+    broken = replace(profile, other_image_types=Broken())
+    box.journeys.engine = replace(box.journeys.engine, profiles=(broken,))
+    box.export(paths[-1:])
+    box.wait()
+
+    assert ends(box) == {uid("series", 0): ("not_analysed", "internal")}
+
+
+@pytest.mark.parametrize(
+    ("tags", "slices"),
+    [
+        ({"NumberOfSeriesRelatedInstances": "9" * 12}, N),
+        ({"InstanceNumber": "9" * 12}, N),
+        ({"SliceThickness": 1e300}, N),
+        ({"SliceThickness": -5}, N),
+    ],
+    ids=["count", "number", "thickness", "negative-thickness"],
+)
+def test_a_number_beyond_all_bounds_is_not_believed(
+    box: Box, tmp_path: Path, tags: dict, slices: int
+) -> None:
+    with disable_value_validation():
+        paths = write_series(tmp_path / "in", N, **tags)
+
+    box.export(paths)
+    box.wait()
+
+    assert box.report().state == "suspected"
+    assert box.report().geometry
+    assert box.report().geometry.slices == slices
+
+
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [
+        ({"ImagePositionPatient": lambda k: [0, 0, 1e200 * k]}, "outside any scanner"),
+        ({"SeriesDescription": "x" * 60_000}, "SeriesDescription of 60000 characters"),
+    ],
+    ids=["position", "text"],
+)
+def test_an_image_with_an_absurd_value_is_refused_by_name(
+    box: Box, tmp_path: Path, tags: dict, words: str
+) -> None:
+    with disable_value_validation():
+        paths = write_series(tmp_path / "in", N, **tags)
+
+    box.export(paths)
+    box.wait()
+
+    assert (box.report().state, box.report().code) == ("not_analysed", "slice_refused")
+    assert words in (box.report().reason or "")
+
+
+def test_an_owner_with_an_absurd_name_is_named_and_disturbs_nobody(
+    box: Box, tmp_path: Path
+) -> None:
+    with disable_value_validation():
+        bad = write_series(tmp_path / "bad", 2, seed=1, PatientName="x" * 60_000)
+
+    box.export([*bad, *write_series(tmp_path / "in", N)])
+    box.wait()
+
+    assert box.report().state == "suspected"
+    assert "PatientName of 60000 characters" in box.store.notices(1)[0].message
+
+
+def test_a_file_whose_name_is_no_text_is_read_and_remembered(box: Box, tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "in", N)
+    odd = Path(os.fsdecode(os.fsencode(tmp_path / "in") + b"/b\xff\xfed"))
+    paths[3] = paths[3].rename(odd)
+    bad = Path(os.fsdecode(os.fsencode(tmp_path / "in") + b"/t\xfft"))
+    bad.write_text("no image")
+
+    box.export([*paths[:-1], bad])
+    box.wait()
+    box.start()
+    box.export([p for p in [*paths, bad] if str(p) not in box.store.settled_files()])
+    box.wait()
+
+    assert str(odd) in box.store.settled_files()
+    assert geometries(box) == [N - 1, N]
+    assert "not a DICOM file" in box.store.notices(1)[0].message

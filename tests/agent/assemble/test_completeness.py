@@ -21,7 +21,7 @@ HEAD = SeriesFacts(
     multi_frame=False,
     coverage_mm=145.0,
     gaps=(),
-    vertex_seen=True,
+    end_seen=True,
 )
 STEADY_S = [k / 20 for k in range(30)]
 LAST_S = STEADY_S[-1]
@@ -45,7 +45,7 @@ def rule(facts: SeriesFacts, silence_s: float, seen_s: list[float] = STEADY_S) -
         ({"expected_images": 0, "multi_frame": True}, 0.3, "geometry"),
         ({}, 0.1, None),
         ({}, 0.26, "geometry"),
-        ({"vertex_seen": False}, 1.0, None),
+        ({"end_seen": False}, 1.0, None),
         ({"coverage_mm": 80.0}, 1.0, None),
         ({"n_slices": 8}, 1.0, None),
         ({"n_slices": 8}, 4.1, "quiet"),
@@ -76,9 +76,16 @@ def test_fast_exports_are_over_within_half_a_second(per_s):
 
 
 def test_one_stall_in_a_head_does_not_slow_the_decision():
-    stalled = [*STEADY_S[:15], *(s + 3 for s in STEADY_S[15:])]
+    stalled = [*STEADY_S[:16], *(s + 3 for s in STEADY_S[16:])]
 
     assert silence_needed_s(stalled, PROFILE) <= 0.3
+
+
+def test_a_stall_may_be_a_pause_between_bursts_once_as_many_files_have_come_after_it():
+    bursts = [*STEADY_S[:15], *(s + 2 for s in STEADY_S[15:])]
+
+    assert silence_needed_s(bursts[:-1], PROFILE) <= 0.3
+    assert silence_needed_s(bursts, PROFILE) == pytest.approx(3.0, abs=0.1)
 
 
 def test_a_slow_or_bursty_export_is_given_its_own_rhythm():

@@ -325,6 +325,14 @@ def test_a_ct_image_that_goes_on_without_pixels_is_refused(tmp_path):
         read_slices(path, LIMITS)
 
 
+def test_a_uid_that_begins_with_zeros_is_a_damaged_one(tmp_path):
+    path = one(tmp_path, SOPInstanceUID="1.9.8.7")
+    path.write_bytes(path.read_bytes().replace(b"1.9.8.7", b"\0\x009.8.7"))
+
+    with pytest.raises(FileRefused, match="without SOPInstanceUID"):
+        read_slices(path, LIMITS)
+
+
 def test_lossy_eight_bit_jpeg_is_named(tmp_path):
     path = one(tmp_path, JPEGLossless)
     path.write_bytes(path.read_bytes().replace(b"1.2.4.57", b"1.2.4.50"))

@@ -184,19 +184,37 @@ def test_a_single_slice_is_seen_as_in_the_volume():
         np.testing.assert_array_equal(series.hu(index), head.hu[k])
 
 
-def test_the_vertex_is_seen_when_the_highest_slice_shows_little_head():
-    def disc(area: int) -> np.ndarray:
-        hu = np.full((64, 64), -1000, np.int16)
-        hu[:area] = 40
-        return hu
+def head_slice(k: int, *, rows_of_head: int, number: int = 0) -> ReadSlice:
+    hu = np.full((64, 64), -1000, np.int16)
+    hu[:rows_of_head] = 40
+    return made(k, 5.0 * k, hu=hu, rows=64, columns=64, instance_number=number or k + 1)
 
-    slices = [made(k, 5.0 * k, hu=disc(60), rows=64, columns=64) for k in range(3)]
-    series = series_of(slices)
-    assert not series.facts().vertex_seen
 
-    series.add(*made(3, 15.0, hu=disc(8), rows=64, columns=64))
+def test_an_export_that_goes_up_ends_with_the_vertex():
+    series = series_of([head_slice(k, rows_of_head=60) for k in range(3)])
+    assert not series.facts().end_seen
 
-    assert series.facts().vertex_seen
+    series.add(*head_slice(3, rows_of_head=8))
+
+    assert series.facts().end_seen
+
+
+def test_an_export_that_goes_down_from_the_vertex_shows_no_end():
+    down = [head_slice(4, rows_of_head=8, number=1)]
+    down += [head_slice(4 - k, rows_of_head=60, number=k + 1) for k in (1, 2, 3)]
+
+    assert [series_of(down[:n]).facts().end_seen for n in (1, 2, 3, 4)] == [False] * 4
+
+
+@pytest.mark.parametrize(
+    ("numbers", "ends"),
+    [((4, 3, 2, 1), True), ((1, 2, 3, 4), False), ((4, 3, 2), False), ((5, 3, 2, 1), False)],
+    ids=["falling-to-1", "rising", "not-at-1-yet", "one-left-out"],
+)
+def test_an_export_whose_image_numbers_fall_ends_with_number_1(numbers, ends):
+    slices = [head_slice(9 - n, rows_of_head=60, number=m) for n, m in enumerate(numbers)]
+
+    assert series_of(slices).facts().end_seen == ends
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import StoreError
+from agent.errors import StoreError, StoreUnwritable
 from agent.records import Arrival, Instant, State
 from agent.report import SeriesReport
 from agent.store import AgentStatus, FileNote, Store
@@ -22,6 +22,8 @@ from tests.agent.box import SetClock
 from tests.agent.reports import live, not_analysed, not_suspected, receive, report
 
 UID = "1.2.3.4"
+
+ROOMY = 10**12
 
 
 @pytest.fixture
@@ -253,7 +255,7 @@ def test_series_are_found_by_their_or_their_studys_uid(
 def test_a_full_disk_is_told_as_such_and_later_writes_go_on(store: Store) -> None:
     store._db._db.execute("PRAGMA max_page_count = 30")
 
-    with pytest.raises(sqlite3.OperationalError, match="full"):
+    with pytest.raises(StoreUnwritable, match="full"):
         store.notice("large", "x" * 1_000_000)
 
     store._db._db.execute("PRAGMA max_page_count = 3000")
@@ -304,21 +306,21 @@ def test_liveness(
     live(store, clock, folder_problem, boot)
     clock.now_s += silent_s
 
-    problem = agent_problem(store.agent_status(), clock(), "this")
+    problem = agent_problem(store.agent_status(), clock(), "this", ROOMY)
 
     assert (problem is None) == (words is None)
     assert (words or "") in (problem or "")
 
 
 def test_an_agent_that_never_ran_is_a_problem(store: Store, clock: SetClock) -> None:
-    assert agent_problem(store.agent_status(), clock(), "this") == "the agent has never run"
+    assert agent_problem(store.agent_status(), clock(), "this", ROOMY) == "the agent has never run"
 
 
 def test_a_jump_of_the_wall_clock_is_no_death(store: Store, clock: SetClock) -> None:
     live(store, clock, boot="this")
     jumped = Instant(clock().utc + timedelta(days=400), clock.now_s)
 
-    assert agent_problem(store.agent_status(), jumped, "this") is None
+    assert agent_problem(store.agent_status(), jumped, "this", ROOMY) is None
 
 
 def test_a_sign_of_life_comes_back_as_it_was_given(store: Store, clock: SetClock) -> None:

@@ -1,0 +1,69 @@
+"""The agent is killed at any moment: every study is finished once, none is lost or doubled."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from pathlib import Path
+
+from tests.faults.agents import Agent, ended, until
+from tests.faults.conftest import Row
+from tests.phantoms import uid, write_series
+
+N = 24
+SERIES_PER_KILL = 0.5
+SET_ASIDE = "not_analysed", "set_aside"
+
+
+def export(agent: Agent, made: Path, seeds: range, pause_s: float) -> None:
+    """Rename series into the folder, slice by slice, those of two patients in turn."""
+    for first in range(seeds.start, seeds.stop, 2):
+        pair = [
+            write_series(made / str(seed), N, seed=seed, NumberOfSeriesRelatedInstances=N)
+            for seed in range(first, min(first + 2, seeds.stop))
+        ]
+        for paths in zip(*pair, strict=True):
+            for path in paths:
+                target = agent.export / path.parent.name
+                target.mkdir(exist_ok=True)
+                path.rename(target / path.name)
+            time.sleep(pause_s)
+
+
+def test_sigkill_at_random_moments(agent: Agent, tmp_path: Path, row: Row) -> None:
+    n_kills = row.amount(500, 40)
+    n_series = round(n_kills * SERIES_PER_KILL)
+    moments, before_ready = random.Random(20261124), 0
+    exporter = threading.Thread(
+        target=export, args=(agent, tmp_path / "made", range(n_series), 0.09)
+    )
+    exporter.start()
+
+    for _ in range(n_kills):
+        agent.start()
+        time.sleep(moments.uniform(0.0, 1.2))
+        before_ready += agent.log.stat().st_size == 0 if agent.log.exists() else 1
+        agent.log.unlink(missing_ok=True)
+        agent.kill()
+    exporter.join()
+    agent.start()
+    with agent.store() as store:
+        until(lambda: all(ended(store.series(uid("series", seed))) for seed in range(n_series)))
+        histories = [store.history(uid("series", seed)) for seed in range(n_series)]
+        n_outbox = len(store.undelivered())
+    agent.kill()
+
+    reports = [report for history in histories for report in history]
+    set_aside = sum(report.code == "set_aside" for report in reports)
+    row.tell(
+        f"SIGKILL: {n_kills} kills ({before_ready} while it started), {n_series} studies, "
+        f"{sum(map(bool, histories))} finished, {len(reports) - len(histories)} doubled, "
+        f"{set_aside} set aside because two kills met their analysis, "
+        f"integrity {agent.integrity()}"
+    )
+    assert agent.integrity() == "ok"
+    assert [len(history) for history in histories] == [1] * n_series
+    assert {(r.state, r.code) for r in reports} <= {("suspected", None), SET_ASIDE}
+    assert {r.geometry.slices for r in reports if r.geometry} == {N}
+    assert n_outbox == n_series

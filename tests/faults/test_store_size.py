@@ -1,0 +1,111 @@
+"""A store of a year: the agent starts, the page answers and old results are forgotten."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from agent.console.snapshot import snapshot
+from agent.records import Instant
+from agent.store import Store
+from agent.wiring import boot_id, system_clock
+from tests.agent.reports import not_suspected, receive, report
+from tests.faults.agents import Agent, ended, until
+from tests.faults.conftest import Row
+from tests.phantoms import uid, write_series
+
+FILES_PER_SERIES = 32
+EVERY_S = 1800.0
+LOOKS = 20
+
+
+class PastClock:
+    """A clock that begins long ago and is moved by hand."""
+
+    def __init__(self, ago: timedelta) -> None:
+        self.utc = datetime.now(timezone.utc) - ago
+
+    def __call__(self) -> Instant:
+        return Instant(self.utc, time.monotonic() - 1e6)
+
+
+def fill(path: Path, n_series: int, ago: timedelta, export: Path) -> None:
+    """Store so many concluded series, a third of them suspected and acknowledged."""
+    clock = PastClock(ago)
+    with Store(path, clock) as store:
+        db = store._db._db
+        db.execute("PRAGMA synchronous = OFF")
+        for n in range(n_series):
+            series_uid = uid("old", n)
+            receive(store, clock, series_uid)
+            store.conclude(
+                report(series_uid) if n % 3 == 0 else not_suspected(series_uid),
+                bytes(20_000) if n % 3 == 0 else None,
+                ["console"],
+            )
+            store.receipt(series_uid, 1, "console")
+            if n % 3 == 0 and n < n_series - 9:
+                store.acknowledge(series_uid, 1, "Ann", "")
+            files = [
+                (f"{export}/{n}/{k}", 524_288, int(clock.utc.timestamp() * 1e9), series_uid, "1")
+                for k in range(FILES_PER_SERIES)
+            ]
+            with store._db.writing():
+                db.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?, NULL, 1)", files)
+            clock.utc += timedelta(seconds=EVERY_S)
+
+
+def median_ms(ask: object) -> float:
+    took_s = []
+    for _ in range(LOOKS):
+        began_s = time.perf_counter()
+        ask()
+        took_s.append(time.perf_counter() - began_s)
+    return 1000 * sorted(took_s)[LOOKS // 2]
+
+
+def test_a_store_of_ten_thousand_studies(agent: Agent, row: Row) -> None:
+    n_series = row.amount(10_000, 1_000)
+    path = agent.state / "bleedwatch.sqlite"
+    fill(path, n_series, timedelta(seconds=n_series * EVERY_S), agent.export)
+
+    with agent.store() as store:
+        agent.start()
+        start_s = until(lambda: agent.problem(store) is None)
+        write_series(agent.export / "new", 24)
+        until(lambda: ended(store.series(uid("series", 0))))
+        page_ms = median_ms(lambda: json.dumps(snapshot(store, system_clock(), boot_id())))
+        studies_ms = median_ms(lambda: store.worklist(50))
+        n_shown = len(store.worklist(50))
+    began_s = time.monotonic()
+    listed = subprocess.run(
+        [sys.executable, "-m", "agent", "studies", "--json", "--config", str(agent.config)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    command_s = time.monotonic() - began_s
+
+    row.tell(
+        f"{n_series} studies, {n_series * FILES_PER_SERIES} files, "
+        f"{path.stat().st_size / 1e6:.0f} MB: well {start_s:.2f} s after its start, "
+        f"page {page_ms:.0f} ms, studies {studies_ms:.0f} ms ({command_s:.1f} s as a command)"
+    )
+    assert n_shown == len(json.loads(listed.stdout)) == 50
+    assert json.loads(listed.stdout)[0]["state"] == "suspected"
+
+
+def test_a_running_agent_forgets_what_is_old(tmp_path: Path, engines: Path, row: Row) -> None:
+    with Agent(tmp_path / "box", engines, "[store]\nkeep_days = 30\n") as agent:
+        path = agent.state / "bleedwatch.sqlite"
+        fill(path, 60, timedelta(days=60), agent.export)
+        with agent.store() as store:
+            agent.started()
+            kept = [uid("old", n) for n in range(60) if n % 3 == 0 and n >= 51]
+            until(lambda: store.count_since(datetime(2000, 1, 1, tzinfo=timezone.utc)) == 3)
+            left = [row.uid for row in store.worklist(100)]
+
+    row.tell(f"retention: 60 studies of 60 days ago, {len(left)} unacknowledged suspicions kept")
+    assert sorted(left) == sorted(kept)

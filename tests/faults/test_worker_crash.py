@@ -1,0 +1,95 @@
+"""A bug that takes the whole process down, planted in a real agent: the series is set aside."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from pydicom.uid import JPEG2000Lossless
+
+from tests.faults.agents import Agent, ended, until
+from tests.faults.conftest import Row
+from tests.phantoms import uid, write_series
+
+N = 24
+
+WORKER = """
+import signal
+from agent.assemble.series import GrowingSeries
+volume = GrowingSeries.volume
+def planted(self):
+    if any(header.description == "CRASH" for header in self.headers):
+        signal.raise_signal(signal.SIGSEGV)
+    return volume(self)
+GrowingSeries.volume = planted
+"""
+
+DECODER = """
+import signal, sys
+if "agent.assemble.decoder" in " ".join(sys.orig_argv):
+    from agent.assemble import pixels
+    decode = pixels.decode_here
+    def planted(encoded, form, offsets):
+        if form.bits_stored == 13:
+            signal.raise_signal(signal.SIGSEGV)
+        return decode(encoded, form, offsets)
+    pixels.decode_here = planted
+"""
+
+
+@pytest.mark.parametrize("when", ["while it arrives", "when it is complete"])
+def test_a_series_that_crashes_the_worker_twice_is_set_aside(
+    agent: Agent, row: Row, when: str
+) -> None:
+    plant(agent, WORKER)
+    promised = N if when == "when it is complete" else 0
+    agent.started()
+
+    write_series(
+        agent.export / "bad",
+        N,
+        SeriesDescription="CRASH",
+        NumberOfSeriesRelatedInstances=promised,
+    )
+    write_series(agent.export / "good", N, seed=1)
+    exits = []
+    with agent.store() as store:
+        while not all(ended(store.series(uid("series", seed))) for seed in (0, 1)):
+            agent.process.join(0.1)
+            if agent.process.exitcode is not None:
+                exits.append(agent.process.exitcode)
+                agent.start()
+        codes = [store.series(uid("series", seed)).report.code for seed in (0, 1)]
+
+    row.tell(f"planted crash of the worker {when}: exits {exits}, then {codes[0]}")
+    assert (exits, codes) == ([-signal.SIGSEGV] * 2, ["set_aside", None]), agent.log.read_text()
+
+
+def test_a_file_that_crashes_its_decoder_is_set_aside_and_the_agent_lives(
+    agent: Agent, row: Row
+) -> None:
+    plant(agent, DECODER)
+    agent.started()
+    pid = agent.process.pid
+
+    write_series(agent.export / "bad", N, transfer_syntax=JPEG2000Lossless, BitsStored=13)
+    write_series(agent.export / "good", N, transfer_syntax=JPEG2000Lossless, seed=1)
+    with agent.store() as store:
+        until(lambda: all(ended(store.series(uid("series", seed))) for seed in (0, 1)))
+        bad, good = (store.series(uid("series", seed)).report for seed in (0, 1))
+        named = {notice.message for notice in store.notices(100)}
+
+    row.tell(f"planted crash of the decoder: {len(named)} files set aside by name")
+    assert (bad.state, bad.code) == ("not_analysed", "slice_refused")
+    assert "set aside: its compressed pixels ended the decoder twice (SIGSEGV)" in bad.reason
+    assert {message.split(":")[0] for message in named} == {f"{k:03d}.dcm" for k in range(N)}
+    assert good.state == "suspected"
+    assert (agent.process.pid, agent.process.exitcode) == (pid, None)
+
+
+def plant(agent: Agent, bug: str) -> None:
+    """Have every Python process of the agent run ``bug`` first."""
+    agent.bugs = agent.folder / "bugs"
+    agent.bugs.mkdir()
+    (agent.bugs / "bug.py").write_text(bug)
+    (agent.bugs / "sitecustomize.py").write_text("import bug\n")
