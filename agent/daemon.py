@@ -178,14 +178,19 @@ def _watch(
             if now.monotonic_s - beaten_s >= HEARTBEAT_S:
                 store.heartbeat(_status(config, journeys, watcher, (started, now)))
                 beaten_s = now.monotonic_s
-                if stream.problem and stream.problem != log_problem:
-                    store.notice("log_unwritable", stream.problem)
-                log_problem = stream.problem
+                log_problem = _told_of_log(store, stream.problem, log_problem)
         if now.monotonic_s - pruned_s >= PRUNE_S and watcher.problem is None:
             store.prune(config.store.keep, lambda path: not os.path.lexists(path))
             pruned_s = now.monotonic_s
         # Only after all that had arrived is read: a slice still unread is no missing slice.
         journeys.close_complete()
+
+
+def _told_of_log(store: Store, problem: str | None, told: str | None) -> str | None:
+    """Say on the console that the log cannot be written, once."""
+    if problem and problem != told:
+        store.notice("log_unwritable", problem)
+    return problem
 
 
 def _status(

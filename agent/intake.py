@@ -8,7 +8,9 @@ from structlog.typing import FilteringBoundLogger
 
 from agent.assemble.decoder import DecoderProcess
 from agent.assemble.dicom_file import ReadSlice, read_slices
+from agent.assemble.header import SliceRefused
 from agent.assemble.limits import ReadLimits
+from agent.assemble.pixels import DecoderEnded
 from agent.errors import AgentError, FileRefused, NotWholeYet, legible
 from agent.records import Arrival
 from agent.store import Store
@@ -26,6 +28,8 @@ class Intake:
         self._log = log
         self._limits = limits
         self._decoder = DecoderProcess()
+        self._set_aside: set[str] = set()
+        """Series of which a file ended the decoder: the others would hold up all reading."""
         self._half_written: dict[Path, Arrival] = {}
         self._named: set[Path] = set()
 
@@ -59,7 +63,17 @@ class Intake:
 
     def _read(self, path: Path, *, settled: bool) -> tuple[ReadSlice, ...]:
         try:
-            return read_slices(path, self._limits, settled=settled, decode=self._decoder.decode)
+            return read_slices(
+                path,
+                self._limits,
+                settled=settled,
+                decode=self._decoder.decode,
+                set_aside=self._set_aside,
+            )
+        except SliceRefused as error:
+            if isinstance(error.__cause__, DecoderEnded):
+                self._set_aside.add(error.series_uid)
+            raise
         except AgentError:
             raise
         except Exception as error:  # a bug of ours must keep no other file from being read

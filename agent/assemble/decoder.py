@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydicom.uid import UID
 
 from agent.assemble.header import Unusable
-from agent.assemble.pixels import Offsets, PixelFormat, decode_here
+from agent.assemble.pixels import DecoderEnded, Offsets, PixelFormat, decode_here
 
 COMMAND: Final = (sys.executable, "-m", "agent.assemble.decoder")
 
@@ -60,7 +60,9 @@ class DecoderProcess:
         Raises
         ------
         Unusable
-            The frames cannot be decoded, or ended the process each time.
+            The frames cannot be decoded.
+        DecoderEnded
+            They ended the process each time.
         """
         n_given, ended = 0, ""
         for _ in range(MOST_CRASHES):
@@ -73,7 +75,7 @@ class DecoderProcess:
                 ended = str(error)
             else:
                 return
-        raise Unusable(f"set aside: its compressed pixels ended the decoder twice ({ended})")
+        raise DecoderEnded(f"set aside: its compressed pixels ended the decoder twice ({ended})")
 
     def close(self) -> None:
         """End the process, if there is one."""

@@ -6,7 +6,7 @@ import os
 import stat
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -95,13 +95,18 @@ class _Owner(NamedTuple):
 
 
 def read_slices(
-    path: Path, limits: ReadLimits, *, settled: bool = False, decode: Decode = decode_here
+    path: Path,
+    limits: ReadLimits,
+    *,
+    settled: bool = False,
+    decode: Decode = decode_here,
+    set_aside: Container[str] = (),
 ) -> tuple[ReadSlice, ...]:
     """Read the slices in one file: one from a CT Image, all frames of an Enhanced CT Image.
 
     ``settled`` says that the file has not changed for long, so that a small tail of zero rows may
     be padding (see ``hounsfield.check_tail``); without it such a file is *not whole yet*.
-    ``decode`` decompresses pixels.
+    ``decode`` decompresses pixels; those of the series ``set_aside`` are not tried.
 
     Raises
     ------
@@ -122,6 +127,7 @@ def read_slices(
         except Exception as error:  # whatever a stranger's bytes, or a bug of ours, may raise
             raise FileRefused(f"{name}: {_reason(error)}") from error
         try:
+            _check_not_set_aside(owner, set_aside)
             return _slices(parsed, limits, decode, settled=settled)
         except NotWholeYet as error:
             raise NotWholeYet(f"{name}: {error}") from error
@@ -257,6 +263,11 @@ def _owner_of(image: Dataset) -> _Owner:
         if not uid_of(image, keyword):
             raise FileRefused(f"a CT image without {keyword}")
     return _Owner(uid_of(image, "SeriesInstanceUID"), identity_of(image))
+
+
+def _check_not_set_aside(owner: _Owner, set_aside: Container[str]) -> None:
+    if owner.series_uid in set_aside:
+        raise Unusable("its series was set aside: another of its files ended the decoder")
 
 
 def _slices(

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 
+from agent.assemble.limits import LONGEST_TEXT, POSITION_MM, THICKNESS_MM, WHOLE
 from agent.assemble.series import FRAME_MARK
 from agent.errors import FileRefused
 from agent.records import Identity, SliceHeader, Vector
@@ -23,19 +24,6 @@ UNIT_TOLERANCE: Final = 1e-3
 
 SPACING_MM: Final = 1e-3, 50.0
 """Between these a pixel spacing is believed [mm]. Ours."""
-
-POSITION_MM: Final = 1e5
-"""Further from the patient's origin no image lies [mm]. Ours: scanners' tables travel 2 m."""
-
-THICKNESS_MM: Final = 1e-3, 100.0
-"""Between these a slice thickness is believed [mm]. Ours."""
-
-WHOLE: Final = 2**31
-"""A whole number is below this. Source: PS3.5 section 6.2, value representation IS."""
-
-LONGEST_TEXT: Final = 10_240
-"""A text that says who or what an image is has at most so many characters. Source: PS3.5 section
-6.2, the longest bounded value representation."""
 
 UID_PATTERN: Final = re.compile(r"[0-9.]{1,64}")
 """Source: PS3.5 section 9.1. Some scanners write leading zeros against it, which do no harm."""

@@ -1,8 +1,22 @@
-"""How much of a stranger's file is believed before it is read or decoded."""
+"""How much of what a stranger's file says is believed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+POSITION_MM: Final = 1e5
+"""Further from the patient's origin no image lies [mm]. Ours: scanners' tables travel 2 m."""
+
+THICKNESS_MM: Final = 1e-3, 100.0
+"""Between these a slice thickness is believed [mm]. Ours."""
+
+WHOLE: Final = 2**31
+"""A whole number is below this. Source: PS3.5 section 6.2, value representation IS."""
+
+LONGEST_TEXT: Final = 10_240
+"""A text that says who or what an image is has at most so many characters. Source: PS3.5 section
+6.2, the longest bounded value representation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,10 @@ def format_of(image: Dataset, syntax: UID, limits: ReadLimits) -> PixelFormat:
     return PixelFormat(syntax, rows, columns, frames, allocated, stored, signed)
 
 
+class DecoderEnded(Unusable):
+    """Compressed pixels that crashed what decodes them, or kept it too long."""
+
+
 Offsets: TypeAlias = tuple[bytes, bytes]
 """Extended Offset Table, and its lengths."""
 

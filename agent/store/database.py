@@ -17,6 +17,17 @@ BUSY_MS: Final = 5000
 """How long one process waits for the other's write to end [ms]."""
 
 
+PASSING: Final = (
+    "disk is full",
+    "disk I/O error",
+    "database is locked",
+    "unable to open database file",
+    "readonly database",
+)
+"""What SQLite says when the disk, another process or the account's rights stand in the way.
+Source: sqlite3ErrStr in SQLite's main.c."""
+
+
 class Database:
     """One connection, shared by all threads of a process."""
 
@@ -37,9 +48,9 @@ class Database:
                 self._db.execute(f"PRAGMA {pragma}")
             self._db.execute("PRAGMA foreign_keys = ON")
             self._migrate(path)
-        except sqlite3.OperationalError as error:
-            raise _unwritable(error) from error
         except sqlite3.Error as error:
+            if _is_passing(error):
+                raise _unwritable(error) from error
             raise StoreError(
                 f"store {path}: {error}", hint="it is no store: move it away"
             ) from error
@@ -109,9 +120,16 @@ def _told() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise _unwritable(error) from error
+        if _is_passing(error):
+            raise _unwritable(error) from error
+        raise
 
 
-def _unwritable(error: sqlite3.OperationalError) -> StoreUnwritable:
+def _is_passing(error: sqlite3.Error) -> bool:
+    """Tell a disk's trouble, which passes, from a bug; error codes came with Python 3.11."""
+    return any(words in str(error) for words in PASSING)
+
+
+def _unwritable(error: sqlite3.Error) -> StoreUnwritable:
     hint = "make room on the disk of the state folder; let the service account write there"
     return StoreUnwritable(f"store: {error}", hint=hint)

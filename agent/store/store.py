@@ -21,7 +21,8 @@ from agent.errors import StoreError
 from agent.records import Arrival, Clock, State
 from agent.report import SeriesReport
 from agent.store.database import Database
-from agent.store.reader import UNACKNOWLEDGED, StoreReader
+from agent.store.reader import StoreReader
+from agent.store.retention import forget_files, forget_series
 from agent.store.rows import (
     Acknowledgement,
     AgentStatus,
@@ -29,42 +30,11 @@ from agent.store.rows import (
     Keep,
     SeriesProgress,
     instant_of,
-    path_of,
     path_text,
     stored,
 )
 
 MOST_NOTICES: Final = 1000
-
-MOST_PRUNED: Final = 100
-
-NEVER_UTC: Final = "9999"
-"""After any moment, as text."""
-
-PRUNED: Final = (
-    ("transitions", "series_uid"),
-    ("acknowledgements", "series_uid"),
-    ("outbox", "series_uid"),
-    ("results", "series_uid"),
-    ("series", "uid"),
-)
-"""Tables and columns that a series is deleted from, what refers to others first."""
-
-PRUNABLE: Final = f"""
-    SELECT uid FROM series WHERE state NOT IN (?, ?) AND last_utc < ?
-    AND uid NOT IN (SELECT series_uid FROM outbox WHERE delivered_utc IS NULL)
-    AND uid NOT IN ({UNACKNOWLEDGED})
-    ORDER BY last_utc LIMIT ?
-"""  # noqa: S608 - constants only
-
-MOST_LOOKED_AT: Final = 2000
-
-FILES_FROM: Final = """
-    SELECT path, settled AND mtime_ns < ? AND (
-        series_uid IS NULL OR series_uid NOT IN (SELECT uid FROM series)) AS orphan
-    FROM files WHERE path > ? ORDER BY path LIMIT ?
-"""
-"""Old files of no series that the store knows are pruned ones', or those that are no slices."""
 
 
 class Store(StoreReader):
@@ -264,31 +234,13 @@ class Store(StoreReader):
     def prune(self, keep: Keep, gone: Callable[[str], bool]) -> int:
         """Forget the oldest series that are too old or too many; returns how many.
 
-        Never one that is not concluded, has a result that a channel has not delivered, or a
-        suspicion that nobody has acknowledged. What was read of its files is remembered as long as
-        these are there, or they would be analysed again: ``gone`` tells of a path that it is not.
-        At most ``MOST_PRUNED`` are forgotten at once, so that nobody waits.
+        See ``retention``. ``gone`` tells of a path that it is not there.
         """
-        too_old = (self._clock().utc - timedelta(days=keep.days)).isoformat()
-        before = NEVER_UTC if self._db.used_bytes() > keep.bytes else too_old
-        with self._db.writing() as db:
-            values = State.RECEIVING, State.ANALYSING, before, MOST_PRUNED
-            uids = [tuple(row) for row in db.execute(PRUNABLE, values)]
-            for table, column in PRUNED:
-                db.executemany(f"DELETE FROM {table} WHERE {column} = ?", uids)  # noqa: S608
-        self._forget_files(too_old, gone)
-        return len(uids)
-
-    def _forget_files(self, before: str, gone: Callable[[str], bool]) -> None:
-        """Look through some more of the journal of files, from where this ended the last time."""
-        mtime_ns = int(datetime.fromisoformat(before).timestamp() * 1e9)
-        rows = self._db.rows(FILES_FROM, mtime_ns, self._looked_to, MOST_LOOKED_AT)
-        self._looked_to = rows[-1]["path"] if len(rows) == MOST_LOOKED_AT else ""
-        orphans = [row["path"] for row in rows if row["orphan"]]
-        forgotten = [(path,) for path in orphans if gone(path_of(path))]
-        if forgotten:
-            with self._db.writing() as db:
-                db.executemany("DELETE FROM files WHERE path = ?", forgotten)
+        too_old = self._clock().utc - timedelta(days=keep.days)
+        too_much = self._db.used_bytes() > keep.bytes
+        n_forgotten = forget_series(self._db, None if too_much else too_old)
+        self._looked_to = forget_files(self._db, too_old, gone, self._looked_to)
+        return n_forgotten
 
     def heartbeat(self, status: AgentStatus) -> None:
         """Note that the agent lives, and how it is."""

@@ -94,9 +94,14 @@ class Ledger:
         watched.retry = True
 
     def take_due(self, now_s: float) -> list[Arrival]:
-        """Hand out the files whose time has come."""
+        """Hand out the files whose time has come, in the order in which they were written.
+
+        A scan lists them in none, and slices that come in order are analysed as they come. It is by
+        their file system's clock, and so a help and no promise.
+        """
         due = [path for path, watched in self._watched.items() if watched.due_s <= now_s]
-        return [arrival for path in due if (arrival := self._take(path, now_s))]
+        taken = [arrival for path in due if (arrival := self._take(path, now_s))]
+        return sorted(taken, key=lambda arrival: arrival.mtime_ns)
 
     def _take(self, path: str, now_s: float) -> Arrival | None:
         watched, version = self._watched.pop(path), self._look(path)

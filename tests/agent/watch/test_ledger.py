@@ -135,6 +135,15 @@ def test_a_file_that_is_gone_is_forgotten(disk, ledger):
     assert handed(ledger, 10.0) == ["a"]
 
 
+def test_files_found_together_come_in_the_order_they_were_written(disk, ledger):
+    for name, mtime_ns in (("c", 3), ("a", 2), ("b", 1)):
+        disk[name] = Version(100, mtime_ns, 7)
+        ledger.found(name, disk[name], 0.0)
+    ledger.take_due(0.0)
+
+    assert handed(ledger, SETTLE_S) == ["b", "a", "c"]
+
+
 def test_a_file_that_was_never_handed_out_can_be_asked_for(ledger):
     ledger.not_whole("a", 1.0)
 

@@ -1,0 +1,75 @@
+"""What the store forgets, a little at a time, so that nobody waits.
+
+Never a series that is not concluded, has a result that a channel has not delivered, or a suspicion
+that nobody has acknowledged. What was read of its files is remembered as long as these are there,
+or they would be analysed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from agent.records import State
+from agent.store.database import Database
+from agent.store.reader import UNACKNOWLEDGED
+from agent.store.rows import path_of
+
+MOST_PRUNED: Final = 100
+
+NEVER_UTC: Final = "9999"
+"""After any moment, as text."""
+
+PRUNED: Final = (
+    ("transitions", "series_uid"),
+    ("acknowledgements", "series_uid"),
+    ("outbox", "series_uid"),
+    ("results", "series_uid"),
+    ("series", "uid"),
+)
+"""Tables and columns that a series is deleted from, what refers to others first."""
+
+PRUNABLE: Final = f"""
+    SELECT uid FROM series WHERE state NOT IN (?, ?) AND last_utc < ?
+    AND uid NOT IN (SELECT series_uid FROM outbox WHERE delivered_utc IS NULL)
+    AND uid NOT IN ({UNACKNOWLEDGED})
+    ORDER BY last_utc LIMIT ?
+"""  # noqa: S608 - constants only
+
+MOST_LOOKED_AT: Final = 2000
+
+FILES_FROM: Final = """
+    SELECT path, settled AND mtime_ns < ? AND (
+        series_uid IS NULL OR series_uid NOT IN (SELECT uid FROM series)) AS orphan
+    FROM files WHERE path > ? ORDER BY path LIMIT ?
+"""
+"""Old files of no series that the store knows are pruned ones', or those that are no slices."""
+
+
+def forget_series(database: Database, before: datetime | None) -> int:
+    """Forget the oldest series, those before a moment or any; returns how many."""
+    until = before.isoformat() if before else NEVER_UTC
+    with database.writing() as db:
+        values = State.RECEIVING, State.ANALYSING, until, MOST_PRUNED
+        uids = [tuple(row) for row in db.execute(PRUNABLE, values)]
+        for table, column in PRUNED:
+            db.executemany(f"DELETE FROM {table} WHERE {column} = ?", uids)  # noqa: S608
+    return len(uids)
+
+
+def forget_files(
+    database: Database, before: datetime, gone: Callable[[str], bool], looked_to: str
+) -> str:
+    """Forget files of no series, last changed before a moment, that are ``gone``.
+
+    Looks through some more of the journal, from ``looked_to`` on; returns where it ended.
+    """
+    mtime_ns = int(before.timestamp() * 1e9)
+    rows = database.rows(FILES_FROM, mtime_ns, looked_to, MOST_LOOKED_AT)
+    orphans = [row["path"] for row in rows if row["orphan"]]
+    forgotten = [(path,) for path in orphans if gone(path_of(path))]
+    if forgotten:
+        with database.writing() as db:
+            db.executemany("DELETE FROM files WHERE path = ?", forgotten)
+    return rows[-1]["path"] if len(rows) == MOST_LOOKED_AT else ""
