@@ -15,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 from agent.config import Config
 from agent.errors import ConfigError, GpuError
 from agent.journeys import Journeys
+from agent.notify import Supervisor
 from agent.records import Instant
 from agent.store import AgentStatus, Store
 from agent.watch import Watcher
@@ -32,7 +33,9 @@ FILES_PER_TURN = 16
 """Files read before completeness and heartbeat get their turn again."""
 
 
-def run(config: Config, log: FilteringBoundLogger, stop: threading.Event) -> None:
+def run(
+    config: Config, log: FilteringBoundLogger, stop: threading.Event, supervisor: Supervisor
+) -> None:
     """Watch the folder and analyse what comes until ``stop`` is set.
 
     Raises
@@ -50,9 +53,10 @@ def run(config: Config, log: FilteringBoundLogger, stop: threading.Event) -> Non
         journeys.adopt(unfinished)
         watcher = stack.enter_context(build_watcher(config, store))
         log.info("watching", folder=str(config.export_folder), unfinished=len(unfinished))
-        worker = threading.Thread(target=_work, args=(journeys, log, stop), daemon=True)
+        worker = threading.Thread(target=_work, args=(journeys, log, stop, supervisor), daemon=True)
         worker.start()
-        _watch(config, (store, journeys, watcher), worker, stop)
+        _watch(config, (store, journeys, watcher, supervisor), worker, stop)
+        supervisor.stopping()
         worker.join()
     log.info("stopped")
 
@@ -87,11 +91,11 @@ def _only_one(state_folder: Path) -> Iterator[None]:
 
 def _watch(
     config: Config,
-    parts: tuple[Store, Journeys, Watcher],
+    parts: tuple[Store, Journeys, Watcher, Supervisor],
     worker: threading.Thread,
     stop: threading.Event,
 ) -> None:
-    store, journeys, watcher = parts
+    store, journeys, watcher, supervisor = parts
     started, beaten_s = system_clock(), float("-inf")
     while not stop.is_set():
         if not worker.is_alive():
@@ -108,16 +112,21 @@ def _watch(
             now = system_clock()
             if now.monotonic_s - beaten_s >= HEARTBEAT_S:
                 store.heartbeat(_status(config, journeys, watcher, (started, now)))
+                supervisor.feed_watchdog()
                 beaten_s = now.monotonic_s
         # Only after all that had arrived is read: a slice still unread is no missing slice.
         journeys.close_complete()
 
 
-def _work(journeys: Journeys, log: FilteringBoundLogger, stop: threading.Event) -> None:
+def _work(
+    journeys: Journeys, log: FilteringBoundLogger, stop: threading.Event, supervisor: Supervisor
+) -> None:
     """Own the networks: warm them up, then work; meanwhile files are read already."""
     journeys.engine.networks.refresh()
     log.info("ready", run_by=journeys.engine.networks.name)
+    supervisor.ready(f"analysing; networks run by {journeys.engine.networks.name}")
     while not stop.is_set():
+        supervisor.networks_turned()
         if not journeys.work_once():
             stop.wait(IDLE_S)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 
@@ -14,6 +15,7 @@ from agent.cli.options import AsJson, ConfigPath
 from agent.config import DEFAULT_PATH, load_config
 from agent.console import serve
 from agent.log import open_log
+from agent.notify import Supervisor
 from agent.wiring import boot_id, open_store, system_clock
 
 config_app = typer.Typer(help="The configuration: what it is, and whether it can be used.")
@@ -25,8 +27,9 @@ def run(config: ConfigPath = DEFAULT_PATH) -> None:
     Example: bleedwatch run --config /etc/bleedwatch/agent.toml
     """
     stop = threading.Event()
+    supervisor = Supervisor(os.environ.get("NOTIFY_SOCKET"))
     with daemon.stop_on_signals(stop):
-        daemon.run(load_config(config), open_log(json=not sys.stderr.isatty()), stop)
+        daemon.run(load_config(config), open_log(json=not sys.stderr.isatty()), stop, supervisor)
 
 
 def console(config: ConfigPath = DEFAULT_PATH) -> None:
