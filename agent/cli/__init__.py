@@ -10,9 +10,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from agent.cli.config import config_app
 from agent.cli.read_store import show, status, studies
 from agent.cli.replay import replay
-from agent.cli.serve import config_app, console, run
+from agent.cli.serve import console, run
 from agent.errors import AgentError, BundleError, ConfigError, StoreError
 
 EXIT_CONFIG = 78
