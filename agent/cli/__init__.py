@@ -14,6 +14,7 @@ from agent.cli.config import config_app
 from agent.cli.read_store import show, status, studies
 from agent.cli.replay import replay
 from agent.cli.serve import console, run
+from agent.cli.service import service_app
 from agent.errors import AgentError, BundleError, ConfigError, StoreError
 
 EXIT_CONFIG = 78
@@ -35,6 +36,7 @@ def build_app() -> typer.Typer:
     for command in (run, console, replay, status, studies, show):
         app.command()(command)
     app.add_typer(config_app, name="config")
+    app.add_typer(service_app, name="service")
     for entry in sorted(entry_points(group=COMMAND_GROUP), key=lambda entry: entry.name):
         try:
             added = entry.load()
