@@ -23,6 +23,9 @@ PACKAGED_PROGRAM: Final = "/opt/bleedwatch/bin/bleedwatch"
 UNITS: Final = ("bleedwatch-agent.service", "bleedwatch-console.service")
 """The two that are enabled; the agent's timer is the agent's business."""
 
+ACCOUNT: Final = "bleedwatch"
+"""Whom the services run as."""
+
 TARGETS: Final = {
     "bleedwatch-agent.service": "/etc/systemd/system/bleedwatch-agent.service",
     "bleedwatch-agent.timer": "/etc/systemd/system/bleedwatch-agent.timer",
