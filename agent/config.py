@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -16,6 +22,14 @@ from pydantic_settings import (
 from agent.assemble.limits import ReadLimits
 from agent.errors import ConfigError
 from agent.store import Keep
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ENV_PREFIX: Final = "BLEEDWATCH_"
+ENV_NESTED: Final = "__"
 
 DEFAULT_PATH = Path("/etc/bleedwatch/agent.toml")
 
@@ -89,7 +103,7 @@ class Config(BaseSettings):
     """Everything that a site sets. Unknown keys are errors."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="BLEEDWATCH_", env_nested_delimiter="__"
+        frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_NESTED
     )
 
     export_folder: Path
@@ -125,6 +139,20 @@ class Config(BaseSettings):
         return self.engines_folder / "protocols"
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value in force, as JSON has it, and where it comes from.
+
+    ``name`` is dotted: ``console.port``. ``default`` is None where there is none. ``origin`` is
+    ``default``, the file's path, or the variable's name.
+    """
+
+    name: str
+    value: Any
+    default: Any
+    origin: str
+
+
 def load_config(path: Path) -> Config:
     """Read ``path``; the environment (``BLEEDWATCH_…``, nested with ``__``) wins over the file.
 
@@ -146,10 +174,84 @@ def load_config(path: Path) -> Config:
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return env_settings, TomlConfigSettingsSource(settings_cls, path)
 
+    _refuse_unknown_variables()
     try:
         return FromFile()  # type: ignore[call-arg]  # pydantic-settings fills them in
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise ConfigError(f"{path}: {'; '.join(lines)}", hint="`bleedwatch config show`") from error
+        lines = [
+            _problem(".".join(map(str, e["loc"])), e["type"], e["msg"]) for e in error.errors()
+        ]
+        hint = "mend it, then `bleedwatch config check`"
+        raise ConfigError(f"{path}: {'; '.join(lines)}", hint=hint) from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {error}", hint="mend the file's TOML") from error
+
+
+def load_settings(path: Path) -> tuple[Setting, ...]:
+    """Read ``path`` as ``load_config`` does, and say of each value where it comes from."""
+    values = _flat(load_config(path).model_dump(mode="json"))
+    in_file = _flat(tomllib.loads(path.read_text(encoding="utf-8")))
+    in_environment = _flat(EnvSettingsSource(Config)())
+
+    def origin(name: str) -> str:
+        if name in in_environment:
+            return _variable(name)
+        return str(path) if name in in_file else "default"
+
+    defaults = _defaults()
+    return tuple(
+        Setting(name, value, defaults[name], origin(name)) for name, value in values.items()
+    )
+
+
+def _defaults() -> dict[str, Any]:
+    """Return every setting's name with its default."""
+    required = {name: None for name, field in Config.model_fields.items() if field.is_required()}
+    return _flat(required | Config.model_construct().model_dump(mode="json"))
+
+
+def _flat(values: Mapping[str, Any], table: str = "") -> dict[str, Any]:
+    """Give the values of nested tables dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        within = _flat(value, f"{table}{name}.") if isinstance(value, dict) else None
+        flat.update({f"{table}{name}": value} if within is None else within)
+    return flat
+
+
+def _variable(name: str) -> str:
+    return ENV_PREFIX + name.replace(".", ENV_NESTED).upper()
+
+
+def _problem(name: str, kind: str, message: str) -> str:
+    return _unknown(name) if kind == "extra_forbidden" else f"{name}: {message}"
+
+
+def _unknown(name: str) -> str:
+    nearest = _nearest(name)
+    return f"{name}: no such setting" + (f"; did you mean {nearest}?" if nearest else "")
+
+
+def _nearest(name: str) -> str | None:
+    """Find the setting or table that was most likely meant, also if its table was left out."""
+    known = list(_defaults())
+    tables = {setting.partition(".")[0] for setting in known if "." in setting}
+    by_last = {setting.rpartition(".")[2]: setting for setting in known}
+    whole = get_close_matches(name, [*known, *tables], 1)
+    last = get_close_matches(name.rpartition(".")[2], by_last, 1)
+    return whole[0] if whole else by_last[last[0]] if last else None
+
+
+def _refuse_unknown_variables() -> None:
+    """Refuse a misspelt variable: pydantic-settings would pass over it."""
+    known = set(map(_variable, _defaults()))
+    tables = {variable.rpartition(ENV_NESTED)[0] for variable in known}
+    ours = {name for name in map(str.upper, os.environ) if name.startswith(ENV_PREFIX)}
+    for variable in sorted(ours - known - tables):
+        name = variable.removeprefix(ENV_PREFIX).replace(ENV_NESTED, ".").lower()
+        nearest = _nearest(name)
+        meant = f"; did you mean {_variable(nearest)}?" if nearest else ""
+        raise ConfigError(
+            f"{variable} in the environment: no such setting{meant}",
+            hint="`env | grep BLEEDWATCH_`, or systemctl cat bleedwatch-agent",
+        )

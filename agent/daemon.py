@@ -17,6 +17,7 @@ from agent.config import Config
 from agent.errors import ConfigError, GpuError, StoreUnwritable
 from agent.journeys import Journeys
 from agent.log import LogStream
+from agent.notify import Supervisor
 from agent.records import Instant
 from agent.store import AgentStatus, Store
 from agent.watch import Watcher
@@ -47,7 +48,11 @@ FILES_PER_TURN = 16
 
 
 def run(
-    config: Config, log: FilteringBoundLogger, stream: LogStream, stop: threading.Event
+    config: Config,
+    log: FilteringBoundLogger,
+    stream: LogStream,
+    stop: threading.Event,
+    supervisor: Supervisor,
 ) -> None:
     """Watch the folder and analyse what comes until ``stop`` is set.
 
@@ -63,15 +68,21 @@ def run(
     with _only_one(config.state_folder):
         while not stop.is_set():
             try:
-                _serve(config, log, stream, stop)
+                _serve(config, log, stream, stop, supervisor)
             except StoreUnwritable as error:
                 log.warning(error.code, reason=str(error), hint=error.hint)
+                supervisor.networks_turned()  # a start by the supervisor would make no room
+                supervisor.feed_watchdog()
                 stop.wait(UNWRITABLE_S)
     log.info("stopped")
 
 
 def _serve(
-    config: Config, log: FilteringBoundLogger, stream: LogStream, stop: threading.Event
+    config: Config,
+    log: FilteringBoundLogger,
+    stream: LogStream,
+    stop: threading.Event,
+    supervisor: Supervisor,
 ) -> None:
     with ExitStack() as stack:
         store = stack.enter_context(open_store(config))
@@ -80,17 +91,21 @@ def _serve(
         journeys.adopt(unfinished)
         watcher = stack.enter_context(build_watcher(config, store))
         log.info("watching", folder=str(config.export_folder), unfinished=len(unfinished))
-        worker = stack.enter_context(_Worker(journeys, log))
-        _watch(config, (store, journeys, watcher), worker, stream, stop)
+        worker = stack.enter_context(_Worker(journeys, log, supervisor))
+        _watch(config, (store, journeys, watcher, supervisor), worker, stream, stop)
+        supervisor.stopping()
 
 
 class _Worker(threading.Thread):
     """The thread that owns the networks; at the end of its block, it ends its series and stops."""
 
-    def __init__(self, journeys: Journeys, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, journeys: Journeys, log: FilteringBoundLogger, supervisor: Supervisor
+    ) -> None:
         super().__init__(name="inference", daemon=True)
         self._journeys = journeys
         self._log = log
+        self._supervisor = supervisor
         self._over = threading.Event()
         self._error: StoreUnwritable | None = None
 
@@ -108,7 +123,9 @@ class _Worker(threading.Thread):
         try:
             networks.refresh()
             self._log.info("ready", run_by=networks.name)
+            self._supervisor.ready(f"analysing; networks run by {networks.name}")
             while not self._over.is_set():
+                self._supervisor.networks_turned()
                 if not self._journeys.work_once():
                     self._over.wait(IDLE_S)
         except StoreUnwritable as error:
@@ -154,12 +171,12 @@ def _only_one(state_folder: Path) -> Iterator[None]:
 
 def _watch(
     config: Config,
-    parts: tuple[Store, Journeys, Watcher],
+    parts: tuple[Store, Journeys, Watcher, Supervisor],
     worker: _Worker,
     stream: LogStream,
     stop: threading.Event,
 ) -> None:
-    store, journeys, watcher = parts
+    store, journeys, watcher, supervisor = parts
     started, beaten_s = system_clock(), float("-inf")
     log_problem: str | None = None
     pruned_s = float("-inf")
@@ -177,6 +194,7 @@ def _watch(
             now = system_clock()
             if now.monotonic_s - beaten_s >= HEARTBEAT_S:
                 store.heartbeat(_status(config, journeys, watcher, (started, now)))
+                supervisor.feed_watchdog()
                 beaten_s = now.monotonic_s
                 log_problem = _told_of_log(store, stream.problem, log_problem)
         if now.monotonic_s - pruned_s >= PRUNE_S and watcher.problem is None:

@@ -10,9 +10,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from agent.cli.config import config_app
+from agent.cli.doctor import doctor
 from agent.cli.read_store import show, status, studies
 from agent.cli.replay import replay
-from agent.cli.serve import config_app, console, run
+from agent.cli.serve import console, run
+from agent.cli.service import service_app
 from agent.errors import AgentError, BundleError, ConfigError, StoreError
 
 EXIT_CONFIG = 78
@@ -31,9 +34,10 @@ def build_app() -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
-    for command in (run, console, replay, status, studies, show):
+    for command in (run, console, doctor, status, studies, show, replay):
         app.command()(command)
     app.add_typer(config_app, name="config")
+    app.add_typer(service_app, name="service")
     for entry in sorted(entry_points(group=COMMAND_GROUP), key=lambda entry: entry.name):
         try:
             added = entry.load()

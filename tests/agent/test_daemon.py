@@ -146,7 +146,7 @@ def test_a_configuration_that_cannot_be_used_is_refused_in_one_line(
 
 def test_the_environment_wins_over_the_file(program: Program) -> None:
     shown = subprocess.run(
-        program.command("config", "show"),
+        program.command("config", "show", "--json"),
         capture_output=True,
         text=True,
         check=True,

@@ -1,0 +1,63 @@
+"""``bleedwatch doctor``: what is wrong with this box, and what to do about it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections.abc import Iterable, Iterator
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from agent.cli.options import AsJson, ConfigPath
+from agent.config import DEFAULT_PATH
+from agent.doctor import Line, Mark, examine
+from agent.infer import tensorrt_api
+from agent.log import LogStream, open_log
+
+MARKS = {
+    Mark.WELL: "[green]✓[/]",
+    Mark.NOTE: "[yellow]·[/]",
+    Mark.WRONG: "[bold red]✗[/]",
+}
+
+
+def doctor(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None:
+    """Check everything on this box that has to be right, and say what to do where it is not.
+
+    Exit code 0: nothing is wrong (notes, marked ·, are worth knowing); 1: something is.
+
+    Example: sudo bleedwatch doctor
+    """
+    silent = open_log(LogStream(), json=False, level=logging.CRITICAL)
+    lines = examine(config, lambda: tensorrt_api.load(silent))
+    told = list(lines if as_json else _printed(lines))
+    n_wrong = sum(line.verdict.mark is Mark.WRONG for line in told)
+    out = Console(highlight=False, soft_wrap=True)
+    if as_json:
+        out.print_json(json.dumps({"well": n_wrong == 0, "checks": list(map(_plain, told))}))
+    else:
+        out.print(
+            f"{n_wrong} of {len(told)} checks found something wrong" if n_wrong else "all well"
+        )
+    raise typer.Exit(1 if n_wrong else 0)
+
+
+def _printed(lines: Iterable[Line]) -> Iterator[Line]:
+    """Print each line as it comes, so that a check that never ends hides none before it."""
+    out = Console(highlight=False, soft_wrap=True)
+    for line in lines:
+        verdict = line.verdict
+        next_step = f" → {verdict.next_step}" if verdict.next_step else ""
+        out.print(f"{MARKS[verdict.mark]} {line.check:<15}{escape(verdict.found + next_step)}")
+        yield line
+
+
+def _plain(line: Line) -> dict[str, str]:
+    return {
+        "check": line.check,
+        **dataclasses.asdict(line.verdict),
+        "mark": line.verdict.mark.value,
+    }

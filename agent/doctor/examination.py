@@ -1,0 +1,74 @@
+"""All checks, one after another: whatever one of them meets, the others are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from agent.config import load_config
+from agent.doctor import computer, folders, journal, networks, page
+from agent.doctor.verdict import Box, Line, NotChecked, Verdict, note, well, wrong
+from agent.errors import AgentError, ConfigError
+from agent.infer.tensorrt_api import TensorRt
+from agent.service import ACCOUNT
+from agent.watch.watcher import MOUNTS
+from agent.wiring import boot_id, system_clock
+
+OF_THE_COMPUTER: Final[tuple[tuple[str, Callable[[], Verdict]], ...]] = (
+    ("packages", computer.packages),
+    ("time source", computer.time_source),
+    ("agent's unit", partial(computer.unit, "bleedwatch-agent")),
+    ("console's unit", partial(computer.unit, "bleedwatch-console")),
+)
+
+OF_THE_BOX: Final[tuple[tuple[str, Callable[[Box], Verdict]], ...]] = (
+    ("export folder", folders.export_folder),
+    ("events", folders.events),
+    ("free space", folders.free_space),
+    ("store", journal.store),
+    ("clock", journal.clock),
+    ("agent", journal.agent),
+    ("console", page.console),
+    ("last series", journal.last_series),
+    ("alerts", journal.alerts),
+    ("deliveries", journal.deliveries),
+    ("bundle", networks.bundle),
+    ("signature", networks.signature),
+    ("protocols", networks.protocols),
+    ("gpu", networks.gpu),
+)
+"""The GPU is last: a driver that hangs or crashes does so after everything else was told."""
+
+
+def examine(config_path: Path, take_gpu: Callable[[], TensorRt]) -> Iterator[Line]:
+    """Make every check, and give each one's line as soon as it is made."""
+    for name, check in OF_THE_COMPUTER:
+        yield Line(name, _guarded(check))
+    try:
+        config = load_config(config_path)
+    except ConfigError as error:
+        yield Line("configuration", wrong(str(error), error.hint))
+        unchecked = note("not checked: there is no configuration to go by")
+        yield from (Line(name, unchecked) for name, _ in OF_THE_BOX)
+        return
+    yield Line("configuration", well(f"{config_path} can be used"))
+    mounts = MOUNTS.read_text(encoding="utf-8")
+    for name, on_box in OF_THE_BOX:
+        box = Box(config, system_clock(), boot_id(), mounts, ACCOUNT, take_gpu)
+        yield Line(name, _guarded(partial(on_box, box)))
+
+
+def _guarded(check: Callable[[], Verdict]) -> Verdict:
+    """Turn whatever a check meets into its verdict."""
+    try:
+        return check()
+    except NotChecked as error:
+        return note(f"not checked: {error}")
+    except AgentError as error:
+        return wrong(str(error), error.hint)
+    except PermissionError as error:
+        return wrong(str(error), "run it as root: `sudo bleedwatch doctor`")
+    except Exception as error:  # noqa: BLE001 - one broken check must not hide the others
+        return wrong(f"the check failed: {type(error).__name__}: {error}", "tell who maintains it")

@@ -1,0 +1,156 @@
+"""What the store tells: of itself, of the agent, of what came and what became of it."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from agent.doctor.verdict import Box, NotChecked, Verdict, note, well, wrong
+from agent.store import Store
+from agent.store.liveness import agent_problem
+from agent.store.schema import MIGRATIONS
+
+AHEAD: Final = timedelta(minutes=1)
+"""What was stored may be this far in the future before the clock is called wrong. Ours."""
+
+UNSHOWN: Final = timedelta(minutes=1)
+"""An open page shows a result within a second; after this long there is none. Ours."""
+
+START: Final = "`systemctl start bleedwatch-agent`, then `journalctl -u bleedwatch-agent -n 30`"
+
+
+def store(box: Box) -> Verdict:
+    """Check that the store is whole, and of a version that this program knows.
+
+    It is opened for reading alone: a newer program's store is not touched, nor an older one's.
+    """
+    path = box.config.store_path
+    if not path.exists():
+        return wrong(f"there is none at {path}", START)
+    try:
+        version, damage = _looked_into(path)
+    except sqlite3.Error as error:
+        return wrong(f"{path}: {error}", _replace(path))
+    if damage != "ok":
+        return wrong(f"{path} is damaged: {damage}", _replace(path))
+    if version > len(MIGRATIONS):
+        return wrong(
+            f"{path} is of version {version}, this program knows {len(MIGRATIONS)}",
+            "install the newer program again",
+        )
+    if version < len(MIGRATIONS):
+        return note(f"{path} is of version {version}: the agent's next start brings it up to date")
+    return well(f"{path} is whole")
+
+
+def clock(box: Box) -> Verdict:
+    """Check that the time is not before what was stored last."""
+    with _opened(box) as journal:
+        status = journal.agent_status()
+        moments = [row.last_slice.utc for row in journal.worklist(1)]
+    last = max([*moments, *([status.at.utc] if status else [])], default=box.now.utc)
+    if last > box.now.utc + AHEAD:
+        return wrong(
+            f"it is {_ago(last - box.now.utc)} behind what was stored last",
+            "set the time; results that are stored meanwhile look older than they are",
+        )
+    return well(f"{box.now.utc:%Y-%m-%d %H:%M} UTC")
+
+
+def agent(box: Box) -> Verdict:
+    """Check that the agent lives, watches what is configured, and runs at its full speed."""
+    with _opened(box) as journal:
+        status = journal.agent_status()
+        problem = agent_problem(status, box.now, box.boot_id, journal.free_bytes())
+    if status is None or (problem and not status.folder_problem):
+        return wrong(problem or "", START)
+    if problem:
+        return wrong(problem, f"see the line `export folder`; if the agent is gone: {START}")
+    if status.folder != str(box.config.export_folder):
+        return wrong(
+            f"watches {status.folder}, the configuration says {box.config.export_folder}",
+            "`systemctl restart bleedwatch-agent`",
+        )
+    if status.degraded:
+        return wrong(status.degraded, "see the line `gpu`, and `journalctl -u bleedwatch-agent`")
+    return well(f"{status.bundle}, {status.backend}")
+
+
+def last_series(box: Box) -> Verdict:
+    """Tell when something last came from the scanner."""
+    with _opened(box) as journal:
+        moments = [row.last_slice.utc for row in journal.worklist(1)]
+        today = journal.count_since(box.now.utc.astimezone().replace(hour=0, minute=0, second=0))
+    if not moments:
+        return note("none has come yet", "export a head from the scanner, or `bleedwatch simulate`")
+    return well(f"{_ago(box.now.utc - max(moments))} ago; {today} today")
+
+
+def alerts(box: Box) -> Verdict:
+    """Tell of suspected bleeds that nobody has acknowledged."""
+    with _opened(box) as journal:
+        waiting = [row.last_slice.utc for row in journal.worklist(0)]
+    if waiting:
+        oldest = _ago(box.now.utc - min(waiting))
+        return note(
+            f"suspected and not acknowledged: {len(waiting)}; the oldest for {oldest}",
+            f"on the console's page, {page(box)}",
+        )
+    return well("none waits for an acknowledgement")
+
+
+def deliveries(box: Box) -> Verdict:
+    """Check that every result has reached those whom it is for."""
+    with _opened(box) as journal:
+        waiting = journal.undelivered()
+    oldest = min((delivery.since.utc for delivery in waiting), default=box.now.utc)
+    if box.now.utc - oldest > UNSHOWN:
+        return wrong(
+            f"results that no page has shown: {len(waiting)}; the oldest for "
+            f"{_ago(box.now.utc - oldest)}",
+            f"open {page(box)} where the technologist sees it",
+        )
+    return well("every result was shown")
+
+
+def page(box: Box) -> str:
+    """Return the page's address."""
+    return f"http://{box.config.console.host}:{box.config.console.port}/"
+
+
+def _looked_into(path: Path) -> tuple[int, str]:
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        (damage,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        return int(version), str(damage)
+    finally:
+        db.close()
+
+
+def _opened(box: Box) -> Store:
+    """Open the store for a question, unless that would make or change one."""
+    path = box.config.store_path
+    try:
+        if not path.exists() or _looked_into(path)[0] != len(MIGRATIONS):
+            raise NotChecked("see the line `store`")
+    except sqlite3.Error as error:
+        raise NotChecked("see the line `store`") from error
+    return Store(path, lambda: box.now)
+
+
+def _replace(path: Path) -> str:
+    return (
+        f"stop agent and console, move {path.name}* out of {path.parent} and keep them, start again"
+    )
+
+
+def _ago(span: timedelta) -> str:
+    """Say a span in the largest unit that fits."""
+    seconds = max(0.0, span.total_seconds())
+    for unit, length_s in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length_s:
+            return f"{seconds / length_s:.0f} {unit}"
+    return f"{seconds:.0f} s"

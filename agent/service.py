@@ -1,0 +1,213 @@
+"""Bleedwatch as a service: the files that systemd needs, put in place and taken away again."""
+
+from __future__ import annotations
+
+import re
+import sys
+import sysconfig
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from agent.config import DEFAULT_PATH
+from agent.errors import ConfigError
+
+PACKAGED_FILES: Final = Path(__file__).resolve().parent.parent / "systemd"
+"""Units and configuration as they are installed."""
+
+PACKAGED_PROGRAM: Final = "/opt/bleedwatch/bin/bleedwatch"
+"""What the packaged units start; replaced by where the program really is."""
+
+UNITS: Final = ("bleedwatch-agent.service", "bleedwatch-console.service")
+"""The two that are enabled; the agent's timer is the agent's business."""
+
+ACCOUNT: Final = "bleedwatch"
+"""Whom the services run as."""
+
+TARGETS: Final = {
+    "bleedwatch-agent.service": "/etc/systemd/system/bleedwatch-agent.service",
+    "bleedwatch-agent.timer": "/etc/systemd/system/bleedwatch-agent.timer",
+    "bleedwatch-console.service": "/etc/systemd/system/bleedwatch-console.service",
+    "sysusers.d/bleedwatch.conf": "/etc/sysusers.d/bleedwatch.conf",
+    "tmpfiles.d/bleedwatch.conf": "/etc/tmpfiles.d/bleedwatch.conf",
+    "agent.toml": str(DEFAULT_PATH),
+}
+"""Packaged file → where it goes."""
+
+HIDDEN: Final = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - none is used
+"""What ProtectHome= and PrivateTmp= keep services from seeing."""
+
+
+class Deed(Enum):
+    """What is done to a file."""
+
+    WRITE = "write"
+    REPLACE = "replace"
+    KEEP = "keep"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One file, and what is done to it; ``content`` is what it then holds, where that changes."""
+
+    deed: Deed
+    path: Path
+    why: str
+    content: str | None = None
+
+
+def install_steps(root: Path, program: Path) -> tuple[Step, ...]:
+    """Say what it takes to have the services in ``root``; nothing is written yet.
+
+    ``program`` is ``bleedwatch`` as the services will find it. A configuration that is there is
+    kept, whatever it holds; every other file is written anew where it differs.
+
+    Raises
+    ------
+    ConfigError
+        If services cannot start the program, or a unit's place is taken by a link.
+    """
+    _check_program(program)
+    return tuple(
+        _install_step(target_in(root, target), _content(name, program))
+        for name, target in TARGETS.items()
+    )
+
+
+def uninstall_steps(root: Path) -> tuple[Step, ...]:
+    """Say what it takes to have the services no longer; store, account and plans are not touched.
+
+    Raises
+    ------
+    ConfigError
+        If a unit is enabled still.
+    """
+    enabled = sorted((root / "etc/systemd/system").glob("*.wants/bleedwatch-*"))
+    now = "--now " if root == Path("/") else ""
+    if enabled:
+        raise ConfigError(
+            f"{', '.join(path.name for path in enabled)}: enabled still",
+            hint=f"first: {_systemctl(root)} disable {now}{' '.join(UNITS)}",
+        )
+    steps = (_uninstall_step(name, target_in(root, target)) for name, target in TARGETS.items())
+    return tuple(step for step in steps if step)
+
+
+def carry_out(steps: Iterable[Step]) -> None:
+    """Do what the steps say; each file is replaced at once.
+
+    Raises
+    ------
+    ConfigError
+        If a file cannot be written; steps before it are done, and doing all again is no harm.
+    """
+    for step in steps:
+        try:
+            if step.deed is Deed.REMOVE:
+                step.path.unlink()
+            elif step.content is not None:
+                _write(step.path, step.content)
+        except OSError as error:
+            raise ConfigError(f"{step.path}: {error.strerror}", hint="run it with sudo") from error
+
+
+def commands_after_install(root: Path) -> tuple[str, ...]:
+    """Say what is to be called next, in this order."""
+    into = f" --root={root}" if root != Path("/") else ""
+    made = (
+        f"systemd-sysusers{into} bleedwatch.conf",
+        f"systemd-tmpfiles{into} --create bleedwatch.conf",
+    )
+    enabled = f"{_systemctl(root)} enable {' '.join(UNITS)}"
+    if into:
+        return *made, enabled
+    started = f"systemctl restart {' '.join(UNITS)}"
+    return *made, "systemctl daemon-reload", enabled, started, "bleedwatch doctor"
+
+
+def this_program() -> Path:
+    """Return where the running ``bleedwatch`` is installed.
+
+    Raises
+    ------
+    ConfigError
+        If services cannot see the Python that it runs on.
+    """
+    python = Path(sys.executable).resolve()
+    if _is_hidden(python):
+        raise ConfigError(
+            f"{python}, which runs this program: services cannot see what lies there",
+            hint="install it by the system's Python: /usr/bin/python3 -m venv /opt/bleedwatch",
+        )
+    return Path(sysconfig.get_path("scripts")) / "bleedwatch"
+
+
+def target_in(root: Path, target: str) -> Path:
+    """Return where a file lies below ``root``."""
+    return root / target.lstrip("/")
+
+
+def _check_program(program: Path) -> None:
+    if not re.fullmatch(r"/[\w./+-]+", str(program)):
+        raise ConfigError(
+            f"{program}: not a path that a unit can start as it is",
+            hint="install Bleedwatch below a plain absolute path such as /opt/bleedwatch",
+        )
+    if _is_hidden(program):
+        raise ConfigError(
+            f"{program}: services cannot see what lies there",
+            hint="install Bleedwatch into /opt/bleedwatch, or name the program with --program",
+        )
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(path.is_relative_to(folder) for folder in HIDDEN)
+
+
+def _content(name: str, program: Path) -> str:
+    text = (PACKAGED_FILES / name).read_text(encoding="utf-8")
+    return text.replace(PACKAGED_PROGRAM, str(program))
+
+
+def _install_step(path: Path, content: str) -> Step:
+    if path.is_symlink():
+        raise ConfigError(
+            f"{path} is a link to {path.readlink()}",
+            hint=f"`systemctl unmask {path.name}`, or take the link away",
+        )
+    if not path.exists():
+        return Step(Deed.WRITE, path, "new", content)
+    if path.read_text(encoding="utf-8") == content:
+        return Step(Deed.KEEP, path, "as it should be")
+    if path.name == DEFAULT_PATH.name:
+        return Step(Deed.KEEP, path, "this box's own configuration")
+    return Step(Deed.REPLACE, path, "differs from this version's", content)
+
+
+def _uninstall_step(name: str, path: Path) -> Step | None:
+    if not path.exists():
+        return None
+    if path.name == DEFAULT_PATH.name:
+        packaged = (PACKAGED_FILES / name).read_text(encoding="utf-8")
+        if path.read_text(encoding="utf-8") != packaged:
+            return Step(Deed.KEEP, path, "this box's own configuration")
+    return Step(Deed.REMOVE, path, "was installed")
+
+
+def _write(path: Path, content: str) -> None:
+    """Write a file that every account may read, whatever root's umask is."""
+    for folder in reversed(path.parents):
+        if not folder.exists():
+            folder.mkdir()
+            folder.chmod(0o755)
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(content, encoding="utf-8")
+    beside.chmod(0o644)
+    beside.replace(path)
+
+
+def _systemctl(root: Path) -> str:
+    return "systemctl" if root == Path("/") else f"systemctl --root={root}"

@@ -1,0 +1,143 @@
+"""agent.service: what is written, what is left alone, and that calling it again is no harm."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from agent.errors import ConfigError
+from agent.service import (
+    TARGETS,
+    Deed,
+    Step,
+    carry_out,
+    install_steps,
+    target_in,
+    uninstall_steps,
+)
+
+PROGRAM = Path("/srv/bleedwatch/bin/bleedwatch")
+CONFIG = "etc/bleedwatch/agent.toml"
+AGENT = "etc/systemd/system/bleedwatch-agent.service"
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    carry_out(install_steps(tmp_path, PROGRAM))
+    return tmp_path
+
+
+def deeds(steps: tuple[Step, ...]) -> dict[str, Deed]:
+    return {step.path.name: step.deed for step in steps}
+
+
+def contents(root: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_every_file_is_said_before_it_is_written_and_nothing_else_is(tmp_path: Path) -> None:
+    steps = install_steps(tmp_path, PROGRAM)
+    assert contents(tmp_path) == {}
+
+    carry_out(steps)
+
+    assert set(contents(tmp_path)) == {step.path for step in steps}
+    assert set(contents(tmp_path)) == {target_in(tmp_path, to) for to in TARGETS.values()}
+
+
+def test_the_units_start_the_program_where_it_is(installed: Path) -> None:
+    for name, word in (("agent", "run"), ("console", "console")):
+        unit = (installed / f"etc/systemd/system/bleedwatch-{name}.service").read_text()
+        assert f"ExecStart={PROGRAM} {word} --config /etc/bleedwatch/agent.toml\n" in unit
+
+
+def test_installing_again_changes_nothing(installed: Path) -> None:
+    before = contents(installed)
+
+    again = install_steps(installed, PROGRAM)
+    carry_out(again)
+
+    assert set(deeds(again).values()) == {Deed.KEEP}
+    assert contents(installed) == before
+
+
+def test_a_changed_configuration_is_never_touched(installed: Path) -> None:
+    (installed / CONFIG).write_text('export_folder = "/mnt/ct"\n')
+
+    carry_out(install_steps(installed, PROGRAM))
+    carry_out(uninstall_steps(installed))
+
+    assert contents(installed) == {installed / CONFIG: b'export_folder = "/mnt/ct"\n'}
+
+
+def test_a_changed_unit_is_replaced_and_said_to_be(installed: Path) -> None:
+    before = contents(installed)
+    (installed / AGENT).write_text("[Service]\n")
+
+    steps = install_steps(installed, PROGRAM)
+    carry_out(steps)
+
+    assert [name for name, deed in deeds(steps).items() if deed is Deed.REPLACE] == [
+        "bleedwatch-agent.service"
+    ]
+    assert contents(installed) == before
+
+
+def test_uninstalling_leaves_no_file_and_may_be_done_again(installed: Path) -> None:
+    carry_out(uninstall_steps(installed))
+
+    assert contents(installed) == {}
+    assert uninstall_steps(installed) == ()
+
+
+def test_what_is_enabled_still_is_not_removed(installed: Path) -> None:
+    wants = installed / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir()
+    (wants / "bleedwatch-agent.service").symlink_to("/etc/systemd/system/bleedwatch-agent.service")
+
+    with pytest.raises(ConfigError, match=r"bleedwatch-agent\.service: enabled still") as refused:
+        uninstall_steps(installed)
+
+    assert "disable bleedwatch-agent.service" in refused.value.hint
+    assert (installed / AGENT).exists()
+
+
+def test_a_masked_unit_stays_masked(installed: Path) -> None:
+    (installed / AGENT).unlink()
+    (installed / AGENT).symlink_to("/dev/null")
+
+    with pytest.raises(ConfigError, match="is a link to /dev/null") as refused:
+        install_steps(installed, PROGRAM)
+
+    assert "unmask bleedwatch-agent.service" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["/home/ct/venv/bin/bleedwatch", "/root/bin/bleedwatch", "/tmp/b", "bleedwatch", "/opt/a b/c"],
+)
+def test_a_program_that_services_cannot_start_is_refused(tmp_path: Path, program: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        install_steps(tmp_path, Path(program))
+
+    assert "/opt/bleedwatch" in refused.value.hint
+
+
+def test_files_are_open_to_every_account_whatever_the_umask(tmp_path: Path) -> None:
+    former = os.umask(0o077)
+    try:
+        carry_out(install_steps(tmp_path / "image", PROGRAM))
+    finally:
+        os.umask(former)
+
+    for path in (tmp_path / "image").rglob("*"):
+        assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644)
+
+
+def test_a_root_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "etc").write_text("a file where a folder should be")
+
+    with pytest.raises(ConfigError, match="etc"):
+        carry_out(install_steps(tmp_path, PROGRAM))

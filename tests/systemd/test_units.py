@@ -1,0 +1,74 @@
+"""The unit files: accepted by systemd without a word, and open to as little as can be."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from configparser import RawConfigParser
+from pathlib import Path
+
+import pytest
+
+from agent.cli import EXIT_CONFIG
+from agent.service import PACKAGED_FILES, TARGETS, carry_out, install_steps, target_in
+
+ANALYZE = shutil.which("systemd-analyze")
+
+needs_systemd = pytest.mark.skipif(
+    ANALYZE is None, reason="systemd-analyze is missing: apt-get install systemd"
+)
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> dict[str, Path]:
+    """Install the units, as if they started a program that every machine has."""
+    carry_out(install_steps(tmp_path, Path("/usr/bin/true")))
+    places = (target_in(tmp_path, target) for target in TARGETS.values())
+    return {path.name: path for path in places if path.parent.name == "system"}
+
+
+def analyze(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    command = ["systemd-analyze", "--no-pager", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@needs_systemd
+def test_systemd_has_nothing_to_say_against_the_units(units: dict[str, Path]) -> None:
+    checked = analyze("verify", "--man=no", *units.values())
+
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+@needs_systemd
+def test_a_directive_that_systemd_does_not_know_would_be_seen(units: dict[str, Path]) -> None:
+    agent = units["bleedwatch-agent.service"]
+    agent.write_text(agent.read_text().replace("ProtectClock=", "ProtectClocks="))
+
+    assert "ProtectClocks" in analyze("verify", "--man=no", agent).stderr
+
+
+@needs_systemd
+@pytest.mark.parametrize(("unit", "most"), [("agent", 1.5), ("console", 1.2)])
+def test_a_services_exposure_stays_low(units: dict[str, Path], unit: str, most: float) -> None:
+    path = units[f"bleedwatch-{unit}.service"]
+
+    checked = analyze("security", "--offline=yes", f"--threshold={most * 10:.0f}", path)
+
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_the_agent_is_restarted_unless_its_configuration_cannot_be_used() -> None:
+    unit = RawConfigParser(strict=False)
+    unit.read(PACKAGED_FILES / "bleedwatch-agent.service")
+
+    service = unit["Service"]
+    assert (service["Type"], service["Restart"]) == ("notify", "always")
+    assert service["RestartPreventExitStatus"] == str(EXIT_CONFIG)
+    assert unit["Unit"]["OnFailure"] == "bleedwatch-agent.timer"
+
+
+def test_the_console_names_the_agent_in_no_dependency() -> None:
+    unit = RawConfigParser(strict=False)
+    unit.read(PACKAGED_FILES / "bleedwatch-console.service")
+
+    assert "bleedwatch-agent" not in str(dict(unit["Unit"]))
