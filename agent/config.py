@@ -237,8 +237,11 @@ def _nearest(name: str) -> str | None:
     known = list(_defaults())
     tables = {setting.partition(".")[0] for setting in known if "." in setting}
     by_last = {setting.rpartition(".")[2]: setting for setting in known}
+    own = name.rpartition(".")[2]
+    if own in by_last:
+        return by_last[own]
     whole = get_close_matches(name, [*known, *tables], 1)
-    last = get_close_matches(name.rpartition(".")[2], by_last, 1)
+    last = get_close_matches(own, by_last, 1)
     return whole[0] if whole else by_last[last[0]] if last else None
 
 
