@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from build_engine.console_client import ConsoleClient
+from build_engine.console_client import ConsoleClient, Snapshot
 from build_engine.local_agent import LocalAgent, local_agent
 from build_engine.simulate import ExportFile, axial_files, chosen_preset, head_for
 from build_engine.synth.dicom import SyntheticStudy
@@ -51,8 +51,8 @@ FAULTS: Final = {
 WARM_UP: Final = 5
 """Studies after which the agent has its size: what it keeps of every kind is there by then."""
 
-MAY_REVISE: Final = frozenset({"agent killed", "half a file for a while", "out of order"})
-"""After these a study may be answered without its last slices first, and then revised."""
+Results: TypeAlias = dict[str, dict[int, tuple[int, float]]]
+"""Series UID → revision → slices in the result, and when it reached this client [s]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +68,25 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a study: its last result's revision and slices, 0 where there is none.
+    """What came of a study: the slices in each of its results, oldest first.
 
-    ``latency_s`` runs from its last file on disk to that result on a client.
+    ``latency_s`` runs from its last file on disk to the last result on a client.
     """
 
     fault: str
     slices_sent: int
-    slices: int
-    revision: int
+    results: tuple[int, ...]
     latency_s: float
 
     @property
     def lost(self) -> bool:
-        """Whether slices that were sent are in no result."""
-        return self.slices < self.slices_sent
+        """Whether slices that were sent are not in the last result."""
+        return not self.results or self.results[-1] < self.slices_sent
 
     @property
     def doubled(self) -> bool:
         """Whether a second result came though no slice was new."""
-        return self.revision > 1 and self.fault not in MAY_REVISE
+        return len(set(self.results)) < len(self.results)
 
 
 def soak(
@@ -113,18 +112,22 @@ def soak(
     out = Console(stderr=as_json, highlight=False)
     seed = secrets.randbits(32) if seed is None else seed
     scanner = chosen_preset(preset)
+    results: Results = {}
     with out.status("generating a head …") as status:
         head = head_for(scanner, HeadRecipe(1, None))
-        with TemporaryDirectory(prefix="bleedwatch-soak-") as scratch, _pair(scratch) as pair:
+        with (
+            TemporaryDirectory(prefix="bleedwatch-soak-") as scratch,
+            _agent(scratch, results) as agent,
+        ):
             end_s, chance = time.monotonic() + 60 * minutes, random.Random(seed)  # noqa: S311
             sent: list[Sent] = []
             memory_mb: dict[int, list[float]] = {}
             while time.monotonic() < end_s and len(sent) != studies:
-                sent.append(_send(*pair, (head, scanner), chance))
-                memory_mb.setdefault(_pid(pair[0]), []).append(pair[0].memory_mb())
-                _clear(pair[0].export_folder, sent[:-KEPT_STUDIES])
+                sent.append(_send(agent, results, (head, scanner), chance))
+                memory_mb.setdefault(_pid(agent), []).append(agent.memory_mb())
+                _clear(agent.export_folder, sent[:-KEPT_STUDIES])
                 status.update(f"{len(sent)} studies sent …")
-            outcomes = [_outcome(pair[1], each) for each in sent]
+            outcomes = [_outcome(results, each) for each in sent]
     growth_mb = max(map(_growth_mb, memory_mb.values()), default=0.0)
     if as_json:
         facts = {
@@ -142,18 +145,19 @@ def soak(
 
 
 @contextmanager
-def _pair(scratch: str) -> Iterator[tuple[LocalAgent, ConsoleClient]]:
+def _agent(scratch: str, results: Results) -> Iterator[LocalAgent]:
+    """Run an agent, and note what its console shows."""
     with (
         local_agent(Path(scratch) / "box") as agent,
-        ConsoleClient(agent.port, lambda _: None) as client,
+        ConsoleClient(agent.port, lambda snapshot: _note(results, snapshot)) as client,
     ):
         agent.wait_for("agent ready", lambda s: client.well(s) or None, READY_S)
-        yield agent, client
+        yield agent
 
 
 def _send(
     agent: LocalAgent,
-    client: ConsoleClient,
+    results: Results,
     scan: tuple[SynthHead, ScannerPreset],
     chance: random.Random,
 ) -> Sent:
@@ -180,7 +184,7 @@ def _send(
         time.sleep(chance.uniform(0.0, 12.0))
         _write(agent.export_folder, files[spoilt], None)
     sent = Sent(study.series_uid, study.patient_id, fault, len(files), time.monotonic())
-    _wait(agent, client, sent)
+    _wait(agent, results, sent)
     if fault == "sent again":
         for file in files:
             _write(agent.export_folder / AGAIN, file, None)
@@ -199,21 +203,27 @@ def _write(folder: Path, file: ExportFile, n_bytes: int | None) -> None:
     path.write_bytes(file.content[:n_bytes])
 
 
-def _wait(agent: LocalAgent, client: ConsoleClient, sent: Sent) -> None:
+def _wait(agent: LocalAgent, results: Results, sent: Sent) -> None:
     end_s = time.monotonic() + ANSWER_S
-    while time.monotonic() < end_s and _outcome(client, sent).lost:
+    while time.monotonic() < end_s and _outcome(results, sent).lost:
         agent.check()
         time.sleep(LOOK_S)
 
 
-def _outcome(client: ConsoleClient, sent: Sent) -> Outcome:
-    alert = client.alert(sent.series_uid, 0.0, 0.0)
-    if alert is None:
-        return Outcome(sent.fault, sent.slices, 0, 0, ANSWER_S)
-    geometry = alert.report.geometry
-    latency_s = alert.received_monotonic_s - sent.last_on_disk_s
-    n_slices = geometry.slices if geometry else 0
-    return Outcome(sent.fault, sent.slices, n_slices, alert.report.revision, latency_s)
+def _outcome(results: Results, sent: Sent) -> Outcome:
+    found = results.get(sent.series_uid, {})
+    slices = tuple(found[revision][0] for revision in sorted(found))
+    latency_s = found[max(found)][1] - sent.last_on_disk_s if found else ANSWER_S
+    return Outcome(sent.fault, sent.slices, slices, latency_s)
+
+
+def _note(results: Results, snapshot: Snapshot) -> None:
+    """Take note of each result that the console shows for the first time."""
+    for shown in snapshot.series:
+        if shown.report is not None:
+            slices = shown.report.geometry.slices if shown.report.geometry else 0
+            seen = slices, snapshot.received_monotonic_s
+            results.setdefault(shown.series_uid, {}).setdefault(shown.report.revision, seen)
 
 
 def _pid(agent: LocalAgent) -> int:
@@ -240,8 +250,8 @@ def _table(outcomes: Sequence[Outcome]) -> Table:
 def _figures(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     lost = sum(outcome.lost for outcome in outcomes)
     doubled = sum(outcome.doubled for outcome in outcomes)
-    once = sum(outcome.revision == 1 and not outcome.lost for outcome in outcomes)
-    revised = sum(outcome.revision > 1 and not outcome.doubled for outcome in outcomes)
+    once = sum(len(outcome.results) == 1 and not outcome.lost for outcome in outcomes)
+    revised = sum(len(outcome.results) > 1 and not outcome.doubled for outcome in outcomes)
     p50_s, p95_s = np.quantile([outcome.latency_s for outcome in outcomes], (0.5, 0.95))
     counts = len(outcomes), once, revised, lost, doubled
     return (*map(str, counts), f"{p50_s:.2f} s", f"{p95_s:.2f} s")

@@ -9,26 +9,26 @@ from rich.console import Console
 from build_engine.bench_soak import Outcome, _growth_mb, _table
 
 
-def outcome(fault: str = "none", slices: int = 32, revision: int = 1) -> Outcome:
-    return Outcome(fault, 32, slices, revision, 1.5)
+def outcome(*results: int, fault: str = "none") -> Outcome:
+    return Outcome(fault, 32, results, 1.5)
 
 
 def test_a_study_is_lost_where_slices_of_it_are_in_no_result() -> None:
-    assert outcome(slices=31).lost
-    assert outcome(slices=0, revision=0).lost
-    assert not outcome().lost
+    assert outcome(31).lost
+    assert outcome().lost
+    assert not outcome(20, 32).lost
 
 
 def test_a_second_result_is_doubled_where_nothing_came_late() -> None:
-    assert outcome("sent again", revision=2).doubled
-    assert not outcome("half a file for a while", revision=2).doubled
-    assert not outcome().doubled
+    assert outcome(32, 32).doubled
+    assert not outcome(31, 32).doubled
+    assert not outcome(32).doubled
 
 
 def test_the_table_counts_each_fault_and_all() -> None:
     out = Console(file=StringIO(), width=200)
 
-    out.print(_table([outcome(), outcome("agent killed", revision=2), outcome(slices=9)]))
+    out.print(_table([outcome(32), outcome(31, 32, fault="agent killed"), outcome(9)]))
 
     lines = [line.split() for line in out.file.getvalue().splitlines()]
     assert lines[-1][:6] == ["all", "3", "1", "1", "1", "0"]

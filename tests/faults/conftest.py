@@ -18,7 +18,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if here in item.path.parents:
             item.add_marker(pytest.mark.faults)
             if config.getoption("--full"):
-                item.add_marker(pytest.mark.timeout(0))
+                item.add_marker(pytest.mark.timeout(0), append=False)
 
 
 @dataclass(frozen=True)

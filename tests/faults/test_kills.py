@@ -7,6 +7,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.faults.agents import Agent, ended, until
 from tests.faults.conftest import Row
 from tests.phantoms import uid, write_series
@@ -31,6 +33,7 @@ def export(agent: Agent, made: Path, seeds: range, pause_s: float) -> None:
             time.sleep(pause_s)
 
 
+@pytest.mark.timeout(300)
 def test_sigkill_at_random_moments(agent: Agent, tmp_path: Path, row: Row) -> None:
     n_kills = row.amount(500, 40)
     n_series = round(n_kills * SERIES_PER_KILL)

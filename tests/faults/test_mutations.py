@@ -139,6 +139,7 @@ WAYS = {
 }
 
 
+@pytest.mark.timeout(300)
 def test_mutated_files(originals: list[bytes], tmp_path: Path, row: Row) -> None:
     n_files = row.amount(20_000, 1_000)
     chance, decoder, path = random.Random(5), DecoderProcess(), tmp_path / "mutated"

@@ -34,7 +34,7 @@ def send(box: Box, paths: Iterable[Path], seconds: float = 20.0) -> None:
 
 
 def test_late_slices_revise_the_result_in_place(box: Box, tmp_path: Path, row: Row) -> None:
-    n_series, chance = row.amount(100, 12), random.Random(1)
+    n_series, chance = row.amount(100, 6), random.Random(1)
 
     for seed in range(n_series):
         paths = write_series(tmp_path / str(seed), N, seed=seed)
@@ -58,7 +58,7 @@ def test_late_slices_revise_the_result_in_place(box: Box, tmp_path: Path, row: R
 def test_a_series_sent_twice_has_one_result(
     box: Box, tmp_path: Path, row: Row, folders: int
 ) -> None:
-    n_series = row.amount(100, 12)
+    n_series = row.amount(100, 6)
 
     for seed in range(n_series):
         first = write_series(tmp_path / "a" / str(seed), N, seed=seed)
@@ -81,7 +81,7 @@ def test_a_series_sent_twice_has_one_result(
 def test_interleaved_series_of_eight_patients_are_never_mixed(
     box: Box, tmp_path: Path, row: Row
 ) -> None:
-    n_series, chance = row.amount(100, 16), random.Random(2)
+    n_series, chance = row.amount(100, 8), random.Random(2)
 
     for first in range(0, n_series, AT_ONCE):
         seeds = range(first, min(first + AT_ONCE, n_series))

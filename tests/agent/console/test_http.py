@@ -129,6 +129,17 @@ def test_a_name_is_one_line_of_a_hundred_characters(client: TestClient) -> None:
     assert answer.json()["who"] == "Ann Lee" + "x" * 93
 
 
+def test_what_cannot_be_stored_now_is_unavailable_and_not_a_fault(
+    store: Store, client: TestClient
+) -> None:
+    store._db._db.execute("PRAGMA query_only = ON")  # as a disk that was mounted read-only again
+
+    answer = client.post(f"{RESULT}/acknowledge", json={"who": "Ann"})
+
+    assert answer.status_code == 503
+    assert "readonly" in answer.text
+
+
 def test_a_fault_carries_the_security_headers_too(store: Store) -> None:
     app = create_app(store, system_clock, boot_id())
     client = TestClient(app, base_url="http://localhost", raise_server_exceptions=False)

@@ -316,6 +316,18 @@ def test_an_agent_that_never_ran_is_a_problem(store: Store, clock: SetClock) -> 
     assert agent_problem(store.agent_status(), clock(), "this", ROOMY) == "the agent has never run"
 
 
+def test_a_full_disk_is_a_problem_whether_or_not_the_agent_lives(
+    store: Store, clock: SetClock
+) -> None:
+    live(store, clock, boot="this")
+    alive = agent_problem(store.agent_status(), clock(), "this", 1000)
+    clock.now_s += 60
+
+    silent = agent_problem(store.agent_status(), clock(), "this", 1000)
+
+    assert alive == silent == "the disk that holds the store is full (0 MiB free)"
+
+
 def test_a_jump_of_the_wall_clock_is_no_death(store: Store, clock: SetClock) -> None:
     live(store, clock, boot="this")
     jumped = Instant(clock().utc + timedelta(days=400), clock.now_s)
