@@ -1,14 +1,21 @@
-"""A bundle whose networks are a few lines of ONNX: it calls blood what is dense and is no bone."""
+"""A bundle whose networks are a few lines of ONNX: it calls blood what is dense and is no bone.
+
+Real files, run by ONNX Runtime, that cost next to nothing; what they find is not the point.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from agent.config import PACKAGED_ENGINES
+
+BUNDLE = "tiny/1"
 PX, VOXELS_KJI = 64, (20, 32, 32)
 BATCH, CHANNELS, MIDDLE = 4, 6, 2
 
@@ -49,6 +56,13 @@ score = 0.5
 [card]
 trained_on = "nothing"
 """
+
+
+def write_engines(folder: Path) -> Path:
+    """Write an engines folder: the packaged protocol profiles, and the bundle."""
+    shutil.copytree(PACKAGED_ENGINES / "protocols", folder / "protocols")
+    write_tiny_bundle(folder)
+    return folder
 
 
 def write_tiny_bundle(engines: Path, version: str = "1", *, dense: float = 0.62) -> Path:

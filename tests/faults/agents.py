@@ -22,7 +22,7 @@ from agent.records import State
 from agent.store import SeriesRow, Store
 from agent.store.liveness import agent_problem
 from agent.wiring import boot_id, system_clock
-from tests.faults.small_bundle import BUNDLE
+from tests.tiny import BUNDLE
 
 PATIENCE_S = 60.0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.agents import Agent
-from tests.faults.small_bundle import write_engines
+from tests.tiny import write_engines
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

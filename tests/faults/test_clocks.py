@@ -15,8 +15,8 @@ import pytest
 from tests.agent.program import Program, until
 from tests.faults.agents import Agent, ended
 from tests.faults.conftest import Row
-from tests.faults.small_bundle import BUNDLE
 from tests.phantoms import uid, write_series
+from tests.tiny import BUNDLE
 
 N = 24
 LIBRARIES = list(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))

@@ -13,8 +13,8 @@ from agent.infer.bundle import load_bundle
 from agent.infer.onnx_backend import OnnxBackend
 from tests.agent.box import Box
 from tests.faults.conftest import Row
-from tests.faults.small_bundle import BUNDLE
 from tests.phantoms import uid, write_series
+from tests.tiny import BUNDLE
 
 N = 24
 AT_ONCE = 8

@@ -17,7 +17,7 @@ from build_engine.compile.build import Recipe, build_plan
 from build_engine.compile.golden import Calibration
 from tests.nvidia.cuda import Card, LibCuda, cuda_module
 from tests.nvidia.tensorrt import Nvidia
-from tests.tiny import write_tiny_bundle
+from tests.tiny import BUNDLE, write_engines
 
 SLABS_PER_RUN = 3
 NO_CALIBRATION = Calibration(list, list)
@@ -35,7 +35,7 @@ class GpuBox:
         self.nvidia = Nvidia(self.version, self.card)
         self.libcuda = LibCuda(self.card)
         self.said: list[tuple[str, dict]] = []
-        self.bundle: Bundle = load_bundle(write_tiny_bundle(self.folder))
+        self.bundle: Bundle = load_bundle(write_engines(self.folder) / BUNDLE)
         self.plans = self.folder / "plans"
 
     def connect(self) -> TensorRt:

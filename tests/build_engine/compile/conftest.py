@@ -11,9 +11,9 @@ from types import ModuleType
 
 import pytest
 
-from agent.config import PACKAGED_ENGINES
 from tests.nvidia.box import GpuBox
 from tests.nvidia.cuda import cuda_module
+from tests.tiny import BUNDLE
 
 
 @pytest.fixture
@@ -37,10 +37,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> 
     monkeypatch.setitem(sys.modules, "pycuda", pycuda)
     monkeypatch.setitem(sys.modules, "pycuda.driver", pycuda.driver)
     monkeypatch.setattr(ctypes, "CDLL", lambda name: {"libcuda.so.1": box.libcuda}[name])
-    protocols = tmp_path / "engines" / "protocols"
-    protocols.symlink_to(PACKAGED_ENGINES / "protocols")
     (tmp_path / "agent.toml").write_text(
         f'export_folder = "{tmp_path}/in"\nengines_folder = "{tmp_path}/engines"\n'
-        '[infer]\nbundle = "tiny/1"\n'
+        f'[infer]\nbundle = "{BUNDLE}"\n'
     )
     return box
