@@ -41,7 +41,7 @@ def all_accounted(agent: Agent, paths: list[Path]) -> Callable[[], bool]:
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["as they come", "with a full queue"])
 def test_a_burst_of_files(agent: Agent, tmp_path: Path, row: Row, stopped: bool) -> None:
-    n_files, n_bursts = row.amount(12_000, 1_200), row.amount(3, 1)
+    n_files, n_bursts = row.amount(12_000, 600), row.amount(3, 1)
     agent.started()
 
     for burst in range(n_bursts):
@@ -193,7 +193,7 @@ def left_half(paths: list[Path], export: Path, span_s: float) -> None:
 def test_files_written_slowly_are_never_read_half(
     agent: Agent, tmp_path: Path, row: Row, write_slowly: Callable
 ) -> None:
-    n_files, span_s = row.amount(50, 10), 20.0 if row.full else 5.0
+    n_files, span_s = row.amount(50, 10), 20.0 if row.full else 3.0
     agent.started()
     n_series = n_files // 5
     slow, others = [], []

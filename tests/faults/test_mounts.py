@@ -65,7 +65,11 @@ def finish(agent: Agent, seed: int) -> None:
 
 
 @pytest.fixture(params=[False, True], ids=["events", "polling"])
-def watching(tmp_path: Path, engines: Path, request: pytest.FixtureRequest) -> Iterator[Agent]:
+def watching(
+    tmp_path: Path, engines: Path, row: Row, request: pytest.FixtureRequest
+) -> Iterator[Agent]:
+    if request.param and not row.full:
+        pytest.skip("polling is tried with --full")
     more = f"[watch]\npolling = {str(request.param).lower()}\n"
     with Agent(tmp_path / "box", engines, more) as agent:
         yield agent
