@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -73,12 +75,25 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(tmp_path: Path):
     assert torch.equal(restored[0].weight, gone_on.network[0].weight)
 
 
+def in_a_process_of_its_own(work: Callable[[Path], None], path: Path) -> None:
+    """Fit where there are no other threads: with several processes, it forks."""
+    process = get_context("spawn").Process(target=work, args=(path,))
+    process.start()
+    process.join(100)
+    assert process.exitcode == 0
+
+
+def fit_with_two(path: Path) -> None:
+    fit(task(path, processes=2), lambda *_: None)
+
+
 def test_several_processes_train_one_network(tmp_path: Path):
-    alone, shared = task(tmp_path / "1.pt"), task(tmp_path / "2.pt", processes=2)
+    alone, shared = task(tmp_path / "1.pt"), task(tmp_path / "2.pt")
 
     fit(alone, lambda *_: None)
-    fit(shared, lambda *_: None)
+    in_a_process_of_its_own(fit_with_two, tmp_path / "2.pt")
 
+    load_weights(tmp_path / "2.pt", shared.network)
     assert load_curve(tmp_path / "2.pt")[-1][1] < 0.05
     assert not np.allclose(weights(alone), weights(shared))  # each process had batches of its own
 
@@ -101,11 +116,13 @@ def seldom_loss(
     return loss + outputs[1].square().mean() if truth[0][0] > 0 else loss
 
 
-def test_a_head_that_one_process_did_not_use_in_a_step_is_shared_all_the_same(tmp_path: Path):
-    schedule = Schedule("two", 7, 60, 1e-2, 3)
-    one = Task(TwoHeads(), schedule, batch_of, seldom_loss, tmp_path / "two.pt")
-
+def fit_two_heads_with_three(path: Path) -> None:
+    one = Task(TwoHeads(), Schedule("two", 7, 60, 1e-2, 3), batch_of, seldom_loss, path)
     fit(one, lambda *_: None)
+
+
+def test_a_head_that_one_process_did_not_use_in_a_step_is_shared_all_the_same(tmp_path: Path):
+    in_a_process_of_its_own(fit_two_heads_with_three, tmp_path / "two.pt")
 
     assert load_curve(tmp_path / "two.pt")[-1][1] < load_curve(tmp_path / "two.pt")[0][1]
 
