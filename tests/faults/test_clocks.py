@@ -68,6 +68,7 @@ def test_a_clock_that_jumps_in_the_middle_of_a_series_changes_nothing(
         made = write_series(tmp_path / "made", N, size=128, NumberOfSeriesRelatedInstances=N)
         for n, path in enumerate(made):
             if n == N // 2:
+                until(lambda: uid("series", 0) in program.rows())
                 clock.write_text(f"{hours:+d}h")
                 time.sleep(1.0)
             shutil.copy(path, program.export)
