@@ -84,6 +84,10 @@ class ProtocolProfile:
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
+        if self.min_slices < 1:
+            raise ValueError(f"min_slices {self.min_slices} asks for no slice")
+        if self.min_coverage_mm <= 0:
+            raise ValueError(f"min_coverage_mm {self.min_coverage_mm:g} asks for no head")
         if self.min_slices > self.max_slices:
             raise ValueError(f"min_slices {self.min_slices} is above max_slices {self.max_slices}")
         if self.slabs_per_run < 1:

@@ -122,6 +122,8 @@ def test_a_wrong_profile_names_file_and_key(tmp_path, old, new, named):
         ("min_slices = 2000", "min_slices 2000 is above max_slices"),
         ("quiet_s = 120.0", "quiet_s 120 reaches deadline_s 120"),
         ("quiet_s = 0.0", "quiet_s 0 is no time to wait"),
+        ("min_slices = -3", "min_slices -3 asks for no slice"),
+        ("min_coverage_mm = 0.0", "min_coverage_mm 0 asks for no head"),
         ("quiet_s = nan", "quiet_s.*finite"),
         ("thickness_mm = [nan, 5.0]", "thickness_mm.*finite"),
         ("quite_s = 1.0", "quite_s"),
