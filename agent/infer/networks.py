@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
-from agent.errors import InferenceError
+from agent.errors import GpuError, InferenceError
 from agent.infer.backend import Backend
 from agent.infer.gpu_side import GpuSide
 
@@ -73,7 +73,7 @@ class Networks:
                 return
             self._gpu.take_up(wanted)
         except InferenceError as error:
-            self._failed_starts += 1
+            self._failed_starts += isinstance(error, GpuError)
             self._go_on_without(error)
         else:
             self._taken_up, self.degraded, self._failed_starts = wanted, None, 0

@@ -169,6 +169,20 @@ def test_a_damaged_plan_is_never_loaded_and_told(seat):
     assert seat.run()[0].startswith("ONNX Runtime")
 
 
+def test_a_damaged_plan_asks_for_no_new_process(seat):
+    seat.box.activate(any=seat.box.build())
+    seat.refresh()
+    damaged = seat.box.build(protocol="ge-head")
+    (seat.box.plans / damaged / SLICE_ENGINE).write_bytes(b"something else")
+    seat.box.activate(any=damaged)
+
+    for _ in range(2 * MOST_RESTARTS):
+        seat.refresh()
+
+    assert "is not the file that the manifest names" in seat.networks.degraded
+    assert not seat.networks.process_spent
+
+
 def test_a_plan_of_another_card_is_told_with_both_names(seat):
     seat.box.activate(any=seat.box.build())
     seat.box.card.name = "NVIDIA T4"
