@@ -12,10 +12,10 @@ from typer.testing import CliRunner, Result
 from agent.errors import AgentError, BundleError, ConfigError, GpuError, PlanError, SignatureError
 from agent.infer.plan import SLICE_ENGINE, load_plan, read_active
 from build_engine.compile.cli import engine
-from build_engine.compile.plans import replace_file
 from build_engine.compile.site import machine_id
 from build_engine.compile.verification import FILE, Here, Verification
-from tests.build_engine.compile.made import KEY, START
+from tests.build_engine.compile import made
+from tests.build_engine.compile.made import KEY
 from tests.nvidia.box import GpuBox
 from tests.tiny import write_tiny_bundle
 
@@ -34,23 +34,11 @@ def built(box: GpuBox, *options: str) -> str:
 
 
 def verified(box: GpuBox, name: str, **changes: object) -> str:
-    """Put the report of a passing verification beside a plan, as made here on 50 heads."""
+    """Put the report of a passing verification beside a plan, as made here."""
     gpu = box.connect()
-    plan = load_plan(box.plans / name, None)
-    record = Verification(
-        plan_digest=plan.digest,
-        here=Here(machine_id=machine_id(), machine=gpu.machine),
-        made_at=START,
-        heads=50,
-        faults=(),
-        largest_probability_difference=0.0,
-        largest_volume_difference_ml=0.0,
-        head_ms=10.0,
-        active_ms=None,
-    ).model_copy(update=changes)
+    here = Here(machine_id=machine_id(), machine=gpu.machine)
     gpu.close()
-    replace_file(plan.folder / FILE, record.model_dump_json().encode())
-    return name
+    return made.verified(box.folder, name, here=here, **changes)
 
 
 @pytest.mark.parametrize("version", ["8.5.3.1", "10.7.0", "11.4.0.106"])
