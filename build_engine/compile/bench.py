@@ -12,15 +12,8 @@ from rich.table import Table
 from agent.config import DEFAULT_PATH, load_config
 from agent.infer.plan import Precision
 from build_engine.compile.golden import CALIBRATION_HEADS, calibration_from, golden_heads
-from build_engine.compile.site import (
-    AsJson,
-    ConfigPath,
-    out,
-    print_json,
-    reference_of,
-    site_of,
-    take_gpu,
-)
+from build_engine.compile.site import ConfigPath, reference_of, site_of, take_gpu
+from build_engine.printing import AsJson, out, print_json
 
 if TYPE_CHECKING:
     from build_engine.compile.timing import BenchRow

@@ -18,16 +18,8 @@ from build_engine.compile.bench import bench
 from build_engine.compile.listing import BundleRow, PlanRow, bundle_rows, plan_rows
 from build_engine.compile.make import build, verify
 from build_engine.compile.plans import Site
-from build_engine.compile.site import (
-    AsJson,
-    ConfigPath,
-    PlanName,
-    out,
-    print_json,
-    public_key,
-    site_of,
-    take_gpu,
-)
+from build_engine.compile.site import ConfigPath, PlanName, public_key, site_of, take_gpu
+from build_engine.printing import AsJson, out, print_json
 
 engine = typer.Typer(
     help="TensorRT engines: compile, verify, sign, activate, roll back.", no_args_is_help=True

@@ -18,11 +18,8 @@ from agent.infer.tensorrt_backend import TensorRtBackend
 from build_engine.compile.golden import CALIBRATION_HEADS, calibration_from, golden_heads
 from build_engine.compile.plans import Site, usable_plan
 from build_engine.compile.site import (
-    AsJson,
     ConfigPath,
     PlanName,
-    out,
-    print_json,
     public_key,
     reference_of,
     site_of,
@@ -30,6 +27,7 @@ from build_engine.compile.site import (
 )
 from build_engine.compile.verification import FEWEST_HEADS, Verification
 from build_engine.compile.verify import MOST_DIFFERENT, compare, head_ms, record
+from build_engine.printing import AsJson, out, print_json
 
 
 def build(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Annotated, Final
 
 import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from rich.console import Console
 
 from agent.config import Config
 from agent.infer import tensorrt_api
@@ -25,7 +23,6 @@ from build_engine.compile.verification import Here
 MACHINE_ID: Final = Path("/etc/machine-id")
 
 ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The agent's TOML file.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PlanName = Annotated[str, typer.Argument(help="Name of a plan, as `engine list` prints it.")]
 
 
@@ -51,16 +48,6 @@ def site_of(settings: Config, gpu: TensorRt, bundle: str | None = None) -> Site:
 def reference_of(site: Site) -> OnnxBackend:
     """Load the bundle's ONNX Runtime reference, on all cores."""
     return OnnxBackend(site.bundle, threads=os.cpu_count() or 1)
-
-
-def print_json(value: object) -> None:
-    """Print a value as JSON."""
-    typer.echo(json.dumps(value, indent=2))
-
-
-def out(*, stderr: bool = False) -> Console:
-    """Return where to print to for a person."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
 
 
 def machine_id() -> str:

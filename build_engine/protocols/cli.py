@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -19,6 +18,7 @@ from agent.config import DEFAULT_PATH
 from agent.errors import ConfigError, FolderUnreachable
 from agent.infer.bundle import load_bundle
 from agent.infer.plan import ANY_PROTOCOL
+from build_engine.printing import AsJson, out, print_json
 from build_engine.protocols import tables
 from build_engine.protocols.catalogue import Entry, Problem, catalogue
 from build_engine.protocols.installed import (
@@ -48,7 +48,6 @@ ConfigPath = Annotated[
         "as they were installed.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Folder = Annotated[Path, typer.Argument(help="A folder of exported DICOM files, at any depth.")]
 
 
@@ -65,10 +64,10 @@ def list_(config: ConfigPath = None, *, as_json: AsJson = False) -> None:
     if as_json:
         profiles = [tables.profile_json(entry) for entry in entries]
         problems = list(map(tables.problem_json, no_bundle))
-        _print_json({"folder": str(folder), "profiles": profiles, "problems": problems})
+        print_json({"folder": str(folder), "profiles": profiles, "problems": problems})
         return
-    _out().print(tables.profiles_table(entries))
-    _out().print(f"\nin {folder}", markup=False)
+    out().print(tables.profiles_table(entries))
+    out().print(f"\nin {folder}", markup=False)
     _print_problems((*no_bundle, *(one for entry in entries for one in entry.problems)))
 
 
@@ -89,10 +88,10 @@ def show(
     if as_json:
         rows = tables.values_in_force(entry.file)
         values = {key: {"value": value, "from": origin} for key, value, origin in rows}
-        _print_json({"name": entry.name, "file": str(entry.path), "values": values})
+        print_json({"name": entry.name, "file": str(entry.path), "values": values})
         return
-    _out().print(tables.values_table(entry.file))
-    _out().print(f"\n{entry.path}", markup=False)
+    out().print(tables.values_table(entry.file))
+    out().print(f"\n{entry.path}", markup=False)
 
 
 @protocol.command()
@@ -117,12 +116,12 @@ def check(
     problems = tables.distinct((*no_bundle, *(one for entry in entries for one in entry.problems)))
     if as_json:
         checked = [str(entry.path) for entry in entries]
-        _print_json({"checked": checked, "problems": list(map(tables.problem_json, problems))})
+        print_json({"checked": checked, "problems": list(map(tables.problem_json, problems))})
     else:
         _print_problems(problems)
         if not problems:
             names = ", ".join(entry.name for entry in entries)
-            _out().print(f"nothing wrong with {names}", markup=False)
+            out().print(f"nothing wrong with {names}", markup=False)
     if problems:
         raise typer.Exit(1)
 
@@ -161,7 +160,7 @@ def learn(
     if output:
         _write(output, learned.draft.text)
     if as_json:
-        _print_json(_learned_json(learned, sample, output))
+        print_json(_learned_json(learned, sample, output))
         return
     if not output:
         typer.echo(learned.draft.text, nl=False)
@@ -188,13 +187,13 @@ def match(
     verdicts = [(series, verdict_on(series, profiles)) for series in sample.series]
     if as_json:
         told = [{**tables.series_json(s), **asdict(verdict)} for s, verdict in verdicts]
-        _print_json({"series": told, "left_out": _left_out_json(sample)})
+        print_json({"series": told, "left_out": _left_out_json(sample)})
         return
     for series, verdict in verdicts:
-        _out().print("\n".join(tables.series_lines(series, verdict)), end="\n\n")
+        out().print("\n".join(tables.series_lines(series, verdict)), end="\n\n")
     if not verdicts:
-        _out().print(f"no CT series in {folder}", markup=False)
-    _print_lines(_out(), tables.left_out_lines(sample.left_out, folder))
+        out().print(f"no CT series in {folder}", markup=False)
+    _print_lines(out(), tables.left_out_lines(sample.left_out, folder))
 
 
 def _rank(entry: Entry) -> tuple[float, str]:
@@ -279,17 +278,9 @@ def _left_out_json(sample: Sample) -> list[dict[str, Any]]:
 
 def _print_problems(problems: Iterable[Problem]) -> None:
     for problem in tables.distinct(problems):
-        _out().print(f"[red]{escape(str(problem))}[/]\n  → {escape(problem.what_to_do)}")
+        out().print(f"[red]{escape(str(problem))}[/]\n  → {escape(problem.what_to_do)}")
 
 
 def _print_lines(console: Console, lines: Sequence[str]) -> None:
     for line in lines:
         console.print(line)
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2, default=str))
-
-
-def _out() -> Console:
-    return Console(highlight=False, soft_wrap=True)
