@@ -55,6 +55,15 @@ def folder_identity(folder: Path) -> tuple[int, int]:
         ) from error
 
 
+def is_mount(folder: Path) -> bool:
+    """Say whether something is mounted there; not if it is gone.
+
+    Unlike ``Path.is_mount`` of Python 3.11 and before, which raises where the folder goes while it
+    is being looked at.
+    """
+    return os.path.ismount(os.path.realpath(folder))
+
+
 def version_of(path: str) -> Version | None:
     """Version of a regular file, None for anything else or nothing. Links are not followed."""
     try:

@@ -24,7 +24,7 @@ from watchdog.observers import Observer
 
 from agent.errors import FolderUnreachable, legible
 from agent.records import Arrival
-from agent.watch.filesystem import Version, files_in, folder_identity, version_of
+from agent.watch.filesystem import Version, files_in, folder_identity, is_mount, version_of
 from agent.watch.ledger import Ledger
 
 CHECK_S: Final = 0.5
@@ -142,7 +142,7 @@ class Patrol:
         except FolderUnreachable as error:
             self.unreachable = str(error)
             return None
-        mounted = self._folder.is_mount()
+        mounted = is_mount(self._folder)
         if self._was_mount and not mounted:
             self.unreachable = f"{self._folder}: no longer mounted"
             return None

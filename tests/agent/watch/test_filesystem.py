@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
 from agent.errors import FolderUnreachable
-from agent.watch.filesystem import files_in, folder_identity, sends_events, version_of
+from agent.watch.filesystem import (
+    files_in,
+    folder_identity,
+    is_mount,
+    sends_events,
+    version_of,
+)
 
 MOUNTS = """\
 /dev/sda1 / ext4 rw,relatime 0 0
@@ -77,3 +85,31 @@ def test_a_missing_folder_or_a_file_in_its_place_is_unreachable(tmp_path):
     for name in ("gone", "file"):
         with pytest.raises(FolderUnreachable, match=name):
             folder_identity(tmp_path / name)
+
+
+def test_a_folder_that_goes_while_it_is_asked_for_its_mount_ends_nothing(tmp_path):
+    folder, elsewhere, over = tmp_path / "export", tmp_path / "elsewhere", Event()
+    folder.mkdir()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            folder.rename(elsewhere)
+            elsewhere.rename(folder)
+
+    mover = Thread(target=come_and_go)
+    mover.start()
+    try:
+        end_s = time.monotonic() + 0.5
+        while time.monotonic() < end_s:
+            assert not is_mount(folder)
+    finally:
+        over.set()
+        mover.join()
+
+
+def test_a_mount_is_told_by_a_link_to_it_too(tmp_path):
+    (tmp_path / "link").symlink_to("/proc")
+
+    assert is_mount(Path("/proc"))
+    assert is_mount(tmp_path / "link")
+    assert not is_mount(tmp_path)
