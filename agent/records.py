@@ -316,9 +316,10 @@ class VolumeInterval:
 class Finding:
     """One connected bleed, measured. A fact: whether it matters is ``decide``'s.
 
-    ``side`` and ``region`` are None where the anatomy is not known. ``volume_interval_ml`` is the
-    90 % interval. ``extent_mm`` is the largest diameter in a slice, the one across it, and the
-    height along the normal.
+    ``side``, ``region`` and ``place`` are None where the anatomy is not known.
+    ``volume_interval_ml`` is the 90 % interval. ``extent_mm`` is the largest diameter in a slice,
+    the one across it, and the height along the normal. ``place`` is the centre's within the box
+    that holds the brain, each 0…1: from the patient's right to left, front to back, bottom to top.
     """
 
     subtype: Subtype
@@ -329,6 +330,7 @@ class Finding:
     probability: float
     extent_mm: Vector
     centroid_lps_mm: Vector
+    place: Vector | None
     key_slice_k: int
 
 

@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from agent.records import Finding, Gap, Grid, Region, Subtype
+from agent.records import Finding, Gap, Grid, Region, Subtype, Vector
 
 SubtypeName: TypeAlias = Literal[
     "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "epidural"
@@ -43,6 +43,8 @@ class FindingReport(_Wire):
     probability: float
     extent_mm: tuple[float, float, float]
     """Largest diameter in a slice, the one across it, height along the normal."""
+    place: tuple[float, float, float] | None = None
+    """Of its centre within the brain, each 0…1: right to left, front to back, bottom to top."""
     key_slice: int
     """Index of the slice that shows most of it, 0 lowest."""
 
@@ -111,6 +113,7 @@ def finding_report(finding: Finding) -> FindingReport:
             round(finding.extent_mm[1], 1),
             round(finding.extent_mm[2], 1),
         ),
+        place=_rounded_place(finding.place),
         key_slice=finding.key_slice_k,
     )
 
@@ -123,6 +126,10 @@ def geometry_report(grid: Grid, gaps: tuple[Gap, ...]) -> GeometryReport:
         spacing_mm=tuple(round(gap, 3) for gap in np.diff(grid.heights_mm).tolist()),
         missing=tuple(str(gap) for gap in gaps),
     )
+
+
+def _rounded_place(place: Vector | None) -> Vector | None:
+    return place and (round(place[0], 3), round(place[1], 3), round(place[2], 3))
 
 
 def _rounded_pair(pair: tuple[float, float]) -> tuple[float, float]:
