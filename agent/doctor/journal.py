@@ -82,7 +82,8 @@ def last_series(box: Box) -> Verdict:
     """Tell when something last came from the scanner."""
     with _opened(box) as journal:
         moments = [row.last_slice.utc for row in journal.worklist(1)]
-        today = journal.count_since(box.now.utc.astimezone().replace(hour=0, minute=0, second=0))
+        midnight = box.now.utc.astimezone().replace(hour=0, minute=0, second=0)
+        today = journal.counts_since(midnight).series
     if not moments:
         return note("none has come yet", "export a head from the scanner, or `bleedwatch simulate`")
     return well(f"{_ago(box.now.utc - max(moments))} ago; {today} today")

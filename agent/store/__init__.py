@@ -3,6 +3,7 @@
 from agent.store.rows import (
     Acknowledgement,
     AgentStatus,
+    DayCounts,
     Delivery,
     FileNote,
     Keep,
@@ -10,12 +11,14 @@ from agent.store.rows import (
     SeriesProgress,
     SeriesRow,
     Transition,
+    Verdict,
 )
 from agent.store.store import Store
 
 __all__ = [
     "Acknowledgement",
     "AgentStatus",
+    "DayCounts",
     "Delivery",
     "FileNote",
     "Keep",
@@ -24,4 +27,5 @@ __all__ = [
     "SeriesRow",
     "Store",
     "Transition",
+    "Verdict",
 ]

@@ -11,6 +11,7 @@ from agent.report import SeriesReport
 from agent.store.database import Database
 from agent.store.rows import (
     AgentStatus,
+    DayCounts,
     Delivery,
     Notice,
     SeriesRow,
@@ -23,15 +24,23 @@ from agent.store.rows import (
 ROW: Final = """
     SELECT series.*, results.report, results.at_utc, results.at_monotonic_s,
            outbox.delivered_utc, outbox.delivered_monotonic_s,
-           acknowledgements.who, acknowledgements.note,
+           acknowledgements.who, acknowledgements.note, acknowledgements.dismissed_because,
            acknowledgements.at_utc AS who_utc, acknowledgements.at_monotonic_s AS who_monotonic_s,
-           alert.report AS alert_report
+           alert.report AS alert_report, alert.at_utc AS alert_utc,
+           alert.at_monotonic_s AS alert_monotonic_s, escalations.delivered_utc AS escalated_utc,
+           escalations.delivered_monotonic_s AS escalated_monotonic_s,
+           verdicts.who AS judge, verdicts.verdict, verdicts.note AS verdict_note,
+           verdicts.at_utc AS verdict_utc, verdicts.at_monotonic_s AS verdict_monotonic_s
     FROM series
     LEFT JOIN results ON results.series_uid = uid AND results.revision = series.revision
     LEFT JOIN outbox ON outbox.series_uid = uid AND outbox.revision = series.revision
         AND outbox.channel = 'console'
     LEFT JOIN acknowledgements
         ON acknowledgements.series_uid = uid AND acknowledgements.revision = series.revision
+    LEFT JOIN verdicts ON verdicts.rowid = (
+        SELECT given.rowid FROM verdicts AS given
+        WHERE given.series_uid = uid AND given.revision = series.revision
+        ORDER BY given.rowid DESC LIMIT 1)
     LEFT JOIN results AS alert ON alert.series_uid = uid
         AND alert.revision = (
             SELECT max(suspicion.revision) FROM results AS suspicion
@@ -39,6 +48,8 @@ ROW: Final = """
         AND NOT EXISTS (
             SELECT 1 FROM acknowledgements AS given
             WHERE given.series_uid = uid AND given.revision >= alert.revision)
+    LEFT JOIN outbox AS escalations ON escalations.series_uid = uid
+        AND escalations.revision = alert.revision AND escalations.channel = 'escalation'
 """
 
 
@@ -49,6 +60,26 @@ UNACKNOWLEDGED: Final = """
         WHERE given.series_uid = suspicion.series_uid AND given.revision >= suspicion.revision)
 """
 """Series with a suspicion that nobody has acknowledged, nor any later result."""
+
+
+COUNTS: Final = """
+    SELECT count(*) AS series,
+        coalesce(sum(state = 'suspected'), 0) AS suspected,
+        coalesce(sum(state = 'suspected' AND verdict IS 'agree'), 0) AS confirmed,
+        coalesce(sum(state = 'suspected' AND verdict IS NOT 'agree'
+            AND (verdict = 'disagree' OR dismissed)), 0) AS dismissed,
+        coalesce(sum(state = 'not_analysed'), 0) AS not_analysed
+    FROM (
+        SELECT state, (
+            SELECT verdict FROM verdicts
+            WHERE series_uid = uid AND revision = series.revision ORDER BY rowid DESC LIMIT 1
+        ) AS verdict, EXISTS (
+            SELECT 1 FROM acknowledgements
+            WHERE series_uid = uid AND revision = series.revision
+            AND dismissed_because IS NOT NULL
+        ) AS dismissed
+        FROM series WHERE last_utc >= ?)
+"""
 
 
 class StoreReader:
@@ -86,11 +117,21 @@ class StoreReader:
         )
         return [series_row(row) for row in rows]
 
-    def count_since(self, moment: datetime) -> int:
-        """Count the series whose last slice came after a moment."""
+    def counts_since(self, moment: datetime) -> DayCounts:
+        """Count the series whose last slice came after a moment, and what came of them."""
         utc = moment.astimezone(timezone.utc).isoformat()
-        (row,) = self._db.rows("SELECT count(*) AS n FROM series WHERE last_utc >= ?", utc)
-        return int(row["n"])
+        (row,) = self._db.rows(COUNTS, utc)
+        return DayCounts(**row)
+
+    def feedback_since(self, moment: datetime) -> list[SeriesRow]:
+        """Every series since a moment that was acknowledged, dismissed or judged, oldest first."""
+        utc = moment.astimezone(timezone.utc).isoformat()
+        rows = self._db.rows(
+            f"{ROW} WHERE last_utc >= ?"
+            " AND coalesce(acknowledgements.who, verdicts.who) IS NOT NULL ORDER BY last_utc",
+            utc,
+        )
+        return [series_row(row) for row in rows]
 
     def unfinished(self) -> list[str]:
         """Series that are neither concluded nor forgotten: what a restarted agent takes up."""

@@ -24,6 +24,7 @@ NEVER_UTC: Final = "9999"
 PRUNED: Final = (
     ("transitions", "series_uid"),
     ("acknowledgements", "series_uid"),
+    ("verdicts", "series_uid"),
     ("outbox", "series_uid"),
     ("results", "series_uid"),
     ("series", "uid"),

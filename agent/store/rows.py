@@ -12,6 +12,9 @@ from urllib.parse import quote, unquote_to_bytes
 from agent.records import Identity, Instant, State
 from agent.report import SeriesReport
 
+AGREE: Final = "agree"
+DISAGREE: Final = "disagree"
+
 FILE_URI: Final = "file://"
 """No path begins like this: the agent's are absolute."""
 
@@ -48,11 +51,22 @@ class SeriesProgress:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """Who took note of a result, and when."""
+    """Who took note of a result, and when; ``dismissed_because`` where it is held to be wrong."""
 
     who: str
     at: Instant
     note: str
+    dismissed_because: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What somebody who has read the images thinks of a result."""
+
+    who: str
+    agrees: bool
+    note: str
+    at: Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +76,9 @@ class SeriesRow:
     ``report`` is that of the latest concluded revision, also while a newer one is being received.
     ``concluded_at`` is the moment at which it was committed; ``shown_at`` the moment at which a
     page confirmed that it shows it. ``alert`` is the latest suspicion, as long as nobody has
-    acknowledged it or a later result: what a revision says does not take an alert back.
+    acknowledged it or a later result: what a revision says does not take an alert back;
+    ``alerted_at`` is when it was committed, ``escalated_at`` when it was told elsewhere too.
+    ``verdict`` is the latest on the latest revision.
     """
 
     uid: str
@@ -79,7 +95,10 @@ class SeriesRow:
     concluded_at: Instant | None
     shown_at: Instant | None
     acknowledged: Acknowledgement | None
+    verdict: Verdict | None
     alert: SeriesReport | None
+    alerted_at: Instant | None
+    escalated_at: Instant | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +130,21 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class DayCounts:
+    """A day in numbers, of series by their latest result.
+
+    ``confirmed`` and ``dismissed`` are alerts that somebody agreed with, and dismissed or disagreed
+    with.
+    """
+
+    series: int
+    suspected: int
+    confirmed: int
+    dismissed: int
+    not_analysed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Keep:
     """How much the store keeps: series of so many days, and no more bytes than so many."""
 
@@ -133,6 +167,8 @@ class AgentStatus:
     degraded: str | None
     receiving: int
     queued: int
+    alerts_per_100: float | None = None
+    """False alerts expected per 100 scans without a bleed, from the model card."""
 
 
 def path_text(path: str) -> str:
@@ -178,10 +214,19 @@ def series_row(row: sqlite3.Row) -> SeriesRow:
         report=SeriesReport.model_validate_json(row["report"]) if row["report"] else None,
         concluded_at=instant_of(row, "at") if row["at_utc"] else None,
         shown_at=instant_of(row, "delivered") if row["delivered_utc"] else None,
-        acknowledged=Acknowledgement(row["who"], instant_of(row, "who"), row["note"])
+        acknowledged=Acknowledgement(
+            row["who"], instant_of(row, "who"), row["note"], row["dismissed_because"]
+        )
         if row["who"]
+        else None,
+        verdict=Verdict(
+            row["judge"], row["verdict"] == AGREE, row["verdict_note"], instant_of(row, "verdict")
+        )
+        if row["judge"]
         else None,
         alert=SeriesReport.model_validate_json(row["alert_report"])
         if row["alert_report"]
         else None,
+        alerted_at=instant_of(row, "alert") if row["alert_report"] else None,
+        escalated_at=instant_of(row, "escalated") if row["escalated_utc"] else None,
     )

@@ -86,4 +86,17 @@ MIGRATIONS: Final = (
     """
     CREATE INDEX suspicions ON results (series_uid, revision) WHERE state = 'suspected'
     """,
+    """
+    ALTER TABLE acknowledgements ADD COLUMN dismissed_because TEXT;
+    CREATE TABLE verdicts (
+        series_uid TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        who TEXT NOT NULL,
+        verdict TEXT NOT NULL CHECK (verdict IN ('agree', 'disagree')),
+        note TEXT NOT NULL,
+        at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL,
+        PRIMARY KEY (series_uid, revision, who),
+        FOREIGN KEY (series_uid, revision) REFERENCES results (series_uid, revision)
+    ) STRICT
+    """,
 )

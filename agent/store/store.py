@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, astuple
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,8 @@ from agent.store.database import Database
 from agent.store.reader import StoreReader
 from agent.store.retention import forget_files, forget_series
 from agent.store.rows import (
+    AGREE,
+    DISAGREE,
     Acknowledgement,
     AgentStatus,
     FileNote,
@@ -196,28 +199,56 @@ class Store(StoreReader):
                 (*stored(self._clock()), series_uid, revision, channel),
             )
 
-    def acknowledge(self, series_uid: str, revision: int, who: str, note: str) -> Acknowledgement:
-        """Note who took note of a result; the first one stands and is returned to all.
+    def escalated(self, series_uid: str, revision: int) -> None:
+        """Note that a suspicion that nobody acknowledged was told elsewhere too."""
+        now = stored(self._clock())
+        with self._db.writing() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO outbox VALUES (?, ?, 'escalation', ?, ?, ?, ?)",
+                (series_uid, revision, *now, *now),
+            )
+
+    def acknowledge(
+        self,
+        series_uid: str,
+        revision: int,
+        who: str,
+        note: str,
+        dismissed_because: str | None = None,
+    ) -> Acknowledgement:
+        """Note who took note of a result, or dismissed it; the first stands and is returned to all.
 
         Raises
         ------
         StoreError
             If there is no such result.
         """
-        now = stored(self._clock())
-        try:
-            with self._db.writing() as db:
-                db.execute(
-                    "INSERT INTO acknowledgements VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                    (series_uid, revision, who, note, *now),
-                )
-                row = db.execute(
-                    "SELECT * FROM acknowledgements WHERE series_uid = ? AND revision = ?",
-                    (series_uid, revision),
-                ).fetchone()
-        except sqlite3.IntegrityError as error:
-            raise StoreError(f"no result {revision} of series {series_uid}") from error
-        return Acknowledgement(row["who"], instant_of(row, "at"), row["note"])
+        values = (series_uid, revision, who, note, *stored(self._clock()), dismissed_because)
+        with _known(series_uid, revision), self._db.writing() as db:
+            db.execute(
+                "INSERT INTO acknowledgements VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                values,
+            )
+            row = db.execute(
+                "SELECT * FROM acknowledgements WHERE series_uid = ? AND revision = ?",
+                (series_uid, revision),
+            ).fetchone()
+        return Acknowledgement(
+            row["who"], instant_of(row, "at"), row["note"], row["dismissed_because"]
+        )
+
+    def judge(self, series_uid: str, revision: int, who: str, note: str, *, agrees: bool) -> None:
+        """Note what somebody thinks of a result; what the same person said before is replaced.
+
+        Raises
+        ------
+        StoreError
+            If there is no such result.
+        """
+        verdict = AGREE if agrees else DISAGREE
+        values = (series_uid, revision, who, verdict, note, *stored(self._clock()))
+        with _known(series_uid, revision), self._db.writing() as db:
+            db.execute("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def notice(self, kind: str, message: str) -> None:
         """Note something that concerns no series; the latest thousand are kept."""
@@ -256,6 +287,15 @@ class Store(StoreReader):
             " VALUES (?, ?, ?, ?, ?)",
             (uid, state, detail, *stored(self._clock())),
         )
+
+
+@contextmanager
+def _known(series_uid: str, revision: int) -> Iterator[None]:
+    """Say of what was to be written that there is no such result."""
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        raise StoreError(f"no result {revision} of series {series_uid}") from error
 
 
 def _attempted(db: sqlite3.Connection, series_uid: str) -> int:
