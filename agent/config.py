@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from agent.assemble.limits import ReadLimits
+from agent.console.settings import Language, PageSettings, Shown
 from agent.errors import ConfigError
 from agent.store import Keep
 
@@ -97,6 +98,20 @@ class ConsoleConfig(_Table):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8742
+    language: Language | None = None
+    """Left out: the browser's, if the page speaks it."""
+    patient: Shown = "full"
+    """How much of who the patient is the page shows: full, initials or nothing."""
+
+
+class AlertConfig(_Table):
+    """What happens to an alert that nobody acknowledges."""
+
+    repeat_s: Annotated[tuple[Seconds, ...], Field(min_length=1)] = PageSettings().repeat_s
+    """It sounds again after each of these, the last over and over [s]."""
+    escalate_after_s: Seconds = PageSettings().escalate_after_s
+    escalate_to: HttpUrl | None = None
+    """A URL that it is POSTed to after so long, as JSON that names no patient."""
 
 
 class Config(BaseSettings):
@@ -117,6 +132,18 @@ class Config(BaseSettings):
     infer: InferConfig = InferConfig()
     store: StoreConfig = StoreConfig()
     console: ConsoleConfig = ConsoleConfig()
+    alert: AlertConfig = AlertConfig()
+
+    @property
+    def page(self) -> PageSettings:
+        """What the page needs to know."""
+        return PageSettings(
+            language=self.console.language,
+            patient=self.console.patient,
+            repeat_s=self.alert.repeat_s,
+            escalate_after_s=self.alert.escalate_after_s,
+            escalate_to=str(self.alert.escalate_to) if self.alert.escalate_to else None,
+        )
 
     @property
     def store_path(self) -> Path:

@@ -217,6 +217,7 @@ def _status(
     started, now = times
     receiving, queued = journeys.counts
     bundle = journeys.engine.bundle
+    points = [bundle.operating_point(p.operating_point) for p in journeys.engine.profiles]
     return AgentStatus(
         pid=os.getpid(),
         boot_id=boot_id(),
@@ -229,4 +230,5 @@ def _status(
         degraded=journeys.engine.networks.degraded,
         receiving=receiving,
         queued=queued,
+        alerts_per_100=max((p.alerts_per_100 for p in points if p.alerts_per_100), default=None),
     )

@@ -5,16 +5,15 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+from dataclasses import replace
 
 import uvicorn
 
-from agent.console.app import HOSTS, create_app
+from agent.console.app import Surroundings, create_app
 from agent.errors import ConfigError
-from agent.records import Clock
-from agent.store import Store
 
 
-def serve(store: Store, clock: Clock, boot_id: str, address: tuple[str, int]) -> None:
+def serve(around: Surroundings, address: tuple[str, int]) -> None:
     """Serve the page at ``address`` until told to stop.
 
     Raises
@@ -30,7 +29,7 @@ def serve(store: Store, clock: Clock, boot_id: str, address: tuple[str, int]) ->
         )
     with _listener(host, port) as listener:
         config = uvicorn.Config(
-            create_app(store, clock, boot_id, (*HOSTS, host)),
+            create_app(replace(around, hosts=(*around.hosts, host))),
             log_level="warning",
             timeout_graceful_shutdown=1,
             server_header=False,

@@ -53,7 +53,7 @@ class Console:
         config = self.folder / "agent.toml"
         config.write_text(
             f'export_folder = "{self.folder}"\nstate_folder = "{self.folder}"\n'
-            f"[console]\nport = {self.port}\n"
+            f"[console]\nport = {self.port}\n[alert]\nrepeat_s = [1.0]\n"
         )
         command = [sys.executable, "-m", "agent", "console", "--config", str(config)]
         self.process = subprocess.Popen(command)
@@ -70,7 +70,7 @@ class Console:
 
     def empty(self) -> None:
         """Forget everything, as if nothing had run yet."""
-        tables = "outbox acknowledgements results transitions notices files agent series"
+        tables = "outbox acknowledgements verdicts results transitions notices files agent series"
         for table in tables.split():
             self.store._db._db.execute(f"DELETE FROM {table}")
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from agent.console import create_app, serve
+from agent.console import Surroundings, create_app, serve
 from agent.console.server import is_loopback
+from agent.console.settings import PageSettings
 from agent.errors import ConfigError
+from agent.log import LogStream, open_log
 from agent.records import Instant
 from agent.store import Store
 from agent.wiring import boot_id, system_clock
@@ -31,9 +33,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
+def around(store: Store, **settings: object) -> Surroundings:
+    log = open_log(LogStream(), json=True)
+    return Surroundings(store, system_clock, boot_id(), log, PageSettings(**settings))
+
+
 @pytest.fixture
 def client(store: Store) -> TestClient:
-    return TestClient(create_app(store, system_clock, boot_id()), base_url="http://localhost")
+    return TestClient(create_app(around(store)), base_url="http://localhost")
 
 
 def test_the_state_is_the_worklist_and_the_agent(client: TestClient) -> None:
@@ -141,7 +148,7 @@ def test_what_cannot_be_stored_now_is_unavailable_and_not_a_fault(
 
 
 def test_a_fault_carries_the_security_headers_too(store: Store) -> None:
-    app = create_app(store, system_clock, boot_id())
+    app = create_app(around(store))
     client = TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
     store._db._db.execute("DROP TABLE agent")
 
@@ -184,7 +191,7 @@ def test_loopback(host: str, own: bool) -> None:
 
 def test_any_other_address_is_refused(store: Store) -> None:
     with pytest.raises(ConfigError, match="loopback"):
-        serve(store, system_clock, boot_id(), ("0.0.0.0", 9999))
+        serve(around(store), ("0.0.0.0", 9999))
 
 
 def test_a_port_in_use_is_refused_with_what_to_do(store: Store) -> None:
@@ -192,7 +199,7 @@ def test_a_port_in_use_is_refused_with_what_to_do(store: Store) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(ConfigError, match="in use") as refusal:
-            serve(store, system_clock, boot_id(), taken.getsockname())
+            serve(around(store), taken.getsockname())
 
     assert "console.port" in refusal.value.hint
 
