@@ -32,7 +32,7 @@ def store(box: Box) -> Verdict:
     try:
         version, damage = _looked_into(path)
     except sqlite3.Error as error:
-        return wrong(f"{path}: {error}", _replace(path))
+        return wrong(f"{path} is damaged, or no store: {error}", _replace(path))
     if damage != "ok":
         return wrong(f"{path} is damaged: {damage}", _replace(path))
     if version > len(MIGRATIONS):
