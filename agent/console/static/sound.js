@@ -38,12 +38,15 @@ export function soundButton(button) {
     button.classList.toggle("off", blocked || leftMs > 0);
     button.setAttribute("aria-pressed", String(leftMs > 0));
   };
+  let turnsOn = false; // the touch that turns the sound on does not mute it
+  for (const kind of ["pointerdown", "keydown"]) {
+    button.addEventListener(kind, () => { turnsOn = audio.state !== "running"; });
+    document.addEventListener(kind, () => audio.resume()); // browsers let no page sound before it is touched
+  }
   button.addEventListener("click", () => {
-    if (audio.state !== "running") audio.resume();
-    else mutedUntil = performance.now() < mutedUntil ? 0 : performance.now() + MUTE_MS;
+    if (!turnsOn) mutedUntil = performance.now() < mutedUntil ? 0 : performance.now() + MUTE_MS;
     show();
   });
-  for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, () => audio.resume()); // browsers wait for a touch
   audio.addEventListener("statechange", show);
   setInterval(show, 500);
   show();
