@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from agent.cli.config import config_app
 from agent.cli.doctor import doctor
+from agent.cli.feedback import feedback
 from agent.cli.read_store import show, status, studies
 from agent.cli.replay import replay
 from agent.cli.serve import console, run
@@ -34,7 +35,7 @@ def build_app() -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
-    for command in (run, console, doctor, status, studies, show, replay):
+    for command in (run, console, doctor, status, studies, show, feedback, replay):
         app.command()(command)
     app.add_typer(config_app, name="config")
     app.add_typer(service_app, name="service")

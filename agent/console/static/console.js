@@ -67,7 +67,7 @@ function sound() {
 }
 
 function showHeader(state, waiting) {
-  put("engine", state.agent ? `${state.agent.bundle}, ${state.agent.backend}` : "");
+  put("engine", state.agent ? plain(`${state.agent.bundle}, ${state.agent.backend}`) : "");
   put("degraded", state.agent?.degraded ? `▼ ${sentence(state.agent.degraded)}` : "");
   put("low-disk", state.low_disk_bytes === null ? ""
     : t("▼ disk low: {free} MiB free", { free: number(state.low_disk_bytes / 2 ** 20) }));

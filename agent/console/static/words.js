@@ -66,8 +66,8 @@ export function born(date) {
 }
 
 export function place(finding) { // "left basal ganglia", in the order of the language
-  if (!finding.region) return finding.side ? t(finding.side) : "";
-  return finding.side ? t("{side} {region}", { side: t(finding.side), region: t(finding.region) }) : t(finding.region);
+  const [side, region] = [finding.side, finding.region].map((name) => t(plain(name)));
+  return side && region ? t("{side} {region}", { side, region }) : side || region;
 }
 
 export function findingParts(finding) { // what and where, and how much

@@ -66,7 +66,7 @@ function resultWords(report) {
 }
 
 function acknowledgedWords(given) {
-  const values = { who: plain(given.who), time: clock(given.at_utc), reason: given.dismissed_because ? t(given.dismissed_because) : "", note: plain(given.note) };
+  const values = { who: plain(given.who), time: clock(given.at_utc), reason: t(plain(given.dismissed_because)), note: plain(given.note) };
   const words = given.dismissed_because ? t("dismissed by {who}, {time}: {reason}", values) : t("acknowledged by {who}, {time}", values);
   return given.note ? `${words} – ${values.note}` : words;
 }

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from agent.records import Instant
+from agent.records import Identity, Instant
 from agent.report import SeriesReport
+from agent.store import SeriesProgress
 from agent.wiring import system_clock
 from tests.agent.console.browsing import IN_A_BROWSER, Console, suspect, until
 from tests.agent.reports import finding, live, not_analysed, not_suspected, receive, report
@@ -223,3 +224,27 @@ def test_hostile_and_foreign_names_are_shown_as_text(
     expect(page.locator(".alert .patient")).to_have_text(shown)
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= 1280, "a name pushes the page out of shape"
+
+
+HOSTILE = "<script>alert(1)</script>\"'><svg onload=alert(2)>\u202e\x00"
+
+
+def test_hostile_text_is_text_wherever_it_stands(page: Page, console: Console) -> None:
+    now = system_clock()
+    who = Identity(HOSTILE, HOSTILE, HOSTILE, HOSTILE, "1.2.3", HOSTILE)
+    console.store.progress(SeriesProgress("1.2.3.4", who, HOSTILE, None, 17, 0, now, now))
+    said = report(caveats=(HOSTILE,), findings=(finding(region=HOSTILE),), engine=HOSTILE)
+    console.store.conclude(said, None, ["console"])
+    receive(console.store, system_clock, "1.9")
+    ended = not_analysed("1.9").model_copy(update={"reason": HOSTILE, "what_to_do": HOSTILE})
+    console.store.conclude(ended, None, ["console"])
+    console.store.acknowledge("1.9", 1, HOSTILE, HOSTILE, HOSTILE)
+    console.store.judge("1.9", 1, HOSTILE, HOSTILE, agrees=False)
+    console.store.notice(HOSTILE, HOSTILE)
+    live(console.store, system_clock, folder_problem=HOSTILE, degraded=HOSTILE)
+
+    expect(page.locator(".alert .whose")).to_contain_text("<script>alert(1)</script>")
+    expect(page.locator("#notices")).to_contain_text("<svg onload=alert(2)>")
+    expect(page.locator("#worklist")).to_contain_text("disagrees")
+    assert page.locator("script").count() == 1
+    assert "\u202e" not in page.locator("body").inner_text()
