@@ -97,6 +97,11 @@ class ConsoleConfig(_Table):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8742
+    sign_in: bool | None = None
+    """Whether users sign in; left out, they do but on a loopback address."""
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    """PEM files; any address but a loopback one needs them."""
 
 
 class Config(BaseSettings):
@@ -122,6 +127,11 @@ class Config(BaseSettings):
     def store_path(self) -> Path:
         """The SQLite file."""
         return self.state_folder / "bleedwatch.sqlite"
+
+    @property
+    def audit_path(self) -> Path:
+        """The audit log."""
+        return self.state_folder / "audit.log"
 
     @property
     def bundle_folder(self) -> Path:

@@ -9,7 +9,7 @@ import threading
 from agent import daemon
 from agent.cli.options import ConfigPath
 from agent.config import DEFAULT_PATH, load_config
-from agent.console import serve
+from agent.console import Address, serve
 from agent.log import LogStream, open_log
 from agent.notify import Supervisor
 from agent.wiring import boot_id, open_store, system_clock
@@ -35,5 +35,5 @@ def console(config: ConfigPath = DEFAULT_PATH) -> None:
     """
     settings = load_config(config)
     with open_store(settings) as store:
-        address = settings.console.host, settings.console.port
-        serve(store, system_clock, boot_id(), address)
+        address = Address(**dict(settings.console))
+        serve(store, system_clock, boot_id(), address, settings.audit_path)

@@ -41,7 +41,9 @@ function connect() {
     refresh();
   };
   source.onerror = () => { // the browser tries again by itself, but not after an answer like 500
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, AGAIN_AFTER_MS);
+    if (source.readyState !== EventSource.CLOSED) return;
+    sessionKnown = checkSession(); // a session that is over ends its stream
+    setTimeout(connect, AGAIN_AFTER_MS);
   };
 }
 
@@ -145,10 +147,11 @@ function showPicture(node, report, path) {
 
 function askName(form, path) {
   form.elements.who.value = sessionStorage.getItem("who") ?? "";
+  sessionKnown.then(() => { if (session.user) form.querySelector("label").remove(); });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const who = form.elements.who.value.trim();
-    sessionStorage.setItem("who", who);
+    const who = session.user ?? form.elements.who.value.trim();
+    if (!session.user) sessionStorage.setItem("who", who);
     const button = form.querySelector("button");
     button.disabled = true;
     const answer = await post(`${path}/acknowledge`, { who, note: "" }).catch(() => null);
@@ -232,10 +235,6 @@ function confirmShown(series) {
 }
 
 function resultPath(uid, revision) { return `/api/series/${encodeURIComponent(uid)}/${revision}`; }
-
-function post(url, values) {
-  return fetch(url, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(values) });
-}
 
 function tick() {
   for (const node of alerts.values()) {

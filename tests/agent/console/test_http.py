@@ -8,10 +8,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from agent.console import create_app, serve
-from agent.console.server import is_loopback
+from agent.console import Address, AuditLog, create_app, serve
+from agent.console.address import is_loopback
 from agent.errors import ConfigError
 from agent.records import Instant
 from agent.store import Store
@@ -32,8 +33,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def client(store: Store) -> TestClient:
-    return TestClient(create_app(store, system_clock, boot_id()), base_url="http://localhost")
+def app(store: Store, tmp_path: Path) -> Starlette:
+    audit = AuditLog(tmp_path / "audit.log", system_clock, store.notice)
+    return create_app(store, system_clock, boot_id(), audit)
+
+
+@pytest.fixture
+def client(app: Starlette) -> TestClient:
+    return TestClient(app, base_url="http://localhost")
 
 
 def test_the_state_is_the_worklist_and_the_agent(client: TestClient) -> None:
@@ -140,8 +147,7 @@ def test_what_cannot_be_stored_now_is_unavailable_and_not_a_fault(
     assert "readonly" in answer.text
 
 
-def test_a_fault_carries_the_security_headers_too(store: Store) -> None:
-    app = create_app(store, system_clock, boot_id())
+def test_a_fault_carries_the_security_headers_too(app: Starlette, store: Store) -> None:
     client = TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
     store._db._db.execute("DROP TABLE agent")
 
@@ -182,17 +188,13 @@ def test_loopback(host: str, own: bool) -> None:
     assert is_loopback(host) == own
 
 
-def test_any_other_address_is_refused(store: Store) -> None:
-    with pytest.raises(ConfigError, match="loopback"):
-        serve(store, system_clock, boot_id(), ("0.0.0.0", 9999))
-
-
-def test_a_port_in_use_is_refused_with_what_to_do(store: Store) -> None:
+def test_a_port_in_use_is_refused_with_what_to_do(store: Store, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
+        address = Address(*taken.getsockname())
         with pytest.raises(ConfigError, match="in use") as refusal:
-            serve(store, system_clock, boot_id(), taken.getsockname())
+            serve(store, system_clock, boot_id(), address, tmp_path / "audit.log")
 
     assert "console.port" in refusal.value.hint
 

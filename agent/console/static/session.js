@@ -1,0 +1,42 @@
+"use strict";
+
+// Who is signed in. A page whose session is over goes to the sign-in page, and leaves no patient behind.
+
+const session = { user: null, role: null, csrf: "" };
+let sessionKnown = checkSession();
+
+async function checkSession() {
+  const answer = await fetch("/api/session").catch(() => null);
+  if (answer?.status === 401) return location.replace("/sign-in");
+  if (!answer?.ok) return;
+  Object.assign(session, await answer.json());
+  if (session.user && !document.getElementById("session")) showUser();
+}
+
+function showUser() {
+  const node = document.createElement("p");
+  node.id = "session";
+  const name = document.createElement("bdi");
+  name.textContent = session.user;
+  const button = document.createElement("button");
+  button.textContent = "Sign out";
+  button.addEventListener("click", signOut);
+  node.append(name, ` · ${session.role} `, button);
+  document.querySelector("header").append(node);
+}
+
+async function signOut() {
+  await post("/api/sign-out", {}).catch(() => null);
+  await checkSession();
+}
+
+async function post(url, values) {
+  await sessionKnown;
+  const answer = await fetch(url, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-Bleedwatch-Csrf": session.csrf },
+    body: JSON.stringify(values),
+  });
+  if (answer.status === 401 || answer.status === 403) sessionKnown = checkSession();
+  return answer;
+}
