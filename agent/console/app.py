@@ -165,8 +165,8 @@ class _Desk:
         """Take a snapshot, and note which patients it shows to whom."""
         shown = snapshot(self._store, self._clock(), self._boot_id)
         for series in shown["series"]:
-            name = series["uid"], series["revision"]
-            self._audit.viewed(person, name, "worklist", self._store.study_uid)
+            study_uid, name = series["patient"]["study_uid"], (series["uid"], series["revision"])
+            self._audit.viewed(person, study_uid, name, "worklist")
         return shown
 
     async def _stream(self, request: Request) -> AsyncIterator[str]:

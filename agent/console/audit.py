@@ -104,34 +104,21 @@ class AuditLog:
         thing = Thing(USER, user, user, SECURITY_RESOURCE, what)
         self._write(Event(ALERT, USER_CHANGED, EXECUTE, SUCCESS, thing), Person(account, "", ""))
 
-    def viewed(
-        self,
-        person: Person,
-        series: tuple[str, int],
-        what: str,
-        study_of: Callable[[str], str | None],
-    ) -> None:
+    def viewed(self, person: Person, study_uid: str, series: tuple[str, int], what: str) -> None:
         """Note, once for each page and revision, that someone was shown a series.
 
-        ``what`` is ``worklist`` or ``images``.
+        ``series`` is its UID and the result's number; ``what`` is ``worklist`` or ``images``.
         """
         if not self._is_noted((person.page, *series, what)):
-            event = Event(ACCESSED, our_code(what), READ, SUCCESS, _study(series, study_of))
-            self._write(event, person)
+            thing = _study(study_uid, series)
+            self._write(Event(ACCESSED, our_code(what), READ, SUCCESS, thing), person)
 
     def acted(
-        self,
-        person: Person,
-        series: tuple[str, int],
-        action: str,
-        study_of: Callable[[str], str | None],
-        *,
-        done: bool,
+        self, person: Person, study_uid: str, series: tuple[str, int], action: str, outcome: str
     ) -> None:
         """Note what someone did about a result, or was not let do."""
-        outcome = SUCCESS if done else MINOR_FAILURE
-        event = Event(PROCEDURE, our_code(action), UPDATE, outcome, _study(series, study_of))
-        self._write(event, person)
+        thing = _study(study_uid, series)
+        self._write(Event(PROCEDURE, our_code(action), UPDATE, outcome, thing), person)
 
     def _page(self) -> Person:
         return Person(f"bleedwatch console, process {os.getpid()}", "application", "")
@@ -158,6 +145,11 @@ class AuditLog:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(self._path, flags, MODE)
         try:
+            if (
+                os.geteuid() == 0
+            ):  # what `sudo bleedwatch user` begins is the service's to go on with
+                folder = self._path.parent.stat()
+                os.fchown(descriptor, folder.st_uid, folder.st_gid)
             written = os.write(descriptor, line)
         finally:
             os.close(descriptor)
@@ -173,6 +165,6 @@ class AuditLog:
                 self._notice("audit", f"{message}; views and actions are not being recorded")
 
 
-def _study(series: tuple[str, int], study_of: Callable[[str], str | None]) -> Thing:
+def _study(study_uid: str, series: tuple[str, int]) -> Thing:
     uid, revision = series
-    return Thing(STUDY, study_of(uid) or "", f"series {uid}, result {revision}", REPORT)
+    return Thing(STUDY, study_uid, f"series {uid}, result {revision}", REPORT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 import unicodedata
 from typing import Final
@@ -61,7 +62,7 @@ class Passwords:
     def __init__(self, access: Access) -> None:
         """Go by the users in a store."""
         self._access = access
-        self._nobodys = HASHER.hash(secrets.token_urlsafe())
+        self._nobodys = _hash_of_nothing()
 
     def user(self, name: str, password: str) -> User | None:
         """Return the user with this name and password, None if there is none."""
@@ -73,6 +74,16 @@ class Passwords:
         if HASHER.check_needs_rehash(argon2_hash):
             self._access.rehash(user.name, argon2_hash, HASHER.hash(given))
         return user
+
+
+def _hash_of_nothing() -> str:
+    """Return a hash that takes as long to compare with as a user's, and that no password has."""
+    salt, digest = (
+        base64.b64encode(secrets.token_bytes(n_bytes)).decode().rstrip("=")
+        for n_bytes in (HASHER.salt_len, HASHER.hash_len)
+    )
+    cost = f"m={HASHER.memory_cost},t={HASHER.time_cost},p={HASHER.parallelism}"
+    return f"$argon2id$v={argon2.low_level.ARGON2_VERSION}${cost}${salt}${digest}"
 
 
 def _verified(argon2_hash: str, password: bytes) -> bool:

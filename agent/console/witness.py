@@ -11,12 +11,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.console.access import READING, person_of
 from agent.console.audit import AuditLog
+from agent.console.audit_message import MINOR_FAILURE, SUCCESS
 from agent.store import Store
 
 OF_A_SERIES: Final = re.compile(r"/api/series/([^/]+)/(\d{1,10})/(.+)")
 
 RECEIPT: Final = "shown"
 """What the page sends by itself: no person's action."""
+
+NO_SUCH_METHOD: Final = 405
 
 REFUSED: Final = 400
 """HTTP's statuses from here on say that it was not done."""
@@ -47,12 +50,16 @@ class Witness:
         try:
             await self._app(scope, receive, send_noting)
         finally:
-            series = about[1], int(about[2])
-            await run_in_threadpool(self._note, Request(scope), series, about[3], status)
+            if "endpoint" in scope and status != NO_SUCH_METHOD:  # or the path is anyone's words
+                series, action = (about[1], int(about[2])), about[3].partition("/")[0]
+                await run_in_threadpool(self._note, Request(scope), series, action, status)
 
-    def _note(self, request: Request, series: tuple[str, int], what: str, status: int) -> None:
-        person, study_of, done = person_of(request), self._store.study_uid, status < REFUSED
+    def _note(self, request: Request, series: tuple[str, int], action: str, status: int) -> None:
+        person, study_uid = person_of(request), self._store.study_uid(series[0])
+        if study_uid is None:  # a series that nobody knows is no patient's
+            return
         if request.method not in READING:
-            self._audit.acted(person, series, what, study_of, done=done)
-        elif done:
-            self._audit.viewed(person, series, "images", study_of)
+            outcome = SUCCESS if status < REFUSED else MINOR_FAILURE
+            self._audit.acted(person, study_uid, series, action, outcome)
+        elif status < REFUSED:
+            self._audit.viewed(person, study_uid, series, "images")
