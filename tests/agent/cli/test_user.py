@@ -3,57 +3,70 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import sys
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
+from agent.cli import main
 from agent.console.passwords import Passwords
 from agent.wiring import system_clock
-from tests.agent.program import PATIENCE_S, Program
+from tests.agent.program import Program
 
 PASSWORD = "correct horse battery staple"
 
 
+@dataclass
+class Called:
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Box:
+    """The program as called in this process, on a configuration of its own."""
+
+    program: Program
+    monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str]
+
+    def call(self, *words: str, typed: str = PASSWORD) -> Called:
+        argv = ["bleedwatch", "user", *words, "--config", str(self.program.config)]
+        self.monkeypatch.setattr(sys, "argv", argv)
+        self.monkeypatch.setattr(sys, "stdin", StringIO(f"{typed}\n"))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        told = self.capsys.readouterr()
+        return Called(int(ended.value.code or 0), told.out, told.err)
+
+
 @pytest.fixture
-def program(tmp_path: Path) -> Program:
-    return Program(tmp_path)
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Box:
+    return Box(Program(tmp_path), monkeypatch, capsys)
 
 
-def call(program: Program, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        program.command("user", *words),
-        input=typed,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_S,
-    )
-
-
-def add(program: Program, name: str, password: str = PASSWORD, role: str = "technologist"):
-    words = ("add", name, "--role", role, "--password-stdin")
-    return call(program, *words, typed=f"{password}\n")
-
-
-def test_a_user_is_added_listed_changed_and_removed_and_the_audit_log_has_it(
-    program: Program,
-) -> None:
-    assert add(program, "Ann Lee").stdout == "Ann Lee: added, technologist\n"
-    assert call(program, "role", "ann lee", "--role", "service").returncode == 0
+def test_a_user_is_added_listed_changed_and_removed_and_the_audit_log_has_it(box: Box) -> None:
+    added = box.call("add", "Ann Lee", "--role", "technologist", "--password-stdin")
+    assert added.out == "Ann Lee: added, technologist\n"
+    assert box.call("role", "ann lee", "--role", "service").code == 0
     other = "a second password of hers"
-    call(program, "password", "Ann Lee", "--password-stdin", typed=f"{other}\n")
+    assert box.call("password", "Ann Lee", "--password-stdin", typed=other).code == 0
 
-    (user,) = json.loads(call(program, "list", "--json").stdout)["users"]
+    (user,) = json.loads(box.call("list", "--json").out)["users"]
     assert (user["name"], user["role"]) == ("Ann Lee", "service")
-    with program.store() as store:
+    with box.program.store() as store:
         passwords = Passwords(store.access)
         assert passwords.user("Ann Lee", PASSWORD) is None
         assert passwords.user("Ann Lee", other) is not None
 
-    assert call(program, "remove", "Ann Lee").returncode == 0
-    assert "there is none" in call(program, "list").stdout
-    audit = (program.folder / "state/audit.log").read_text()
+    assert box.call("remove", "Ann Lee").code == 0
+    assert "there is none" in box.call("list").out
+    audit = (box.program.folder / "state/audit.log").read_text()
     assert audit.count('csd-code="110137"') == 4
     assert PASSWORD not in audit
 
@@ -70,22 +83,22 @@ def test_a_user_is_added_listed_changed_and_removed_and_the_audit_log_has_it(
     ids=["remove", "role", "password", "twice", "hidden-marks"],
 )
 def test_what_cannot_be_done_is_one_line_and_what_to_do(
-    program: Program, words: tuple[str, ...], said: str
+    box: Box, words: tuple[str, ...], said: str
 ) -> None:
-    (program.folder / "state").mkdir()
-    with program.store() as store:
+    (box.program.folder / "state").mkdir()
+    with box.program.store() as store:
         store.access.add_user("ann", "technologist", "hash", system_clock())
 
-    refused = call(program, *words, typed=f"{PASSWORD}\n")
+    refused = box.call(*words)
 
-    assert refused.returncode == 1
-    assert said in refused.stderr
-    assert "→" in refused.stderr
+    assert refused.code == 1
+    assert said in refused.err
+    assert "→" in refused.err
 
 
-def test_a_short_password_is_refused_with_the_length_that_will_do(program: Program) -> None:
-    refused = add(program, "ann", "too short")
+def test_a_short_password_is_refused_with_the_length_that_will_do(box: Box) -> None:
+    refused = box.call("add", "ann", "--role", "service", "--password-stdin", typed="too short")
 
-    assert refused.returncode == 1
-    assert "at least 15 characters" in refused.stderr
-    assert "too short" not in refused.stderr
+    assert refused.code == 1
+    assert "at least 15 characters" in refused.err
+    assert "too short" not in refused.err
