@@ -119,8 +119,11 @@ class Guard:
 
 
 def _refusal(request: Request, person: Person | None) -> Response | None:
-    """Say no, and why; None where nothing stands against it."""
-    path, acts = request.url.path, request.method not in READING
+    """Say no, and why; None where nothing stands against it.
+
+    The path is the one that routes go by: ``request.url`` is put together with the Host header.
+    """
+    path, acts = request.scope["path"], request.method not in READING
     if acts and not _same_site(request):
         return PlainTextResponse("another site may not act here\n", 403)
     if path in OPEN:
@@ -140,7 +143,7 @@ def _not_signed_in() -> Response:
 
 def _same_site(request: Request) -> bool:
     origin = request.headers.get("origin")
-    same = origin in (None, f"{request.url.scheme}://{request.url.netloc}")
+    same = origin in (None, f"{request.url.scheme}://{request.headers.get('host')}")
     return same and request.headers.get("sec-fetch-site", "same-origin") == "same-origin"
 
 

@@ -145,9 +145,7 @@ class AuditLog:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(self._path, flags, MODE)
         try:
-            if (
-                os.geteuid() == 0
-            ):  # what `sudo bleedwatch user` begins is the service's to go on with
+            if os.geteuid() == 0:  # a file that root begins is the service's to go on with
                 folder = self._path.parent.stat()
                 os.fchown(descriptor, folder.st_uid, folder.st_gid)
             written = os.write(descriptor, line)
