@@ -234,7 +234,9 @@ class TestASession:
 
     def test_ends_when_its_user_is_removed(self, ward: Ward, ann: Page) -> None:
         ward.store.access.remove_user("ann")
+        assert not ann.may
 
+        ward.add("ann", "service")  # whoever comes after with that name begins anew
         assert not ann.may
 
     def test_ends_when_its_password_is_set_anew(self, ward: Ward, ann: Page) -> None:
