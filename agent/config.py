@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from agent.assemble.limits import ReadLimits
+from agent.console.address import Address
 from agent.console.settings import Language, PageSettings, Shown
 from agent.errors import ConfigError
 from agent.store import Keep
@@ -98,10 +99,20 @@ class ConsoleConfig(_Table):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8742
+    sign_in: bool | None = None
+    """Whether users sign in; left out, they do but on a loopback address."""
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    """PEM files; any address but a loopback one needs them."""
     language: Language | None = None
     """Left out: the browser's, if the page speaks it."""
     patient: Shown = "full"
     """How much of who the patient is the page shows: full, initials or nothing."""
+
+    @property
+    def address(self) -> Address:
+        """Where that is, for who serves it."""
+        return Address(self.host, self.port, self.sign_in, self.tls_certificate, self.tls_key)
 
 
 class AlertConfig(_Table):
@@ -149,6 +160,11 @@ class Config(BaseSettings):
     def store_path(self) -> Path:
         """The SQLite file."""
         return self.state_folder / "bleedwatch.sqlite"
+
+    @property
+    def audit_path(self) -> Path:
+        """The audit log."""
+        return self.state_folder / "audit.log"
 
     @property
     def bundle_folder(self) -> Path:

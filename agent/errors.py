@@ -2,6 +2,7 @@
 
 * AgentError                    code, message, hint
   x ConfigError                 refuse to start (exit 78)
+  x AccessError                 a user or a password is not as it must be: told to who typed it
   x FileRefused                 this file is left out, and said to be
     + NotWholeYet               not whole yet: looked at again when it changes, named if it never is
     + SliceRefused              in agent.assemble.header: its series ends *not analysed* with it
@@ -46,6 +47,12 @@ class ConfigError(AgentError):
     """The configuration, a protocol profile or an address cannot be used."""
 
     code = "config"
+
+
+class AccessError(AgentError):
+    """There is no such user, or one already, or a password will not do."""
+
+    code = "access"
 
 
 class FileRefused(AgentError):

@@ -32,6 +32,7 @@ TARGETS: Final = {
     "bleedwatch-console.service": "/etc/systemd/system/bleedwatch-console.service",
     "sysusers.d/bleedwatch.conf": "/etc/sysusers.d/bleedwatch.conf",
     "tmpfiles.d/bleedwatch.conf": "/etc/tmpfiles.d/bleedwatch.conf",
+    "logrotate.d/bleedwatch": "/etc/logrotate.d/bleedwatch",
     "agent.toml": str(DEFAULT_PATH),
 }
 """Packaged file → where it goes."""

@@ -17,6 +17,7 @@ from agent.cli.read_store import show, status, studies
 from agent.cli.replay import replay
 from agent.cli.serve import console, run
 from agent.cli.service import service_app
+from agent.cli.user import user_app
 from agent.errors import AgentError, BundleError, ConfigError, StoreError
 
 EXIT_CONFIG = 78
@@ -39,6 +40,7 @@ def build_app() -> typer.Typer:
         app.command()(command)
     app.add_typer(config_app, name="config")
     app.add_typer(service_app, name="service")
+    app.add_typer(user_app, name="user")
     for entry in sorted(entry_points(group=COMMAND_GROUP), key=lambda entry: entry.name):
         try:
             added = entry.load()

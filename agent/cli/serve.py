@@ -9,7 +9,7 @@ import threading
 from agent import daemon
 from agent.cli.options import ConfigPath
 from agent.config import DEFAULT_PATH, load_config
-from agent.console import Surroundings, serve
+from agent.console import AuditLog, Surroundings, serve
 from agent.log import LogStream, open_log
 from agent.notify import Supervisor
 from agent.wiring import boot_id, open_store, system_clock
@@ -36,5 +36,6 @@ def console(config: ConfigPath = DEFAULT_PATH) -> None:
     settings = load_config(config)
     with open_store(settings) as store:
         log = open_log(LogStream(), json=not sys.stderr.isatty())
-        around = Surroundings(store, system_clock, boot_id(), log, settings.page)
-        serve(around, (settings.console.host, settings.console.port))
+        audit = AuditLog(settings.audit_path, system_clock, store.notice)
+        around = Surroundings(store, system_clock, boot_id(), audit, log, settings.page)
+        serve(around, settings.console.address)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,11 +23,17 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
+from agent.console.access import LOOPBACK, Admission, Door, Guard, Person, person_of
+from agent.console.audit import AuditLog
 from agent.console.escalation import Escalation
 from agent.console.feedback import Feedback
-from agent.console.requests import named_result, values_of
+from agent.console.lockout import Lockout
+from agent.console.requests import named_result, read_values
+from agent.console.sessions import Sessions
 from agent.console.settings import PageSettings
+from agent.console.sign_in import SignIn, session
 from agent.console.snapshot import snapshot
+from agent.console.witness import Witness
 from agent.console.words import spoken, words
 from agent.errors import StoreUnwritable
 from agent.records import Clock
@@ -39,9 +46,6 @@ LOOK_S: Final = 0.03
 
 KEEP_ALIVE_S: Final = 1.0
 """A snapshot at least this often [s]: three missed ones tell the page that it is cut off."""
-
-HOSTS: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
-"""Names by which a loopback page is asked for; any other is a page elsewhere reaching in."""
 
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -57,40 +61,60 @@ STATIC: Final = Path(__file__).parent / "static"
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the page is served from and with: ``hosts`` are the names it may be asked for by."""
+    """What the page is served from and with, and by which ``door`` one comes in."""
 
     store: Store
     clock: Clock
     boot_id: str
+    audit: AuditLog
     log: FilteringBoundLogger
     settings: PageSettings = field(default_factory=PageSettings)
-    hosts: Sequence[str] = HOSTS
+    door: Door = LOOPBACK
 
 
 def create_app(around: Surroundings) -> Starlette:
-    """Build the page's application over an open store."""
-    escalation = Escalation(around.store, around.clock, around.boot_id, around.settings, around.log)
-    desk = _Desk(around, escalation)
+    """Build the page's application over an open store, for who may come in."""
+    store, door, audit = around.store, around.door, around.audit
+    sessions = Sessions(store, around.clock, around.boot_id)
+    admission = Admission(door, sessions)
+    escalation = Escalation(store, around.clock, around.boot_id, around.settings, around.log)
+    desk = _Desk(around, admission, escalation)
     result = "/api/series/{uid}/{revision:int}"
+    routes = [
+        Route("/", desk.page),
+        Route("/healthz", desk.health),
+        Route("/api/words", desk.words),
+        Route("/api/session", session),
+        Route("/api/state", desk.state),
+        Route("/api/events", desk.events),
+        Route(f"{result}/key-slice.png", desk.key_slice),
+        Route(f"{result}/shown", desk.shown, methods=["POST"]),
+        *Feedback(store).routes(result),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+    if door.sign_in:
+        lockout = Lockout(store, around.clock, around.boot_id)
+        routes += SignIn(store, sessions, lockout, audit, door).routes
     return Starlette(
-        routes=[
-            Route("/", desk.page),
-            Route("/healthz", desk.health),
-            Route("/api/words", desk.words),
-            Route("/api/state", desk.state),
-            Route("/api/events", desk.events),
-            Route(f"{result}/key-slice.png", desk.key_slice),
-            Route(f"{result}/shown", desk.shown, methods=["POST"]),
-            *Feedback(around.store).routes(result),
-            Mount("/static", StaticFiles(directory=STATIC)),
-        ],
+        routes=routes,
         middleware=[
             Middleware(_WithHeaders),
-            Middleware(TrustedHostMiddleware, allowed_hosts=around.hosts, www_redirect=False),
+            Middleware(TrustedHostMiddleware, allowed_hosts=door.names, www_redirect=False),
+            Middleware(Guard, admission=admission),
+            Middleware(Witness, audit=audit, store=store),
         ],
         exception_handlers={StoreUnwritable: _unwritable, Exception: _fault},
-        lifespan=lambda _app: escalation.running(),
+        lifespan=lambda _app: _served(audit, escalation),
     )
+
+
+@asynccontextmanager
+async def _served(audit: AuditLog, escalation: Escalation) -> AsyncIterator[None]:
+    """Note in the audit log that the page is served, and that it no longer is."""
+    audit.started()
+    async with escalation.running():
+        yield
+    audit.stopped()
 
 
 async def _unwritable(_request: Request, error: Exception) -> Response:
@@ -105,11 +129,13 @@ async def _fault(_request: Request, _error: Exception) -> Response:
 class _Desk:
     """The endpoints. The store's calls block, so they run beside the event loop."""
 
-    def __init__(self, around: Surroundings, escalation: Escalation) -> None:
+    def __init__(self, around: Surroundings, admission: Admission, escalation: Escalation) -> None:
         self._store = around.store
         self._clock = around.clock
         self._boot_id = around.boot_id
         self._settings = around.settings
+        self._audit = around.audit
+        self._admission = admission
         self._escalation = escalation
 
     async def page(self, _request: Request) -> Response:
@@ -129,8 +155,8 @@ class _Desk:
             {"language": language, "words": await run_in_threadpool(words, language)}
         )
 
-    async def state(self, _request: Request) -> Response:
-        return JSONResponse(await self._snapshot())
+    async def state(self, request: Request) -> Response:
+        return JSONResponse(await self._snapshot(person_of(request)))
 
     async def events(self, request: Request) -> Response:
         return StreamingResponse(self._stream(request), media_type="text/event-stream")
@@ -143,31 +169,39 @@ class _Desk:
         return Response(png, media_type="image/png")
 
     async def shown(self, request: Request) -> Response:
-        await values_of(request)
+        await read_values(request)
         uid, revision = named_result(request)
         await run_in_threadpool(self._store.receipt, uid, revision, CHANNEL)
         return Response(status_code=204)
 
-    async def _snapshot(self) -> dict[str, Any]:
-        return await run_in_threadpool(
-            snapshot,
-            self._store,
-            self._clock(),
-            self._boot_id,
-            self._settings,
-            self._escalation.problems,
-        )
+    async def _snapshot(self, person: Person) -> dict[str, Any]:
+        return await run_in_threadpool(self._shown_to, person)
+
+    def _shown_to(self, person: Person) -> dict[str, Any]:
+        """Take a snapshot, and note which patients it shows to whom."""
+        now, untold = self._clock(), self._escalation.problems
+        shown = snapshot(self._store, now, self._boot_id, self._settings, untold)
+        for series in shown["series"]:
+            study_uid, name = series["patient"]["study_uid"], (series["uid"], series["revision"])
+            self._audit.viewed(person, study_uid, name, "worklist")
+        return shown
 
     async def _stream(self, request: Request) -> AsyncIterator[str]:
-        """Send a snapshot whenever something was committed, and every second in any case."""
+        """Send a snapshot whenever something was committed, and every second in any case.
+
+        It ends with the session: the page asks again, and is told to sign in.
+        """
         seen, sent_s = None, 0.0
         yield "retry: 1000\n\n"
         while not await request.is_disconnected():
             mark = await run_in_threadpool(self._store.change_mark)
             now_s = self._clock().monotonic_s
             if mark != seen or now_s - sent_s >= KEEP_ALIVE_S:
+                person = await run_in_threadpool(self._admission.person, request)
+                if person is None:
+                    return
                 seen, sent_s = mark, now_s
-                yield f"data: {json.dumps(await self._snapshot())}\n\n"
+                yield f"data: {json.dumps(await self._snapshot(person))}\n\n"
             await asyncio.sleep(LOOK_S)
 
 

@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from agent.console.requests import line_of, named_result, values_of
+from agent.console.access import Person, person_of
+from agent.console.requests import named_result, one_line, read_values
 from agent.errors import StoreError
 from agent.store import Store
 
@@ -39,11 +40,11 @@ class Feedback:
 
     async def acknowledge(self, request: Request) -> Response:
         """Take note of an alert; with a reason, dismiss it. The first who did stands."""
-        values = await values_of(request)
+        values = await read_values(request)
         reason = values.get("dismissed_because")
         if reason is not None and reason not in REASONS:
             raise HTTPException(422, f"dismissed because of one of: {', '.join(REASONS)}")
-        who, note = _who(values), line_of(values.get("note", ""), LONGEST_NOTE)
+        who, note = _who(person_of(request), values), one_line(values.get("note", ""), LONGEST_NOTE)
         if reason == "other" and not note:
             raise HTTPException(422, "other than what? say it in the note")
         given = await _stored(
@@ -59,21 +60,24 @@ class Feedback:
 
     async def verdict(self, request: Request) -> Response:
         """Say that a result is right or wrong."""
-        values = await values_of(request)
+        values = await read_values(request)
         agrees = values.get("agrees")
         if not isinstance(agrees, bool):
             raise HTTPException(422, "agrees: true or false")
-        who, note = _who(values), line_of(values.get("note", ""), LONGEST_NOTE)
+        who, note = _who(person_of(request), values), one_line(values.get("note", ""), LONGEST_NOTE)
         uid, revision = named_result(request)
         await _stored(run_in_threadpool(self._store.judge, uid, revision, who, note, agrees=agrees))
         return Response(status_code=204)
 
 
-def _who(values: dict[str, object]) -> str:
-    who = line_of(values.get("who", ""), LONGEST_NAME)
-    if not who:
+def _who(person: Person, values: dict[str, object]) -> str:
+    """Return the name that it is stored under: of who is signed in, and of nobody else."""
+    given = one_line(values.get("who", ""), LONGEST_NAME)
+    if person.user is not None and given not in ("", person.user):
+        raise HTTPException(403, f"{person.user} is signed in, and nobody else")
+    if not given and person.user is None:
         raise HTTPException(422, "who says so?")
-    return who
+    return person.user or given
 
 
 async def _stored(written: Awaitable[Result]) -> Result:

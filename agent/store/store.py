@@ -21,6 +21,7 @@ from typing_extensions import Self
 from agent.errors import StoreError
 from agent.records import Arrival, Clock, State
 from agent.report import SeriesReport
+from agent.store.access import Access
 from agent.store.database import Database
 from agent.store.reader import StoreReader
 from agent.store.retention import forget_files, forget_series
@@ -45,7 +46,9 @@ class Store(StoreReader):
 
     def __init__(self, path: Path, clock: Clock) -> None:
         """Open ``path``, making or migrating it; StoreError if that cannot be done."""
-        super().__init__(Database(path))
+        database = Database(path)
+        super().__init__(database)
+        self.access = Access(database)
         self._clock = clock
         self._looked_to = ""
 

@@ -1,7 +1,8 @@
 // The alerts: one card each, the front one whole, the others small beneath it; none is hidden.
 
+import { resultPath, say } from "./feedback.js";
 import { headMap } from "./head_map.js";
-import { resultPath, say, whoIs } from "./server.js";
+import { askName, nameIn } from "./session.js";
 import { isUnderWay, stateLabel, stateWord } from "./states.js";
 import { born, clock, cut, duration, element, findingParts, number, personName, plain, sentence, t, translatePage } from "./words.js";
 
@@ -127,14 +128,14 @@ function showPicture(card, report, path) {
 }
 
 function answerable(form, path) {
-  form.elements.who.value = whoIs();
+  askName(form);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const dismissed = event.submitter.value === "dismiss";
     if (dismissed && !form.elements.reason.value) return form.elements.reason.focus();
     const answer = await say(form, `${path}/acknowledge`, dismissed ? { dismissed_because: form.elements.reason.value } : {});
     const given = await answer?.json();
-    if (given && given.who !== form.elements.who.value.trim()) {
+    if (given && given.who !== nameIn(form)) {
       form.querySelector(".failed").textContent = t("{who} was first, at {time}", { who: plain(given.who), time: clock(given.at_utc) });
     }
     return answer;

@@ -1,6 +1,7 @@
 // The page: what the agent is doing, what it found, and whether either can be relied on.
 
 import { alertKey, remindOf, showAlerts, tickAlerts } from "./alerts.js";
+import { checkSession } from "./session.js";
 import { remind, soundButton } from "./sound.js";
 import { capital, clock, element, number, plain, sentence, t, translatePage } from "./words.js";
 import { confirmShown, showWorklist } from "./worklist.js";
@@ -35,7 +36,9 @@ function connect() {
     refresh();
   };
   source.onerror = () => { // the browser tries again by itself, but not after an answer like 500
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, AGAIN_AFTER_MS);
+    if (source.readyState !== EventSource.CLOSED) return;
+    checkSession(); // a session that is over ends its stream
+    setTimeout(connect, AGAIN_AFTER_MS);
   };
 }
 

@@ -1,6 +1,7 @@
 // The worklist: a row for each series, what came of it, and what people say of that.
 
-import { post, resultPath, say, whoIs } from "./server.js";
+import { resultPath, say } from "./feedback.js";
+import { askName, post } from "./session.js";
 import { isUnderWay, stateLabel } from "./states.js";
 import { clock, element, findingWords, personName, plain, sentence, t, translatePage } from "./words.js";
 
@@ -86,7 +87,6 @@ function verdictPart(series) { // two buttons, and after one of them the form
     button.addEventListener("click", () => {
       forms.set(key, verdictForm(series, key, agrees));
       draw();
-      forms.get(key).elements[whoIs() ? "note" : "who"].focus();
     });
     part.append(button);
   }
@@ -98,7 +98,7 @@ function verdictForm(series, key, agrees) {
   const close = () => { forms.delete(key); draw(); };
   translatePage(form);
   form.querySelector(".which").textContent = agrees ? t("I agree") : t("I disagree");
-  form.elements.who.value = whoIs();
+  askName(form).then(() => form.elements[form.elements.who.value ? "note" : "who"].focus());
   form.querySelector("[type=button]").addEventListener("click", close);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();

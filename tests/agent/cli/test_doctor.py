@@ -98,7 +98,7 @@ def test_the_first_hour_on_a_box(hour: FirstHour) -> None:
     assert before.returncode == 1
     assert "✗ store          there is none at" in before.stdout
     assert "✗ console        http://127.0.0.1:" in before.stdout
-    assert "2 of 19 checks found something wrong" in before.stdout
+    assert "2 of 21 checks found something wrong" in before.stdout
 
     with hour.running("run") as agent, hour.running("console"):
         hour.until_served()

@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from agent.console import Surroundings, create_app
-from agent.console.settings import PageSettings
-from agent.log import LogStream, open_log
+from agent.console import create_app
 from agent.records import Instant
 from agent.store import Store
-from agent.wiring import boot_id, system_clock
+from agent.wiring import system_clock
 from tests.agent.console.browsing import until
+from tests.agent.console.made import around
 from tests.agent.reports import live, receive, report
 
 
@@ -75,10 +74,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @contextmanager
 def page_of(store: Store, url: str | None, after_s: float = 0.0) -> Iterator[TestClient]:
-    settings = PageSettings(escalate_after_s=after_s, escalate_to=url)
-    log = open_log(LogStream(), json=True)
-    app = create_app(Surroundings(store, system_clock, boot_id(), log, settings))
-    with TestClient(app, base_url="http://localhost") as client:
+    audit_path = Path(store._db._folder) / "audit.log"
+    made = around(store, audit_path, escalate_after_s=after_s, escalate_to=url)
+    with TestClient(create_app(made), base_url="http://localhost") as client:
         yield client
 
 

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from agent.console import Surroundings, create_app
-from agent.console.settings import PageSettings
-from agent.log import LogStream, open_log
+from agent.console import create_app
 from agent.store import Store
-from agent.wiring import boot_id, system_clock
+from agent.wiring import system_clock
+from tests.agent.console.made import around
 from tests.agent.reports import live, not_analysed, not_suspected, receive, report
 
 RESULT = "/api/series/1.2.3.4/1"
@@ -28,15 +27,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def client_of(store: Store, **settings: object) -> TestClient:
-    log = open_log(LogStream(), json=True)
-    around = Surroundings(store, system_clock, boot_id(), log, PageSettings(**settings))
-    return TestClient(create_app(around), base_url="http://localhost")
+def client_of(store: Store, folder: Path, **settings: object) -> TestClient:
+    made = around(store, folder / "audit.log", **settings)
+    return TestClient(create_app(made), base_url="http://localhost")
 
 
 @pytest.fixture
-def client(store: Store) -> TestClient:
-    return client_of(store)
+def client(store: Store, tmp_path: Path) -> TestClient:
+    return client_of(store, tmp_path)
 
 
 def shown(client: TestClient) -> dict:
@@ -142,9 +140,9 @@ def test_what_was_said_is_there_to_be_exported(store: Store) -> None:
     [("full", "DOE^JANE", "P1"), ("initials", "D.^J.", ""), ("nothing", "", "")],
 )
 def test_a_site_says_how_much_of_the_patient_is_shown(
-    store: Store, patient: str, name: str, patient_id: str
+    store: Store, tmp_path: Path, patient: str, name: str, patient_id: str
 ) -> None:
-    who = shown(client_of(store, patient=patient))["patient"]
+    who = shown(client_of(store, tmp_path, patient=patient))["patient"]
 
     assert (who["patient_name"], who["patient_id"]) == (name, patient_id)
     assert (who["birth_date"] == "19500101") is (patient == "full")
@@ -162,7 +160,7 @@ def test_a_small_disk_is_told_before_it_is_full(tmp_path: Path, client: TestClie
 
     with SmallDisk(tmp_path / "small.sqlite", system_clock) as small:
         live(small, system_clock)
-        state = client_of(small).get("/api/state").json()
+        state = client_of(small, tmp_path).get("/api/state").json()
 
     assert state["low_disk_bytes"] == 300 * 2**20
     assert state["problem"] is None

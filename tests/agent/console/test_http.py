@@ -8,16 +8,16 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from agent.console import Surroundings, create_app, serve
-from agent.console.server import is_loopback
-from agent.console.settings import PageSettings
+from agent.console import Address, create_app, serve
+from agent.console.address import is_loopback
 from agent.errors import ConfigError
-from agent.log import LogStream, open_log
 from agent.records import Instant
 from agent.store import Store
-from agent.wiring import boot_id, system_clock
+from agent.wiring import system_clock
+from tests.agent.console.made import around
 from tests.agent.reports import live, not_analysed, receive, report
 
 UID = "1.2.3.4"
@@ -33,14 +33,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def around(store: Store, **settings: object) -> Surroundings:
-    log = open_log(LogStream(), json=True)
-    return Surroundings(store, system_clock, boot_id(), log, PageSettings(**settings))
+@pytest.fixture
+def app(store: Store, tmp_path: Path) -> Starlette:
+    return create_app(around(store, tmp_path / "audit.log"))
 
 
 @pytest.fixture
-def client(store: Store) -> TestClient:
-    return TestClient(create_app(around(store)), base_url="http://localhost")
+def client(app: Starlette) -> TestClient:
+    return TestClient(app, base_url="http://localhost")
 
 
 def test_the_state_is_the_worklist_and_the_agent(client: TestClient) -> None:
@@ -147,8 +147,7 @@ def test_what_cannot_be_stored_now_is_unavailable_and_not_a_fault(
     assert "readonly" in answer.text
 
 
-def test_a_fault_carries_the_security_headers_too(store: Store) -> None:
-    app = create_app(around(store))
+def test_a_fault_carries_the_security_headers_too(app: Starlette, store: Store) -> None:
     client = TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
     store._db._db.execute("DROP TABLE agent")
 
@@ -189,17 +188,12 @@ def test_loopback(host: str, own: bool) -> None:
     assert is_loopback(host) == own
 
 
-def test_any_other_address_is_refused(store: Store) -> None:
-    with pytest.raises(ConfigError, match="loopback"):
-        serve(around(store), ("0.0.0.0", 9999))
-
-
-def test_a_port_in_use_is_refused_with_what_to_do(store: Store) -> None:
+def test_a_port_in_use_is_refused_with_what_to_do(store: Store, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(ConfigError, match="in use") as refusal:
-            serve(around(store), taken.getsockname())
+            serve(around(store, tmp_path / "audit.log"), Address(*taken.getsockname()))
 
     assert "console.port" in refusal.value.hint
 

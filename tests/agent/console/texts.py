@@ -35,6 +35,7 @@ SPOKEN: dict[str, tuple[str, ...]] = {
         "_of_ranges",
     ),
     "assemble/series.py": ("_add", "check_identity"),
+    "console/sign_in.py": ("sign_in", "_refuse"),
     "decide.py": ("decide",),
     "infer/networks.py": ("_go_on_without",),
     "journey.py": ("READ_BY_EYE", "FAULT"),
@@ -43,6 +44,9 @@ SPOKEN: dict[str, tuple[str, ...]] = {
     "store/liveness.py": ("agent_problem",),
 }
 """Where the agent says what a technologist reads: functions and constants of its modules."""
+
+
+FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def texts() -> set[str]:
@@ -108,12 +112,12 @@ def _said_in(path: Path, names: tuple[str, ...]) -> Iterator[str]:
 def _name_of(node: ast.AST) -> str | None:
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
         return node.targets[0].id
-    return node.name if isinstance(node, ast.FunctionDef) else None
+    return node.name if isinstance(node, FUNCTION) else None
 
 
 def _sentences(node: ast.AST) -> Iterator[str]:
     parts = [*ast.iter_child_nodes(node)]
-    if isinstance(node, ast.FunctionDef) and ast.get_docstring(node):
+    if isinstance(node, FUNCTION) and ast.get_docstring(node):
         parts.remove(node.body[0])
     for part in parts:
         if isinstance(part, ast.JoinedStr):

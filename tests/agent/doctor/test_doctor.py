@@ -200,7 +200,7 @@ def test_what_is_broken_is_told_on_its_own_line_with_what_to_do(
     assert verdicts[check].mark is Mark.WRONG
     assert found in verdicts[check].found
     assert next_step in verdicts[check].next_step
-    assert len(verdicts) == 19
+    assert len(verdicts) == 21
 
 
 def test_a_configuration_that_cannot_be_used_leaves_the_other_lines_standing(
@@ -215,7 +215,7 @@ def test_a_configuration_that_cannot_be_used_leaves_the_other_lines_standing(
     assert verdicts["store"] == Verdict(
         Mark.NOTE, "not checked: there is no configuration to go by"
     )
-    assert len(verdicts) == 19
+    assert len(verdicts) == 21
 
 
 def test_a_check_that_fails_itself_hides_no_other(scratch: Scratch) -> None:
