@@ -22,6 +22,9 @@ from agent.console.sessions import Sessions
 from agent.store import Store
 from agent.store.access import User
 
+WRONG: Final = "Wrong name or password."
+TOO_MANY: Final = "Too many wrong passwords."
+
 PAGE: Final = Path(__file__).parent / "static" / "sign-in.html"
 
 
@@ -69,7 +72,7 @@ class SignIn:
         address = address_of(request.scope)
         wait_s = await run_in_threadpool(self._lockout.take_try, name, address)
         if wait_s > 0:
-            return _refusal("Too many wrong passwords.", wait_s)
+            return _refusal(TOO_MANY, wait_s)
         async with self._one_at_a_time:
             user = await run_in_threadpool(self._passwords.user, name, password)
         if user is None:
@@ -108,7 +111,7 @@ class SignIn:
         wait_s = self._lockout.next_wait_s(name, address)
         if wait_s > 0:
             self._audit.locked(user, address, wait_s)
-        return _refusal("Wrong name or password.", wait_s)
+        return _refusal(WRONG, wait_s)
 
 
 def _refusal(why: str, wait_s: float) -> Response:

@@ -35,7 +35,7 @@ SPOKEN: dict[str, tuple[str, ...]] = {
         "_of_ranges",
     ),
     "assemble/series.py": ("_add", "check_identity"),
-    "console/sign_in.py": ("sign_in", "_refuse"),
+    "console/sign_in.py": ("WRONG", "TOO_MANY"),
     "decide.py": ("decide",),
     "infer/networks.py": ("_go_on_without",),
     "journey.py": ("READ_BY_EYE", "FAULT"),
@@ -110,8 +110,9 @@ def _said_in(path: Path, names: tuple[str, ...]) -> Iterator[str]:
 
 
 def _name_of(node: ast.AST) -> str | None:
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-        return node.targets[0].id
+    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+    if isinstance(target, ast.Name):
+        return target.id
     return node.name if isinstance(node, FUNCTION) else None
 
 
