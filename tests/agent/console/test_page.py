@@ -2,143 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
-import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from agent.records import Instant
 from agent.report import SeriesReport
-from agent.store import Store
 from agent.wiring import system_clock
+from tests.agent.console.browsing import IN_A_BROWSER, Console, suspect, until
 from tests.agent.reports import finding, live, not_analysed, not_suspected, receive, report
 
-CHROMIUM = shutil.which("chromium")
-
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
-]
-
-
-@dataclass
-class Console:
-    """The console's process, and the store it reads."""
-
-    folder: Path
-    port: int
-    store: Store
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/"
-
-    def start(self) -> None:
-        config = self.folder / "agent.toml"
-        config.write_text(
-            f'export_folder = "{self.folder}"\nstate_folder = "{self.folder}"\n'
-            f"[console]\nport = {self.port}\n"
-        )
-        command = [sys.executable, "-m", "agent", "console", "--config", str(config)]
-        self.process = subprocess.Popen(command)
-        until(self.answers)
-
-    def answers(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def stop(self) -> None:
-        assert self.process
-        self.process.kill()
-        self.process.wait()
-
-    def empty(self) -> None:
-        """Forget everything, as if nothing had run yet."""
-        tables = "outbox acknowledgements results transitions notices files agent series"
-        for table in tables.split():
-            self.store._db._db.execute(f"DELETE FROM {table}")
-
-
-def until(fact: Callable[[], object]) -> None:
-    """Wait for what another process brings about."""
-    deadline_s = time.monotonic() + 30
-    while not fact():
-        assert time.monotonic() < deadline_s, "it did not come about"
-        time.sleep(0.02)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    folder = tmp_path_factory.mktemp("console")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with Store(folder / "bleedwatch.sqlite", system_clock) as store:
-        opened = Console(folder, port, store)
-        opened.start()
-        yield opened
-        opened.stop()
-
-
-@pytest.fixture
-def console(served: Console) -> Console:
-    served.empty()
-    return served
-
-
-@pytest.fixture
-def page(console: Console, browser: Browser) -> Iterator[Page]:
-    opened = browser.new_page(viewport={"width": 1280, "height": 1024})
-    complaints: list[str] = []
-    opened.on("console", lambda said: complaints.append(said.text)
-              if said.type == "error" and "Failed to load" not in said.text else None)  # fmt: skip
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("dialog", lambda dialog: complaints.append(dialog.message))
-    opened.on("request", lambda request: complaints.append(request.url)
-              if not request.url.startswith(console.url) else None)  # fmt: skip
-    live(console.store, system_clock)
-    opened.goto(console.url)
-    yield opened
-    opened.close()
-    assert complaints == []
-
-
-def suspect(
-    console: Console, uid: str = "1.2.3.4", name: str = "DOE^JANE", **changes: object
-) -> None:
-    picture = BytesIO()
-    Image.new("L", (64, 64), 90).save(picture, "PNG")
-    receive(console.store, system_clock, uid, name)
-    console.store.conclude(report(uid, **changes), picture.getvalue(), ["console"])
-    live(console.store, system_clock)
+pytestmark = IN_A_BROWSER
 
 
 def test_a_suspected_bleed_comes_to_the_front_with_its_picture(
