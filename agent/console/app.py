@@ -1,4 +1,4 @@
-"""The page's HTTP: one page, one snapshot, one stream of events, three actions."""
+"""The page's HTTP: one page, one snapshot, one stream of events, three actions, and pictures."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agent.console.images import Pictures, result_of
 from agent.console.snapshot import snapshot
 from agent.errors import StoreError, StoreUnwritable
 from agent.records import Clock
@@ -39,8 +40,6 @@ HOSTS: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
 LONGEST_NAME, LONGEST_NOTE = 100, 1000
 
 MOST_BODY_BYTES: Final = 16_384
-
-MOST_REVISIONS: Final = 2**31
 
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -64,7 +63,7 @@ def create_app(store: Store, clock: Clock, boot_id: str, hosts: Sequence[str] = 
             Route("/healthz", desk.health),
             Route("/api/state", desk.state),
             Route("/api/events", desk.events),
-            Route(f"{result}/key-slice.png", desk.key_slice),
+            *Pictures(store, clock).routes(result),
             Route(f"{result}/acknowledge", desk.acknowledge, methods=["POST"]),
             Route(f"{result}/shown", desk.shown, methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC)),
@@ -109,20 +108,13 @@ class _Desk:
     async def events(self, request: Request) -> Response:
         return StreamingResponse(self._stream(request), media_type="text/event-stream")
 
-    async def key_slice(self, request: Request) -> Response:
-        uid, revision = _result(request)
-        png = await run_in_threadpool(self._store.key_slice, uid, revision)
-        if png is None:
-            raise HTTPException(404, "no key slice")
-        return Response(png, media_type="image/png")
-
     async def acknowledge(self, request: Request) -> Response:
         values = await _values(request)
         who = _line(values.get("who", ""), LONGEST_NAME)
         if not who:
             raise HTTPException(422, "who acknowledges?")
         note = _line(values.get("note", ""), LONGEST_NOTE)
-        uid, revision = _result(request)
+        uid, revision = result_of(request)
         try:
             given = await run_in_threadpool(self._store.acknowledge, uid, revision, who, note)
         except StoreError as error:
@@ -131,7 +123,7 @@ class _Desk:
 
     async def shown(self, request: Request) -> Response:
         await _values(request)
-        uid, revision = _result(request)
+        uid, revision = result_of(request)
         await run_in_threadpool(self._store.receipt, uid, revision, CHANNEL)
         return Response(status_code=204)
 
@@ -171,14 +163,6 @@ async def _values(request: Request) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise HTTPException(400, "not a JSON object")
     return values
-
-
-def _result(request: Request) -> tuple[str, int]:
-    """Read which result of which series a path names."""
-    uid, revision = request.path_params["uid"], request.path_params["revision"]
-    if revision > MOST_REVISIONS:
-        raise HTTPException(404, "no such result")
-    return uid, revision
 
 
 def _line(value: object, longest: int) -> str:

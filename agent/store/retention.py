@@ -25,6 +25,9 @@ PRUNED: Final = (
     ("transitions", "series_uid"),
     ("acknowledgements", "series_uid"),
     ("outbox", "series_uid"),
+    ("pictures", "series_uid"),
+    ("volumes", "series_uid"),
+    ("slices", "series_uid"),
     ("results", "series_uid"),
     ("series", "uid"),
 )

@@ -89,5 +89,5 @@ def suspect(
     picture = BytesIO()
     Image.new("L", (64, 64), 90).save(picture, "PNG")
     receive(console.store, system_clock, uid, name)
-    console.store.conclude(report(uid, **changes), picture.getvalue(), ["console"])
+    console.store.conclude(report(uid, **changes), {"axial": picture.getvalue()}, ["console"])
     live(console.store, system_clock)

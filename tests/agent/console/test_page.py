@@ -96,9 +96,9 @@ def test_every_state_is_a_word_and_a_shape(page: Page, console: Console) -> None
     receive(console.store, system_clock, "1.2")
     console.store.begin_analysis("1.2")
     receive(console.store, system_clock, "1.3")
-    console.store.conclude(not_suspected("1.3"), None, ["console"])
+    console.store.conclude(not_suspected("1.3"), {}, ["console"])
     receive(console.store, system_clock, "1.4")
-    console.store.conclude(not_analysed("1.4"), None, ["console"])
+    console.store.conclude(not_analysed("1.4"), {}, ["console"])
     live(console.store, system_clock)
 
     worklist = page.locator("#worklist")
@@ -132,7 +132,7 @@ def test_an_alert_stays_in_front_whatever_a_later_result_says(
 ) -> None:
     suspect(console)
     second = later("1.2.3.4").model_copy(update={"revision": 2, "result_id": "later"})
-    console.store.conclude(second, None, ["console"])
+    console.store.conclude(second, {}, ["console"])
 
     expect(page.locator(".alert")).to_contain_text(words)
     page.get_by_label("Your name").fill("Ann")
@@ -143,7 +143,7 @@ def test_an_alert_stays_in_front_whatever_a_later_result_says(
 
 def test_a_missing_picture_is_a_word(page: Page, console: Console) -> None:
     receive(console.store, system_clock)
-    console.store.conclude(report(), None, ["console"])
+    console.store.conclude(report(), {}, ["console"])
 
     expect(page.locator(".alert")).to_contain_text("No picture")
 
