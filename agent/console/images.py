@@ -93,7 +93,7 @@ class Pictures:
 def render_slice(encoded: EncodedSlice, window: str) -> bytes:
     """Draw a slice as PNG, a pixel each, in one of ``WINDOWS_HU``."""
     pixels, header = jpeg_ls.decode_buffer(encoded.jls)
-    stored = np.frombuffer(pixels, "<u2").reshape(header["rows"], header["columns"])
+    stored = np.frombuffer(pixels, "<u2").reshape(header["height"], header["width"])
     picture = Image.fromarray(_grey_by_stored_value(window)[stored])
     png = BytesIO()
     picture.save(png, "PNG", compress_level=1)
