@@ -1,4 +1,4 @@
-"use strict";
+import { viewerFor } from "./viewer.js";
 
 // Text from DICOM headers goes into the page as text only (textContent), never as markup, and
 // without the marks that turn or hide the text beside them.
@@ -130,17 +130,9 @@ function alertFor(series) {
     ...(report.findings.length ? [] : [element("li", "No outline could be drawn: look at every slice.")]));
   put(".numbers", numberWords(report));
   node.querySelector(".caveats").replaceChildren(...report.caveats.map((c) => element("li", plain(c))));
-  showPicture(node, report, path);
+  node.append(viewerFor(path, report));
   askName(node.querySelector("form"), path);
   return node;
-}
-
-function showPicture(node, report, path) {
-  const image = node.querySelector("img");
-  if (!report.findings.length) return image.remove();
-  image.addEventListener("error", () => image.replaceWith(element("p", "No picture", "no-picture")));
-  image.src = `${path}/key-slice.png`;
-  return image;
 }
 
 function askName(form, path) {

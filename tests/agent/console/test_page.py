@@ -28,7 +28,7 @@ def test_a_suspected_bleed_comes_to_the_front_with_its_picture(
     expect(alert).to_contain_text("Subdural, left frontal: 31.4 mL (24–39)")
     expect(alert).to_contain_text("midline shift 6 mm")
     expect(alert).to_contain_text("since the last slice")
-    page.wait_for_function("document.querySelector('.alert img').naturalWidth > 0")
+    page.wait_for_function("() => document.querySelector('.alert img').naturalWidth > 0")
     expect(page).to_have_title("(1) SUSPECTED – Bleedwatch")
 
 
