@@ -87,11 +87,20 @@ class StoreConfig(_Table):
     """Series older than this are forgotten [days]."""
     keep_mb: Annotated[int, Field(ge=10)] = 8192
     """Above this size the oldest series are forgotten first [MiB]."""
+    slices_days: Annotated[float, Field(gt=0)] = 7.0
+    """All slices of a suspicion are kept for as long, to be scrolled through [days]."""
+    slices_mb: Annotated[int, Field(ge=0)] = 4096
+    """Above this size the oldest slices are forgotten first; 0 keeps none [MiB]."""
 
     @property
     def keep(self) -> Keep:
         """The same for the store."""
         return Keep(self.keep_days, self.keep_mb * 2**20)
+
+    @property
+    def keep_slices(self) -> Keep:
+        """The same of slices."""
+        return Keep(self.slices_days, self.slices_mb * 2**20)
 
 
 class ConsoleConfig(_Table):

@@ -199,6 +199,7 @@ def _watch(
                 log_problem = _told_of_log(store, stream.problem, log_problem)
         if now.monotonic_s - pruned_s >= PRUNE_S and watcher.problem is None:
             store.prune(config.store.keep, lambda path: not os.path.lexists(path))
+            store.prune_slices(config.store.keep_slices)
             pruned_s = now.monotonic_s
         # Only after all that had arrived is read: a slice still unread is no missing slice.
         journeys.close_complete()

@@ -16,6 +16,7 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from agent.analyst import Analyst
+from agent.archive import Archive
 from agent.assemble.completeness import Completion
 from agent.assemble.dicom_file import ReadSlice
 from agent.assemble.header import SliceRefused
@@ -38,6 +39,7 @@ class Journeys:
         self,
         engine: Engine,
         store: Store,
+        archive: Archive,
         intake: Intake,
         clock: Clock,
         log: FilteringBoundLogger,
@@ -48,7 +50,8 @@ class Journeys:
         self._clock = clock
         self._log = log
         self._intake = intake
-        self._analyst = Analyst(engine, store, clock, log)
+        self._archive = archive
+        self._analyst = Analyst(engine, store, archive, clock, log)
         self._unnoted: list[FileNote] = []
         """Files that were read and are not in the store's journal yet."""
         self._lock = threading.Lock()
@@ -130,7 +133,10 @@ class Journeys:
             return not self._open and self._concluding is None
 
     def work_once(self) -> bool:
-        """Conclude a complete series, or run slabs of an open one; False if there was neither."""
+        """Conclude a complete series, run slabs of an open one, or keep some slices.
+
+        The first of these that there is to do; False if there was nothing.
+        """
         if self._between_series():
             self.engine.networks.refresh()
         withdrawn = self._withdrawn()
@@ -140,7 +146,7 @@ class Journeys:
             return True
         with self._lock:
             receiving = list(self._open.values())
-        return any(self._advance(journey) for journey in receiving)
+        return any(self._advance(journey) for journey in receiving) or self._archive.keep_some()
 
     def _between_series(self) -> bool:
         """Whether the networks have run on no open series yet."""

@@ -344,6 +344,23 @@ class Measurement:
     key_slice_k: int | None
 
 
+STORED_ABOVE_HU: Final = -32768
+"""Kept slices hold HU less this: JPEG-LS knows no negative values."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedSlice:
+    """A slice as it is kept: HU - ``STORED_ABOVE_HU`` (row, column), 16 bits, lossless JPEG-LS.
+
+    ``outline_png`` is the bleed's outline on the same matrix, transparent elsewhere; None where
+    there is no bleed.
+    """
+
+    k: int
+    jls: bytes
+    outline_png: bytes | None
+
+
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
     """Above which study score a bleed is suspected, and what that costs.

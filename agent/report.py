@@ -92,6 +92,19 @@ class SeriesReport(_Wire):
     """Seconds by stage; "total" runs from the last slice on disk to the result in hand."""
 
 
+class SliceStack(_Wire):
+    """The slices that are kept with a suspicion, to be scrolled through; 0 is the lowest."""
+
+    rows: int
+    columns: int
+    spacing_mm: tuple[float, float]
+    """Between rows, and between columns."""
+    heights_mm: tuple[float, ...]
+    """Of each slice along the normal, ascending."""
+    outlined: tuple[int, ...]
+    """Which slices have an outline."""
+
+
 def region_name(region: Region) -> str:
     """Name a region as a report does, without its side: "basal ganglia", "extra-axial"."""
     if region is Region.EXTRA_AXIAL:

@@ -1,4 +1,4 @@
-"""The page's HTTP: one page, one snapshot, one stream of events."""
+"""The page's HTTP: one page, one snapshot, one stream of events, and what concerns one result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import Any, Final
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
@@ -27,6 +26,7 @@ from agent.console.access import LOOPBACK, Admission, Door, Guard, Person, perso
 from agent.console.audit import AuditLog
 from agent.console.escalation import Escalation
 from agent.console.feedback import Feedback
+from agent.console.images import Pictures
 from agent.console.lockout import Lockout
 from agent.console.requests import named_result, read_values
 from agent.console.sessions import Sessions
@@ -87,7 +87,7 @@ def create_app(around: Surroundings) -> Starlette:
         Route("/api/session", session),
         Route("/api/state", desk.state),
         Route("/api/events", desk.events),
-        Route(f"{result}/key-slice.png", desk.key_slice),
+        *Pictures(store, around.clock).routes(result),
         Route(f"{result}/shown", desk.shown, methods=["POST"]),
         *Feedback(store).routes(result),
         Mount("/static", StaticFiles(directory=STATIC)),
@@ -160,13 +160,6 @@ class _Desk:
 
     async def events(self, request: Request) -> Response:
         return StreamingResponse(self._stream(request), media_type="text/event-stream")
-
-    async def key_slice(self, request: Request) -> Response:
-        uid, revision = named_result(request)
-        png = await run_in_threadpool(self._store.key_slice, uid, revision)
-        if png is None:
-            raise HTTPException(404, "no key slice")
-        return Response(png, media_type="image/png")
 
     async def shown(self, request: Request) -> Response:
         await read_values(request)

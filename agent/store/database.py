@@ -110,6 +110,13 @@ class Database:
         )
         return (pages - free) * size
 
+    def room_bytes(self) -> int:
+        """Return how much more can be stored: the disk's room, and pages that are free [bytes]."""
+        pages, size = (
+            int(self.rows(f"PRAGMA {name}")[0][0]) for name in ("freelist_count", "page_size")
+        )
+        return self.free_bytes() + pages * size
+
     def free_bytes(self) -> int:
         """Return how much more the store's disk takes [bytes]."""
         return shutil.disk_usage(self._folder).free

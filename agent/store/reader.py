@@ -6,8 +6,8 @@ import json
 from datetime import datetime, timezone
 from typing import Final
 
-from agent.records import Instant, State
-from agent.report import SeriesReport
+from agent.records import EncodedSlice, Instant, State
+from agent.report import SeriesReport, SliceStack
 from agent.store.database import Database
 from agent.store.rows import (
     AgentStatus,
@@ -163,12 +163,42 @@ class StoreReader:
             Transition(State(row["state"]), instant_of(row, "at"), row["detail"]) for row in rows
         ]
 
-    def key_slice(self, uid: str, revision: int) -> bytes | None:
-        """Return the key slice of a result as PNG, None where there is none."""
+    def picture(self, uid: str, revision: int, view: str) -> bytes | None:
+        """Return a view of a result as PNG ("axial" is its key slice), None where there is none."""
         rows = self._db.rows(
-            "SELECT key_slice_png FROM results WHERE series_uid = ? AND revision = ?", uid, revision
+            "SELECT png FROM pictures WHERE series_uid = ? AND revision = ? AND view = ?",
+            uid,
+            revision,
+            view,
         )
-        return rows[0]["key_slice_png"] if rows else None
+        return rows[0]["png"] if rows else None
+
+    def concluded_at(self, uid: str, revision: int) -> Instant | None:
+        """Return when a result was committed, None if there is no such result."""
+        rows = self._db.rows(
+            "SELECT at_utc, at_monotonic_s FROM results WHERE series_uid = ? AND revision = ?",
+            uid,
+            revision,
+        )
+        return instant_of(rows[0], "at") if rows else None
+
+    def stack(self, uid: str, revision: int) -> SliceStack | None:
+        """Describe the slices that are kept with a result, None where not all of them are."""
+        rows = self._db.rows(
+            "SELECT stack FROM volumes WHERE series_uid = ? AND revision = ?", uid, revision
+        )
+        return SliceStack.model_validate_json(rows[0]["stack"]) if rows else None
+
+    def encoded_slice(self, uid: str, revision: int, k: int) -> EncodedSlice | None:
+        """Return one slice of a stack, None where it is not kept."""
+        rows = self._db.rows(
+            "SELECT k, jls, outline_png FROM slices JOIN volumes USING (series_uid, revision)"
+            " WHERE series_uid = ? AND revision = ? AND k = ?",
+            uid,
+            revision,
+            k,
+        )
+        return EncodedSlice(*rows[0]) if rows else None
 
     def study_uid(self, uid: str) -> str | None:
         """Return the study that a series belongs to, None if the series is not known."""

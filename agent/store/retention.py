@@ -26,6 +26,9 @@ PRUNED: Final = (
     ("acknowledgements", "series_uid"),
     ("verdicts", "series_uid"),
     ("outbox", "series_uid"),
+    ("pictures", "series_uid"),
+    ("volumes", "series_uid"),
+    ("slices", "series_uid"),
     ("results", "series_uid"),
     ("series", "uid"),
 )

@@ -146,7 +146,7 @@ class DayCounts:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How much the store keeps: series of so many days, and no more bytes than so many."""
+    """How much of something the store keeps: of so many days, and no more bytes than so many."""
 
     days: float
     bytes: int

@@ -121,4 +121,35 @@ MIGRATIONS: Final = (
         boot_id TEXT NOT NULL
     ) STRICT, WITHOUT ROWID
     """,
+    """
+    CREATE TABLE pictures (
+        series_uid TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        view TEXT NOT NULL,
+        png BLOB NOT NULL,
+        PRIMARY KEY (series_uid, revision, view),
+        FOREIGN KEY (series_uid, revision) REFERENCES results (series_uid, revision)
+    ) STRICT;
+    INSERT INTO pictures SELECT series_uid, revision, 'axial', key_slice_png
+        FROM results WHERE key_slice_png IS NOT NULL;
+    ALTER TABLE results DROP COLUMN key_slice_png;
+    CREATE TABLE slices (
+        series_uid TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        k INTEGER NOT NULL,
+        jls BLOB NOT NULL,
+        outline_png BLOB,
+        PRIMARY KEY (series_uid, revision, k),
+        FOREIGN KEY (series_uid, revision) REFERENCES results (series_uid, revision)
+    ) STRICT;
+    CREATE TABLE volumes (
+        series_uid TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        stack TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL,
+        PRIMARY KEY (series_uid, revision),
+        FOREIGN KEY (series_uid, revision) REFERENCES results (series_uid, revision)
+    ) STRICT
+    """,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple
 from datetime import datetime, timedelta
@@ -19,8 +19,8 @@ from typing import Final
 from typing_extensions import Self
 
 from agent.errors import StoreError
-from agent.records import Arrival, Clock, State
-from agent.report import SeriesReport
+from agent.records import Arrival, Clock, EncodedSlice, State
+from agent.report import SeriesReport, SliceStack
 from agent.store.access import Access
 from agent.store.database import Database
 from agent.store.reader import StoreReader
@@ -37,6 +37,7 @@ from agent.store.rows import (
     path_text,
     stored,
 )
+from agent.store.slices import forget_slices, slices_bytes, slices_kept
 
 MOST_NOTICES: Final = 1000
 
@@ -141,9 +142,9 @@ class Store(StoreReader):
             db.execute("UPDATE series SET attempts = attempts - 1 WHERE uid = ?", (series_uid,))
 
     def conclude(
-        self, report: SeriesReport, key_slice_png: bytes | None, channels: Sequence[str]
+        self, report: SeriesReport, pictures: Mapping[str, bytes], channels: Sequence[str]
     ) -> bool:
-        """Commit a result, the series' state and its deliveries together.
+        """Commit a result, its ``pictures`` (PNG by view), the series' state and its deliveries.
 
         Returns False, and alerts nobody, where the store has this very result already.
         """
@@ -156,16 +157,19 @@ class Store(StoreReader):
                 report = SeriesReport.model_validate_json(same["report"])
             else:
                 db.execute(
-                    "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?)",
                     (
                         uid,
                         report.revision,
                         report.result_id,
                         report.state,
                         report.model_dump_json(),
-                        key_slice_png,
                         *now,
                     ),
+                )
+                db.executemany(
+                    "INSERT INTO pictures VALUES (?, ?, ?, ?)",
+                    [(uid, report.revision, *picture) for picture in pictures.items()],
                 )
                 db.executemany(
                     "INSERT INTO outbox VALUES (?, ?, ?, ?, ?, NULL, NULL)",
@@ -268,13 +272,30 @@ class Store(StoreReader):
     def prune(self, keep: Keep, gone: Callable[[str], bool]) -> int:
         """Forget the oldest series that are too old or too many; returns how many.
 
-        See ``retention``. ``gone`` tells of a path that it is not there.
+        See ``retention``. ``gone`` tells of a path that it is not there. The slices that are kept
+        with suspicions do not count: ``prune_slices``.
         """
         too_old = self._clock().utc - timedelta(days=keep.days)
-        too_much = self._db.used_bytes() > keep.bytes
+        too_much = self._db.used_bytes() - slices_bytes(self._db) > keep.bytes
         n_forgotten = forget_series(self._db, None if too_much else too_old)
         self._looked_to = forget_files(self._db, too_old, gone, self._looked_to)
         return n_forgotten
+
+    def keep_slices(
+        self, series_uid: str, revision: int, stack: SliceStack, slices: Iterable[EncodedSlice]
+    ) -> Iterator[None]:
+        """Keep the slices of a suspicion, some at each step; none is shown before the last step.
+
+        Raises StoreUnwritable where the disk has no room to spare. See ``slices``.
+        """
+        return slices_kept(self._db, (series_uid, revision), stack, slices, self._clock())
+
+    def prune_slices(self, keep: Keep) -> int:
+        """Forget slices that are too old or too many; returns of how many results. See ``slices``.
+
+        What is kept of the results is ``prune``'s.
+        """
+        return forget_slices(self._db, keep, self._clock())
 
     def heartbeat(self, status: AgentStatus) -> None:
         """Note that the agent lives, and how it is."""

@@ -44,7 +44,7 @@ def fill(path: Path, n_series: int, ago: timedelta, export: Path) -> None:
             receive(store, clock, series_uid)
             store.conclude(
                 report(series_uid) if n % 3 == 0 else not_suspected(series_uid),
-                bytes(20_000) if n % 3 == 0 else None,
+                {"axial": bytes(20_000)} if n % 3 == 0 else {},
                 ["console"],
             )
             store.receipt(series_uid, 1, "console")

@@ -4,6 +4,7 @@ import { resultPath, say } from "./feedback.js";
 import { headMap } from "./head_map.js";
 import { askName, nameIn } from "./session.js";
 import { isUnderWay, stateLabel, stateWord } from "./states.js";
+import { viewerFor } from "./viewer.js";
 import { born, clock, cut, duration, element, findingParts, number, personName, plain, sentence, t, translatePage } from "./words.js";
 
 const MOST_FINDINGS = 3;
@@ -59,7 +60,7 @@ function cardFor(series) {
   put(card, ".numbers", numberWords(report));
   card.querySelector(".caveats").replaceChildren(...report.caveats.map((caveat) => element("li", sentence(caveat))));
   card.querySelector(".head-map").replaceWith(headMap(report.findings));
-  showPicture(card, report, path);
+  card.append(viewerFor(path, report));
   card.querySelector(".show").addEventListener("click", () => { front.insertBefore(card, front.querySelector(".alert")); arrange(); });
   answerable(card.querySelector("form"), path);
   return card;
@@ -116,15 +117,6 @@ function laterWords(series) {
 function escalationWords(series) {
   if (series.escalated_utc) return t("Nobody answered: told elsewhere too at {time}.", { time: clock(series.escalated_utc) });
   return series.escalation_problem ? t("Nobody answered, and nobody else can be told: {reason}.", { reason: plain(series.escalation_problem) }) : "";
-}
-
-function showPicture(card, report, path) {
-  const image = card.querySelector("img");
-  if (!report.findings.length) return image.remove();
-  image.addEventListener("error", () => image.replaceWith(element("p", t("No picture"), "no-picture")));
-  image.alt = t("Key slice, the suspected bleed outlined");
-  image.src = `${path}/key-slice.png`;
-  return image;
 }
 
 function answerable(form, path) {

@@ -22,7 +22,7 @@ def config(tmp_path: Path) -> Path:
     with Store(tmp_path / "bleedwatch.sqlite", system_clock) as store:
         for uid, said in (("1.1", report), ("1.2", not_suspected), ("1.3", report)):
             receive(store, system_clock, uid)
-            store.conclude(said(uid), None, ["console"])
+            store.conclude(said(uid), {}, ["console"])
         store.acknowledge("1.1", 1, "Ann", "=1+1", "artefact")
         store.judge("1.2", 1, "Dr Bob", "a bleed was missed", agrees=False)
     file = tmp_path / "agent.toml"

@@ -30,6 +30,9 @@ QUIET = (
     "--no-first-run",
 )
 
+VIEWS = {"axial": 90, "coronal": 120, "sagittal": 150}
+"""Grey of each picture of a suspicion."""
+
 IN_A_BROWSER = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
@@ -70,8 +73,8 @@ class Console:
 
     def empty(self) -> None:
         """Forget everything, as if nothing had run yet."""
-        tables = "outbox acknowledgements verdicts results transitions notices files agent series"
-        for table in tables.split():
+        tables = "outbox acknowledgements verdicts pictures volumes slices results transitions"
+        for table in f"{tables} notices files agent series".split():
             self.store._db._db.execute(f"DELETE FROM {table}")
 
 
@@ -86,8 +89,13 @@ def until(fact: Callable[[], object]) -> None:
 def suspect(
     console: Console, uid: str = "1.2.3.4", name: str = "DOE^JANE", **changes: object
 ) -> None:
-    picture = BytesIO()
-    Image.new("L", (64, 64), 90).save(picture, "PNG")
+    pictures = {view: png(grey) for view, grey in VIEWS.items()}
     receive(console.store, system_clock, uid, name)
-    console.store.conclude(report(uid, **changes), picture.getvalue(), ["console"])
+    console.store.conclude(report(uid, **changes), pictures, ["console"])
     live(console.store, system_clock)
+
+
+def png(grey: int) -> bytes:
+    picture = BytesIO()
+    Image.new("L", (64, 64), grey).save(picture, "PNG")
+    return picture.getvalue()

@@ -15,7 +15,7 @@ from agent.wiring import boot_id, system_clock
 
 def around(
     store: Store,
-    audit_path: Path,
+    audit_path: Path | None = None,
     *,
     clock: Clock = system_clock,
     boot: str | None = None,
@@ -23,6 +23,6 @@ def around(
     **settings: object,
 ) -> Surroundings:
     """Serve this store as a loopback page does, but for what is said otherwise."""
-    audit = AuditLog(audit_path, clock, store.notice)
+    audit = AuditLog(audit_path or store._db._folder / "audit.log", clock, store.notice)
     log = open_log(LogStream(), json=True)
     return Surroundings(store, clock, boot or boot_id(), audit, log, PageSettings(**settings), door)

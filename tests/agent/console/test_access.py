@@ -23,7 +23,7 @@ from tests.agent.reports import receive, report
 
 UID = "1.2.3.4"
 ACKNOWLEDGE = f"/api/series/{UID}/1/acknowledge"
-PATIENTS = ["/api/state", "/api/events", f"/api/series/{UID}/1/key-slice.png", "/api/session"]
+PATIENTS = ["/api/state", "/api/events", f"/api/series/{UID}/1/views/axial.png", "/api/session"]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def ward(tmp_path: Path) -> Iterator[Ward]:
     clock = SetClock()
     with Store(tmp_path / "store.sqlite", clock) as store:
         receive(store, clock)
-        store.conclude(report(), b"\x89PNG", ["console"])
+        store.conclude(report(), {"axial": b"\x89PNG"}, ["console"])
         yield Ward(store, tmp_path / "audit.log", clock)
 
 

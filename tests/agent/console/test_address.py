@@ -52,7 +52,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def refusal(store: Store, address: Address, tmp_path: Path) -> ConfigError:
     with pytest.raises(ConfigError) as refused:
-        serve(around(store, tmp_path / "audit.log"), address)
+        serve(around(store), address)
     return refused.value
 
 
@@ -386,7 +386,7 @@ class TestInABrowser:
         self, page: Page, served: Served, tmp_path: Path
     ) -> None:
         receive(served.store, system_clock, UID)
-        served.store.conclude(report(UID), None, ["console"])
+        served.store.conclude(report(UID), {}, ["console"])
         live(served.store, system_clock)
         expect(page.locator("h2")).to_have_text("✖ SIGNED OUT")
         page.screenshot(path=tmp_path / "signed-out.png")

@@ -173,7 +173,7 @@ def test_a_result_is_judged_afterwards(page: Page, console: Console) -> None:
 
 def test_a_bleed_that_was_missed_can_be_told(page: Page, console: Console) -> None:
     receive(console.store, system_clock)
-    console.store.conclude(not_suspected("1.2.3.4"), None, ["console"])
+    console.store.conclude(not_suspected("1.2.3.4"), {}, ["console"])
 
     page.get_by_role("button", name="Disagree").click()
     page.get_by_label("Your name").fill("Dr Bob")
@@ -304,7 +304,7 @@ def test_the_alert_speaks_the_browsers_language(
 
 def test_an_older_report_without_a_place_is_shown(page: Page, console: Console) -> None:
     receive(console.store, system_clock)
-    console.store.conclude(report(), None, ["console"])
+    console.store.conclude(report(), {}, ["console"])
     store: Store = console.store
     store._db._db.execute("UPDATE results SET report = json_remove(report, '$.findings[0].place')")
 

@@ -113,7 +113,7 @@ def ward(tmp_path: Path) -> Iterator[Ward]:
     clock = SetClock()
     with Store(tmp_path / "store.sqlite", clock) as store:
         receive(store, clock)
-        store.conclude(report(), b"\x89PNG", ["console"])
+        store.conclude(report(), {"axial": b"\x89PNG"}, ["console"])
         yield Ward(store, tmp_path / "audit.log", clock)
 
 
@@ -148,7 +148,7 @@ class TestViews:
         ann = enter(ward)
         ann.http.get("/api/state")
         receive(ward.store, ward.clock, "1.9")
-        ward.store.conclude(report(revision=2), None, ["console"])
+        ward.store.conclude(report(revision=2), {}, ["console"])
 
         ann.http.get("/api/state")
 
@@ -160,15 +160,15 @@ class TestViews:
         ann = enter(ward)
 
         for _ in range(3):
-            assert ann.http.get(f"{RESULT}/key-slice.png").status_code == 200
+            assert ann.http.get(f"{RESULT}/views/axial.png").status_code == 200
 
         (line,) = lines(ward)
         assert line.told == PICTURES
         assert line.thing == ("110180", "1.2.3", f"series {UID}, result 1")
 
     def test_what_was_not_shown_is_no_view(self, ward: Ward) -> None:
-        enter(ward).http.get(f"/api/series/{UID}/9/key-slice.png")
-        ward.page().http.get(f"{RESULT}/key-slice.png")
+        enter(ward).http.get(f"/api/series/{UID}/9/views/axial.png")
+        ward.page().http.get(f"{RESULT}/views/axial.png")
         ward.page().http.get("/api/state")
 
         assert lines(ward) == []
@@ -275,17 +275,17 @@ def test_nothing_of_a_patient_is_in_it(ward: Ward) -> None:
     ward.store.progress(
         SeriesProgress("1.9", PLANTED, "PLANTED-DESCRIPTION", "generic-head", 9, 0, now, now)
     )
-    ward.store.conclude(report("1.9", study_uid="1.2.3"), b"\x89PNG", ["console"])
+    ward.store.conclude(report("1.9", study_uid="1.2.3"), {"axial": b"\x89PNG"}, ["console"])
     ann = ward.page()
     ann.sign_in("ann", "wrong")
     ann.sign_in("PLANTED^NAME", "PLANTED")
     ann.sign_in()
     assert "PLANTED^NAME" in ann.http.get("/api/state").text
-    ann.http.get("/api/series/1.9/1/key-slice.png")
+    ann.http.get("/api/series/1.9/1/views/axial.png")
     ann.post("/api/series/1.9/1/acknowledge", {"note": "PLANTED"})
     ann.post("/api/series/1.9/1/PLANTED-PATH")
     ann.post("/api/series/PLANTED^NAME/1/acknowledge")
-    ann.post("/api/series/1.9/1/key-slice.png")
+    ann.post("/api/series/1.9/1/views/axial.png")
     ann.post("/api/sign-out")
 
     text = ward.audit_path.read_text()

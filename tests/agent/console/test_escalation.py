@@ -74,15 +74,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @contextmanager
 def page_of(store: Store, url: str | None, after_s: float = 0.0) -> Iterator[TestClient]:
-    audit_path = Path(store._db._folder) / "audit.log"
-    made = around(store, audit_path, escalate_after_s=after_s, escalate_to=url)
+    made = around(store, escalate_after_s=after_s, escalate_to=url)
     with TestClient(create_app(made), base_url="http://localhost") as client:
         yield client
 
 
 def suspect(store: Store, uid: str = "1.2.3.4") -> None:
     receive(store, system_clock, uid)
-    store.conclude(report(uid), None, ["console"])
+    store.conclude(report(uid), {}, ["console"])
 
 
 def shown(client: TestClient) -> dict:

@@ -22,19 +22,19 @@ RESULT = "/api/series/1.2.3.4/1"
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store(tmp_path / "store.sqlite", system_clock) as opened:
         receive(opened, system_clock)
-        opened.conclude(report(), None, ["console"])
+        opened.conclude(report(), {}, ["console"])
         live(opened, system_clock)
         yield opened
 
 
-def client_of(store: Store, folder: Path, **settings: object) -> TestClient:
-    made = around(store, folder / "audit.log", **settings)
+def client_of(store: Store, **settings: object) -> TestClient:
+    made = around(store, **settings)
     return TestClient(create_app(made), base_url="http://localhost")
 
 
 @pytest.fixture
-def client(store: Store, tmp_path: Path) -> TestClient:
-    return client_of(store, tmp_path)
+def client(store: Store) -> TestClient:
+    return client_of(store)
 
 
 def shown(client: TestClient) -> dict:
@@ -104,7 +104,7 @@ def test_the_day_in_numbers(client: TestClient, store: Store) -> None:
         [report, report, report, report, not_suspected, not_analysed, not_analysed]
     ):
         receive(store, system_clock, f"1.{n}")
-        store.conclude(said(f"1.{n}"), None, ["console"])
+        store.conclude(said(f"1.{n}"), {}, ["console"])
     store.judge("1.0", 1, "Ann", "", agrees=True)
     store.judge("1.1", 1, "Ann", "", agrees=False)
     store.acknowledge("1.2", 1, "Ann", "", "artefact")
@@ -125,7 +125,7 @@ def test_the_day_in_numbers(client: TestClient, store: Store) -> None:
 
 def test_what_was_said_is_there_to_be_exported(store: Store) -> None:
     receive(store, system_clock, "1.9")
-    store.conclude(not_suspected("1.9"), None, ["console"])
+    store.conclude(not_suspected("1.9"), {}, ["console"])
     receive(store, system_clock, "1.10")
     store.acknowledge("1.2.3.4", 1, "Ann", "", "artefact")
     store.judge("1.9", 1, "Dr Bob", "missed", agrees=False)
@@ -142,7 +142,7 @@ def test_what_was_said_is_there_to_be_exported(store: Store) -> None:
 def test_a_site_says_how_much_of_the_patient_is_shown(
     store: Store, tmp_path: Path, patient: str, name: str, patient_id: str
 ) -> None:
-    who = shown(client_of(store, tmp_path, patient=patient))["patient"]
+    who = shown(client_of(store, patient=patient))["patient"]
 
     assert (who["patient_name"], who["patient_id"]) == (name, patient_id)
     assert (who["birth_date"] == "19500101") is (patient == "full")
@@ -160,7 +160,7 @@ def test_a_small_disk_is_told_before_it_is_full(tmp_path: Path, client: TestClie
 
     with SmallDisk(tmp_path / "small.sqlite", system_clock) as small:
         live(small, system_clock)
-        state = client_of(small, tmp_path).get("/api/state").json()
+        state = client_of(small).get("/api/state").json()
 
     assert state["low_disk_bytes"] == 300 * 2**20
     assert state["problem"] is None

@@ -28,14 +28,14 @@ RESULT = f"/api/series/{UID}/1"
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store(tmp_path / "store.sqlite", system_clock) as opened:
         receive(opened, system_clock)
-        opened.conclude(report(), b"\x89PNG", ["console"])
+        opened.conclude(report(), {"axial": b"\x89PNG"}, ["console"])
         live(opened, system_clock)
         yield opened
 
 
 @pytest.fixture
 def app(store: Store, tmp_path: Path) -> Starlette:
-    return create_app(around(store, tmp_path / "audit.log"))
+    return create_app(around(store))
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_a_fault_carries_the_security_headers_too(app: Starlette, store: Store) 
 
 def test_an_alert_outlives_a_later_result(client: TestClient, store: Store) -> None:
     later = not_analysed(UID).model_copy(update={"revision": 2, "result_id": "later"})
-    store.conclude(later, None, ["console"])
+    store.conclude(later, {}, ["console"])
 
     (series,) = client.get("/api/state").json()["series"]
 
@@ -176,8 +176,8 @@ def test_every_answer_carries_the_security_headers(client: TestClient, path: str
 
 
 def test_the_key_slice_is_served_and_only_where_there_is_one(client: TestClient) -> None:
-    assert client.get(f"{RESULT}/key-slice.png").content == b"\x89PNG"
-    assert client.get("/api/series/9.9/1/key-slice.png").status_code == 404
+    assert client.get(f"{RESULT}/views/axial.png").content == b"\x89PNG"
+    assert client.get("/api/series/9.9/1/views/axial.png").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_port_in_use_is_refused_with_what_to_do(store: Store, tmp_path: Path) 
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(ConfigError, match="in use") as refusal:
-            serve(around(store, tmp_path / "audit.log"), Address(*taken.getsockname()))
+            serve(around(store), Address(*taken.getsockname()))
 
     assert "console.port" in refusal.value.hint
 

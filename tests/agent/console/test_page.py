@@ -29,7 +29,7 @@ def test_a_suspected_bleed_comes_to_the_front_with_its_picture(
     expect(alert).to_contain_text("Subdural, left frontal: 31.4 mL (24–39)")
     expect(alert).to_contain_text("midline shift 6 mm")
     expect(alert).to_contain_text("since the last slice")
-    page.wait_for_function("document.querySelector('.alert img').naturalWidth > 0")
+    page.wait_for_function("() => document.querySelector('.alert img').naturalWidth > 0")
     expect(page).to_have_title("(1) SUSPECTED – Bleedwatch")
 
 
@@ -97,9 +97,9 @@ def test_every_state_is_a_word_and_a_shape(page: Page, console: Console) -> None
     receive(console.store, system_clock, "1.2")
     console.store.begin_analysis("1.2")
     receive(console.store, system_clock, "1.3")
-    console.store.conclude(not_suspected("1.3"), None, ["console"])
+    console.store.conclude(not_suspected("1.3"), {}, ["console"])
     receive(console.store, system_clock, "1.4")
-    console.store.conclude(not_analysed("1.4"), None, ["console"])
+    console.store.conclude(not_analysed("1.4"), {}, ["console"])
     live(console.store, system_clock)
 
     worklist = page.locator("#worklist")
@@ -133,7 +133,7 @@ def test_an_alert_stays_in_front_whatever_a_later_result_says(
 ) -> None:
     suspect(console)
     second = later("1.2.3.4").model_copy(update={"revision": 2, "result_id": "later"})
-    console.store.conclude(second, None, ["console"])
+    console.store.conclude(second, {}, ["console"])
 
     expect(page.locator(".alert")).to_contain_text(words)
     page.get_by_label("Your name").fill("Ann")
@@ -144,7 +144,7 @@ def test_an_alert_stays_in_front_whatever_a_later_result_says(
 
 def test_a_missing_picture_is_a_word(page: Page, console: Console) -> None:
     receive(console.store, system_clock)
-    console.store.conclude(report(), None, ["console"])
+    console.store.conclude(report(), {}, ["console"])
 
     expect(page.locator(".alert")).to_contain_text("No picture")
 
@@ -234,10 +234,10 @@ def test_hostile_text_is_text_wherever_it_stands(page: Page, console: Console) -
     who = Identity(HOSTILE, HOSTILE, HOSTILE, HOSTILE, "1.2.3", HOSTILE)
     console.store.progress(SeriesProgress("1.2.3.4", who, HOSTILE, None, 17, 0, now, now))
     said = report(caveats=(HOSTILE,), findings=(finding(region=HOSTILE),), engine=HOSTILE)
-    console.store.conclude(said, None, ["console"])
+    console.store.conclude(said, {}, ["console"])
     receive(console.store, system_clock, "1.9")
     ended = not_analysed("1.9").model_copy(update={"reason": HOSTILE, "what_to_do": HOSTILE})
-    console.store.conclude(ended, None, ["console"])
+    console.store.conclude(ended, {}, ["console"])
     console.store.acknowledge("1.9", 1, HOSTILE, HOSTILE, HOSTILE)
     console.store.judge("1.9", 1, HOSTILE, HOSTILE, agrees=False)
     console.store.notice(HOSTILE, HOSTILE)

@@ -154,7 +154,7 @@ def result_that_no_page_has_shown(box: Scratch) -> None:
     earlier = Instant(now.utc - timedelta(hours=3), now.monotonic_s)
     with Store(box.store_path, lambda: earlier) as store:
         receive(store, lambda: earlier, UID)
-        store.conclude(not_suspected(UID), None, ["console"])
+        store.conclude(not_suspected(UID), {}, ["console"])
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_alerts_and_the_last_series_are_told_without_a_name(scratch: Scratch) ->
 
     with Store(scratch.store_path, system_clock) as store:
         receive(store, system_clock, UID, name="DOE^JANE")
-        store.conclude(report(UID), None, [])
+        store.conclude(report(UID), {}, [])
 
     verdicts = scratch.verdicts()
     assert verdicts["last series"].found.endswith("s ago; 1 today")

@@ -33,7 +33,9 @@ def conclude(
 ) -> None:
     """Receive and conclude a series."""
     receive(store, clock, uid)
-    store.conclude(report(uid) if suspected else not_suspected(uid), b"x" * 9000, ["console"])
+    store.conclude(
+        report(uid) if suspected else not_suspected(uid), {"axial": b"x" * 9000}, ["console"]
+    )
     if shown:
         store.receipt(uid, 1, "console")
 
@@ -84,7 +86,7 @@ def test_a_suspicion_that_a_later_result_took_back_is_kept_until_it_is_acknowled
 ) -> None:
     conclude(store, clock, "1.1", suspected=True)
     later = not_suspected("1.1").model_copy(update={"revision": 2, "result_id": "later"})
-    store.conclude(later, None, ["console"])
+    store.conclude(later, {}, ["console"])
     store.receipt("1.1", 2, "console")
     clock.now_s += 1000 * DAY_S
 
