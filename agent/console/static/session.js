@@ -2,7 +2,8 @@
 
 // Who is signed in. A page whose session is over goes to the sign-in page, and leaves no patient behind.
 
-const session = { user: null, role: null, csrf: "" };
+const TOLD_BEFORE_S = 1800; // a shift that goes on signs in again before its page goes dark
+const session = { user: null, role: null, csrf: "", ends_in_s: null };
 let sessionKnown = checkSession();
 
 async function checkSession() {
@@ -23,6 +24,15 @@ function showUser() {
   button.addEventListener("click", signOut);
   node.append(name, ` · ${session.role} `, button);
   document.querySelector("header").append(node);
+  setTimeout(tellEnd, Math.max(0, session.ends_in_s - TOLD_BEFORE_S) * 1000, name);
+}
+
+function tellEnd(name) {
+  const left = Math.min(session.ends_in_s, TOLD_BEFORE_S);
+  const at = new Date(Date.now() + left * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const node = document.createElement("strong");
+  node.textContent = `▼ signs out at ${at} `;
+  name.before(node);
 }
 
 async function signOut() {

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from playwright.sync_api import Page, expect, sync_playwright
 
 from agent.console import Address, serve
+from agent.console.sessions import LIFETIME_S
 from agent.doctor.verdict import Mark
 from agent.errors import ConfigError
 from agent.store import Store
@@ -424,6 +425,22 @@ class TestInABrowser:
 
         expect(page.locator("h2")).to_have_text("✖ SIGNED OUT", timeout=30_000)
         assert "DOE" not in page.content()
+
+    def test_the_sessions_end_is_told_half_an_hour_before(self, page: Page, served: Served) -> None:
+        served.store.access.add_user("eve", "service", hashed("eve"), system_clock())
+        page.get_by_label("Name").fill("eve")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.locator("#session")).to_have_text("eve · service Sign out")
+
+        with served.store._db.writing() as db:
+            earlier = "UPDATE sessions SET began_monotonic_s = began_monotonic_s - ?"
+            db.execute(earlier, (LIFETIME_S - 1200,))
+        page.reload()
+
+        expect(page.locator("#session")).to_have_text(
+            re.compile(r"▼ signs out at \d\d:\d\d eve · service Sign out")
+        )
 
     def test_who_has_to_wait_is_told_how_long(self, page: Page, served: Served) -> None:
         for _ in range(5):
