@@ -12,6 +12,8 @@ from rich.table import Table
 
 from agent.cli.options import AsJson, ConfigPath
 from agent.config import DEFAULT_PATH, Setting, load_config, load_settings
+from agent.console import Address
+from agent.wiring import system_clock
 
 config_app = typer.Typer(
     help="The configuration: what is set, where it comes from, whether it can be used.",
@@ -48,11 +50,13 @@ def diff(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None:
 def check(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None:
     """Check the configuration, and that what it names is there. Exit code 1 if something is not.
 
-    A key that is unknown or has no usable value is exit code 78. `bleedwatch doctor` checks more.
+    A key that is unknown or has no usable value, or a page that would not be served, is exit code
+    78. `bleedwatch doctor` checks more.
 
     Example: bleedwatch config check
     """
     settings = load_config(config)
+    Address(**dict(settings.console)).checked_certificate(system_clock())
     missing = {
         name: str(path)
         for name, path in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import math
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -60,7 +61,8 @@ LOOPBACK: Final = Door()
 class Person:
     """Who asks: a user who is signed in, or whoever sits at this computer (``user`` None).
 
-    ``page`` tells one's pages from others': by the session, or by the address.
+    ``page`` tells one's pages from others': by the session, or by the address. ``csrf`` and
+    ``ends_in_s`` are of the session [s].
     """
 
     user: str | None
@@ -68,6 +70,7 @@ class Person:
     address: str
     page: str = ""
     csrf: str = ""
+    ends_in_s: float = math.inf
 
 
 def person_of(request: Request) -> Person:
@@ -98,8 +101,9 @@ class Admission:
         session = self._sessions.find(token) if token else None
         if session is None:
             return None
-        page = sha256(token.encode()).hexdigest()
-        return Person(session.user, session.role, address, page, csrf_token(token))
+        page, csrf = sha256(token.encode()).hexdigest(), csrf_token(token)
+        ends_in_s = self._sessions.ends_in_s(session)
+        return Person(session.user, session.role, address, page, csrf, ends_in_s)
 
 
 class Guard:

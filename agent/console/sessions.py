@@ -54,6 +54,10 @@ class Sessions:
                 self._access.use_session(_digest(token), now_s)
         return session
 
+    def ends_in_s(self, session: Session) -> float:
+        """Tell how long a session that is in use has yet to go [s]."""
+        return session.began_monotonic_s + LIFETIME_S - self._clock().monotonic_s
+
     def end(self, token: str) -> None:
         """End a session; there need be none."""
         self._access.end_session(_digest(token))

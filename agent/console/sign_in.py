@@ -33,7 +33,8 @@ async def session(request: Request) -> Response:
     person = person_of(request)
     if person.user is None:
         return JSONResponse({"user": None})
-    return JSONResponse({"user": person.user, "role": person.role, "csrf": person.csrf})
+    names = {"user": person.user, "role": person.role, "csrf": person.csrf}
+    return JSONResponse({**names, "ends_in_s": person.ends_in_s})
 
 
 class SignIn:

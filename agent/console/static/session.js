@@ -1,8 +1,10 @@
 // Who is signed in. A page whose session is over goes to the sign-in page, and leaves no patient behind.
 
-import { element, t } from "./words.js";
+import { element, t, timeOfDay } from "./words.js";
 
-export const session = { user: null, role: null, csrf: "" };
+const TOLD_BEFORE_S = 1800; // a shift that goes on signs in again before its page goes dark
+
+export const session = { user: null, role: null, csrf: "", ends_in_s: null };
 let known = checkSession();
 
 export async function checkSession() {
@@ -43,8 +45,16 @@ function showUser() {
   const button = element("button", t("Sign out"), "small");
   button.addEventListener("click", signOut);
   const roles = { technologist: t("technologist"), service: t("service") };
-  node.append(element("bdi", session.user), ` · ${roles[session.role]} `, button);
+  const name = element("bdi", session.user);
+  node.append(name, ` · ${roles[session.role]} `, button);
   document.querySelector("header").append(node);
+  setTimeout(tellEnd, Math.max(0, session.ends_in_s - TOLD_BEFORE_S) * 1000, name);
+}
+
+function tellEnd(name) {
+  const left = Math.min(session.ends_in_s, TOLD_BEFORE_S);
+  const time = timeOfDay(new Date(Date.now() + left * 1000));
+  name.before(element("strong", t("▼ signs out at {time}", { time })), " ");
 }
 
 async function signOut() {

@@ -44,6 +44,10 @@ export function clock(iso) {
   return isToday(iso) ? time : `${moment.toLocaleDateString(language, { day: "numeric", month: "short" })} ${time}`;
 }
 
+export function timeOfDay(moment) {
+  return moment.toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+}
+
 export function duration(seconds) {
   const s = Math.max(0, Math.floor(seconds));
   if (s < 60) return `${s} s`;

@@ -218,6 +218,16 @@ class TestASession:
 
         assert not ann.may
 
+    def test_says_how_long_it_has_to_go(self, ward: Ward, ann: Page) -> None:
+        ward.clock.now_s += 1000
+
+        assert ann.http.get("/api/session").json() == {
+            "user": "ann",
+            "role": "technologist",
+            "csrf": ann.csrf,
+            "ends_in_s": LIFETIME_S - 1000,
+        }
+
     def test_outlives_the_console_but_not_the_computer(self, ward: Ward, ann: Page) -> None:
         ward.restart()
         ann.http.app = ward.app

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from agent.console import Address, serve
+from agent.console.sessions import LIFETIME_S
 from agent.doctor.verdict import Mark
 from agent.errors import ConfigError
 from agent.store import Store
@@ -357,30 +358,32 @@ class TestDoctor:
         assert scratch.verdicts()["users"].found == "technologist: 1"
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    quiet = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
+        yield opened
+        opened.close()
+
+
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 class TestInABrowser:
     @pytest.fixture
-    def page(self, served: Served) -> Iterator[Page]:
-        quiet = (
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-background-networking",
-            "--no-first-run",
+    def page(self, browser: Browser, served: Served) -> Iterator[Page]:
+        window = browser.new_context(
+            ignore_https_errors=True, viewport={"width": 1280, "height": 1024}
         )
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
-            page = browser.new_page(
-                ignore_https_errors=True, viewport={"width": 1280, "height": 1024}
-            )
-            complaints: list[str] = []
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.on("request", lambda request: complaints.append(request.url)
-                    if not request.url.startswith(served.url) else None)  # fmt: skip
-            page.goto(served.url)
-            yield page
-            browser.close()
-            assert complaints == []
+        page = window.new_page()
+        complaints: list[str] = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: complaints.append(request.url)
+                if not request.url.startswith(served.url) else None)  # fmt: skip
+        page.goto(served.url)
+        yield page
+        window.close()
+        assert complaints == []
 
     def test_a_technologist_signs_in_acknowledges_and_signs_out_by_keyboard_alone(
         self, page: Page, served: Served, tmp_path: Path
@@ -425,6 +428,22 @@ class TestInABrowser:
 
         expect(page.locator("h2")).to_have_text("✖ SIGNED OUT", timeout=30_000)
         assert "DOE" not in page.content()
+
+    def test_the_sessions_end_is_told_half_an_hour_before(self, page: Page, served: Served) -> None:
+        served.store.access.add_user("eve", "service", hashed("eve"), system_clock())
+        page.get_by_label("Name").fill("eve")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.locator("#session")).to_have_text("eve · service Sign out")
+
+        with served.store._db.writing() as db:
+            earlier = "UPDATE sessions SET began_monotonic_s = began_monotonic_s - ?"
+            db.execute(earlier, (LIFETIME_S - 1200,))
+        page.reload()
+
+        expect(page.locator("#session")).to_have_text(
+            re.compile(r"▼ signs out at \d\d:\d\d eve · service Sign out")
+        )
 
     def test_who_has_to_wait_is_told_how_long(self, page: Page, served: Served) -> None:
         for _ in range(5):
