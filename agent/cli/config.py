@@ -12,7 +12,6 @@ from rich.table import Table
 
 from agent.cli.options import AsJson, ConfigPath
 from agent.config import DEFAULT_PATH, Setting, load_config, load_settings
-from agent.console import Address
 from agent.wiring import system_clock
 
 config_app = typer.Typer(
@@ -56,7 +55,7 @@ def check(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None
     Example: bleedwatch config check
     """
     settings = load_config(config)
-    Address(**dict(settings.console)).checked_certificate(system_clock())
+    settings.console.address.checked_certificate(system_clock())
     missing = {
         name: str(path)
         for name, path in (
