@@ -12,10 +12,11 @@ from rich.markup import escape
 
 from agent.cli.config import config_app
 from agent.cli.doctor import doctor
-from agent.cli.read_store import show, status, studies
 from agent.cli.replay import replay
 from agent.cli.serve import console, run
 from agent.cli.service import service_app
+from agent.cli.status import status
+from agent.cli.studies import show, studies
 from agent.errors import AgentError, BundleError, ConfigError, StoreError
 
 EXIT_CONFIG = 78

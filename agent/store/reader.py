@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Final
 
@@ -86,11 +87,34 @@ class StoreReader:
         )
         return [series_row(row) for row in rows]
 
+    def latest(
+        self, limit: int, *, states: Sequence[State] = (), since: datetime | None = None
+    ) -> list[SeriesRow]:
+        """Return the ``limit`` latest series, of these states or any, from a moment on or ever."""
+        marks = ", ".join("?" * len(states))
+        of_states = f"AND series.state IN ({marks})" if states else ""
+        utc = since.astimezone(timezone.utc).isoformat() if since else ""
+        rows = self._db.rows(
+            f"{ROW} WHERE last_utc >= ? {of_states} ORDER BY last_utc DESC LIMIT ?",
+            utc,
+            *states,
+            limit,
+        )
+        return [series_row(row) for row in rows]
+
     def count_since(self, moment: datetime) -> int:
         """Count the series whose last slice came after a moment."""
         utc = moment.astimezone(timezone.utc).isoformat()
         (row,) = self._db.rows("SELECT count(*) AS n FROM series WHERE last_utc >= ?", utc)
         return int(row["n"])
+
+    def states_since(self, moment: datetime) -> dict[str, int]:
+        """Count the same by state; states that no series is in are left out."""
+        utc = moment.astimezone(timezone.utc).isoformat()
+        rows = self._db.rows(
+            "SELECT state, count(*) AS n FROM series WHERE last_utc >= ? GROUP BY state", utc
+        )
+        return {row["state"]: row["n"] for row in rows}
 
     def unfinished(self) -> list[str]:
         """Series that are neither concluded nor forgotten: what a restarted agent takes up."""

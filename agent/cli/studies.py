@@ -1,10 +1,9 @@
-"""Commands that read the store: ``status``, ``studies``, ``show``."""
+"""``bleedwatch studies`` and ``show``: what came, and what came of it."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,35 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.cli.options import AsJson, ConfigPath
+from agent.cli.stores import opened
 from agent.cli.tables import WORDS, place, reports_table, summary
-from agent.config import DEFAULT_PATH, load_config
+from agent.config import DEFAULT_PATH
 from agent.errors import ConfigError
-from agent.store import AgentStatus, SeriesRow, Store, Transition
-from agent.store.liveness import agent_problem
-from agent.wiring import boot_id, open_store, system_clock
+from agent.store import SeriesRow, Transition
 
 MOST_ROWS = 50
-
-
-def status(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None:
-    """Say whether the agent is running, on what, and what is under way. Exit code 1 if it is not.
-
-    Example: bleedwatch status
-    """
-    with _store(config) as store:
-        now, agent = system_clock(), store.agent_status()
-        problem = agent_problem(agent, now, boot_id(), store.free_bytes())
-        undelivered = len(store.undelivered())
-    out = _out()
-    if as_json:
-        facts = {"problem": problem, "agent": _plain(agent), "undelivered": undelivered}
-        out.print_json(json.dumps(facts, default=str))
-    else:
-        out.print("[green]● running[/]" if problem is None else f"[bold red]▲ {escape(problem)}[/]")
-        for name, value in _status_lines(agent):
-            out.print(f"  {name:<12}{value}", markup=False)
-        out.print(f"  {'undelivered':<12}{undelivered}", markup=False)
-    raise typer.Exit(0 if problem is None else 1)
 
 
 def studies(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None:
@@ -49,7 +26,7 @@ def studies(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> No
 
     Example: bleedwatch studies
     """
-    with _store(config) as store:
+    with opened(config) as store:
         rows = store.worklist(limit=MOST_ROWS)
     if as_json:
         _out().print_json(json.dumps([_row_json(row) for row in rows]))
@@ -81,7 +58,7 @@ def show(
 
     Example: bleedwatch show 1.2.840.113619.2
     """
-    with _store(config) as store:
+    with opened(config) as store:
         found = [
             (row, store.history(row.uid), store.transitions(row.uid)) for row in store.find(study)
         ]
@@ -141,19 +118,6 @@ def _show(row: SeriesRow) -> None:
         out.print(f"  acknowledged by {who}, {at.utc:%Y-%m-%d %H:%M:%S} UTC", markup=False)
 
 
-def _status_lines(agent: AgentStatus | None) -> list[tuple[str, str]]:
-    if agent is None:
-        return []
-    return [
-        ("folder", agent.folder),
-        ("bundle", agent.bundle),
-        ("backend", agent.backend),
-        ("started", f"{agent.started.utc:%Y-%m-%d %H:%M:%S} UTC"),
-        ("receiving", str(agent.receiving)),
-        ("queued", str(agent.queued)),
-    ]
-
-
 def _row_json(row: SeriesRow) -> dict[str, Any]:
     return {
         "series_uid": row.uid,
@@ -171,13 +135,6 @@ def _plain(record: Any) -> Any:  # noqa: ANN401 - any of the store's row datacla
     if record is None:
         return None
     return json.loads(json.dumps(dataclasses.asdict(record), default=str))
-
-
-def _store(config: Path) -> Store:
-    settings = load_config(config)
-    if not settings.store_path.exists():
-        raise ConfigError(f"no store at {settings.store_path}", hint="start the agent first")
-    return open_store(settings)
 
 
 def _out() -> Console:
