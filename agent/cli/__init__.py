@@ -15,8 +15,9 @@ from agent.cli.doctor import doctor
 from agent.cli.replay import replay
 from agent.cli.serve import console, run
 from agent.cli.service import service_app
+from agent.cli.show import show
 from agent.cli.status import status
-from agent.cli.studies import show, studies
+from agent.cli.studies import studies
 from agent.errors import AgentError, BundleError, ConfigError, StoreError
 
 EXIT_CONFIG = 78

@@ -1,124 +1,76 @@
-"""``bleedwatch studies`` and ``show``: what came, and what came of it."""
+"""``bleedwatch studies``: what came, and what came of it."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from agent.cli.options import AsJson, ConfigPath
+from agent.cli.options import AsJson, ConfigPath, moment
 from agent.cli.stores import opened
-from agent.cli.tables import WORDS, place, reports_table, summary
+from agent.cli.tables import WORDS, ending, summary
 from agent.config import DEFAULT_PATH
-from agent.errors import ConfigError
-from agent.store import SeriesRow, Transition
+from agent.records import State
+from agent.store import SeriesRow
 
-MOST_ROWS = 50
+MOST_ROWS: Final = 50
 
 
-def studies(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None:
-    """List recent series, those that wait for an acknowledgement first.
+def studies(
+    config: ConfigPath = DEFAULT_PATH,
+    *,
+    state: Annotated[
+        list[State] | None, typer.Option(help="Only these; may be given several times.")
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(parser=moment, metavar="WHEN", help="Only since 90min, 2h, 7d, 2026-11-23 …"),
+    ] = None,
+    limit: Annotated[int, typer.Option(help="No more than so many.", min=1)] = MOST_ROWS,
+    as_json: AsJson = False,
+) -> None:
+    """List the latest series.
 
-    Example: bleedwatch studies
+    Without --state and --since, every suspicion that waits for an acknowledgement comes first.
+
+    Example: bleedwatch studies --state not_analysed --since 7d
     """
     with opened(config) as store:
-        rows = store.worklist(limit=MOST_ROWS)
+        chosen = state or since
+        rows = (
+            store.latest(limit, states=state or (), since=since)
+            if chosen
+            else store.worklist(limit)
+        )
     if as_json:
-        _out().print_json(json.dumps([_row_json(row) for row in rows]))
+        typer.echo(json.dumps([row_json(row) for row in rows], indent=2))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("Last slice (UTC)", "Series", "State", "Slices", "Findings or reason"):
-        table.add_column(column, overflow="fold")
+    table.add_column("Last slice (UTC)", no_wrap=True)
+    table.add_column("Series", no_wrap=True)
+    table.add_column("State", no_wrap=True)
+    table.add_column("Slices", justify="right")
+    table.add_column("Findings or reason", overflow="fold")
     for row in rows:
         finished = row.report is not None and row.report.state == row.state.value
         table.add_row(
             f"{row.last_slice.utc:%Y-%m-%d %H:%M:%S}",
-            row.uid,
+            ending(row.uid),
             WORDS[row.state.value],
             str(row.slices),
             escape(summary(row.report)) if finished and row.report else "",
         )
-    _out().print(table)
+    Console(highlight=False).print(table)
 
 
-def show(
-    study: Annotated[
-        str, typer.Argument(help="UID of a study or of one series, or enough of either end.")
-    ],
-    config: ConfigPath = DEFAULT_PATH,
-    *,
-    as_json: AsJson = False,
-) -> None:
-    """Show a study's series: result, findings, timings, history and acknowledgement of each.
-
-    Example: bleedwatch show 1.2.840.113619.2
-    """
-    with opened(config) as store:
-        found = [
-            (row, store.history(row.uid), store.transitions(row.uid)) for row in store.find(study)
-        ]
-    if not found:
-        raise ConfigError(f"no study or series {study} in the store", hint="`bleedwatch studies`")
-    if as_json:
-        facts = [
-            _row_json(row)
-            | {
-                "history": [report.model_dump(mode="json") for report in history],
-                "transitions": [_plain(transition) for transition in transitions],
-            }
-            for row, history, transitions in found
-        ]
-        _out().print_json(json.dumps(facts, default=str))
-        return
-    for row, _, transitions in found:
-        _show(row)
-        _out().print(_transitions_table(transitions))
-
-
-def _transitions_table(transitions: list[Transition]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("At (UTC)", "State", "Detail"):
-        table.add_column(column)
-    for transition in transitions:
-        table.add_row(
-            f"{transition.at.utc:%H:%M:%S.%f}"[:-3],
-            WORDS[transition.state.value],
-            escape(transition.detail),
-        )
-    return table
-
-
-def _show(row: SeriesRow) -> None:
-    out = _out()
-    out.print(f"{row.uid}   {WORDS[row.state.value]}")
-    report = row.report
-    if report is None:
-        return
-    out.print(reports_table([report]))
-    for finding in report.findings:
-        low_ml, high_ml = finding.volume_interval_ml
-        out.print(
-            f"  {finding.subtype}, {place(finding) or 'place not known'}: "
-            f"{finding.volume_ml:.1f} mL ({low_ml:.1f} to {high_ml:.1f}), "
-            f"slice {finding.key_slice}",
-            markup=False,
-        )
-    timings = ", ".join(f"{name} {value:.2f} s" for name, value in report.timings_s.items())
-    out.print(
-        f"  {report.engine or 'no engine'}; complete by {report.completed_by}; {timings}",
-        markup=False,
-    )
-    if row.acknowledged:
-        who, at = row.acknowledged.who, row.acknowledged.at
-        out.print(f"  acknowledged by {who}, {at.utc:%Y-%m-%d %H:%M:%S} UTC", markup=False)
-
-
-def _row_json(row: SeriesRow) -> dict[str, Any]:
+def row_json(row: SeriesRow) -> dict[str, Any]:
+    """Give one series for JSON, by its UID alone."""
     return {
         "series_uid": row.uid,
         "study_uid": row.identity.study_uid,
@@ -127,15 +79,12 @@ def _row_json(row: SeriesRow) -> dict[str, Any]:
         "revision": row.revision,
         "last_slice_utc": row.last_slice.utc.isoformat(),
         "report": row.report.model_dump(mode="json") if row.report else None,
-        "acknowledged": _plain(row.acknowledged),
+        "acknowledged": plain(row.acknowledged),
     }
 
 
-def _plain(record: Any) -> Any:  # noqa: ANN401 - any of the store's row dataclasses
+def plain(record: Any) -> Any:  # noqa: ANN401 - any of the store's row dataclasses
+    """Give one of the store's records for JSON."""
     if record is None:
         return None
     return json.loads(json.dumps(dataclasses.asdict(record), default=str))
-
-
-def _out() -> Console:
-    return Console(highlight=False)

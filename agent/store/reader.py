@@ -14,10 +14,13 @@ from agent.store.rows import (
     AgentStatus,
     Delivery,
     Notice,
+    Result,
     SeriesRow,
     Transition,
+    delivery_of,
     instant_of,
     path_of,
+    result_of,
     series_row,
 )
 
@@ -131,6 +134,20 @@ class StoreReader:
         )
         return [SeriesReport.model_validate_json(row["report"]) for row in rows]
 
+    def results(self, uid: str) -> list[Result]:
+        """All revisions of a series' result and what became of each, oldest first."""
+        rows = self._db.rows(
+            "SELECT results.report, results.at_utc, results.at_monotonic_s, who, note,"
+            " given.at_utc AS who_utc, given.at_monotonic_s AS who_monotonic_s"
+            " FROM results LEFT JOIN acknowledgements AS given USING (series_uid, revision)"
+            " WHERE results.series_uid = ? ORDER BY results.revision",
+            uid,
+        )
+        sent = self._db.rows(
+            "SELECT * FROM outbox WHERE series_uid = ? ORDER BY revision, channel", uid
+        )
+        return [result_of(row, list(map(delivery_of, sent))) for row in rows]
+
     def next_revision(self, series_uid: str) -> int:
         """Return the number that the series' next result gets."""
         (row,) = self._db.rows(
@@ -156,10 +173,7 @@ class StoreReader:
     def undelivered(self) -> list[Delivery]:
         """Results that a channel has not confirmed, oldest first."""
         rows = self._db.rows("SELECT * FROM outbox WHERE delivered_utc IS NULL ORDER BY since_utc")
-        return [
-            Delivery(row["series_uid"], row["revision"], row["channel"], instant_of(row, "since"))
-            for row in rows
-        ]
+        return [delivery_of(row) for row in rows]
 
     def settled_files(self) -> dict[str, tuple[int, int]]:
         """Path → (size, mtime_ns) of all files that a restarted agent need not read again."""

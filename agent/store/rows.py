@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -56,6 +57,16 @@ class Acknowledgement:
 
 
 @dataclass(frozen=True, slots=True)
+class Result:
+    """One revision of a series' result, and what became of it."""
+
+    report: SeriesReport
+    at: Instant
+    deliveries: tuple[Delivery, ...]
+    acknowledged: Acknowledgement | None
+
+
+@dataclass(frozen=True, slots=True)
 class SeriesRow:
     """One series as the store knows it.
 
@@ -93,12 +104,13 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A result that a channel has not yet confirmed."""
+    """A result on its way to a channel; ``delivered_at`` is None until that has confirmed it."""
 
     series_uid: str
     revision: int
     channel: str
     since: Instant
+    delivered_at: Instant | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +173,25 @@ def instant_of(row: sqlite3.Row, name: str) -> Instant:
     return Instant(datetime.fromisoformat(row[f"{name}_utc"]), row[f"{name}_monotonic_s"])
 
 
+def delivery_of(row: sqlite3.Row) -> Delivery:
+    """Read one entry of the outbox."""
+    delivered_at = instant_of(row, "delivered") if row["delivered_utc"] else None
+    since = instant_of(row, "since")
+    return Delivery(row["series_uid"], row["revision"], row["channel"], since, delivered_at)
+
+
+def acknowledgement_of(row: sqlite3.Row) -> Acknowledgement | None:
+    """Read who took note of a result, None where nobody has."""
+    return Acknowledgement(row["who"], instant_of(row, "who"), row["note"]) if row["who"] else None
+
+
+def result_of(row: sqlite3.Row, sent: Sequence[Delivery]) -> Result:
+    """Read one revision of a result, with those of a series' deliveries that are its own."""
+    report = SeriesReport.model_validate_json(row["report"])
+    own = tuple(one for one in sent if one.revision == report.revision)
+    return Result(report, instant_of(row, "at"), own, acknowledgement_of(row))
+
+
 def series_row(row: sqlite3.Row) -> SeriesRow:
     """Read one series with its latest result, receipt and acknowledgement."""
     identity = Identity(*(row[name] for name in Identity.__dataclass_fields__))
@@ -178,9 +209,7 @@ def series_row(row: sqlite3.Row) -> SeriesRow:
         report=SeriesReport.model_validate_json(row["report"]) if row["report"] else None,
         concluded_at=instant_of(row, "at") if row["at_utc"] else None,
         shown_at=instant_of(row, "delivered") if row["delivered_utc"] else None,
-        acknowledged=Acknowledgement(row["who"], instant_of(row, "who"), row["note"])
-        if row["who"]
-        else None,
+        acknowledged=acknowledgement_of(row),
         alert=SeriesReport.model_validate_json(row["alert_report"])
         if row["alert_report"]
         else None,

@@ -6,26 +6,15 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pexpect
-import pytest
 
 from agent.store import Store
 from agent.wiring import system_clock
 from tests.agent.reports import live, receive, report
 
 PATIENCE_S = 60.0
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    (tmp_path / "agent.toml").write_text(
-        f'export_folder = "{tmp_path}"\nstate_folder = "{tmp_path}"\n'
-    )
-    with Store(tmp_path / "bleedwatch.sqlite", system_clock) as store:
-        yield store
 
 
 def command(tmp_path: Path, *words: str) -> list[str]:
