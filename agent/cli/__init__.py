@@ -13,6 +13,7 @@ from rich.markup import escape
 from agent.cli.config import config_app
 from agent.cli.doctor import doctor
 from agent.cli.replay import replay
+from agent.cli.requeue import requeue
 from agent.cli.serve import console, run
 from agent.cli.service import service_app
 from agent.cli.show import show
@@ -36,7 +37,7 @@ def build_app() -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
-    for command in (run, console, doctor, status, studies, show, replay):
+    for command in (run, console, doctor, status, studies, show, requeue, replay):
         app.command()(command)
     app.add_typer(config_app, name="config")
     app.add_typer(service_app, name="service")

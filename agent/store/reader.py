@@ -127,6 +127,12 @@ class StoreReader:
         )
         return [row["uid"] for row in rows]
 
+    def requested(self) -> list[str]:
+        """Series that were asked for again and have not been concluded since, in that order."""
+        return [
+            row["series_uid"] for row in self._db.rows("SELECT * FROM requests ORDER BY at_utc")
+        ]
+
     def history(self, uid: str) -> list[SeriesReport]:
         """All revisions of a series' result, oldest first."""
         rows = self._db.rows(

@@ -22,6 +22,7 @@ NEVER_UTC: Final = "9999"
 """After any moment, as text."""
 
 PRUNED: Final = (
+    ("requests", "series_uid"),
     ("transitions", "series_uid"),
     ("acknowledgements", "series_uid"),
     ("outbox", "series_uid"),

@@ -73,7 +73,8 @@ class SeriesRow:
     ``report`` is that of the latest concluded revision, also while a newer one is being received.
     ``concluded_at`` is the moment at which it was committed; ``shown_at`` the moment at which a
     page confirmed that it shows it. ``alert`` is the latest suspicion, as long as nobody has
-    acknowledged it or a later result: what a revision says does not take an alert back.
+    acknowledged it or a later result: what a revision says does not take an alert back. ``repeats``
+    counts how often a *not analysed* was asked to be tried again.
     """
 
     uid: str
@@ -86,6 +87,7 @@ class SeriesRow:
     first_slice: Instant
     last_slice: Instant
     revision: int
+    repeats: int
     report: SeriesReport | None
     concluded_at: Instant | None
     shown_at: Instant | None
@@ -206,6 +208,7 @@ def series_row(row: sqlite3.Row) -> SeriesRow:
         first_slice=instant_of(row, "first"),
         last_slice=instant_of(row, "last"),
         revision=row["revision"],
+        repeats=row["repeats"],
         report=SeriesReport.model_validate_json(row["report"]) if row["report"] else None,
         concluded_at=instant_of(row, "at") if row["at_utc"] else None,
         shown_at=instant_of(row, "delivered") if row["delivered_utc"] else None,

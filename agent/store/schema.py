@@ -86,4 +86,11 @@ MIGRATIONS: Final = (
     """
     CREATE INDEX suspicions ON results (series_uid, revision) WHERE state = 'suspected'
     """,
+    """
+    ALTER TABLE series ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE requests (
+        series_uid TEXT PRIMARY KEY REFERENCES series (uid),
+        at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL
+    ) STRICT
+    """,
 )

@@ -88,7 +88,7 @@ class Store(StoreReader):
             ).fetchone()
             db.execute(
                 """
-                INSERT INTO series VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)
+                INSERT INTO series VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0)
                 ON CONFLICT (uid) DO UPDATE SET state = excluded.state,
                     description = excluded.description, protocol = excluded.protocol,
                     slices = excluded.slices, expected = excluded.expected,
@@ -171,6 +171,7 @@ class Store(StoreReader):
                 (report.state, report.revision, report.protocol, uid),
             )
             self._change(db, uid, State(report.state), report.reason or "")
+            _answered(db, uid)
         return same is None
 
     def restore(self, series_uid: str) -> None:
@@ -184,8 +185,38 @@ class Store(StoreReader):
                 "UPDATE series SET state = ? WHERE uid = ? AND state <> ?",
                 (row["state"], series_uid, row["state"]),
             )
-            if changed.rowcount:
+            if changed.rowcount or _answered(db, series_uid):
                 self._change(db, series_uid, State(row["state"]), "nothing new")
+
+    def request(self, series_uid: str) -> bool:
+        """Ask the agent to read and analyse a concluded series again; False if it is under way.
+
+        A series that was *not analysed* is tried anew: its attempts are counted from the beginning,
+        and its next answer is a result of its own. Any other has a new result only if its files or
+        the engine have changed.
+        """
+        with self._db.writing() as db:
+            row = db.execute("SELECT state FROM series WHERE uid = ?", (series_uid,)).fetchone()
+            if row is None or row["state"] in (State.RECEIVING, State.ANALYSING):
+                return False
+            asked = db.execute(
+                "INSERT INTO requests VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                (series_uid, *stored(self._clock())),
+            )
+            if asked.rowcount:
+                db.execute(
+                    "UPDATE series SET attempts = 0, repeats = repeats + (state = ?) WHERE uid = ?",
+                    (State.NOT_ANALYSED, series_uid),
+                )
+                self._change(db, series_uid, State(row["state"]), "asked for again")
+        return True
+
+    def decline(self, series_uid: str, reason: str) -> None:
+        """Say that a series that was asked for again cannot be read; its result stands."""
+        with self._db.writing() as db:
+            row = db.execute("SELECT state FROM series WHERE uid = ?", (series_uid,)).fetchone()
+            if row is not None and _answered(db, series_uid):
+                self._change(db, series_uid, State(row["state"]), reason)
 
     def receipt(self, series_uid: str, revision: int, channel: str) -> None:
         """Note that a channel has delivered a result; the first receipt stands."""
@@ -256,6 +287,11 @@ class Store(StoreReader):
             " VALUES (?, ?, ?, ?, ?)",
             (uid, state, detail, *stored(self._clock())),
         )
+
+
+def _answered(db: sqlite3.Connection, series_uid: str) -> bool:
+    """Take note that a series was asked for again no longer; whether it was."""
+    return db.execute("DELETE FROM requests WHERE series_uid = ?", (series_uid,)).rowcount > 0
 
 
 def _attempted(db: sqlite3.Connection, series_uid: str) -> int:
