@@ -12,6 +12,8 @@ from rich.markup import escape
 
 from agent.cli.config import config_app
 from agent.cli.doctor import doctor
+from agent.cli.export import export
+from agent.cli.prune import prune
 from agent.cli.replay import replay
 from agent.cli.requeue import requeue
 from agent.cli.serve import console, run
@@ -37,7 +39,7 @@ def build_app() -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
-    for command in (run, console, doctor, status, studies, show, requeue, replay):
+    for command in (run, console, doctor, status, studies, show, requeue, export, prune, replay):
         app.command()(command)
     app.add_typer(config_app, name="config")
     app.add_typer(service_app, name="service")

@@ -133,6 +133,16 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
+class Forgettable:
+    """How much the store holds, and how much of that it would forget now."""
+
+    n_series: int
+    used_bytes: int
+    n_forgettable: int
+    forgettable_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class AgentStatus:
     """The agent's sign of life. ``folder_problem`` and ``degraded`` are None when all is well."""
 

@@ -22,11 +22,12 @@ from agent.records import Arrival, Clock, State
 from agent.report import SeriesReport
 from agent.store.database import Database
 from agent.store.reader import StoreReader
-from agent.store.retention import forget_files, forget_series
+from agent.store.retention import forget_files, forget_series, forgettable
 from agent.store.rows import (
     Acknowledgement,
     AgentStatus,
     FileNote,
+    Forgettable,
     Keep,
     SeriesProgress,
     instant_of,
@@ -263,15 +264,24 @@ class Store(StoreReader):
             )
 
     def prune(self, keep: Keep, gone: Callable[[str], bool]) -> int:
-        """Forget the oldest series that are too old or too many; returns how many.
+        """Forget some series, and files that are gone; returns how many series.
 
         See ``retention``. ``gone`` tells of a path that it is not there.
         """
+        n_forgotten = self.forget(keep)
         too_old = self._clock().utc - timedelta(days=keep.days)
-        too_much = self._db.used_bytes() > keep.bytes
-        n_forgotten = forget_series(self._db, None if too_much else too_old)
         self._looked_to = forget_files(self._db, too_old, gone, self._looked_to)
         return n_forgotten
+
+    def forget(self, keep: Keep) -> int:
+        """Forget some of the oldest series that are too old or too many; returns how many."""
+        too_old = self._clock().utc - timedelta(days=keep.days)
+        too_much = self._db.used_bytes() > keep.bytes
+        return forget_series(self._db, None if too_much else too_old)
+
+    def forgettable(self, keep: Keep) -> Forgettable:
+        """Say what ``forget`` would forget now, called until nothing is left to forget."""
+        return forgettable(self._db, keep, self._clock().utc)
 
     def heartbeat(self, status: AgentStatus) -> None:
         """Note that the agent lives, and how it is."""
