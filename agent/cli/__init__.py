@@ -21,6 +21,7 @@ from agent.cli.service import service_app
 from agent.cli.show import show
 from agent.cli.status import status
 from agent.cli.studies import studies
+from agent.cli.upgrade import upgrade
 from agent.errors import AgentError, BundleError, ConfigError, StoreError
 
 EXIT_CONFIG = 78
@@ -39,7 +40,19 @@ def build_app() -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
-    for command in (run, console, doctor, status, studies, show, requeue, export, prune, replay):
+    for command in (
+        run,
+        console,
+        doctor,
+        status,
+        studies,
+        show,
+        requeue,
+        export,
+        prune,
+        upgrade,
+        replay,
+    ):
         app.command()(command)
     app.add_typer(config_app, name="config")
     app.add_typer(service_app, name="service")
