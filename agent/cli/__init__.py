@@ -21,6 +21,7 @@ from agent.cli.service import service_app
 from agent.cli.show import show
 from agent.cli.status import status
 from agent.cli.studies import studies
+from agent.cli.support_bundle import support_bundle
 from agent.cli.upgrade import upgrade
 from agent.errors import AgentError, BundleError, ConfigError, StoreError
 
@@ -51,6 +52,7 @@ def build_app() -> typer.Typer:
         export,
         prune,
         upgrade,
+        support_bundle,
         replay,
     ):
         app.command()(command)

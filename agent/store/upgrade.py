@@ -68,6 +68,20 @@ def version_of(db: sqlite3.Connection) -> int:
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
+def version_at(path: Path) -> int | None:
+    """Return which version the store at a path is of, None where there is none.
+
+    It is opened for reading alone. Raises StoreError if it is no store.
+    """
+    if not path.exists():
+        return None
+    try:
+        with closing(_read_only(path)) as db:
+            return version_of(db)
+    except sqlite3.Error as error:
+        raise StoreError(f"store {path}: {error}", hint="`bleedwatch doctor`") from error
+
+
 def refuse_newer(version: int, path: Path) -> None:
     """Refuse to go back: what a newer program stores, this one cannot read."""
     if version > len(MIGRATIONS):
@@ -121,13 +135,9 @@ def check(path: Path) -> UpgradeCheck:
     StoreError
         If it is of a newer version, or no store.
     """
-    if not path.exists():
+    version = version_at(path)
+    if version is None:
         return UpgradeCheck(None, len(MIGRATIONS), (), 0, _free_bytes(path), None)
-    try:
-        with closing(_read_only(path)) as db:
-            version = version_of(db)
-    except sqlite3.Error as error:
-        raise StoreError(f"store {path}: {error}", hint="`bleedwatch doctor`") from error
     refuse_newer(version, path)
     statements = statements_from(version)
     return UpgradeCheck(
