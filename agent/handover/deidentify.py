@@ -116,11 +116,9 @@ def _is_meant(value: Any) -> bool:  # noqa: ANN401 - whatever stands in an attri
 
 
 def _pixels(image: Dataset) -> bytes:
-    """Decode all frames, and clear the bits that hold no value."""
+    """Decode all frames; pydicom clears the bits that hold no value."""
     pixels = np.asarray(image.pixel_array)
-    unused = pixels.dtype.itemsize * 8 - int(image.BitsStored)
-    cleared = (pixels << unused) >> unused
-    return cleared.astype(cleared.dtype.newbyteorder("<")).tobytes()
+    return pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
 
 
 def _written(image: Dataset) -> bytes:
