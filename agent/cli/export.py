@@ -28,9 +28,10 @@ def export(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write a study's results as JSON and its key slices as PNG, without whose study it is.
+    """Write a study's results as files, without whose it is.
 
-    UIDs and the times at which the box did something are in it. The slice shows the head as it is.
+    Results are JSON, key slices PNG. UIDs and the times at which the box did something are in
+    it. The slice shows the head as it is.
 
     Exit code 1: no such study, or the folder is there already; nothing was written.
 

@@ -22,11 +22,12 @@ def prune(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Forget the series that are older, or more, than the configuration keeps (`store.keep_…`).
+    """Forget the series that the store keeps no longer.
 
-    The running agent does the same, a little every minute. Never forgotten: what is under way,
-    undelivered, or a suspicion that is not acknowledged. The freed space is used again by the
-    store; its file does not shrink.
+    The configuration says how long, and how much (`store.keep_…`). The running agent does the
+    same, a little every minute. Never forgotten: what is under way, undelivered, or a suspicion
+    that is not acknowledged. The freed space is used again by the store; its file does not
+    shrink.
 
     Example: bleedwatch prune --dry-run
     """

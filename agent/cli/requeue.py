@@ -32,10 +32,11 @@ def requeue(
     wait: Annotated[bool, typer.Option(help="Wait for the answers.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Have the agent read and analyse a study's series again: set aside, or with a new engine.
+    """Have the agent read and analyse a study again.
 
-    What was not analysed, or set aside, is tried anew. Any other series has the same result as
-    before, and alerts nobody again, unless its files or the bundle have changed.
+    After a new bundle, or when what kept a series from being analysed is mended. What was not
+    analysed, or set aside, is tried anew. Any other series has the same result as before, and
+    alerts nobody again, unless its files or the bundle have changed.
 
     Exit code 1: nothing was asked for, since it is under way already or not known.
 

@@ -42,7 +42,7 @@ def show(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a study's series: findings, timings, where each result comes from and who has seen it.
+    """Show one study: findings, timings, history, who has seen it.
 
     Example: bleedwatch show 1.2.840.113619.2 --image key.png
     """

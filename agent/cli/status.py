@@ -34,7 +34,9 @@ def status(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether the agent runs, on what, what is under way and how much comes.
+    """Say whether the agent runs, and what is under way.
+
+    Also how much comes, and what waits: to be acknowledged, to be delivered.
 
     With --watch, into a pipe, each look is printed below the one before; with --json as one line.
 

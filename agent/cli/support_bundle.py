@@ -35,7 +35,7 @@ def support_bundle(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put all that is known of this box into one ZIP file, and nothing of any patient.
+    """Put all but patient data into one ZIP file, to hand over.
 
     Doctor's lines, configuration without secrets, what the store holds in numbers, the latest
     series by UID, timings, the services' log as events and numbers, versions.

@@ -23,10 +23,11 @@ def upgrade(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring the store to this program's version, as the next start of agent or console would.
+    """Bring the store to this program's version.
 
-    It is copied beside itself first; the copies of the latest three upgrades are kept. There is no
-    way back but a copy: a program refuses a store that is newer than itself.
+    The next start of agent or console does the same. It is copied beside itself first; the
+    copies of the latest three upgrades are kept. There is no way back but a copy: a program
+    refuses a store that is newer than itself.
 
     Exit code 1: it would fail; 78: the store is newer than this program, or is no store.
 
