@@ -69,6 +69,7 @@ def build_app() -> typer.Typer:
         epilog="Every command has --help, with an example. " + EXIT_CODES,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
     )
     for panel, commands in PANELS.items():
         for command in commands:
