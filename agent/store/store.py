@@ -20,6 +20,7 @@ from typing_extensions import Self
 from agent.errors import StoreError
 from agent.records import Arrival, Clock, State
 from agent.report import SeriesReport
+from agent.store.changes import answered, ask_again, attempted, change
 from agent.store.database import Database
 from agent.store.reader import StoreReader
 from agent.store.retention import forget_files, forget_series, forgettable
@@ -113,14 +114,14 @@ class Store(StoreReader):
                 ),
             )
             if before is None or before["state"] != State.RECEIVING:
-                self._change(db, progress.series_uid, State.RECEIVING, "")
+                change(db, progress.series_uid, State.RECEIVING, "", self._clock())
 
     def begin_analysis(self, series_uid: str) -> int:
         """Say that a series is complete and about to be analysed; counts as ``begin_attempt``."""
         with self._db.writing() as db:
             db.execute("UPDATE series SET state = ? WHERE uid = ?", (State.ANALYSING, series_uid))
-            self._change(db, series_uid, State.ANALYSING, "")
-            return _attempted(db, series_uid)
+            change(db, series_uid, State.ANALYSING, "", self._clock())
+            return attempted(db, series_uid)
 
     def begin_attempt(self, series_uid: str) -> int:
         """Say that the networks are about to run on a series; returns how often that did not end.
@@ -128,7 +129,7 @@ class Store(StoreReader):
         It is on the disk before they run, so that a series that takes the process down is counted.
         """
         with self._db.writing() as db:
-            return _attempted(db, series_uid)
+            return attempted(db, series_uid)
 
     def end_attempt(self, series_uid: str) -> None:
         """Say that the process has survived what ``begin_attempt`` announced."""
@@ -171,8 +172,8 @@ class Store(StoreReader):
                 " WHERE uid = ?",
                 (report.state, report.revision, report.protocol, uid),
             )
-            self._change(db, uid, State(report.state), report.reason or "")
-            _answered(db, uid)
+            change(db, uid, State(report.state), report.reason or "", self._clock())
+            answered(db, uid)
         return same is None
 
     def restore(self, series_uid: str) -> None:
@@ -186,8 +187,9 @@ class Store(StoreReader):
                 "UPDATE series SET state = ? WHERE uid = ? AND state <> ?",
                 (row["state"], series_uid, row["state"]),
             )
-            if changed.rowcount or _answered(db, series_uid):
-                self._change(db, series_uid, State(row["state"]), "nothing new")
+            was_asked_for = answered(db, series_uid)
+            if changed.rowcount or was_asked_for:
+                change(db, series_uid, State(row["state"]), "nothing new", self._clock())
 
     def request(self, series_uid: str) -> bool:
         """Ask the agent to read and analyse a concluded series again; False if it is under way.
@@ -197,27 +199,14 @@ class Store(StoreReader):
         the engine have changed.
         """
         with self._db.writing() as db:
-            row = db.execute("SELECT state FROM series WHERE uid = ?", (series_uid,)).fetchone()
-            if row is None or row["state"] in (State.RECEIVING, State.ANALYSING):
-                return False
-            asked = db.execute(
-                "INSERT INTO requests VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                (series_uid, *stored(self._clock())),
-            )
-            if asked.rowcount:
-                db.execute(
-                    "UPDATE series SET attempts = 0, repeats = repeats + (state = ?) WHERE uid = ?",
-                    (State.NOT_ANALYSED, series_uid),
-                )
-                self._change(db, series_uid, State(row["state"]), "asked for again")
-        return True
+            return ask_again(db, series_uid, self._clock())
 
     def decline(self, series_uid: str, reason: str) -> None:
         """Say that a series that was asked for again cannot be read; its result stands."""
         with self._db.writing() as db:
             row = db.execute("SELECT state FROM series WHERE uid = ?", (series_uid,)).fetchone()
-            if row is not None and _answered(db, series_uid):
-                self._change(db, series_uid, State(row["state"]), reason)
+            if row is not None and answered(db, series_uid):
+                change(db, series_uid, State(row["state"]), reason, self._clock())
 
     def receipt(self, series_uid: str, revision: int, channel: str) -> None:
         """Note that a channel has delivered a result; the first receipt stands."""
@@ -290,21 +279,3 @@ class Store(StoreReader):
                 "INSERT OR REPLACE INTO agent VALUES (1, ?)",
                 (json.dumps(asdict(status), default=datetime.isoformat),),
             )
-
-    def _change(self, db: sqlite3.Connection, uid: str, state: State, detail: str) -> None:
-        db.execute(
-            "INSERT INTO transitions (series_uid, state, detail, at_utc, at_monotonic_s)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (uid, state, detail, *stored(self._clock())),
-        )
-
-
-def _answered(db: sqlite3.Connection, series_uid: str) -> bool:
-    """Take note that a series was asked for again no longer; whether it was."""
-    return db.execute("DELETE FROM requests WHERE series_uid = ?", (series_uid,)).rowcount > 0
-
-
-def _attempted(db: sqlite3.Connection, series_uid: str) -> int:
-    db.execute("UPDATE series SET attempts = attempts + 1 WHERE uid = ?", (series_uid,))
-    (attempts,) = db.execute("SELECT attempts FROM series WHERE uid = ?", (series_uid,)).fetchone()
-    return int(attempts)

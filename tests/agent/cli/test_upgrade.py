@@ -34,6 +34,17 @@ def test_check_tells_from_where_to_where_and_whether_it_succeeds(
     assert "bleedwatch.sqlite.v1.backup" in after.stdout
 
 
+def test_a_question_does_not_upgrade_a_store(call: Call, tmp_path: Path) -> None:
+    path = store_of(tmp_path / "bleedwatch.sqlite", 1)
+
+    for command in ("status", "studies"):
+        refused = call(command)
+        assert refused.returncode == 78
+        assert "`bleedwatch upgrade`" in refused.stderr
+
+    assert version(path) == 1
+
+
 def test_what_would_fail_is_told_and_not_done(call: Call, tmp_path: Path) -> None:
     path = store_of(tmp_path / "bleedwatch.sqlite", 1)
     with closing(sqlite3.connect(path)) as db:
