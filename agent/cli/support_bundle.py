@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from agent.cli.options import AsJson, ConfigPath
 from agent.cli.stores import found, opened
 from agent.config import DEFAULT_PATH
 from agent.doctor import examine
-from agent.handover.support import add_study, write_archive
+from agent.handover.support import add_doctor, add_study, write_archive
 from agent.infer import tensorrt_api
 from agent.log import LogStream, open_log
 from agent.wiring import boot_id, system_clock
@@ -51,13 +52,15 @@ def support_bundle(
     path = to or Path(f"bleedwatch-support-{now.utc:%Y%m%dT%H%M%S}.zip")
     silent = open_log(LogStream(), json=False, level=logging.CRITICAL)
     out = Console(highlight=False, soft_wrap=True)
-    with out.status("asking doctor, the store and the journal …"):
-        lines = examine(config, lambda: tensorrt_api.load(silent))
-        write_archive(path, config, lines, now, boot_id())
     left_out: list[str] = []
-    if with_study:
-        with opened(config) as store:
-            left_out = add_study(path, store, found(store, with_study))
+    with ExitStack() as stack:
+        store = stack.enter_context(opened(config)) if with_study else None
+        rows = found(store, with_study) if store and with_study else []
+        stack.enter_context(out.status("asking the store, the journal and doctor …"))
+        write_archive(path, config, now, boot_id())
+        if store:
+            left_out = add_study(path, store, rows)
+        add_doctor(path, examine(config, lambda: tensorrt_api.load(silent)))
     if as_json:
         typer.echo(json.dumps({"path": str(path), "left_out": left_out}))
         return

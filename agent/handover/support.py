@@ -50,10 +50,11 @@ UNTOLD: Final = frozenset({"export folder", "agent"})
 ON_THE_BOX: Final = "left out, it may name files: `bleedwatch doctor` tells it on the box"
 
 CONTENTS: Final = """\
-What a Bleedwatch box tells of itself. No patient data: no names, numbers, dates, descriptions, file
-names or free texts; series and studies are named by their UIDs.
+What a Bleedwatch box tells of itself. No patient data: no names, numbers, birth or study dates,
+descriptions, file names or free texts. Series and studies are named by their UIDs; times are when
+the box did something.
 
-  doctor.json      what each check found, and what to do
+  doctor.json      what each check found, and what to do; missing where a check ended the program
   config.json      each setting, where it comes from; secrets are masked
   store.json       what the store holds, counted; the agent's last sign of life
   series.json      the latest series: answers, stages, timings, deliveries, acknowledgements
@@ -63,10 +64,8 @@ names or free texts; series and studies are named by their UIDs.
 """
 
 
-def write_archive(
-    path: Path, config_path: Path, lines: Iterable[Line], now: Instant, boot_id: str
-) -> None:
-    """Write the archive, which only its owner can read.
+def write_archive(path: Path, config_path: Path, now: Instant, boot_id: str) -> None:
+    """Write the archive, which only its owner can read; all but what doctor and a study add.
 
     Raises
     ------
@@ -74,8 +73,15 @@ def write_archive(
         If the file is there already, or cannot be written.
     """
     with _new_archive(path) as archive:
-        for name, text in _texts(config_path, lines, now, boot_id):
+        for name, text in _texts(config_path, now, boot_id):
             archive.writestr(f"{path.stem}/{name}", text)
+
+
+def add_doctor(path: Path, lines: Iterable[Line]) -> None:
+    """Add doctor's lines; a driver that hangs or crashes under it leaves the archive whole."""
+    told = [doctor_facts(line) for line in lines]
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{path.stem}/doctor.json", _json(told))
 
 
 def add_study(path: Path, store: Store, rows: Iterable[SeriesRow]) -> list[str]:
@@ -110,16 +116,13 @@ def _new_archive(path: Path) -> Iterator[zipfile.ZipFile]:
         yield archive
 
 
-def _texts(
-    config_path: Path, lines: Iterable[Line], now: Instant, boot_id: str
-) -> Iterator[tuple[str, str]]:
+def _texts(config_path: Path, now: Instant, boot_id: str) -> Iterator[tuple[str, str]]:
     logged, of_log = log_lines()
     yield "CONTENTS.txt", f"{CONTENTS}\nlog.jsonl: {of_log}\n"
     yield "versions.json", _json(version_facts())
     yield "config.json", _json(config_facts(config_path))
     yield "log.jsonl", "".join(f"{json.dumps(line)}\n" for line in logged)
     yield from _store_texts(config_path, now, boot_id)
-    yield "doctor.json", _json([doctor_facts(line) for line in lines])
 
 
 def _store_texts(config_path: Path, now: Instant, boot_id: str) -> Iterator[tuple[str, str]]:

@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 
 from agent.cli import main
+from agent.doctor import examine
 from agent.handover.log_lines import line_facts
-from agent.handover.support import MASKED, masked
+from agent.handover.support import MASKED, add_doctor, masked, write_archive
+from agent.infer.tensorrt_api import TensorRt
 from agent.records import Identity
 from agent.store import FileNote, Store
-from agent.wiring import system_clock
+from agent.wiring import boot_id, system_clock
 from tests.agent.doctor.scratch import Scratch, write_systemctl
 from tests.agent.handover.planted import Planted, unpacked
 from tests.agent.reports import not_analysed, receive, report
@@ -187,6 +189,32 @@ def test_a_box_that_is_broken_still_tells_of_itself(
     assert read(to, "store.json")["not_read"]
     assert len(read(to, "doctor.json")) == 19
     assert scratch.store_path.exists() == (broken != "no store")
+
+
+def test_a_driver_that_ends_doctor_leaves_the_archive_whole(
+    scratch: Scratch, tmp_path: Path
+) -> None:
+    def crash() -> TensorRt:
+        raise KeyboardInterrupt  # as close as a test comes to a driver's crash
+
+    to = tmp_path / "support.zip"
+    write_archive(to, scratch.config, system_clock(), boot_id())
+
+    with pytest.raises(KeyboardInterrupt):
+        add_doctor(to, examine(scratch.config, crash))
+
+    with zipfile.ZipFile(to) as archive:
+        assert archive.testzip() is None
+    assert read(to, "config.json")
+
+
+def test_an_unknown_study_is_refused_and_nothing_is_written(
+    scratch: Scratch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to = tmp_path / "support.zip"
+
+    assert call(monkeypatch, scratch, "--to", to, "--with-study", "9.9.9") == 1
+    assert not to.exists()
 
 
 def test_nothing_is_overwritten(
