@@ -23,9 +23,9 @@ Study = Annotated[
 def moment(text: str) -> datetime:
     """Read a moment: so long ago (90min, 2h, 7d), or a local date with or without a time."""
     ago = re.fullmatch(r"(\d+)(min|h|d)", text)
-    if ago:
-        return system_clock().utc - timedelta(**{UNITS[ago[2]]: int(ago[1])})
     try:
+        if ago:
+            return system_clock().utc - timedelta(**{UNITS[ago[2]]: int(ago[1])})
         return datetime.fromisoformat(text).astimezone(timezone.utc)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise typer.BadParameter(f"{text}: such as 90min, 2h, 7d or 2026-11-23") from error

@@ -16,6 +16,7 @@ from agent.cli.tables import WORDS
 from agent.config import DEFAULT_PATH
 from agent.errors import RequestRefused
 from agent.store import SeriesRow, Store
+from agent.store.changes import NOTHING_NEW
 from agent.store.liveness import agent_problem
 from agent.wiring import boot_id, system_clock
 
@@ -38,7 +39,7 @@ def requeue(
     analysed, or set aside, is tried anew. Any other series has the same result as before, and
     alerts nobody again, unless its files or the bundle have changed.
 
-    Exit code 1: nothing was asked for, since it is under way already or not known.
+    Exit code 1: it is under way already, not known, or cannot be read; what was stands.
 
     Example: bleedwatch requeue 1.2.840.113619.2
     """
@@ -47,34 +48,47 @@ def requeue(
         asked = [row for row in rows if store.request(row.uid)]
         if not asked:
             raise RequestRefused("it is under way already", hint="`bleedwatch status --watch`")
-        problem = agent_problem(store.agent_status(), system_clock(), boot_id(), store.free_bytes())
-        if wait and problem is None:
-            _wait(store, asked)
+        problem = _waited(store, asked) if wait else _problem(store)
         told = [_told(store, row) for row in asked]
     if as_json:
         typer.echo(json.dumps({"problem": problem, "series": told}, indent=2))
     else:
         _print(told, problem)
+    raise typer.Exit(1 if any(one["not_read"] for one in told) else 0)
 
 
-def _wait(store: Store, asked: list[SeriesRow]) -> None:
+def _waited(store: Store, asked: list[SeriesRow]) -> str | None:
+    """Wait until the agent has answered; returns what keeps it from that, if anything does."""
     deadline_s = time.monotonic() + WAIT_S
     uids = {row.uid for row in asked}
     with Console(stderr=True).status("the agent reads it again …"):
-        while uids & set(store.requested()) and time.monotonic() < deadline_s:
+        while (problem := _problem(store)) is None and uids & set(store.requested()):
+            if time.monotonic() > deadline_s:
+                break
             time.sleep(LOOK_S)
+    return problem
+
+
+def _problem(store: Store) -> str | None:
+    return agent_problem(store.agent_status(), system_clock(), boot_id(), store.free_bytes())
 
 
 def _told(store: Store, before: SeriesRow) -> dict[str, Any]:
     """Say what came of asking for one series."""
     after = store.series(before.uid) or before
     if before.uid in store.requested():
-        outcome = "waits for the agent"
+        outcome, not_read = "waits for the agent", False
     elif after.revision > before.revision:
-        outcome = f"a new result, revision {after.revision}"
+        outcome, not_read = f"a new result, revision {after.revision}", False
     else:
         outcome = store.transitions(before.uid)[-1].detail
-    return {"series_uid": before.uid, "outcome": outcome, "state": after.state.value}
+        not_read = outcome != NOTHING_NEW
+    return {
+        "series_uid": before.uid,
+        "outcome": outcome,
+        "state": after.state.value,
+        "not_read": not_read,
+    }
 
 
 def _print(told: list[dict[str, Any]], problem: str | None) -> None:

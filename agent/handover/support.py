@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime, timezone
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +42,9 @@ SECRET: Final = re.compile(r"passw|secret|token|credential|private|auth", re.IGN
 
 IN_ADDRESS: Final = re.compile(r"//[^/@\s]*@")
 """A user's name and password within an address."""
+
+EVER: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+"""Before any series came."""
 
 MASKED: Final = "•••"
 
@@ -161,7 +165,7 @@ def store_facts(store: Store, now: Instant, boot_id: str) -> dict[str, Any]:
     rows = store.latest(MOST_SERIES)
     return {
         "at_utc": now.utc.isoformat(),
-        "series": store.states_since(now.utc.replace(year=1970)),
+        "series": store.states_since(EVER),
         "latest_series_by_code": Counter(row.report.code or "" for row in rows if row.report),
         "undelivered": len(store.undelivered()),
         "unacknowledged": len(store.worklist(0)),

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Final
 
 from agent.records import Instant, State
 from agent.store.rows import stored
+
+NOTHING_NEW: Final = "nothing new"
+"""Why a series is in the state of its last result again."""
 
 
 def change(db: sqlite3.Connection, uid: str, state: State, detail: str, now: Instant) -> None:

@@ -20,7 +20,7 @@ from typing_extensions import Self
 from agent.errors import StoreError
 from agent.records import Arrival, Clock, State
 from agent.report import SeriesReport
-from agent.store.changes import answered, ask_again, attempted, change
+from agent.store.changes import NOTHING_NEW, answered, ask_again, attempted, change
 from agent.store.database import Database
 from agent.store.reader import StoreReader
 from agent.store.retention import forget_files, forget_series, forgettable
@@ -189,7 +189,7 @@ class Store(StoreReader):
             )
             was_asked_for = answered(db, series_uid)
             if changed.rowcount or was_asked_for:
-                change(db, series_uid, State(row["state"]), "nothing new", self._clock())
+                change(db, series_uid, State(row["state"]), NOTHING_NEW, self._clock())
 
     def request(self, series_uid: str) -> bool:
         """Ask the agent to read and analyse a concluded series again; False if it is under way.

@@ -144,11 +144,20 @@ def test_an_agent_that_ended_meanwhile_does_it_when_it_runs_again(box: Box, tmp_
     assert box.store.requested() == []
 
 
+def beats(program: Program, pid: int) -> bool:
+    """Whether this very process has given a sign of life; one before it may have, too."""
+    if program.problem() is not None:
+        return False
+    with program.store() as store:
+        status = store.agent_status()
+        return status is not None and status.pid == pid
+
+
 @contextmanager
 def running(program: Program) -> Iterator[subprocess.Popen[str]]:
     process = program.start()
     try:
-        until(lambda: program.problem() is None)
+        until(lambda: beats(program, process.pid))
         yield process
     finally:
         process.kill()
@@ -166,7 +175,7 @@ def test_the_running_agent_analyses_it_again_with_another_engine_alone(tmp_path:
         program.config.write_text(text)
 
     configure("1")
-    write_series(program.export / "in", 24, size=128)
+    paths = write_series(program.export / "in", 24, size=128)
     with running(program):
         until(program.concluded)
         same = json.loads(program.call("requeue", UID, "--json").stdout)
@@ -174,11 +183,15 @@ def test_the_running_agent_analyses_it_again_with_another_engine_alone(tmp_path:
     configure("2")
     with running(program):
         other = program.call("requeue", UID[-12:])
+        paths[3].unlink()
+        unread = program.call("requeue", UID)
 
     assert same["problem"] is None
     assert same["series"][0]["outcome"] == "nothing new"
     assert refused.returncode == 1
     assert "a new result, revision 2" in other.stdout
+    assert unread.returncode == 1
+    assert "1 of its files can no longer be read" in unread.stdout
     with program.store() as store:
         engines_used = [one.engine for one in store.history(UID)]
     assert [str(used)[:7] for used in engines_used] == ["tiny 1,", "tiny 2,"]

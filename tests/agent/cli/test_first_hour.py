@@ -193,7 +193,7 @@ def see_it_work(terminal: Terminal, box: Box) -> int:
     agent = terminal.start(f"bleedwatch run -c {box.config}")
     terminal.start(f"bleedwatch console -c {box.config}")
     terminal.until(f"bleedwatch doctor -c {box.config}", "all well")
-    terminal.start(f"(sleep 2; bleedwatch simulate '{box.export}' --from scanner --rate 50)")
+    terminal.start(f"(sleep 2; bleedwatch simulate '{box.export}' --from scanner --rate 8)")
 
     terminal.shell.sendline(f'bleedwatch status --watch -c {box.config}; echo "[ended $?]"')
     terminal.shell.expect_exact("● running")

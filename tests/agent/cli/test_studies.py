@@ -56,8 +56,9 @@ def test_studies_are_chosen_by_state_time_and_number(
     assert sorted(row["series_uid"] for row in listed) == sorted(uids)
 
 
-def test_what_is_no_moment_is_refused_with_examples(call: Call) -> None:
-    refused = call("studies", "--since", "yesterday")
+@pytest.mark.parametrize("words", ["yesterday", "99999999999d", "2026-02-30"])
+def test_what_is_no_moment_is_refused_with_examples(call: Call, words: str) -> None:
+    refused = call("studies", "--since", words)
 
     assert refused.returncode == 2
     assert "such as 90min, 2h, 7d or 2026-11-23" in refused.stderr
