@@ -43,6 +43,9 @@ UNWRITABLE_S = 1.0
 PRUNE_S = 60.0
 """Between two looks at whether the store holds what is too old, or too much."""
 
+REQUESTS_S = 1.0
+"""Between two looks at whether a series was asked for again."""
+
 FILES_PER_TURN = 16
 """Files read before completeness and heartbeat get their turn again."""
 
@@ -179,7 +182,7 @@ def _watch(
     store, journeys, watcher, supervisor = parts
     started, beaten_s = system_clock(), float("-inf")
     log_problem: str | None = None
-    pruned_s = float("-inf")
+    pruned_s = looked_s = float("-inf")
     while not stop.is_set():
         worker.check()
         if journeys.engine.networks.process_spent and journeys.at_rest:
@@ -197,6 +200,9 @@ def _watch(
                 supervisor.feed_watchdog()
                 beaten_s = now.monotonic_s
                 log_problem = _told_of_log(store, stream.problem, log_problem)
+        if now.monotonic_s - looked_s >= REQUESTS_S and watcher.problem is None:
+            journeys.open_requested()
+            looked_s = now.monotonic_s
         if now.monotonic_s - pruned_s >= PRUNE_S and watcher.problem is None:
             store.prune(config.store.keep, lambda path: not os.path.lexists(path))
             store.prune_slices(config.store.keep_slices)

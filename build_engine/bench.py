@@ -46,7 +46,9 @@ Folder = Annotated[
     Path | None, typer.Option(help="Where the files go: the disk to be measured. Left out, /tmp.")
 ]
 
-app = typer.Typer(help="Benchmarks of this machine.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure this machine: latency, reading, networks, soak.", no_args_is_help=True
+)
 app.command()(networks)
 app.command()(completeness)
 app.command()(soak)
@@ -96,7 +98,7 @@ STEPS: Final = {
 
 @app.callback()
 def bench() -> None:
-    """Benchmarks of this machine."""
+    """Measure this machine: latency, reading, networks, soak."""
 
 
 @app.command()

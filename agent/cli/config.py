@@ -15,7 +15,7 @@ from agent.config import DEFAULT_PATH, Setting, load_config, load_settings
 from agent.wiring import system_clock
 
 config_app = typer.Typer(
-    help="The configuration: what is set, where it comes from, whether it can be used.",
+    help="The configuration: what is set, where, and can it be used.",
     no_args_is_help=True,
 )
 

@@ -45,7 +45,7 @@ def replay(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Analyse the series in a folder once and print the results. The agent's store is not touched.
+    """Analyse a folder once; the agent's store is not touched.
 
     Example: bleedwatch replay /srv/ct-export/2026-11-23 --json
     """

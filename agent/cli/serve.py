@@ -16,7 +16,7 @@ from agent.wiring import boot_id, open_store, system_clock
 
 
 def run(config: ConfigPath = DEFAULT_PATH) -> None:
-    """Watch the export folder and analyse what comes, until told to stop.
+    """Watch the export folder and analyse what comes.
 
     Example: bleedwatch run --config /etc/bleedwatch/agent.toml
     """
@@ -29,7 +29,7 @@ def run(config: ConfigPath = DEFAULT_PATH) -> None:
 
 
 def console(config: ConfigPath = DEFAULT_PATH) -> None:
-    """Serve the technologist's page. A process of its own: it stays up without the agent.
+    """Serve the technologist's page, with or without the agent.
 
     Example: bleedwatch console --config /etc/bleedwatch/agent.toml
     """

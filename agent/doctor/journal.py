@@ -43,7 +43,10 @@ def store(box: Box) -> Verdict:
             "install the newer program again",
         )
     if version < len(MIGRATIONS):
-        return note(f"{path} is of version {version}: the agent's next start brings it up to date")
+        return note(
+            f"{path} is of version {version}: the agent's next start brings it up to date",
+            "`bleedwatch upgrade --check`",
+        )
     return well(f"{path} is whole")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Final
 
@@ -14,10 +15,13 @@ from agent.store.rows import (
     DayCounts,
     Delivery,
     Notice,
+    Result,
     SeriesRow,
     Transition,
+    delivery_of,
     instant_of,
     path_of,
+    result_of,
     series_row,
 )
 
@@ -117,6 +121,21 @@ class StoreReader:
         )
         return [series_row(row) for row in rows]
 
+    def latest(
+        self, limit: int, *, states: Sequence[State] = (), since: datetime | None = None
+    ) -> list[SeriesRow]:
+        """Return the ``limit`` latest series, of these states or any, from a moment on or ever."""
+        marks = ", ".join("?" * len(states))
+        of_states = f"AND series.state IN ({marks})" if states else ""
+        utc = since.astimezone(timezone.utc).isoformat() if since else ""
+        rows = self._db.rows(
+            f"{ROW} WHERE last_utc >= ? {of_states} ORDER BY last_utc DESC LIMIT ?",
+            utc,
+            *states,
+            limit,
+        )
+        return [series_row(row) for row in rows]
+
     def counts_since(self, moment: datetime) -> DayCounts:
         """Count the series whose last slice came after a moment, and what came of them."""
         utc = moment.astimezone(timezone.utc).isoformat()
@@ -133,6 +152,14 @@ class StoreReader:
         )
         return [series_row(row) for row in rows]
 
+    def states_since(self, moment: datetime) -> dict[str, int]:
+        """Count the same by state; states that no series is in are left out."""
+        utc = moment.astimezone(timezone.utc).isoformat()
+        rows = self._db.rows(
+            "SELECT state, count(*) AS n FROM series WHERE last_utc >= ? GROUP BY state", utc
+        )
+        return {row["state"]: row["n"] for row in rows}
+
     def unfinished(self) -> list[str]:
         """Series that are neither concluded nor forgotten: what a restarted agent takes up."""
         marks = State.RECEIVING, State.ANALYSING
@@ -141,12 +168,32 @@ class StoreReader:
         )
         return [row["uid"] for row in rows]
 
+    def requested(self) -> list[str]:
+        """Series that were asked for again and have not been concluded since, in that order."""
+        return [
+            row["series_uid"] for row in self._db.rows("SELECT * FROM requests ORDER BY at_utc")
+        ]
+
     def history(self, uid: str) -> list[SeriesReport]:
         """All revisions of a series' result, oldest first."""
         rows = self._db.rows(
             "SELECT report FROM results WHERE series_uid = ? ORDER BY revision", uid
         )
         return [SeriesReport.model_validate_json(row["report"]) for row in rows]
+
+    def results(self, uid: str) -> list[Result]:
+        """All revisions of a series' result and what became of each, oldest first."""
+        rows = self._db.rows(
+            "SELECT results.report, results.at_utc, results.at_monotonic_s, who, note,"
+            " dismissed_because, given.at_utc AS who_utc, given.at_monotonic_s AS who_monotonic_s"
+            " FROM results LEFT JOIN acknowledgements AS given USING (series_uid, revision)"
+            " WHERE results.series_uid = ? ORDER BY results.revision",
+            uid,
+        )
+        sent = self._db.rows(
+            "SELECT * FROM outbox WHERE series_uid = ? ORDER BY revision, channel", uid
+        )
+        return [result_of(row, list(map(delivery_of, sent))) for row in rows]
 
     def next_revision(self, series_uid: str) -> int:
         """Return the number that the series' next result gets."""
@@ -208,10 +255,7 @@ class StoreReader:
     def undelivered(self) -> list[Delivery]:
         """Results that a channel has not confirmed, oldest first."""
         rows = self._db.rows("SELECT * FROM outbox WHERE delivered_utc IS NULL ORDER BY since_utc")
-        return [
-            Delivery(row["series_uid"], row["revision"], row["channel"], instant_of(row, "since"))
-            for row in rows
-        ]
+        return [delivery_of(row) for row in rows]
 
     def settled_files(self) -> dict[str, tuple[int, int]]:
         """Path → (size, mtime_ns) of all files that a restarted agent need not read again."""

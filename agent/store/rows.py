@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -70,6 +71,16 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Result:
+    """One revision of a series' result, and what became of it."""
+
+    report: SeriesReport
+    at: Instant
+    deliveries: tuple[Delivery, ...]
+    acknowledged: Acknowledgement | None
+
+
+@dataclass(frozen=True, slots=True)
 class SeriesRow:
     """One series as the store knows it.
 
@@ -79,6 +90,7 @@ class SeriesRow:
     acknowledged it or a later result: what a revision says does not take an alert back;
     ``alerted_at`` is when it was committed, ``escalated_at`` when it was told elsewhere too.
     ``verdict`` is the latest on the latest revision.
+    ``repeats`` counts how often a *not analysed* was asked to be tried again.
     """
 
     uid: str
@@ -91,6 +103,7 @@ class SeriesRow:
     first_slice: Instant
     last_slice: Instant
     revision: int
+    repeats: int
     report: SeriesReport | None
     concluded_at: Instant | None
     shown_at: Instant | None
@@ -112,12 +125,13 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A result that a channel has not yet confirmed."""
+    """A result on its way to a channel; ``delivered_at`` is None until that has confirmed it."""
 
     series_uid: str
     revision: int
     channel: str
     since: Instant
+    delivered_at: Instant | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +164,16 @@ class Keep:
 
     days: float
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forgettable:
+    """How much the store holds, and how much of that it would forget now."""
+
+    n_series: int
+    used_bytes: int
+    n_forgettable: int
+    forgettable_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +221,28 @@ def instant_of(row: sqlite3.Row, name: str) -> Instant:
     return Instant(datetime.fromisoformat(row[f"{name}_utc"]), row[f"{name}_monotonic_s"])
 
 
+def delivery_of(row: sqlite3.Row) -> Delivery:
+    """Read one entry of the outbox."""
+    delivered_at = instant_of(row, "delivered") if row["delivered_utc"] else None
+    since = instant_of(row, "since")
+    return Delivery(row["series_uid"], row["revision"], row["channel"], since, delivered_at)
+
+
+def acknowledgement_of(row: sqlite3.Row) -> Acknowledgement | None:
+    """Read who took note of a result, None where nobody has."""
+    if row["who"] is None:
+        return None
+    at = instant_of(row, "who")
+    return Acknowledgement(row["who"], at, row["note"], row["dismissed_because"])
+
+
+def result_of(row: sqlite3.Row, sent: Sequence[Delivery]) -> Result:
+    """Read one revision of a result, with those of a series' deliveries that are its own."""
+    report = SeriesReport.model_validate_json(row["report"])
+    own = tuple(one for one in sent if one.revision == report.revision)
+    return Result(report, instant_of(row, "at"), own, acknowledgement_of(row))
+
+
 def series_row(row: sqlite3.Row) -> SeriesRow:
     """Read one series with its latest result, receipt and acknowledgement."""
     identity = Identity(*(row[name] for name in Identity.__dataclass_fields__))
@@ -211,14 +257,11 @@ def series_row(row: sqlite3.Row) -> SeriesRow:
         first_slice=instant_of(row, "first"),
         last_slice=instant_of(row, "last"),
         revision=row["revision"],
+        repeats=row["repeats"],
         report=SeriesReport.model_validate_json(row["report"]) if row["report"] else None,
         concluded_at=instant_of(row, "at") if row["at_utc"] else None,
         shown_at=instant_of(row, "delivered") if row["delivered_utc"] else None,
-        acknowledged=Acknowledgement(
-            row["who"], instant_of(row, "who"), row["note"], row["dismissed_because"]
-        )
-        if row["who"]
-        else None,
+        acknowledged=acknowledgement_of(row),
         verdict=Verdict(
             row["judge"], row["verdict"] == AGREE, row["verdict_note"], instant_of(row, "verdict")
         )

@@ -152,4 +152,11 @@ MIGRATIONS: Final = (
         FOREIGN KEY (series_uid, revision) REFERENCES results (series_uid, revision)
     ) STRICT
     """,
+    """
+    ALTER TABLE series ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE requests (
+        series_uid TEXT PRIMARY KEY REFERENCES series (uid),
+        at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL
+    ) STRICT
+    """,
 )

@@ -22,15 +22,17 @@ from agent.errors import StoreError
 from agent.records import Arrival, Clock, EncodedSlice, State
 from agent.report import SeriesReport, SliceStack
 from agent.store.access import Access
+from agent.store.changes import NOTHING_NEW, answered, ask_again, attempted, change
 from agent.store.database import Database
 from agent.store.reader import StoreReader
-from agent.store.retention import forget_files, forget_series
+from agent.store.retention import forget_files, forget_series, forgettable
 from agent.store.rows import (
     AGREE,
     DISAGREE,
     Acknowledgement,
     AgentStatus,
     FileNote,
+    Forgettable,
     Keep,
     SeriesProgress,
     instant_of,
@@ -95,7 +97,7 @@ class Store(StoreReader):
             ).fetchone()
             db.execute(
                 """
-                INSERT INTO series VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)
+                INSERT INTO series VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0)
                 ON CONFLICT (uid) DO UPDATE SET state = excluded.state,
                     description = excluded.description, protocol = excluded.protocol,
                     slices = excluded.slices, expected = excluded.expected,
@@ -119,14 +121,14 @@ class Store(StoreReader):
                 ),
             )
             if before is None or before["state"] != State.RECEIVING:
-                self._change(db, progress.series_uid, State.RECEIVING, "")
+                change(db, progress.series_uid, State.RECEIVING, "", self._clock())
 
     def begin_analysis(self, series_uid: str) -> int:
         """Say that a series is complete and about to be analysed; counts as ``begin_attempt``."""
         with self._db.writing() as db:
             db.execute("UPDATE series SET state = ? WHERE uid = ?", (State.ANALYSING, series_uid))
-            self._change(db, series_uid, State.ANALYSING, "")
-            return _attempted(db, series_uid)
+            change(db, series_uid, State.ANALYSING, "", self._clock())
+            return attempted(db, series_uid)
 
     def begin_attempt(self, series_uid: str) -> int:
         """Say that the networks are about to run on a series; returns how often that did not end.
@@ -134,7 +136,7 @@ class Store(StoreReader):
         It is on the disk before they run, so that a series that takes the process down is counted.
         """
         with self._db.writing() as db:
-            return _attempted(db, series_uid)
+            return attempted(db, series_uid)
 
     def end_attempt(self, series_uid: str) -> None:
         """Say that the process has survived what ``begin_attempt`` announced."""
@@ -180,7 +182,8 @@ class Store(StoreReader):
                 " WHERE uid = ?",
                 (report.state, report.revision, report.protocol, uid),
             )
-            self._change(db, uid, State(report.state), report.reason or "")
+            change(db, uid, State(report.state), report.reason or "", self._clock())
+            answered(db, uid)
         return same is None
 
     def restore(self, series_uid: str) -> None:
@@ -194,8 +197,26 @@ class Store(StoreReader):
                 "UPDATE series SET state = ? WHERE uid = ? AND state <> ?",
                 (row["state"], series_uid, row["state"]),
             )
-            if changed.rowcount:
-                self._change(db, series_uid, State(row["state"]), "nothing new")
+            was_asked_for = answered(db, series_uid)
+            if changed.rowcount or was_asked_for:
+                change(db, series_uid, State(row["state"]), NOTHING_NEW, self._clock())
+
+    def request(self, series_uid: str) -> bool:
+        """Ask the agent to read and analyse a concluded series again; False if it is under way.
+
+        A series that was *not analysed* is tried anew: its attempts are counted from the beginning,
+        and its next answer is a result of its own. Any other has a new result only if its files or
+        the engine have changed.
+        """
+        with self._db.writing() as db:
+            return ask_again(db, series_uid, self._clock())
+
+    def decline(self, series_uid: str, reason: str) -> None:
+        """Say that a series that was asked for again cannot be read; its result stands."""
+        with self._db.writing() as db:
+            row = db.execute("SELECT state FROM series WHERE uid = ?", (series_uid,)).fetchone()
+            if row is not None and answered(db, series_uid):
+                change(db, series_uid, State(row["state"]), reason, self._clock())
 
     def receipt(self, series_uid: str, revision: int, channel: str) -> None:
         """Note that a channel has delivered a result; the first receipt stands."""
@@ -270,16 +291,25 @@ class Store(StoreReader):
             )
 
     def prune(self, keep: Keep, gone: Callable[[str], bool]) -> int:
-        """Forget the oldest series that are too old or too many; returns how many.
+        """Forget some series, and files that are gone; returns how many series.
 
         See ``retention``. ``gone`` tells of a path that it is not there. The slices that are kept
         with suspicions do not count: ``prune_slices``.
         """
+        n_forgotten = self.forget(keep)
         too_old = self._clock().utc - timedelta(days=keep.days)
-        too_much = self._db.used_bytes() - slices_bytes(self._db) > keep.bytes
-        n_forgotten = forget_series(self._db, None if too_much else too_old)
         self._looked_to = forget_files(self._db, too_old, gone, self._looked_to)
         return n_forgotten
+
+    def forget(self, keep: Keep) -> int:
+        """Forget some of the oldest series that are too old or too many; returns how many."""
+        too_old = self._clock().utc - timedelta(days=keep.days)
+        too_much = self._db.used_bytes() - slices_bytes(self._db) > keep.bytes
+        return forget_series(self._db, None if too_much else too_old)
+
+    def forgettable(self, keep: Keep) -> Forgettable:
+        """Say what ``forget`` would forget now, called until nothing is left to forget."""
+        return forgettable(self._db, keep, self._clock().utc)
 
     def keep_slices(
         self, series_uid: str, revision: int, stack: SliceStack, slices: Iterable[EncodedSlice]
@@ -305,13 +335,6 @@ class Store(StoreReader):
                 (json.dumps(asdict(status), default=datetime.isoformat),),
             )
 
-    def _change(self, db: sqlite3.Connection, uid: str, state: State, detail: str) -> None:
-        db.execute(
-            "INSERT INTO transitions (series_uid, state, detail, at_utc, at_monotonic_s)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (uid, state, detail, *stored(self._clock())),
-        )
-
 
 @contextmanager
 def _known(series_uid: str, revision: int) -> Iterator[None]:
@@ -320,9 +343,3 @@ def _known(series_uid: str, revision: int) -> Iterator[None]:
         yield
     except sqlite3.IntegrityError as error:
         raise StoreError(f"no result {revision} of series {series_uid}") from error
-
-
-def _attempted(db: sqlite3.Connection, series_uid: str) -> int:
-    db.execute("UPDATE series SET attempts = attempts + 1 WHERE uid = ?", (series_uid,))
-    (attempts,) = db.execute("SELECT attempts FROM series WHERE uid = ?", (series_uid,)).fetchone()
-    return int(attempts)

@@ -166,3 +166,23 @@ def test_a_series_that_was_forgotten_can_come_again(store: Store, clock: SetCloc
     found = store.series("1.1")
     assert found is not None
     assert found.state is State.NOT_SUSPECTED
+
+
+@pytest.mark.parametrize("keep_bytes", [10**9, 2_000_000, 0], ids=["room", "some", "none"])
+def test_what_would_be_forgotten_is_told_before(
+    store: Store, clock: SetClock, keep_bytes: int
+) -> None:
+    for number in range(250):
+        conclude(store, clock, f"1.{number}")
+    conclude(store, clock, "2.1", suspected=True)
+    keep = Keep(days=30, bytes=keep_bytes)
+
+    told = store.forgettable(keep)
+
+    n_forgotten = 0
+    while some := store.forget(keep):
+        n_forgotten += some
+    assert told.n_series == 251
+    assert told.n_forgettable == n_forgotten
+    assert bool(n_forgotten) == (keep_bytes < told.used_bytes)
+    assert 0 <= told.forgettable_bytes <= told.used_bytes
