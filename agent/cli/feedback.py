@@ -30,11 +30,9 @@ def feedback(
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a line a series.")] = False,
 ) -> None:
-    """Show what people said of the results: acknowledged, dismissed because …, right or wrong.
+    """Show what people said of the results: dismissed because …, right, wrong.
 
     No patient is named, but notes are free text: read them before they leave the house.
-
-    Exit codes: 0, also where nothing was said; 78 if there is no store.
 
     Example: bleedwatch feedback --since 2026-11-01 --csv > november.csv
     """

@@ -24,7 +24,8 @@ from agent.store import Store
 from agent.wiring import open_store, system_clock
 
 user_app = typer.Typer(
-    help="Who may sign in to the console. Call it as the services' account: sudo -u bleedwatch …",
+    help="Who may sign in to the console.",
+    epilog="Call it as the services' account: sudo -u bleedwatch bleedwatch user …",
     no_args_is_help=True,
 )
 

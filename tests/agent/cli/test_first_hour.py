@@ -153,8 +153,8 @@ def install_it(terminal: Terminal, box: Box) -> None:
 
 def configure_it(terminal: Terminal, box: Box) -> None:
     box.configure()
-    with box.config.open("a") as file:
-        file.write('hots = "127.0.0.1"\n')
+    text = box.config.read_text()
+    box.config.write_text(text.replace("[console]", '[console]\nhots = "127.0.0.1"'))
     said, code = terminal.type(f"bleedwatch config check -c {box.config}")
     assert code == 78
     assert "console.hots: no such setting; did you mean console.host?" in said
@@ -177,7 +177,7 @@ def mend_what_doctor_finds(terminal: Terminal, box: Box) -> None:
     assert "slice.onnx is not the file" in wrong["bundle"]
     assert "engines.pem" in wrong["signature"]
     assert "slice.onnx is not the file" in wrong["protocols"]
-    assert f"{len(wrong)} of 19 checks found something wrong" in said
+    assert f"{len(wrong)} of 21 checks found something wrong" in said
 
     box.mend_networks()
     box.configure()

@@ -20,6 +20,10 @@ WITHOUT_JSON = {
     "simulate": "it writes images",
     "model train": "it runs for hours and tells how far it is",
     "model export": "it writes a bundle",
+    "user add": "it changes one user",
+    "user remove": "it changes one user",
+    "user password": "it changes one user",
+    "user role": "it changes one user",
 }
 """Commands that print no facts, and what they do instead."""
 
@@ -60,7 +64,7 @@ def test_the_help_is_a_table_of_contents_of_one_line_each(
 def test_every_command_has_an_example_and_says_how_it_ends(name: str) -> None:
     whole = " ".join(help_of(*name.split()).split())
 
-    assert re.search(rf"Example: (sudo )?bleedwatch {name}\b", whole)
+    assert re.search(rf"Example: (sudo (-u bleedwatch )?)?bleedwatch {name}\b", whole)
     assert "Exit code 0: done, and well. 1: something is wrong" in whole
     assert [one.name for one in COMMANDS[name].params if not one.help] == []
 
