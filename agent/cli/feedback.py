@@ -30,7 +30,7 @@ def feedback(
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a line a series.")] = False,
 ) -> None:
-    """Show what people said of the results: dismissed because …, right, wrong.
+    """Show what people said of the results: right, wrong, why.
 
     No patient is named, but notes are free text: read them before they leave the house.
 
