@@ -16,7 +16,7 @@ from agent.errors import AgentError
 from agent.records import HeadVolume
 from agent.store import Store
 
-MOST_WAITING: Final = 2
+MOST_WAITING: Final = 1
 """Heads that are held for it: a thin one takes 240 MB. With one more, the first is kept at once."""
 
 

@@ -64,8 +64,7 @@ def outlined_png(
     bytes, and of the time: an alert waits for it.
     """
     pixels = np.minimum(grey, BRIGHTEST)
-    outside = ndimage.binary_dilation(inside, iterations=4)
-    pixels[outside & ~ndimage.binary_dilation(inside)] = OUTLINE
+    pixels[outline_of(inside, 1, 4)] = OUTLINE
     picture = Image.fromarray(pixels)
     picture.putpalette(PALETTE)
     draw = ImageDraw.Draw(picture)
@@ -74,3 +73,16 @@ def outlined_png(
     encoded = BytesIO()
     picture.save(encoded, "PNG", compress_level=COMPRESS_LEVEL)
     return encoded.getvalue()
+
+
+def outline_of(inside: NDArray[np.bool_], gap_px: int, reach_px: int) -> NDArray[np.bool_]:
+    """Tell which pixels (row, column) are further than ``gap_px`` and no further than ``reach_px``.
+
+    From what is ``inside``, in steps along rows and columns.
+    """
+    outline = np.zeros_like(inside)
+    for box in ndimage.find_objects(inside.astype(np.uint8)):  # one, about all that is inside
+        near = tuple(slice(max(0, s.start - reach_px), s.stop + reach_px) for s in box)
+        gap = ndimage.binary_dilation(inside[near], iterations=gap_px) if gap_px else inside[near]
+        outline[near] = ndimage.binary_dilation(inside[near], iterations=reach_px) & ~gap
+    return outline

@@ -10,9 +10,8 @@ import jpeg_ls
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
-from agent.deliver.key_slice import OUTLINE_RGB
+from agent.deliver.key_slice import OUTLINE_RGB, outline_of
 from agent.records import STORED_ABOVE_HU, EncodedSlice, Grid, HeadVolume
 from agent.report import SliceStack
 
@@ -50,8 +49,7 @@ def _jpeg_ls(hu: NDArray[np.int16]) -> bytes:
 
 def _outline_png(inside: NDArray[np.bool_]) -> bytes:
     """Draw what surrounds a bleed, on the slice's own matrix, and nothing else."""
-    around = ndimage.binary_dilation(inside, iterations=OUTLINE_PX) & ~inside
-    picture = Image.fromarray(around.astype(np.uint8))
+    picture = Image.fromarray(outline_of(inside, 0, OUTLINE_PX).astype(np.uint8))
     picture.putpalette((0, 0, 0, *OUTLINE_RGB))
     encoded = BytesIO()
     picture.save(encoded, "PNG", transparency=0, compress_level=1)

@@ -17,8 +17,8 @@ from agent.report import SliceStack
 from agent.store.database import Database
 from agent.store.rows import Keep, stored
 
-SLICES_PER_STEP: Final = 16
-"""Some 0.1 s of encoding, and a commit of a few MB."""
+SLICES_PER_STEP: Final = 8
+"""Some 0.06 s of encoding, and a commit of one or two MB."""
 
 ROOM_BYTES: Final = 256 * 2**20
 """Less room than this is left to results [bytes]. Ours: that of a thousand of them."""

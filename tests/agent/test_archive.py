@@ -77,10 +77,10 @@ def test_no_series_waits_for_the_slices_of_another(box: Box, tmp_path: Path) -> 
     arrive(box, [path for paths in both for path in paths])
 
     box.journeys.work_once()
+    assert not any(box.store.stack(uid("series", seed), 1) for seed in (0, 1))
     box.journeys.work_once()
 
     assert states(box) == [State.SUSPECTED] * 2
-    assert not any(box.store.stack(uid("series", seed), 1) for seed in (0, 1))
     while box.journeys.work_once():
         pass
     assert all(box.store.stack(uid("series", seed), 1) for seed in (0, 1))
@@ -97,7 +97,7 @@ def test_of_many_suspicions_at_once_all_slices_are_kept_and_few_are_held(
 
     assert states(box) == [State.SUSPECTED] * len(seeds)
     kept = [n for n in seeds if box.store.stack(uid("series", n), 1)]
-    assert len(kept) == 2
+    assert len(kept) == len(seeds) - 1
     while box.journeys.work_once():
         pass
     assert all(box.store.stack(uid("series", n), 1) for n in seeds)

@@ -28,6 +28,7 @@ class Viewer extends HTMLElement {
     this.#path = path;
     this.#report = report;
     this.className = "viewer";
+    this.ariaLive = "off"; // the alert around it is read out when it changes; scrolling is not
     this.addEventListener("keydown", (event) => this.#key(event));
   }
 
