@@ -39,7 +39,7 @@ def test_the_bill_holds_what_a_box_gets_and_nothing_of_the_tests(tmp_path: Path)
 @pytest.mark.parametrize(
     ("packages", "code", "said"),
     [
-        ([WELL], 0, "1 of 1 packages looked up, 0 known"),
+        ([WELL], 0, "1 of 1 packages looked up, 0 known to be weak"),
         ([WELL, KNOWN], 1, "pillow 11.0: PYSEC-2026-1, mended in ['11.1']"),
         ([WELL, SKIPPED], 0, "1 of 2 packages looked up"),
         ([SKIPPED], 0, "were not looked up: no data on any package"),
