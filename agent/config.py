@@ -99,6 +99,13 @@ class ConsoleConfig(_Table):
     port: Annotated[int, Field(ge=1, le=65535)] = 8742
 
 
+class SelftestConfig(_Table):
+    """The self-test: a generated bleed that goes the whole way."""
+
+    daily: bool = False
+    """Whether one is expected every day; the console says so when none has come."""
+
+
 class Config(BaseSettings):
     """Everything that a site sets. Unknown keys are errors."""
 
@@ -117,11 +124,17 @@ class Config(BaseSettings):
     infer: InferConfig = InferConfig()
     store: StoreConfig = StoreConfig()
     console: ConsoleConfig = ConsoleConfig()
+    selftest: SelftestConfig = SelftestConfig()
 
     @property
     def store_path(self) -> Path:
         """The SQLite file."""
         return self.state_folder / "bleedwatch.sqlite"
+
+    @property
+    def selftest_folder(self) -> Path:
+        """Where self-tests are written to, and the agent takes them from."""
+        return self.state_folder.absolute() / "selftest"
 
     @property
     def bundle_folder(self) -> Path:

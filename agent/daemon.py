@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
@@ -24,6 +25,7 @@ from agent.watch import Watcher
 from agent.wiring import (
     boot_id,
     build_journeys,
+    build_test_watcher,
     build_watcher,
     open_store,
     system_clock,
@@ -42,6 +44,9 @@ UNWRITABLE_S = 1.0
 
 PRUNE_S = 60.0
 """Between two looks at whether the store holds what is too old, or too much."""
+
+ABANDONED = timedelta(minutes=10)
+"""A self-test left unfinished this long ago was ended in its middle: its alert is taken away."""
 
 FILES_PER_TURN = 16
 """Files read before completeness and heartbeat get their turn again."""
@@ -90,9 +95,10 @@ def _serve(
         unfinished = [row for uid in store.unfinished() if (row := store.series(uid))]
         journeys.adopt(unfinished)
         watcher = stack.enter_context(build_watcher(config, store))
+        tests = stack.enter_context(build_test_watcher(config, store))
         log.info("watching", folder=str(config.export_folder), unfinished=len(unfinished))
         worker = stack.enter_context(_Worker(journeys, log, supervisor))
-        _watch(config, (store, journeys, watcher, supervisor), worker, stream, stop)
+        _watch(config, (store, journeys, (watcher, tests), supervisor), worker, stream, stop)
         supervisor.stopping()
 
 
@@ -171,12 +177,12 @@ def _only_one(state_folder: Path) -> Iterator[None]:
 
 def _watch(
     config: Config,
-    parts: tuple[Store, Journeys, Watcher, Supervisor],
+    parts: tuple[Store, Journeys, tuple[Watcher, Watcher], Supervisor],
     worker: _Worker,
     stream: LogStream,
     stop: threading.Event,
 ) -> None:
-    store, journeys, watcher, supervisor = parts
+    store, journeys, (watcher, tests), supervisor = parts
     started, beaten_s = system_clock(), float("-inf")
     log_problem: str | None = None
     pruned_s = float("-inf")
@@ -187,13 +193,15 @@ def _watch(
                 f"this process cannot use the GPU again ({journeys.engine.networks.degraded})",
                 hint="start the agent again; as a service it is started by itself",
             )
-        arrivals = watcher.wait(TICK_S)
+        arrivals = [*watcher.wait(TICK_S), *tests.wait(0.0)]
         for first in range(0, max(1, len(arrivals)), FILES_PER_TURN):
             for half_written in journeys.take(arrivals[first : first + FILES_PER_TURN]):
-                watcher.retry(half_written)
+                is_test = half_written.is_relative_to(config.selftest_folder)
+                (tests if is_test else watcher).retry(half_written)
             now = system_clock()
             if now.monotonic_s - beaten_s >= HEARTBEAT_S:
                 store.heartbeat(_status(config, journeys, watcher, (started, now)))
+                store.forget_tests(now.utc - ABANDONED)
                 supervisor.feed_watchdog()
                 beaten_s = now.monotonic_s
                 log_problem = _told_of_log(store, stream.problem, log_problem)
@@ -229,4 +237,5 @@ def _status(
         degraded=journeys.engine.networks.degraded,
         receiving=receiving,
         queued=queued,
+        selftest_daily=config.selftest.daily,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
@@ -12,7 +13,7 @@ from agent.assemble.header import SliceRefused
 from agent.assemble.limits import ReadLimits
 from agent.assemble.pixels import DecoderEnded
 from agent.errors import AgentError, FileRefused, NotWholeYet, legible
-from agent.records import Arrival
+from agent.records import TEST_MARK, Arrival
 from agent.store import Store
 
 NAMED_AFTER_S = 10.0
@@ -22,11 +23,18 @@ NAMED_AFTER_S = 10.0
 class Intake:
     """Reads files, and remembers those that are not whole yet."""
 
-    def __init__(self, store: Store, limits: ReadLimits, log: FilteringBoundLogger) -> None:
-        """Start with no file half-written."""
+    def __init__(
+        self,
+        store: Store,
+        limits: ReadLimits,
+        log: FilteringBoundLogger,
+        tests_folder: Path | None = None,
+    ) -> None:
+        """Start with no file half-written. Whatever lies in ``tests_folder`` is a self-test's."""
         self._store = store
         self._log = log
         self._limits = limits
+        self._tests_folder = tests_folder
         self._decoder = DecoderProcess()
         self._set_aside: set[str] = set()
         """Series of which a file ended the decoder: the others would hold up all reading."""
@@ -62,6 +70,16 @@ class Intake:
         return self._read(path, settled=True)
 
     def _read(self, path: Path, *, settled: bool) -> tuple[ReadSlice, ...]:
+        """Read a file; the folder that it lies in says whether its series is a test."""
+        if self._tests_folder is None or not path.is_relative_to(self._tests_folder):
+            return self._read_unmarked(path, settled=settled)
+        try:
+            return tuple(map(_marked, self._read_unmarked(path, settled=settled)))
+        except SliceRefused as error:
+            error.series_uid = TEST_MARK + error.series_uid
+            raise
+
+    def _read_unmarked(self, path: Path, *, settled: bool) -> tuple[ReadSlice, ...]:
         try:
             return read_slices(
                 path,
@@ -100,3 +118,8 @@ class Intake:
     def _name(self, error: FileRefused) -> None:
         self._store.notice(error.code, str(error))
         self._log.warning(error.code, reason=str(error))
+
+
+def _marked(read: ReadSlice) -> ReadSlice:
+    uid = TEST_MARK + read.header.series_uid
+    return read._replace(header=replace(read.header, series_uid=uid))

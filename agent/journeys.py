@@ -24,7 +24,7 @@ from agent.infer.slice_stage import SliceStage
 from agent.intake import Intake
 from agent.journey import FAULT, Journey
 from agent.pipeline import Engine
-from agent.records import Arrival, Clock, HeadVolume, Identity, Instant
+from agent.records import Arrival, Clock, HeadVolume, Identity, Instant, is_test
 from agent.store import FileNote, SeriesRow, Store
 
 REMEMBERED_SERIES = 200
@@ -244,8 +244,9 @@ class Journeys:
     def _withdrawn(self) -> tuple[Journey, Completion] | None:
         """Take a complete journey from the open ones: from now on, it changes no more."""
         with self._lock:
-            complete = ((j, j.completion) for j in self._open.values() if j.completion)
-            withdrawn = next(complete, None)
+            complete = [(j, j.completion) for j in self._open.values() if j.completion]
+            complete.sort(key=lambda each: is_test(each[0].series_uid))  # a patient waits for none
+            withdrawn = next(iter(complete), None)
             if withdrawn:
                 self._concluding = withdrawn[0]
                 if self._concluding.series_uid in self._untold:

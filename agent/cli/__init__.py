@@ -14,6 +14,7 @@ from agent.cli.config import config_app
 from agent.cli.doctor import doctor
 from agent.cli.read_store import show, status, studies
 from agent.cli.replay import replay
+from agent.cli.selftest import selftest
 from agent.cli.serve import console, run
 from agent.cli.service import service_app
 from agent.errors import AgentError, BundleError, ConfigError, StoreError
@@ -34,7 +35,7 @@ def build_app() -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
-    for command in (run, console, doctor, status, studies, show, replay):
+    for command in (run, console, doctor, selftest, status, studies, show, replay):
         app.command()(command)
     app.add_typer(config_app, name="config")
     app.add_typer(service_app, name="service")

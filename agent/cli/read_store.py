@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.cli.options import AsJson, ConfigPath
-from agent.cli.tables import WORDS, place, reports_table, summary
+from agent.cli.tables import TEST, WORDS, place, reports_table, summary
 from agent.config import DEFAULT_PATH, load_config
 from agent.errors import ConfigError
 from agent.store import AgentStatus, SeriesRow, Store, Transition
@@ -62,7 +62,7 @@ def studies(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> No
         table.add_row(
             f"{row.last_slice.utc:%Y-%m-%d %H:%M:%S}",
             row.uid,
-            WORDS[row.state.value],
+            f"{TEST}{WORDS[row.state.value]}" if row.test else WORDS[row.state.value],
             str(row.slices),
             escape(summary(row.report)) if finished and row.report else "",
         )
@@ -118,7 +118,7 @@ def _transitions_table(transitions: list[Transition]) -> Table:
 
 def _show(row: SeriesRow) -> None:
     out = _out()
-    out.print(f"{row.uid}   {WORDS[row.state.value]}")
+    out.print(f"{row.uid}   {TEST if row.test else ''}{WORDS[row.state.value]}")
     report = row.report
     if report is None:
         return
@@ -157,6 +157,7 @@ def _status_lines(agent: AgentStatus | None) -> list[tuple[str, str]]:
 def _row_json(row: SeriesRow) -> dict[str, Any]:
     return {
         "series_uid": row.uid,
+        "test": row.test,
         "study_uid": row.identity.study_uid,
         "state": row.state.value,
         "slices": row.slices,

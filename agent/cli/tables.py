@@ -16,6 +16,9 @@ WORDS = {
 }
 """A word, a shape and a colour for each state: never colour alone."""
 
+TEST = "[bold magenta]TEST[/] "
+"""What stands before the state of a self-test's series."""
+
 
 def place(finding: FindingReport) -> str:
     """Say where a finding is: "left basal ganglia"; "" where it is not known."""

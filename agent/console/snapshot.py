@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from agent.records import Instant
-from agent.store import SeriesRow, Store
-from agent.store.liveness import agent_problem
+from agent.store import AgentStatus, SeriesRow, Store
+from agent.store.liveness import agent_problem, selftest_problem
 
 MOST_SERIES = 50
 MOST_NOTICES = 5
@@ -36,6 +36,7 @@ def snapshot(store: Store, now: Instant, boot_id: str) -> dict[str, Any]:
             "bundle": status.bundle,
             "degraded": status.degraded,
         },
+        "selftest": _selftest(store, status, now),
         "today": store.count_since(now.utc.astimezone().replace(hour=0, minute=0, second=0)),
         "series": [_series(row, now, this_boot=this_boot) for row in store.worklist(MOST_SERIES)],
         "notices": [
@@ -45,12 +46,23 @@ def snapshot(store: Store, now: Instant, boot_id: str) -> dict[str, Any]:
     }
 
 
+def _selftest(store: Store, status: AgentStatus | None, now: Instant) -> dict[str, Any]:
+    """Say when the last self-test ran, and what is wrong with it: a state of the box, no alert."""
+    last = next(iter(store.selftests(1)), None)
+    daily = status is not None and status.selftest_daily
+    return {
+        "at_utc": last.at.utc.isoformat() if last else None,
+        "problem": selftest_problem(last, now, daily=daily),
+    }
+
+
 def _series(row: SeriesRow, now: Instant, *, this_boot: bool) -> dict[str, Any]:
     age_s = now.monotonic_s - row.last_slice.monotonic_s
     by_wall_clock_s = (now.utc - row.last_slice.utc).total_seconds()
     known = this_boot and age_s >= 0 and abs(by_wall_clock_s - age_s) < CLOCKS_AGREE_S
     return {
         "uid": row.uid,
+        "test": row.test,
         "patient": asdict(row.identity),
         "description": row.description,
         "state": row.state.value,

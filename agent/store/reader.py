@@ -6,13 +6,14 @@ import json
 from datetime import datetime, timezone
 from typing import Final
 
-from agent.records import Instant, State
+from agent.records import TEST_MARK, Instant, State
 from agent.report import SeriesReport
 from agent.store.database import Database
 from agent.store.rows import (
     AgentStatus,
     Delivery,
     Notice,
+    Selftest,
     SeriesRow,
     Transition,
     instant_of,
@@ -51,6 +52,10 @@ UNACKNOWLEDGED: Final = """
 """Series with a suspicion that nobody has acknowledged, nor any later result."""
 
 
+IS_TEST: Final = f"substr(uid, 1, {len(TEST_MARK)}) = '{TEST_MARK}'"
+"""Whether a row of ``series`` is a self-test's."""
+
+
 class StoreReader:
     """The questions that daemon, console and command line ask."""
 
@@ -87,9 +92,12 @@ class StoreReader:
         return [series_row(row) for row in rows]
 
     def count_since(self, moment: datetime) -> int:
-        """Count the series whose last slice came after a moment."""
+        """Count the patients' series whose last slice came after a moment."""
         utc = moment.astimezone(timezone.utc).isoformat()
-        (row,) = self._db.rows("SELECT count(*) AS n FROM series WHERE last_utc >= ?", utc)
+        (row,) = self._db.rows(
+            f"SELECT count(*) AS n FROM series WHERE last_utc >= ? AND NOT {IS_TEST}",  # noqa: S608
+            utc,
+        )
         return int(row["n"])
 
     def unfinished(self) -> list[str]:
@@ -153,6 +161,20 @@ class StoreReader:
         """Return the latest notices, newest first."""
         rows = self._db.rows("SELECT * FROM notices ORDER BY id DESC LIMIT ?", limit)
         return [Notice(row["kind"], row["message"], instant_of(row, "at")) for row in rows]
+
+    def selftests(self, limit: int) -> list[Selftest]:
+        """Return the latest self-tests, newest first."""
+        rows = self._db.rows("SELECT * FROM selftests ORDER BY id DESC LIMIT ?", limit)
+        return [
+            Selftest(
+                instant_of(row, "at"),
+                *(
+                    row[name]
+                    for name in ("failure", "engine", "latency_s", "volume_ml", "truth_ml")
+                ),
+            )
+            for row in rows
+        ]
 
     def agent_status(self) -> AgentStatus | None:
         """Return the agent's last sign of life, None if there never was one."""

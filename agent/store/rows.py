@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
-from agent.records import Identity, Instant, State
+from agent.records import Identity, Instant, State, is_test
 from agent.report import SeriesReport
 
 FILE_URI: Final = "file://"
@@ -81,6 +81,11 @@ class SeriesRow:
     acknowledged: Acknowledgement | None
     alert: SeriesReport | None
 
+    @property
+    def test(self) -> bool:
+        """Whether it is a self-test's, and no patient's."""
+        return is_test(self.uid)
+
 
 @dataclass(frozen=True, slots=True)
 class Transition:
@@ -111,6 +116,22 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Selftest:
+    """One self-test; ``failure`` says why it failed, None where it passed.
+
+    ``latency_s`` runs from the last slice on disk to the result in the store. It, the measured
+    volume and the true one are None where the test did not get so far, as is ``engine``.
+    """
+
+    at: Instant
+    failure: str | None
+    engine: str | None = None
+    latency_s: float | None = None
+    volume_ml: float | None = None
+    truth_ml: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Keep:
     """How much the store keeps: series of so many days, and no more bytes than so many."""
 
@@ -120,7 +141,10 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class AgentStatus:
-    """The agent's sign of life. ``folder_problem`` and ``degraded`` are None when all is well."""
+    """The agent's sign of life. ``folder_problem`` and ``degraded`` are None when all is well.
+
+    ``selftest_daily`` says that a self-test is expected every day.
+    """
 
     pid: int
     boot_id: str
@@ -133,6 +157,7 @@ class AgentStatus:
     degraded: str | None
     receiving: int
     queued: int
+    selftest_daily: bool = False
 
 
 def path_text(path: str) -> str:

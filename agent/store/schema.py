@@ -86,4 +86,15 @@ MIGRATIONS: Final = (
     """
     CREATE INDEX suspicions ON results (series_uid, revision) WHERE state = 'suspected'
     """,
+    """
+    CREATE TABLE selftests (
+        id INTEGER PRIMARY KEY,
+        failure TEXT,
+        engine TEXT,
+        latency_s REAL,
+        volume_ml REAL,
+        truth_ml REAL,
+        at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL
+    ) STRICT
+    """,
 )

@@ -22,12 +22,13 @@ from agent.records import Arrival, Clock, State
 from agent.report import SeriesReport
 from agent.store.database import Database
 from agent.store.reader import StoreReader
-from agent.store.retention import forget_files, forget_series
+from agent.store.retention import forget_files, forget_series, forget_tests
 from agent.store.rows import (
     Acknowledgement,
     AgentStatus,
     FileNote,
     Keep,
+    Selftest,
     SeriesProgress,
     instant_of,
     path_text,
@@ -35,6 +36,8 @@ from agent.store.rows import (
 )
 
 MOST_NOTICES: Final = 1000
+MOST_SELFTESTS: Final = 400
+"""A year's, and some run by hand."""
 
 
 class Store(StoreReader):
@@ -230,6 +233,27 @@ class Store(StoreReader):
                 "DELETE FROM notices WHERE id <= (SELECT max(id) FROM notices) - ?",
                 (MOST_NOTICES,),
             )
+
+    def note_selftest(self, test: Selftest) -> None:
+        """Journal a self-test; the latest ``MOST_SELFTESTS`` are kept."""
+        facts = test.failure, test.engine, test.latency_s, test.volume_ml, test.truth_ml
+        with self._db.writing() as db:
+            db.execute(
+                "INSERT INTO selftests (failure, engine, latency_s, volume_ml, truth_ml,"
+                " at_utc, at_monotonic_s) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*facts, *stored(test.at)),
+            )
+            db.execute(
+                "DELETE FROM selftests WHERE id <= (SELECT max(id) FROM selftests) - ?",
+                (MOST_SELFTESTS,),
+            )
+
+    def forget_tests(self, before: datetime) -> None:
+        """Forget self-tests' series that are over, or whose last slice came before a moment.
+
+        For the agent alone: none is forgotten that is on its way in it.
+        """
+        forget_tests(self._db, before)
 
     def prune(self, keep: Keep, gone: Callable[[str], bool]) -> int:
         """Forget the oldest series that are too old or too many; returns how many.

@@ -95,6 +95,8 @@ def live(
     folder_problem: str | None = None,
     boot: str | None = None,
     degraded: str | None = None,
+    *,
+    selftest_daily: bool = False,
 ) -> None:
     """Let the agent give a sign of life."""
     store.heartbeat(
@@ -110,5 +112,6 @@ def live(
             degraded=degraded,
             receiving=0,
             queued=0,
+            selftest_daily=selftest_daily,
         )
     )

@@ -63,8 +63,10 @@ function show() {
   showWorklist(state);
   at("engine").textContent = state.agent ? `${state.agent.bundle}, ${state.agent.backend}` : "";
   at("degraded").textContent = state.agent?.degraded ? `▼ ${plain(state.agent.degraded)}` : "";
-  at("waiting").textContent = waiting.length > 1 ? `▲ ${waiting.length} suspected` : "";
-  document.title = waiting.length ? `(${waiting.length}) SUSPECTED – Bleedwatch` : "Bleedwatch";
+  at("selftest").textContent = state.selftest?.problem ? `▼ ${plain(state.selftest.problem)}` : "";
+  const patients = waiting.filter((s) => !s.test).length; // a self-test's alert counts for nobody
+  at("waiting").textContent = patients > 1 ? `▲ ${patients} suspected` : "";
+  document.title = patients ? `(${patients}) SUSPECTED – Bleedwatch` : "Bleedwatch";
   if (!lost) requestAnimationFrame(() => requestAnimationFrame(() => state.series.forEach(confirmShown)));
 }
 
@@ -103,7 +105,7 @@ function showAlerts(waiting) {
     if (!alerts.has(key)) {
       alerts.set(key, alertFor(series));
       const inUse = at("front").contains(document.activeElement); // … but moves none that is in use
-      at("front").insertBefore(alerts.get(key), inUse ? null : at("front").querySelector(".alert"));
+      at("front").insertBefore(alerts.get(key), inUse || series.test ? null : at("front").querySelector(".alert"));
     }
     const node = alerts.get(key);
     const later = laterWords(series);
@@ -120,7 +122,11 @@ function alertFor(series) {
   const { patient, alert: report } = series;
   const path = resultPath(series.uid, report.revision);
   const put = (selector, text) => { node.querySelector(selector).textContent = text; };
-  put(".patient", personName(patient.patient_name));
+  if (series.test) {
+    node.classList.add("test");
+    put("h2", "TEST");
+  }
+  put(".patient", nameOf(series));
   node.querySelector(".whose").replaceChildren(
     ...[patient.patient_id, born(patient.birth_date), patient.sex, series.description]
       .map(plain).filter(Boolean).map((text) => element("bdi", text)));
@@ -206,7 +212,7 @@ function row(series) {
   if (series.acknowledged) {
     result.append(element("small", `acknowledged by ${plain(series.acknowledged.who)}, ${clock(series.acknowledged.at_utc)}`));
   }
-  const name = element("td", personName(patient.patient_name));
+  const name = element("td", nameOf(series));
   name.append(element("small", plain(patient.patient_id)));
   tr.append(element("td", WORDS[state], state), name, element("td", plain(series.description)),
     element("td", count), element("td", clock(series.last_slice_utc)), result);
@@ -250,6 +256,8 @@ function duration(seconds) {
   if (s < 60) return `${s} s`;
   return s < 3600 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${Math.floor(s / 3600)} h ${Math.floor(s / 60) % 60} min`;
 }
+
+function nameOf({ test, patient }) { return `${test ? "TEST, NO PATIENT: " : ""}${personName(patient.patient_name)}`; }
 
 function personName(dicom) { // alphabetic=ideographic=phonetic, each family^given^middle^…
   const [first, second] = plain(dicom).split("=").slice(0, 2).filter((group) => /[^^\s]/.test(group)).map(oneName);

@@ -98,10 +98,14 @@ def test_the_first_hour_on_a_box(hour: FirstHour) -> None:
     assert before.returncode == 1
     assert "✗ store          there is none at" in before.stdout
     assert "✗ console        http://127.0.0.1:" in before.stdout
-    assert "2 of 19 checks found something wrong" in before.stdout
+    assert "2 of 20 checks found something wrong" in before.stdout
 
     with hour.running("run") as agent, hour.running("console"):
         hour.until_served()
+        assert "✗ self-test      SELF-TEST MISSING: none" in hour.call("doctor").stdout
+        tested = hour.call("selftest")
+        assert tested.returncode == 0, tested.stdout + tested.stderr
+        assert "✓ self-test passed: alert " in tested.stdout
         well = hour.call("doctor")
         assert well.returncode == 0, well.stdout
         assert well.stdout.splitlines()[-1] == "all well"

@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from agent.records import Instant
+from agent.records import TEST_MARK, Instant
 from agent.report import SeriesReport
-from agent.store import Store
+from agent.store import Selftest, Store
 from agent.wiring import system_clock
 from tests.agent.reports import finding, live, not_analysed, not_suspected, receive, report
 
@@ -74,7 +74,7 @@ class Console:
 
     def empty(self) -> None:
         """Forget everything, as if nothing had run yet."""
-        tables = "outbox acknowledgements results transitions notices files agent series"
+        tables = "outbox acknowledgements results transitions notices files agent selftests series"
         for table in tables.split():
             self.store._db._db.execute(f"DELETE FROM {table}")
 
@@ -163,6 +163,34 @@ def test_a_gpu_that_failed_is_told_beside_what_is_going_on(page: Page, console: 
     live(console.store, system_clock, degraded=fault)
 
     expect(page.locator("#degraded")).to_have_text(f"▼ {fault}")
+    expect(page.locator(".alert")).to_be_visible()
+
+
+def test_a_self_tests_alert_is_marked_behind_patients_and_counted_as_none(
+    page: Page, console: Console
+) -> None:
+    suspect(console, f"{TEST_MARK}1.9", "TEST^SELFTEST")
+    expect(page.locator(".alert h2")).to_have_text("TEST")
+    expect(page.locator(".alert .patient")).to_have_text("TEST, NO PATIENT: TEST, SELFTEST")
+    expect(page.locator("#worklist")).to_contain_text("TEST, NO PATIENT: TEST, SELFTEST")
+    expect(page).to_have_title("Bleedwatch")
+
+    suspect(console)
+    suspect(console, f"{TEST_MARK}1.10", "TEST^SELFTEST")
+
+    expect(page.locator(".alert")).to_have_count(3)
+    expect(page.locator(".alert h2").first).to_have_text("▲ SUSPECTED HEMORRHAGE")
+    expect(page).to_have_title("(1) SUSPECTED – Bleedwatch")
+
+
+def test_a_self_test_that_failed_is_told_beside_what_is_going_on(
+    page: Page, console: Console
+) -> None:
+    suspect(console)
+
+    console.store.note_selftest(Selftest(system_clock(), "not suspected: score 0.31"))
+
+    expect(page.locator("#selftest")).to_have_text("▼ SELF-TEST FAILED: not suspected: score 0.31")
     expect(page.locator(".alert")).to_be_visible()
 
 
