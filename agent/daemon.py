@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -113,6 +114,7 @@ class _Worker(threading.Thread):
         self._log = log
         self._supervisor = supervisor
         self._over = threading.Event()
+        self.ready = False
         self._error: StoreUnwritable | None = None
 
     def __enter__(self) -> Self:
@@ -129,6 +131,7 @@ class _Worker(threading.Thread):
         try:
             networks.refresh()
             self._log.info("ready", run_by=networks.name)
+            self.ready = True
             self._supervisor.ready(f"analysing; networks run by {networks.name}")
             while not self._over.is_set():
                 self._supervisor.networks_turned()
@@ -200,7 +203,8 @@ def _watch(
                 (tests if is_test else watcher).retry(half_written)
             now = system_clock()
             if now.monotonic_s - beaten_s >= HEARTBEAT_S:
-                store.heartbeat(_status(config, journeys, watcher, (started, now)))
+                status = _status(config, journeys, watcher, (started, now))
+                store.heartbeat(replace(status, networks_ready=worker.ready))
                 store.forget_tests(now.utc - ABANDONED)
                 supervisor.feed_watchdog()
                 beaten_s = now.monotonic_s
@@ -224,7 +228,8 @@ def _status(
 ) -> AgentStatus:
     started, now = times
     receiving, queued = journeys.counts
-    bundle = journeys.engine.bundle
+    bundle, networks = journeys.engine.bundle, journeys.engine.networks
+    gpu_used_bytes, gpu_total_bytes = networks.gpu_bytes or (None, None)
     return AgentStatus(
         pid=os.getpid(),
         boot_id=boot_id(),
@@ -232,10 +237,12 @@ def _status(
         started=started,
         folder=str(config.export_folder),
         folder_problem=watcher.problem,
-        backend=journeys.engine.networks.name,
+        backend=networks.name,
         bundle=f"{bundle.name} {bundle.version}",
-        degraded=journeys.engine.networks.degraded,
+        degraded=networks.degraded,
         receiving=receiving,
         queued=queued,
+        gpu_used_bytes=gpu_used_bytes,
+        gpu_total_bytes=gpu_total_bytes,
         selftest_daily=config.selftest.daily,
     )

@@ -20,6 +20,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agent.console.metrics import watching_routes
 from agent.console.snapshot import snapshot
 from agent.errors import StoreError, StoreUnwritable
 from agent.records import Clock
@@ -61,12 +62,12 @@ def create_app(store: Store, clock: Clock, boot_id: str, hosts: Sequence[str] = 
     return Starlette(
         routes=[
             Route("/", desk.page),
-            Route("/healthz", desk.health),
             Route("/api/state", desk.state),
             Route("/api/events", desk.events),
             Route(f"{result}/key-slice.png", desk.key_slice),
             Route(f"{result}/acknowledge", desk.acknowledge, methods=["POST"]),
             Route(f"{result}/shown", desk.shown, methods=["POST"]),
+            *watching_routes(store, clock, boot_id),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[
@@ -97,11 +98,6 @@ class _Desk:
     async def page(self, _request: Request) -> Response:
         html = await run_in_threadpool((STATIC / "index.html").read_text, encoding="utf-8")
         return Response(html, media_type="text/html")
-
-    async def health(self, _request: Request) -> Response:
-        """Say that the page is served and the store answers; of the agent, see /api/state."""
-        await run_in_threadpool(self._store.change_mark)
-        return PlainTextResponse("ok\n")
 
     async def state(self, _request: Request) -> Response:
         return JSONResponse(await self._snapshot())

@@ -23,6 +23,13 @@ JUST_STARTED_S: Final = 3600.0
 """A computer that was switched off gets this long to make up for a self-test [s]. Ours."""
 
 
+def lives(status: AgentStatus | None, now: Instant, boot_id: str) -> bool:
+    """Tell whether the agent gave a sign of life just now."""
+    if status is None or status.boot_id != boot_id:
+        return False
+    return now.monotonic_s - status.at.monotonic_s <= DEAD_AFTER_S
+
+
 def agent_problem(
     status: AgentStatus | None, now: Instant, boot_id: str, free_bytes: int
 ) -> str | None:
@@ -37,7 +44,7 @@ def agent_problem(
         return "the agent has not run since this computer was started"
     if free_bytes < FULL_BYTES:
         return f"the disk that holds the store is full ({free_bytes // 2**20} MiB free)"
-    if now.monotonic_s - status.at.monotonic_s > DEAD_AFTER_S:
+    if not lives(status, now, boot_id):
         return "the agent is not running"
     if status.folder_problem is not None:
         return f"export folder unreachable: {status.folder_problem}"

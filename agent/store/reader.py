@@ -20,6 +20,7 @@ from agent.store.rows import (
     path_of,
     series_row,
 )
+from agent.store.totals import Totals, totals_of
 
 ROW: Final = """
     SELECT series.*, results.report, results.at_utc, results.at_monotonic_s,
@@ -162,6 +163,31 @@ class StoreReader:
         rows = self._db.rows("SELECT * FROM notices ORDER BY id DESC LIMIT ?", limit)
         return [Notice(row["kind"], row["message"], instant_of(row, "at")) for row in rows]
 
+    def alerts_since(self) -> list[datetime]:
+        """Return since when patients' suspicions wait for an acknowledgement [UTC], oldest first.
+
+        Of each series, since the latest suspicion.
+        """
+        rows = self._db.rows(
+            "SELECT max(at_utc) AS utc FROM results"  # noqa: S608 - constants only
+            f" JOIN series ON uid = series_uid AND NOT {IS_TEST}"
+            f" WHERE results.state = 'suspected' AND series_uid IN ({UNACKNOWLEDGED})"
+            " GROUP BY series_uid ORDER BY utc"
+        )
+        return [datetime.fromisoformat(row["utc"]) for row in rows]
+
+    def last_slice_at(self) -> datetime | None:
+        """Return when the last slice of a patient came [UTC], None where none is known."""
+        rows = self._db.rows(
+            f"SELECT last_utc FROM series WHERE NOT {IS_TEST}"  # noqa: S608 - constants only
+            " ORDER BY last_utc DESC LIMIT 1"
+        )
+        return datetime.fromisoformat(rows[0]["last_utc"]) if rows else None
+
+    def totals(self) -> Totals:
+        """Return all that was ever counted."""
+        return totals_of(self._db.rows("SELECT * FROM totals"))
+
     def selftests(self, limit: int) -> list[Selftest]:
         """Return the latest self-tests, newest first."""
         rows = self._db.rows("SELECT * FROM selftests ORDER BY id DESC LIMIT ?", limit)
@@ -186,6 +212,10 @@ class StoreReader:
             moment = values[name]
             values[name] = Instant(datetime.fromisoformat(moment["utc"]), moment["monotonic_s"])
         return AgentStatus(**values)
+
+    def used_bytes(self) -> int:
+        """Return what the store's rows take up [bytes]."""
+        return self._db.used_bytes()
 
     def free_bytes(self) -> int:
         """Return how much more the store's disk takes [bytes]."""

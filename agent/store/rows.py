@@ -143,7 +143,9 @@ class Keep:
 class AgentStatus:
     """The agent's sign of life. ``folder_problem`` and ``degraded`` are None when all is well.
 
-    ``selftest_daily`` says that a self-test is expected every day.
+    ``networks_ready`` is whether a complete series would be analysed at once; ``selftest_daily``,
+    whether a self-test is expected every day. GPU memory is all programs' [bytes], None where no
+    GPU is in use.
     """
 
     pid: int
@@ -157,6 +159,9 @@ class AgentStatus:
     degraded: str | None
     receiving: int
     queued: int
+    networks_ready: bool = True
+    gpu_used_bytes: int | None = None
+    gpu_total_bytes: int | None = None
     selftest_daily: bool = False
 
 

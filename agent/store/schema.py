@@ -97,4 +97,13 @@ MIGRATIONS: Final = (
         at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL
     ) STRICT
     """,
+    """
+    CREATE TABLE totals (
+        name TEXT NOT NULL,
+        label TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        value REAL NOT NULL,
+        PRIMARY KEY (name, label, detail)
+    ) STRICT, WITHOUT ROWID
+    """,
 )

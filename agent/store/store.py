@@ -18,7 +18,7 @@ from typing import Final
 from typing_extensions import Self
 
 from agent.errors import StoreError
-from agent.records import Arrival, Clock, State
+from agent.records import Arrival, Clock, State, is_test
 from agent.report import SeriesReport
 from agent.store.database import Database
 from agent.store.reader import StoreReader
@@ -34,6 +34,7 @@ from agent.store.rows import (
     path_text,
     stored,
 )
+from agent.store.totals import ACKNOWLEDGED, NOTICES, count, count_result
 
 MOST_NOTICES: Final = 1000
 MOST_SELFTESTS: Final = 400
@@ -168,6 +169,8 @@ class Store(StoreReader):
                     "INSERT INTO outbox VALUES (?, ?, ?, ?, ?, NULL, NULL)",
                     [(uid, report.revision, channel, *now) for channel in channels],
                 )
+                if not is_test(uid):
+                    count_result(db, report)
             db.execute(
                 "UPDATE series SET state = ?, revision = ?, attempts = 0, protocol = ?"
                 " WHERE uid = ?",
@@ -210,10 +213,12 @@ class Store(StoreReader):
         now = stored(self._clock())
         try:
             with self._db.writing() as db:
-                db.execute(
+                given = db.execute(
                     "INSERT INTO acknowledgements VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                     (series_uid, revision, who, note, *now),
                 )
+                if given.rowcount and not is_test(series_uid):
+                    count(db, ACKNOWLEDGED)
                 row = db.execute(
                     "SELECT * FROM acknowledgements WHERE series_uid = ? AND revision = ?",
                     (series_uid, revision),
@@ -229,6 +234,7 @@ class Store(StoreReader):
                 "INSERT INTO notices (kind, message, at_utc, at_monotonic_s) VALUES (?, ?, ?, ?)",
                 (kind, message, *stored(self._clock())),
             )
+            count(db, NOTICES, kind)
             db.execute(
                 "DELETE FROM notices WHERE id <= (SELECT max(id) FROM notices) - ?",
                 (MOST_NOTICES,),

@@ -95,8 +95,7 @@ def live(
     folder_problem: str | None = None,
     boot: str | None = None,
     degraded: str | None = None,
-    *,
-    selftest_daily: bool = False,
+    **more: object,
 ) -> None:
     """Let the agent give a sign of life."""
     store.heartbeat(
@@ -112,6 +111,6 @@ def live(
             degraded=degraded,
             receiving=0,
             queued=0,
-            selftest_daily=selftest_daily,
+            **more,
         )
     )
