@@ -60,7 +60,7 @@ class Intake:
             self._remember(arrival, error)
             raise
         except FileRefused as error:
-            self._name(error)
+            self._name(arrival.path, error)
             raise
         self._half_written.pop(arrival.path, None)
         return slices
@@ -95,8 +95,8 @@ class Intake:
         except AgentError:
             raise
         except Exception as error:  # a bug of ours must keep no other file from being read
+            self._log.exception("reading_failed")
             name = legible(path.name)
-            self._log.exception("reading_failed", name=name)
             raise FileRefused(f"{name}: a fault in Bleedwatch; its log has the details") from error
 
     def _unchanged_s(self, arrival: Arrival) -> float:
@@ -113,11 +113,16 @@ class Intake:
             self._named.discard(arrival.path)
         elif unchanged_s > NAMED_AFTER_S and arrival.path not in self._named:
             self._named.add(arrival.path)
-            self._name(error)
+            self._name(arrival.path, error)
 
-    def _name(self, error: FileRefused) -> None:
+    def _name(self, path: Path, error: FileRefused) -> None:
+        """Name a file on the console; not in the log, since scanners name files for patients."""
         self._store.notice(error.code, str(error))
-        self._log.warning(error.code, reason=str(error))
+        self._log.warning(
+            error.code,
+            reason=str(error).removeprefix(f"{legible(path.name)}: "),
+            series_uid=error.series_uid if isinstance(error, SliceRefused) else None,
+        )
 
 
 def _marked(read: ReadSlice) -> ReadSlice:

@@ -217,7 +217,7 @@ class Journeys:
         except SliceRefused as error:
             journey.refuse(error, self._clock())
         except FileRefused as error:
-            self._log.info("file_gone_since", reason=str(error))
+            self._log.info("file_gone_since", series_uid=journey.series_uid, code=error.code)
         else:
             for read in slices:
                 if read.header.series_uid == journey.series_uid:
