@@ -245,8 +245,8 @@ class Journeys:
         """Take a complete journey from the open ones: from now on, it changes no more."""
         with self._lock:
             complete = [(j, j.completion) for j in self._open.values() if j.completion]
-            complete.sort(key=lambda each: is_test(each[0].series_uid))  # a patient waits for none
-            withdrawn = next(iter(complete), None)
+            # A patient's goes before a test's.
+            withdrawn = min(complete, key=lambda each: is_test(each[0].series_uid), default=None)
             if withdrawn:
                 self._concluding = withdrawn[0]
                 if self._concluding.series_uid in self._untold:

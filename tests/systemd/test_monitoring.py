@@ -121,6 +121,20 @@ def test_prometheus_accepts_the_rules() -> None:
 
 
 @needs_promtool
+def test_prometheus_can_read_every_panels_question(tmp_path: Path) -> None:
+    panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
+    asked = [target["expr"] for panel in panels for target in panel["targets"]]
+    rules = [{"record": f"asked:{n}", "expr": expr} for n, expr in enumerate(asked)]
+    path = tmp_path / "panels.yml"
+    path.write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
+
+    checked = promtool("check", "rules", path)
+
+    assert checked.returncode == 0, checked.stderr
+    assert f"{len(asked)} rules found" in checked.stdout
+
+
+@needs_promtool
 @pytest.mark.parametrize("alert", FIRING)
 def test_a_rule_fires_when_it_should(alert: str, tmp_path: Path) -> None:
     asked = fired(tmp_path, alert, FIRING[alert])
