@@ -98,6 +98,8 @@ class Analyst:
             state=report.state,
             code=report.code,
             revision=revision,
+            slices=len(journey.headers),
+            engine=report.engine,
             completed_by=report.completed_by,
             **{f"{stage}_s": seconds for stage, seconds in report.timings_s.items()},
         )

@@ -134,6 +134,13 @@ class AlertConfig(_Table):
     """A URL that it is POSTed to after so long, as JSON that names no patient."""
 
 
+class SelftestConfig(_Table):
+    """The self-test: a generated bleed that goes the whole way."""
+
+    daily: bool = False
+    """Whether one is expected every day; the console says so when none has come."""
+
+
 class Config(BaseSettings):
     """Everything that a site sets. Unknown keys are errors."""
 
@@ -153,6 +160,7 @@ class Config(BaseSettings):
     store: StoreConfig = StoreConfig()
     console: ConsoleConfig = ConsoleConfig()
     alert: AlertConfig = AlertConfig()
+    selftest: SelftestConfig = SelftestConfig()
 
     @property
     def page(self) -> PageSettings:
@@ -174,6 +182,11 @@ class Config(BaseSettings):
     def audit_path(self) -> Path:
         """The audit log."""
         return self.state_folder / "audit.log"
+
+    @property
+    def selftest_folder(self) -> Path:
+        """Where self-tests are written to, and the agent takes them from."""
+        return self.state_folder.absolute() / "selftest"
 
     @property
     def bundle_folder(self) -> Path:

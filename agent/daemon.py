@@ -8,6 +8,8 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
@@ -24,6 +26,7 @@ from agent.watch import Watcher
 from agent.wiring import (
     boot_id,
     build_journeys,
+    build_test_watcher,
     build_watcher,
     open_store,
     system_clock,
@@ -45,6 +48,9 @@ PRUNE_S = 60.0
 
 REQUESTS_S = 1.0
 """Between two looks at whether a series was asked for again."""
+
+ABANDONED = timedelta(minutes=10)
+"""A self-test left unfinished this long ago was ended in its middle: its alert is taken away."""
 
 FILES_PER_TURN = 16
 """Files read before completeness and heartbeat get their turn again."""
@@ -93,9 +99,10 @@ def _serve(
         unfinished = [row for uid in store.unfinished() if (row := store.series(uid))]
         journeys.adopt(unfinished)
         watcher = stack.enter_context(build_watcher(config, store))
+        tests = stack.enter_context(build_test_watcher(config, store))
         log.info("watching", folder=str(config.export_folder), unfinished=len(unfinished))
         worker = stack.enter_context(_Worker(journeys, log, supervisor))
-        _watch(config, (store, journeys, watcher, supervisor), worker, stream, stop)
+        _watch(config, (store, journeys, (watcher, tests), supervisor), worker, stream, stop)
         supervisor.stopping()
 
 
@@ -110,6 +117,7 @@ class _Worker(threading.Thread):
         self._log = log
         self._supervisor = supervisor
         self._over = threading.Event()
+        self.ready = False
         self._error: StoreUnwritable | None = None
 
     def __enter__(self) -> Self:
@@ -126,6 +134,7 @@ class _Worker(threading.Thread):
         try:
             networks.refresh()
             self._log.info("ready", run_by=networks.name)
+            self.ready = True
             self._supervisor.ready(f"analysing; networks run by {networks.name}")
             while not self._over.is_set():
                 self._supervisor.networks_turned()
@@ -174,12 +183,12 @@ def _only_one(state_folder: Path) -> Iterator[None]:
 
 def _watch(
     config: Config,
-    parts: tuple[Store, Journeys, Watcher, Supervisor],
+    parts: tuple[Store, Journeys, tuple[Watcher, Watcher], Supervisor],
     worker: _Worker,
     stream: LogStream,
     stop: threading.Event,
 ) -> None:
-    store, journeys, watcher, supervisor = parts
+    store, journeys, (watcher, tests), supervisor = parts
     started, beaten_s = system_clock(), float("-inf")
     log_problem: str | None = None
     pruned_s = looked_s = float("-inf")
@@ -190,13 +199,16 @@ def _watch(
                 f"this process cannot use the GPU again ({journeys.engine.networks.degraded})",
                 hint="start the agent again; as a service it is started by itself",
             )
-        arrivals = watcher.wait(TICK_S)
+        arrivals = [*watcher.wait(TICK_S), *tests.wait(0.0)]
         for first in range(0, max(1, len(arrivals)), FILES_PER_TURN):
             for half_written in journeys.take(arrivals[first : first + FILES_PER_TURN]):
-                watcher.retry(half_written)
+                is_test = half_written.is_relative_to(config.selftest_folder)
+                (tests if is_test else watcher).retry(half_written)
             now = system_clock()
             if now.monotonic_s - beaten_s >= HEARTBEAT_S:
-                store.heartbeat(_status(config, journeys, watcher, (started, now)))
+                status = _status(config, journeys, watcher, (started, now))
+                store.heartbeat(replace(status, networks_ready=worker.ready))
+                store.forget_tests(now.utc - ABANDONED)
                 supervisor.feed_watchdog()
                 beaten_s = now.monotonic_s
                 log_problem = _told_of_log(store, stream.problem, log_problem)
@@ -223,7 +235,8 @@ def _status(
 ) -> AgentStatus:
     started, now = times
     receiving, queued = journeys.counts
-    bundle = journeys.engine.bundle
+    bundle, networks = journeys.engine.bundle, journeys.engine.networks
+    gpu_used_bytes, gpu_total_bytes = networks.gpu_bytes or (None, None)
     points = [bundle.operating_point(p.operating_point) for p in journeys.engine.profiles]
     return AgentStatus(
         pid=os.getpid(),
@@ -232,10 +245,13 @@ def _status(
         started=started,
         folder=str(config.export_folder),
         folder_problem=watcher.problem,
-        backend=journeys.engine.networks.name,
+        backend=networks.name,
         bundle=f"{bundle.name} {bundle.version}",
-        degraded=journeys.engine.networks.degraded,
+        degraded=networks.degraded,
         receiving=receiving,
         queued=queued,
         alerts_per_100=max((p.alerts_per_100 for p in points if p.alerts_per_100), default=None),
+        gpu_used_bytes=gpu_used_bytes,
+        gpu_total_bytes=gpu_total_bytes,
+        selftest_daily=config.selftest.daily,
     )

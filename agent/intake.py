@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
@@ -12,7 +13,7 @@ from agent.assemble.header import SliceRefused
 from agent.assemble.limits import ReadLimits
 from agent.assemble.pixels import DecoderEnded
 from agent.errors import AgentError, FileRefused, NotWholeYet, legible
-from agent.records import Arrival
+from agent.records import TEST_MARK, Arrival
 from agent.store import FileNote, Store
 
 NAMED_AFTER_S = 10.0
@@ -22,11 +23,18 @@ NAMED_AFTER_S = 10.0
 class Intake:
     """Reads files, and remembers those that are not whole yet."""
 
-    def __init__(self, store: Store, limits: ReadLimits, log: FilteringBoundLogger) -> None:
-        """Start with no file half-written."""
+    def __init__(
+        self,
+        store: Store,
+        limits: ReadLimits,
+        log: FilteringBoundLogger,
+        tests_folder: Path | None = None,
+    ) -> None:
+        """Start with no file half-written. Whatever lies in ``tests_folder`` is a self-test's."""
         self._store = store
         self._log = log
         self._limits = limits
+        self._tests_folder = tests_folder
         self._decoder = DecoderProcess()
         self._set_aside: set[str] = set()
         """Series of which a file ended the decoder: the others would hold up all reading."""
@@ -52,7 +60,7 @@ class Intake:
             self._remember(arrival, error)
             raise
         except FileRefused as error:
-            self._name(error)
+            self._name(arrival.path, error)
             raise
         self._half_written.pop(arrival.path, None)
         return slices
@@ -66,6 +74,16 @@ class Intake:
         self._set_aside.discard(series_uid)
 
     def _read(self, path: Path, *, settled: bool) -> tuple[ReadSlice, ...]:
+        """Read a file; the folder that it lies in says whether its series is a test."""
+        if self._tests_folder is None or not path.is_relative_to(self._tests_folder):
+            return self._read_unmarked(path, settled=settled)
+        try:
+            return tuple(map(_marked, self._read_unmarked(path, settled=settled)))
+        except SliceRefused as error:
+            error.series_uid = TEST_MARK + error.series_uid
+            raise
+
+    def _read_unmarked(self, path: Path, *, settled: bool) -> tuple[ReadSlice, ...]:
         try:
             return read_slices(
                 path,
@@ -81,8 +99,8 @@ class Intake:
         except AgentError:
             raise
         except Exception as error:  # a bug of ours must keep no other file from being read
+            self._log.exception("reading_failed")
             name = legible(path.name)
-            self._log.exception("reading_failed", name=name)
             raise FileRefused(f"{name}: a fault in Bleedwatch; its log has the details") from error
 
     def _unchanged_s(self, arrival: Arrival) -> float:
@@ -99,11 +117,16 @@ class Intake:
             self._named.discard(arrival.path)
         elif unchanged_s > NAMED_AFTER_S and arrival.path not in self._named:
             self._named.add(arrival.path)
-            self._name(error)
+            self._name(arrival.path, error)
 
-    def _name(self, error: FileRefused) -> None:
+    def _name(self, path: Path, error: FileRefused) -> None:
+        """Name a file on the console; not in the log, since scanners name files for patients."""
         self._store.notice(error.code, str(error))
-        self._log.warning(error.code, reason=str(error))
+        self._log.warning(
+            error.code,
+            reason=str(error).removeprefix(f"{legible(path.name)}: "),
+            series_uid=error.series_uid if isinstance(error, SliceRefused) else None,
+        )
 
 
 def note_of(
@@ -124,3 +147,8 @@ def note_of(
         refusal=refusal,
         settled=settled or (refusal is not None),
     )
+
+
+def _marked(read: ReadSlice) -> ReadSlice:
+    uid = TEST_MARK + read.header.series_uid
+    return read._replace(header=replace(read.header, series_uid=uid))

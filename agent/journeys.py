@@ -25,7 +25,7 @@ from agent.infer.slice_stage import SliceStage
 from agent.intake import Intake, note_of
 from agent.journey import FAULT, Journey
 from agent.pipeline import Engine
-from agent.records import Arrival, Clock, HeadVolume, Identity, Instant
+from agent.records import Arrival, Clock, HeadVolume, Identity, Instant, is_test
 from agent.store import FileNote, SeriesRow, Store
 
 REMEMBERED_SERIES = 200
@@ -246,7 +246,7 @@ class Journeys:
             journey.refuse(error, self._clock())
         except FileRefused as error:
             journey.n_unread += 1
-            self._log.info("file_gone_since", reason=str(error))
+            self._log.info("file_gone_since", series_uid=journey.series_uid, code=error.code)
         else:
             for read in slices:
                 if read.header.series_uid == journey.series_uid:
@@ -273,8 +273,9 @@ class Journeys:
     def _withdrawn(self) -> tuple[Journey, Completion] | None:
         """Take a complete journey from the open ones: from now on, it changes no more."""
         with self._lock:
-            complete = ((j, j.completion) for j in self._open.values() if j.completion)
-            withdrawn = next(complete, None)
+            complete = [(j, j.completion) for j in self._open.values() if j.completion]
+            # A patient's goes before a test's.
+            withdrawn = min(complete, key=lambda each: is_test(each[0].series_uid), default=None)
             if withdrawn:
                 self._concluding = withdrawn[0]
                 if self._concluding.series_uid in self._untold:

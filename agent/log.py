@@ -1,14 +1,19 @@
-"""The log: facts for who looks after the box. Nothing that a patient depends on is only here."""
+"""The log: facts for who looks after the box. Nothing that a patient depends on is only here.
+
+Series are named by their UID; durations end in ``_s``. No patient data: neither what headers say,
+nor the names of files, which scanners may make from patients'.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
+import traceback
 from typing import TextIO, cast
 
 import structlog
-from structlog.typing import FilteringBoundLogger
+from structlog.typing import ExcInfo, FilteringBoundLogger
 
 
 class LogStream:
@@ -37,6 +42,22 @@ class LogStream:
             self.problem = f"the log cannot be written: {error.strerror}"
 
 
+def traceback_without_words(exc_info: ExcInfo) -> str:
+    """Say where an exception was raised and of what type, and from which one it was raised.
+
+    Not what it says, which may quote an image's header; but for the system's own words.
+    """
+    error: BaseException | None = exc_info[1]
+    lines = []
+    while error is not None:
+        words = f": {error.strerror}" if isinstance(error, OSError) else ""
+        lines.append(
+            "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__ + words
+        )
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\nraised from\n".join(lines)
+
+
 def open_log(stream: LogStream, *, json: bool, level: int = logging.INFO) -> FilteringBoundLogger:
     """Open the log: JSON lines for a journal, aligned text for a person."""
     renderer = (
@@ -49,7 +70,7 @@ def open_log(stream: LogStream, *, json: bool, level: int = logging.INFO) -> Fil
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            structlog.processors.ExceptionRenderer(traceback_without_words),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -21,6 +21,10 @@ from agent.errors import BadOutputError, ConfigError, GeometryError
 
 MM3_PER_ML: Final = 1000.0
 
+TEST_MARK: Final = "TEST."
+"""What the UID of a self-test's series begins with, in the journal and for all who read it. A DICOM
+UID has no letters: no patient's series can be taken for a test, nor be mixed with one."""
+
 Vector: TypeAlias = tuple[float, float, float]
 
 
@@ -409,6 +413,17 @@ Assessment: TypeAlias = Suspected | NotSuspected | NotAnalysed
 
 
 @dataclass(frozen=True, slots=True)
+class KnownBleed:
+    """A generated study that was written into a folder, and the one bleed that is in it."""
+
+    series_uid: str
+    subtype: Subtype
+    side: Side
+    volume_ml: float
+    last_on_disk_monotonic_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Instant:
     """A moment on both clocks: UTC to tell people, monotonic (since boot) to measure with."""
 
@@ -417,3 +432,8 @@ class Instant:
 
 
 Clock: TypeAlias = Callable[[], Instant]
+
+
+def is_test(series_uid: str) -> bool:
+    """Tell a self-test's series from a patient's."""
+    return series_uid.startswith(TEST_MARK)

@@ -20,8 +20,12 @@ PACKAGED_FILES: Final = Path(__file__).resolve().parent.parent / "systemd"
 PACKAGED_PROGRAM: Final = "/opt/bleedwatch/bin/bleedwatch"
 """What the packaged units start; replaced by where the program really is."""
 
-UNITS: Final = ("bleedwatch-agent.service", "bleedwatch-console.service")
-"""The two that are enabled; the agent's timer is the agent's business."""
+UNITS: Final = (
+    "bleedwatch-agent.service",
+    "bleedwatch-console.service",
+    "bleedwatch-selftest.timer",
+)
+"""Those that are enabled; the agent's own timer is the agent's business."""
 
 ACCOUNT: Final = "bleedwatch"
 """Whom the services run as."""
@@ -30,6 +34,8 @@ TARGETS: Final = {
     "bleedwatch-agent.service": "/etc/systemd/system/bleedwatch-agent.service",
     "bleedwatch-agent.timer": "/etc/systemd/system/bleedwatch-agent.timer",
     "bleedwatch-console.service": "/etc/systemd/system/bleedwatch-console.service",
+    "bleedwatch-selftest.service": "/etc/systemd/system/bleedwatch-selftest.service",
+    "bleedwatch-selftest.timer": "/etc/systemd/system/bleedwatch-selftest.timer",
     "sysusers.d/bleedwatch.conf": "/etc/sysusers.d/bleedwatch.conf",
     "tmpfiles.d/bleedwatch.conf": "/etc/tmpfiles.d/bleedwatch.conf",
     "logrotate.d/bleedwatch": "/etc/logrotate.d/bleedwatch",
@@ -126,7 +132,8 @@ def commands_after_install(root: Path) -> tuple[str, ...]:
     if into:
         return *made, enabled
     started = f"systemctl restart {' '.join(UNITS)}"
-    return *made, "systemctl daemon-reload", enabled, started, "bleedwatch doctor"
+    tested = "systemctl start bleedwatch-selftest"
+    return *made, "systemctl daemon-reload", enabled, started, tested, "bleedwatch doctor"
 
 
 def this_program() -> Path:

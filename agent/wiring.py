@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from agent.archive import Archive
 from agent.assemble.protocol import load_profiles
 from agent.config import Config
+from agent.errors import ConfigError
 from agent.infer import tensorrt_api
 from agent.infer.bundle import load_bundle
 from agent.infer.gpu_side import GpuSide
@@ -70,7 +71,7 @@ def build_journeys(config: Config, store: Store, log: FilteringBoundLogger) -> J
     gpu = GpuSide(config.plans_folder, bundle, key, lambda: tensorrt_api.load(log))
     engine = Engine(bundle, Networks(reference, gpu, time.monotonic, log), profiles)
     archive = Archive(store, log, keeps_slices=config.store.slices_mb > 0)
-    intake = Intake(store, config.read.limits, log)
+    intake = Intake(store, config.read.limits, log, config.selftest_folder)
     return Journeys(engine, store, archive, intake, system_clock, log)
 
 
@@ -80,6 +81,30 @@ def build_watcher(config: Config, store: Store) -> Watcher:
         config.export_folder,
         rescan_s=config.watch.rescan_s,
         polling=config.watch.polling,
+        monotonic=time.monotonic,
+        known=store.settled_files(),
+    )
+
+
+def build_test_watcher(config: Config, store: Store) -> Watcher:
+    """Watch the self-tests' own folder, made where it is not there yet.
+
+    Raises
+    ------
+    ConfigError
+        If the export folder lies in it: patients would be taken for tests.
+    """
+    folder = config.selftest_folder
+    folder.mkdir(exist_ok=True)
+    if config.export_folder.resolve().is_relative_to(folder.resolve()):
+        raise ConfigError(
+            f"export_folder {config.export_folder} lies in the self-tests' {folder}",
+            hint="let state_folder be a folder of its own",
+        )
+    return Watcher(
+        folder,
+        rescan_s=config.watch.rescan_s,
+        polling=None,
         monotonic=time.monotonic,
         known=store.settled_files(),
     )

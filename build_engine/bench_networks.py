@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -11,12 +10,12 @@ from typing import Annotated, Final
 
 import numpy as np
 import typer
-from rich.console import Console
 
 from agent.config import PACKAGED_ENGINES, InferConfig
 from agent.infer.bundle import load_bundle
 from agent.infer.onnx_backend import OnnxBackend
 from agent.records import Subtype
+from build_engine.printing import AsJson, out, print_json, table
 from build_engine.synth.head import HeadRecipe, make_head
 
 WARM_UPS: Final = 2
@@ -30,7 +29,7 @@ def networks(
     *,
     threads: Annotated[int, typer.Option(help="CPU threads of the networks.", min=1)] = 2,
     runs: Annotated[int, typer.Option(help="How often each is measured.", min=1)] = 15,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Time the slice network, the volume network and the head generator (on one core).
 
@@ -53,12 +52,13 @@ def networks(
         ),
     }
     if as_json:
-        typer.echo(json.dumps(timed_s))
+        print_json(timed_s)
         return
-    out = Console(highlight=False)
-    out.print(f"{loaded.name}, {threads} threads, medians of {runs} runs")
+    timed = table("Of", numbers=("Takes", "Throughput"))
     for name, seconds in timed_s.items():
-        out.print(f"  {name:24}{1000 * seconds:8.1f} ms{1 / seconds:9.1f} /s")
+        timed.add_row(name, f"{1000 * seconds:.1f} ms", f"{1 / seconds:.1f} /s")
+    out().print(f"{loaded.name}, {threads} threads, medians of {runs} runs")
+    out().print(timed)
 
 
 def _median_s(work: Callable[[int], object], runs: int) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import secrets
 import shutil
@@ -13,19 +12,22 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from build_engine.console_client import ConsoleClient, Snapshot
 from build_engine.local_agent import LocalAgent, local_agent
+from build_engine.printing import COLOURS, AsJson, Png, blank, out, print_json, table, to_plot
 from build_engine.simulate import ExportFile, axial_files, chosen_preset, head_for
 from build_engine.synth.dicom import SyntheticStudy
 from build_engine.synth.head import HeadRecipe, SynthHead
 from build_engine.synth.presets import GE_32X5, ScannerPreset
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 READY_S: Final = 60.0
 ANSWER_S: Final = 120.0
@@ -47,6 +49,7 @@ FAULTS: Final = {
 }
 """What befalls a study, and how often, in parts of all."""
 
+COUNTED: Final = "Sent", "Finished once", "Revised", "Lost", "Doubled", "p50", "p95"
 
 WARM_UP: Final = 5
 """Studies after which the agent has its size: what it keeps of every kind is there by then."""
@@ -70,13 +73,15 @@ class Sent:
 class Outcome:
     """What came of a study: the slices in each of its results, oldest first.
 
-    ``latency_s`` runs from its last file on disk to the last result on a client.
+    ``latency_s`` runs from its last file on disk, ``at_s`` after the soak began, to the last result
+    on a client.
     """
 
     fault: str
     slices_sent: int
     results: tuple[int, ...]
     latency_s: float
+    at_s: float
 
     @property
     def lost(self) -> bool:
@@ -101,45 +106,44 @@ def soak(
     seed: Annotated[
         int | None, typer.Option(help="Makes the same faults again. Left out, new ones.", min=0)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    png: Png = None,
+    as_json: AsJson = False,
 ) -> None:
     """Send studies to a real agent, with faults: kills, copies, half files, strangers' files.
 
     Exit code 1 if a study was lost or doubled.
 
-    Example: bleedwatch bench soak --minutes 60
+    Example: bleedwatch bench soak --minutes 60 --png soak.png
     """
-    out = Console(stderr=as_json, highlight=False)
+    plot = to_plot(png)
     seed = secrets.randbits(32) if seed is None else seed
     scanner = chosen_preset(preset)
     results: Results = {}
-    with out.status("generating a head …") as status:
+    with out(stderr=True).status("generating a head …") as status:
         head = head_for(scanner, HeadRecipe(1, None))
         with (
             TemporaryDirectory(prefix="bleedwatch-soak-") as scratch,
             _agent(scratch, results) as agent,
         ):
-            end_s, chance = time.monotonic() + 60 * minutes, random.Random(seed)  # noqa: S311
+            began_s, chance = time.monotonic(), random.Random(seed)  # noqa: S311
             sent: list[Sent] = []
             memory_mb: dict[int, list[float]] = {}
-            while time.monotonic() < end_s and len(sent) != studies:
+            while time.monotonic() < began_s + 60 * minutes and len(sent) != studies:
                 sent.append(_send(agent, results, (head, scanner), chance))
                 memory_mb.setdefault(_pid(agent), []).append(agent.memory_mb())
                 _clear(agent.export_folder, sent[:-KEPT_STUDIES])
                 status.update(f"{len(sent)} studies sent …")
-            outcomes = [_outcome(results, each) for each in sent]
+            outcomes = [_outcome(results, each, began_s) for each in sent]
     growth_mb = max(map(_growth_mb, memory_mb.values()), default=0.0)
+    if plot:
+        plot.save(drawn(outcomes))
     if as_json:
-        facts = {
-            "seed": seed,
-            "memory_growth_mb": growth_mb,
-            "studies": list(map(asdict, outcomes)),
-        }
-        Console(soft_wrap=True).print_json(json.dumps(facts))
+        studies_told = list(map(asdict, outcomes))
+        print_json({"seed": seed, "memory_growth_mb": growth_mb, "studies": studies_told})
     else:
-        out.print(f"[dim]seed {seed}: --seed {seed} makes the same faults again[/]")
-        out.print(_table(outcomes))
-        out.print(f"memory of the agent: at most {growth_mb:+.0f} MB after its first studies")
+        out().print(f"[dim]seed {seed}: --seed {seed} makes the same faults again[/]")
+        out().print(_table(outcomes))
+        out().print(f"memory of the agent: at most {growth_mb:+.0f} MB after its first studies")
     wrong = any(outcome.lost or outcome.doubled for outcome in outcomes)
     raise typer.Exit(1 if wrong else 0)
 
@@ -205,16 +209,17 @@ def _write(folder: Path, file: ExportFile, n_bytes: int | None) -> None:
 
 def _wait(agent: LocalAgent, results: Results, sent: Sent) -> None:
     end_s = time.monotonic() + ANSWER_S
-    while time.monotonic() < end_s and _outcome(results, sent).lost:
+    while time.monotonic() < end_s and _outcome(results, sent, 0.0).lost:
         agent.check()
         time.sleep(LOOK_S)
 
 
-def _outcome(results: Results, sent: Sent) -> Outcome:
+def _outcome(results: Results, sent: Sent, began_s: float) -> Outcome:
     found = results.get(sent.series_uid, {})
     slices = tuple(found[revision][0] for revision in sorted(found))
     latency_s = found[max(found)][1] - sent.last_on_disk_s if found else ANSWER_S
-    return Outcome(sent.fault, sent.slices, slices, latency_s)
+    at_s = sent.last_on_disk_s - began_s
+    return Outcome(sent.fault, sent.slices, slices, latency_s, at_s)
 
 
 def _note(results: Results, snapshot: Snapshot) -> None:
@@ -236,15 +241,12 @@ def _growth_mb(memory_mb: Sequence[float]) -> float:
 
 
 def _table(outcomes: Sequence[Outcome]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("Fault")
-    for column in ("Sent", "Finished once", "Revised", "Lost", "Doubled", "p50", "p95"):
-        table.add_column(column, justify="right")
+    counts = table("Fault", numbers=COUNTED)
     for fault in (*FAULTS, "all"):
         own = [outcome for outcome in outcomes if fault in (outcome.fault, "all")]
         if own:
-            table.add_row(fault, *_figures(own))
-    return table
+            counts.add_row(fault, *_figures(own))
+    return counts
 
 
 def _figures(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
@@ -255,3 +257,27 @@ def _figures(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     p50_s, p95_s = np.quantile([outcome.latency_s for outcome in outcomes], (0.5, 0.95))
     counts = len(outcomes), once, revised, lost, doubled
     return (*map(str, counts), f"{p50_s:.2f} s", f"{p95_s:.2f} s")
+
+
+def drawn(outcomes: Sequence[Outcome]) -> Figure:
+    """Draw each study's latency over time, its fault by its colour, and mark what went wrong."""
+    figure, (place,) = blank(1, width_each=10.0)
+    for fault, colour in zip(FAULTS, COLOURS, strict=False):
+        own = [outcome for outcome in outcomes if outcome.fault == fault]
+        if own:
+            times, latencies_s = _points(own)
+            place.plot(times, latencies_s, "o", color=colour, label=f"{fault} ({len(own)})")
+    wrong = [outcome for outcome in outcomes if outcome.lost or outcome.doubled]
+    place.plot(*_points(wrong), "rx", ms=12, mew=2, label=f"lost or doubled ({len(wrong)})")
+    for share, style in ((0.5, "--"), (0.95, ":")):
+        at_s = float(np.quantile([outcome.latency_s for outcome in outcomes], share))
+        place.axhline(at_s, ls=style, color="0.2", label=f"p{100 * share:.0f}: {at_s:.2f} s")
+    place.set(xlabel="since the beginning [min]", ylim=(0, None))
+    place.set_ylabel("last file on disk → last result [s]")
+    place.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def _points(outcomes: Sequence[Outcome]) -> tuple[list[float], list[float]]:
+    times_min = [outcome.at_s / 60 for outcome in outcomes]
+    return times_min, [outcome.latency_s for outcome in outcomes]

@@ -18,6 +18,7 @@ from agent.cli.feedback import feedback
 from agent.cli.prune import prune
 from agent.cli.replay import replay
 from agent.cli.requeue import requeue
+from agent.cli.selftest import selftest
 from agent.cli.serve import console, run
 from agent.cli.service import service_app
 from agent.cli.show import show
@@ -42,7 +43,7 @@ MEASURE: Final = "Measure"
 
 PANELS: Final = {
     SEE: (status, studies, show, feedback, doctor),
-    SERVICE: (upgrade, prune, support_bundle),
+    SERVICE: (selftest, upgrade, prune, support_bundle),
     BY_HAND: (requeue, export, replay, run, console),
 }
 

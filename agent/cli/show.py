@@ -16,7 +16,7 @@ from rich.table import Table
 from agent.cli.options import AsJson, ConfigPath, Study
 from agent.cli.stores import found, opened
 from agent.cli.studies import plain, row_json
-from agent.cli.tables import WORDS, place, reports_table
+from agent.cli.tables import TEST, WORDS, place, reports_table
 from agent.config import DEFAULT_PATH
 from agent.errors import RequestRefused
 from agent.report import SeriesReport
@@ -86,7 +86,8 @@ def _write_image(store: Store, known: list[_Known], path: Path) -> None:
 
 def _print(out: Console, known: _Known) -> None:
     row, report = known.row, known.row.report
-    out.print(f"[bold]{row.uid}[/]   {WORDS[row.state.value]}", soft_wrap=True)
+    mark = TEST if row.test else ""
+    out.print(f"[bold]{row.uid}[/]   {mark}{WORDS[row.state.value]}", soft_wrap=True)
     out.print(f"  of study {row.identity.study_uid}", markup=False, soft_wrap=True)
     if report is not None:
         out.print(reports_table([report]))

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from agent.cli.options import AsJson, ConfigPath, moment
 from agent.cli.stores import opened
-from agent.cli.tables import WORDS, ending, summary
+from agent.cli.tables import TEST, WORDS, ending, summary
 from agent.config import DEFAULT_PATH
 from agent.records import State
 from agent.store import SeriesRow
@@ -62,7 +62,7 @@ def studies(
         table.add_row(
             f"{row.last_slice.utc:%Y-%m-%d %H:%M:%S}",
             ending(row.uid),
-            WORDS[row.state.value],
+            f"{TEST}{WORDS[row.state.value]}" if row.test else WORDS[row.state.value],
             str(row.slices),
             escape(summary(row.report)) if finished and row.report else "",
         )
@@ -73,6 +73,7 @@ def row_json(row: SeriesRow) -> dict[str, Any]:
     """Give one series for JSON, by its UID alone."""
     return {
         "series_uid": row.uid,
+        "test": row.test,
         "study_uid": row.identity.study_uid,
         "state": row.state.value,
         "slices": row.slices,

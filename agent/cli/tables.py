@@ -21,6 +21,9 @@ WORDS = {
 ENDING: Final = 16
 """Characters at the end of a UID that tell it from others."""
 
+TEST = "[bold magenta]TEST[/] "
+"""What stands before the state of a self-test's series."""
+
 
 def place(finding: FindingReport) -> str:
     """Say where a finding is: "left basal ganglia"; "" where it is not known."""

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from agent.console.address import LOOPBACK_NAMES
+from agent.console.address import LOOPBACK_NAMES, is_loopback
 from agent.console.sessions import Sessions, csrf_token
 
 OPEN: Final = frozenset(
@@ -30,6 +30,9 @@ OPEN: Final = frozenset(
     }
 )
 """What anyone may ask for; nothing of a patient is in it."""
+
+MONITORED: Final = ("/metrics", "/readyz")
+"""What a monitoring system on this computer may ask for too: no patient is in it."""
 
 FOR_SERVICE: Final = ("/api/feedback", "/metrics")
 """Paths, and all below them, that a technologist may not ask for."""
@@ -132,7 +135,7 @@ def _refusal(request: Request, person: Person | None) -> Response | None:
     path, acts = request.scope["path"], request.method not in READING
     if acts and not _same_site(request):
         return PlainTextResponse("another site may not act here\n", 403)
-    if path in OPEN:
+    if path in OPEN or (path in MONITORED and is_loopback(address_of(request.scope))):
         return None
     if person is None:
         return RedirectResponse("/sign-in", 303) if path == "/" else _not_signed_in()

@@ -28,6 +28,7 @@ from agent.console.escalation import Escalation
 from agent.console.feedback import Feedback
 from agent.console.images import Pictures
 from agent.console.lockout import Lockout
+from agent.console.metrics import watching_routes
 from agent.console.requests import named_result, read_values
 from agent.console.sessions import Sessions
 from agent.console.settings import PageSettings
@@ -82,7 +83,6 @@ def create_app(around: Surroundings) -> Starlette:
     result = "/api/series/{uid}/{revision:int}"
     routes = [
         Route("/", desk.page),
-        Route("/healthz", desk.health),
         Route("/api/words", desk.words),
         Route("/api/session", session),
         Route("/api/state", desk.state),
@@ -90,6 +90,7 @@ def create_app(around: Surroundings) -> Starlette:
         *Pictures(store, around.clock).routes(result),
         Route(f"{result}/shown", desk.shown, methods=["POST"]),
         *Feedback(store).routes(result),
+        *watching_routes(store, around.clock, around.boot_id),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     if door.sign_in:
@@ -141,11 +142,6 @@ class _Desk:
     async def page(self, _request: Request) -> Response:
         html = await run_in_threadpool((STATIC / "index.html").read_text, encoding="utf-8")
         return Response(html, media_type="text/html")
-
-    async def health(self, _request: Request) -> Response:
-        """Say that the page is served and the store answers; of the agent, see /api/state."""
-        await run_in_threadpool(self._store.change_mark)
-        return PlainTextResponse("ok\n")
 
     async def words(self, request: Request) -> Response:
         """Give the words of the language that the site has set, or that the browser asks for."""

@@ -73,7 +73,8 @@ class Escalation:
 
     def _look(self) -> None:
         try:
-            waiting = {row.uid: row for row in self._store.worklist(0) if not row.escalated_at}
+            rows = self._store.worklist(0)
+            waiting = {row.uid: row for row in rows if not (row.escalated_at or row.test)}
             self.problems = {uid: why for uid, why in self.problems.items() if uid in waiting}
             for row in waiting.values():
                 if self._is_due(row):

@@ -8,8 +8,8 @@ from typing import Any
 
 from agent.console.settings import PageSettings, Shown
 from agent.records import Identity, Instant
-from agent.store import Acknowledgement, SeriesRow, Store, Verdict
-from agent.store.liveness import agent_problem
+from agent.store import Acknowledgement, AgentStatus, SeriesRow, Store, Verdict
+from agent.store.liveness import agent_problem, selftest_problem
 
 MOST_SERIES = 50
 MOST_NOTICES = 5
@@ -50,6 +50,7 @@ def snapshot(
             "degraded": status.degraded,
             "alerts_per_100": status.alerts_per_100,
         },
+        "selftest": _selftest(store, status, now),
         "low_disk_bytes": free_bytes if free_bytes < LOW_BYTES else None,
         "repeat_s": settings.repeat_s,
         "today": asdict(store.counts_since(midnight)),
@@ -73,9 +74,20 @@ def age_s(moment: Instant, now: Instant, *, this_boot: bool) -> float | None:
     return by_monotonic_s if this_boot and by_monotonic_s >= 0 and agree else None
 
 
+def _selftest(store: Store, status: AgentStatus | None, now: Instant) -> dict[str, Any]:
+    """Say when the last self-test ran, and what is wrong with it: a state of the box, no alert."""
+    last = next(iter(store.selftests(1)), None)
+    daily = status is not None and status.selftest_daily
+    return {
+        "at_utc": last.at.utc.isoformat() if last else None,
+        "problem": selftest_problem(last, now, daily=daily),
+    }
+
+
 def _series(row: SeriesRow, now: Instant, shown: Shown, *, this_boot: bool) -> dict[str, Any]:
     return {
         "uid": row.uid,
+        "test": row.test,
         "patient": _patient(row.identity, shown),
         "description": row.description,
         "state": row.state.value,

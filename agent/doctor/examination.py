@@ -36,6 +36,7 @@ OF_THE_BOX: Final[tuple[tuple[str, Callable[[Box], Verdict]], ...]] = (
     ("last series", journal.last_series),
     ("alerts", journal.alerts),
     ("deliveries", journal.deliveries),
+    ("self-test", journal.selftest),
     ("bundle", networks.bundle),
     ("signature", networks.signature),
     ("protocols", networks.protocols),

@@ -9,8 +9,9 @@ from typing import Final
 
 from agent.console.address import Address
 from agent.doctor.verdict import Box, NotChecked, Verdict, note, well, wrong
+from agent.records import is_test
 from agent.store import Store
-from agent.store.liveness import agent_problem
+from agent.store.liveness import agent_problem, selftest_problem
 from agent.store.schema import MIGRATIONS
 
 AHEAD: Final = timedelta(minutes=1)
@@ -86,7 +87,7 @@ def agent(box: Box) -> Verdict:
 def last_series(box: Box) -> Verdict:
     """Tell when something last came from the scanner."""
     with _opened(box) as journal:
-        moments = [row.last_slice.utc for row in journal.worklist(1)]
+        moments = [row.last_slice.utc for row in journal.worklist(2) if not row.test]
         midnight = box.now.utc.astimezone().replace(hour=0, minute=0, second=0)
         today = journal.counts_since(midnight).series
     if not moments:
@@ -97,7 +98,7 @@ def last_series(box: Box) -> Verdict:
 def alerts(box: Box) -> Verdict:
     """Tell of suspected bleeds that nobody has acknowledged."""
     with _opened(box) as journal:
-        waiting = [row.last_slice.utc for row in journal.worklist(0)]
+        waiting = [row.last_slice.utc for row in journal.worklist(0) if not row.test]
     if waiting:
         oldest = _ago(box.now.utc - min(waiting))
         return note(
@@ -110,7 +111,7 @@ def alerts(box: Box) -> Verdict:
 def deliveries(box: Box) -> Verdict:
     """Check that every result has reached those whom it is for."""
     with _opened(box) as journal:
-        waiting = journal.undelivered()
+        waiting = [one for one in journal.undelivered() if not is_test(one.series_uid)]
     oldest = min((delivery.since.utc for delivery in waiting), default=box.now.utc)
     if box.now.utc - oldest > UNSHOWN:
         return wrong(
@@ -119,6 +120,21 @@ def deliveries(box: Box) -> Verdict:
             f"open {address(box).url} where the technologist sees it",
         )
     return well("every result was shown")
+
+
+def selftest(box: Box) -> Verdict:
+    """Check that a generated bleed went the whole way when that was last tried."""
+    with _opened(box) as journal:
+        last = next(iter(journal.selftests(1)), None)
+    daily = box.config.selftest.daily
+    problem = selftest_problem(last, box.now, daily=daily)
+    if problem and last and last.failure is None:
+        return wrong(problem, "`systemctl enable --now bleedwatch-selftest.timer`")
+    if problem:
+        return wrong(problem, "`systemctl start bleedwatch-selftest`, then this again")
+    if last is None:
+        return note("none has run, nor is one expected", "`sudo -u bleedwatch bleedwatch selftest`")
+    return well(f"passed {_ago(box.now.utc - last.at.utc)} ago, alert after {last.latency_s:.1f} s")
 
 
 def users(box: Box) -> Verdict:

@@ -34,6 +34,14 @@ class GpuSide:
         self._backends: dict[str, TensorRtBackend] = {}
         self._plan_of: dict[str, str] = {}
 
+    @property
+    def memory_bytes(self) -> tuple[int, int] | None:
+        """How much of the card's memory is used, and how much there is; None while it is not held.
+
+        Raises GpuError if the GPU fails.
+        """
+        return self._gpu.memory_bytes if self._gpu else None
+
     def wanted(self) -> dict[str, str]:
         """Read which plan is active for which protocol; PlanError if that cannot be read."""
         return {name: one.plan for name, one in read_active(self._plans_folder).items()}

@@ -29,9 +29,11 @@ Result = TypeVar("Result")
 
 
 class Networks:
-    """Used by one thread, but for ``degraded``, ``name`` and ``process_spent``, which any may read.
+    """Used by one thread, but for what it says of itself, which any may read.
 
     ``degraded`` says why the CPU runs what the GPU should; None while all is as it should be.
+    ``gpu_bytes`` is how much of the GPU's memory is used and how much there is, when that was last
+    looked at; None while no GPU is used.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Networks:
     ) -> None:
         """Begin on the CPU; ``refresh`` takes up the GPU."""
         self.degraded: str | None = None
+        self.gpu_bytes: tuple[int, int] | None = None
         self.name = reference.name
         self._reference = reference
         self._gpu = gpu
@@ -68,6 +71,7 @@ class Networks:
             return
         self._next_look_s = now_s + LOOK_S
         try:
+            self.gpu_bytes = self._gpu.memory_bytes
             wanted = self._gpu.wanted()
             if wanted == self._taken_up and not self.degraded:
                 return
@@ -100,10 +104,11 @@ class Networks:
     def close(self) -> None:
         """Give the GPU back; the thread that used it is about to end."""
         self._gpu.close()
-        self._taken_up = {}
+        self._taken_up, self.gpu_bytes = {}, None
 
     def _go_on_without(self, error: InferenceError) -> None:
         self._gpu.close()
+        self.gpu_bytes = None
         self.degraded = f"degraded to CPU: {error}"
         self.name = self._reference.name
         self._next_look_s = self._monotonic() + RETRY_S

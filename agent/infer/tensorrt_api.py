@@ -67,6 +67,13 @@ class TensorRt:
             driver=_driver_version(self.cuda),
         )
 
+    @property
+    def memory_bytes(self) -> tuple[int, int]:
+        """How much of the card's memory is used, by whatever program, and how much there is."""
+        with self.guarded("asking for free memory"):
+            free_bytes, total_bytes = self.cuda.mem_get_info()
+        return total_bytes - free_bytes, total_bytes
+
     def engine(self, serialised: bytes) -> Vendor:
         """Make an engine from bytes that were checked; PlanError if TensorRT refuses them.
 

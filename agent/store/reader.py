@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Final
 
-from agent.records import EncodedSlice, Instant, State
+from agent.records import TEST_MARK, EncodedSlice, Instant, State
 from agent.report import SeriesReport, SliceStack
 from agent.store.database import Database
 from agent.store.rows import (
@@ -16,6 +16,7 @@ from agent.store.rows import (
     Delivery,
     Notice,
     Result,
+    Selftest,
     SeriesRow,
     Transition,
     delivery_of,
@@ -24,6 +25,7 @@ from agent.store.rows import (
     result_of,
     series_row,
 )
+from agent.store.totals import Totals, totals_of
 
 ROW: Final = """
     SELECT series.*, results.report, results.at_utc, results.at_monotonic_s,
@@ -66,7 +68,10 @@ UNACKNOWLEDGED: Final = """
 """Series with a suspicion that nobody has acknowledged, nor any later result."""
 
 
-COUNTS: Final = """
+IS_TEST: Final = f"substr(uid, 1, {len(TEST_MARK)}) = '{TEST_MARK}'"
+"""Whether a row of ``series`` is a self-test's."""
+
+COUNTS: Final = f"""
     SELECT count(*) AS series,
         coalesce(sum(state = 'suspected'), 0) AS suspected,
         coalesce(sum(state = 'suspected' AND verdict IS 'agree'), 0) AS confirmed,
@@ -82,8 +87,8 @@ COUNTS: Final = """
             WHERE series_uid = uid AND revision = series.revision
             AND dismissed_because IS NOT NULL
         ) AS dismissed
-        FROM series WHERE last_utc >= ?)
-"""
+        FROM series WHERE last_utc >= ? AND NOT {IS_TEST})
+"""  # noqa: S608 - constants only
 
 
 class StoreReader:
@@ -146,7 +151,7 @@ class StoreReader:
         """Every series since a moment that was acknowledged, dismissed or judged, oldest first."""
         utc = moment.astimezone(timezone.utc).isoformat()
         rows = self._db.rows(
-            f"{ROW} WHERE last_utc >= ?"
+            f"{ROW} WHERE last_utc >= ? AND NOT {IS_TEST}"
             " AND coalesce(acknowledgements.who, verdicts.who) IS NOT NULL ORDER BY last_utc",
             utc,
         )
@@ -156,7 +161,9 @@ class StoreReader:
         """Count the same by state; states that no series is in are left out."""
         utc = moment.astimezone(timezone.utc).isoformat()
         rows = self._db.rows(
-            "SELECT state, count(*) AS n FROM series WHERE last_utc >= ? GROUP BY state", utc
+            f"SELECT state, count(*) AS n FROM series WHERE last_utc >= ? AND NOT {IS_TEST}"  # noqa: S608
+            " GROUP BY state",
+            utc,
         )
         return {row["state"]: row["n"] for row in rows}
 
@@ -274,6 +281,45 @@ class StoreReader:
         rows = self._db.rows("SELECT * FROM notices ORDER BY id DESC LIMIT ?", limit)
         return [Notice(row["kind"], row["message"], instant_of(row, "at")) for row in rows]
 
+    def alerts_since(self) -> list[datetime]:
+        """Return since when patients' suspicions wait for an acknowledgement [UTC], oldest first.
+
+        Of each series, since the latest suspicion.
+        """
+        rows = self._db.rows(
+            "SELECT max(at_utc) AS utc FROM results"  # noqa: S608 - constants only
+            f" JOIN series ON uid = series_uid AND NOT {IS_TEST}"
+            f" WHERE results.state = 'suspected' AND series_uid IN ({UNACKNOWLEDGED})"
+            " GROUP BY series_uid ORDER BY utc"
+        )
+        return [datetime.fromisoformat(row["utc"]) for row in rows]
+
+    def last_slice_at(self) -> datetime | None:
+        """Return when the last slice of a patient came [UTC], None where none is known."""
+        rows = self._db.rows(
+            f"SELECT last_utc FROM series WHERE NOT {IS_TEST}"  # noqa: S608 - constants only
+            " ORDER BY last_utc DESC LIMIT 1"
+        )
+        return datetime.fromisoformat(rows[0]["last_utc"]) if rows else None
+
+    def totals(self) -> Totals:
+        """Return all that was ever counted."""
+        return totals_of(self._db.rows("SELECT * FROM totals"))
+
+    def selftests(self, limit: int) -> list[Selftest]:
+        """Return the latest self-tests, newest first."""
+        rows = self._db.rows("SELECT * FROM selftests ORDER BY id DESC LIMIT ?", limit)
+        return [
+            Selftest(
+                instant_of(row, "at"),
+                *(
+                    row[name]
+                    for name in ("failure", "engine", "latency_s", "volume_ml", "truth_ml")
+                ),
+            )
+            for row in rows
+        ]
+
     def agent_status(self) -> AgentStatus | None:
         """Return the agent's last sign of life, None if there never was one."""
         rows = self._db.rows("SELECT status FROM agent")
@@ -284,6 +330,10 @@ class StoreReader:
             moment = values[name]
             values[name] = Instant(datetime.fromisoformat(moment["utc"]), moment["monotonic_s"])
         return AgentStatus(**values)
+
+    def used_bytes(self) -> int:
+        """Return what the store's rows take up [bytes]."""
+        return self._db.used_bytes()
 
     def free_bytes(self) -> int:
         """Return how much more the store's disk takes [bytes]."""

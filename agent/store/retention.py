@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from agent.records import State
+from agent.records import TEST_MARK, State
 from agent.store.database import Database
 from agent.store.reader import UNACKNOWLEDGED
 from agent.store.rows import Forgettable, Keep, path_of
@@ -45,6 +45,14 @@ PRUNABLE: Final = f"""
 """  # noqa: S608 - constants only
 
 ALL_PRUNABLE: Final = PRUNABLE.replace("ORDER BY last_utc LIMIT ?", "")
+
+OVER_TESTS: Final = """
+    SELECT uid FROM series WHERE uid > ?1 AND uid < ?1 || 'a' AND state NOT IN (?2, ?3)
+    AND (last_utc < ?4 OR EXISTS (
+        SELECT 1 FROM acknowledgements AS given
+        WHERE given.series_uid = uid AND given.revision = series.revision))
+"""
+"""Self-tests whose result was acknowledged, and those that were abandoned: UIDs have no letters."""
 
 MOST_LOOKED_AT: Final = 2000
 
@@ -86,6 +94,17 @@ def forget_series(database: Database, before: datetime | None) -> int:
         for table, column in PRUNED:
             db.executemany(f"DELETE FROM {table} WHERE {column} = ?", uids)  # noqa: S608
     return len(uids)
+
+
+def forget_tests(database: Database, before: datetime) -> None:
+    """Forget self-tests that are over, or whose last slice came before a moment."""
+    values = TEST_MARK, State.RECEIVING, State.ANALYSING, before.isoformat()
+    uids = [tuple(row) for row in database.rows(OVER_TESTS, *values)]
+    if not uids:
+        return
+    with database.writing() as db:
+        for table, column in (("files", "series_uid"), *PRUNED):
+            db.executemany(f"DELETE FROM {table} WHERE {column} = ?", uids)  # noqa: S608
 
 
 def forget_files(

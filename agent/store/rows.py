@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
-from agent.records import Identity, Instant, State
+from agent.records import Identity, Instant, State, is_test
 from agent.report import SeriesReport
 
 AGREE: Final = "agree"
@@ -113,6 +113,11 @@ class SeriesRow:
     alerted_at: Instant | None
     escalated_at: Instant | None
 
+    @property
+    def test(self) -> bool:
+        """Whether it is a self-test's, and no patient's."""
+        return is_test(self.uid)
+
 
 @dataclass(frozen=True, slots=True)
 class Transition:
@@ -159,6 +164,22 @@ class DayCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class Selftest:
+    """One self-test; ``failure`` says why it failed, None where it passed.
+
+    ``latency_s`` runs from the last slice on disk to the result in the store. It, the measured
+    volume and the true one are None where the test did not get so far, as is ``engine``.
+    """
+
+    at: Instant
+    failure: str | None
+    engine: str | None = None
+    latency_s: float | None = None
+    volume_ml: float | None = None
+    truth_ml: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Keep:
     """How much of something the store keeps: of so many days, and no more bytes than so many."""
 
@@ -178,7 +199,12 @@ class Forgettable:
 
 @dataclass(frozen=True, slots=True)
 class AgentStatus:
-    """The agent's sign of life. ``folder_problem`` and ``degraded`` are None when all is well."""
+    """The agent's sign of life. ``folder_problem`` and ``degraded`` are None when all is well.
+
+    ``networks_ready`` is whether a complete series would be analysed at once; ``selftest_daily``,
+    whether a self-test is expected every day. GPU memory is all programs' [bytes], None where no
+    GPU is in use.
+    """
 
     pid: int
     boot_id: str
@@ -193,6 +219,10 @@ class AgentStatus:
     queued: int
     alerts_per_100: float | None = None
     """False alerts expected per 100 scans without a bleed, from the model card."""
+    networks_ready: bool = True
+    gpu_used_bytes: int | None = None
+    gpu_total_bytes: int | None = None
+    selftest_daily: bool = False
 
 
 def path_text(path: str) -> str:

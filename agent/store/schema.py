@@ -159,4 +159,24 @@ MIGRATIONS: Final = (
         at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL
     ) STRICT
     """,
+    """
+    CREATE TABLE selftests (
+        id INTEGER PRIMARY KEY,
+        failure TEXT,
+        engine TEXT,
+        latency_s REAL,
+        volume_ml REAL,
+        truth_ml REAL,
+        at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL
+    ) STRICT
+    """,
+    """
+    CREATE TABLE totals (
+        name TEXT NOT NULL,
+        label TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        value REAL NOT NULL,
+        PRIMARY KEY (name, label, detail)
+    ) STRICT, WITHOUT ROWID
+    """,
 )

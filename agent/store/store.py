@@ -19,13 +19,13 @@ from typing import Final
 from typing_extensions import Self
 
 from agent.errors import StoreError
-from agent.records import Arrival, Clock, EncodedSlice, State
+from agent.records import Arrival, Clock, EncodedSlice, State, is_test
 from agent.report import SeriesReport, SliceStack
 from agent.store.access import Access
 from agent.store.changes import NOTHING_NEW, answered, ask_again, attempted, change
 from agent.store.database import Database
 from agent.store.reader import StoreReader
-from agent.store.retention import forget_files, forget_series, forgettable
+from agent.store.retention import forget_files, forget_series, forget_tests, forgettable
 from agent.store.rows import (
     AGREE,
     DISAGREE,
@@ -34,14 +34,18 @@ from agent.store.rows import (
     FileNote,
     Forgettable,
     Keep,
+    Selftest,
     SeriesProgress,
     instant_of,
     path_text,
     stored,
 )
 from agent.store.slices import forget_slices, slices_bytes, slices_kept
+from agent.store.totals import DISPOSITIONS, NOTICES, VERDICTS, count, count_result
 
 MOST_NOTICES: Final = 1000
+MOST_SELFTESTS: Final = 400
+"""A year's, and some run by hand."""
 
 
 class Store(StoreReader):
@@ -177,6 +181,8 @@ class Store(StoreReader):
                     "INSERT INTO outbox VALUES (?, ?, ?, ?, ?, NULL, NULL)",
                     [(uid, report.revision, channel, *now) for channel in channels],
                 )
+                if not is_test(uid):
+                    count_result(db, report)
             db.execute(
                 "UPDATE series SET state = ?, revision = ?, attempts = 0, protocol = ?"
                 " WHERE uid = ?",
@@ -253,10 +259,12 @@ class Store(StoreReader):
         """
         values = (series_uid, revision, who, note, *stored(self._clock()), dismissed_because)
         with _known(series_uid, revision), self._db.writing() as db:
-            db.execute(
+            first = db.execute(
                 "INSERT INTO acknowledgements VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 values,
             )
+            if first.rowcount and not is_test(series_uid):
+                count(db, DISPOSITIONS, dismissed_because or "acknowledged")
             row = db.execute(
                 "SELECT * FROM acknowledgements WHERE series_uid = ? AND revision = ?",
                 (series_uid, revision),
@@ -277,6 +285,8 @@ class Store(StoreReader):
         values = (series_uid, revision, who, verdict, note, *stored(self._clock()))
         with _known(series_uid, revision), self._db.writing() as db:
             db.execute("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+            if not is_test(series_uid):
+                count(db, VERDICTS, verdict)
 
     def notice(self, kind: str, message: str) -> None:
         """Note something that concerns no series; the latest thousand are kept."""
@@ -285,10 +295,32 @@ class Store(StoreReader):
                 "INSERT INTO notices (kind, message, at_utc, at_monotonic_s) VALUES (?, ?, ?, ?)",
                 (kind, message, *stored(self._clock())),
             )
+            count(db, NOTICES, kind)
             db.execute(
                 "DELETE FROM notices WHERE id <= (SELECT max(id) FROM notices) - ?",
                 (MOST_NOTICES,),
             )
+
+    def note_selftest(self, test: Selftest) -> None:
+        """Journal a self-test; the latest ``MOST_SELFTESTS`` are kept."""
+        facts = test.failure, test.engine, test.latency_s, test.volume_ml, test.truth_ml
+        with self._db.writing() as db:
+            db.execute(
+                "INSERT INTO selftests (failure, engine, latency_s, volume_ml, truth_ml,"
+                " at_utc, at_monotonic_s) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*facts, *stored(test.at)),
+            )
+            db.execute(
+                "DELETE FROM selftests WHERE id <= (SELECT max(id) FROM selftests) - ?",
+                (MOST_SELFTESTS,),
+            )
+
+    def forget_tests(self, before: datetime) -> None:
+        """Forget self-tests' series that are over, or whose last slice came before a moment.
+
+        For the agent alone: none is forgotten that is on its way in it.
+        """
+        forget_tests(self._db, before)
 
     def prune(self, keep: Keep, gone: Callable[[str], bool]) -> int:
         """Forget some series, and files that are gone; returns how many series.

@@ -13,7 +13,7 @@ from agent.config import DEFAULT_PATH, load_config
 from agent.infer.plan import Precision
 from build_engine.compile.golden import CALIBRATION_HEADS, calibration_from, golden_heads
 from build_engine.compile.site import ConfigPath, reference_of, site_of, take_gpu
-from build_engine.printing import AsJson, out, print_json
+from build_engine.printing import AsJson, out, print_json, table
 
 if TYPE_CHECKING:
     from build_engine.compile.timing import BenchRow
@@ -62,11 +62,11 @@ def bench(
 
 
 def _table(rows: list[BenchRow]) -> Table:
-    table = Table("Network", "Precision", box=None, pad_edge=False, header_style="bold")
-    for column in ("Batch", "Latency", "Throughput", "Of the limit"):
-        table.add_column(column, justify="right")
+    timed = table(
+        "Network", "Precision", numbers=("Batch", "Latency", "Throughput", "Of the limit")
+    )
     for row in rows:
-        table.add_row(
+        timed.add_row(
             row.network,
             row.precision,
             str(row.batch),
@@ -74,7 +74,7 @@ def _table(rows: list[BenchRow]) -> Table:
             f"{row.per_s:.0f} /s",
             f"{row.share:.0%}" if row.share is not None else "not known",
         )
-    return table
+    return timed
 
 
 def _plot(rows: list[BenchRow], path: Path, title: str) -> None:

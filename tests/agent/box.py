@@ -46,6 +46,7 @@ class Box:
     bundle: Bundle
     backend: Backend
     clock: SetClock = field(default_factory=SetClock)
+    tests_folder: Path | None = None
 
     def __post_init__(self) -> None:
         self.start()
@@ -57,7 +58,7 @@ class Box:
         networks = Networks(self.backend, self.gpu(), lambda: self.clock.now_s, log)
         engine = Engine(self.bundle, networks, load_profiles(PACKAGED_ENGINES / "protocols"))
         archive = Archive(self.store, log, keeps_slices=True)
-        intake = Intake(self.store, ReadLimits(), log)
+        intake = Intake(self.store, ReadLimits(), log, self.tests_folder)
         self.journeys = Journeys(engine, self.store, archive, intake, self.clock, log)
         self.journeys.adopt(
             row for uid in self.store.unfinished() if (row := self.store.series(uid))
@@ -75,13 +76,21 @@ class Box:
         not_whole = []
         for path in paths:
             self.clock.now_s += 1 / rate_per_s
-            found = path.lstat()
-            arrival = Arrival(path, found.st_size, found.st_mtime_ns, self.clock.now_s)
-            not_whole += self.journeys.take([arrival])
+            not_whole += self.hand_in([path])
             self.journeys.close_complete()
             while self.journeys.work_once():
                 pass
         return not_whole
+
+    def hand_in(self, paths: Iterable[Path]) -> list[Path]:
+        """Have files read, and nothing worked on; returns those that were not whole."""
+        found = [(path, path.lstat()) for path in paths]
+        return list(
+            self.journeys.take(
+                Arrival(path, file.st_size, file.st_mtime_ns, self.clock.now_s)
+                for path, file in found
+            )
+        )
 
     def wait(self, seconds: float = 20.0) -> None:
         """Let time pass with nothing new."""

@@ -95,7 +95,7 @@ def live(
     folder_problem: str | None = None,
     boot: str | None = None,
     degraded: str | None = None,
-    alerts_per_100: float | None = None,
+    **more: object,
 ) -> None:
     """Let the agent give a sign of life."""
     store.heartbeat(
@@ -111,6 +111,6 @@ def live(
             degraded=degraded,
             receiving=0,
             queued=0,
-            alerts_per_100=alerts_per_100,
+            **more,
         )
     )

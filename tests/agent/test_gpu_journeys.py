@@ -102,3 +102,20 @@ def test_a_plan_activated_while_a_series_comes_is_taken_up_after_it(box, files):
 
     assert first in box.report().engine
     assert second in box.journeys.engine.networks.name
+
+
+def test_the_cards_memory_is_told_while_it_is_used(box):
+    networks = box.journeys.engine.networks
+    box.wait()
+    assert networks.gpu_bytes is None
+
+    box.card_box.activate(any=box.card_box.build())
+    box.wait()
+
+    used_bytes, total_bytes = networks.gpu_bytes
+    assert 0 < used_bytes < total_bytes == box.card_box.card.memory_bytes
+
+    box.card_box.card.broken = "an illegal memory access was encountered"
+    box.wait(2)
+    assert networks.gpu_bytes is None
+    assert "degraded to CPU" in networks.degraded

@@ -48,7 +48,7 @@ def test_every_file_is_said_before_it_is_written_and_nothing_else_is(tmp_path: P
 
 
 def test_the_units_start_the_program_where_it_is(installed: Path) -> None:
-    for name, word in (("agent", "run"), ("console", "console")):
+    for name, word in (("agent", "run"), ("console", "console"), ("selftest", "selftest")):
         unit = (installed / f"etc/systemd/system/bleedwatch-{name}.service").read_text()
         assert f"ExecStart={PROGRAM} {word} --config /etc/bleedwatch/agent.toml\n" in unit
 

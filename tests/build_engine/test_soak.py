@@ -10,7 +10,7 @@ from build_engine.bench_soak import Outcome, _growth_mb, _table
 
 
 def outcome(*results: int, fault: str = "none") -> Outcome:
-    return Outcome(fault, 32, results, 1.5)
+    return Outcome(fault, 32, results, latency_s=1.5, at_s=60.0)
 
 
 def test_a_study_is_lost_where_slices_of_it_are_in_no_result() -> None:

@@ -51,7 +51,7 @@ def test_names_in_files_never_become_paths(agent: Agent, row: Row) -> None:
 
     made = sorted(path.name for path in agent.state.rglob("*"))
     row.tell(f"names as paths: the state folder holds {made} and nothing else was made")
-    assert {name.split("-")[0] for name in made} == {"agent.lock", "bleedwatch.sqlite"}
+    assert {name.split("-")[0] for name in made} == {"agent.lock", "bleedwatch.sqlite", "selftest"}
     assert len([path for path in agent.export.rglob("*") if path.is_file()]) == N
     assert not Path("/tmp/climbed").exists()
 

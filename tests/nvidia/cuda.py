@@ -170,6 +170,10 @@ def cuda_module(card: Card | None) -> SimpleNamespace:  # noqa: C901 - a module 
         if card is None:
             raise Error("cuInit failed: no CUDA-capable device is detected")
 
+    def mem_get_info() -> tuple[int, int]:
+        card.call("cuMemGetInfo")
+        return card.memory_bytes - card.in_use_bytes(), card.memory_bytes
+
     def mem_alloc(size_bytes: int) -> DeviceAllocation:
         card.call("cuMemAlloc")
         if card.in_use_bytes() + size_bytes > card.memory_bytes:
@@ -218,6 +222,7 @@ def cuda_module(card: Card | None) -> SimpleNamespace:  # noqa: C901 - a module 
         ),
         get_driver_version=lambda: 12040,
         mem_alloc=mem_alloc,
+        mem_get_info=mem_get_info,
         pagelocked_empty=pagelocked_empty,
         memcpy_htod_async=memcpy_htod_async,
         memcpy_dtoh_async=memcpy_dtoh_async,

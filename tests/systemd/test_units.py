@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import EXIT_CONFIG
-from agent.service import PACKAGED_FILES, TARGETS, carry_out, install_steps, target_in
+from agent.service import PACKAGED_FILES, TARGETS, UNITS, carry_out, install_steps, target_in
 
 ANALYZE = shutil.which("systemd-analyze")
 
@@ -48,7 +48,7 @@ def test_a_directive_that_systemd_does_not_know_would_be_seen(units: dict[str, P
 
 
 @needs_systemd
-@pytest.mark.parametrize(("unit", "most"), [("agent", 1.5), ("console", 1.2)])
+@pytest.mark.parametrize(("unit", "most"), [("agent", 1.5), ("console", 1.2), ("selftest", 1.2)])
 def test_a_services_exposure_stays_low(units: dict[str, Path], unit: str, most: float) -> None:
     path = units[f"bleedwatch-{unit}.service"]
 
@@ -72,3 +72,14 @@ def test_the_console_names_the_agent_in_no_dependency() -> None:
     unit.read(PACKAGED_FILES / "bleedwatch-console.service")
 
     assert "bleedwatch-agent" not in str(dict(unit["Unit"]))
+
+
+def test_the_self_test_starts_neither_service_and_runs_every_day() -> None:
+    unit, timer = RawConfigParser(strict=False), RawConfigParser(strict=False)
+    unit.read(PACKAGED_FILES / "bleedwatch-selftest.service")
+    timer.read(PACKAGED_FILES / "bleedwatch-selftest.timer")
+
+    assert set(unit["Unit"]) == {"description", "after"}
+    assert timer["Timer"]["OnCalendar"].startswith("*-*-* ")
+    assert timer["Timer"]["Persistent"] == "yes"
+    assert "bleedwatch-selftest.timer" in UNITS

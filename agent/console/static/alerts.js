@@ -5,7 +5,7 @@ import { headMap } from "./head_map.js";
 import { askName, nameIn } from "./session.js";
 import { isUnderWay, stateLabel, stateWord } from "./states.js";
 import { viewerFor } from "./viewer.js";
-import { born, clock, cut, duration, element, findingParts, number, personName, plain, sentence, t, translatePage } from "./words.js";
+import { born, clock, cut, duration, element, findingParts, nameOf, number, plain, sentence, t, translatePage } from "./words.js";
 
 const MOST_FINDINGS = 3;
 const cards = new Map(); // "uid revision" → its element, kept so that typing a name is not interrupted
@@ -20,7 +20,7 @@ export function showAlerts(waiting) {
     if (!cards.has(key)) {
       const inUse = front.contains(document.activeElement) && document.activeElement !== document.body; // … but moves none in use
       cards.set(key, cardFor(series));
-      front.insertBefore(cards.get(key), inUse ? null : front.querySelector(".alert"));
+      front.insertBefore(cards.get(key), inUse || series.test ? null : front.querySelector(".alert"));
     }
     update(cards.get(key), series);
   }
@@ -51,7 +51,9 @@ function cardFor(series) {
   const { patient, alert: report } = series;
   const path = resultPath(series.uid, report.revision);
   translatePage(card);
-  put(card, ".patient", personName(patient.patient_name));
+  card.classList.toggle("test", series.test);
+  if (series.test) put(card, "h2", t("TEST"));
+  put(card, ".patient", nameOf(series));
   card.querySelector(".whose").replaceChildren(
     ...[patient.patient_id, born(patient.birth_date), patient.sex,
       patient.accession && t("accession {number}", { number: patient.accession }), series.description]

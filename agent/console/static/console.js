@@ -66,7 +66,7 @@ function show(state) {
 
 function sound() {
   const { series, repeat_s: repeatS } = latest ?? NOTHING;
-  remind(series.filter((s) => s.alert).map(alertKey), repeatS, remindOf);
+  remind(series.filter((s) => s.alert && !s.test).map(alertKey), repeatS, remindOf);
 }
 
 function showHeader(state, waiting) {
@@ -74,8 +74,10 @@ function showHeader(state, waiting) {
   put("degraded", state.agent?.degraded ? `▼ ${sentence(state.agent.degraded)}` : "");
   put("low-disk", state.low_disk_bytes === null ? ""
     : t("▼ disk low: {free} MiB free", { free: number(state.low_disk_bytes / 2 ** 20) }));
-  put("waiting", waiting.length > 1 ? t("▲ {n} suspected", { n: waiting.length }) : "");
-  document.title = waiting.length ? t("({n}) SUSPECTED – Bleedwatch", { n: waiting.length }) : "Bleedwatch";
+  put("selftest", state.selftest?.problem ? `▼ ${sentence(state.selftest.problem)}` : "");
+  const n = waiting.filter((series) => !series.test).length; // a self-test's alert counts for nobody
+  put("waiting", n > 1 ? t("▲ {n} suspected", { n }) : "");
+  document.title = n ? t("({n}) SUSPECTED – Bleedwatch", { n }) : "Bleedwatch";
 }
 
 function showBanner(state, waiting) {

@@ -54,7 +54,12 @@ export function duration(seconds) {
   return s < 3600 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${Math.floor(s / 3600)} h ${Math.floor(s / 60) % 60} min`;
 }
 
-export function personName(dicom) { // alphabetic=ideographic=phonetic, each family^given^middle^…
+export function nameOf({ test, patient }) {
+  const name = personName(patient.patient_name);
+  return test ? t("TEST, NO PATIENT: {name}", { name }) : name;
+}
+
+function personName(dicom) { // alphabetic=ideographic=phonetic, each family^given^middle^…
   const [first, second] = plain(dicom).split("=").slice(0, 2).filter((group) => /[^^\s]/.test(group)).map(oneName);
   if (!first) return t("Name not given");
   return cut(second ? `${first} (${second})` : first);

@@ -3,7 +3,7 @@
 import { resultPath, say } from "./feedback.js";
 import { askName, post } from "./session.js";
 import { isUnderWay, stateLabel } from "./states.js";
-import { clock, element, findingWords, personName, plain, sentence, t, translatePage } from "./words.js";
+import { clock, element, findingWords, nameOf, plain, sentence, t, translatePage } from "./words.js";
 
 const body = document.getElementById("worklist");
 const forms = new Map(); // "uid revision" → the form in which a verdict is being given
@@ -28,7 +28,7 @@ function draw() {
 function row(series) {
   const { patient, report, state } = series;
   const current = report && report.state === state ? report : null;
-  const name = element("td", personName(patient.patient_name));
+  const name = element("td", nameOf(series));
   name.append(element("small", plain(patient.patient_id)));
   const tr = document.createElement("tr");
   tr.append(element("td", stateLabel(state), state), name, element("td", plain(series.description)),

@@ -50,10 +50,12 @@ def test_check_names_the_folder_that_is_not_there(config: Path, tmp_path: Path, 
     assert json.loads(checked.stdout) == {"missing": {"export_folder": str(tmp_path / "gone")}}
 
 
-def test_a_page_that_would_not_be_served_is_told_before_it_is_started(config: Path) -> None:
+def test_a_page_that_would_not_be_served_is_told_before_it_is_started(
+    config: Path, call: Call
+) -> None:
     config.write_text(config.read_text().replace("127.0.0.2", "10.0.0.1"))
 
-    told = call(config, "check")
+    told = call("config", "check")
 
     assert told.returncode == 78
     assert "only a loopback address is served without TLS" in told.stderr

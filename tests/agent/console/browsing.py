@@ -74,7 +74,7 @@ class Console:
     def empty(self) -> None:
         """Forget everything, as if nothing had run yet."""
         tables = "outbox acknowledgements verdicts pictures volumes slices results transitions"
-        for table in f"{tables} notices files agent series".split():
+        for table in f"{tables} notices files agent selftests totals requests series".split():
             self.store._db._db.execute(f"DELETE FROM {table}")
 
 

@@ -14,8 +14,8 @@ from starlette.testclient import TestClient
 from agent.console import Address, create_app, serve
 from agent.console.address import is_loopback
 from agent.errors import ConfigError
-from agent.records import Instant
-from agent.store import Store
+from agent.records import TEST_MARK, Instant
+from agent.store import Selftest, Store
 from agent.wiring import system_clock
 from tests.agent.console.made import around
 from tests.agent.reports import live, not_analysed, receive, report
@@ -207,3 +207,35 @@ def test_a_slice_of_an_earlier_boot_has_no_age(client: TestClient, store: Store)
 
     assert ages["1.9"] is None
     assert ages[UID] is not None
+
+
+def test_a_self_tests_series_says_so_and_is_not_counted(client: TestClient, store: Store) -> None:
+    receive(store, system_clock, f"{TEST_MARK}1.9")
+
+    state = client.get("/api/state").json()
+
+    assert {s["uid"]: s["test"] for s in state["series"]} == {UID: False, f"{TEST_MARK}1.9": True}
+    assert state["today"] == 1
+
+
+def test_a_failed_self_test_is_told_beside_the_alerts(client: TestClient, store: Store) -> None:
+    assert client.get("/api/state").json()["selftest"] == {"at_utc": None, "problem": None}
+    now = system_clock()
+
+    store.note_selftest(Selftest(now, "not suspected: score 0.31"))
+
+    state = client.get("/api/state").json()
+    assert state["selftest"] == {
+        "at_utc": now.utc.isoformat(),
+        "problem": "SELF-TEST FAILED: not suspected: score 0.31",
+    }
+    assert state["problem"] is None
+    assert state["series"][0]["alert"] is not None
+
+
+def test_a_daily_self_test_that_never_came_is_told(client: TestClient, store: Store) -> None:
+    live(store, system_clock, selftest_daily=True)
+
+    told = client.get("/api/state").json()["selftest"]["problem"]
+
+    assert told == "SELF-TEST MISSING: none has run yet"

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from agent.records import Identity, Instant
+from agent.records import TEST_MARK, Identity, Instant
 from agent.report import SeriesReport
-from agent.store import SeriesProgress
+from agent.store import Selftest, SeriesProgress
 from agent.wiring import system_clock
 from tests.agent.console.browsing import IN_A_BROWSER, Console, suspect, until
 from tests.agent.reports import finding, live, not_analysed, not_suspected, receive, report
@@ -40,6 +40,34 @@ def test_a_gpu_that_failed_is_told_beside_what_is_going_on(page: Page, console: 
     live(console.store, system_clock, degraded=fault)
 
     expect(page.locator("#degraded")).to_have_text(f"▼ {fault}")
+    expect(page.locator(".alert")).to_be_visible()
+
+
+def test_a_self_tests_alert_is_marked_behind_patients_and_counted_as_none(
+    page: Page, console: Console
+) -> None:
+    suspect(console, f"{TEST_MARK}1.9", "TEST^SELFTEST")
+    expect(page.locator(".alert h2")).to_have_text("TEST")
+    expect(page.locator(".alert .patient")).to_have_text("TEST, NO PATIENT: TEST, SELFTEST")
+    expect(page.locator("#worklist")).to_contain_text("TEST, NO PATIENT: TEST, SELFTEST")
+    expect(page).to_have_title("Bleedwatch")
+
+    suspect(console)
+    suspect(console, f"{TEST_MARK}1.10", "TEST^SELFTEST")
+
+    expect(page.locator(".alert")).to_have_count(3)
+    expect(page.locator(".alert h2").first).to_have_text("▲ SUSPECTED HEMORRHAGE")
+    expect(page).to_have_title("(1) SUSPECTED – Bleedwatch")
+
+
+def test_a_self_test_that_failed_is_told_beside_what_is_going_on(
+    page: Page, console: Console
+) -> None:
+    suspect(console)
+
+    console.store.note_selftest(Selftest(system_clock(), "not suspected: score 0.31"))
+
+    expect(page.locator("#selftest")).to_have_text("▼ SELF-TEST FAILED: not suspected: score 0.31")
     expect(page.locator(".alert")).to_be_visible()
 
 

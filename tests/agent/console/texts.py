@@ -41,7 +41,7 @@ SPOKEN: dict[str, tuple[str, ...]] = {
     "journey.py": ("READ_BY_EYE", "FAULT"),
     "pipeline.py": ("_shortfall",),
     "records.py": ("__str__",),
-    "store/liveness.py": ("agent_problem",),
+    "store/liveness.py": ("agent_problem", "selftest_problem"),
 }
 """Where the agent says what a technologist reads: functions and constants of its modules."""
 

@@ -72,6 +72,7 @@ class Scratch:
         port: int | None = None,
         watch: str = "",
         infer: str = "",
+        selftest: str = "",
         **places: Path,
     ) -> None:
         """Write the configuration: lines of its tables, and folders by name."""
@@ -83,7 +84,7 @@ class Scratch:
         self.config.write_text(
             "".join(f'{name} = "{path}"\n' for name, path in folders.items())
             + f'[console]\nhost = "{host}"\nport = {port or self.port}\n'
-            + f'[watch]\n{watch}\n[infer]\nbundle = "tiny/1"\n{infer}\n'
+            + f'[watch]\n{watch}\n[infer]\nbundle = "tiny/1"\n{infer}\n[selftest]\n{selftest}\n'
         )
 
     def beat(self, ahead_s: float = 0.0, **changes: object) -> None:

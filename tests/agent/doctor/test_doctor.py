@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sqlite3
 import tempfile
@@ -13,10 +14,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from agent.doctor import Mark, Verdict, computer, folders
+from agent.doctor import Mark, Verdict, computer, folders, journal
 from agent.infer.plan import Activation, active_text
-from agent.records import Instant
-from agent.store import Store
+from agent.records import TEST_MARK, Instant
+from agent.store import Selftest, Store
 from agent.wiring import system_clock
 from build_engine.compile.signing import sign
 from tests.agent.doctor.scratch import Scratch, page_that_says, write_systemctl
@@ -200,7 +201,7 @@ def test_what_is_broken_is_told_on_its_own_line_with_what_to_do(
     assert verdicts[check].mark is Mark.WRONG
     assert found in verdicts[check].found
     assert next_step in verdicts[check].next_step
-    assert len(verdicts) == 21
+    assert len(verdicts) == 22
 
 
 def test_a_configuration_that_cannot_be_used_leaves_the_other_lines_standing(
@@ -215,7 +216,7 @@ def test_a_configuration_that_cannot_be_used_leaves_the_other_lines_standing(
     assert verdicts["store"] == Verdict(
         Mark.NOTE, "not checked: there is no configuration to go by"
     )
-    assert len(verdicts) == 21
+    assert len(verdicts) == 22
 
 
 def test_a_check_that_fails_itself_hides_no_other(scratch: Scratch) -> None:
@@ -343,6 +344,50 @@ def test_alerts_and_the_last_series_are_told_without_a_name(scratch: Scratch) ->
     with Store(scratch.store_path, system_clock) as store:
         store.acknowledge(UID, 1, "MTRA", "")
     assert scratch.verdicts()["alerts"].found == "none waits for an acknowledgement"
+
+
+@pytest.mark.parametrize(
+    ("daily", "hours_ago", "failure", "mark", "found", "next_step"),
+    [
+        (True, 5, None, Mark.WELL, "passed 5 h ago, alert after 1.4 s", ""),
+        (True, 40, None, Mark.WRONG, "OVERDUE", "enable --now bleedwatch-selftest.timer"),
+        (True, 5, "not suspected", Mark.WRONG, "FAILED: not suspected", "start bleedwatch-selft"),
+        (True, None, None, Mark.WRONG, "MISSING", "start bleedwatch-selftest"),
+        (False, None, None, Mark.NOTE, "none has run", "bleedwatch selftest"),
+    ],
+    ids=["passed", "overdue", "failed", "missing", "not asked for"],
+)
+def test_the_last_self_test_is_told(  # noqa: PLR0913
+    scratch: Scratch,
+    *,
+    daily: bool,
+    hours_ago: float | None,
+    failure: str | None,
+    mark: Mark,
+    found: str,
+    next_step: str,
+) -> None:
+    scratch.configure(selftest=f"daily = {str(daily).lower()}")
+    now = system_clock()
+    with Store(scratch.store_path, system_clock) as store:
+        if hours_ago is not None:
+            at = Instant(now.utc - timedelta(hours=hours_ago), now.monotonic_s)
+            store.note_selftest(Selftest(at, failure, "tiny 1", 1.4, 31.0, 30.0))
+
+    told = journal.selftest(dataclasses.replace(scratch.box(), now=Instant(now.utc, 9e4)))
+
+    assert told.mark is mark
+    assert found in told.found
+    assert next_step in told.next_step
+
+
+def test_a_self_tests_alert_waits_for_nobody(scratch: Scratch) -> None:
+    with Store(scratch.store_path, system_clock) as store:
+        receive(store, system_clock, f"{TEST_MARK}1.9")
+        store.conclude(report(f"{TEST_MARK}1.9"), {}, ["console"])
+
+    assert scratch.verdicts()["alerts"].found == "none waits for an acknowledgement"
+    assert scratch.verdicts()["last series"].found == "none has come yet"
 
 
 class TestOnACard:

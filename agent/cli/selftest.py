@@ -1,0 +1,44 @@
+"""``bleedwatch selftest``: does a bleed become an alert on this box."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import typer
+from rich.console import Console
+
+from agent.cli.options import AsJson, ConfigPath
+from agent.config import DEFAULT_PATH, load_config
+from agent.selftest import generator, run_selftest
+from agent.store import Selftest
+from agent.wiring import open_store
+
+
+def selftest(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None:
+    """Let a generated bleed go the whole way on the live agent, and compare it with its truth.
+
+    It is marked as a test wherever it shows, and taken away again. The console says when the last
+    one failed. Exit code 0: passed; 1: failed. Run it as the account that the agent runs as.
+
+    Example: sudo -u bleedwatch bleedwatch selftest
+    """
+    settings = load_config(config)
+    play = generator()
+    out = Console(highlight=False, soft_wrap=True, stderr=as_json)
+    with open_store(settings) as store, out.status("a generated bleed is on its way …"):
+        test = run_selftest(settings, store, play)
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(test), default=str))
+    else:
+        out.print(_words(test), markup=False)
+    raise typer.Exit(1 if test.failure else 0)
+
+
+def _words(test: Selftest) -> str:
+    if test.failure:
+        return f"✗ self-test failed: {test.failure}"
+    return (
+        f"✓ self-test passed: alert {test.latency_s:.1f} s after the last slice; measured"
+        f" {test.volume_ml:.1f} mL, it is {test.truth_ml:.1f} mL; {test.engine}"
+    )

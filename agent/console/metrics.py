@@ -1,0 +1,184 @@
+"""What a monitoring system asks: ``/metrics`` in Prometheus' format, ``/healthz``, ``/readyz``.
+
+All of it is read from the store when it is asked for, so that it survives a restart of either
+process. No name, no UID and no path is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from agent.records import Clock, Instant
+from agent.store import AgentStatus, Selftest, Store
+from agent.store.liveness import agent_problem, lives, selftest_problem
+from agent.store.totals import BOUNDS_S, Totals
+
+PREFIX: Final = "bleedwatch_"
+
+
+def watching_routes(store: Store, clock: Clock, boot_id: str) -> list[Route]:
+    """Return the endpoints over an open store, whose calls block: they run beside the loop."""
+    registry = CollectorRegistry()
+    registry.register(_StoreCollector(store, clock, boot_id))
+
+    async def health(_request: Request) -> Response:
+        """Say that the page is served and the store answers, whatever the agent does."""
+        await run_in_threadpool(store.change_mark)
+        return PlainTextResponse("ok\n")
+
+    async def ready(_request: Request) -> Response:
+        """Say that a series that comes now would be analysed; 503 with the reason if not."""
+        reason = await run_in_threadpool(not_ready, store, clock(), boot_id)
+        return PlainTextResponse(f"{reason or 'ok'}\n", 503 if reason else 200)
+
+    async def metrics(_request: Request) -> Response:
+        text = await run_in_threadpool(generate_latest, registry)
+        return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return [Route("/healthz", health), Route("/readyz", ready), Route("/metrics", metrics)]
+
+
+def not_ready(store: Store, now: Instant, boot_id: str) -> str | None:
+    """Say why a series that comes now would not be analysed at once; None if it would."""
+    status = store.agent_status()
+    problem = agent_problem(status, now, boot_id, store.free_bytes())
+    if problem is None and status and not status.networks_ready:
+        return "the networks are being loaded"
+    return problem
+
+
+class _StoreCollector(Collector):
+    """Reads all metrics from the store."""
+
+    def __init__(self, store: Store, clock: Clock, boot_id: str) -> None:
+        self._store = store
+        self._clock = clock
+        self._boot_id = boot_id
+
+    def describe(self) -> Iterable[Metric]:
+        """Name none beforehand: nothing else is registered that they could clash with."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the store, and give every metric."""
+        store, now = self._store, self._clock()
+        status = store.agent_status()
+        ready = not_ready(store, now, self._boot_id) is None
+        yield _gauge("ready", "1 if a series that comes now would be analysed", ready)
+        yield _gauge("agent_up", "1 if the agent lives", lives(status, now, self._boot_id))
+        if status is not None:
+            yield from _agent(status)
+        yield from _counted(store.totals())
+        yield from _waiting(store, now.utc)
+        yield from _disk(store)
+        yield from _selftests(next(iter(store.selftests(1)), None), status, now)
+
+
+def _agent(status: AgentStatus) -> Iterator[Metric]:
+    facts = {"bundle": status.bundle, "run_by": status.backend}
+    yield InfoMetricFamily(f"{PREFIX}agent", "Bundle, and what runs its networks", facts)
+    started_s = status.started.utc.timestamp()
+    yield _gauge("agent_start_time_seconds", "When the agent was started [Unix time]", started_s)
+    reachable, degraded = status.folder_problem is None, status.degraded is not None
+    yield _gauge("folder_reachable", "1 if the export folder can be read", reachable)
+    yield _gauge("degraded", "1 if the CPU runs what the GPU should", degraded)
+    yield _gauge("receiving_series", "Series that are being received", status.receiving)
+    yield _gauge("queued_series", "Complete series that wait to be analysed", status.queued)
+    if status.gpu_total_bytes is not None and status.gpu_used_bytes is not None:
+        memory = GaugeMetricFamily(f"{PREFIX}gpu_memory_bytes", "The GPU's memory", labels=["part"])
+        memory.add_metric(["used"], status.gpu_used_bytes)
+        memory.add_metric(["total"], status.gpu_total_bytes)
+        yield memory
+
+
+def _counted(totals: Totals) -> Iterator[Metric]:
+    results = CounterMetricFamily(
+        f"{PREFIX}results", "Results; a revised series has several", labels=["state", "code"]
+    )
+    for labels, n in sorted(totals.results.items()):
+        results.add_metric(labels, n)
+    yield results
+    yield _by("notices", "Files left out, and the like", "kind", totals.notices)
+    stages = HistogramMetricFamily(
+        f"{PREFIX}stage_seconds",
+        "Time by stage; total runs from the last slice on disk to the result",
+        labels=["stage"],
+    )
+    for stage, latency in sorted(totals.latencies.items()):
+        bounds = (*map(str, BOUNDS_S), "+Inf")
+        buckets = list(zip(bounds, latency.n_within, strict=True))
+        stages.add_metric([stage], buckets, latency.sum_s)
+    yield stages
+    yield _by("networks_seconds", "Time in the networks", "device", totals.networks_s)
+    said = "Alerts acknowledged, or dismissed and why"
+    yield _by("dispositions", said, "disposition", totals.dispositions)
+    yield _by("verdicts", "What people thought of results", "verdict", totals.verdicts)
+
+
+def _waiting(store: Store, now: datetime) -> Iterator[Metric]:
+    since = store.alerts_since()
+    longest_s = (now - since[0]).total_seconds() if since else 0.0
+    yield _gauge("unacknowledged_alerts", "Suspicions nobody has acknowledged", len(since))
+    yield _gauge("oldest_unacknowledged_alert_age_seconds", "Age of the oldest of them", longest_s)
+    waiting = [delivery.channel for delivery in store.undelivered()]
+    undelivered = GaugeMetricFamily(
+        f"{PREFIX}undelivered_results", "Results a channel has not delivered", labels=["channel"]
+    )
+    for channel in sorted({"console", *waiting}):
+        undelivered.add_metric([channel], waiting.count(channel))
+    yield undelivered
+    last = store.last_slice_at()
+    if last is not None:
+        told = "When a patient's last slice came [Unix time]"
+        yield _gauge("last_slice_time_seconds", told, last.timestamp())
+
+
+def _disk(store: Store) -> Iterator[Metric]:
+    yield _gauge("store_used_bytes", "What the store's rows take up", store.used_bytes())
+    yield _gauge("store_free_bytes", "Room on the store's disk", store.free_bytes())
+
+
+def _selftests(last: Selftest | None, status: AgentStatus | None, now: Instant) -> Iterator[Metric]:
+    daily = status is not None and status.selftest_daily
+    well = selftest_problem(last, now, daily=daily) is None
+    yield _gauge("selftest_ok", "0 if the last self-test failed, or a daily one is overdue", well)
+    if last is None:
+        return
+    at_s = last.at.utc.timestamp()
+    yield _gauge("selftest_time_seconds", "When the last self-test ended [Unix time]", at_s)
+    if last.latency_s is not None:
+        told = "From its last slice on disk to its result"
+        yield _gauge("selftest_latency_seconds", told, last.latency_s)
+    if last.volume_ml is not None and last.truth_ml is not None:
+        error = last.volume_ml / last.truth_ml - 1
+        yield _gauge(
+            "selftest_volume_error_ratio", "Its measured volume to the true, less 1", error
+        )
+
+
+def _gauge(name: str, told: str, value: float) -> Metric:
+    return GaugeMetricFamily(PREFIX + name, told, value=float(value))
+
+
+def _by(name: str, told: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = CounterMetricFamily(PREFIX + name, told, labels=[label])
+    for each, value in sorted(values.items()):
+        family.add_metric([each], value)
+    return family
