@@ -104,7 +104,9 @@ class Journeys:
         """Open a journey for each concluded series that was asked for again; all of it is read."""
         for series_uid in self._store.requested():
             row = self._store.series(series_uid)
-            if row is None or self._is_under_way(series_uid):
+            with self._lock:
+                under_way = {*self._open, self._concluding and self._concluding.series_uid}
+            if row is None or series_uid in under_way:
                 continue
             self._intake.forgive(series_uid)
             journey = self._opened(series_uid, row.identity)
@@ -116,11 +118,6 @@ class Journeys:
                 self._open[series_uid] = journey
                 self._untold.add(series_uid)
         self._tell_progress()
-
-    def _is_under_way(self, series_uid: str) -> bool:
-        with self._lock:
-            concluding = self._concluding is not None and self._concluding.series_uid
-            return series_uid in self._open or concluding == series_uid
 
     def close_complete(self) -> None:
         """Decide for each open series whether all of it has come."""
