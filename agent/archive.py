@@ -45,12 +45,16 @@ class Archive:
         """Have a suspicion's slices kept; ``labels`` (k, j, i) is 0 where there is no bleed."""
         if not self._keeps_slices:
             return
-        steps = self._store.keep_slices(
-            series_uid, revision, stack_of(head.grid, labels), encoded_slices(head, labels)
-        )
+        steps = self._steps((series_uid, revision), head, labels)
         self._waiting.append(_Stack(series_uid, revision, steps))
         while len(self._waiting) > MOST_WAITING:
             self.keep_some()
+
+    def _steps(
+        self, result: tuple[str, int], head: HeadVolume, labels: NDArray[np.uint8]
+    ) -> Iterator[None]:
+        stack = stack_of(head.grid, labels)
+        yield from self._store.keep_slices(*result, stack, encoded_slices(head, labels))
 
     def keep_some(self) -> bool:
         """Keep some slices of the stack that waits longest; False if none waits."""

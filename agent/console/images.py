@@ -30,6 +30,10 @@ WINDOWS_HU: Final = {
 """Level and width by name [HU]. Brain as on the key slice; subdural within the levels 50 to 100 and
 widths 130 to 300 of Radiopaedia, "Windowing (CT)"; bone as usual in teaching."""
 
+GREYS: Final = bytes(grey for grey in range(256) for _ in range(3))
+"""A palette of all greys: Pillow filters what has none, which on noise takes twice the time and
+saves nothing (512²: 2 ms and 69 kB, without a palette 5 ms and 87 kB)."""
+
 COMING_S: Final = 60.0
 """Slices are kept within seconds of the result; of an older one without, none come any more [s].
 Ours: a burst of thin series in front of it takes some 10 s each."""
@@ -95,8 +99,9 @@ def render_slice(encoded: EncodedSlice, window: str) -> bytes:
     pixels, header = jpeg_ls.decode_buffer(encoded.jls)
     stored = np.frombuffer(pixels, "<u2").reshape(header["height"], header["width"])
     picture = Image.fromarray(_grey_by_stored_value(window).take(stored))
+    picture.putpalette(GREYS)
     png = BytesIO()
-    picture.save(png, "PNG", compress_level=1, compress_type=zlib.Z_RLE)  # half the time on noise
+    picture.save(png, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     return png.getvalue()
 
 

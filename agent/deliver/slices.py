@@ -34,8 +34,8 @@ def stack_of(grid: Grid, labels: NDArray[np.uint8]) -> SliceStack:
 def encoded_slices(head: HeadVolume, labels: NDArray[np.uint8]) -> Iterator[EncodedSlice]:
     """Encode slice after slice, lowest first; ``labels`` as for ``stack_of``.
 
-    Raises RuntimeError on a slice of noise so loud that lossless JPEG-LS would make it larger:
-    pyjpegls has no room for that.
+    Raises RuntimeError on a slice that lossless JPEG-LS makes larger, which pyjpegls has no room
+    for: seen only of a few dozen pixels.
     """
     for k, (hu, within) in enumerate(zip(head.hu, labels, strict=True)):
         yield EncodedSlice(k, _jpeg_ls(hu), _outline_png(within > 0) if within.any() else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import jpeg_ls
@@ -13,10 +14,14 @@ from agent.archive import Archive
 from agent.records import STORED_ABOVE_HU, Arrival, State
 from agent.store import Store
 from tests.agent.box import Box
+from tests.agent.reports import receive, report
 from tests.heads import SEEING_BUNDLE, SeeingBackend, axial_grid, head
 from tests.phantoms import phantom_hu, uid, write_series
 
 N = 32
+
+ROUGH_HU = 0, -1, 1, 28687, -4074, 0, 9728, 0, 1791, 0, 0
+"""Found by hypothesis: lossless JPEG-LS makes a small slice of these larger, and pyjpegls fails."""
 
 
 @pytest.fixture
@@ -134,6 +139,25 @@ def test_a_full_disk_takes_the_slices_and_nothing_else(box: Box, tmp_path: Path)
     box.wait()
     assert states(box) == [State.SUSPECTED] * 2
     assert box.store.stack(uid("series", 1), 1)
+
+
+def test_slices_that_cannot_be_encoded_are_not_kept_and_end_nothing(box: Box) -> None:
+    archive = Archive(box.store, structlog.get_logger(), keeps_slices=True)
+    grid = axial_grid(np.array([0.0, 5.0]), rows=5, columns=7)
+    rough = np.full(grid.shape_kji, -4350, np.int16)  # too few pixels for JPEG-LS to adapt to
+    rough[0].flat[[0, 1, 2, 9, 16, 18, 19, 21, 29, 31, 33]] = ROUGH_HU
+    good = head(grid, np.zeros(grid.shape_kji, bool))
+    labels = np.zeros(grid.shape_kji, np.uint8)
+
+    for series_uid, each in (("1.1", replace(good, hu=rough)), ("1.2", good)):
+        receive(box.store, box.clock, series_uid)
+        box.store.conclude(report(series_uid), {}, ["console"])
+        archive.add(series_uid, 1, each, labels)
+    while archive.keep_some():
+        pass
+
+    assert box.store.stack("1.1", 1) is None
+    assert box.store.stack("1.2", 1)
 
 
 def test_where_no_slices_are_to_be_kept_none_are(box: Box) -> None:

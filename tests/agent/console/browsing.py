@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from agent.report import SeriesReport
 from agent.store import Store
 from agent.wiring import system_clock
 from tests.agent.reports import live, receive, report
@@ -89,9 +90,19 @@ def until(fact: Callable[[], object]) -> None:
 def suspect(
     console: Console, uid: str = "1.2.3.4", name: str = "DOE^JANE", **changes: object
 ) -> None:
-    pictures = {view: png(grey) for view, grey in VIEWS.items()}
-    receive(console.store, system_clock, uid, name)
-    console.store.conclude(report(uid, **changes), pictures, ["console"])
+    conclude(console, report(uid, **changes), name)
+
+
+def conclude(
+    console: Console,
+    suspicion: SeriesReport,
+    name: str = "DOE^JANE",
+    pictures: dict[str, bytes] | None = None,
+) -> None:
+    """Conclude a suspicion; its pictures, if none are given, are a grey each."""
+    drawn = pictures or {view: png(grey) for view, grey in VIEWS.items()}
+    receive(console.store, system_clock, suspicion.series_uid, name)
+    console.store.conclude(suspicion, drawn, ["console"])
     live(console.store, system_clock)
 
 

@@ -34,6 +34,14 @@ def keep_stack(
     hu = np.broadcast_to(np.array([hu_of(k) for k in range(n)])[:, None, None], grid.shape_kji)
     labels = np.zeros(grid.shape_kji, np.uint8)
     labels[OUTLINED[0] : OUTLINED[-1] + 1, BLEED[0], BLEED[1]] = 1
-    head = HeadVolume(hu.astype(np.int16), grid, tuple(map(str, range(n))), ())
-    for _ in store.keep_slices(uid, revision, stack_of(grid, labels), encoded_slices(head, labels)):
+    keep(store, HeadVolume(hu.astype(np.int16), grid, ("",) * n, ()), labels, uid, revision)
+
+
+def keep(
+    store: Store, head: HeadVolume, labels: np.ndarray, uid: str = "1.2.3.4", revision: int = 1
+) -> None:
+    """Keep a head's slices with a result."""
+    for _ in store.keep_slices(
+        uid, revision, stack_of(head.grid, labels), encoded_slices(head, labels)
+    ):
         pass

@@ -8,14 +8,21 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from agent.deliver.key_slice import OUTLINE_RGB
-from agent.deliver.slices import encoded_slices, stack_of
+from agent.deliver.key_slice import OUTLINE_RGB, render_key_slice
+from agent.deliver.reformats import render_reformat
 from agent.records import HeadVolume
 from agent.wiring import system_clock
 from tests import heads
-from tests.agent.console.browsing import IN_A_BROWSER, VIEWS, Console, suspect, until
-from tests.agent.console.stacks import BLEED, OUTLINED, grey_of, keep_stack
-from tests.agent.reports import finding, live, not_suspected
+from tests.agent.console.browsing import (
+    IN_A_BROWSER,
+    VIEWS,
+    Console,
+    conclude,
+    suspect,
+    until,
+)
+from tests.agent.console.stacks import BLEED, OUTLINED, grey_of, keep, keep_stack
+from tests.agent.reports import finding, live, not_suspected, report
 
 pytestmark = IN_A_BROWSER
 
@@ -301,8 +308,8 @@ def test_the_alert_fits_the_screen_with_its_views_and_with_its_slices(
         assert box["y"] + box["height"] <= size[1]
 
 
-def keep_thin_head(console: Console, n: int = 300, size: int = 512) -> None:
-    """Keep ``n`` noisy slices of a head."""
+def thin_head(n: int = 300, size: int = 512) -> tuple[HeadVolume, np.ndarray]:
+    """Noisy slices of a head, and a bleed's labels."""
     grid = heads.axial_grid(0.6 * np.arange(n) - 90, rows=size, columns=size, pixel_mm=0.45)
     rows, columns = np.mgrid[:size, :size] / size - 0.5
     noise = np.random.default_rng(1).normal(0, 6, (size, size))
@@ -310,11 +317,7 @@ def keep_thin_head(console: Console, n: int = 300, size: int = 512) -> None:
     volume = np.array([np.roll(hu, k, axis=1) for k in range(n)]).round().astype(np.int16)
     labels = np.zeros(grid.shape_kji, np.uint8)
     labels[100:160, 200:260, 300:330] = 1
-    head = HeadVolume(volume, grid, tuple(map(str, range(n))), ())
-    for _ in console.store.keep_slices(
-        "1.2.3.4", 1, stack_of(grid, labels), encoded_slices(head, labels)
-    ):
-        pass
+    return HeadVolume(volume, grid, tuple(map(str, range(n))), ()), labels
 
 
 ARRIVAL = """() => {
@@ -361,11 +364,18 @@ def test_how_fast_pictures_come_and_slices_scroll(page: Page, console: Console) 
     live(console.store, system_clock)
     expect(page.locator(".banner")).to_contain_text("Watching")
 
-    suspect(console, findings=(finding(key_slice=0),))
+    head, labels = thin_head()
+    views = {"axial": render_key_slice(head.hu[130], labels[130] > 0, (0.45, 0.45))}
+    views |= {
+        view: render_reformat(head, labels, (0.0, 0.0, 0.0), view)
+        for view in ("coronal", "sagittal")
+    }
+
+    conclude(console, report(findings=(finding(key_slice=0),)), pictures=views)
     expect(page.locator(".alert")).to_be_visible()
     until(lambda: page.evaluate("window.paintedAt"))
     painted_ms = page.evaluate("window.paintedAt - window.arrivedAt")
-    keep_thin_head(console)
+    keep(console.store, head, labels)
     slider = opened(page)
     expect(slider).to_have_attribute("aria-valuetext", at(0, 300))
     cold = page.evaluate(SCROLL)
