@@ -127,8 +127,8 @@ def _counted(totals: Totals) -> Iterator[Metric]:
         stages.add_metric([stage], buckets, latency.sum_s)
     yield stages
     yield _by("networks_seconds", "Time in the networks", "device", totals.networks_s)
-    given = totals.acknowledgements
-    yield CounterMetricFamily(f"{PREFIX}acknowledgements", "Results acknowledged", given)
+    deeds = {"acknowledged": 0} | dict(totals.dispositions)
+    yield _by("dispositions", "What people did with results", "disposition", deeds)
 
 
 def _waiting(store: Store, now: datetime) -> Iterator[Metric]:

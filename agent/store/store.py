@@ -34,7 +34,7 @@ from agent.store.rows import (
     path_text,
     stored,
 )
-from agent.store.totals import ACKNOWLEDGED, NOTICES, count, count_result
+from agent.store.totals import DISPOSITIONS, NOTICES, count, count_result
 
 MOST_NOTICES: Final = 1000
 MOST_SELFTESTS: Final = 400
@@ -218,7 +218,7 @@ class Store(StoreReader):
                     (series_uid, revision, who, note, *now),
                 )
                 if given.rowcount and not is_test(series_uid):
-                    count(db, ACKNOWLEDGED)
+                    count(db, DISPOSITIONS, "acknowledged")
                 row = db.execute(
                     "SELECT * FROM acknowledgements WHERE series_uid = ? AND revision = ?",
                     (series_uid, revision),

@@ -19,7 +19,7 @@ BOUNDS_S: Final = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.
 """Upper bounds of what a latency is counted in [s]; the last class has none. Ours: narrow about 1.5
 and 5 s, which an alert may take."""
 
-RESULTS, NOTICES, ACKNOWLEDGED = "results", "notices", "acknowledgements"
+RESULTS, NOTICES, DISPOSITIONS = "results", "notices", "dispositions"
 STAGE, STAGE_SUM, NETWORKS = "stage", "stage_sum_s", "networks_s"
 
 NETWORK_STAGES: Final = ("slice_stage", "volume_stage")
@@ -43,17 +43,17 @@ class Totals:
     """All that is counted.
 
     ``results`` by (state, code or ""), ``notices`` by kind, ``latencies`` by stage and
-    ``networks_s`` by "gpu" or "cpu" [s].
+    ``networks_s`` by "gpu" or "cpu" [s]. ``dispositions``: what people did with results.
     """
 
     results: Mapping[tuple[str, str], int] = field(default_factory=dict)
     notices: Mapping[str, int] = field(default_factory=dict)
     latencies: Mapping[str, Latency] = field(default_factory=dict)
     networks_s: Mapping[str, float] = field(default_factory=dict)
-    acknowledgements: int = 0
+    dispositions: Mapping[str, int] = field(default_factory=dict)
 
 
-def count(db: sqlite3.Connection, name: str, label: str = "") -> None:
+def count(db: sqlite3.Connection, name: str, label: str) -> None:
     """Count one more, in the transaction under way."""
     db.execute(ADD, (name, label, "", 1.0))
 
@@ -87,5 +87,5 @@ def totals_of(rows: Iterable[sqlite3.Row]) -> Totals:
             if name == STAGE_SUM
         },
         networks_s={device: s for (name, device, _), s in found.items() if name == NETWORKS},
-        acknowledgements=int(found.get((ACKNOWLEDGED, "", ""), 0)),
+        dispositions={deed: int(n) for (name, deed, _), n in found.items() if name == DISPOSITIONS},
     )

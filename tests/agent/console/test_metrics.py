@@ -85,7 +85,7 @@ def test_what_happened_is_counted_by_outcome_reason_and_stage(
     assert told["bleedwatch_stage_seconds_sum{stage=volume_stage}"] == pytest.approx(1.6)
     assert told["bleedwatch_networks_seconds_total{device=gpu}"] == pytest.approx(1.2)
     assert told["bleedwatch_networks_seconds_total{device=cpu}"] == pytest.approx(1.2)
-    assert told["bleedwatch_acknowledgements_total"] == 1
+    assert told["bleedwatch_dispositions_total{disposition=acknowledged}"] == 1
     assert told["bleedwatch_notices_total{kind=not_whole}"] == 1
 
 
@@ -127,7 +127,7 @@ def test_a_copy_of_a_result_or_an_acknowledgement_counts_once(
 
     told = values(client)
     assert told["bleedwatch_results_total{code=}{state=suspected}"] == 1
-    assert told["bleedwatch_acknowledgements_total"] == 1
+    assert told["bleedwatch_dispositions_total{disposition=acknowledged}"] == 1
 
 
 def test_what_the_store_forgets_stays_counted(client: TestClient, store: Store) -> None:
