@@ -13,7 +13,8 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import ClassVar, Final, TypeAlias, TypeVar
@@ -21,7 +22,7 @@ from typing import ClassVar, Final, TypeAlias, TypeVar
 from agent.config import Config
 from agent.doctor.page import console
 from agent.doctor.verdict import Box, Mark
-from agent.errors import AgentError, ConfigError
+from agent.errors import AgentError, ConfigError, StoreError
 from agent.infer import tensorrt_api
 from agent.log import LogStream, open_log
 from agent.records import TEST_MARK, KnownBleed
@@ -45,6 +46,9 @@ REST_S: Final = 600.0
 ANSWER_S: Final = 120.0
 """How long the agent may take for its answer, and again to forget the test [s]. Ours: as long as it
 waits for the last slice of a series that no profile covers."""
+
+SHOWN_S: Final = 3.0
+"""How long the alert stands [s]. Ours: who looks at the page can read that it is a test."""
 
 LOOK_S: Final = 0.1
 
@@ -123,10 +127,12 @@ def _taken_through(config: Config, store: Store, play: Play) -> Selftest:
     row = _until(store, lambda: _concluded(store, uid), "no result came")
     pictured = store.picture(uid, row.revision, "axial") is not None
     test = compared(row, bleed, store.selftests(AMONG), pictured=pictured)
+    shown = _shown(store, uid)
     _clear(config.selftest_folder)
-    store.acknowledge(uid, row.revision, WHO, "")
+    with suppress(StoreError):  # somebody at the page was quicker
+        store.acknowledge(uid, row.revision, WHO, "")
     _until(store, lambda: store.series(uid) is None or None, "the test was not taken away")
-    return test
+    return replace(test, shown=shown)
 
 
 def compared(
@@ -217,6 +223,13 @@ def _silence(store: Store) -> str | None:
 def _concluded(store: Store, uid: str) -> SeriesRow | None:
     row = store.series(uid)
     return row if row and row.report and row.report.state == row.state.value else None
+
+
+def _shown(store: Store, uid: str) -> bool:
+    """Let the alert stand, and tell whether a page showed it; that none is open is no failure."""
+    time.sleep(SHOWN_S)
+    row = store.series(uid)
+    return row is not None and row.shown_at is not None
 
 
 def _until(store: Store, happened: Callable[[], _T | None], what_else: str) -> _T:

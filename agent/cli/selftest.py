@@ -40,5 +40,6 @@ def _words(test: Selftest) -> str:
         return f"✗ self-test failed: {test.failure}"
     return (
         f"✓ self-test passed: alert {test.latency_s:.1f} s after the last slice; measured"
-        f" {test.volume_ml:.1f} mL, it is {test.truth_ml:.1f} mL; {test.engine}"
+        f" {test.volume_ml:.1f} mL, it is {test.truth_ml:.1f} mL;"
+        f" {'a page has shown it' if test.shown else 'no page is open to show it'}; {test.engine}"
     )

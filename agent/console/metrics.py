@@ -127,8 +127,8 @@ def _counted(totals: Totals) -> Iterator[Metric]:
         stages.add_metric([stage], buckets, latency.sum_s)
     yield stages
     yield _by("networks_seconds", "Time in the networks", "device", totals.networks_s)
-    said = "Alerts acknowledged, or dismissed and why"
-    yield _by("dispositions", said, "disposition", totals.dispositions)
+    given = {"acknowledged": 0} | dict(totals.dispositions)
+    yield _by("dispositions", "Alerts acknowledged, or dismissed and why", "disposition", given)
     yield _by("verdicts", "What people thought of results", "verdict", totals.verdicts)
 
 

@@ -311,11 +311,13 @@ class StoreReader:
         rows = self._db.rows("SELECT * FROM selftests ORDER BY id DESC LIMIT ?", limit)
         return [
             Selftest(
-                instant_of(row, "at"),
-                *(
-                    row[name]
-                    for name in ("failure", "engine", "latency_s", "volume_ml", "truth_ml")
-                ),
+                at=instant_of(row, "at"),
+                failure=row["failure"],
+                engine=row["engine"],
+                latency_s=row["latency_s"],
+                volume_ml=row["volume_ml"],
+                truth_ml=row["truth_ml"],
+                shown=bool(row["shown"]),
             )
             for row in rows
         ]

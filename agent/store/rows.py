@@ -168,7 +168,8 @@ class Selftest:
     """One self-test; ``failure`` says why it failed, None where it passed.
 
     ``latency_s`` runs from the last slice on disk to the result in the store. It, the measured
-    volume and the true one are None where the test did not get so far, as is ``engine``.
+    volume and the true one are None where the test did not get so far, as is ``engine``. ``shown``:
+    an open page has shown its alert.
     """
 
     at: Instant
@@ -177,6 +178,7 @@ class Selftest:
     latency_s: float | None = None
     volume_ml: float | None = None
     truth_ml: float | None = None
+    shown: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,6 +167,7 @@ MIGRATIONS: Final = (
         latency_s REAL,
         volume_ml REAL,
         truth_ml REAL,
+        shown INTEGER NOT NULL,
         at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL
     ) STRICT
     """,

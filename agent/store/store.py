@@ -303,12 +303,11 @@ class Store(StoreReader):
 
     def note_selftest(self, test: Selftest) -> None:
         """Journal a self-test; the latest ``MOST_SELFTESTS`` are kept."""
-        facts = test.failure, test.engine, test.latency_s, test.volume_ml, test.truth_ml
+        measured = test.latency_s, test.volume_ml, test.truth_ml
         with self._db.writing() as db:
             db.execute(
-                "INSERT INTO selftests (failure, engine, latency_s, volume_ml, truth_ml,"
-                " at_utc, at_monotonic_s) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (*facts, *stored(test.at)),
+                "INSERT INTO selftests VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (test.failure, test.engine, *measured, test.shown, *stored(test.at)),
             )
             db.execute(
                 "DELETE FROM selftests WHERE id <= (SELECT max(id) FROM selftests) - ?",

@@ -56,7 +56,7 @@ class Totals:
     verdicts: Mapping[str, int] = field(default_factory=dict)
 
 
-def count(db: sqlite3.Connection, name: str, label: str = "") -> None:
+def count(db: sqlite3.Connection, name: str, label: str) -> None:
     """Count one more, in the transaction under way."""
     db.execute(ADD, (name, label, "", 1.0))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -129,6 +130,32 @@ def test_what_went_wrong_is_journalled_and_the_folder_left_empty(
     (last,) = store.selftests(9)
     assert last.failure == "[Errno 28] No space left on device"
     assert list(config.selftest_folder.iterdir()) == []
+
+
+def test_somebody_at_the_page_may_acknowledge_it_first(tmp_path: Path, store: Store) -> None:
+    live(store, system_clock)
+
+    def acknowledge_and_forget() -> None:
+        store.receipt(UID, 1, "console")
+        store.acknowledge(UID, 1, "Ann", "")
+        store.forget_tests(MIDNIGHT)
+
+    def played(_folder: Path) -> KnownBleed:
+        receive(store, system_clock, UID)
+        store.conclude(report(UID), b"\x89PNG", ["console"])
+        threading.Timer(1.0, acknowledge_and_forget).start()
+        return replace(BLEED, last_on_disk_monotonic_s=system_clock().monotonic_s)
+
+    with page_that_says(b"ok\n") as port:
+        config = Config(
+            export_folder=tmp_path,
+            state_folder=tmp_path / "state",
+            console=ConsoleConfig(port=port),
+        )
+        test = run_selftest(config, store, played)
+
+    assert test.failure is None
+    assert store.selftests(9) == [test]
 
 
 def test_one_at_a_time(tmp_path: Path, store: Store) -> None:

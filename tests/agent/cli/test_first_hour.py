@@ -177,7 +177,7 @@ def mend_what_doctor_finds(terminal: Terminal, box: Box) -> None:
     assert "slice.onnx is not the file" in wrong["bundle"]
     assert "engines.pem" in wrong["signature"]
     assert "slice.onnx is not the file" in wrong["protocols"]
-    assert f"{len(wrong)} of 21 checks found something wrong" in said
+    assert f"{len(wrong)} of 22 checks found something wrong" in said
 
     box.mend_networks()
     box.configure()

@@ -190,7 +190,7 @@ def test_a_box_that_is_broken_still_tells_of_itself(
     assert call(monkeypatch, scratch, "--to", to) == 0
 
     assert read(to, "store.json")["not_read"]
-    assert len(read(to, "doctor.json")) == 21
+    assert len(read(to, "doctor.json")) == 22
     assert scratch.store_path.exists() == (broken != "no store")
 
 

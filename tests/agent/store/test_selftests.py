@@ -83,7 +83,10 @@ def test_the_days_count_is_of_patients(store: Store) -> None:
 
 
 def test_the_latest_tests_are_kept(store: Store) -> None:
-    tests = [ended(hours_ago=0, failure=str(n)) for n in range(MOST_SELFTESTS + 3)]
+    tests = [
+        Selftest(Instant(MIDNIGHT, 1.0), str(n), "default", 1.4, 31.0, 30.0, shown=n % 2 == 0)
+        for n in range(MOST_SELFTESTS + 3)
+    ]
     for test in tests:
         store.note_selftest(test)
 
