@@ -16,7 +16,7 @@ from agent.wiring import open_store
 
 
 def selftest(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None:
-    """Let a generated bleed go the whole way on the live agent, and compare it with its truth.
+    """Let a generated bleed go the whole way on the live agent.
 
     It is marked as a test wherever it shows, and taken away again. The console says when the last
     one failed. Exit code 0: passed; 1: failed. Run it as the account that the agent runs as.

@@ -34,7 +34,7 @@ OPEN: Final = frozenset(
 MONITORED: Final = ("/metrics", "/readyz")
 """What a monitoring system on this computer may ask for too: no patient is in it."""
 
-FOR_SERVICE: Final = ("/api/feedback", "/metrics")
+FOR_SERVICE: Final = ("/metrics",)
 """Paths, and all below them, that a technologist may not ask for."""
 
 CSRF_HEADER: Final = "x-bleedwatch-csrf"

@@ -46,7 +46,7 @@ def call(config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 
     def call(*words: object) -> Said:
         monkeypatch.setattr(sys, "argv", ["bleedwatch", *map(str, words), "--config", str(config)])
-        monkeypatch.setenv("COLUMNS", "160")
+        monkeypatch.setenv("COLUMNS", "240")
         with pytest.raises(SystemExit) as ended:
             main()
         return Said(int(ended.value.code or 0), *capsys.readouterr())

@@ -287,20 +287,20 @@ class TestASession:
 
 
 class TestRoles:
-    @pytest.mark.parametrize("path", ["/metrics", "/api/feedback", "/api/feedback/export.csv"])
-    def test_what_is_for_service_is_closed_to_a_technologist(
-        self, ward: Ward, ann: Page, path: str
-    ) -> None:
-        ward.app.router.routes.append(Route(path, lambda _: PlainTextResponse("numbers")))
-
-        assert ann.http.get(path).status_code == 403
+    def test_what_is_for_service_is_closed_to_a_technologist(self, ward: Ward, ann: Page) -> None:
+        assert ann.http.get("/metrics").status_code == 403
         sam = ward.page().enter(ward, "sam")
-        assert sam.http.get(path).text == "numbers"
+        assert "bleedwatch_ready" in sam.http.get("/metrics").text
+
+    @pytest.mark.parametrize("path", ["/metrics", "/readyz"])
+    def test_a_monitor_on_this_computer_need_not_sign_in(self, ward: Ward, path: str) -> None:
+        assert ward.page("127.0.0.1").http.get(path).status_code in (200, 503)
+        assert ward.page(ELSEWHERE).http.get(path).status_code == 401
 
     def test_a_role_is_another_at_once(self, ward: Ward, ann: Page) -> None:
         ward.store.access.set_role("ann", "service")
 
-        assert ann.http.get("/metrics").status_code == 404
+        assert ann.http.get("/metrics").status_code == 200
         assert ann.http.get("/api/session").json()["role"] == "service"
 
 

@@ -215,7 +215,7 @@ def test_a_self_tests_series_says_so_and_is_not_counted(client: TestClient, stor
     state = client.get("/api/state").json()
 
     assert {s["uid"]: s["test"] for s in state["series"]} == {UID: False, f"{TEST_MARK}1.9": True}
-    assert state["today"] == 1
+    assert state["today"]["series"] == 1
 
 
 def test_a_failed_self_test_is_told_beside_the_alerts(client: TestClient, store: Store) -> None:
