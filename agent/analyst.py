@@ -11,11 +11,20 @@ from typing import TypeAlias, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
+from agent.archive import Archive
 from agent.assemble.completeness import Completion
 from agent.deliver.outbox import channels_for
 from agent.errors import AgentError
 from agent.journey import FAULT, READ_BY_EYE, Journey, not_analysed
-from agent.pipeline import Analysis, Engine, Subject, analyse, key_slice_png, report_of
+from agent.pipeline import (
+    Analysis,
+    Engine,
+    Subject,
+    analyse,
+    pictures_of,
+    report_of,
+    suspected_in,
+)
 from agent.records import Clock, HeadVolume, NotAnalysed
 from agent.report import SeriesReport
 from agent.store import Store
@@ -24,18 +33,24 @@ MOST_ATTEMPTS = 2
 """Work begun on a series this often and never ended took the process down each time."""
 
 Result = TypeVar("Result")
-Told: TypeAlias = tuple[SeriesReport, bytes | None]
-"""A report, and its key slice as PNG where there is one."""
+Told: TypeAlias = tuple[SeriesReport, dict[str, bytes], Analysis]
+"""A report, its pictures as PNG by view, and the analysis that it tells of."""
 
 
 class Analyst:
     """Works on one series at a time; its state is in the journeys and the store."""
 
     def __init__(
-        self, engine: Engine, store: Store, clock: Clock, log: FilteringBoundLogger
+        self,
+        engine: Engine,
+        store: Store,
+        archive: Archive,
+        clock: Clock,
+        log: FilteringBoundLogger,
     ) -> None:
         """Work with these."""
         self._engine = engine
+        self._archive = archive
         self._store = store
         self._clock = clock
         self._log = log
@@ -74,8 +89,8 @@ class Analyst:
         attempts = self._store.begin_analysis(uid)
         revision = self._store.next_revision(uid)
         subject = Subject(uid, journey.identity.study_uid, revision, result_id, completion)
-        report, key_slice = self._answer(journey, subject, attempts)
-        self._store.conclude(report, key_slice, channels_for(report))
+        report, pictures, analysis = self._answer(journey, subject, attempts)
+        is_new = self._store.conclude(report, pictures, channels_for(report))
         self._store.settle_files(journey.files)
         self._log.info(
             "concluded",
@@ -88,6 +103,9 @@ class Analyst:
             completed_by=report.completed_by,
             **{f"{stage}_s": seconds for stage, seconds in report.timings_s.items()},
         )
+        suspected = suspected_in(analysis)
+        if is_new and suspected:
+            self._archive.add(uid, revision, *suspected)
 
     def _answer(self, journey: Journey, subject: Subject, attempts: int) -> Told:
         told = self._guarded(
@@ -111,10 +129,13 @@ class Analyst:
 
     def _told(self, journey: Journey, subject: Subject, analysis: Analysis) -> Told:
         """Report an analysis; a picture that cannot be drawn takes no suspicion back."""
-        picture = self._guarded(journey.series_uid, lambda: key_slice_png(analysis))
+        drawn = {
+            view: self._guarded(journey.series_uid, draw)
+            for view, draw in pictures_of(analysis).items()
+        }
+        pictures = {view: png for view, png in drawn.items() if isinstance(png, bytes)}
         analysis.timings_s.update(self._waits_s(journey))
-        report = report_of(subject, analysis, self._engine)
-        return report, None if isinstance(picture, NotAnalysed) else picture
+        return report_of(subject, analysis, self._engine), pictures, analysis
 
     def _guarded(self, series_uid: str, work: Callable[[], Result]) -> Result | NotAnalysed:
         """Work on one series, and turn whatever goes wrong into *not analysed, because …*."""

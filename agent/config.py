@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -20,6 +20,8 @@ from pydantic_settings import (
 )
 
 from agent.assemble.limits import ReadLimits
+from agent.console.address import Address
+from agent.console.settings import Language, PageSettings, Shown
 from agent.errors import ConfigError
 from agent.store import Keep
 
@@ -85,11 +87,20 @@ class StoreConfig(_Table):
     """Series older than this are forgotten [days]."""
     keep_mb: Annotated[int, Field(ge=10)] = 8192
     """Above this size the oldest series are forgotten first [MiB]."""
+    slices_days: Annotated[float, Field(gt=0)] = 7.0
+    """All slices of a suspicion are kept for as long, to be scrolled through [days]."""
+    slices_mb: Annotated[int, Field(ge=0)] = 4096
+    """Above this size the oldest slices are forgotten first; 0 keeps none [MiB]."""
 
     @property
     def keep(self) -> Keep:
         """The same for the store."""
         return Keep(self.keep_days, self.keep_mb * 2**20)
+
+    @property
+    def keep_slices(self) -> Keep:
+        """The same of slices."""
+        return Keep(self.slices_days, self.slices_mb * 2**20)
 
 
 class ConsoleConfig(_Table):
@@ -97,6 +108,30 @@ class ConsoleConfig(_Table):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8742
+    sign_in: bool | None = None
+    """Whether users sign in; left out, they do but on a loopback address."""
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    """PEM files; any address but a loopback one needs them."""
+    language: Language | None = None
+    """Left out: the browser's, if the page speaks it."""
+    patient: Shown = "full"
+    """How much of who the patient is the page shows: full, initials or nothing."""
+
+    @property
+    def address(self) -> Address:
+        """Where that is, for who serves it."""
+        return Address(self.host, self.port, self.sign_in, self.tls_certificate, self.tls_key)
+
+
+class AlertConfig(_Table):
+    """What happens to an alert that nobody acknowledges."""
+
+    repeat_s: Annotated[tuple[Seconds, ...], Field(min_length=1)] = PageSettings().repeat_s
+    """It sounds again after each of these, the last over and over [s]."""
+    escalate_after_s: Seconds = PageSettings().escalate_after_s
+    escalate_to: HttpUrl | None = None
+    """A URL that it is POSTed to after so long, as JSON that names no patient."""
 
 
 class SelftestConfig(_Table):
@@ -124,12 +159,29 @@ class Config(BaseSettings):
     infer: InferConfig = InferConfig()
     store: StoreConfig = StoreConfig()
     console: ConsoleConfig = ConsoleConfig()
+    alert: AlertConfig = AlertConfig()
     selftest: SelftestConfig = SelftestConfig()
+
+    @property
+    def page(self) -> PageSettings:
+        """What the page needs to know."""
+        return PageSettings(
+            language=self.console.language,
+            patient=self.console.patient,
+            repeat_s=self.alert.repeat_s,
+            escalate_after_s=self.alert.escalate_after_s,
+            escalate_to=str(self.alert.escalate_to) if self.alert.escalate_to else None,
+        )
 
     @property
     def store_path(self) -> Path:
         """The SQLite file."""
         return self.state_folder / "bleedwatch.sqlite"
+
+    @property
+    def audit_path(self) -> Path:
+        """The audit log."""
+        return self.state_folder / "audit.log"
 
     @property
     def selftest_folder(self) -> Path:

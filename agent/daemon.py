@@ -46,6 +46,9 @@ UNWRITABLE_S = 1.0
 PRUNE_S = 60.0
 """Between two looks at whether the store holds what is too old, or too much."""
 
+REQUESTS_S = 1.0
+"""Between two looks at whether a series was asked for again."""
+
 ABANDONED = timedelta(minutes=10)
 """A self-test left unfinished this long ago was ended in its middle: its alert is taken away."""
 
@@ -188,7 +191,7 @@ def _watch(
     store, journeys, (watcher, tests), supervisor = parts
     started, beaten_s = system_clock(), float("-inf")
     log_problem: str | None = None
-    pruned_s = float("-inf")
+    pruned_s = looked_s = float("-inf")
     while not stop.is_set():
         worker.check()
         if journeys.engine.networks.process_spent and journeys.at_rest:
@@ -209,8 +212,12 @@ def _watch(
                 supervisor.feed_watchdog()
                 beaten_s = now.monotonic_s
                 log_problem = _told_of_log(store, stream.problem, log_problem)
+        if now.monotonic_s - looked_s >= REQUESTS_S and watcher.problem is None:
+            journeys.open_requested()
+            looked_s = now.monotonic_s
         if now.monotonic_s - pruned_s >= PRUNE_S and watcher.problem is None:
             store.prune(config.store.keep, lambda path: not os.path.lexists(path))
+            store.prune_slices(config.store.keep_slices)
             pruned_s = now.monotonic_s
         # Only after all that had arrived is read: a slice still unread is no missing slice.
         journeys.close_complete()
@@ -230,6 +237,7 @@ def _status(
     receiving, queued = journeys.counts
     bundle, networks = journeys.engine.bundle, journeys.engine.networks
     gpu_used_bytes, gpu_total_bytes = networks.gpu_bytes or (None, None)
+    points = [bundle.operating_point(p.operating_point) for p in journeys.engine.profiles]
     return AgentStatus(
         pid=os.getpid(),
         boot_id=boot_id(),
@@ -242,6 +250,7 @@ def _status(
         degraded=networks.degraded,
         receiving=receiving,
         queued=queued,
+        alerts_per_100=max((p.alerts_per_100 for p in points if p.alerts_per_100), default=None),
         gpu_used_bytes=gpu_used_bytes,
         gpu_total_bytes=gpu_total_bytes,
         selftest_daily=config.selftest.daily,

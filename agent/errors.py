@@ -2,6 +2,8 @@
 
 * AgentError                    code, message, hint
   x ConfigError                 refuse to start (exit 78)
+  x AccessError                 a user or a password is not as it must be: told to who typed it
+  x RequestRefused              a command cannot do what it was asked for, and has done nothing
   x FileRefused                 this file is left out, and said to be
     + NotWholeYet               not whole yet: looked at again when it changes, named if it never is
     + SliceRefused              in agent.assemble.header: its series ends *not analysed* with it
@@ -46,6 +48,18 @@ class ConfigError(AgentError):
     """The configuration, a protocol profile or an address cannot be used."""
 
     code = "config"
+
+
+class AccessError(AgentError):
+    """There is no such user, or one already, or a password will not do."""
+
+    code = "access"
+
+
+class RequestRefused(AgentError):
+    """What a command was asked for cannot be done; nothing was."""
+
+    code = "request_refused"
 
 
 class FileRefused(AgentError):

@@ -14,7 +14,7 @@ from agent.assemble.limits import ReadLimits
 from agent.assemble.pixels import DecoderEnded
 from agent.errors import AgentError, FileRefused, NotWholeYet, legible
 from agent.records import TEST_MARK, Arrival
-from agent.store import Store
+from agent.store import FileNote, Store
 
 NAMED_AFTER_S = 10.0
 """A file half-written and unchanged for this long is named; it is still waited for [s]."""
@@ -68,6 +68,10 @@ class Intake:
     def read_again(self, path: Path) -> tuple[ReadSlice, ...]:
         """Read a file that was whole before; raises as ``read``, and names nothing."""
         return self._read(path, settled=True)
+
+    def forgive(self, series_uid: str) -> None:
+        """Decode a series' files again although one of them ended the decoder."""
+        self._set_aside.discard(series_uid)
 
     def _read(self, path: Path, *, settled: bool) -> tuple[ReadSlice, ...]:
         """Read a file; the folder that it lies in says whether its series is a test."""
@@ -123,6 +127,26 @@ class Intake:
             reason=str(error).removeprefix(f"{legible(path.name)}: "),
             series_uid=error.series_uid if isinstance(error, SliceRefused) else None,
         )
+
+
+def note_of(
+    arrival: Arrival,
+    series_uid: str | None = None,
+    sop_uid: str | None = None,
+    *,
+    settled: bool = False,
+    refusal: str | None = None,
+) -> FileNote:
+    """Say for the journal what became of a file; what was refused is settled."""
+    return FileNote(
+        path=str(arrival.path),
+        size_bytes=arrival.size_bytes,
+        mtime_ns=arrival.mtime_ns,
+        series_uid=series_uid,
+        sop_uid=sop_uid,
+        refusal=refusal,
+        settled=settled or (refusal is not None),
+    )
 
 
 def _marked(read: ReadSlice) -> ReadSlice:

@@ -37,6 +37,8 @@ class Journey:
     """One series on its way. ``concluded_id`` names the result that it had before, if any.
 
     ``files`` are those that came on this journey: they are in its result, whatever it is.
+    ``repeats`` counts how often it was asked to be tried again, ``n_unread`` the files that it was
+    read from before and that cannot be read again.
     """
 
     series_uid: str
@@ -52,6 +54,8 @@ class Journey:
     profile: ProtocolProfile | None = None
     refusal: NotAnalysed | None = None
     concluded_id: str | None = None
+    repeats: int = 0
+    n_unread: int = 0
     completion: Completion | None = None
     completed_at: Instant | None = None
 
@@ -88,9 +92,13 @@ class Journey:
         self.seen_s.append(now.monotonic_s)
 
     def result_id(self, engine_digest: str) -> str:
-        """Name the result that these images give: the same images, engine and refusal, the same."""
+        """Name the result that these images give: the same images, engine and refusal, the same.
+
+        Unless it was asked to be tried again: that gives a result of its own.
+        """
         code = self.refusal.code if self.refusal else ""
-        parts = [self.series_uid, engine_digest, code, *sorted(self.sop_uids)]
+        tried = [f"again {self.repeats}"] if self.repeats else []
+        parts = [self.series_uid, engine_digest, code, *tried, *sorted(self.sop_uids)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def progress(self) -> SeriesProgress:

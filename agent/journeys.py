@@ -16,12 +16,13 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from agent.analyst import Analyst
+from agent.archive import Archive
 from agent.assemble.completeness import Completion
 from agent.assemble.dicom_file import ReadSlice
 from agent.assemble.header import SliceRefused
 from agent.errors import FileRefused, InputError, NotWholeYet
 from agent.infer.slice_stage import SliceStage
-from agent.intake import Intake
+from agent.intake import Intake, note_of
 from agent.journey import FAULT, Journey
 from agent.pipeline import Engine
 from agent.records import Arrival, Clock, HeadVolume, Identity, Instant, is_test
@@ -38,6 +39,7 @@ class Journeys:
         self,
         engine: Engine,
         store: Store,
+        archive: Archive,
         intake: Intake,
         clock: Clock,
         log: FilteringBoundLogger,
@@ -48,7 +50,8 @@ class Journeys:
         self._clock = clock
         self._log = log
         self._intake = intake
-        self._analyst = Analyst(engine, store, clock, log)
+        self._archive = archive
+        self._analyst = Analyst(engine, store, archive, clock, log)
         self._unnoted: list[FileNote] = []
         """Files that were read and are not in the store's journal yet."""
         self._lock = threading.Lock()
@@ -88,14 +91,33 @@ class Journeys:
                 with self._journey(error.series_uid, error.identity) as journey:
                     journey.refuse(error, self._clock())
                     journey.files.append(arrival)
-                self._unnoted.append(_note(arrival, error.series_uid))
+                self._unnoted.append(note_of(arrival, error.series_uid))
             except FileRefused as error:
-                self._unnoted.append(_note(arrival, refusal=str(error)))
+                self._unnoted.append(note_of(arrival, refusal=str(error)))
             else:
                 self._put(arrival, slices)
         self._note_files()
         self._tell_progress()
         return not_whole
+
+    def open_requested(self) -> None:
+        """Open a journey for each concluded series that was asked for again; all of it is read."""
+        for series_uid in self._store.requested():
+            row = self._store.series(series_uid)
+            with self._lock:
+                under_way = {*self._open, self._concluding and self._concluding.series_uid}
+            if row is None or series_uid in under_way:
+                continue
+            self._intake.forgive(series_uid)
+            journey = self._opened(series_uid, row.identity)
+            if journey.n_unread:
+                reason = f"{journey.n_unread} of its files can no longer be read"
+                self._store.decline(series_uid, reason)
+                continue
+            with self._lock:
+                self._open[series_uid] = journey
+                self._untold.add(series_uid)
+        self._tell_progress()
 
     def close_complete(self) -> None:
         """Decide for each open series whether all of it has come."""
@@ -130,7 +152,10 @@ class Journeys:
             return not self._open and self._concluding is None
 
     def work_once(self) -> bool:
-        """Conclude a complete series, or run slabs of an open one; False if there was neither."""
+        """Conclude a complete series, run slabs of an open one, or keep some slices.
+
+        The first of these that there is to do; False if there was nothing.
+        """
         if self._between_series():
             self.engine.networks.refresh()
         withdrawn = self._withdrawn()
@@ -140,7 +165,7 @@ class Journeys:
             return True
         with self._lock:
             receiving = list(self._open.values())
-        return any(self._advance(journey) for journey in receiving)
+        return any(self._advance(journey) for journey in receiving) or self._archive.keep_some()
 
     def _between_series(self) -> bool:
         """Whether the networks have run on no open series yet."""
@@ -156,7 +181,7 @@ class Journeys:
                 for read in slices:
                     self._put_slice(journey, read)
                 journey.files.append(arrival)
-        self._unnoted.append(_note(arrival, header.series_uid, header.sop_uid, settled=copies))
+        self._unnoted.append(note_of(arrival, header.series_uid, header.sop_uid, settled=copies))
 
     def _put_slice(self, journey: Journey, read: ReadSlice) -> None:
         """Put a slice into its series; one on which our own code fails refuses it."""
@@ -205,7 +230,7 @@ class Journeys:
         if before is None:
             self._store.progress(journey.progress())
         elif before.report is not None:
-            journey.concluded_id = before.report.result_id
+            journey.concluded_id, journey.repeats = before.report.result_id, before.repeats
             self._note_files()  # or those of this turn would be left out
             for path in self._store.files_of(series_uid):
                 self._read_again(journey, Path(path))
@@ -217,6 +242,7 @@ class Journeys:
         except SliceRefused as error:
             journey.refuse(error, self._clock())
         except FileRefused as error:
+            journey.n_unread += 1
             self._log.info("file_gone_since", series_uid=journey.series_uid, code=error.code)
         else:
             for read in slices:
@@ -282,22 +308,3 @@ class Journeys:
                 return journey.slices.volume() if journey.slices.layout().in_order else None
         except InputError:
             return None  # the whole series will say so, by name, when it is complete
-
-
-def _note(
-    arrival: Arrival,
-    series_uid: str | None = None,
-    sop_uid: str | None = None,
-    *,
-    settled: bool = False,
-    refusal: str | None = None,
-) -> FileNote:
-    return FileNote(
-        path=str(arrival.path),
-        size_bytes=arrival.size_bytes,
-        mtime_ns=arrival.mtime_ns,
-        series_uid=series_uid,
-        sop_uid=sop_uid,
-        refusal=refusal,
-        settled=settled or (refusal is not None),
-    )

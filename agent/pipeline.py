@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from agent.assemble.completeness import Completion
 from agent.assemble.protocol import ProtocolProfile, check_extent, choose
 from agent.assemble.series import GrowingSeries
 from agent.decide import decide
 from agent.deliver.key_slice import render_key_slice
+from agent.deliver.reformats import render_reformat
 from agent.infer.backend import Backend
 from agent.infer.bundle import Bundle
 from agent.infer.networks import Networks
@@ -143,16 +147,29 @@ def _engine_name(bundle: Bundle, run_by: str | None) -> str | None:
     return f"{bundle.name} {bundle.version}, {run_by}" if run_by else None
 
 
-def key_slice_png(analysis: Analysis) -> bytes | None:
-    """Draw the slice that shows most of the largest bleed; None where nothing is suspected."""
-    head, mask, measured = analysis.head, analysis.mask, analysis.measured
-    if not isinstance(analysis.assessment, Suspected) or not (head and mask and measured):
+def suspected_in(analysis: Analysis) -> tuple[HeadVolume, NDArray[np.uint8]] | None:
+    """Return the head and its bleeds' labels (k, j, i); None where nothing is suspected."""
+    if not isinstance(analysis.assessment, Suspected) or not (analysis.head and analysis.mask):
         return None
-    k = measured.key_slice_k
-    if k is None:
-        return None
-    spacing_mm = head.grid.row_spacing_mm, head.grid.column_spacing_mm
-    return render_key_slice(head.hu[k], mask.subtypes[k] > 0, spacing_mm)
+    return analysis.head, analysis.mask.subtypes
+
+
+def pictures_of(analysis: Analysis) -> dict[str, Callable[[], bytes]]:
+    """Say how each view through the largest bleed is drawn; none where nothing is suspected.
+
+    "axial" is the slice that shows most of it, "coronal" and "sagittal" lead through its centre.
+    """
+    suspected = suspected_in(analysis)
+    if suspected is None or not (analysis.measured and analysis.measured.findings):
+        return {}
+    (head, labels), largest = suspected, analysis.measured.findings[0]
+    k, spacing_mm = largest.key_slice_k, (head.grid.row_spacing_mm, head.grid.column_spacing_mm)
+    centre_lps_mm = largest.centroid_lps_mm
+    return {
+        "axial": lambda: render_key_slice(head.hu[k], labels[k] > 0, spacing_mm),
+        "coronal": lambda: render_reformat(head, labels, centre_lps_mm, "coronal"),
+        "sagittal": lambda: render_reformat(head, labels, centre_lps_mm, "sagittal"),
+    }
 
 
 def _shortfall(slices: GrowingSeries) -> str | None:

@@ -320,9 +320,10 @@ class VolumeInterval:
 class Finding:
     """One connected bleed, measured. A fact: whether it matters is ``decide``'s.
 
-    ``side`` and ``region`` are None where the anatomy is not known. ``volume_interval_ml`` is the
-    90 % interval. ``extent_mm`` is the largest diameter in a slice, the one across it, and the
-    height along the normal.
+    ``side``, ``region`` and ``place`` are None where the anatomy is not known.
+    ``volume_interval_ml`` is the 90 % interval. ``extent_mm`` is the largest diameter in a slice,
+    the one across it, and the height along the normal. ``place`` is the centre's within the box
+    that holds the brain, each 0…1: from the patient's right to left, front to back, bottom to top.
     """
 
     subtype: Subtype
@@ -333,6 +334,7 @@ class Finding:
     probability: float
     extent_mm: Vector
     centroid_lps_mm: Vector
+    place: Vector | None
     key_slice_k: int
 
 
@@ -344,6 +346,23 @@ class Measurement:
     total_volume_ml: float
     midline_shift_mm: float | None
     key_slice_k: int | None
+
+
+STORED_ABOVE_HU: Final = -32768
+"""Kept slices hold HU less this: JPEG-LS knows no negative values."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedSlice:
+    """A slice as it is kept: HU - ``STORED_ABOVE_HU`` (row, column), 16 bits, lossless JPEG-LS.
+
+    ``outline_png`` is the bleed's outline on the same matrix, transparent elsewhere; None where
+    there is no bleed.
+    """
+
+    k: int
+    jls: bytes
+    outline_png: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

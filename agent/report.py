@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from agent.records import Finding, Gap, Grid, Region, Subtype
+from agent.records import Finding, Gap, Grid, Region, Subtype, Vector
 
 SubtypeName: TypeAlias = Literal[
     "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "epidural"
@@ -43,6 +43,8 @@ class FindingReport(_Wire):
     probability: float
     extent_mm: tuple[float, float, float]
     """Largest diameter in a slice, the one across it, height along the normal."""
+    place: tuple[float, float, float] | None = None
+    """Of its centre within the brain, each 0…1: right to left, front to back, bottom to top."""
     key_slice: int
     """Index of the slice that shows most of it, 0 lowest."""
 
@@ -90,6 +92,19 @@ class SeriesReport(_Wire):
     """Seconds by stage; "total" runs from the last slice on disk to the result in hand."""
 
 
+class SliceStack(_Wire):
+    """The slices that are kept with a suspicion, to be scrolled through; 0 is the lowest."""
+
+    rows: int
+    columns: int
+    spacing_mm: tuple[float, float]
+    """Between rows, and between columns."""
+    heights_mm: tuple[float, ...]
+    """Of each slice along the normal, ascending."""
+    outlined: tuple[int, ...]
+    """Which slices have an outline."""
+
+
 def region_name(region: Region) -> str:
     """Name a region as a report does, without its side: "basal ganglia", "extra-axial"."""
     if region is Region.EXTRA_AXIAL:
@@ -111,6 +126,7 @@ def finding_report(finding: Finding) -> FindingReport:
             round(finding.extent_mm[1], 1),
             round(finding.extent_mm[2], 1),
         ),
+        place=_rounded_place(finding.place),
         key_slice=finding.key_slice_k,
     )
 
@@ -123,6 +139,10 @@ def geometry_report(grid: Grid, gaps: tuple[Gap, ...]) -> GeometryReport:
         spacing_mm=tuple(round(gap, 3) for gap in np.diff(grid.heights_mm).tolist()),
         missing=tuple(str(gap) for gap in gaps),
     )
+
+
+def _rounded_place(place: Vector | None) -> Vector | None:
+    return place and (round(place[0], 3), round(place[1], 3), round(place[2], 3))
 
 
 def _rounded_pair(pair: tuple[float, float]) -> tuple[float, float]:

@@ -125,7 +125,7 @@ def _taken_through(config: Config, store: Store, play: Play) -> Selftest:
     bleed = play(config.selftest_folder)
     uid = TEST_MARK + bleed.series_uid
     row = _until(store, lambda: _concluded(store, uid), "no result came")
-    pictured = store.key_slice(uid, row.revision) is not None
+    pictured = store.picture(uid, row.revision, "axial") is not None
     test = compared(row, bleed, store.selftests(AMONG), pictured=pictured)
     shown = _shown(store, uid)
     _clear(config.selftest_folder)

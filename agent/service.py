@@ -38,6 +38,7 @@ TARGETS: Final = {
     "bleedwatch-selftest.timer": "/etc/systemd/system/bleedwatch-selftest.timer",
     "sysusers.d/bleedwatch.conf": "/etc/sysusers.d/bleedwatch.conf",
     "tmpfiles.d/bleedwatch.conf": "/etc/tmpfiles.d/bleedwatch.conf",
+    "logrotate.d/bleedwatch": "/etc/logrotate.d/bleedwatch",
     "agent.toml": str(DEFAULT_PATH),
 }
 """Packaged file → where it goes."""

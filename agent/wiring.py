@@ -9,6 +9,7 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 from threadpoolctl import threadpool_limits
 
+from agent.archive import Archive
 from agent.assemble.protocol import load_profiles
 from agent.config import Config
 from agent.errors import ConfigError
@@ -69,8 +70,9 @@ def build_journeys(config: Config, store: Store, log: FilteringBoundLogger) -> J
     reference = OnnxBackend(bundle, threads=config.infer.threads)
     gpu = GpuSide(config.plans_folder, bundle, key, lambda: tensorrt_api.load(log))
     engine = Engine(bundle, Networks(reference, gpu, time.monotonic, log), profiles)
+    archive = Archive(store, log, keeps_slices=config.store.slices_mb > 0)
     intake = Intake(store, config.read.limits, log, config.selftest_folder)
-    return Journeys(engine, store, intake, system_clock, log)
+    return Journeys(engine, store, archive, intake, system_clock, log)
 
 
 def build_watcher(config: Config, store: Store) -> Watcher:

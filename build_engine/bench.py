@@ -10,6 +10,8 @@ from build_engine.bench_latency import latency
 from build_engine.bench_networks import networks
 from build_engine.bench_soak import soak
 
-app = typer.Typer(help="Benchmarks of this machine.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure this machine: latency, reading, networks, soak.", no_args_is_help=True
+)
 for command in (latency, ingest, networks, completeness, soak):
     app.command()(command)

@@ -33,7 +33,10 @@ Config = Annotated[
 
 @model.command()
 def train(config: Config, work: Work, data: RealData = None) -> None:
-    """Train both networks (needs the ``train`` extra)."""
+    """Train both networks (needs the `train` extra); a run that was stopped goes on.
+
+    Example: bleedwatch model train build_engine/train/default.toml --work /scratch/training
+    """
     from build_engine.train.config import load_config  # noqa: PLC0415 - torch is optional
     from build_engine.train.run import train as run  # noqa: PLC0415
 
@@ -64,7 +67,10 @@ def export(
     to: Annotated[Path, typer.Option(help="Folder of bundles.")] = Path("engines"),
     data: RealData = None,
 ) -> None:
-    """Write trained networks as a bundle, choosing its operating point (``train`` extra)."""
+    """Write trained networks as a bundle, choosing its operating point (`train` extra).
+
+    Example: bleedwatch model export build_engine/train/default.toml --work /scratch/training
+    """
     from build_engine.train.config import load_config  # noqa: PLC0415
     from build_engine.train.run import export as run  # noqa: PLC0415
 

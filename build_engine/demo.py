@@ -77,7 +77,7 @@ def demo(
     ] = False,
     port: Annotated[int, typer.Option(help="The console's port; 0 is any free one.")] = 0,
 ) -> None:
-    """Play a scanner that exports three generated heads, and show what the technologist sees.
+    """Show it at work: three generated heads, agent and console.
 
     Everything lies in a temporary folder, which is removed at the end. Exit code 1 if an answer is
     not the one that was to be expected.

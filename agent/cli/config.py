@@ -12,9 +12,10 @@ from rich.table import Table
 
 from agent.cli.options import AsJson, ConfigPath
 from agent.config import DEFAULT_PATH, Setting, load_config, load_settings
+from agent.wiring import system_clock
 
 config_app = typer.Typer(
-    help="The configuration: what is set, where it comes from, whether it can be used.",
+    help="The configuration: what is set, where, and can it be used.",
     no_args_is_help=True,
 )
 
@@ -48,11 +49,13 @@ def diff(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None:
 def check(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None:
     """Check the configuration, and that what it names is there. Exit code 1 if something is not.
 
-    A key that is unknown or has no usable value is exit code 78. `bleedwatch doctor` checks more.
+    A key that is unknown or has no usable value, or a page that would not be served, is exit code
+    78. `bleedwatch doctor` checks more.
 
     Example: bleedwatch config check
     """
     settings = load_config(config)
+    settings.console.address.checked_certificate(system_clock())
     missing = {
         name: str(path)
         for name, path in (

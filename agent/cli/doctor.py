@@ -25,9 +25,9 @@ MARKS = {
 
 
 def doctor(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None:
-    """Check everything on this box that has to be right, and say what to do where it is not.
+    """Check all that has to be right on this box.
 
-    Exit code 0: nothing is wrong (notes, marked ·, are worth knowing); 1: something is.
+    One line a check, with what to do where it is wrong; notes, marked ·, are worth knowing.
 
     Example: sudo bleedwatch doctor
     """

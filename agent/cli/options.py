@@ -1,11 +1,31 @@
-"""Options that several commands share."""
+"""Options that several commands share, and how their words are read."""
 
 from __future__ import annotations
 
+import re
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from agent.wiring import system_clock
+
+UNITS: Final = {"min": "minutes", "h": "hours", "d": "days"}
+
 ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The agent's TOML file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Study = Annotated[
+    str, typer.Argument(help="UID of a study or of one series, or enough of either end.")
+]
+
+
+def moment(text: str) -> datetime:
+    """Read a moment: so long ago (90min, 2h, 7d), or a local date with or without a time."""
+    ago = re.fullmatch(r"(\d+)(min|h|d)", text)
+    try:
+        if ago:
+            return system_clock().utc - timedelta(**{UNITS[ago[2]]: int(ago[1])})
+        return datetime.fromisoformat(text).astimezone(timezone.utc)
+    except (ValueError, OverflowError) as error:
+        raise typer.BadParameter(f"{text}: such as 90min, 2h, 7d or 2026-11-23") from error

@@ -45,14 +45,18 @@ def replay(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Analyse the series in a folder once and print the results. The agent's store is not touched.
+    """Analyse a folder once; the agent's store is not touched.
 
     Example: bleedwatch replay /srv/ct-export/2026-11-23 --json
     """
     with tempfile.TemporaryDirectory(prefix="bleedwatch-replay-") as state_folder:
-        places = {"export_folder": folder.absolute(), "state_folder": Path(state_folder)}
         base = load_config(config) if config else Config(export_folder=folder)
-        found = replayed(base.model_copy(update=places))
+        here = {
+            "export_folder": folder.absolute(),
+            "state_folder": Path(state_folder),
+            "store": base.store.model_copy(update={"slices_mb": 0}),  # nobody scrolls through them
+        }
+        found = replayed(base.model_copy(update=here))
     out = Console(highlight=False)
     if as_json:
         out.print_json(json.dumps(_json(found)))

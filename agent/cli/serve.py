@@ -9,14 +9,14 @@ import threading
 from agent import daemon
 from agent.cli.options import ConfigPath
 from agent.config import DEFAULT_PATH, load_config
-from agent.console import serve
+from agent.console import AuditLog, Surroundings, serve
 from agent.log import LogStream, open_log
 from agent.notify import Supervisor
 from agent.wiring import boot_id, open_store, system_clock
 
 
 def run(config: ConfigPath = DEFAULT_PATH) -> None:
-    """Watch the export folder and analyse what comes, until told to stop.
+    """Watch the export folder and analyse what comes.
 
     Example: bleedwatch run --config /etc/bleedwatch/agent.toml
     """
@@ -29,11 +29,13 @@ def run(config: ConfigPath = DEFAULT_PATH) -> None:
 
 
 def console(config: ConfigPath = DEFAULT_PATH) -> None:
-    """Serve the technologist's page. A process of its own: it stays up without the agent.
+    """Serve the technologist's page, with or without the agent.
 
     Example: bleedwatch console --config /etc/bleedwatch/agent.toml
     """
     settings = load_config(config)
     with open_store(settings) as store:
-        address = settings.console.host, settings.console.port
-        serve(store, system_clock, boot_id(), address)
+        log = open_log(LogStream(), json=not sys.stderr.isatty())
+        audit = AuditLog(settings.audit_path, system_clock, store.notice)
+        around = Surroundings(store, system_clock, boot_id(), audit, log, settings.page)
+        serve(around, settings.console.address)

@@ -19,9 +19,7 @@ from agent.service import (
     uninstall_steps,
 )
 
-service_app = typer.Typer(
-    help="The services: agent and console run by systemd.", no_args_is_help=True
-)
+service_app = typer.Typer(help="Agent and console as services of systemd.", no_args_is_help=True)
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show every file, and write none.")]
 Root = Annotated[

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,6 +17,9 @@ WORDS = {
     "not_analysed": "[yellow]? not analysed[/]",
 }
 """A word, a shape and a colour for each state: never colour alone."""
+
+ENDING: Final = 16
+"""Characters at the end of a UID that tell it from others."""
 
 TEST = "[bold magenta]TEST[/] "
 """What stands before the state of a self-test's series."""
@@ -56,6 +61,21 @@ def reports_table(reports: list[SeriesReport]) -> Table:
             escape(summary(report)),
         )
     return table
+
+
+def ending(uid: str) -> str:
+    """Give the end of a UID, which tells it from others and which ``show`` takes."""
+    return uid if len(uid) <= ENDING else f"…{uid[-ENDING:]}"
+
+
+def span(seconds: float | None) -> str:
+    """Say how long something takes in the largest unit that fits; "" where it is not known."""
+    if seconds is None:
+        return ""
+    for unit, length_s in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length_s:
+            return f"{seconds / length_s:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -1,17 +1,18 @@
-"""The page's HTTP: one page, one snapshot, one stream of events, three actions."""
+"""The page's HTTP: one page, one snapshot, one stream of events, and what concerns one result."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
@@ -19,10 +20,23 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.typing import FilteringBoundLogger
 
+from agent.console.access import LOOPBACK, Admission, Door, Guard, Person, person_of
+from agent.console.audit import AuditLog
+from agent.console.escalation import Escalation
+from agent.console.feedback import Feedback
+from agent.console.images import Pictures
+from agent.console.lockout import Lockout
 from agent.console.metrics import watching_routes
+from agent.console.requests import named_result, read_values
+from agent.console.sessions import Sessions
+from agent.console.settings import PageSettings
+from agent.console.sign_in import SignIn, session
 from agent.console.snapshot import snapshot
-from agent.errors import StoreError, StoreUnwritable
+from agent.console.witness import Witness
+from agent.console.words import spoken, words
+from agent.errors import StoreUnwritable
 from agent.records import Clock
 from agent.store import Store
 
@@ -33,15 +47,6 @@ LOOK_S: Final = 0.03
 
 KEEP_ALIVE_S: Final = 1.0
 """A snapshot at least this often [s]: three missed ones tell the page that it is cut off."""
-
-HOSTS: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
-"""Names by which a loopback page is asked for; any other is a page elsewhere reaching in."""
-
-LONGEST_NAME, LONGEST_NOTE = 100, 1000
-
-MOST_BODY_BYTES: Final = 16_384
-
-MOST_REVISIONS: Final = 2**31
 
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -55,27 +60,62 @@ HEADERS: Final = {
 STATIC: Final = Path(__file__).parent / "static"
 
 
-def create_app(store: Store, clock: Clock, boot_id: str, hosts: Sequence[str] = HOSTS) -> Starlette:
-    """Build the page's application over an open store, for who asks for it by one of ``hosts``."""
-    desk = _Desk(store, clock, boot_id)
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the page is served from and with, and by which ``door`` one comes in."""
+
+    store: Store
+    clock: Clock
+    boot_id: str
+    audit: AuditLog
+    log: FilteringBoundLogger
+    settings: PageSettings = field(default_factory=PageSettings)
+    door: Door = LOOPBACK
+
+
+def create_app(around: Surroundings) -> Starlette:
+    """Build the page's application over an open store, for who may come in."""
+    store, door, audit = around.store, around.door, around.audit
+    sessions = Sessions(store, around.clock, around.boot_id)
+    admission = Admission(door, sessions)
+    escalation = Escalation(store, around.clock, around.boot_id, around.settings, around.log)
+    desk = _Desk(around, admission, escalation)
     result = "/api/series/{uid}/{revision:int}"
+    routes = [
+        Route("/", desk.page),
+        Route("/api/words", desk.words),
+        Route("/api/session", session),
+        Route("/api/state", desk.state),
+        Route("/api/events", desk.events),
+        *Pictures(store, around.clock).routes(result),
+        Route(f"{result}/shown", desk.shown, methods=["POST"]),
+        *Feedback(store).routes(result),
+        *watching_routes(store, around.clock, around.boot_id),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+    if door.sign_in:
+        lockout = Lockout(store, around.clock, around.boot_id)
+        routes += SignIn(store, sessions, lockout, audit, door).routes
     return Starlette(
-        routes=[
-            Route("/", desk.page),
-            Route("/api/state", desk.state),
-            Route("/api/events", desk.events),
-            Route(f"{result}/key-slice.png", desk.key_slice),
-            Route(f"{result}/acknowledge", desk.acknowledge, methods=["POST"]),
-            Route(f"{result}/shown", desk.shown, methods=["POST"]),
-            *watching_routes(store, clock, boot_id),
-            Mount("/static", StaticFiles(directory=STATIC)),
-        ],
+        routes=routes,
         middleware=[
             Middleware(_WithHeaders),
-            Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False),
+            Middleware(TrustedHostMiddleware, allowed_hosts=door.names, www_redirect=False),
+            Middleware(Guard, admission=admission),
+            Middleware(Witness, audit=audit, store=store),
         ],
         exception_handlers={StoreUnwritable: _unwritable, Exception: _fault},
+        lifespan=lambda _app: _served(audit, escalation),
     )
+
+
+@asynccontextmanager
+async def _served(audit: AuditLog, escalation: Escalation) -> AsyncIterator[None]:
+    """Note in the audit log that the page is served, and that it no longer is."""
+    audit.started()
+    async with escalation.running():
+        yield
+    audit.stopped()
 
 
 async def _unwritable(_request: Request, error: Exception) -> Response:
@@ -90,98 +130,68 @@ async def _fault(_request: Request, _error: Exception) -> Response:
 class _Desk:
     """The endpoints. The store's calls block, so they run beside the event loop."""
 
-    def __init__(self, store: Store, clock: Clock, boot_id: str) -> None:
-        self._store = store
-        self._clock = clock
-        self._boot_id = boot_id
+    def __init__(self, around: Surroundings, admission: Admission, escalation: Escalation) -> None:
+        self._store = around.store
+        self._clock = around.clock
+        self._boot_id = around.boot_id
+        self._settings = around.settings
+        self._audit = around.audit
+        self._admission = admission
+        self._escalation = escalation
 
     async def page(self, _request: Request) -> Response:
         html = await run_in_threadpool((STATIC / "index.html").read_text, encoding="utf-8")
         return Response(html, media_type="text/html")
 
-    async def state(self, _request: Request) -> Response:
-        return JSONResponse(await self._snapshot())
+    async def words(self, request: Request) -> Response:
+        """Give the words of the language that the site has set, or that the browser asks for."""
+        wanted = request.headers.get("accept-language", "")
+        language = self._settings.language or spoken(wanted)
+        return JSONResponse(
+            {"language": language, "words": await run_in_threadpool(words, language)}
+        )
+
+    async def state(self, request: Request) -> Response:
+        return JSONResponse(await self._snapshot(person_of(request)))
 
     async def events(self, request: Request) -> Response:
         return StreamingResponse(self._stream(request), media_type="text/event-stream")
 
-    async def key_slice(self, request: Request) -> Response:
-        uid, revision = _result(request)
-        png = await run_in_threadpool(self._store.key_slice, uid, revision)
-        if png is None:
-            raise HTTPException(404, "no key slice")
-        return Response(png, media_type="image/png")
-
-    async def acknowledge(self, request: Request) -> Response:
-        values = await _values(request)
-        who = _line(values.get("who", ""), LONGEST_NAME)
-        if not who:
-            raise HTTPException(422, "who acknowledges?")
-        note = _line(values.get("note", ""), LONGEST_NOTE)
-        uid, revision = _result(request)
-        try:
-            given = await run_in_threadpool(self._store.acknowledge, uid, revision, who, note)
-        except StoreError as error:
-            raise HTTPException(404, str(error)) from error
-        return JSONResponse({"who": given.who, "at_utc": given.at.utc.isoformat()})
-
     async def shown(self, request: Request) -> Response:
-        await _values(request)
-        uid, revision = _result(request)
+        await read_values(request)
+        uid, revision = named_result(request)
         await run_in_threadpool(self._store.receipt, uid, revision, CHANNEL)
         return Response(status_code=204)
 
-    async def _snapshot(self) -> dict[str, Any]:
-        return await run_in_threadpool(snapshot, self._store, self._clock(), self._boot_id)
+    async def _snapshot(self, person: Person) -> dict[str, Any]:
+        return await run_in_threadpool(self._shown_to, person)
+
+    def _shown_to(self, person: Person) -> dict[str, Any]:
+        """Take a snapshot, and note which patients it shows to whom."""
+        now, untold = self._clock(), self._escalation.problems
+        shown = snapshot(self._store, now, self._boot_id, self._settings, untold)
+        for series in shown["series"]:
+            study_uid, name = series["patient"]["study_uid"], (series["uid"], series["revision"])
+            self._audit.viewed(person, study_uid, name, "worklist")
+        return shown
 
     async def _stream(self, request: Request) -> AsyncIterator[str]:
-        """Send a snapshot whenever something was committed, and every second in any case."""
+        """Send a snapshot whenever something was committed, and every second in any case.
+
+        It ends with the session: the page asks again, and is told to sign in.
+        """
         seen, sent_s = None, 0.0
         yield "retry: 1000\n\n"
         while not await request.is_disconnected():
             mark = await run_in_threadpool(self._store.change_mark)
             now_s = self._clock().monotonic_s
             if mark != seen or now_s - sent_s >= KEEP_ALIVE_S:
+                person = await run_in_threadpool(self._admission.person, request)
+                if person is None:
+                    return
                 seen, sent_s = mark, now_s
-                yield f"data: {json.dumps(await self._snapshot())}\n\n"
+                yield f"data: {json.dumps(await self._snapshot(person))}\n\n"
             await asyncio.sleep(LOOK_S)
-
-
-async def _values(request: Request) -> dict[str, Any]:
-    """Read a POST's JSON, from this page only: another site's page may not act here."""
-    origin = request.headers.get("origin")
-    same = origin in (None, f"{request.url.scheme}://{request.url.netloc}")
-    if not same or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
-        raise HTTPException(403, "another site may not act here")
-    if not request.headers.get("content-type", "").startswith("application/json"):
-        raise HTTPException(415, "send JSON")
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_BODY_BYTES:
-            raise HTTPException(413, f"more than {MOST_BODY_BYTES} bytes")
-    try:
-        values = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise HTTPException(400, "not JSON") from error
-    if not isinstance(values, dict):
-        raise HTTPException(400, "not a JSON object")
-    return values
-
-
-def _result(request: Request) -> tuple[str, int]:
-    """Read which result of which series a path names."""
-    uid, revision = request.path_params["uid"], request.path_params["revision"]
-    if revision > MOST_REVISIONS:
-        raise HTTPException(404, "no such result")
-    return uid, revision
-
-
-def _line(value: object, longest: int) -> str:
-    """Read one line of text, without what turns or hides other text."""
-    if not isinstance(value, str):
-        raise HTTPException(422, "send text")
-    return "".join(c if c.isprintable() else " " for c in value).strip()[:longest]
 
 
 class _WithHeaders:

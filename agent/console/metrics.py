@@ -127,8 +127,9 @@ def _counted(totals: Totals) -> Iterator[Metric]:
         stages.add_metric([stage], buckets, latency.sum_s)
     yield stages
     yield _by("networks_seconds", "Time in the networks", "device", totals.networks_s)
-    deeds = {"acknowledged": 0} | dict(totals.dispositions)
-    yield _by("dispositions", "What people did with results", "disposition", deeds)
+    given = {"acknowledged": 0} | dict(totals.dispositions)
+    yield _by("dispositions", "Alerts acknowledged, or dismissed and why", "disposition", given)
+    yield _by("verdicts", "What people thought of results", "verdict", totals.verdicts)
 
 
 def _waiting(store: Store, now: datetime) -> Iterator[Metric]:

@@ -3,49 +3,43 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
+from dataclasses import replace
 
 import uvicorn
 
-from agent.console.app import HOSTS, create_app
+from agent.console.access import Door
+from agent.console.address import Address
+from agent.console.app import Surroundings, create_app
 from agent.errors import ConfigError
-from agent.records import Clock
-from agent.store import Store
 
 
-def serve(store: Store, clock: Clock, boot_id: str, address: tuple[str, int]) -> None:
+def serve(around: Surroundings, address: Address) -> None:
     """Serve the page at ``address`` until told to stop.
 
     Raises
     ------
     ConfigError
-        If the address is not this computer's own loopback, or is in use.
+        If the address asks for TLS, sign-in or a user that is not there, or is in use.
     """
-    host, port = address
-    if not is_loopback(host):
+    certificate = address.checked_certificate(around.clock())
+    if address.needs_sign_in and not around.store.access.users():
         raise ConfigError(
-            f"console.host {host}: only a loopback address is served, since nobody signs in yet",
-            hint="set console.host to 127.0.0.1 and view the page on this computer",
+            f"{address.url} is for named users, and there is none",
+            hint="`bleedwatch user add NAME --role technologist`",
         )
-    with _listener(host, port) as listener:
+    door = Door(address.names(certificate), address.needs_sign_in, certificate is not None)
+    with _listener(address.host, address.port) as listener:
         config = uvicorn.Config(
-            create_app(store, clock, boot_id, (*HOSTS, host)),
+            create_app(replace(around, door=door)),
             log_level="warning",
             timeout_graceful_shutdown=1,
             server_header=False,
+            proxy_headers=False,  # who asks is who is connected: a header could name anyone
+            ssl_certfile=address.tls_certificate,
+            ssl_keyfile=address.tls_key,
         )
         uvicorn.Server(config).run(sockets=[listener])
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this computer can reach an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -31,6 +31,8 @@ OF_THE_BOX: Final[tuple[tuple[str, Callable[[Box], Verdict]], ...]] = (
     ("clock", journal.clock),
     ("agent", journal.agent),
     ("console", page.console),
+    ("certificate", page.certificate),
+    ("users", journal.users),
     ("last series", journal.last_series),
     ("alerts", journal.alerts),
     ("deliveries", journal.deliveries),

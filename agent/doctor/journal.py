@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from agent.console.address import Address
 from agent.doctor.verdict import Box, NotChecked, Verdict, note, well, wrong
 from agent.records import is_test
 from agent.store import Store
@@ -33,7 +34,8 @@ def store(box: Box) -> Verdict:
     try:
         version, damage = _looked_into(path)
     except sqlite3.Error as error:
-        return wrong(f"{path}: {error}", _replace(path))
+        what = "" if isinstance(error, sqlite3.OperationalError) else "damaged, or no store: "
+        return wrong(f"{path}: {what}{error}", _replace(path))
     if damage != "ok":
         return wrong(f"{path} is damaged: {damage}", _replace(path))
     if version > len(MIGRATIONS):
@@ -42,7 +44,10 @@ def store(box: Box) -> Verdict:
             "install the newer program again",
         )
     if version < len(MIGRATIONS):
-        return note(f"{path} is of version {version}: the agent's next start brings it up to date")
+        return note(
+            f"{path} is of version {version}: the agent's next start brings it up to date",
+            "`bleedwatch upgrade --check`",
+        )
     return well(f"{path} is whole")
 
 
@@ -83,7 +88,8 @@ def last_series(box: Box) -> Verdict:
     """Tell when something last came from the scanner."""
     with _opened(box) as journal:
         moments = [row.last_slice.utc for row in journal.worklist(2) if not row.test]
-        today = journal.count_since(box.now.utc.astimezone().replace(hour=0, minute=0, second=0))
+        midnight = box.now.utc.astimezone().replace(hour=0, minute=0, second=0)
+        today = journal.counts_since(midnight).series
     if not moments:
         return note("none has come yet", "export a head from the scanner, or `bleedwatch simulate`")
     return well(f"{_ago(box.now.utc - max(moments))} ago; {today} today")
@@ -97,7 +103,7 @@ def alerts(box: Box) -> Verdict:
         oldest = _ago(box.now.utc - min(waiting))
         return note(
             f"suspected and not acknowledged: {len(waiting)}; the oldest for {oldest}",
-            f"on the console's page, {page(box)}",
+            f"on the console's page, {address(box).url}",
         )
     return well("none waits for an acknowledgement")
 
@@ -111,7 +117,7 @@ def deliveries(box: Box) -> Verdict:
         return wrong(
             f"results that no page has shown: {len(waiting)}; the oldest for "
             f"{_ago(box.now.utc - oldest)}",
-            f"open {page(box)} where the technologist sees it",
+            f"open {address(box).url} where the technologist sees it",
         )
     return well("every result was shown")
 
@@ -131,19 +137,40 @@ def selftest(box: Box) -> Verdict:
     return well(f"passed {_ago(box.now.utc - last.at.utc)} ago, alert after {last.latency_s:.1f} s")
 
 
-def page(box: Box) -> str:
-    """Return the page's address."""
-    return f"http://{box.config.console.host}:{box.config.console.port}/"
+def users(box: Box) -> Verdict:
+    """Check that someone may sign in, where the page asks for it."""
+    if not address(box).needs_sign_in:
+        return well("nobody needs to sign in: the page is served to this computer alone")
+    with _opened(box) as journal:
+        roles = [user.role for user in journal.access.users()]
+    if not roles:
+        return wrong("there is none", "`bleedwatch user add NAME --role technologist`")
+    return well(", ".join(f"{role}: {roles.count(role)}" for role in sorted(set(roles))))
+
+
+def address(box: Box) -> Address:
+    """Return where the page is served."""
+    return box.config.console.address
 
 
 def _looked_into(path: Path) -> tuple[int, str]:
     db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:
         (version,) = db.execute("PRAGMA user_version").fetchone()
-        (damage,) = db.execute("PRAGMA quick_check(1)").fetchone()
-        return int(version), str(damage)
+        return int(version), _damage(db)
     finally:
         db.close()
+
+
+def _damage(db: sqlite3.Connection) -> str:
+    """Say what is broken, "ok" for nothing; so much may be that SQLite cannot even look."""
+    try:
+        (damage,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        if "malformed" not in str(error):
+            raise
+        return str(error)
+    return str(damage)
 
 
 def _opened(box: Box) -> Store:

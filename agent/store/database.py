@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.errors import StoreError, StoreUnwritable
-from agent.store.schema import MIGRATIONS
+from agent.store.upgrade import migrate
 
 BUSY_MS: Final = 5000
 """How long one process waits for the other's write to end [ms]."""
@@ -32,12 +32,14 @@ class Database:
     """One connection, shared by all threads of a process."""
 
     def __init__(self, path: Path) -> None:
-        """Open ``path``, making or migrating it.
+        """Open ``path``, making or upgrading it; before an upgrade it is copied beside itself.
 
         Raises
         ------
         StoreError
             If it cannot be opened, or a newer version wrote it.
+        StoreUnwritable
+            If the disk is full or failing, or another process holds it.
         """
         self._lock = threading.Lock()
         self._folder = path.absolute().parent
@@ -47,26 +49,14 @@ class Database:
             for pragma in (f"busy_timeout = {BUSY_MS}", "journal_mode = WAL", "synchronous = FULL"):
                 self._db.execute(f"PRAGMA {pragma}")
             self._db.execute("PRAGMA foreign_keys = ON")
-            self._migrate(path)
+            with self.writing() as db:  # agent and console may open it at the same moment
+                migrate(db, path)
         except sqlite3.Error as error:
             if _is_passing(error):
                 raise _unwritable(error) from error
             raise StoreError(
                 f"store {path}: {error}", hint="it is no store: move it away"
             ) from error
-
-    def _migrate(self, path: Path) -> None:
-        with self.writing() as db:  # agent and console may open a new store at the same moment
-            (version,) = db.execute("PRAGMA user_version").fetchone()
-            if version > len(MIGRATIONS):
-                raise StoreError(
-                    f"store {path} is of version {version}, this program knows {len(MIGRATIONS)}",
-                    hint="install the newer program again, or name another state folder",
-                )
-            for migration in MIGRATIONS[version:]:
-                for statement in migration.split(";"):
-                    db.execute(statement)
-            db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
     def close(self) -> None:
         """Close the connection."""
@@ -109,6 +99,13 @@ class Database:
             for name in ("page_count", "freelist_count", "page_size")
         )
         return (pages - free) * size
+
+    def room_bytes(self) -> int:
+        """Return how much more can be stored: the disk's room, and pages that are free [bytes]."""
+        pages, size = (
+            int(self.rows(f"PRAGMA {name}")[0][0]) for name in ("freelist_count", "page_size")
+        )
+        return self.free_bytes() + pages * size
 
     def free_bytes(self) -> int:
         """Return how much more the store's disk takes [bytes]."""

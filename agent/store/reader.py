@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Final
 
-from agent.records import TEST_MARK, Instant, State
-from agent.report import SeriesReport
+from agent.records import TEST_MARK, EncodedSlice, Instant, State
+from agent.report import SeriesReport, SliceStack
 from agent.store.database import Database
 from agent.store.rows import (
     AgentStatus,
+    DayCounts,
     Delivery,
     Notice,
+    Result,
     Selftest,
     SeriesRow,
     Transition,
+    delivery_of,
     instant_of,
     path_of,
+    result_of,
     series_row,
 )
 from agent.store.totals import Totals, totals_of
@@ -25,15 +30,23 @@ from agent.store.totals import Totals, totals_of
 ROW: Final = """
     SELECT series.*, results.report, results.at_utc, results.at_monotonic_s,
            outbox.delivered_utc, outbox.delivered_monotonic_s,
-           acknowledgements.who, acknowledgements.note,
+           acknowledgements.who, acknowledgements.note, acknowledgements.dismissed_because,
            acknowledgements.at_utc AS who_utc, acknowledgements.at_monotonic_s AS who_monotonic_s,
-           alert.report AS alert_report
+           alert.report AS alert_report, alert.at_utc AS alert_utc,
+           alert.at_monotonic_s AS alert_monotonic_s, escalations.delivered_utc AS escalated_utc,
+           escalations.delivered_monotonic_s AS escalated_monotonic_s,
+           verdicts.who AS judge, verdicts.verdict, verdicts.note AS verdict_note,
+           verdicts.at_utc AS verdict_utc, verdicts.at_monotonic_s AS verdict_monotonic_s
     FROM series
     LEFT JOIN results ON results.series_uid = uid AND results.revision = series.revision
     LEFT JOIN outbox ON outbox.series_uid = uid AND outbox.revision = series.revision
         AND outbox.channel = 'console'
     LEFT JOIN acknowledgements
         ON acknowledgements.series_uid = uid AND acknowledgements.revision = series.revision
+    LEFT JOIN verdicts ON verdicts.rowid = (
+        SELECT given.rowid FROM verdicts AS given
+        WHERE given.series_uid = uid AND given.revision = series.revision
+        ORDER BY given.rowid DESC LIMIT 1)
     LEFT JOIN results AS alert ON alert.series_uid = uid
         AND alert.revision = (
             SELECT max(suspicion.revision) FROM results AS suspicion
@@ -41,6 +54,8 @@ ROW: Final = """
         AND NOT EXISTS (
             SELECT 1 FROM acknowledgements AS given
             WHERE given.series_uid = uid AND given.revision >= alert.revision)
+    LEFT JOIN outbox AS escalations ON escalations.series_uid = uid
+        AND escalations.revision = alert.revision AND escalations.channel = 'escalation'
 """
 
 
@@ -55,6 +70,25 @@ UNACKNOWLEDGED: Final = """
 
 IS_TEST: Final = f"substr(uid, 1, {len(TEST_MARK)}) = '{TEST_MARK}'"
 """Whether a row of ``series`` is a self-test's."""
+
+COUNTS: Final = f"""
+    SELECT count(*) AS series,
+        coalesce(sum(state = 'suspected'), 0) AS suspected,
+        coalesce(sum(state = 'suspected' AND verdict IS 'agree'), 0) AS confirmed,
+        coalesce(sum(state = 'suspected' AND verdict IS NOT 'agree'
+            AND (verdict = 'disagree' OR dismissed)), 0) AS dismissed,
+        coalesce(sum(state = 'not_analysed'), 0) AS not_analysed
+    FROM (
+        SELECT state, (
+            SELECT verdict FROM verdicts
+            WHERE series_uid = uid AND revision = series.revision ORDER BY rowid DESC LIMIT 1
+        ) AS verdict, EXISTS (
+            SELECT 1 FROM acknowledgements
+            WHERE series_uid = uid AND revision = series.revision
+            AND dismissed_because IS NOT NULL
+        ) AS dismissed
+        FROM series WHERE last_utc >= ? AND NOT {IS_TEST})
+"""  # noqa: S608 - constants only
 
 
 class StoreReader:
@@ -92,14 +126,46 @@ class StoreReader:
         )
         return [series_row(row) for row in rows]
 
-    def count_since(self, moment: datetime) -> int:
-        """Count the patients' series whose last slice came after a moment."""
+    def latest(
+        self, limit: int, *, states: Sequence[State] = (), since: datetime | None = None
+    ) -> list[SeriesRow]:
+        """Return the ``limit`` latest series, of these states or any, from a moment on or ever."""
+        marks = ", ".join("?" * len(states))
+        of_states = f"AND series.state IN ({marks})" if states else ""
+        utc = since.astimezone(timezone.utc).isoformat() if since else ""
+        rows = self._db.rows(
+            f"{ROW} WHERE last_utc >= ? {of_states} ORDER BY last_utc DESC LIMIT ?",
+            utc,
+            *states,
+            limit,
+        )
+        return [series_row(row) for row in rows]
+
+    def counts_since(self, moment: datetime) -> DayCounts:
+        """Count the series whose last slice came after a moment, and what came of them."""
         utc = moment.astimezone(timezone.utc).isoformat()
-        (row,) = self._db.rows(
-            f"SELECT count(*) AS n FROM series WHERE last_utc >= ? AND NOT {IS_TEST}",  # noqa: S608
+        (row,) = self._db.rows(COUNTS, utc)
+        return DayCounts(**row)
+
+    def feedback_since(self, moment: datetime) -> list[SeriesRow]:
+        """Every series since a moment that was acknowledged, dismissed or judged, oldest first."""
+        utc = moment.astimezone(timezone.utc).isoformat()
+        rows = self._db.rows(
+            f"{ROW} WHERE last_utc >= ? AND NOT {IS_TEST}"
+            " AND coalesce(acknowledgements.who, verdicts.who) IS NOT NULL ORDER BY last_utc",
             utc,
         )
-        return int(row["n"])
+        return [series_row(row) for row in rows]
+
+    def states_since(self, moment: datetime) -> dict[str, int]:
+        """Count the same by state; states that no series is in are left out."""
+        utc = moment.astimezone(timezone.utc).isoformat()
+        rows = self._db.rows(
+            f"SELECT state, count(*) AS n FROM series WHERE last_utc >= ? AND NOT {IS_TEST}"  # noqa: S608
+            " GROUP BY state",
+            utc,
+        )
+        return {row["state"]: row["n"] for row in rows}
 
     def unfinished(self) -> list[str]:
         """Series that are neither concluded nor forgotten: what a restarted agent takes up."""
@@ -109,12 +175,32 @@ class StoreReader:
         )
         return [row["uid"] for row in rows]
 
+    def requested(self) -> list[str]:
+        """Series that were asked for again and have not been concluded since, in that order."""
+        return [
+            row["series_uid"] for row in self._db.rows("SELECT * FROM requests ORDER BY at_utc")
+        ]
+
     def history(self, uid: str) -> list[SeriesReport]:
         """All revisions of a series' result, oldest first."""
         rows = self._db.rows(
             "SELECT report FROM results WHERE series_uid = ? ORDER BY revision", uid
         )
         return [SeriesReport.model_validate_json(row["report"]) for row in rows]
+
+    def results(self, uid: str) -> list[Result]:
+        """All revisions of a series' result and what became of each, oldest first."""
+        rows = self._db.rows(
+            "SELECT results.report, results.at_utc, results.at_monotonic_s, who, note,"
+            " dismissed_because, given.at_utc AS who_utc, given.at_monotonic_s AS who_monotonic_s"
+            " FROM results LEFT JOIN acknowledgements AS given USING (series_uid, revision)"
+            " WHERE results.series_uid = ? ORDER BY results.revision",
+            uid,
+        )
+        sent = self._db.rows(
+            "SELECT * FROM outbox WHERE series_uid = ? ORDER BY revision, channel", uid
+        )
+        return [result_of(row, list(map(delivery_of, sent))) for row in rows]
 
     def next_revision(self, series_uid: str) -> int:
         """Return the number that the series' next result gets."""
@@ -131,20 +217,52 @@ class StoreReader:
             Transition(State(row["state"]), instant_of(row, "at"), row["detail"]) for row in rows
         ]
 
-    def key_slice(self, uid: str, revision: int) -> bytes | None:
-        """Return the key slice of a result as PNG, None where there is none."""
+    def picture(self, uid: str, revision: int, view: str) -> bytes | None:
+        """Return a view of a result as PNG ("axial" is its key slice), None where there is none."""
         rows = self._db.rows(
-            "SELECT key_slice_png FROM results WHERE series_uid = ? AND revision = ?", uid, revision
+            "SELECT png FROM pictures WHERE series_uid = ? AND revision = ? AND view = ?",
+            uid,
+            revision,
+            view,
         )
-        return rows[0]["key_slice_png"] if rows else None
+        return rows[0]["png"] if rows else None
+
+    def concluded_at(self, uid: str, revision: int) -> Instant | None:
+        """Return when a result was committed, None if there is no such result."""
+        rows = self._db.rows(
+            "SELECT at_utc, at_monotonic_s FROM results WHERE series_uid = ? AND revision = ?",
+            uid,
+            revision,
+        )
+        return instant_of(rows[0], "at") if rows else None
+
+    def stack(self, uid: str, revision: int) -> SliceStack | None:
+        """Describe the slices that are kept with a result, None where not all of them are."""
+        rows = self._db.rows(
+            "SELECT stack FROM volumes WHERE series_uid = ? AND revision = ?", uid, revision
+        )
+        return SliceStack.model_validate_json(rows[0]["stack"]) if rows else None
+
+    def encoded_slice(self, uid: str, revision: int, k: int) -> EncodedSlice | None:
+        """Return one slice of a stack, None where it is not kept."""
+        rows = self._db.rows(
+            "SELECT k, jls, outline_png FROM slices JOIN volumes USING (series_uid, revision)"
+            " WHERE series_uid = ? AND revision = ? AND k = ?",
+            uid,
+            revision,
+            k,
+        )
+        return EncodedSlice(*rows[0]) if rows else None
+
+    def study_uid(self, uid: str) -> str | None:
+        """Return the study that a series belongs to, None if the series is not known."""
+        rows = self._db.rows("SELECT study_uid FROM series WHERE uid = ?", uid)
+        return rows[0]["study_uid"] if rows else None
 
     def undelivered(self) -> list[Delivery]:
         """Results that a channel has not confirmed, oldest first."""
         rows = self._db.rows("SELECT * FROM outbox WHERE delivered_utc IS NULL ORDER BY since_utc")
-        return [
-            Delivery(row["series_uid"], row["revision"], row["channel"], instant_of(row, "since"))
-            for row in rows
-        ]
+        return [delivery_of(row) for row in rows]
 
     def settled_files(self) -> dict[str, tuple[int, int]]:
         """Path → (size, mtime_ns) of all files that a restarted agent need not read again."""

@@ -7,14 +7,16 @@ or they would be analysed again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from agent.records import TEST_MARK, State
 from agent.store.database import Database
 from agent.store.reader import UNACKNOWLEDGED
-from agent.store.rows import path_of
+from agent.store.rows import Forgettable, Keep, path_of
+from agent.store.slices import slices_bytes
 
 MOST_PRUNED: Final = 100
 
@@ -22,9 +24,14 @@ NEVER_UTC: Final = "9999"
 """After any moment, as text."""
 
 PRUNED: Final = (
+    ("requests", "series_uid"),
     ("transitions", "series_uid"),
     ("acknowledgements", "series_uid"),
+    ("verdicts", "series_uid"),
     ("outbox", "series_uid"),
+    ("pictures", "series_uid"),
+    ("volumes", "series_uid"),
+    ("slices", "series_uid"),
     ("results", "series_uid"),
     ("series", "uid"),
 )
@@ -36,6 +43,8 @@ PRUNABLE: Final = f"""
     AND uid NOT IN ({UNACKNOWLEDGED})
     ORDER BY last_utc LIMIT ?
 """  # noqa: S608 - constants only
+
+ALL_PRUNABLE: Final = PRUNABLE.replace("ORDER BY last_utc LIMIT ?", "")
 
 OVER_TESTS: Final = """
     SELECT uid FROM series WHERE uid > ?1 AND uid < ?1 || 'a' AND state NOT IN (?2, ?3)
@@ -53,6 +62,27 @@ FILES_FROM: Final = """
     FROM files WHERE path > ? ORDER BY path LIMIT ?
 """
 """Old files of no series that the store knows are pruned ones', or those that are no slices."""
+
+
+def forgettable(database: Database, keep: Keep, now: datetime) -> Forgettable:
+    """Say what ``forget_series`` would forget, called until nothing is left to forget.
+
+    Bytes by the series' number: all are taken to be of one size.
+    """
+    too_old = (now - timedelta(days=keep.days)).isoformat()
+    (n_series,) = database.rows("SELECT count(*) FROM series")[0]
+    n_old, n_any = (
+        database.rows(
+            f"SELECT count(*) FROM ({ALL_PRUNABLE})",  # noqa: S608 - constants only
+            *(State.RECEIVING, State.ANALYSING, until),
+        )[0][0]
+        for until in (too_old, NEVER_UTC)
+    )
+    used = database.used_bytes() - slices_bytes(database)
+    each = used / max(n_series, 1)
+    turns = math.ceil(max(0, used - keep.bytes) / max(each, 1) / MOST_PRUNED)
+    n_forgotten = max(n_old, min(n_any, turns * MOST_PRUNED))
+    return Forgettable(n_series, used, n_forgotten, round(n_forgotten * each))
 
 
 def forget_series(database: Database, before: datetime | None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -11,6 +12,9 @@ from urllib.parse import quote, unquote_to_bytes
 
 from agent.records import Identity, Instant, State, is_test
 from agent.report import SeriesReport
+
+AGREE: Final = "agree"
+DISAGREE: Final = "disagree"
 
 FILE_URI: Final = "file://"
 """No path begins like this: the agent's are absolute."""
@@ -48,11 +52,32 @@ class SeriesProgress:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """Who took note of a result, and when."""
+    """Who took note of a result, and when; ``dismissed_because`` where it is held to be wrong."""
 
     who: str
     at: Instant
     note: str
+    dismissed_because: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What somebody who has read the images thinks of a result."""
+
+    who: str
+    agrees: bool
+    note: str
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One revision of a series' result, and what became of it."""
+
+    report: SeriesReport
+    at: Instant
+    deliveries: tuple[Delivery, ...]
+    acknowledged: Acknowledgement | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +87,10 @@ class SeriesRow:
     ``report`` is that of the latest concluded revision, also while a newer one is being received.
     ``concluded_at`` is the moment at which it was committed; ``shown_at`` the moment at which a
     page confirmed that it shows it. ``alert`` is the latest suspicion, as long as nobody has
-    acknowledged it or a later result: what a revision says does not take an alert back.
+    acknowledged it or a later result: what a revision says does not take an alert back;
+    ``alerted_at`` is when it was committed, ``escalated_at`` when it was told elsewhere too.
+    ``verdict`` is the latest on the latest revision.
+    ``repeats`` counts how often a *not analysed* was asked to be tried again.
     """
 
     uid: str
@@ -75,11 +103,15 @@ class SeriesRow:
     first_slice: Instant
     last_slice: Instant
     revision: int
+    repeats: int
     report: SeriesReport | None
     concluded_at: Instant | None
     shown_at: Instant | None
     acknowledged: Acknowledgement | None
+    verdict: Verdict | None
     alert: SeriesReport | None
+    alerted_at: Instant | None
+    escalated_at: Instant | None
 
     @property
     def test(self) -> bool:
@@ -98,12 +130,13 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A result that a channel has not yet confirmed."""
+    """A result on its way to a channel; ``delivered_at`` is None until that has confirmed it."""
 
     series_uid: str
     revision: int
     channel: str
     since: Instant
+    delivered_at: Instant | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +146,21 @@ class Notice:
     kind: str
     message: str
     at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class DayCounts:
+    """A day in numbers, of series by their latest result.
+
+    ``confirmed`` and ``dismissed`` are alerts that somebody agreed with, and dismissed or disagreed
+    with.
+    """
+
+    series: int
+    suspected: int
+    confirmed: int
+    dismissed: int
+    not_analysed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +183,20 @@ class Selftest:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How much the store keeps: series of so many days, and no more bytes than so many."""
+    """How much of something the store keeps: of so many days, and no more bytes than so many."""
 
     days: float
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forgettable:
+    """How much the store holds, and how much of that it would forget now."""
+
+    n_series: int
+    used_bytes: int
+    n_forgettable: int
+    forgettable_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +219,8 @@ class AgentStatus:
     degraded: str | None
     receiving: int
     queued: int
+    alerts_per_100: float | None = None
+    """False alerts expected per 100 scans without a bleed, from the model card."""
     networks_ready: bool = True
     gpu_used_bytes: int | None = None
     gpu_total_bytes: int | None = None
@@ -193,6 +253,28 @@ def instant_of(row: sqlite3.Row, name: str) -> Instant:
     return Instant(datetime.fromisoformat(row[f"{name}_utc"]), row[f"{name}_monotonic_s"])
 
 
+def delivery_of(row: sqlite3.Row) -> Delivery:
+    """Read one entry of the outbox."""
+    delivered_at = instant_of(row, "delivered") if row["delivered_utc"] else None
+    since = instant_of(row, "since")
+    return Delivery(row["series_uid"], row["revision"], row["channel"], since, delivered_at)
+
+
+def acknowledgement_of(row: sqlite3.Row) -> Acknowledgement | None:
+    """Read who took note of a result, None where nobody has."""
+    if row["who"] is None:
+        return None
+    at = instant_of(row, "who")
+    return Acknowledgement(row["who"], at, row["note"], row["dismissed_because"])
+
+
+def result_of(row: sqlite3.Row, sent: Sequence[Delivery]) -> Result:
+    """Read one revision of a result, with those of a series' deliveries that are its own."""
+    report = SeriesReport.model_validate_json(row["report"])
+    own = tuple(one for one in sent if one.revision == report.revision)
+    return Result(report, instant_of(row, "at"), own, acknowledgement_of(row))
+
+
 def series_row(row: sqlite3.Row) -> SeriesRow:
     """Read one series with its latest result, receipt and acknowledgement."""
     identity = Identity(*(row[name] for name in Identity.__dataclass_fields__))
@@ -207,13 +289,19 @@ def series_row(row: sqlite3.Row) -> SeriesRow:
         first_slice=instant_of(row, "first"),
         last_slice=instant_of(row, "last"),
         revision=row["revision"],
+        repeats=row["repeats"],
         report=SeriesReport.model_validate_json(row["report"]) if row["report"] else None,
         concluded_at=instant_of(row, "at") if row["at_utc"] else None,
         shown_at=instant_of(row, "delivered") if row["delivered_utc"] else None,
-        acknowledged=Acknowledgement(row["who"], instant_of(row, "who"), row["note"])
-        if row["who"]
+        acknowledged=acknowledgement_of(row),
+        verdict=Verdict(
+            row["judge"], row["verdict"] == AGREE, row["verdict_note"], instant_of(row, "verdict")
+        )
+        if row["judge"]
         else None,
         alert=SeriesReport.model_validate_json(row["alert_report"])
         if row["alert_report"]
         else None,
+        alerted_at=instant_of(row, "alert") if row["alert_report"] else None,
+        escalated_at=instant_of(row, "escalated") if row["escalated_utc"] else None,
     )

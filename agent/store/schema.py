@@ -87,6 +87,79 @@ MIGRATIONS: Final = (
     CREATE INDEX suspicions ON results (series_uid, revision) WHERE state = 'suspected'
     """,
     """
+    ALTER TABLE acknowledgements ADD COLUMN dismissed_because TEXT;
+    CREATE TABLE verdicts (
+        series_uid TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        who TEXT NOT NULL,
+        verdict TEXT NOT NULL CHECK (verdict IN ('agree', 'disagree')),
+        note TEXT NOT NULL,
+        at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL,
+        PRIMARY KEY (series_uid, revision, who),
+        FOREIGN KEY (series_uid, revision) REFERENCES results (series_uid, revision)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE users (
+        name TEXT PRIMARY KEY COLLATE NOCASE,
+        role TEXT NOT NULL CHECK (role IN ('technologist', 'service')),
+        argon2 TEXT NOT NULL,
+        added_utc TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE sessions (
+        token_sha256 TEXT PRIMARY KEY,
+        user TEXT NOT NULL COLLATE NOCASE REFERENCES users (name) ON DELETE CASCADE,
+        boot_id TEXT NOT NULL,
+        began_monotonic_s REAL NOT NULL,
+        used_monotonic_s REAL NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX sessions_by_user ON sessions (user);
+    CREATE TABLE tries (
+        key TEXT PRIMARY KEY,
+        n INTEGER NOT NULL,
+        last_s REAL NOT NULL,
+        boot_id TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE pictures (
+        series_uid TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        view TEXT NOT NULL,
+        png BLOB NOT NULL,
+        PRIMARY KEY (series_uid, revision, view),
+        FOREIGN KEY (series_uid, revision) REFERENCES results (series_uid, revision)
+    ) STRICT;
+    INSERT INTO pictures SELECT series_uid, revision, 'axial', key_slice_png
+        FROM results WHERE key_slice_png IS NOT NULL;
+    ALTER TABLE results DROP COLUMN key_slice_png;
+    CREATE TABLE slices (
+        series_uid TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        k INTEGER NOT NULL,
+        jls BLOB NOT NULL,
+        outline_png BLOB,
+        PRIMARY KEY (series_uid, revision, k),
+        FOREIGN KEY (series_uid, revision) REFERENCES results (series_uid, revision)
+    ) STRICT;
+    CREATE TABLE volumes (
+        series_uid TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        stack TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL,
+        PRIMARY KEY (series_uid, revision),
+        FOREIGN KEY (series_uid, revision) REFERENCES results (series_uid, revision)
+    ) STRICT
+    """,
+    """
+    ALTER TABLE series ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE requests (
+        series_uid TEXT PRIMARY KEY REFERENCES series (uid),
+        at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL
+    ) STRICT
+    """,
+    """
     CREATE TABLE selftests (
         id INTEGER PRIMARY KEY,
         failure TEXT,

@@ -19,7 +19,8 @@ BOUNDS_S: Final = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.
 """Upper bounds of what a latency is counted in [s]; the last class has none. Ours: narrow about 1.5
 and 5 s, which an alert may take."""
 
-RESULTS, NOTICES, DISPOSITIONS = "results", "notices", "dispositions"
+RESULTS, NOTICES = "results", "notices"
+DISPOSITIONS, VERDICTS = "dispositions", "verdicts"
 STAGE, STAGE_SUM, NETWORKS = "stage", "stage_sum_s", "networks_s"
 
 NETWORK_STAGES: Final = ("slice_stage", "volume_stage")
@@ -42,8 +43,9 @@ class Latency:
 class Totals:
     """All that is counted.
 
-    ``results`` by (state, code or ""), ``notices`` by kind, ``latencies`` by stage and
-    ``networks_s`` by "gpu" or "cpu" [s]. ``dispositions``: what people did with results.
+    ``results`` by (state, code or ""), ``notices`` by kind, ``latencies`` by stage, ``networks_s``
+    by "gpu" or "cpu" [s], ``dispositions`` by "acknowledged" or why an alert was dismissed, and
+    ``verdicts`` by "agree" or "disagree".
     """
 
     results: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -51,6 +53,7 @@ class Totals:
     latencies: Mapping[str, Latency] = field(default_factory=dict)
     networks_s: Mapping[str, float] = field(default_factory=dict)
     dispositions: Mapping[str, int] = field(default_factory=dict)
+    verdicts: Mapping[str, int] = field(default_factory=dict)
 
 
 def count(db: sqlite3.Connection, name: str, label: str) -> None:
@@ -78,14 +81,18 @@ def totals_of(rows: Iterable[sqlite3.Row]) -> Totals:
         per_class = (int(found.get((STAGE, stage, str(b)), 0)) for b in (*BOUNDS_S, math.inf))
         return tuple(accumulate(per_class))
 
+    def labelled(name: str) -> dict[str, int]:
+        return {label: int(n) for (other, label, _), n in found.items() if other == name}
+
     return Totals(
         results={(a, b): int(n) for (name, a, b), n in found.items() if name == RESULTS},
-        notices={kind: int(n) for (name, kind, _), n in found.items() if name == NOTICES},
+        notices=labelled(NOTICES),
         latencies={
             stage: Latency(within(stage), sum_s)
             for (name, stage, _), sum_s in found.items()
             if name == STAGE_SUM
         },
         networks_s={device: s for (name, device, _), s in found.items() if name == NETWORKS},
-        dispositions={deed: int(n) for (name, deed, _), n in found.items() if name == DISPOSITIONS},
+        dispositions=labelled(DISPOSITIONS),
+        verdicts=labelled(VERDICTS),
     )

@@ -22,7 +22,7 @@ from build_engine.compile.site import ConfigPath, PlanName, public_key, site_of,
 from build_engine.printing import AsJson, out, print_json
 
 engine = typer.Typer(
-    help="TensorRT engines: compile, verify, sign, activate, roll back.", no_args_is_help=True
+    help="TensorRT plans: build, verify, sign, activate, roll back.", no_args_is_help=True
 )
 engine.command()(build)
 engine.command()(verify)

@@ -32,7 +32,7 @@ from build_engine.protocols.matching import verdict_on
 from build_engine.protocols.sample import Sample, read_sample
 
 protocol = typer.Typer(
-    help="Protocol profiles: list, show, check, learn from a sample export, test on one.",
+    help="Protocol profiles: list, show, check, learn, test.",
     no_args_is_help=True,
 )
 

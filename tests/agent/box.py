@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from agent.archive import Archive
 from agent.assemble.limits import ReadLimits
 from agent.assemble.protocol import load_profiles
 from agent.config import PACKAGED_ENGINES
@@ -56,8 +57,9 @@ class Box:
         log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[lambda *_: ""])
         networks = Networks(self.backend, self.gpu(), lambda: self.clock.now_s, log)
         engine = Engine(self.bundle, networks, load_profiles(PACKAGED_ENGINES / "protocols"))
+        archive = Archive(self.store, log, keeps_slices=True)
         intake = Intake(self.store, ReadLimits(), log, self.tests_folder)
-        self.journeys = Journeys(engine, self.store, intake, self.clock, log)
+        self.journeys = Journeys(engine, self.store, archive, intake, self.clock, log)
         self.journeys.adopt(
             row for uid in self.store.unfinished() if (row := self.store.series(uid))
         )

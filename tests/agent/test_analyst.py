@@ -119,8 +119,8 @@ def test_a_key_slice_that_cannot_be_drawn_takes_no_suspicion_back(
 
     states = {row.uid: row.state for row in box.store.worklist(10)}
     assert states == {uid("series", 7): State.SUSPECTED, uid("series", 0): State.SUSPECTED}
-    assert box.store.key_slice(uid("series", 7), 1) is None
-    assert box.store.key_slice(uid("series", 0), 1)
+    assert box.store.picture(uid("series", 7), 1, "axial") is None
+    assert box.store.picture(uid("series", 0), 1, "axial")
 
 
 def test_a_series_that_took_the_agent_down_twice_while_streaming_is_set_aside(

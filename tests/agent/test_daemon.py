@@ -174,4 +174,4 @@ def test_the_store_is_read_back_by_the_commands(
     assert series["transitions"][0]["state"] == "receiving"
     assert json.loads(program.call("show", uid("study", 0), "--json").stdout) == shown
     assert uid("series", 0) in text
-    assert program.call("show", "9.9.9").returncode == 78
+    assert program.call("show", "9.9.9").returncode == 1

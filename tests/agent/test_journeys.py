@@ -56,7 +56,7 @@ def test_a_series_ends_suspected_and_its_alert_waits_for_the_console(
     assert report.geometry.slices == N
     assert report.protocol == "generic-head"
     assert [d.channel for d in box.store.undelivered()] == ["console"]
-    assert box.store.key_slice(report.series_uid, 1)
+    assert box.store.picture(report.series_uid, 1, "axial")
     assert set(report.timings_s) == {
         "assemble", "slice_stage", "volume_stage", "measure", "completeness", "total",
     }  # fmt: skip

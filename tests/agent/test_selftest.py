@@ -31,7 +31,7 @@ ENGINE = "default 0.1.0, ONNX Runtime CPU"
 
 def answered(store: Store, concluded_s: float, answer: SeriesReport) -> SeriesRow:
     receive(store, system_clock, UID)
-    store.conclude(answer, b"\x89PNG", ["console"])
+    store.conclude(answer, {"axial": b"\x89PNG"}, ["console"])
     row = store.series(UID)
     assert row is not None
     return replace(row, concluded_at=Instant(MIDNIGHT, concluded_s))
@@ -142,7 +142,7 @@ def test_somebody_at_the_page_may_acknowledge_it_first(tmp_path: Path, store: St
 
     def played(_folder: Path) -> KnownBleed:
         receive(store, system_clock, UID)
-        store.conclude(report(UID), b"\x89PNG", ["console"])
+        store.conclude(report(UID), {"axial": b"\x89PNG"}, ["console"])
         threading.Timer(1.0, acknowledge_and_forget).start()
         return replace(BLEED, last_on_disk_monotonic_s=system_clock().monotonic_s)
 
@@ -195,7 +195,7 @@ def test_the_same_images_are_a_test_in_its_folder_and_a_patient_in_the_scanners(
     assert {name: row.test for name, row in rows.items()} == {real: False, test: True}
     assert rows[real].alert is not None
     assert rows[real].revision == 1
-    assert box.store.count_since(MIDNIGHT) == 1
+    assert box.store.counts_since(MIDNIGHT).series == 1
 
     box.store.forget_tests(MIDNIGHT)
     assert [row.uid for row in box.store.worklist(9)] == [real]

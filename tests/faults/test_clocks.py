@@ -104,7 +104,7 @@ from tests.agent.reports import receive, report
 store = Store(Path(sys.argv[1]), system_clock)
 for n in range(5):
     receive(store, system_clock, f"1.{n}")
-    store.conclude(report(f"1.{n}"), None, [])
+    store.conclude(report(f"1.{n}"), {}, [])
     store.acknowledge(f"1.{n}", 1, "Ann", "")
     Event().wait(0.7)
 print([row["uid"] for row in snapshot(store, system_clock(), boot_id())["series"]])

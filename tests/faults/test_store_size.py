@@ -44,7 +44,7 @@ def fill(path: Path, n_series: int, ago: timedelta, export: Path) -> None:
             receive(store, clock, series_uid)
             store.conclude(
                 report(series_uid) if n % 3 == 0 else not_suspected(series_uid),
-                bytes(20_000) if n % 3 == 0 else None,
+                {"axial": bytes(20_000)} if n % 3 == 0 else {},
                 ["console"],
             )
             store.receipt(series_uid, 1, "console")
@@ -104,7 +104,8 @@ def test_a_running_agent_forgets_what_is_old(tmp_path: Path, engines: Path, row:
         with agent.store() as store:
             agent.started()
             kept = [uid("old", n) for n in range(60) if n % 3 == 0 and n >= 51]
-            until(lambda: store.count_since(datetime(2000, 1, 1, tzinfo=timezone.utc)) == 3)
+            long_ago = datetime(2000, 1, 1, tzinfo=timezone.utc)
+            until(lambda: store.counts_since(long_ago).series == 3)
             left = [row.uid for row in store.worklist(100)]
 
     row.tell(f"retention: 60 studies of 60 days ago, {len(left)} unacknowledged suspicions kept")

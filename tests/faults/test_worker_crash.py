@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 
 import pytest
 from pydicom.uid import JPEG2000Lossless
 
+from agent.store import Store
 from tests.faults.agents import Agent, ended, until
 from tests.faults.conftest import Row
 from tests.phantoms import uid, write_series
@@ -26,11 +28,13 @@ GrowingSeries.volume = planted
 
 DECODER = """
 import signal, sys
+from pathlib import Path
+mended = Path(__file__).with_name("mended")
 if "agent.assemble.decoder" in " ".join(sys.orig_argv):
     from agent.assemble import pixels
     decode = pixels.decode_here
     def planted(encoded, form, offsets):
-        if form.bits_stored == 13:
+        if form.bits_stored == 13 and not mended.exists():
             signal.raise_signal(signal.SIGSEGV)
         return decode(encoded, form, offsets)
     pixels.decode_here = planted
@@ -65,6 +69,41 @@ def test_a_series_that_crashes_the_worker_twice_is_set_aside(
     assert (exits, codes) == ([-signal.SIGSEGV] * 2, ["set_aside", None]), agent.log.read_text()
 
 
+def test_a_series_that_was_set_aside_and_is_asked_for_again_may_crash_the_worker_twice_more(
+    agent: Agent, row: Row
+) -> None:
+    plant(agent, WORKER)
+    agent.started()
+    write_series(
+        agent.export / "bad", N, SeriesDescription="CRASH", NumberOfSeriesRelatedInstances=N
+    )
+    n_exits = []
+    with agent.store() as store:
+        for asked in (False, True):
+            assert not asked or store.request(uid("series", 0))
+            n_exits.append(exits_until(agent, lambda: is_answered(store)))
+        history = store.history(uid("series", 0))
+
+    row.tell(f"asked for again after it was set aside: exits {n_exits}, {len(history)} results")
+    assert n_exits == [2, 2]
+    assert [one.code for one in history] == ["set_aside", "set_aside"]
+
+
+def is_answered(store: Store) -> bool:
+    return ended(store.series(uid("series", 0))) and not store.requested()
+
+
+def exits_until(agent: Agent, condition: Callable[[], bool]) -> int:
+    """Start the agent again whenever it ends; returns how often that was."""
+    n_exits = 0
+    while not condition():
+        agent.process.join(0.1)
+        if agent.process.exitcode is not None:
+            n_exits += 1
+            agent.start()
+    return n_exits
+
+
 def test_a_file_that_crashes_its_decoder_is_set_aside_and_the_agent_lives(
     agent: Agent, row: Row
 ) -> None:
@@ -88,6 +127,15 @@ def test_a_file_that_crashes_its_decoder_is_set_aside_and_the_agent_lives(
     assert len(crashed) == 1
     assert {message.split(":")[0] for message in named} == {f"{k:03d}.dcm" for k in range(N)}
     assert good.state == "suspected"
+
+    (agent.bugs / "mended").touch()
+    with agent.store() as store:
+        assert store.request(uid("series", 0))
+        until(lambda: is_answered(store))
+        again = store.series(uid("series", 0)).report
+
+    row.tell(f"asked for again with the bug mended: {again.state}, by the same process")
+    assert (again.revision, again.state) == (2, "suspected")
     assert (agent.process.pid, agent.process.exitcode) == (pid, None)
 
 

@@ -70,7 +70,7 @@ def test_a_reason_with_brackets_is_printed_as_it_is(
     told = not_analysed(UID).model_copy(update={"reason": "Thorax [/b] [5.0]"})
     with store:
         receive(store, system_clock, UID)
-        store.conclude(told, None, [])
+        store.conclude(told, {}, [])
 
     assert call(monkeypatch, *command, "--config", config) == 0
     assert "Thorax [/b] [5.0]" in capsys.readouterr().out

@@ -24,7 +24,7 @@ def config(tmp_path: Path) -> Path:
     with Store(tmp_path / "bleedwatch.sqlite", system_clock) as store:
         for uid in (UID, "1.2.3.4"):
             receive(store, system_clock, uid)
-            store.conclude(report(uid), None, ["console"])
+            store.conclude(report(uid), {}, ["console"])
     return path
 
 

@@ -8,14 +8,16 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from agent.console import create_app, serve
-from agent.console.server import is_loopback
+from agent.console import Address, create_app, serve
+from agent.console.address import is_loopback
 from agent.errors import ConfigError
 from agent.records import TEST_MARK, Instant
 from agent.store import Selftest, Store
-from agent.wiring import boot_id, system_clock
+from agent.wiring import system_clock
+from tests.agent.console.made import around
 from tests.agent.reports import live, not_analysed, receive, report
 
 UID = "1.2.3.4"
@@ -26,14 +28,19 @@ RESULT = f"/api/series/{UID}/1"
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store(tmp_path / "store.sqlite", system_clock) as opened:
         receive(opened, system_clock)
-        opened.conclude(report(), b"\x89PNG", ["console"])
+        opened.conclude(report(), {"axial": b"\x89PNG"}, ["console"])
         live(opened, system_clock)
         yield opened
 
 
 @pytest.fixture
-def client(store: Store) -> TestClient:
-    return TestClient(create_app(store, system_clock, boot_id()), base_url="http://localhost")
+def app(store: Store, tmp_path: Path) -> Starlette:
+    return create_app(around(store))
+
+
+@pytest.fixture
+def client(app: Starlette) -> TestClient:
+    return TestClient(app, base_url="http://localhost")
 
 
 def test_the_state_is_the_worklist_and_the_agent(client: TestClient) -> None:
@@ -140,8 +147,7 @@ def test_what_cannot_be_stored_now_is_unavailable_and_not_a_fault(
     assert "readonly" in answer.text
 
 
-def test_a_fault_carries_the_security_headers_too(store: Store) -> None:
-    app = create_app(store, system_clock, boot_id())
+def test_a_fault_carries_the_security_headers_too(app: Starlette, store: Store) -> None:
     client = TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
     store._db._db.execute("DROP TABLE agent")
 
@@ -153,7 +159,7 @@ def test_a_fault_carries_the_security_headers_too(store: Store) -> None:
 
 def test_an_alert_outlives_a_later_result(client: TestClient, store: Store) -> None:
     later = not_analysed(UID).model_copy(update={"revision": 2, "result_id": "later"})
-    store.conclude(later, None, ["console"])
+    store.conclude(later, {}, ["console"])
 
     (series,) = client.get("/api/state").json()["series"]
 
@@ -170,8 +176,8 @@ def test_every_answer_carries_the_security_headers(client: TestClient, path: str
 
 
 def test_the_key_slice_is_served_and_only_where_there_is_one(client: TestClient) -> None:
-    assert client.get(f"{RESULT}/key-slice.png").content == b"\x89PNG"
-    assert client.get("/api/series/9.9/1/key-slice.png").status_code == 404
+    assert client.get(f"{RESULT}/views/axial.png").content == b"\x89PNG"
+    assert client.get("/api/series/9.9/1/views/axial.png").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -182,17 +188,12 @@ def test_loopback(host: str, own: bool) -> None:
     assert is_loopback(host) == own
 
 
-def test_any_other_address_is_refused(store: Store) -> None:
-    with pytest.raises(ConfigError, match="loopback"):
-        serve(store, system_clock, boot_id(), ("0.0.0.0", 9999))
-
-
-def test_a_port_in_use_is_refused_with_what_to_do(store: Store) -> None:
+def test_a_port_in_use_is_refused_with_what_to_do(store: Store, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(ConfigError, match="in use") as refusal:
-            serve(store, system_clock, boot_id(), taken.getsockname())
+            serve(around(store), Address(*taken.getsockname()))
 
     assert "console.port" in refusal.value.hint
 

@@ -15,7 +15,8 @@ from starlette.testclient import TestClient
 from agent.console import create_app
 from agent.records import TEST_MARK, Instant
 from agent.store import Keep, Selftest, Store
-from agent.wiring import boot_id, system_clock
+from agent.wiring import system_clock
+from tests.agent.console.made import around
 from tests.agent.reports import live, not_analysed, not_suspected, receive, report
 
 PROMTOOL = shutil.which("promtool")
@@ -31,12 +32,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def client(store: Store) -> TestClient:
-    return TestClient(create_app(store, system_clock, boot_id()), base_url="http://localhost")
+    return TestClient(create_app(around(store)), base_url="http://localhost")
 
 
 def conclude(store: Store, uid: str, **changes: object) -> None:
     receive(store, system_clock, uid)
-    store.conclude(report(uid, **{"timings_s": TIMINGS_S} | changes), None, ["console"])
+    store.conclude(report(uid, **{"timings_s": TIMINGS_S} | changes), {}, ["console"])
 
 
 def a_day(store: Store) -> None:
@@ -53,7 +54,7 @@ def a_day(store: Store) -> None:
     store.acknowledge("1.2.3.5", 1, "Ann", "")
     receive(store, system_clock, "1.2.3.6")
     unseen = not_analysed("1.2.3.6").model_copy(update={"engine": None})
-    store.conclude(unseen, None, ["console"])
+    store.conclude(unseen, {}, ["console"])
     store.notice("not_whole", "DOE.dcm: half a file")
     store.note_selftest(Selftest(system_clock(), None, "default 0.1.0", 1.4, 33.0, 30.0))
 
@@ -108,7 +109,9 @@ def test_an_alert_ages_until_it_is_acknowledged(tmp_path: Path) -> None:
     earlier = Instant(now.utc - timedelta(minutes=6), now.monotonic_s - 360.0)
     with Store(tmp_path / "store.sqlite", lambda: earlier) as store:
         conclude(store, "1.2.3.4")
-        client = TestClient(create_app(store, lambda: now, boot_id()), base_url="http://localhost")
+        client = TestClient(
+            create_app(around(store, clock=lambda: now)), base_url="http://localhost"
+        )
         age = "bleedwatch_oldest_unacknowledged_alert_age_seconds"
         assert values(client)[age] == pytest.approx(360.0)
 
@@ -121,7 +124,7 @@ def test_a_copy_of_a_result_or_an_acknowledgement_counts_once(
     client: TestClient, store: Store
 ) -> None:
     conclude(store, "1.2.3.4")
-    store.conclude(report(revision=2, result_id="1.2.3.4 1"), None, ["console"])
+    store.conclude(report(revision=2, result_id="1.2.3.4 1"), {}, ["console"])
     for who in ("Ann", "Bob"):
         store.acknowledge("1.2.3.4", 1, who, "")
 
@@ -132,7 +135,7 @@ def test_a_copy_of_a_result_or_an_acknowledgement_counts_once(
 
 def test_what_the_store_forgets_stays_counted(client: TestClient, store: Store) -> None:
     receive(store, system_clock, "1.2.3.4")
-    store.conclude(not_suspected("1.2.3.4"), None, ["console"])
+    store.conclude(not_suspected("1.2.3.4"), {}, ["console"])
     store.receipt("1.2.3.4", 1, "console")
 
     assert store.prune(Keep(days=400, bytes=0), lambda _: True) == 1

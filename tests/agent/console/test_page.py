@@ -2,143 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
-import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from agent.records import TEST_MARK, Instant
+from agent.records import TEST_MARK, Identity, Instant
 from agent.report import SeriesReport
-from agent.store import Selftest, Store
+from agent.store import Selftest, SeriesProgress
 from agent.wiring import system_clock
+from tests.agent.console.browsing import IN_A_BROWSER, Console, suspect, until
 from tests.agent.reports import finding, live, not_analysed, not_suspected, receive, report
 
-CHROMIUM = shutil.which("chromium")
-
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
-]
-
-
-@dataclass
-class Console:
-    """The console's process, and the store it reads."""
-
-    folder: Path
-    port: int
-    store: Store
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/"
-
-    def start(self) -> None:
-        config = self.folder / "agent.toml"
-        config.write_text(
-            f'export_folder = "{self.folder}"\nstate_folder = "{self.folder}"\n'
-            f"[console]\nport = {self.port}\n"
-        )
-        command = [sys.executable, "-m", "agent", "console", "--config", str(config)]
-        self.process = subprocess.Popen(command)
-        until(self.answers)
-
-    def answers(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def stop(self) -> None:
-        assert self.process
-        self.process.kill()
-        self.process.wait()
-
-    def empty(self) -> None:
-        """Forget everything, as if nothing had run yet."""
-        tables = "outbox acknowledgements results transitions notices files agent selftests series"
-        for table in tables.split():
-            self.store._db._db.execute(f"DELETE FROM {table}")
-
-
-def until(fact: Callable[[], object]) -> None:
-    """Wait for what another process brings about."""
-    deadline_s = time.monotonic() + 30
-    while not fact():
-        assert time.monotonic() < deadline_s, "it did not come about"
-        time.sleep(0.02)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    folder = tmp_path_factory.mktemp("console")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with Store(folder / "bleedwatch.sqlite", system_clock) as store:
-        opened = Console(folder, port, store)
-        opened.start()
-        yield opened
-        opened.stop()
-
-
-@pytest.fixture
-def console(served: Console) -> Console:
-    served.empty()
-    return served
-
-
-@pytest.fixture
-def page(console: Console, browser: Browser) -> Iterator[Page]:
-    opened = browser.new_page(viewport={"width": 1280, "height": 1024})
-    complaints: list[str] = []
-    opened.on("console", lambda said: complaints.append(said.text)
-              if said.type == "error" and "Failed to load" not in said.text else None)  # fmt: skip
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("dialog", lambda dialog: complaints.append(dialog.message))
-    opened.on("request", lambda request: complaints.append(request.url)
-              if not request.url.startswith(console.url) else None)  # fmt: skip
-    live(console.store, system_clock)
-    opened.goto(console.url)
-    yield opened
-    opened.close()
-    assert complaints == []
-
-
-def suspect(
-    console: Console, uid: str = "1.2.3.4", name: str = "DOE^JANE", **changes: object
-) -> None:
-    picture = BytesIO()
-    Image.new("L", (64, 64), 90).save(picture, "PNG")
-    receive(console.store, system_clock, uid, name)
-    console.store.conclude(report(uid, **changes), picture.getvalue(), ["console"])
-    live(console.store, system_clock)
+pytestmark = IN_A_BROWSER
 
 
 def test_a_suspected_bleed_comes_to_the_front_with_its_picture(
@@ -152,7 +29,7 @@ def test_a_suspected_bleed_comes_to_the_front_with_its_picture(
     expect(alert).to_contain_text("Subdural, left frontal: 31.4 mL (24–39)")
     expect(alert).to_contain_text("midline shift 6 mm")
     expect(alert).to_contain_text("since the last slice")
-    page.wait_for_function("document.querySelector('.alert img').naturalWidth > 0")
+    page.wait_for_function("() => document.querySelector('.alert img').naturalWidth > 0")
     expect(page).to_have_title("(1) SUSPECTED – Bleedwatch")
 
 
@@ -248,9 +125,9 @@ def test_every_state_is_a_word_and_a_shape(page: Page, console: Console) -> None
     receive(console.store, system_clock, "1.2")
     console.store.begin_analysis("1.2")
     receive(console.store, system_clock, "1.3")
-    console.store.conclude(not_suspected("1.3"), None, ["console"])
+    console.store.conclude(not_suspected("1.3"), {}, ["console"])
     receive(console.store, system_clock, "1.4")
-    console.store.conclude(not_analysed("1.4"), None, ["console"])
+    console.store.conclude(not_analysed("1.4"), {}, ["console"])
     live(console.store, system_clock)
 
     worklist = page.locator("#worklist")
@@ -284,7 +161,7 @@ def test_an_alert_stays_in_front_whatever_a_later_result_says(
 ) -> None:
     suspect(console)
     second = later("1.2.3.4").model_copy(update={"revision": 2, "result_id": "later"})
-    console.store.conclude(second, None, ["console"])
+    console.store.conclude(second, {}, ["console"])
 
     expect(page.locator(".alert")).to_contain_text(words)
     page.get_by_label("Your name").fill("Ann")
@@ -295,7 +172,7 @@ def test_an_alert_stays_in_front_whatever_a_later_result_says(
 
 def test_a_missing_picture_is_a_word(page: Page, console: Console) -> None:
     receive(console.store, system_clock)
-    console.store.conclude(report(), None, ["console"])
+    console.store.conclude(report(), {}, ["console"])
 
     expect(page.locator(".alert")).to_contain_text("No picture")
 
@@ -375,3 +252,27 @@ def test_hostile_and_foreign_names_are_shown_as_text(
     expect(page.locator(".alert .patient")).to_have_text(shown)
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= 1280, "a name pushes the page out of shape"
+
+
+HOSTILE = "<script>alert(1)</script>\"'><svg onload=alert(2)>\u202e\x00"
+
+
+def test_hostile_text_is_text_wherever_it_stands(page: Page, console: Console) -> None:
+    now = system_clock()
+    who = Identity(HOSTILE, HOSTILE, HOSTILE, HOSTILE, "1.2.3", HOSTILE)
+    console.store.progress(SeriesProgress("1.2.3.4", who, HOSTILE, None, 17, 0, now, now))
+    said = report(caveats=(HOSTILE,), findings=(finding(region=HOSTILE),), engine=HOSTILE)
+    console.store.conclude(said, {}, ["console"])
+    receive(console.store, system_clock, "1.9")
+    ended = not_analysed("1.9").model_copy(update={"reason": HOSTILE, "what_to_do": HOSTILE})
+    console.store.conclude(ended, {}, ["console"])
+    console.store.acknowledge("1.9", 1, HOSTILE, HOSTILE, HOSTILE)
+    console.store.judge("1.9", 1, HOSTILE, HOSTILE, agrees=False)
+    console.store.notice(HOSTILE, HOSTILE)
+    live(console.store, system_clock, folder_problem=HOSTILE, degraded=HOSTILE)
+
+    expect(page.locator(".alert .whose")).to_contain_text("<script>alert(1)</script>")
+    expect(page.locator("#notices")).to_contain_text("<svg onload=alert(2)>")
+    expect(page.locator("#worklist")).to_contain_text("disagrees")
+    assert page.locator("script").count() == 1
+    assert "\u202e" not in page.locator("body").inner_text()

@@ -155,7 +155,7 @@ def result_that_no_page_has_shown(box: Scratch) -> None:
     earlier = Instant(now.utc - timedelta(hours=3), now.monotonic_s)
     with Store(box.store_path, lambda: earlier) as store:
         receive(store, lambda: earlier, UID)
-        store.conclude(not_suspected(UID), None, ["console"])
+        store.conclude(not_suspected(UID), {}, ["console"])
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_what_is_broken_is_told_on_its_own_line_with_what_to_do(
     assert verdicts[check].mark is Mark.WRONG
     assert found in verdicts[check].found
     assert next_step in verdicts[check].next_step
-    assert len(verdicts) == 20
+    assert len(verdicts) == 22
 
 
 def test_a_configuration_that_cannot_be_used_leaves_the_other_lines_standing(
@@ -216,7 +216,7 @@ def test_a_configuration_that_cannot_be_used_leaves_the_other_lines_standing(
     assert verdicts["store"] == Verdict(
         Mark.NOTE, "not checked: there is no configuration to go by"
     )
-    assert len(verdicts) == 20
+    assert len(verdicts) == 22
 
 
 def test_a_check_that_fails_itself_hides_no_other(scratch: Scratch) -> None:
@@ -333,7 +333,7 @@ def test_alerts_and_the_last_series_are_told_without_a_name(scratch: Scratch) ->
 
     with Store(scratch.store_path, system_clock) as store:
         receive(store, system_clock, UID, name="DOE^JANE")
-        store.conclude(report(UID), None, [])
+        store.conclude(report(UID), {}, [])
 
     verdicts = scratch.verdicts()
     assert verdicts["last series"].found.endswith("s ago; 1 today")
@@ -384,7 +384,7 @@ def test_the_last_self_test_is_told(  # noqa: PLR0913
 def test_a_self_tests_alert_waits_for_nobody(scratch: Scratch) -> None:
     with Store(scratch.store_path, system_clock) as store:
         receive(store, system_clock, f"{TEST_MARK}1.9")
-        store.conclude(report(f"{TEST_MARK}1.9"), None, ["console"])
+        store.conclude(report(f"{TEST_MARK}1.9"), {}, ["console"])
 
     assert scratch.verdicts()["alerts"].found == "none waits for an acknowledgement"
     assert scratch.verdicts()["last series"].found == "none has come yet"

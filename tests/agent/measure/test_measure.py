@@ -46,6 +46,29 @@ def test_volume_of_a_ball(heights: np.ndarray, tilt_deg: float) -> None:
     assert (low, high) == pytest.approx((finding.volume_ml * 0.9 - 1, finding.volume_ml * 1.1 + 1))
 
 
+@pytest.mark.parametrize("tilt_deg", [0.0, 20.0], ids="tilt={}".format)
+@pytest.mark.parametrize("heights", [EVEN, UNEVEN], ids=["even", "thin-below-thick-above"])
+def test_place_is_told_from_right_to_left_front_to_back_bottom_to_top(
+    heights: np.ndarray, tilt_deg: float
+) -> None:
+    grid = axial_grid(heights, tilt_deg=tilt_deg)
+    bleed = ball(grid, (35.0, -45.0, 0.0), 10.0)  # the brain reaches ±70, ±90, ±75 mm
+
+    (finding,) = measure(labels(grid, bleed, Subtype.SUBDURAL, halved_brain(grid)), EXACT).findings
+
+    assert finding.place == pytest.approx((0.75, 0.25, 0.5), abs=0.05)
+
+
+def test_place_is_not_guessed_without_anatomy() -> None:
+    grid = axial_grid(EVEN)
+
+    (finding,) = measure(
+        labels(grid, ball(grid, (35.0, 0.0, 0.0), 10.0), Subtype.SUBDURAL), EXACT
+    ).findings
+
+    assert finding.place is None
+
+
 @pytest.mark.parametrize(
     ("x_mm", "side", "region"),
     [

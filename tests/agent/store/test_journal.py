@@ -40,26 +40,26 @@ def store(tmp_path: Path, clock: SetClock) -> Iterator[Store]:
 def test_the_same_result_alerts_once(store: Store, clock: SetClock) -> None:
     receive(store, clock)
 
-    first = store.conclude(report(), b"png", ["console"])
+    first = store.conclude(report(), {"axial": b"png"}, ["console"])
     store.begin_analysis(UID)
-    second = store.conclude(report(revision=2, result_id=f"{UID} 1"), None, ["console"])
+    second = store.conclude(report(revision=2, result_id=f"{UID} 1"), {}, ["console"])
 
     assert (first, second) == (True, False)
     assert len(store.undelivered()) == len(store.history(UID)) == 1
     row = store.series(UID)
     assert row is not None
     assert (row.state, row.revision) == (State.SUSPECTED, 1)
-    assert store.key_slice(UID, 1) == b"png"
+    assert store.picture(UID, 1, "axial") == b"png"
 
 
 def test_a_revision_supersedes_and_needs_its_own_acknowledgement(
     store: Store, clock: SetClock
 ) -> None:
     receive(store, clock)
-    store.conclude(report(), None, ["console"])
+    store.conclude(report(), {}, ["console"])
     store.acknowledge(UID, 1, "Ann", "")
 
-    store.conclude(report(revision=2), None, ["console"])
+    store.conclude(report(revision=2), {}, ["console"])
 
     row = store.series(UID)
     assert row is not None
@@ -80,11 +80,11 @@ def test_a_later_result_does_not_take_an_alert_back(
     store: Store, clock: SetClock, later: str
 ) -> None:
     receive(store, clock)
-    store.conclude(report(), None, ["console"])
+    store.conclude(report(), {}, ["console"])
     clock.now_s += 1
     receive(store, clock, "1.9")
 
-    store.conclude(revised(later, 2), None, ["console"])
+    store.conclude(revised(later, 2), {}, ["console"])
 
     first, _ = store.worklist(2)
     assert (first.uid, first.state.value) == (UID, later)
@@ -110,7 +110,7 @@ def test_an_alert_waits_until_it_or_a_later_result_is_acknowledged(acts: list[st
         for act in acts:
             if isinstance(act, str):
                 results.append(act)
-                store.conclude(revised(act, len(results)), None, [])
+                store.conclude(revised(act, len(results)), {}, [])
             elif act <= len(results):
                 store.acknowledge(UID, act, "Ann", "")
                 given_to.add(act)
@@ -127,7 +127,7 @@ def test_every_change_of_state_is_kept_in_order(store: Store, clock: SetClock) -
     receive(store, clock)
     store.begin_analysis(UID)
     clock.now_s += 1
-    store.conclude(not_analysed(UID), None, [])
+    store.conclude(not_analysed(UID), {}, [])
     receive(store, clock)
 
     changes = store.transitions(UID)
@@ -149,7 +149,7 @@ def test_work_that_did_not_end_is_counted_until_there_is_a_result(
     store.begin_attempt(UID)
     store.end_attempt(UID)
     counted = [store.begin_attempt(UID), store.begin_analysis(UID)]
-    store.conclude(report(), None, [])
+    store.conclude(report(), {}, [])
 
     assert counted == [1, 2]
     assert store.begin_attempt(UID) == 1
@@ -157,7 +157,7 @@ def test_work_that_did_not_end_is_counted_until_there_is_a_result(
 
 def test_the_first_acknowledgement_stands(store: Store, clock: SetClock) -> None:
     receive(store, clock)
-    store.conclude(report(), None, ["console"])
+    store.conclude(report(), {}, ["console"])
 
     first = store.acknowledge(UID, 1, "Ann", "called")
     second = store.acknowledge(UID, 1, "Bob", "")
@@ -173,7 +173,7 @@ def test_what_has_no_result_cannot_be_acknowledged(store: Store) -> None:
 
 def test_a_result_is_undelivered_until_its_receipt(store: Store, clock: SetClock) -> None:
     receive(store, clock)
-    store.conclude(report(), None, ["console"])
+    store.conclude(report(), {}, ["console"])
 
     store.receipt(UID, 1, "console")
     clock.now_s += 5
@@ -190,7 +190,7 @@ def test_unacknowledged_suspicions_come_first(store: Store, clock: SetClock) -> 
     for uid in ("1.1", "1.2", "1.3"):
         clock.now_s += 1
         receive(store, clock, uid)
-        store.conclude(report(uid) if uid != "1.3" else not_suspected(uid), None, [])
+        store.conclude(report(uid) if uid != "1.3" else not_suspected(uid), {}, [])
     store.acknowledge("1.2", 1, "Ann", "")
 
     assert [row.uid for row in store.worklist(10)] == ["1.1", "1.3", "1.2"]
@@ -201,7 +201,7 @@ def test_no_unacknowledged_suspicion_falls_off_the_worklist(store: Store, clock:
         clock.now_s += 1
         receive(store, clock, f"1.{number}")
         if number < 3:
-            store.conclude(report(f"1.{number}"), None, [])
+            store.conclude(report(f"1.{number}"), {}, [])
     receive(store, clock, "1.0")
 
     listed = [row.uid for row in store.worklist(2)]
@@ -220,7 +220,7 @@ def test_only_files_in_a_result_and_refused_ones_are_settled(store: Store, clock
     )
     receive(store, clock, "1.1")
     receive(store, clock, "1.2")
-    store.conclude(report("1.1"), None, [])
+    store.conclude(report("1.1"), {}, [])
     store.settle_files(
         [Arrival(Path("/done"), 1, 10, 0.0), Arrival(Path("/open"), 2, 19, 0.0)]  # an older /open
     )

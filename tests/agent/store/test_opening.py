@@ -13,6 +13,9 @@ from agent.errors import StoreError
 from agent.store import Store
 from agent.store.schema import MIGRATIONS
 from agent.wiring import system_clock
+from tests.agent.reports import report
+
+LONG_AGO = "2026-01-01T00:00:00+00:00"
 
 OPEN = """
 import sys
@@ -39,6 +42,38 @@ def test_two_processes_may_open_a_new_store_at_the_same_moment(tmp_path: Path) -
     assert [opener.wait() for opener in openers] == [0] * 4
     with Store(path, system_clock) as store:
         assert len(store.notices(10)) == 4
+
+
+def test_a_key_slice_of_an_older_version_is_kept_as_the_axial_picture(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    write_older_store(path, {"1.1": b"png", "1.2": None})
+
+    with Store(path, system_clock) as store:
+        assert store.history("1.1") == [report("1.1")]
+        assert store.picture("1.1", 1, "axial") == b"png"
+        assert store.picture("1.2", 1, "axial") is None
+        assert store.conclude(report("1.2", revision=2), {"axial": b"new"}, ["console"])
+
+
+def write_older_store(path: Path, key_slices: dict[str, bytes | None]) -> None:
+    """Write a store of the version before there were pictures, a suspicion to each key slice."""
+    version = next(n for n, made in enumerate(MIGRATIONS) if "TABLE pictures" in made)
+    database = sqlite3.connect(path, isolation_level=None)
+    for statement in ";".join(MIGRATIONS[:version]).split(";"):
+        database.execute(statement)
+    database.execute(f"PRAGMA user_version = {version}")
+    known = {"state": "suspected", "revision": 1, "first_utc": LONG_AGO, "last_utc": LONG_AGO}
+    columns = [tuple(row)[1:3] for row in database.execute("PRAGMA table_info(series)")]
+    for uid, png in key_slices.items():
+        row = [
+            (known | {"uid": uid}).get(name, "" if kind == "TEXT" else 0) for name, kind in columns
+        ]
+        database.execute(f"INSERT INTO series VALUES ({', '.join('?' * len(row))})", row)
+        database.execute(
+            "INSERT INTO results VALUES (?, 1, ?, 'suspected', ?, ?, ?, 1.0)",
+            (uid, uid, report(uid).model_dump_json(), png, LONG_AGO),
+        )
+    database.close()
 
 
 def test_a_store_of_a_newer_version_is_refused_with_what_to_do(tmp_path: Path) -> None:

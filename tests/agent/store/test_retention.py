@@ -33,7 +33,9 @@ def conclude(
 ) -> None:
     """Receive and conclude a series."""
     receive(store, clock, uid)
-    store.conclude(report(uid) if suspected else not_suspected(uid), b"x" * 9000, ["console"])
+    store.conclude(
+        report(uid) if suspected else not_suspected(uid), {"axial": b"x" * 9000}, ["console"]
+    )
     if shown:
         store.receipt(uid, 1, "console")
 
@@ -84,7 +86,7 @@ def test_a_suspicion_that_a_later_result_took_back_is_kept_until_it_is_acknowled
 ) -> None:
     conclude(store, clock, "1.1", suspected=True)
     later = not_suspected("1.1").model_copy(update={"revision": 2, "result_id": "later"})
-    store.conclude(later, None, ["console"])
+    store.conclude(later, {}, ["console"])
     store.receipt("1.1", 2, "console")
     clock.now_s += 1000 * DAY_S
 
@@ -164,3 +166,23 @@ def test_a_series_that_was_forgotten_can_come_again(store: Store, clock: SetCloc
     found = store.series("1.1")
     assert found is not None
     assert found.state is State.NOT_SUSPECTED
+
+
+@pytest.mark.parametrize("keep_bytes", [10**9, 2_000_000, 0], ids=["room", "some", "none"])
+def test_what_would_be_forgotten_is_told_before(
+    store: Store, clock: SetClock, keep_bytes: int
+) -> None:
+    for number in range(250):
+        conclude(store, clock, f"1.{number}")
+    conclude(store, clock, "2.1", suspected=True)
+    keep = Keep(days=30, bytes=keep_bytes)
+
+    told = store.forgettable(keep)
+
+    n_forgotten = 0
+    while some := store.forget(keep):
+        n_forgotten += some
+    assert told.n_series == 251
+    assert told.n_forgettable == n_forgotten
+    assert bool(n_forgotten) == (keep_bytes < told.used_bytes)
+    assert 0 <= told.forgettable_bytes <= told.used_bytes

@@ -34,7 +34,7 @@ def conclude(store: Store, uid: str) -> None:
     receive(store, SetClock(), uid)
     note = FileNote(f"/state/{uid}", 1, 1, uid, "1.9", refusal=None, settled=True)
     store.note_files([note])
-    store.conclude(report(uid), b"png", ["console"])
+    store.conclude(report(uid), {"axial": b"png"}, ["console"])
 
 
 def test_a_test_that_was_acknowledged_is_forgotten_with_all_that_was_its(store: Store) -> None:
@@ -72,14 +72,14 @@ def test_a_test_on_its_way_in_the_agent_is_not_forgotten(store: Store) -> None:
     store.begin_analysis(UID)
     store.forget_tests(MIDNIGHT + timedelta(days=9))
 
-    assert store.conclude(not_suspected(UID), None, ["console"])
+    assert store.conclude(not_suspected(UID), {}, ["console"])
 
 
 def test_the_days_count_is_of_patients(store: Store) -> None:
     conclude(store, UID)
     conclude(store, "1.2.3.4")
 
-    assert store.count_since(LONG_AGO) == 1
+    assert store.counts_since(LONG_AGO).series == 1
 
 
 def test_the_latest_tests_are_kept(store: Store) -> None:

@@ -1,0 +1,80 @@
+"""The slices of suspicions on their way to the store: a few at a time, while nobody waits."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from structlog.typing import FilteringBoundLogger
+
+from agent.deliver.slices import encoded_slices, stack_of
+from agent.errors import AgentError
+from agent.records import HeadVolume
+from agent.store import Store
+
+MOST_WAITING: Final = 1
+"""Heads that are held for it: a thin one takes 240 MB. With one more, the first is kept at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stack:
+    """One result's slices; each step of ``steps`` keeps some."""
+
+    series_uid: str
+    revision: int
+    steps: Iterator[None]
+
+
+class Archive:
+    """What is still to be kept. Nobody's answer depends on it: what fails is logged and let go."""
+
+    def __init__(self, store: Store, log: FilteringBoundLogger, *, keeps_slices: bool) -> None:
+        """Keep in this store, or nothing at all."""
+        self._store = store
+        self._log = log
+        self._keeps_slices = keeps_slices
+        self._waiting: deque[_Stack] = deque()
+
+    def add(
+        self, series_uid: str, revision: int, head: HeadVolume, labels: NDArray[np.uint8]
+    ) -> None:
+        """Have a suspicion's slices kept; ``labels`` (k, j, i) is 0 where there is no bleed."""
+        if not self._keeps_slices:
+            return
+        steps = self._steps((series_uid, revision), head, labels)
+        self._waiting.append(_Stack(series_uid, revision, steps))
+        while len(self._waiting) > MOST_WAITING:
+            self.keep_some()
+
+    def _steps(
+        self, result: tuple[str, int], head: HeadVolume, labels: NDArray[np.uint8]
+    ) -> Iterator[None]:
+        stack = stack_of(head.grid, labels)
+        yield from self._store.keep_slices(*result, stack, encoded_slices(head, labels))
+
+    def keep_some(self) -> bool:
+        """Keep some slices of the stack that waits longest; False if none waits."""
+        if not self._waiting:
+            return False
+        if self._is_over(self._waiting[0]):
+            self._waiting.popleft()
+        return True
+
+    def _is_over(self, stack: _Stack) -> bool:
+        """Take one step with a stack; True if it was the last."""
+        named = {"series_uid": stack.series_uid, "revision": stack.revision}
+        try:
+            next(stack.steps)
+        except StopIteration:
+            self._log.info("slices_kept", **named)
+        except AgentError as error:
+            self._log.warning("slices_not_kept", reason=str(error), hint=error.hint, **named)
+        except Exception:  # noqa: BLE001 - our own fault must take no answer back
+            self._log.exception("slices_not_kept", **named)
+        else:
+            return False
+        return True

@@ -1,0 +1,105 @@
+"""``feedback``: what people said of the results, for who watches over the model at a site."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from agent.cli.options import AsJson, ConfigPath
+from agent.cli.tables import WORDS
+from agent.config import DEFAULT_PATH, load_config
+from agent.errors import ConfigError
+from agent.store import SeriesRow
+from agent.wiring import open_store, system_clock
+
+
+def feedback(
+    config: ConfigPath = DEFAULT_PATH,
+    since: Annotated[
+        datetime | None, typer.Option(help="First day; by itself, 30 days ago.")
+    ] = None,
+    *,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a line a series.")] = False,
+) -> None:
+    """Show what people said of the results: right, wrong, why.
+
+    No patient is named, but notes are free text: read them before they leave the house.
+
+    Example: bleedwatch feedback --since 2026-11-01 --csv > november.csv
+    """
+    settings = load_config(config)
+    if not settings.store_path.exists():
+        raise ConfigError(f"no store at {settings.store_path}", hint="start the agent first")
+    begin = since.astimezone() if since else system_clock().utc - timedelta(days=30)
+    with open_store(settings) as store:
+        said = [_facts(row) for row in store.feedback_since(begin)]
+    if as_json:
+        Console().print_json(json.dumps(said))
+    elif as_csv:
+        _print_csv(said)
+    else:
+        _print_table(said)
+
+
+def _facts(row: SeriesRow) -> dict[str, Any]:
+    report, given, verdict = row.report, row.acknowledged, row.verdict
+    findings = report.findings if report else ()
+    return {
+        "series_uid": row.uid,
+        "last_slice_utc": row.last_slice.utc.isoformat(timespec="seconds"),
+        "state": report.state if report else row.state.value,
+        "engine": report.engine if report else None,
+        "score": report.score if report else None,
+        "subtypes": "+".join(dict.fromkeys(finding.subtype for finding in findings)),
+        "total_volume_ml": report.total_volume_ml if report else None,
+        "acknowledged_by": given.who if given else None,
+        "dismissed_because": given.dismissed_because if given else None,
+        "note": given.note if given else None,
+        "verdict": None if verdict is None else "agree" if verdict.agrees else "disagree",
+        "verdict_by": verdict.who if verdict else None,
+        "verdict_note": verdict.note if verdict else None,
+    }
+
+
+def _print_csv(said: list[dict[str, Any]]) -> None:
+    if said:
+        writer = csv.DictWriter(sys.stdout, said[0].keys())
+        writer.writeheader()
+        writer.writerows({name: _harmless(value) for name, value in line.items()} for line in said)
+
+
+def _harmless(value: object) -> object:
+    """Keep a spreadsheet from taking text for a formula. Source: OWASP, CSV Injection."""
+    formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if formula else value
+
+
+def _print_table(said: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("Last slice (UTC)", "Series", "Result", "Score", "Answered", "Verdict"):
+        table.add_column(column, overflow="fold")
+    for line in said:
+        dismissed = line["dismissed_because"]
+        answered = f"dismissed: {dismissed}" if dismissed else "acknowledged"
+        table.add_row(
+            line["last_slice_utc"][:19].replace("T", " "),
+            line["series_uid"],
+            WORDS[line["state"]],
+            "" if line["score"] is None else f"{line['score']:.2f}",
+            escape(f"{answered} by {line['acknowledged_by']}") if line["acknowledged_by"] else "",
+            escape(f"{line['verdict']}, {line['verdict_by']}") if line["verdict"] else "",
+        )
+    out = Console(highlight=False)
+    out.print(table)
+    judged = [line["verdict"] for line in said if line["verdict"]]
+    agreed = sum(verdict == "agree" for verdict in judged)
+    out.print(f"{len(said)} series; {agreed} of {len(judged)} verdicts agree")

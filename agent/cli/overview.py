@@ -1,0 +1,110 @@
+"""What ``bleedwatch status`` tells: the agent, what is under way, and how much comes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from agent.records import Instant, State
+from agent.store import AgentStatus, SeriesRow, Store
+from agent.store.liveness import agent_problem
+
+HOUR: Final = timedelta(hours=1)
+MOST_NOTICES: Final = 200
+MOST_LATEST: Final = 5
+ANSWERS: Final = State.SUSPECTED, State.NOT_SUSPECTED, State.NOT_ANALYSED
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A series that has no answer yet. ``expected`` is 0 where no count is promised.
+
+    ``stage_s`` is how long it has been at its stage, ``silent_s`` how long nothing new has come.
+    Both are None where the wall clock was set back meanwhile.
+    """
+
+    series_uid: str
+    state: str
+    slices: int
+    expected: int
+    stage_s: float | None
+    silent_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """A series that has its answer, ``total_s`` after its last slice."""
+
+    series_uid: str
+    state: str
+    total_s: float | None
+    ago_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How the box is. ``problem`` is None when all is well.
+
+    ``today`` counts by state the series whose last slice came today, ``notices`` by kind the files
+    and other things that were named in the last hour.
+    """
+
+    at_utc: datetime
+    problem: str | None
+    agent: AgentStatus | None
+    under_way: tuple[UnderWay, ...]
+    latest: tuple[Concluded, ...]
+    last_hour: int
+    today: dict[str, int]
+    unacknowledged: int
+    undelivered: int
+    notices: dict[str, int]
+
+
+def look(store: Store, now: Instant, boot_id: str) -> Overview:
+    """Take in what the store tells now."""
+    agent = store.agent_status()
+    midnight = now.utc.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    unfinished = map(store.series, store.unfinished())
+    recent = (notice for notice in store.notices(MOST_NOTICES) if now.utc - notice.at.utc <= HOUR)
+    return Overview(
+        at_utc=now.utc,
+        problem=agent_problem(agent, now, boot_id, store.free_bytes()),
+        agent=agent,
+        under_way=tuple(_under_way(store, row, now) for row in unfinished if row),
+        latest=tuple(_concluded(row, now) for row in store.latest(MOST_LATEST, states=ANSWERS)),
+        last_hour=store.counts_since(now.utc - HOUR).series,
+        today=store.states_since(midnight),
+        unacknowledged=len(store.worklist(0)),
+        undelivered=len(store.undelivered()),
+        notices=dict(Counter(notice.kind for notice in recent)),
+    )
+
+
+def _under_way(store: Store, row: SeriesRow, now: Instant) -> UnderWay:
+    changes = store.transitions(row.uid)
+    return UnderWay(
+        series_uid=row.uid,
+        state=row.state.value,
+        slices=row.slices,
+        expected=row.expected,
+        stage_s=_ago_s(changes[-1].at, now) if changes else None,
+        silent_s=_ago_s(row.last_slice, now) if row.state is State.RECEIVING else None,
+    )
+
+
+def _concluded(row: SeriesRow, now: Instant) -> Concluded:
+    return Concluded(
+        series_uid=row.uid,
+        state=row.state.value,
+        total_s=row.report.timings_s.get("total") if row.report else None,
+        ago_s=_ago_s(row.concluded_at, now) if row.concluded_at else None,
+    )
+
+
+def _ago_s(moment: Instant, now: Instant) -> float | None:
+    """By the wall clock, since what was begun before a restart of the computer counts too."""
+    seconds = (now.utc - moment.utc).total_seconds()
+    return seconds if seconds >= 0 else None

@@ -1,0 +1,52 @@
+"""``bleedwatch prune``: forget now what the store keeps no longer."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from agent.cli.options import AsJson, ConfigPath
+from agent.cli.stores import opened_for
+from agent.config import DEFAULT_PATH, load_config
+
+
+def prune(
+    config: ConfigPath = DEFAULT_PATH,
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be forgotten; forget nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Forget the series that the store keeps no longer.
+
+    The configuration says how long, and how much (`store.keep_…`). The running agent does the
+    same, a little every minute. Never forgotten: what is under way, undelivered, or a suspicion
+    that is not acknowledged. The freed space is used again by the store; its file does not
+    shrink.
+
+    Example: bleedwatch prune --dry-run
+    """
+    settings = load_config(config)
+    keep = settings.store.keep
+    with opened_for(settings) as store:
+        found = store.forgettable(keep)
+        forgotten = 0
+        while not dry_run and (some := store.forget(keep)):
+            forgotten += some
+    if as_json:
+        facts = dataclasses.asdict(found) | {"forgotten": forgotten}
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    out = Console(highlight=False, soft_wrap=True)
+    out.print(f"kept are {keep.days:g} days and {keep.bytes / 2**20:.0f} MiB")
+    out.print(f"in the store: {found.n_series} series, {found.used_bytes / 1e6:.1f} MB")
+    if dry_run:
+        about = f"about {found.forgettable_bytes / 1e6:.1f} MB"
+        out.print(f"would be forgotten: {found.n_forgettable} series, {about}")
+    else:
+        out.print(f"forgotten: {forgotten} series")

@@ -1,0 +1,100 @@
+"""``bleedwatch requeue``: have the agent read and analyse a study again."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from agent.cli.options import AsJson, ConfigPath, Study
+from agent.cli.stores import found, opened
+from agent.cli.tables import WORDS
+from agent.config import DEFAULT_PATH
+from agent.errors import RequestRefused
+from agent.store import SeriesRow, Store
+from agent.store.changes import NOTHING_NEW
+from agent.store.liveness import agent_problem
+from agent.wiring import boot_id, system_clock
+
+WAIT_S: Final = 120.0
+"""How long an answer is waited for: no series takes longer than its deadline [s]."""
+
+LOOK_S: Final = 0.2
+
+
+def requeue(
+    study: Study,
+    config: ConfigPath = DEFAULT_PATH,
+    *,
+    wait: Annotated[bool, typer.Option(help="Wait for the answers.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Have the agent read and analyse a study again.
+
+    After a new bundle, or when what kept a series from being analysed is mended. What was not
+    analysed, or set aside, is tried anew. Any other series has the same result as before, and
+    alerts nobody again, unless its files or the bundle have changed.
+
+    Exit code 1: it is under way already, not known, or cannot be read; what was stands.
+
+    Example: bleedwatch requeue 1.2.840.113619.2
+    """
+    with opened(config) as store:
+        rows = found(store, study)
+        asked = [row for row in rows if store.request(row.uid)]
+        if not asked:
+            raise RequestRefused("it is under way already", hint="`bleedwatch status --watch`")
+        problem = _waited(store, asked) if wait else _problem(store)
+        told = [_told(store, row) for row in asked]
+    if as_json:
+        typer.echo(json.dumps({"problem": problem, "series": told}, indent=2))
+    else:
+        _print(told, problem)
+    raise typer.Exit(1 if any(one["not_read"] for one in told) else 0)
+
+
+def _waited(store: Store, asked: list[SeriesRow]) -> str | None:
+    """Wait until the agent has answered; returns what keeps it from that, if anything does."""
+    deadline_s = time.monotonic() + WAIT_S
+    uids = {row.uid for row in asked}
+    with Console(stderr=True).status("the agent reads it again …"):
+        while (problem := _problem(store)) is None and uids & set(store.requested()):
+            if time.monotonic() > deadline_s:
+                break
+            time.sleep(LOOK_S)
+    return problem
+
+
+def _problem(store: Store) -> str | None:
+    return agent_problem(store.agent_status(), system_clock(), boot_id(), store.free_bytes())
+
+
+def _told(store: Store, before: SeriesRow) -> dict[str, Any]:
+    """Say what came of asking for one series."""
+    after = store.series(before.uid) or before
+    if before.uid in store.requested():
+        outcome, not_read = "waits for the agent", False
+    elif after.revision > before.revision:
+        outcome, not_read = f"a new result, revision {after.revision}", False
+    else:
+        outcome = store.transitions(before.uid)[-1].detail
+        not_read = outcome != NOTHING_NEW
+    return {
+        "series_uid": before.uid,
+        "outcome": outcome,
+        "state": after.state.value,
+        "not_read": not_read,
+    }
+
+
+def _print(told: list[dict[str, Any]], problem: str | None) -> None:
+    out = Console(highlight=False)
+    for one in told:
+        out.print(f"{one['series_uid']}   {WORDS[one['state']]}", soft_wrap=True)
+        out.print(f"  {one['outcome']}", markup=False)
+    if problem:
+        out.print(f"[yellow]{escape(problem)}[/]: it is done as soon as that is mended")

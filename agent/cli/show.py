@@ -1,0 +1,181 @@
+"""``bleedwatch show``: one study, with where each of its results comes from and went to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from agent.cli.options import AsJson, ConfigPath, Study
+from agent.cli.stores import found, opened
+from agent.cli.studies import plain, row_json
+from agent.cli.tables import TEST, WORDS, place, reports_table
+from agent.config import DEFAULT_PATH
+from agent.errors import RequestRefused
+from agent.report import SeriesReport
+from agent.store import Result, SeriesRow, Store, Transition
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """All that the store knows of one series."""
+
+    row: SeriesRow
+    results: list[Result]
+    transitions: list[Transition]
+
+
+def show(
+    study: Study,
+    config: ConfigPath = DEFAULT_PATH,
+    *,
+    image: Annotated[
+        Path | None,
+        typer.Option("--image", help="PNG file to write the latest suspicion's key slice into."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one study: findings, timings, history, who has seen it.
+
+    Example: bleedwatch show 1.2.840.113619.2 --image key.png
+    """
+    with opened(config) as store:
+        known = [
+            _Known(row, store.results(row.uid), store.transitions(row.uid))
+            for row in found(store, study)
+        ]
+        if image:
+            _write_image(store, known, image)
+    if as_json:
+        typer.echo(json.dumps([_json(one) for one in known], indent=2, default=str))
+        return
+    out = Console(highlight=False)
+    for one in known:
+        _print(out, one)
+    if image:
+        out.print(f"wrote {image}", markup=False)
+
+
+def _write_image(store: Store, known: list[_Known], path: Path) -> None:
+    pictures = {
+        one.row.uid: picture
+        for one in known
+        for result in one.results
+        if (picture := store.picture(one.row.uid, result.report.revision, "axial"))
+    }
+    if not pictures:
+        hint = "there is one where a bleed was suspected"
+        raise RequestRefused("there is no key slice of it", hint=hint)
+    if len(pictures) > 1:
+        named = ", ".join(pictures)
+        raise RequestRefused(f"several series have a key slice: {named}", hint="name one of them")
+    try:
+        with path.open("xb") as file:
+            file.write(*pictures.values())
+    except OSError as error:
+        hint = "name a file that is not there yet, in a folder that can be written"
+        raise RequestRefused(f"{path}: {error.strerror}", hint=hint) from error
+
+
+def _print(out: Console, known: _Known) -> None:
+    row, report = known.row, known.row.report
+    mark = TEST if row.test else ""
+    out.print(f"[bold]{row.uid}[/]   {mark}{WORDS[row.state.value]}", soft_wrap=True)
+    out.print(f"  of study {row.identity.study_uid}", markup=False, soft_wrap=True)
+    if report is not None:
+        out.print(reports_table([report]))
+        for line in (*_findings(report), *_provenance(report)):
+            out.print(f"  {line}", markup=False)
+    for table in (_timings_table(report), _results_table(known.results)):
+        if table.row_count:
+            out.print()
+            out.print(table)
+    out.print()
+    out.print(_transitions_table(known.transitions))
+
+
+def _findings(report: SeriesReport) -> Iterator[str]:
+    for finding in report.findings:
+        low_ml, high_ml = finding.volume_interval_ml
+        yield (
+            f"{finding.subtype}, {place(finding) or 'place not known'}: "
+            f"{finding.volume_ml:.1f} mL ({low_ml:.1f} to {high_ml:.1f}), slice {finding.key_slice}"
+        )
+
+
+def _provenance(report: SeriesReport) -> Iterator[str]:
+    """Say by what a result was come to: networks, profile, operating point, completeness."""
+    yield f"networks   {report.engine or 'none ran'}"
+    yield f"profile    {report.protocol or 'none fits'}"
+    if report.operating_point:
+        yield f"point      {report.operating_point}, score {report.threshold:g} and above"
+    yield f"complete   by {report.completed_by}"
+    yield f"result     {report.result_id}"
+
+
+def _timings_table(report: SeriesReport | None) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("Stage")
+    table.add_column("Took", justify="right")
+    for stage, seconds in (report.timings_s if report else {}).items():
+        table.add_row(stage, f"{seconds:.2f} s")
+    return table
+
+
+def _results_table(results: list[Result]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("Revision", "At (UTC)", "Result", "Delivered (UTC)", "Acknowledged"):
+        table.add_column(column, overflow="fold")
+    for result in results:
+        seen = result.acknowledged
+        delivered = [
+            f"{one.channel} {one.delivered_at.utc:%H:%M:%S}"
+            if one.delivered_at
+            else f"{one.channel}: not yet"
+            for one in result.deliveries
+        ]
+        table.add_row(
+            str(result.report.revision),
+            f"{result.at.utc:%Y-%m-%d %H:%M:%S}",
+            WORDS[result.report.state],
+            escape("\n".join(delivered)),
+            escape(f"{seen.who}, {seen.at.utc:%H:%M:%S}{_note(seen.note)}") if seen else "",
+        )
+    return table
+
+
+def _note(note: str) -> str:
+    return f": {note}" if note else ""
+
+
+def _transitions_table(transitions: list[Transition]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("Changed (UTC)", "To", "Because"):
+        table.add_column(column, overflow="fold")
+    for transition in transitions:
+        table.add_row(
+            f"{transition.at.utc:%H:%M:%S.%f}"[:-3],
+            WORDS[transition.state.value],
+            escape(transition.detail),
+        )
+    return table
+
+
+def _json(known: _Known) -> dict[str, Any]:
+    return row_json(known.row) | {
+        "history": [result.report.model_dump(mode="json") for result in known.results],
+        "deliveries": [plain(one) for result in known.results for one in result.deliveries],
+        "acknowledgements": [
+            {"revision": result.report.revision, **plain(result.acknowledged)}
+            for result in known.results
+            if result.acknowledged
+        ],
+        "transitions": [plain(transition) for transition in known.transitions],
+    }

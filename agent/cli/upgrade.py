@@ -1,0 +1,70 @@
+"""``bleedwatch upgrade``: the store brought to this program's version, or what that would do."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from agent.cli.options import AsJson, ConfigPath
+from agent.config import DEFAULT_PATH, load_config
+from agent.store.upgrade import UpgradeCheck, backups_of, check
+from agent.wiring import open_store
+
+
+def upgrade(
+    config: ConfigPath = DEFAULT_PATH,
+    *,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Try it on a copy; the store is not touched.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the store to this program's version.
+
+    The next start of agent or console does the same. It is copied beside itself first; the
+    copies of the latest three upgrades are kept. There is no way back but a copy: a program
+    refuses a store that is newer than itself.
+
+    Exit code 1: it would fail; 78: the store is newer than this program, or is no store.
+
+    Example: bleedwatch upgrade --check
+    """
+    settings = load_config(config)
+    found = check(settings.store_path)
+    if not check_only and found.statements and found.problem is None:
+        with open_store(settings):
+            pass
+    if as_json:
+        backups = [str(path) for path in backups_of(settings.store_path)]
+        typer.echo(json.dumps(dataclasses.asdict(found) | {"backups": backups}, indent=2))
+    else:
+        _print(found, done=not check_only)
+        for path in backups_of(settings.store_path):
+            Console(soft_wrap=True).print(f"copy of before an upgrade: {path}", markup=False)
+    raise typer.Exit(1 if found.problem else 0)
+
+
+def _print(found: UpgradeCheck, *, done: bool) -> None:
+    out = Console(highlight=False, soft_wrap=True)
+    if found.version is None:
+        out.print("there is no store yet; the agent's first start makes one")
+        return
+    out.print(
+        f"store: version {found.version}, {found.store_bytes / 1e6:.1f} MB; "
+        f"this program: version {found.program_version}; "
+        f"{found.free_bytes / 1e6:.0f} MB are free for a copy"
+    )
+    for statement in found.statements:
+        out.print(f"  {' '.join(statement.split())}", markup=False)
+    if found.problem:
+        out.print(f"[bold red]✗[/] it would fail: {found.problem}")
+    elif not found.statements:
+        out.print("[green]✓[/] nothing is to be done; the store is whole")
+    elif done:
+        out.print("[green]✓[/] upgraded")
+    else:
+        out.print("[green]✓[/] it succeeds on a copy; the store is as it was")

@@ -1,0 +1,86 @@
+"""Where the page is served, and what that asks for: TLS and sign-in, but on this computer alone."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.console.certificate import Certificate, read_certificate
+from agent.errors import ConfigError
+from agent.records import Instant
+
+LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
+"""Names by which this computer asks for its page; any other is a page elsewhere reaching in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The console's part of the configuration; ``sign_in`` None is: unless loopback."""
+
+    host: str
+    port: int
+    sign_in: bool | None = None
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+
+    @property
+    def needs_sign_in(self) -> bool:
+        """Whether the page is for named users only."""
+        return self.sign_in or not is_loopback(self.host)
+
+    @property
+    def url(self) -> str:
+        """The page's address."""
+        scheme = "https" if self.tls_certificate else "http"
+        return f"{scheme}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/"
+
+    def checked_certificate(self, now: Instant) -> Certificate | None:
+        """Return the certificate, None on a loopback address without one.
+
+        Raises
+        ------
+        ConfigError
+            If the address asks for TLS or sign-in and goes without, or the certificate is no use.
+        """
+        if not is_loopback(self.host):
+            self._check_for_others()
+        if not self.tls_certificate and not self.tls_key:
+            return None
+        if not self.tls_certificate or not self.tls_key:
+            raise ConfigError(
+                "console.tls_certificate and console.tls_key: one without the other",
+                hint="name both in [console], or neither",
+            )
+        certificate = read_certificate(self.tls_certificate, self.tls_key)
+        certificate.check(now)
+        return certificate
+
+    def names(self, certificate: Certificate | None) -> tuple[str, ...]:
+        """Return the names by which the page may be asked for."""
+        host = (self.host, f"[{self.host}]")
+        return (*LOOPBACK_NAMES, *host, *(certificate.names if certificate else ()))
+
+    def _check_for_others(self) -> None:
+        if self.sign_in is False:
+            raise ConfigError(
+                f"console.sign_in = false on {self.host}: others could see patients",
+                hint="leave it out, or set console.host to 127.0.0.1",
+            )
+        if not self.tls_certificate:
+            raise ConfigError(
+                f"console.host {self.host}: only a loopback address is served without TLS",
+                hint="name console.tls_certificate and console.tls_key, or set console.host to"
+                " 127.0.0.1 and view the page on this computer",
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this computer can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

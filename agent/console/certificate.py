@@ -1,0 +1,117 @@
+"""The page's TLS certificate: read, and checked before it is served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from agent.errors import ConfigError
+from agent.records import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate in a file, whose key is at hand.
+
+    ``names`` are the hosts that it is for, as a browser's Host header has them; a browser goes by
+    no others, so neither does the page. ``der`` is the certificate itself.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    from_utc: datetime
+    until_utc: datetime
+    der: bytes
+
+    def check(self, now: Instant) -> None:
+        """Make sure that it is valid now; ConfigError if not."""
+        if not self.names:
+            raise ConfigError(
+                f"console.tls_certificate {self.path}: names no host",
+                hint="have one made with subject alternative names: by these the page is asked for",
+            )
+        if now.utc > self.until_utc:
+            raise ConfigError(
+                f"console.tls_certificate {self.path}: expired on {self.until_utc:%Y-%m-%d}",
+                hint="have a new one made; make sure that the clock is right",
+            )
+        if now.utc < self.from_utc:
+            raise ConfigError(
+                f"console.tls_certificate {self.path}: not valid before {self.from_utc:%Y-%m-%d}",
+                hint="make sure that the clock is right",
+            )
+
+
+def read_certificate(path: Path, key_path: Path) -> Certificate:
+    """Read a PEM certificate (those of its issuers may follow) and its key, without a passphrase.
+
+    Raises
+    ------
+    ConfigError
+        If one of them cannot be read, or they do not belong together.
+    """
+    pem = _content("console.tls_certificate", path)
+    try:
+        certificate = x509.load_pem_x509_certificates(pem)[0]
+        fits = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ConfigError(
+            f"console.tls_certificate {path}: no PEM certificate",
+            hint=f"`openssl x509 -in {path} -noout -text` says what it is",
+        ) from error
+    key = _public_key(key_path)
+    if key != fits.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo):
+        raise ConfigError(
+            f"console.tls_key {key_path}: not the key of {path}",
+            hint="name the key that the certificate was made with",
+        )
+    return Certificate(
+        path,
+        _names(certificate),
+        certificate.not_valid_before_utc,
+        certificate.not_valid_after_utc,
+        certificate.public_bytes(Encoding.DER),
+    )
+
+
+def _public_key(path: Path) -> bytes:
+    pem = _content("console.tls_key", path)
+    try:
+        key = load_pem_private_key(pem, password=None).public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: with a passphrase
+        raise ConfigError(
+            f"console.tls_key {path}: no PEM key, or one with a passphrase",
+            hint=f"`openssl pkey -in {path} -out …` takes a passphrase away",
+        ) from error
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _content(setting: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{setting} {path}: {error.strerror}",
+            hint="make sure that it is there, and that the service account can read it",
+        ) from error
+
+
+def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    hosts = names.get_values_for_type(x509.DNSName)
+    addresses = names.get_values_for_type(x509.IPAddress)
+    v6 = [f"[{address}]" for address in addresses if address.version == 6]  # noqa: PLR2004
+    plain = [host for host in hosts if "*" not in host.removeprefix("*.")]
+    return (*plain, *map(str, addresses), *v6)

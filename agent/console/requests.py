@@ -1,0 +1,46 @@
+"""Reading what a page sends."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+MOST_BODY_BYTES: Final = 16_384
+
+MOST_REVISIONS: Final = 2**31
+
+
+async def read_values(request: Request) -> dict[str, Any]:
+    """Read a POST's JSON object."""
+    if not request.headers.get("content-type", "").startswith("application/json"):
+        raise HTTPException(415, "send JSON")
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BODY_BYTES:
+            raise HTTPException(413, f"more than {MOST_BODY_BYTES} bytes")
+    try:
+        values = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise HTTPException(400, "not JSON") from error
+    if not isinstance(values, dict):
+        raise HTTPException(400, "not a JSON object")
+    return values
+
+
+def named_result(request: Request) -> tuple[str, int]:
+    """Read which result of which series a path names."""
+    uid, revision = request.path_params["uid"], request.path_params["revision"]
+    if revision > MOST_REVISIONS:
+        raise HTTPException(404, "no such result")
+    return uid, revision
+
+
+def one_line(value: object, longest: int) -> str:
+    """Read one line of text, without what turns or hides other text."""
+    if not isinstance(value, str):
+        raise HTTPException(422, "send text")
+    return "".join(c if c.isprintable() else " " for c in value).strip()[:longest]

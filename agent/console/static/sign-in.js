@@ -1,0 +1,57 @@
+// Signing in, where the page is for named users.
+
+import { sentence, t, translatePage } from "./words.js";
+
+const form = document.getElementById("sign-in");
+const why = document.getElementById("why");
+const button = form.querySelector("button");
+let waiting = null;
+
+translatePage(document);
+enterIfSignedIn();
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  clearInterval(waiting);
+  button.disabled = true;
+  const answer = await send().catch(() => null);
+  if (answer?.ok) return location.replace("/");
+  form.elements.password.value = "";
+  form.elements.password.focus();
+  if (!answer) return say(t("Bleedwatch does not answer. Try again, or call service."));
+  const told = await answer.json().catch(() => ({ error: t("Not signed in.") }));
+  if (told.wait_s > 0) countDown(sentence(told.error), performance.now() + told.wait_s * 1000);
+  else say(sentence(told.error));
+});
+
+function send() {
+  const values = { name: form.elements.name.value, password: form.elements.password.value };
+  return fetch("/api/sign-in", {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(values),
+  });
+}
+
+function say(text) {
+  button.disabled = false;
+  why.textContent = text;
+}
+
+function countDown(text, untilMs) {
+  const tick = () => {
+    const seconds = Math.ceil((untilMs - performance.now()) / 1000);
+    if (seconds > 0) {
+      const time = seconds < 120 ? `${seconds} s` : `${Math.ceil(seconds / 60)} min`;
+      why.textContent = [text, t("Try again in {time}.", { time })].join(" ");
+      return;
+    }
+    clearInterval(waiting);
+    say(t("Try again."));
+  };
+  waiting = setInterval(tick, 1000);
+  tick();
+}
+
+async function enterIfSignedIn() { // as after a link from elsewhere, which brings no cookie along
+  const answer = await fetch("/api/session").catch(() => null);
+  if (answer?.ok) location.replace("/");
+}

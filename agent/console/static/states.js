@@ -1,0 +1,19 @@
+// The states in which a series can be: each a word and a shape, never a colour alone.
+
+import { t } from "./words.js";
+
+const SHAPES = { receiving: "…", analysing: "…", suspected: "▲", not_suspected: "✓", not_analysed: "?" };
+
+export function stateWord(state) {
+  return {
+    receiving: t("receiving"),
+    analysing: t("analysing"),
+    suspected: t("suspected"),
+    not_suspected: t("not suspected"),
+    not_analysed: t("not analysed"),
+  }[state];
+}
+
+export function stateLabel(state) { return `${SHAPES[state]} ${stateWord(state)}`; }
+
+export function isUnderWay(state) { return state === "receiving" || state === "analysing"; }

@@ -1,0 +1,56 @@
+"""All slices of a suspicion, as they are kept to be scrolled through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Final
+
+import jpeg_ls
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from agent.deliver.key_slice import OUTLINE_RGB, outline_of
+from agent.records import STORED_ABOVE_HU, EncodedSlice, Grid, HeadVolume
+from agent.report import SliceStack
+
+STORED_BITS: Final = 16
+
+OUTLINE_PX: Final = 2
+
+
+def stack_of(grid: Grid, labels: NDArray[np.uint8]) -> SliceStack:
+    """Describe the slices of a head; ``labels`` (k, j, i) is 0 where there is no bleed."""
+    return SliceStack(
+        rows=grid.rows,
+        columns=grid.columns,
+        spacing_mm=(grid.row_spacing_mm, grid.column_spacing_mm),
+        heights_mm=tuple(np.round(grid.heights_mm, 2).tolist()),
+        outlined=tuple(np.flatnonzero(labels.any(axis=(1, 2))).tolist()),
+    )
+
+
+def encoded_slices(head: HeadVolume, labels: NDArray[np.uint8]) -> Iterator[EncodedSlice]:
+    """Encode slice after slice, lowest first; ``labels`` as for ``stack_of``.
+
+    Raises RuntimeError on a slice that lossless JPEG-LS makes larger, which pyjpegls has no room
+    for: seen only of a few dozen pixels.
+    """
+    for k, (hu, within) in enumerate(zip(head.hu, labels, strict=True)):
+        yield EncodedSlice(k, _jpeg_ls(hu), _outline_png(within > 0) if within.any() else None)
+
+
+def _jpeg_ls(hu: NDArray[np.int16]) -> bytes:
+    stored = (hu.astype(np.int32) - STORED_ABOVE_HU).astype("<u2")
+    encoded: bytearray = jpeg_ls.encode_buffer(stored.tobytes(), *hu.shape, 1, STORED_BITS)
+    return bytes(encoded)
+
+
+def _outline_png(inside: NDArray[np.bool_]) -> bytes:
+    """Draw what surrounds a bleed, on the slice's own matrix, and nothing else."""
+    picture = Image.fromarray(outline_of(inside, 0, OUTLINE_PX).astype(np.uint8))
+    picture.putpalette((0, 0, 0, *OUTLINE_RGB))
+    encoded = BytesIO()
+    picture.save(encoded, "PNG", transparency=0, compress_level=1)
+    return encoded.getvalue()

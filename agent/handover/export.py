@@ -1,0 +1,53 @@
+"""A study as files for a radiologist or an engineer: results as JSON, key slices as PNG."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from agent.errors import RequestRefused
+from agent.handover.facts import identity_facts, series_facts
+from agent.store import SeriesRow, Store
+
+
+def export(
+    store: Store, rows: Iterable[SeriesRow], folder: Path, *, with_identity: bool
+) -> list[Path]:
+    """Write what is known of these series into a new folder, which only its owner can read.
+
+    The folder is there whole or not at all.
+
+    Raises
+    ------
+    RequestRefused
+        If it is there already, or cannot be written.
+    """
+    if folder.exists():
+        raise RequestRefused(f"{folder} is there already", hint="name a folder that is not")
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.absolute().parent) as scratch:
+            made = Path(scratch) / folder.name
+            made.mkdir(mode=0o700)
+            for number, row in enumerate(rows, 1):
+                _write(store, row, made / f"series-{number}", with_identity=with_identity)
+            made.rename(folder)
+    except OSError as error:
+        hint = "name a folder in one that can be written"
+        raise RequestRefused(f"{folder}: {error.strerror}", hint=hint) from error
+    return sorted(folder.iterdir())
+
+
+def _write(store: Store, row: SeriesRow, name: Path, *, with_identity: bool) -> None:
+    results, transitions = store.results(row.uid), store.transitions(row.uid)
+    facts = series_facts(row, results, transitions)
+    if with_identity:
+        facts |= identity_facts(row, results, transitions)
+    name.with_suffix(".json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    for result in results:
+        picture = store.picture(row.uid, result.report.revision, "axial")
+        if picture:
+            name.with_name(f"{name.name}-revision-{result.report.revision}.png").write_bytes(
+                picture
+            )

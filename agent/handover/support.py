@@ -1,0 +1,260 @@
+"""One archive for who looks after the box from afar: everything about it, nothing about a patient.
+
+Facts are taken by name, never a whole text with parts blacked out: see ``facts`` and ``log_lines``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import secrets
+import statistics
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime, timezone
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any, Final
+
+from agent.config import Config, load_config, load_settings
+from agent.doctor import Line
+from agent.errors import AgentError, ConfigError, RequestRefused, StoreError
+from agent.handover.deidentify import deidentified, uid_maker
+from agent.handover.facts import series_facts, uid_text
+from agent.handover.log_lines import log_lines
+from agent.records import Instant
+from agent.store import SeriesRow, Store
+from agent.store.liveness import agent_problem
+from agent.store.schema import MIGRATIONS
+from agent.store.upgrade import version_at
+from agent.wiring import open_store
+
+MOST_SERIES: Final = 500
+MOST_NOTICES: Final = 1000
+
+SECRET: Final = re.compile(r"passw|secret|token|credential|private|auth|escalate_to", re.IGNORECASE)
+"""Settings whose value is never told; a hook's URL is a secret itself."""
+
+IN_ADDRESS: Final = re.compile(r"//[^/@\s]*@")
+"""A user's name and password within an address."""
+
+EVER: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+"""Before any series came."""
+
+MASKED: Final = "•••"
+
+UNTOLD: Final = frozenset({"export folder", "agent"})
+"""Doctor's checks whose words may quote a path below the export folder."""
+
+ON_THE_BOX: Final = "left out, it may name files: `bleedwatch doctor` tells it on the box"
+
+CONTENTS: Final = """\
+What a Bleedwatch box tells of itself. No patient data: no names, numbers, birth or study dates,
+descriptions, file names or free texts. Series and studies are named by their UIDs; times are when
+the box did something.
+
+  doctor.json      what each check found, and what to do; missing where a check ended the program
+  config.json      each setting, where it comes from; secrets are masked
+  store.json       what the store holds, counted; the agent's last sign of life
+  series.json      the latest series: answers, stages, timings, deliveries, acknowledgements
+  timings.json     seconds by stage over these series
+  log.jsonl        the services' log: events and numbers; of errors their kind and place
+  versions.json    program, packages, system, driver
+"""
+
+
+def write_archive(path: Path, config_path: Path, now: Instant, boot_id: str) -> None:
+    """Write the archive, which only its owner can read; all but what doctor and a study add.
+
+    Raises
+    ------
+    RequestRefused
+        If the file is there already, or cannot be written.
+    """
+    with _new_archive(path) as archive:
+        for name, text in _texts(config_path, now, boot_id):
+            archive.writestr(f"{path.stem}/{name}", text)
+
+
+def add_doctor(path: Path, lines: Iterable[Line]) -> None:
+    """Add doctor's lines; a driver that hangs or crashes under it leaves the archive whole."""
+    told = [doctor_facts(line) for line in lines]
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{path.stem}/doctor.json", _json(told))
+
+
+def add_study(path: Path, store: Store, rows: Iterable[SeriesRow]) -> list[str]:
+    """Add a study's images without whose they are; returns what was left out, and why."""
+    new_uid, left_out = uid_maker(secrets.token_hex()), Counter[str]()
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        for row in rows:
+            folder = f"{path.stem}/study/{new_uid(row.uid)}"
+            for number, file in enumerate(store.files_of(row.uid), 1):
+                try:
+                    image = deidentified(Path(file).read_bytes(), new_uid)
+                except RequestRefused as error:
+                    left_out[str(error)] += 1
+                except OSError as error:
+                    left_out[f"a file that cannot be read: {error.strerror}"] += 1
+                else:
+                    archive.writestr(f"{folder}/{number:05d}.dcm", image)
+    return [f"{number} left out: {reason}" for reason, number in left_out.items()]
+
+
+@contextmanager
+def _new_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        opened = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    except OSError as error:
+        hint = "name a file that is not there yet, in a folder that can be written: --to FILE"
+        raise RequestRefused(f"{path}: {error.strerror}", hint=hint) from error
+    with (
+        os.fdopen(opened, "w+b") as file,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        yield archive
+
+
+def _texts(config_path: Path, now: Instant, boot_id: str) -> Iterator[tuple[str, str]]:
+    logged, of_log = log_lines()
+    yield "CONTENTS.txt", f"{CONTENTS}\nlog.jsonl: {of_log}\n"
+    yield "versions.json", _json(version_facts())
+    yield "config.json", _json(config_facts(config_path))
+    yield "log.jsonl", "".join(f"{json.dumps(line)}\n" for line in logged)
+    yield from _store_texts(config_path, now, boot_id)
+
+
+def _store_texts(config_path: Path, now: Instant, boot_id: str) -> Iterator[tuple[str, str]]:
+    try:
+        settings = load_config(config_path)
+        version = _readable_version(settings)
+    except AgentError as error:
+        yield "store.json", _json({"not_read": str(error)})
+        return
+    with open_store(settings) as store:
+        rows = store.latest(MOST_SERIES)
+        yield "store.json", _json({"version": version} | store_facts(store, now, boot_id))
+        yield (
+            "series.json",
+            _json(
+                [
+                    series_facts(row, store.results(row.uid), store.transitions(row.uid))
+                    for row in rows
+                ]
+            ),
+        )
+        yield "timings.json", _json(timing_facts(rows))
+
+
+def _readable_version(settings: Config) -> int:
+    """Return the store's version; StoreError where opening it would make or change one."""
+    version = version_at(settings.store_path)
+    if version != len(MIGRATIONS):
+        raise StoreError(f"version {version}; this program knows {len(MIGRATIONS)}")
+    return version
+
+
+def store_facts(store: Store, now: Instant, boot_id: str) -> dict[str, Any]:
+    """Count what the store holds, and say how the agent is."""
+    agent = store.agent_status()
+    rows = store.latest(MOST_SERIES)
+    return {
+        "at_utc": now.utc.isoformat(),
+        "series": store.states_since(EVER),
+        "latest_series_by_code": Counter(row.report.code or "" for row in rows if row.report),
+        "undelivered": len(store.undelivered()),
+        "unacknowledged": len(store.worklist(0)),
+        "requested": list(map(uid_text, store.requested())),
+        "notices": Counter(notice.kind for notice in store.notices(MOST_NOTICES)),
+        "free_bytes": store.free_bytes(),
+        "agent": None
+        if agent is None
+        else {
+            "pid": agent.pid,
+            "of_this_boot": agent.boot_id == boot_id,
+            "at_utc": agent.at.utc.isoformat(),
+            "started_utc": agent.started.utc.isoformat(),
+            "well": agent_problem(agent, now, boot_id, store.free_bytes()) is None,
+            "folder_problem": agent.folder_problem is not None,
+            "degraded": agent.degraded is not None,
+            "backend": agent.backend,
+            "bundle": agent.bundle,
+            "receiving": agent.receiving,
+            "queued": agent.queued,
+        },
+    }
+
+
+def timing_facts(rows: Iterable[SeriesRow]) -> dict[str, dict[str, float]]:
+    """Say of each stage how long it took: median, 95 of 100, longest [s]."""
+    by_stage: dict[str, list[float]] = {}
+    for row in rows:
+        for stage, seconds in (row.report.timings_s if row.report else {}).items():
+            by_stage.setdefault(stage, []).append(seconds)
+    return {
+        stage: {
+            "n_series": len(took),
+            "median_s": statistics.median(took),
+            "p95_s": sorted(took)[int(0.95 * (len(took) - 1))],
+            "longest_s": max(took),
+        }
+        for stage, took in by_stage.items()
+    }
+
+
+def config_facts(path: Path) -> Any:  # noqa: ANN401 - for JSON
+    """Say what is set and where, or why the configuration cannot be used; secrets are masked."""
+    try:
+        settings = load_settings(path)
+    except ConfigError as error:
+        return {"cannot_be_used": str(error)}
+    return [asdict(one) | {"value": masked(one.name, one.value)} for one in settings]
+
+
+def masked(name: str, value: Any) -> Any:  # noqa: ANN401 - whatever a setting holds
+    """Give a setting's value, but for what opens a door."""
+    if value is not None and SECRET.search(name):
+        return MASKED
+    return IN_ADDRESS.sub(f"//{MASKED}@", value) if isinstance(value, str) else value
+
+
+def doctor_facts(line: Line) -> dict[str, str]:
+    """Give a check's line; of those that may quote a file's name, how it ended."""
+    verdict = line.verdict
+    told = line.check not in UNTOLD and not verdict.found.startswith("the check failed")
+    return {
+        "check": line.check,
+        "mark": verdict.mark.value,
+        "found": verdict.found if told else ON_THE_BOX,
+        "next_step": verdict.next_step if told else "",
+    }
+
+
+def version_facts() -> dict[str, Any]:
+    """Say what is installed: packages, Python, system, driver. Not what the computer is called."""
+    driver = Path("/proc/driver/nvidia/version")
+    return {
+        "python": platform.python_version(),
+        "system": _os_name(),
+        "kernel": f"{platform.release()} {platform.machine()}",
+        "processors": os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "nvidia_driver": driver.read_text().splitlines()[0] if driver.exists() else None,
+        "packages": dict(sorted((str(one.name), one.version) for one in distributions())),
+    }
+
+
+def _os_name() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "")
+    except OSError:
+        return platform.system()
+
+
+def _json(value: Any) -> str:  # noqa: ANN401 - for JSON
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,108 @@
+"""``bleedwatch studies`` and ``show``, as a service engineer calls them."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from agent.records import Instant
+from agent.store import Store
+from agent.wiring import system_clock
+from tests.agent.cli.conftest import Call
+from tests.agent.reports import not_analysed, not_suspected, receive, report
+
+PNG = b"\x89PNG of the second revision"
+BLED, CLEAR, GAPPED, OLD = "1.2.3.1", "1.2.3.2", "1.2.3.3", "1.2.3.4"
+
+
+@pytest.fixture(autouse=True)
+def day(store: Store) -> None:
+    """One series of each answer, and one of ten days ago."""
+    now = system_clock()
+    receive(store, lambda: Instant(now.utc - timedelta(days=10), now.monotonic_s), OLD)
+    for uid in (BLED, CLEAR, GAPPED):
+        receive(store, system_clock, uid)
+    timings_s = {"slice_stage": 0.41, "total": 1.38}
+    store.conclude(not_suspected(OLD), {}, ["console"])
+    store.conclude(not_suspected(CLEAR), {}, ["console"])
+    store.conclude(not_analysed(GAPPED), {}, ["console"])
+    store.conclude(report(BLED, timings_s=timings_s), {"axial": b"\x89PNG"}, ["console"])
+    store.conclude(report(BLED, revision=2, timings_s=timings_s), {"axial": PNG}, ["console"])
+    store.receipt(BLED, 1, "console")
+    store.acknowledge(BLED, 1, "MTRA Schmidt", "seen")
+
+
+@pytest.mark.parametrize(
+    ("words", "uids"),
+    [
+        ((), [BLED, GAPPED, CLEAR, OLD]),
+        (("--limit", 1), [BLED, GAPPED]),
+        (("--state", "not_suspected"), [CLEAR, OLD]),
+        (("--state", "not_suspected", "--since", "7d"), [CLEAR]),
+        (("--state", "suspected", "--state", "not_analysed"), [GAPPED, BLED]),
+        (("--since", "90min", "--limit", 1), [GAPPED]),
+        (("--since", "2020-01-31"), [GAPPED, CLEAR, BLED, OLD]),
+    ],
+    ids=lambda value: " ".join(map(str, value)) or "all",
+)
+def test_studies_are_chosen_by_state_time_and_number(
+    call: Call, words: tuple[object, ...], uids: list[str]
+) -> None:
+    listed = json.loads(call("studies", "--json", *words).stdout)
+
+    assert sorted(row["series_uid"] for row in listed) == sorted(uids)
+
+
+@pytest.mark.parametrize("words", ["yesterday", "99999999999d", "2026-02-30"])
+def test_what_is_no_moment_is_refused_with_examples(call: Call, words: str) -> None:
+    refused = call("studies", "--since", words)
+
+    assert refused.returncode == 2
+    assert "such as 90min, 2h, 7d or 2026-11-23" in refused.stderr
+
+
+def test_show_tells_where_a_result_comes_from_and_who_has_seen_it(call: Call) -> None:
+    text = call("show", BLED).stdout
+    (shown,) = json.loads(call("show", BLED, "--json").stdout)
+
+    for words in (
+        "subdural, left frontal: 31.4 mL (24.0 to 39.0), slice 14",
+        "networks   default 0.1.0, ONNX Runtime CPU",
+        "profile    generic-head",
+        "point      balanced, score 0.5 and above",
+        "complete   by geometry",
+        "slice_stage  0.41 s",
+        "MTRA Schmidt",
+        "console: not yet",
+    ):
+        assert words in text
+    assert [one["revision"] for one in shown["history"]] == [1, 2]
+    assert [one["delivered_at"] is None for one in shown["deliveries"]] == [False, True]
+    assert shown["acknowledgements"][0]["note"] == "seen"
+    assert "DOE" not in text + json.dumps(shown)
+
+
+def test_show_writes_the_latest_key_slice_and_overwrites_nothing(
+    call: Call, tmp_path: Path
+) -> None:
+    path = tmp_path / "key.png"
+
+    assert call("show", BLED, "--image", path).returncode == 0
+    assert path.read_bytes() == PNG
+
+    path.write_bytes(b"another's")
+    again = call("show", BLED, "--image", path)
+    assert again.returncode == 1
+    assert "File exists" in again.stderr
+    assert path.read_bytes() == b"another's"
+
+
+def test_show_says_that_there_is_no_key_slice(call: Call, tmp_path: Path) -> None:
+    refused = call("show", CLEAR, "--image", tmp_path / "key.png")
+
+    assert refused.returncode == 1
+    assert "there is no key slice" in refused.stderr
+    assert not (tmp_path / "key.png").exists()

@@ -1,0 +1,106 @@
+"""The command line as a whole: each command has a place, an example, JSON, and says how it ends."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from agent.cli import build_app, main
+
+WITHOUT_JSON = {
+    "run": "it serves until it is stopped",
+    "console": "it serves until it is stopped",
+    "demo": "it is watched",
+    "simulate": "it writes images",
+    "model train": "it runs for hours and tells how far it is",
+    "model export": "it writes a bundle",
+    "user add": "it changes one user",
+    "user remove": "it changes one user",
+    "user password": "it changes one user",
+    "user role": "it changes one user",
+}
+"""Commands that print no facts, and what they do instead."""
+
+
+def commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Walk to every command that is no group of others."""
+    for name, one in getattr(command, "commands", {}).items():
+        yield from commands(one, (*words, name))
+    if not hasattr(command, "commands"):
+        yield " ".join(words), command
+
+
+APP = build_app()
+PROGRAM: Any = typer.main.get_command(APP)
+COMMANDS = dict(commands(PROGRAM))
+
+
+def help_of(*words: str) -> str:
+    return CliRunner().invoke(APP, [*words, "--help"], prog_name="bleedwatch").output
+
+
+def test_the_help_is_a_table_of_contents_of_one_line_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    panels = re.findall(r"╭─ (.+?) ─+╮\n(.*?)╰", help_of(), re.DOTALL)
+
+    listed = {title: re.findall(r"^│ (\S+)", lines, re.MULTILINE) for title, lines in panels}
+    n_lines = {title: lines.count("\n") for title, lines in panels}
+    del listed["Options"]
+    assert sorted(name for names in listed.values() for name in names) == sorted(PROGRAM.commands)
+    assert [title for title in listed if len(listed[title]) != n_lines[title]] == []
+    assert "Others" not in listed
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_and_says_how_it_ends(name: str) -> None:
+    whole = " ".join(help_of(*name.split()).split())
+
+    assert re.search(rf"Example: (sudo (-u bleedwatch )?)?bleedwatch {name}\b", whole)
+    assert "Exit code 0: done, and well. 1: something is wrong" in whole
+    assert [one.name for one in COMMANDS[name].params if not one.help] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_that_prints_facts_prints_them_as_json(name: str) -> None:
+    options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+
+    assert ("--json" in options) == (name not in WITHOUT_JSON)
+
+
+def test_every_exception_is_a_command() -> None:
+    assert set(WITHOUT_JSON) <= set(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("bleedwatch st", {"status", "studies"}),
+        ("bleedwatch engine ro", {"rollback"}),
+        ("bleedwatch studies --si", {"--since"}),
+        ("bleedwatch studies --state not_", {"not_suspected", "not_analysed"}),
+    ],
+)
+def test_the_shell_completes_commands_options_and_values(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    typed: str,
+    offered: set[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bleedwatch"])
+    monkeypatch.setenv("_BLEEDWATCH_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+
+    with pytest.raises(SystemExit):
+        main()
+
+    assert set(capsys.readouterr().out.split()) == offered

@@ -1,0 +1,112 @@
+"""The console's process and a real browser, in a test's hands."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from agent.report import SeriesReport
+from agent.store import Store
+from agent.wiring import system_clock
+from tests.agent.reports import live, receive, report
+
+CHROMIUM = shutil.which("chromium")
+
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+VIEWS = {"axial": 90, "coronal": 120, "sagittal": 150}
+"""Grey of each picture of a suspicion."""
+
+IN_A_BROWSER = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+]
+
+
+@dataclass
+class Console:
+    """The console's process, and the store it reads."""
+
+    folder: Path
+    port: int
+    store: Store
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        config = self.folder / "agent.toml"
+        config.write_text(
+            f'export_folder = "{self.folder}"\nstate_folder = "{self.folder}"\n'
+            f"[console]\nport = {self.port}\n[alert]\nrepeat_s = [1.0]\n"
+        )
+        command = [sys.executable, "-m", "agent", "console", "--config", str(config)]
+        self.process = subprocess.Popen(command)
+        until(self.answers)
+
+    def answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def stop(self) -> None:
+        assert self.process
+        self.process.kill()
+        self.process.wait()
+
+    def empty(self) -> None:
+        """Forget everything, as if nothing had run yet."""
+        tables = "outbox acknowledgements verdicts pictures volumes slices results transitions"
+        for table in f"{tables} notices files agent selftests totals requests series".split():
+            self.store._db._db.execute(f"DELETE FROM {table}")
+
+
+def until(fact: Callable[[], object]) -> None:
+    """Wait for what another process brings about."""
+    deadline_s = time.monotonic() + 30
+    while not fact():
+        assert time.monotonic() < deadline_s, "it did not come about"
+        time.sleep(0.02)
+
+
+def suspect(
+    console: Console, uid: str = "1.2.3.4", name: str = "DOE^JANE", **changes: object
+) -> None:
+    conclude(console, report(uid, **changes), name)
+
+
+def conclude(
+    console: Console,
+    suspicion: SeriesReport,
+    name: str = "DOE^JANE",
+    pictures: dict[str, bytes] | None = None,
+) -> None:
+    """Conclude a suspicion; its pictures, if none are given, are a grey each."""
+    drawn = pictures or {view: png(grey) for view, grey in VIEWS.items()}
+    receive(console.store, system_clock, suspicion.series_uid, name)
+    console.store.conclude(suspicion, drawn, ["console"])
+    live(console.store, system_clock)
+
+
+def png(grey: int) -> bytes:
+    picture = BytesIO()
+    Image.new("L", (64, 64), grey).save(picture, "PNG")
+    return picture.getvalue()

@@ -1,0 +1,58 @@
+"""A browser, and the real program's console over a real store, for every test of the page."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from agent.store import Store
+from agent.wiring import system_clock
+from tests.agent.console.browsing import CHROMIUM, QUIET, Console
+from tests.agent.reports import live
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    folder = tmp_path_factory.mktemp("console")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with Store(folder / "bleedwatch.sqlite", system_clock) as store:
+        opened = Console(folder, port, store)
+        opened.start()
+        yield opened
+        opened.stop()
+
+
+@pytest.fixture
+def console(served: Console) -> Console:
+    served.empty()
+    return served
+
+
+@pytest.fixture
+def page(console: Console, browser: Browser) -> Iterator[Page]:
+    opened = browser.new_page(viewport={"width": 1280, "height": 1024})
+    complaints: list[str] = []
+    opened.on("console", lambda said: complaints.append(said.text)
+              if said.type == "error" and "Failed to load" not in said.text else None)  # fmt: skip
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("dialog", lambda dialog: complaints.append(dialog.message))
+    opened.on("request", lambda request: complaints.append(request.url)
+              if not request.url.startswith(console.url) else None)  # fmt: skip
+    live(console.store, system_clock)
+    opened.goto(console.url)
+    yield opened
+    opened.close()
+    assert complaints == []

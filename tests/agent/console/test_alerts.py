@@ -1,0 +1,311 @@
+"""Alerts in a real browser: what they tell, how they are answered, how they go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from agent.store import Store
+from agent.wiring import system_clock
+from tests.agent.console.browsing import CHROMIUM, IN_A_BROWSER, QUIET, Console, suspect, until
+from tests.agent.reports import finding, live, not_suspected, receive, report
+
+pytestmark = IN_A_BROWSER
+
+TWO_BLEEDS = (
+    finding(place=(0.8, 0.3, 0.6)),
+    finding(
+        subtype="intraventricular",
+        side="midline",
+        region="ventricles",
+        volume_ml=2.3,
+        probability=0.71,
+        place=(0.5, 0.5, 0.5),
+    ),
+)
+
+COUNT_PULSES = """
+    window.pulses = 0;
+    const start = OscillatorNode.prototype.start;
+    OscillatorNode.prototype.start = function (...when) {
+        window.pulses += 1;
+        start.apply(this, when);
+    };
+"""
+
+
+def test_an_alert_tells_who_what_where_and_how_much(page: Page, console: Console) -> None:
+    caveat = "1 slice missing between 34.2 and 49.0 mm: the volume is uncertain"
+    suspect(console, findings=TWO_BLEEDS, total_volume_ml=33.7, caveats=(caveat,))
+
+    alert = page.locator(".alert")
+    for words in (
+        "DOE, JANE",
+        "born 1950-01-01",
+        "accession A1",
+        "HEAD 5.0",
+        "Subdural, left frontal: 31.4 mL (24–39)",
+        "probability 97 %",
+        "blood in the ventricles",
+        "33.7 mL in all",
+        "midline shift 6 mm",
+        caveat,
+    ):
+        expect(alert).to_contain_text(words)
+
+
+def test_the_head_map_marks_each_bleed_on_its_side(page: Page, console: Console) -> None:
+    suspect(console, findings=TWO_BLEEDS)
+
+    maps = page.locator(".alert .head-map svg")
+    expect(maps).to_have_count(3)
+    expect(page.locator(".alert .head-map")).to_have_attribute(
+        "aria-label", "Head map: left frontal; midline ventricles"
+    )
+    marks = maps.nth(0).locator("circle")
+    left, middle = (float(marks.nth(n).get_attribute("cx") or 0) for n in (0, 1))
+    assert left > middle  # seen from below, the patient's left is on the right
+    lower = maps.nth(1).locator("circle").nth(1)
+    assert float(lower.get_attribute("cy") or 0) > float(
+        maps.nth(1).locator("circle").nth(0).get_attribute("cy") or 0
+    )  # seen from the front, what is lower in the head is lower in the map
+
+
+def test_an_alert_without_anatomy_has_no_map(page: Page, console: Console) -> None:
+    suspect(console)
+
+    expect(page.locator(".alert")).to_be_visible()
+    expect(page.locator(".head-map svg")).to_have_count(0)
+
+
+def test_dismissing_needs_a_reason_and_tells_it(page: Page, console: Console) -> None:
+    suspect(console)
+    page.get_by_label("Your name").fill("Ann")
+
+    page.get_by_role("button", name="Dismiss").click()
+    expect(page.locator("select[name=reason]")).to_be_focused()
+    expect(page.locator(".alert")).to_have_count(1)
+    page.select_option("select[name=reason]", "calcification")
+    page.get_by_role("button", name="Dismiss").click()
+
+    expect(page.locator(".alert")).to_have_count(0)
+    expect(page.locator("#worklist")).to_contain_text("dismissed by Ann")
+    expect(page.locator("#worklist")).to_contain_text("calcification")
+    expect(page.locator("#day [data-count=dismissed]")).to_have_text("1")
+
+
+def test_dismissed_as_other_says_what_else(page: Page, console: Console) -> None:
+    suspect(console)
+    page.get_by_label("Your name").fill("Ann")
+    page.select_option("select[name=reason]", "other")
+
+    page.get_by_role("button", name="Dismiss").click()
+    expect(page.locator(".alert .failed")).to_contain_text("Not stored")
+    page.get_by_label("Note").fill("wrong patient in the scanner")
+    page.get_by_role("button", name="Dismiss").click()
+
+    expect(page.locator("#worklist")).to_contain_text("wrong patient in the scanner")
+
+
+def test_who_answers_second_is_told_who_was_first(
+    page: Page, console: Console, browser: Browser
+) -> None:
+    suspect(console)
+    other = browser.new_page()
+    other.goto(console.url)
+    for opened, name in ((page, "Ann"), (other, "Bob")):
+        opened.get_by_label("Your name").fill(name)
+
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    other.route("**/acknowledge", hold)
+    other.get_by_role("button", name="Acknowledge").click()
+    until(lambda: other.wait_for_timeout(20) or held)
+    page.get_by_role("button", name="Acknowledge").click()
+    expect(page.locator(".alert")).to_have_count(0)
+    held[0].continue_()
+
+    for opened in (page, other):
+        expect(opened.locator("#worklist")).to_contain_text("acknowledged by Ann")
+        expect(opened.locator(".alert")).to_have_count(0)
+    other.close()
+
+
+def test_alerts_queue_and_none_is_hidden(page: Page, console: Console) -> None:
+    for n, name in enumerate(("FIRST", "SECOND", "THIRD")):
+        suspect(console, f"1.{n}", name)
+
+    alerts = page.locator(".alert")
+    expect(alerts).to_have_count(3)
+    expect(page.locator("#waiting")).to_have_text("▲ 3 suspected")
+    for n in range(3):
+        expect(alerts.nth(n).locator(".patient")).to_be_in_viewport()
+        expect(alerts.nth(n).locator(".findings")).to_be_in_viewport()
+    expect(page.get_by_role("button", name="Acknowledge")).to_have_count(1)
+
+    page.locator(".alert", has_text="FIRST").get_by_role("button", name="Show").click()
+
+    expect(alerts.nth(0).locator(".patient")).to_have_text("FIRST")
+    expect(alerts.nth(0).get_by_role("button", name="Acknowledge")).to_be_visible()
+
+
+def test_a_result_is_judged_afterwards(page: Page, console: Console) -> None:
+    suspect(console)
+    console.store.acknowledge("1.2.3.4", 1, "Ann", "")
+
+    page.get_by_role("button", name="Agree", exact=True).click()
+    page.get_by_label("Your name").fill("Dr Bob")
+    page.get_by_label("Note").fill("operated on")
+    receive(console.store, system_clock, "1.9", "SECOND^PATIENT")
+    expect(page.locator("#worklist")).to_contain_text("SECOND, PATIENT")
+    expect(page.get_by_label("Note")).to_be_focused()
+    page.keyboard.press("Enter")
+
+    expect(page.locator("#worklist")).to_contain_text("✓ Dr Bob agrees")
+    expect(page.locator("#worklist")).to_contain_text("operated on")
+    expect(page.locator("#day [data-count=confirmed]")).to_have_text("1")
+
+
+def test_a_bleed_that_was_missed_can_be_told(page: Page, console: Console) -> None:
+    receive(console.store, system_clock)
+    console.store.conclude(not_suspected("1.2.3.4"), {}, ["console"])
+
+    page.get_by_role("button", name="Disagree").click()
+    page.get_by_label("Your name").fill("Dr Bob")
+    page.get_by_role("button", name="Store").click()
+
+    expect(page.locator("#worklist")).to_contain_text("✗ Dr Bob disagrees")
+
+
+def test_what_is_expected_of_the_operating_point_is_said_in_plain_words(
+    page: Page, console: Console
+) -> None:
+    live(console.store, system_clock, alerts_per_100=13.3)
+
+    expect(page.locator("#expected")).to_have_text(
+        "Of 100 scans without a bleed, about 13 are expected to alarm."
+    )
+
+
+def test_progress_is_shown_where_the_count_is_known(page: Page, console: Console) -> None:
+    receive(console.store, system_clock, "1.1", expected=32)
+    receive(console.store, system_clock, "1.2")
+
+    expect(page.locator("#worklist progress")).to_have_count(1)
+    assert page.locator("#worklist progress").evaluate("bar => bar.value / bar.max") == 17 / 32
+
+
+def test_an_escalation_is_told_on_the_alert(page: Page, console: Console) -> None:
+    suspect(console)
+    console.store.escalated("1.2.3.4", 1)
+
+    expect(page.locator(".alert .escalated")).to_contain_text("Nobody answered: told elsewhere")
+
+
+def test_a_page_that_may_not_sound_says_so(page: Page) -> None:
+    button = page.locator("#sound")
+    expect(button).to_have_text("▼ Sound is off: touch to turn it on")
+
+    button.click()
+
+    expect(button).to_have_text("Mute for 2 min")
+
+
+@pytest.fixture
+def sounding(console: Console, browser: Browser) -> Iterator[Page]:
+    """A page that may sound, as a kiosk's."""
+    with_sound = browser.browser_type.launch(
+        executable_path=CHROMIUM,
+        args=[*QUIET, "--autoplay-policy=no-user-gesture-required"],
+    )
+    page = with_sound.new_page()
+    page.add_init_script(COUNT_PULSES)
+    live(console.store, system_clock)
+    page.goto(console.url)
+    expect(page.locator("#sound")).to_have_text("Mute for 2 min")
+    yield page
+    with_sound.close()
+
+
+def test_an_alert_sounds_and_sounds_again_until_it_is_acknowledged(
+    sounding: Page, console: Console
+) -> None:
+    assert sounding.evaluate("pulses") == 0
+
+    suspect(console)
+    until(lambda: sounding.evaluate("pulses") >= 3)
+    until(lambda: sounding.evaluate("pulses") >= 6)
+    expect(sounding.locator(".alert")).to_have_class("alert again")
+
+    console.store.acknowledge("1.2.3.4", 1, "Ann", "")
+    expect(sounding.locator(".alert")).to_have_count(0)
+    pulses = sounding.evaluate("pulses")
+    sounding.wait_for_timeout(1500)
+    assert sounding.evaluate("pulses") == pulses
+
+
+def test_a_mute_is_seen_and_can_be_ended(sounding: Page, console: Console) -> None:
+    sounding.locator("#sound").click()
+    expect(sounding.locator("#sound")).to_contain_text("▼ Sound off for 1 min")
+    expect(sounding.locator("#sound")).to_have_attribute("aria-pressed", "true")
+
+    suspect(console)
+    expect(sounding.locator(".alert.again")).to_be_visible()
+    assert sounding.evaluate("pulses") == 0
+
+    sounding.locator("#sound").click()
+    until(lambda: sounding.evaluate("pulses") >= 3)
+
+
+def test_a_mute_expires(console: Console, browser: Browser) -> None:
+    page = browser.new_page()
+    page.clock.install()
+    live(console.store, system_clock)
+    page.goto(console.url)
+    page.locator("#sound").click()
+    page.clock.run_for(1000)
+    expect(page.locator("#sound")).to_have_text("Mute for 2 min")
+    page.locator("#sound").click()
+    expect(page.locator("#sound")).to_contain_text("Sound off for 1 min 59 s")
+
+    page.clock.run_for(121_000)
+
+    expect(page.locator("#sound")).to_have_text("Mute for 2 min")
+    page.close()
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("de", ["BLUTUNGSVERDACHT", "Subdural, frontal links: 31,4 mL (24–39)", "Bestätigen"]),
+        ("fr", ["HÉMORRAGIE SUSPECTÉE", "Sous-dural, frontal gauche: 31,4 mL", "Prendre acte"]),
+        ("es", ["SOSPECHA DE HEMORRAGIA", "Subdural, frontal izquierdo: 31,4 mL", "Descartar"]),
+        ("zh", ["疑似颅内出血", "硬膜下, 左侧额叶: 31.4 mL", "确认"]),
+    ],
+)
+def test_the_alert_speaks_the_browsers_language(
+    console: Console, browser: Browser, language: str, words: list[str]
+) -> None:
+    suspect(console, caveats=("1 slice missing between 34.2 and 49.0 mm: the volume is uncertain",))
+    page = browser.new_page(locale=language)
+    page.goto(console.url)
+
+    for text in words:
+        expect(page.locator(".alert")).to_contain_text(text)
+    expect(page.locator(".alert .caveats")).not_to_contain_text("missing")
+    expect(page.locator("html")).to_have_attribute("lang", language)
+    page.close()
+
+
+def test_an_older_report_without_a_place_is_shown(page: Page, console: Console) -> None:
+    receive(console.store, system_clock)
+    console.store.conclude(report(), {}, ["console"])
+    store: Store = console.store
+    store._db._db.execute("UPDATE results SET report = json_remove(report, '$.findings[0].place')")
+
+    expect(page.locator(".alert")).to_contain_text("Subdural, left frontal")

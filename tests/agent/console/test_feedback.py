@@ -1,0 +1,166 @@
+"""What people say of a result, over HTTP and as the store keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from agent.console import create_app
+from agent.store import Store
+from agent.wiring import system_clock
+from tests.agent.console.made import around
+from tests.agent.reports import live, not_analysed, not_suspected, receive, report
+
+RESULT = "/api/series/1.2.3.4/1"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "store.sqlite", system_clock) as opened:
+        receive(opened, system_clock)
+        opened.conclude(report(), {}, ["console"])
+        live(opened, system_clock)
+        yield opened
+
+
+def client_of(store: Store, **settings: object) -> TestClient:
+    made = around(store, **settings)
+    return TestClient(create_app(made), base_url="http://localhost")
+
+
+@pytest.fixture
+def client(store: Store) -> TestClient:
+    return client_of(store)
+
+
+def shown(client: TestClient) -> dict:
+    (series,) = client.get("/api/state").json()["series"]
+    return series
+
+
+def test_a_dismissed_alert_is_over_and_says_why(client: TestClient) -> None:
+    values = {"who": "Ann", "note": "seen in March", "dismissed_because": "known bleed"}
+
+    assert client.post(f"{RESULT}/acknowledge", json=values).status_code == 200
+
+    series = shown(client)
+    assert series["alert"] is None
+    assert series["acknowledged"]["dismissed_because"] == "known bleed"
+    assert series["acknowledged"]["note"] == "seen in March"
+
+
+def test_the_first_of_two_who_answer_stands(client: TestClient) -> None:
+    client.post(f"{RESULT}/acknowledge", json={"who": "Ann"})
+
+    second = client.post(
+        f"{RESULT}/acknowledge", json={"who": "Bob", "dismissed_because": "artefact"}
+    )
+
+    assert second.json()["who"] == "Ann"
+    assert second.json()["dismissed_because"] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        ("acknowledge", {"who": "Ann", "dismissed_because": "boredom"}),
+        ("acknowledge", {"who": "Ann", "dismissed_because": "other"}),
+        ("acknowledge", {"who": "Ann", "dismissed_because": ["artefact"]}),
+        ("verdict", {"who": "Ann"}),
+        ("verdict", {"who": "", "agrees": True}),
+        ("verdict", {"who": "Ann", "agrees": "yes"}),
+    ],
+    ids=["no-reason-of-ours", "other-than-what", "list", "no-verdict", "nobody", "text"],
+)
+def test_what_says_nothing_is_refused(client: TestClient, path: str, values: dict) -> None:
+    assert client.post(f"{RESULT}/{path}", json=values).status_code == 422
+
+    series = shown(client)
+    assert (series["acknowledged"], series["verdict"]) == (None, None)
+
+
+def test_a_verdict_on_nothing_is_refused(client: TestClient) -> None:
+    values = {"who": "Ann", "agrees": True}
+
+    assert client.post("/api/series/1.2.3.4/7/verdict", json=values).status_code == 404
+
+
+def test_who_changes_their_mind_is_heard_and_the_latest_verdict_counts(
+    client: TestClient, store: Store
+) -> None:
+    for who, agrees in (("Ann", True), ("Bob", True), ("Ann", False)):
+        client.post(f"{RESULT}/verdict", json={"who": who, "agrees": agrees, "note": "read"})
+
+    assert shown(client)["verdict"]["agrees"] is False
+    assert client.get("/api/state").json()["today"]["dismissed"] == 1
+
+
+def test_the_day_in_numbers(client: TestClient, store: Store) -> None:
+    for n, said in enumerate(
+        [report, report, report, report, not_suspected, not_analysed, not_analysed]
+    ):
+        receive(store, system_clock, f"1.{n}")
+        store.conclude(said(f"1.{n}"), {}, ["console"])
+    store.judge("1.0", 1, "Ann", "", agrees=True)
+    store.judge("1.1", 1, "Ann", "", agrees=False)
+    store.acknowledge("1.2", 1, "Ann", "", "artefact")
+    store.acknowledge("1.3", 1, "Ann", "", "artefact")
+    store.judge("1.3", 1, "Dr Bob", "", agrees=True)  # dismissed in haste
+    store.judge("1.4", 1, "Dr Bob", "a bleed was missed", agrees=False)
+
+    counts = client.get("/api/state").json()["today"]
+
+    assert counts == {
+        "series": 8,
+        "suspected": 5,
+        "confirmed": 2,
+        "dismissed": 2,
+        "not_analysed": 2,
+    }
+
+
+def test_what_was_said_is_there_to_be_exported(store: Store) -> None:
+    receive(store, system_clock, "1.9")
+    store.conclude(not_suspected("1.9"), {}, ["console"])
+    receive(store, system_clock, "1.10")
+    store.acknowledge("1.2.3.4", 1, "Ann", "", "artefact")
+    store.judge("1.9", 1, "Dr Bob", "missed", agrees=False)
+
+    found = store.feedback_since(datetime(2000, 1, 1, tzinfo=timezone.utc))
+
+    assert {row.uid for row in found} == {"1.2.3.4", "1.9"}
+
+
+@pytest.mark.parametrize(
+    ("patient", "name", "patient_id"),
+    [("full", "DOE^JANE", "P1"), ("initials", "D.^J.", ""), ("nothing", "", "")],
+)
+def test_a_site_says_how_much_of_the_patient_is_shown(
+    store: Store, tmp_path: Path, patient: str, name: str, patient_id: str
+) -> None:
+    who = shown(client_of(store, patient=patient))["patient"]
+
+    assert (who["patient_name"], who["patient_id"]) == (name, patient_id)
+    assert (who["birth_date"] == "19500101") is (patient == "full")
+
+
+class SmallDisk(Store):
+    """A store on a disk with 300 MiB left."""
+
+    def free_bytes(self) -> int:
+        return 300 * 2**20
+
+
+def test_a_small_disk_is_told_before_it_is_full(tmp_path: Path, client: TestClient) -> None:
+    assert client.get("/api/state").json()["low_disk_bytes"] is None
+
+    with SmallDisk(tmp_path / "small.sqlite", system_clock) as small:
+        live(small, system_clock)
+        state = client_of(small).get("/api/state").json()
+
+    assert state["low_disk_bytes"] == 300 * 2**20
+    assert state["problem"] is None

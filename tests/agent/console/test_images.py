@@ -1,0 +1,144 @@
+"""agent.console.images over HTTP: a result's views, and its slices in the usual windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from agent.console import create_app
+from agent.console.images import WINDOWS_HU
+from agent.records import Instant
+from agent.store import Store
+from agent.wiring import system_clock
+from tests.agent.console.made import around
+from tests.agent.console.stacks import BLEED, OUTLINED, SIZE, grey_of, keep_stack
+from tests.agent.reports import receive, report
+
+RESULT = "/api/series/1.2.3.4/1"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "store.sqlite", system_clock) as opened:
+        receive(opened, system_clock)
+        views = {"axial": b"\x89PNG a", "coronal": b"\x89PNG c", "sagittal": b"\x89PNG s"}
+        opened.conclude(report(), views, ["console"])
+        yield opened
+
+
+@pytest.fixture
+def client(store: Store) -> TestClient:
+    return TestClient(create_app(around(store)), base_url="http://localhost")
+
+
+def pixels(png: bytes, mode: str = "L") -> np.ndarray:
+    return np.asarray(Image.open(BytesIO(png)).convert(mode))
+
+
+@pytest.mark.parametrize("view", ["axial", "coronal", "sagittal"])
+def test_each_view_is_served(client: TestClient, view: str) -> None:
+    answer = client.get(f"{RESULT}/views/{view}.png")
+
+    assert answer.content == b"\x89PNG " + view[:1].encode()
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("window", WINDOWS_HU)
+def test_a_slice_has_the_grey_values_of_its_window(
+    client: TestClient, store: Store, window: str
+) -> None:
+    keep_stack(store)
+
+    for k in (0, 5, 11):
+        picture = pixels(client.get(f"{RESULT}/slices/{k}.png?window={window}").content)
+        assert picture.shape == (SIZE, SIZE)
+        assert set(picture.ravel()) == {grey_of(k, window)}
+
+
+def test_the_stack_is_described(client: TestClient, store: Store) -> None:
+    keep_stack(store)
+
+    assert client.get(f"{RESULT}/slices").json() == {
+        "kept": "whole",
+        "n": 12,
+        "rows": SIZE,
+        "columns": SIZE,
+        "spacing_mm": [1.8, 1.8],
+        "heights_mm": [5.0 * k for k in range(12)],
+        "outlined": list(OUTLINED),
+    }
+
+
+def test_an_outline_is_served_where_there_is_one(client: TestClient, store: Store) -> None:
+    keep_stack(store)
+
+    answers = [client.get(f"{RESULT}/slices/{k}/outline.png") for k in range(12)]
+
+    assert [k for k, answer in enumerate(answers) if answer.status_code == 200] == list(OUTLINED)
+    opaque = pixels(answers[OUTLINED[0]].content, "RGBA")[..., 3] > 0
+    assert opaque.any()
+    assert not opaque[BLEED].any()
+
+
+def test_each_revision_has_its_own_slices(client: TestClient, store: Store) -> None:
+    store.conclude(report(revision=2), {"axial": b"\x89PNG 2"}, ["console"])
+    keep_stack(store, revision=2)
+
+    second = RESULT.removesuffix("1") + "2"
+    assert client.get(f"{second}/views/axial.png").content == b"\x89PNG 2"
+    assert client.get(f"{second}/slices").json()["kept"] == "whole"
+    assert client.get(f"{RESULT}/slices").json()["kept"] == "coming"
+    assert client.get(f"{RESULT}/slices/0.png").status_code == 404
+
+
+def test_slices_that_do_not_come_any_more_are_not_kept(store: Store) -> None:
+    def minutes_later() -> Instant:
+        now = system_clock()
+        return Instant(now.utc + timedelta(minutes=2), now.monotonic_s + 120)
+
+    later = TestClient(create_app(around(store, clock=minutes_later)), base_url="http://localhost")
+
+    assert later.get(f"{RESULT}/slices").json() == {"kept": "no"}
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        (f"{RESULT}/slices/99.png", 404),
+        (f"{RESULT}/slices/{10**30}.png", 404),
+        (f"{RESULT}/slices/-1.png", 404),
+        (f"{RESULT}/slices/0.png?window=lung", 422),
+        (f"{RESULT}/slices/0/outline.png", 404),
+        (f"{RESULT}/views/oblique.png", 404),
+        (f"{RESULT}/views/..%2Faxial.png", 404),
+        ("/api/series/9.9/1/slices", 404),
+        ("/api/series/9.9/1/views/axial.png", 404),
+        (f"/api/series/1.2.3.4/{10**20}/slices/0.png", 404),
+        (f"{RESULT}/key-slice.png", 404),
+    ],
+    ids=[
+        "beyond-the-last",
+        "huge-number",
+        "negative",
+        "unknown-window",
+        "no-outline",
+        "unknown-view",
+        "path-in-a-view",
+        "unknown-series",
+        "picture-of-an-unknown-series",
+        "huge-revision",
+        "former-address",
+    ],
+)
+def test_what_there_is_not(client: TestClient, store: Store, path: str, status: int) -> None:
+    keep_stack(store)
+
+    assert client.get(path).status_code == status

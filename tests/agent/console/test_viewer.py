@@ -1,0 +1,388 @@
+"""The pictures of an alert in a real browser: three views, and all slices to scroll through."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from agent.deliver.key_slice import OUTLINE_RGB, render_key_slice
+from agent.deliver.reformats import render_reformat
+from agent.records import HeadVolume
+from agent.wiring import system_clock
+from tests import heads
+from tests.agent.console.browsing import (
+    IN_A_BROWSER,
+    VIEWS,
+    Console,
+    conclude,
+    suspect,
+    until,
+)
+from tests.agent.console.stacks import BLEED, OUTLINED, grey_of, keep, keep_stack
+from tests.agent.reports import finding, live, not_suspected, report
+
+pytestmark = IN_A_BROWSER
+
+N = 24
+KEY = 5
+LONG_AGO = "2026-01-01T00:00:00+00:00"
+
+
+@pytest.fixture
+def kept(console: Console) -> Console:
+    """A suspicion whose slices are kept."""
+    suspect(console, findings=(finding(key_slice=KEY),))
+    keep_stack(console.store, n=N)
+    return console
+
+
+def opened(page: Page) -> Locator:
+    """Open all slices; returns what is focused and scrolled."""
+    page.get_by_role("button", name="All slices").click()
+    slider = page.get_by_role("slider", name="Slices")
+    expect(slider).to_have_attribute("aria-valuetext", re.compile("slice"))
+    return slider
+
+
+def at(k: int, n: int = N) -> str:
+    return f"slice {k + 1} of {n}"
+
+
+def rgb(page: Page, row: int, column: int) -> tuple[int, ...]:
+    """Read a pixel of what is drawn."""
+    values = page.evaluate(
+        "([x, y]) => [...document.querySelector('.viewer canvas').getContext('2d')"
+        ".getImageData(x, y, 1, 1).data]",
+        [column, row],
+    )
+    return tuple(values[:3])
+
+
+def until_drawn(page: Page, k: int, window: str = "brain") -> None:
+    until(lambda: rgb(page, 2, 2) == (grey_of(k, window),) * 3)
+
+
+def test_the_key_slice_stands_beside_two_reformats(page: Page, kept: Console) -> None:
+    for alt, grey in zip(("Key slice", "Coronal", "Sagittal"), VIEWS.values(), strict=True):
+        picture = page.get_by_role("img", name=re.compile(alt))
+        expect(picture).to_be_visible()
+        until(lambda picture=picture: picture.evaluate("image => image.naturalWidth") == 64)
+        drawn = picture.evaluate(
+            "image => { const on = new OffscreenCanvas(1, 1).getContext('2d');"
+            "on.drawImage(image, 0, 0); return on.getImageData(0, 0, 1, 1).data[0]; }"
+        )
+        assert drawn == grey
+
+
+def test_all_slices_open_at_the_key_slice(page: Page, kept: Console) -> None:
+    slider = opened(page)
+
+    expect(slider).to_have_attribute("aria-valuetext", at(KEY))
+    expect(slider).to_be_focused()
+    expect(page.locator(".viewer .where")).to_have_text(f"{at(KEY)} · {5.0 * KEY:.1f} mm")
+    until_drawn(page, KEY)
+
+
+def test_a_click_on_the_key_slice_opens_all_slices(page: Page, kept: Console) -> None:
+    page.get_by_role("img", name=re.compile("Key slice")).click()
+
+    expect(page.get_by_role("slider", name="Slices")).to_be_visible()
+
+
+def test_a_wheel_scrolls_a_slice_a_notch(page: Page, kept: Console) -> None:
+    slider = opened(page)
+    expect(slider).to_have_attribute("aria-valuetext", at(KEY))
+    slider.hover()
+
+    for _ in range(3):
+        page.mouse.wheel(0, -120)
+    expect(slider).to_have_attribute("aria-valuetext", at(KEY + 3))
+    until_drawn(page, KEY + 3)
+    page.mouse.wheel(0, 120)
+    expect(slider).to_have_attribute("aria-valuetext", at(KEY + 2))
+    assert page.evaluate("scrollY") == 0
+
+
+KEYS = {
+    "ArrowUp ArrowUp": KEY + 2,
+    "ArrowRight": KEY + 3,
+    "ArrowDown ArrowLeft": KEY + 1,
+    "PageUp": KEY + 11,
+    "PageDown": KEY + 1,
+    "Home": 0,
+    "ArrowDown PageDown": 0,
+    "End": N - 1,
+    "ArrowUp PageUp": N - 1,
+}
+"""Keys pressed one after another, and the slice that is then shown."""
+
+
+def test_keys_scroll(page: Page, kept: Console) -> None:
+    slider = opened(page)
+
+    for keys, k in KEYS.items():
+        for key in keys.split():
+            slider.press(key)
+        expect(slider).to_have_attribute("aria-valuetext", at(k))
+        until_drawn(page, k)
+
+
+def test_a_finger_scrolls(page: Page, kept: Console) -> None:
+    slider = opened(page)
+    expect(slider).to_have_attribute("aria-valuetext", at(KEY))
+    box = slider.bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    touch = page.context.new_cdp_session(page)
+
+    def send(kind: str, *points: float) -> None:
+        values = {"type": kind, "touchPoints": [{"x": x, "y": at_y} for at_y in points]}
+        touch.send("Input.dispatchTouchEvent", values)
+
+    send("touchStart", y)
+    for moved in range(5, 105, 5):
+        send("touchMove", y - moved)
+    send("touchEnd")
+
+    expect(slider).to_have_attribute("aria-valuetext", at(KEY + 5))  # 20 px to a slice
+
+
+def test_the_range_beside_the_slices_scrolls_and_is_marked_where_they_bleed(
+    page: Page, kept: Console
+) -> None:
+    slider = opened(page)
+
+    page.locator(".viewer input[type=range]").fill(str(N - 2))
+
+    expect(slider).to_have_attribute("aria-valuetext", at(N - 2))
+    mark = page.locator(".viewer .marks i")
+    expect(mark).to_have_count(1)
+    shares = mark.evaluate("mark => [mark.style.left, mark.style.width].map(parseFloat)")
+    wanted = [100 * (OUTLINED[0] - 0.5) / (N - 1), 100 * len(OUTLINED) / (N - 1)]
+    assert shares == pytest.approx(wanted, abs=0.1)
+
+
+@pytest.mark.parametrize("by", ["button", "key"])
+def test_windows_change_the_grey_values(page: Page, kept: Console, by: str) -> None:
+    slider = opened(page)
+    slider.press("End")
+    until_drawn(page, N - 1)
+
+    for key, window in (("2", "subdural"), ("3", "bone"), ("1", "brain")):
+        name = window.capitalize()
+        if by == "key":
+            slider.press(key)
+        else:
+            page.get_by_role("button", name=name, exact=True).click()
+        until_drawn(page, N - 1, window)
+        expect(page.locator(".viewer [aria-pressed=true]")).to_have_text([name, "Outline"])
+        expect(slider).to_have_attribute("aria-valuetext", at(N - 1))
+
+
+def test_the_outline_can_be_taken_off_and_put_on(page: Page, kept: Console) -> None:
+    slider = opened(page)
+    row, beside = BLEED[0].start + 3, BLEED[1].stop
+    until(lambda: rgb(page, row, beside) == OUTLINE_RGB)
+    assert rgb(page, row, beside - 2) == (grey_of(KEY, "brain"),) * 3
+
+    slider.press("o")
+    until(lambda: rgb(page, row, beside) == (grey_of(KEY, "brain"),) * 3)
+    slider.press("ArrowUp")
+    until_drawn(page, KEY + 1)
+    assert rgb(page, row, beside) == (grey_of(KEY + 1, "brain"),) * 3
+
+    page.get_by_role("button", name="Outline").click()
+    until(lambda: rgb(page, row, beside) == OUTLINE_RGB)
+
+
+def test_all_of_it_works_by_keyboard_alone(page: Page, kept: Console) -> None:
+    expect(page.locator(".alert")).to_be_visible()
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent") == "All slices":
+            break
+    page.keyboard.press("Enter")
+    slider = page.get_by_role("slider", name="Slices")
+    expect(slider).to_be_focused()
+
+    page.keyboard.press("PageUp")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Brain")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    until_drawn(page, KEY + 10, "subdural")
+    page.keyboard.press("ArrowUp")
+    until_drawn(page, KEY + 11, "subdural")
+    page.keyboard.press("Escape")
+
+    expect(page.get_by_role("button", name="All slices")).to_be_focused()
+    expect(page.get_by_role("img", name=re.compile("Key slice"))).to_be_visible()
+
+
+def test_slices_that_are_not_kept_are_said_not_to_be(page: Page, console: Console) -> None:
+    suspect(console)
+    console.store._db._db.execute("UPDATE results SET at_utc = ?", (LONG_AGO,))
+
+    page.get_by_role("button", name="All slices").click()
+
+    expect(page.get_by_role("status").last).to_contain_text("are not kept")
+    page.get_by_role("button", name="Close").click()
+    expect(page.get_by_role("img", name=re.compile("Key slice"))).to_be_visible()
+
+
+def test_slices_that_are_still_being_stored_are_waited_for(page: Page, console: Console) -> None:
+    suspect(console, findings=(finding(key_slice=KEY),))
+    page.get_by_role("button", name="All slices").click()
+    expect(page.get_by_role("status").last).to_contain_text("still being stored")
+
+    keep_stack(console.store, n=N)
+
+    expect(page.get_by_role("slider", name="Slices")).to_have_attribute("aria-valuetext", at(KEY))
+
+
+def test_slices_that_are_forgotten_while_they_are_looked_at_are_said_to_be(
+    page: Page, kept: Console
+) -> None:
+    opened(page)
+    until_drawn(page, KEY)
+    database = kept.store._db._db
+    for change in (f"UPDATE results SET at_utc = '{LONG_AGO}'", "DELETE FROM volumes"):
+        database.execute(change)
+
+    page.keyboard.press("3")
+
+    expect(page.get_by_role("status").last).to_contain_text("are not kept")
+
+
+def test_each_revision_shows_its_own_slices(page: Page, kept: Console) -> None:
+    expect(page.locator(".alert")).to_be_visible()
+    suspect(kept, revision=2, findings=(finding(key_slice=1),))
+    keep_stack(kept.store, revision=2, n=9)
+    expect(page.locator(".alert")).to_contain_text("revised: result 2")
+
+    expect(opened(page)).to_have_attribute("aria-valuetext", at(1, 9))
+
+    third = not_suspected("1.2.3.4").model_copy(update={"revision": 3, "result_id": "third"})
+    kept.store.conclude(third, {}, ["console"])
+    expect(page.locator(".alert")).to_contain_text("says not suspected")
+    page.keyboard.press("End")
+    expect(page.get_by_role("slider", name="Slices")).to_have_attribute("aria-valuetext", at(8, 9))
+
+
+def test_a_suspicion_without_an_outline_opens_in_the_middle(page: Page, console: Console) -> None:
+    suspect(console, findings=())
+    keep_stack(console.store, n=N)
+
+    expect(page.locator(".alert")).to_contain_text("look at every slice")
+    expect(page.locator(".alert img")).to_have_count(0)
+    expect(opened(page)).to_have_attribute("aria-valuetext", at(N // 2))
+
+
+def test_what_the_viewer_holds_goes_with_the_alert(page: Page, kept: Console) -> None:
+    opened(page)
+    until_drawn(page, KEY)
+    viewer = page.evaluate_handle("document.querySelector('.viewer')")
+    assert viewer.evaluate("viewer => viewer.held.bitmaps") > 0
+
+    kept.store.acknowledge("1.2.3.4", 1, "Ann", "")
+
+    expect(page.locator(".alert")).to_have_count(0)
+    assert viewer.evaluate("viewer => viewer.held") == {"blobs": 0, "bitmaps": 0}
+    assert viewer.evaluate("viewer => viewer.childElementCount") == 0
+
+
+@pytest.mark.parametrize("size", [(1280, 1024), (1920, 1080)], ids=["1280x1024", "1920x1080"])
+def test_the_alert_fits_the_screen_with_its_views_and_with_its_slices(
+    page: Page, kept: Console, size: tuple[int, int]
+) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+
+    for look in (lambda: None, lambda: expect(opened(page)).to_be_visible()):
+        look()
+        box = page.locator(".alert").bounding_box()
+        assert box
+        assert box["x"] + box["width"] <= size[0]
+        assert box["y"] + box["height"] <= size[1]
+
+
+def thin_head(n: int = 300, size: int = 512) -> tuple[HeadVolume, np.ndarray]:
+    """Noisy slices of a head, and a bleed's labels."""
+    grid = heads.axial_grid(0.6 * np.arange(n) - 90, rows=size, columns=size, pixel_mm=0.45)
+    rows, columns = np.mgrid[:size, :size] / size - 0.5
+    noise = np.random.default_rng(1).normal(0, 6, (size, size))
+    hu = np.where(np.hypot(rows / 0.42, columns / 0.33) < 1, 32 + noise, -1000 + noise)
+    volume = np.array([np.roll(hu, k, axis=1) for k in range(n)]).round().astype(np.int16)
+    labels = np.zeros(grid.shape_kji, np.uint8)
+    labels[100:160, 200:260, 300:330] = 1
+    return HeadVolume(volume, grid, tuple(map(str, range(n))), ()), labels
+
+
+ARRIVAL = """() => {
+  const Source = window.EventSource;
+  window.EventSource = class extends Source {
+    constructor(url) {
+      super(url);
+      this.addEventListener('message', (event) => {
+        if (event.data.includes('"alert": {')) window.arrivedAt ??= performance.now();
+      });
+    }
+  };
+  new MutationObserver(() => {
+    const key = document.querySelector('.viewer .axial');
+    if (!key || window.keySeen) return;
+    window.keySeen = true;
+    key.decode().then(() => requestAnimationFrame(() => requestAnimationFrame(
+      () => { window.paintedAt = performance.now(); })));
+  }).observe(document, { childList: true, subtree: true });
+}"""
+
+SCROLL = """async () => {
+  const stage = document.querySelector('.viewer .stage');
+  const press = { bubbles: true };
+  const key = (name) => stage.dispatchEvent(new KeyboardEvent('keydown', { key: name, ...press }));
+  const frame = () => new Promise(requestAnimationFrame);
+  key('Home');
+  while (stage.ariaValueNow !== '1') await frame();
+  const shown = [];
+  const watch = new MutationObserver(() => shown.push(stage.ariaValueNow));
+  watch.observe(stage, { attributeFilter: ['aria-valuenow'] });
+  const began = performance.now();
+  for (let k = 1; k < 300; k += 1) { key('ArrowUp'); await frame(); }
+  while (stage.ariaValueNow !== '300') await frame();
+  const took_s = (performance.now() - began) / 1000;
+  watch.disconnect();
+  return { slices_per_s: new Set(shown).size / took_s, shown: new Set(shown).size, took_s };
+}"""
+
+
+def test_how_fast_pictures_come_and_slices_scroll(page: Page, console: Console) -> None:
+    page.add_init_script(f"({ARRIVAL})()")
+    page.reload()
+    live(console.store, system_clock)
+    expect(page.locator(".banner")).to_contain_text("Watching")
+
+    head, labels = thin_head()
+    views = {"axial": render_key_slice(head.hu[130], labels[130] > 0, (0.45, 0.45))}
+    views |= {
+        view: render_reformat(head, labels, (0.0, 0.0, 0.0), view)
+        for view in ("coronal", "sagittal")
+    }
+
+    conclude(console, report(findings=(finding(key_slice=0),)), pictures=views)
+    expect(page.locator(".alert")).to_be_visible()
+    until(lambda: page.evaluate("window.paintedAt"))
+    painted_ms = page.evaluate("window.paintedAt - window.arrivedAt")
+    keep(console.store, head, labels)
+    slider = opened(page)
+    expect(slider).to_have_attribute("aria-valuetext", at(0, 300))
+    cold = page.evaluate(SCROLL)
+    warm = page.evaluate(SCROLL)
+
+    print(f"\nalert arrived → key slice painted: {painted_ms:.0f} ms")
+    for name, run in (("as they come", cold), ("once fetched", warm)):
+        print(f"300 slices {name}: {run['shown']} shown, {run['slices_per_s']:.0f} a second")
+    expect(slider).to_have_attribute("aria-valuetext", at(299, 300))
+    assert page.evaluate("document.querySelector('.viewer').held.bitmaps") <= 24

@@ -1,0 +1,170 @@
+"""agent.archive: slices of suspicions are kept after their results, and in nobody's way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import jpeg_ls
+import numpy as np
+import pytest
+import structlog
+
+from agent.archive import Archive
+from agent.records import STORED_ABOVE_HU, Arrival, State
+from agent.store import Store
+from tests.agent.box import Box
+from tests.agent.reports import receive, report
+from tests.heads import SEEING_BUNDLE, SeeingBackend, axial_grid, head
+from tests.phantoms import phantom_hu, uid, write_series
+
+N = 32
+
+ROUGH_HU = 0, -1, 1, 28687, -4074, 0, 9728, 0, 1791, 0, 0
+"""Found by hypothesis: lossless JPEG-LS makes a small slice of these larger, and pyjpegls fails."""
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    return Box(tmp_path / "store.sqlite", SEEING_BUNDLE, SeeingBackend(SEEING_BUNDLE))
+
+
+def arrive(box: Box, paths: list[Path]) -> None:
+    """Let whole series arrive and be found complete, while the networks' thread does nothing."""
+    for path in paths:
+        found = path.lstat()
+        box.clock.now_s += 0.01
+        box.journeys.take([Arrival(path, found.st_size, found.st_mtime_ns, box.clock.now_s)])
+    box.clock.now_s += 20
+    box.journeys.close_complete()
+
+
+def states(box: Box) -> list[State]:
+    return sorted(row.state for row in box.store.worklist(10))
+
+
+def stored_hu(store: Store, series_uid: str, k: int) -> np.ndarray:
+    encoded = store.encoded_slice(series_uid, 1, k)
+    assert encoded
+    stored = np.frombuffer(jpeg_ls.decode_buffer(encoded.jls)[0], "<u2").astype(int)
+    return stored + STORED_ABOVE_HU
+
+
+def test_a_suspicion_has_three_pictures_and_all_its_slices(box: Box, tmp_path: Path) -> None:
+    box.export(write_series(tmp_path / "in", N))
+    box.wait()
+
+    report = box.report()
+    stack = box.store.stack(report.series_uid, 1)
+    assert stack
+    assert len(stack.heights_mm) == N
+    assert report.findings[0].key_slice in stack.outlined
+    for k in (0, N - 1):
+        assert (stored_hu(box.store, report.series_uid, k) == phantom_hu(k, N).ravel()).all()
+    for view in ("axial", "coronal", "sagittal"):
+        assert box.store.picture(report.series_uid, 1, view)
+
+
+def test_nothing_is_kept_of_what_is_not_suspected(tmp_path: Path) -> None:
+    blind = SeeingBackend(SEEING_BUNDLE, score=0.01)
+    box = Box(tmp_path / "store.sqlite", SEEING_BUNDLE, blind)
+
+    box.export(write_series(tmp_path / "in", N))
+    box.wait()
+
+    assert box.report().state == "not_suspected"
+    assert box.store.stack(uid("series", 0), 1) is None
+    assert box.store.picture(uid("series", 0), 1, "axial") is None
+
+
+def test_no_series_waits_for_the_slices_of_another(box: Box, tmp_path: Path) -> None:
+    both = [write_series(tmp_path / str(seed), N, seed=seed) for seed in (0, 1)]
+    arrive(box, [path for paths in both for path in paths])
+
+    box.journeys.work_once()
+    assert not any(box.store.stack(uid("series", seed), 1) for seed in (0, 1))
+    box.journeys.work_once()
+
+    assert states(box) == [State.SUSPECTED] * 2
+    while box.journeys.work_once():
+        pass
+    assert all(box.store.stack(uid("series", seed), 1) for seed in (0, 1))
+
+
+def test_of_many_suspicions_at_once_all_slices_are_kept_and_few_are_held(
+    box: Box, tmp_path: Path
+) -> None:
+    seeds = range(4)
+    arrive(box, [path for n in seeds for path in write_series(tmp_path / str(n), N, seed=n)])
+
+    for _ in seeds:
+        box.journeys.work_once()
+
+    assert states(box) == [State.SUSPECTED] * len(seeds)
+    kept = [n for n in seeds if box.store.stack(uid("series", n), 1)]
+    assert len(kept) == len(seeds) - 1
+    while box.journeys.work_once():
+        pass
+    assert all(box.store.stack(uid("series", n), 1) for n in seeds)
+
+
+def test_a_power_cut_before_the_slices_loses_no_result(box: Box, tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "in", N)
+    arrive(box, paths)
+    box.journeys.work_once()  # the result …
+    box.journeys.work_once()  # … and some of the slices
+
+    box.start()
+    box.export(paths)
+    box.wait()
+
+    assert box.report().state == "suspected"
+    assert box.store.stack(uid("series", 0), 1) is None
+    assert len(box.store.history(uid("series", 0))) == 1
+
+
+def test_a_full_disk_takes_the_slices_and_nothing_else(box: Box, tmp_path: Path) -> None:
+    arrive(box, write_series(tmp_path / "0", N))
+    box.journeys.work_once()
+    (pages,) = box.store._db._db.execute("PRAGMA page_count").fetchone()
+    box.store._db._db.execute(f"PRAGMA max_page_count = {pages + 8}")  # as a disk with 32 kB left
+
+    while box.journeys.work_once():
+        pass
+    assert box.store.stack(uid("series", 0), 1) is None
+    assert states(box) == [State.SUSPECTED]
+
+    box.store._db._db.execute("PRAGMA max_page_count = 1000000")
+    box.export(write_series(tmp_path / "1", N, seed=1))
+    box.wait()
+    assert states(box) == [State.SUSPECTED] * 2
+    assert box.store.stack(uid("series", 1), 1)
+
+
+def test_slices_that_cannot_be_encoded_are_not_kept_and_end_nothing(box: Box) -> None:
+    archive = Archive(box.store, structlog.get_logger(), keeps_slices=True)
+    grid = axial_grid(np.array([0.0, 5.0]), rows=5, columns=7)
+    rough = np.full(grid.shape_kji, -4350, np.int16)  # too few pixels for JPEG-LS to adapt to
+    rough[0].flat[[0, 1, 2, 9, 16, 18, 19, 21, 29, 31, 33]] = ROUGH_HU
+    good = head(grid, np.zeros(grid.shape_kji, bool))
+    labels = np.zeros(grid.shape_kji, np.uint8)
+
+    for series_uid, each in (("1.1", replace(good, hu=rough)), ("1.2", good)):
+        receive(box.store, box.clock, series_uid)
+        box.store.conclude(report(series_uid), {}, ["console"])
+        archive.add(series_uid, 1, each, labels)
+    while archive.keep_some():
+        pass
+
+    assert box.store.stack("1.1", 1) is None
+    assert box.store.stack("1.2", 1)
+
+
+def test_where_no_slices_are_to_be_kept_none_are(box: Box) -> None:
+    archive = Archive(box.store, structlog.get_logger(), keeps_slices=False)
+    grid = axial_grid(np.array([0.0, 5.0]))
+    nothing = np.zeros(grid.shape_kji, np.uint8)
+
+    archive.add("1.1", 1, head(grid, nothing > 0), nothing)
+
+    assert not archive.keep_some()

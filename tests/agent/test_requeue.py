@@ -1,0 +1,197 @@
+"""A series that a service engineer asks for again: by the box's parts, and by the real program."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from agent.records import State
+from tests.agent.box import Box
+from tests.agent.program import Program, until
+from tests.heads import SEEING_BUNDLE, SeeingBackend
+from tests.phantoms import uid, write_series
+from tests.tiny import write_engines, write_tiny_bundle
+
+UID = uid("series", 0)
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    return Box(tmp_path / "store.sqlite", SEEING_BUNDLE, SeeingBackend(SEEING_BUNDLE))
+
+
+def ask(box: Box) -> None:
+    assert box.store.request(UID)
+    box.journeys.open_requested()
+    box.wait()
+
+
+def n_alerts(box: Box) -> int:
+    return len(box.store.undelivered())
+
+
+def test_a_concluded_series_gives_the_same_result_and_alerts_nobody_again(
+    box: Box, tmp_path: Path
+) -> None:
+    box.export(write_series(tmp_path / "in", 24, size=128))
+    box.wait()
+    before, alerts = box.report(), n_alerts(box)
+    assert before.state == "suspected"
+
+    ask(box)
+
+    assert box.store.history(UID) == [before]
+    assert n_alerts(box) == alerts
+    assert box.store.requested() == []
+    assert [one.detail for one in box.store.transitions(UID)[-2:]] == [
+        "asked for again",
+        "nothing new",
+    ]
+
+
+def test_a_series_that_was_set_aside_is_tried_anew_with_its_attempts_counted_from_the_beginning(
+    box: Box, tmp_path: Path
+) -> None:
+    paths = write_series(tmp_path / "in", 24, size=128)
+    box.export(paths[:4])
+    for _ in range(2):
+        box.store.begin_attempt(UID)  # as a process does that then dies
+    box.export(paths[4:])
+    box.wait()
+    assert box.report().code == "set_aside"
+
+    ask(box)
+
+    assert [(one.revision, one.state) for one in box.store.history(UID)] == [
+        (1, "not_analysed"),
+        (2, "suspected"),
+    ]
+    assert box.store.begin_attempt(UID) == 1
+
+
+def test_copies_that_come_after_a_second_try_do_not_bring_the_first_answer_back(
+    box: Box, tmp_path: Path
+) -> None:
+    paths = write_series(tmp_path / "in", 24, size=128)
+    box.export(paths[:4])
+    for _ in range(2):
+        box.store.begin_attempt(UID)
+    box.export(paths[4:])
+    box.wait()
+    ask(box)
+
+    box.start()
+    box.export(write_series(tmp_path / "sent again", 24, size=128))
+    box.wait()
+
+    assert box.report().state == "suspected"
+    assert len(box.store.history(UID)) == 2
+
+
+def test_what_is_tried_in_vain_once_more_is_a_result_of_its_own(box: Box, tmp_path: Path) -> None:
+    box.export(write_series(tmp_path / "in", 24, size=128, ConvolutionKernel="H70h"))
+    box.wait()
+    assert box.report().code == "not_eligible"
+
+    ask(box)
+    ask(box)
+
+    assert [one.revision for one in box.store.history(UID)] == [1, 2, 3]
+    assert len({one.result_id for one in box.store.history(UID)}) == 3
+
+
+def test_a_series_whose_files_are_gone_keeps_its_result(box: Box, tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "in", 24, size=128)
+    box.export(paths)
+    box.wait()
+    before = box.report()
+    paths[3].unlink()
+
+    ask(box)
+
+    assert box.report() == before
+    row = box.store.series(UID)
+    assert row
+    assert row.state is State.SUSPECTED
+    assert box.store.requested() == []
+    assert box.store.transitions(UID)[-1].detail == "1 of its files can no longer be read"
+
+
+def test_what_is_under_way_is_not_asked_for(box: Box, tmp_path: Path) -> None:
+    box.export(write_series(tmp_path / "in", 24, size=128)[:10])
+
+    assert not box.store.request(UID)
+    assert not box.store.request("9.9.9")
+    assert box.store.requested() == []
+
+
+def test_an_agent_that_ended_meanwhile_does_it_when_it_runs_again(box: Box, tmp_path: Path) -> None:
+    box.export(write_series(tmp_path / "in", 24, size=128, ConvolutionKernel="H70h"))
+    box.wait()
+    assert box.store.request(UID)
+    box.journeys.open_requested()
+
+    box.start()
+    box.journeys.open_requested()
+    box.wait()
+
+    assert [one.revision for one in box.store.history(UID)] == [1, 2]
+    assert box.store.requested() == []
+
+
+def beats(program: Program, pid: int) -> bool:
+    """Whether this very process has given a sign of life; one before it may have, too."""
+    if program.problem() is not None:
+        return False
+    with program.store() as store:
+        status = store.agent_status()
+        return status is not None and status.pid == pid
+
+
+@contextmanager
+def running(program: Program) -> Iterator[subprocess.Popen[str]]:
+    process = program.start()
+    try:
+        until(lambda: beats(program, process.pid))
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_running_agent_analyses_it_again_with_another_engine_alone(tmp_path: Path) -> None:
+    program = Program(tmp_path / "box")
+    engines = write_engines(tmp_path / "engines")
+    write_tiny_bundle(engines, "2", dense=0.7)
+    head = program.config.read_text()
+
+    def configure(bundle: str) -> None:
+        text = f'engines_folder = "{engines}"\n{head}bundle = "tiny/{bundle}"\n'
+        program.config.write_text(text)
+
+    configure("1")
+    paths = write_series(program.export / "in", 24, size=128)
+    with running(program):
+        until(program.concluded)
+        same = json.loads(program.call("requeue", UID, "--json").stdout)
+        refused = program.call("requeue", "9.9.9")
+    configure("2")
+    with running(program):
+        other = program.call("requeue", UID[-12:])
+        paths[3].unlink()
+        unread = program.call("requeue", UID)
+
+    assert same["problem"] is None
+    assert same["series"][0]["outcome"] == "nothing new"
+    assert refused.returncode == 1
+    assert "a new result, revision 2" in other.stdout
+    assert unread.returncode == 1
+    assert "1 of its files can no longer be read" in unread.stdout
+    with program.store() as store:
+        engines_used = [one.engine for one in store.history(UID)]
+    assert [str(used)[:7] for used in engines_used] == ["tiny 1,", "tiny 2,"]
