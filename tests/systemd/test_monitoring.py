@@ -14,7 +14,8 @@ from starlette.testclient import TestClient
 from agent.console import create_app
 from agent.service import PACKAGED_FILES
 from agent.store import Store
-from agent.wiring import boot_id, system_clock
+from agent.wiring import system_clock
+from tests.agent.console.made import around
 from tests.agent.console.test_metrics import a_day
 
 RULES = PACKAGED_FILES / "prometheus/bleedwatch.rules.yml"
@@ -82,7 +83,7 @@ def alerts() -> list[str]:
 def test_only_metrics_that_there_are_are_asked_for(path: Path, tmp_path: Path) -> None:
     with Store(tmp_path / "store.sqlite", system_clock) as store:
         a_day(store)
-        client = TestClient(create_app(store, system_clock, boot_id()), base_url="http://localhost")
+        client = TestClient(create_app(around(store)), base_url="http://localhost")
         served = {
             word
             for line in client.get("/metrics").text.splitlines()
