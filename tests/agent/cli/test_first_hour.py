@@ -192,6 +192,9 @@ def see_it_work(terminal: Terminal, box: Box) -> int:
     """Start both services by hand and play a scanner; returns the agent's process."""
     agent = terminal.start(f"bleedwatch run -c {box.config}")
     terminal.start(f"bleedwatch console -c {box.config}")
+    said = terminal.until(f"bleedwatch doctor -c {box.config}", "1 of 22 checks found")
+    assert "SELF-TEST MISSING" in wrong_lines(said)["self-test"]
+    box.configure(daily="false")  # these networks of a few bytes would not pass one
     terminal.until(f"bleedwatch doctor -c {box.config}", "all well")
     terminal.start(f"(sleep 2; bleedwatch simulate '{box.export}' --from scanner --rate 8)")
 
