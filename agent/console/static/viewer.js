@@ -46,7 +46,7 @@ class Viewer extends HTMLElement {
     clearTimeout(this.#again);
     this.#frame = 0;
     this.#slices?.release();
-    this.#slices = this.#stack = null;
+    this.#stack = null;
     this.#shown = null;
     if (this.#parts.canvas) this.#parts.canvas.width = 0;
     this.#parts = {};
