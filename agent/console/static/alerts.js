@@ -62,7 +62,7 @@ function cardFor(series) {
   put(card, ".numbers", numberWords(report));
   card.querySelector(".caveats").replaceChildren(...report.caveats.map((caveat) => element("li", sentence(caveat))));
   card.querySelector(".head-map").replaceWith(headMap(report.findings));
-  card.append(viewerFor(path, report));
+  card.querySelector(".pictures").prepend(viewerFor(path, report));
   card.querySelector(".show").addEventListener("click", () => { front.insertBefore(card, front.querySelector(".alert")); arrange(); });
   answerable(card.querySelector("form"), path);
   return card;
