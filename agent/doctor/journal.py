@@ -157,20 +157,10 @@ def _looked_into(path: Path) -> tuple[int, str]:
     db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:
         (version,) = db.execute("PRAGMA user_version").fetchone()
-        return int(version), _damage(db)
+        (damage,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        return int(version), str(damage)
     finally:
         db.close()
-
-
-def _damage(db: sqlite3.Connection) -> str:
-    """Say what is broken, "ok" for nothing; so much may be that SQLite cannot even look."""
-    try:
-        (damage,) = db.execute("PRAGMA quick_check(1)").fetchone()
-    except sqlite3.DatabaseError as error:
-        if "malformed" not in str(error):
-            raise
-        return str(error)
-    return str(damage)
 
 
 def _opened(box: Box) -> Store:
