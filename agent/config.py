@@ -75,6 +75,8 @@ class InferConfig(_Table):
     """Name and version, below ``engines_folder``."""
     threads: Annotated[int, Field(ge=1)] = 3
     """CPU threads for ONNX Runtime; leave one core to the reader."""
+    gpu_memory_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """How much of the GPU's memory the plans in use may take; without a plan the CPU runs on."""
     public_key: Path | None = None
     """PEM file of the Ed25519 key that bundles and plans must be signed with; left out, digests
     alone are checked."""

@@ -68,7 +68,13 @@ def build_journeys(config: Config, store: Store, log: FilteringBoundLogger) -> J
     for profile in profiles:
         bundle.operating_point(profile.operating_point)
     reference = OnnxBackend(bundle, threads=config.infer.threads)
-    gpu = GpuSide(config.plans_folder, bundle, key, lambda: tensorrt_api.load(log))
+    gpu = GpuSide(
+        config.plans_folder,
+        bundle,
+        key,
+        lambda: tensorrt_api.load(log),
+        memory_share=config.infer.gpu_memory_share,
+    )
     engine = Engine(bundle, Networks(reference, gpu, time.monotonic, log), profiles)
     archive = Archive(store, log, keeps_slices=config.store.slices_mb > 0)
     intake = Intake(store, config.read.limits, log, config.selftest_folder)

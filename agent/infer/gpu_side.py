@@ -24,14 +24,22 @@ class GpuSide:
         bundle: Bundle,
         key: Ed25519PublicKey | None,
         load: Callable[[], TensorRt],
+        *,
+        memory_share: float,
     ) -> None:
-        """Begin with nothing loaded; ``load`` takes the GPU for the calling thread."""
+        """Begin with nothing loaded; ``load`` takes the GPU for the calling thread.
+
+        ``memory_share`` is how much of the card's memory the plans in use may take, 0…1: the rest
+        is for the other programs of a shared box.
+        """
         self._plans_folder = plans_folder
         self._bundle = bundle
         self._key = key
         self._load = load
+        self._memory_share = memory_share
         self._gpu: TensorRt | None = None
         self._backends: dict[str, TensorRtBackend] = {}
+        self._taken_bytes: dict[str, int] = {}
         self._plan_of: dict[str, str] = {}
 
     @property
@@ -57,7 +65,7 @@ class GpuSide:
             The GPU or its driver fails, or there is none.
         """
         for name in sorted(set(wanted.values()) - set(self._backends)):
-            self._backends[name] = self._loaded(name)
+            self._backends[name] = self._loaded(name, set(wanted.values()))
         self._plan_of = wanted
         for name in sorted(set(self._backends) - set(wanted.values())):
             self._backends.pop(name).close()
@@ -77,10 +85,23 @@ class GpuSide:
             self._gpu.close()
             self._gpu = None
 
-    def _loaded(self, name: str) -> TensorRtBackend:
+    def _loaded(self, name: str, beside: set[str]) -> TensorRtBackend:
+        """Load a plan ``beside`` others that are wanted; what it takes is measured on the card."""
         plan = load_plan(self._plans_folder / name, self._key)
         self._gpu = self._gpu or self._load()
         reason = misfit(plan.manifest, self._bundle, self._gpu.machine)
         if reason:
             raise PlanError(f"plan {name}: {reason}", hint="`bleedwatch engine build`")
-        return TensorRtBackend(plan, self._bundle, self._gpu)
+        before_bytes, _ = self._gpu.memory_bytes
+        backend = TensorRtBackend(plan, self._bundle, self._gpu)
+        after_bytes, total_bytes = self._gpu.memory_bytes
+        self._taken_bytes[name] = after_bytes - before_bytes
+        taken_bytes = sum(self._taken_bytes[one] for one in beside if one in self._taken_bytes)
+        if taken_bytes > self._memory_share * total_bytes:
+            backend.close()
+            raise PlanError(
+                f"plan {name}: the plans in use would take {taken_bytes / total_bytes:.0%} of the"
+                f" GPU's memory, {self._memory_share:.0%} are allowed",
+                hint="set infer.gpu_memory_share, or fewer slabs_per_run in the protocol's profile",
+            )
+        return backend

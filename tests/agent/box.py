@@ -66,7 +66,9 @@ class Box:
 
     def gpu(self) -> GpuSide:
         """No plan lies there, so it is never loaded."""
-        return GpuSide(self.store_path.with_name("plans"), self.bundle, None, self.no_gpu)
+        return GpuSide(
+            self.store_path.with_name("plans"), self.bundle, None, self.no_gpu, memory_share=0.5
+        )
 
     def no_gpu(self) -> TensorRt:
         raise AssertionError("no plan is active")

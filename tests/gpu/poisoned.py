@@ -21,7 +21,9 @@ engines, plan = Path(sys.argv[1]), sys.argv[2]
 (engines / "plans" / "active.json").write_text(active_text({"any": Activation(plan=plan)}))
 bundle = load_bundle(engines / InferConfig().bundle)
 now_s = [0.0]
-gpu_side = GpuSide(engines / "plans", bundle, None, lambda: tensorrt_api.load(log))
+gpu_side = GpuSide(
+    engines / "plans", bundle, None, lambda: tensorrt_api.load(log), memory_share=1.0
+)
 networks = Networks(OnnxBackend(bundle, threads=4), gpu_side, lambda: now_s[0], log)
 block = np.zeros(bundle.volume.shape, np.float32)
 

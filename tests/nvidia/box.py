@@ -71,4 +71,4 @@ class GpuBox:
 
     def gpu_side(self) -> GpuSide:
         """What the agent makes of the plans in use."""
-        return GpuSide(self.plans, self.bundle, None, self.connect)
+        return GpuSide(self.plans, self.bundle, None, self.connect, memory_share=0.5)

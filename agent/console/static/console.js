@@ -6,7 +6,7 @@ import { remind, soundButton } from "./sound.js";
 import { capital, clock, element, number, plain, sentence, t, translatePage } from "./words.js";
 import { confirmShown, showWorklist } from "./worklist.js";
 
-const LOST_AFTER_MS = 3000; // the server sends at least one snapshot a second
+const LOST_AFTER_MS = 2700; // the server sends at least one snapshot a second; it is told within three
 const AGAIN_AFTER_MS = 1000;
 const NOTHING = { series: [], notices: [], problem: null, agent: null, today: null, low_disk_bytes: null, repeat_s: [30] };
 

@@ -72,6 +72,48 @@ def test_lossless_transfer_syntaxes_all_give_the_same_slice(tmp_path, syntax):
     np.testing.assert_array_equal(read.hu, phantom_hu(0, 1))
 
 
+@pytest.mark.parametrize(
+    ("character_set", "name"),
+    [
+        ("ISO_IR 100", "Müller^Jörg"),
+        ("ISO_IR 101", "Wałęsa^Lech"),
+        ("ISO_IR 109", "Ĉapek^Ħasan"),
+        ("ISO_IR 110", "Bērziņš^Jānis"),
+        ("ISO_IR 144", "Люкceмбypг^Иван"),
+        ("ISO_IR 127", "قباني^لنزار"),
+        ("ISO_IR 126", "Διονυσιος^Ελένη"),
+        ("ISO_IR 138", "שרון^דבורה"),
+        ("ISO_IR 148", "Çavuşoğlu^İnci"),
+        ("ISO_IR 166", "สมชาย^ใจดี"),
+        ("ISO_IR 13", "ﾔﾏﾀﾞ^ﾀﾛｳ"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+        (["ISO 2022 IR 13", "ISO 2022 IR 87"], "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう"),
+        (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
+        ("GB18030", "Wang^XiaoDong=王^小东"),
+        ("GBK", "Wang^XiaoDong=王^小东"),
+        ("ISO_IR 192", "Wang^XiaoDong=王^小東=홍^길동"),
+    ],
+    ids=str,
+)
+def test_names_are_read_in_every_specific_character_set(tmp_path, character_set, name):
+    path = one(tmp_path, SpecificCharacterSet=character_set, PatientName=name)
+
+    read = read_slices(path, LIMITS)[0]
+
+    assert read.header.identity.patient_name == name
+
+
+def test_a_chinese_name_with_escapes_is_read_as_the_standards_example(tmp_path):
+    name = b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab="  # PS3.5 K.2
+    stand_in = "Z" * len(name)
+    path = one(tmp_path, SpecificCharacterSet=["", "ISO 2022 IR 58"], PatientName=stand_in)
+    path.write_bytes(path.read_bytes().replace(stand_in.encode(), name))
+
+    read = read_slices(path, LIMITS)[0]
+
+    assert read.header.identity.patient_name == "Zhang^XiaoDong=张^小东"
+
+
 def test_near_lossless_stays_within_what_it_allows(tmp_path):
     read = read_slices(one(tmp_path, JPEGLSNearLossless), LIMITS)[0]
 

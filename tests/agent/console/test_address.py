@@ -17,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -393,6 +394,7 @@ class TestInABrowser:
         live(served.store, system_clock)
         expect(page.locator("h2")).to_have_text("✖ SIGNED OUT")
         page.screenshot(path=tmp_path / "signed-out.png")
+        assert Axe().run(page).response["violations"] == []
 
         page.keyboard.type("ann")
         page.keyboard.press("Tab")

@@ -89,6 +89,20 @@ def test_a_plan_activated_later_takes_the_place_of_the_earlier_one(seat):
     assert seat.box.card.in_use_bytes() == in_use, "the earlier one was given back"
 
 
+def test_a_plan_that_takes_more_of_the_card_than_its_share_is_not_taken_up(seat):
+    seat.box.activate(any=seat.box.build())
+    seat.refresh()
+    taken_bytes = seat.box.card.in_use_bytes()
+    seat.networks.close()
+    seat.box.card.memory_bytes = int(1.9 * taken_bytes)  # half of it may be taken
+
+    seat.refresh(after_s=60.0)
+
+    assert "53% of the GPU's memory, 50% are allowed" in seat.networks.degraded
+    assert seat.run()[0] == seat.networks.name == OnnxBackend(seat.box.bundle, threads=1).name
+    assert seat.box.card.in_use_bytes() == 0
+
+
 def test_a_fault_is_run_again_whole_on_the_cpu_and_told(seat):
     seat.box.activate(any=seat.box.build())
     seat.refresh()
