@@ -102,6 +102,10 @@ def _converted(
     return convert_raw_data_element(raw, encoding=[*charset]).value
 
 
+GB2312_ESCAPE: Final = "\x1b$)A"
+"""What announces ISO 2022 IR 58 in a text (PS3.3 C.12.1.1.2); pydicom 3.0 leaves it there."""
+
+
 def text(image: Dataset, keyword: str) -> str:
     """Return a value as decoded text, values joined by backslashes, "" where absent."""
     value = value_of(image, keyword)
@@ -109,6 +113,7 @@ def text(image: Dataset, keyword: str) -> str:
         return ""
     many = isinstance(value, MultiValue)
     found = "\\".join(map(str, value)).strip() if many else str(value).rstrip(" \0").lstrip()
+    found = found.replace(GB2312_ESCAPE, "")
     if len(found) > LONGEST_TEXT:
         raise Unusable(f"{keyword} of {len(found)} characters")
     return found
