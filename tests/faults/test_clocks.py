@@ -97,6 +97,7 @@ WORKLIST = """
 import sys
 from pathlib import Path
 from threading import Event
+from agent.console.settings import PageSettings
 from agent.console.snapshot import snapshot
 from agent.store import Store
 from agent.wiring import boot_id, system_clock
@@ -107,7 +108,8 @@ for n in range(5):
     store.conclude(report(f"1.{n}"), {}, [])
     store.acknowledge(f"1.{n}", 1, "Ann", "")
     Event().wait(0.7)
-print([row["uid"] for row in snapshot(store, system_clock(), boot_id())["series"]])
+shown = snapshot(store, system_clock(), boot_id(), PageSettings(), {})
+print([row["uid"] for row in shown["series"]])
 """
 """Five series within three seconds, and the order in which the page shows them."""
 

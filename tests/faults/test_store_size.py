@@ -9,6 +9,7 @@ import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from agent.console.settings import PageSettings
 from agent.console.snapshot import snapshot
 from agent.records import Instant
 from agent.store import Store
@@ -78,7 +79,8 @@ def test_a_store_of_ten_thousand_studies(agent: Agent, row: Row) -> None:
         start_s = until(lambda: agent.problem(store) is None)
         write_series(agent.export / "new", 24)
         until(lambda: ended(store.series(uid("series", 0))))
-        page_ms = median_ms(lambda: json.dumps(snapshot(store, system_clock(), boot_id())))
+        now, boot = system_clock(), boot_id()
+        page_ms = median_ms(lambda: json.dumps(snapshot(store, now, boot, PageSettings(), {})))
         studies_ms = median_ms(lambda: store.worklist(50))
         n_shown = len(store.worklist(50))
     began_s = time.monotonic()

@@ -5,39 +5,28 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from agent.store import Store
 from agent.wiring import system_clock
+from tests.agent.cli.conftest import Call
 from tests.agent.reports import not_suspected, receive, report
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
-    with Store(tmp_path / "bleedwatch.sqlite", system_clock) as store:
-        for uid, said in (("1.1", report), ("1.2", not_suspected), ("1.3", report)):
-            receive(store, system_clock, uid)
-            store.conclude(said(uid), {}, ["console"])
-        store.acknowledge("1.1", 1, "Ann", "=1+1", "artefact")
-        store.judge("1.2", 1, "Dr Bob", "a bleed was missed", agrees=False)
-    file = tmp_path / "agent.toml"
-    file.write_text(f'export_folder = "{tmp_path}"\nstate_folder = "{tmp_path}"\n')
-    return file
+def said(store: Store, call: Call) -> Call:
+    """Call ``feedback`` on a store in which something was said of two of three series."""
+    for uid, told in (("1.1", report), ("1.2", not_suspected), ("1.3", report)):
+        receive(store, system_clock, uid)
+        store.conclude(told(uid), {}, ["console"])
+    store.acknowledge("1.1", 1, "Ann", "=1+1", "artefact")
+    store.judge("1.2", 1, "Dr Bob", "a bleed was missed", agrees=False)
+    return lambda *options: call("feedback", *options)
 
 
-def said(config: Path, *options: str) -> str:
-    command = [sys.executable, "-m", "agent", "feedback", "--config", str(config), *options]
-    wide = {**os.environ, "COLUMNS": "160"}
-    return subprocess.run(command, check=True, capture_output=True, text=True, env=wide).stdout
-
-
-def test_what_was_said_is_exported_without_the_patient(config: Path) -> None:
-    lines = json.loads(said(config, "--json"))
+def test_what_was_said_is_exported_without_the_patient(said: Call) -> None:
+    lines = json.loads(said("--json").stdout)
 
     assert [line["series_uid"] for line in lines] == ["1.1", "1.2"]
     assert (lines[0]["state"], lines[0]["dismissed_because"]) == ("suspected", "artefact")
@@ -45,19 +34,19 @@ def test_what_was_said_is_exported_without_the_patient(config: Path) -> None:
     assert not any(value in json.dumps(lines) for value in ("DOE", "P1", "19500101", "A1"))
 
 
-def test_a_spreadsheet_takes_no_note_for_a_formula(config: Path) -> None:
-    first, _second = csv.DictReader(io.StringIO(said(config, "--csv")))
+def test_a_spreadsheet_takes_no_note_for_a_formula(said: Call) -> None:
+    first, _second = csv.DictReader(io.StringIO(said("--csv").stdout))
 
     assert first["note"] == "'=1+1"
     assert first["subtypes"] == "subdural"
 
 
-def test_people_read_a_table_and_how_often_they_agree(config: Path) -> None:
-    table = said(config)
+def test_people_read_a_table_and_how_often_they_agree(said: Call) -> None:
+    table = said().stdout
 
     assert "dismissed: artefact by Ann" in table
     assert "2 series; 0 of 1 verdicts agree" in table
 
 
-def test_a_later_day_has_nothing_to_tell(config: Path) -> None:
-    assert json.loads(said(config, "--since", "2100-01-01", "--json")) == []
+def test_a_later_day_has_nothing_to_tell(said: Call) -> None:
+    assert json.loads(said("--since", "2100-01-01", "--json").stdout) == []

@@ -26,6 +26,11 @@ TWO_BLEEDS = (
     ),
 )
 
+SILENT_UNTIL_TOUCHED = """
+    window.AudioContext = class extends AudioContext { constructor() { super(); this.suspend(); } };
+"""
+"""As in a browser that lets no page sound before it is touched; Chromium does so at its whim."""
+
 COUNT_PULSES = """
     window.pulses = 0;
     const start = OscillatorNode.prototype.start;
@@ -208,6 +213,8 @@ def test_an_escalation_is_told_on_the_alert(page: Page, console: Console) -> Non
 
 
 def test_a_page_that_may_not_sound_says_so(page: Page) -> None:
+    page.add_init_script(SILENT_UNTIL_TOUCHED)
+    page.reload()
     button = page.locator("#sound")
     expect(button).to_have_text("▼ Sound is off: touch to turn it on")
 
@@ -264,6 +271,7 @@ def test_a_mute_is_seen_and_can_be_ended(sounding: Page, console: Console) -> No
 
 def test_a_mute_expires(console: Console, browser: Browser) -> None:
     page = browser.new_page()
+    page.add_init_script(SILENT_UNTIL_TOUCHED)
     page.clock.install()
     live(console.store, system_clock)
     page.goto(console.url)

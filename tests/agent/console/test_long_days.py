@@ -62,7 +62,7 @@ def test_a_day_of_events_leaves_no_memory_behind(
     page.goto(console.url)
     state = json.loads(page.request.get(f"{console.url}api/state").body())
     session = page.context.new_cdp_session(page)
-    n = SNAPSHOTS_A_DAY if request.config.getoption("--full") else SNAPSHOTS_A_DAY // 24
+    n = SNAPSHOTS_A_DAY if request.config.getoption("--full") else SNAPSHOTS_A_DAY // 48
     per_study = n // STUDIES_A_DAY
 
     page.evaluate(FEED, [state, 0, n // 3, per_study])

@@ -19,6 +19,8 @@ pytestmark = IN_A_BROWSER
 
 SHOTS = Path(__file__).parents[3] / ".shots"
 
+SMALL, LARGE = (1280, 1024), (1920, 1080)
+
 BLEEDS = (
     finding(place=(0.8, 0.3, 0.6)),
     finding(subtype="intraventricular", side="midline", region="ventricles", volume_ml=2.3),
@@ -51,9 +53,12 @@ def agent_down(console: Console) -> None:
     console.store._db._db.execute("DELETE FROM agent")
 
 
-@pytest.mark.parametrize("size", [(1280, 1024), (1920, 1080)], ids=["1280x1024", "1920x1080"])
 @pytest.mark.parametrize(
-    "state", [calm, one_alert, three_alerts, folder_gone, degraded, agent_down]
+    ("state", "size"),
+    [
+        *((state, SMALL) for state in (calm, one_alert, folder_gone, degraded, agent_down)),
+        *((three_alerts, size) for size in (SMALL, LARGE)),
+    ],
 )
 def test_a_kiosk_shows_it_whole(
     console: Console,

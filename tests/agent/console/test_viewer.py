@@ -358,7 +358,11 @@ SCROLL = """async () => {
 }"""
 
 
-def test_how_fast_pictures_come_and_slices_scroll(page: Page, console: Console) -> None:
+def test_how_fast_pictures_come_and_slices_scroll(
+    page: Page, console: Console, request: pytest.FixtureRequest
+) -> None:
+    if not request.config.getoption("--full"):
+        pytest.skip("a measurement, taken with --full")
     page.add_init_script(f"({ARRIVAL})()")
     page.reload()
     live(console.store, system_clock)
