@@ -430,6 +430,11 @@ class Instant:
     utc: datetime
     monotonic_s: float
 
+    @property
+    def midnight(self) -> datetime:
+        """When the day began, where this computer stands."""
+        return self.utc.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+
 
 Clock: TypeAlias = Callable[[], Instant]
 

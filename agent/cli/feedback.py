@@ -14,11 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.cli.options import AsJson, ConfigPath
+from agent.cli.stores import opened
 from agent.cli.tables import WORDS
-from agent.config import DEFAULT_PATH, load_config
-from agent.errors import ConfigError
+from agent.config import DEFAULT_PATH
 from agent.store import SeriesRow
-from agent.wiring import open_store, system_clock
+from agent.wiring import system_clock
 
 
 def feedback(
@@ -36,11 +36,8 @@ def feedback(
 
     Example: bleedwatch feedback --since 2026-11-01 --csv > november.csv
     """
-    settings = load_config(config)
-    if not settings.store_path.exists():
-        raise ConfigError(f"no store at {settings.store_path}", hint="start the agent first")
     begin = since.astimezone() if since else system_clock().utc - timedelta(days=30)
-    with open_store(settings) as store:
+    with opened(config) as store:
         said = [_facts(row) for row in store.feedback_since(begin)]
     if as_json:
         Console().print_json(json.dumps(said))

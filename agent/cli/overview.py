@@ -66,7 +66,6 @@ class Overview:
 def look(store: Store, now: Instant, boot_id: str) -> Overview:
     """Take in what the store tells now."""
     agent = store.agent_status()
-    midnight = now.utc.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
     unfinished = map(store.series, store.unfinished())
     recent = (notice for notice in store.notices(MOST_NOTICES) if now.utc - notice.at.utc <= HOUR)
     return Overview(
@@ -76,7 +75,7 @@ def look(store: Store, now: Instant, boot_id: str) -> Overview:
         under_way=tuple(_under_way(store, row, now) for row in unfinished if row),
         latest=tuple(_concluded(row, now) for row in store.latest(MOST_LATEST, states=ANSWERS)),
         last_hour=store.counts_since(now.utc - HOUR).series,
-        today=store.states_since(midnight),
+        today=store.states_since(now.midnight),
         unacknowledged=len(store.worklist(0)),
         undelivered=len(store.undelivered()),
         notices=dict(Counter(notice.kind for notice in recent)),

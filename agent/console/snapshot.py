@@ -36,7 +36,6 @@ def snapshot(
     """
     status, free_bytes = store.agent_status(), store.free_bytes()
     this_boot = status is not None and status.boot_id == boot_id
-    midnight = now.utc.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
     return {
         "schema_version": 2,
         "at_utc": now.utc.isoformat(),
@@ -53,7 +52,7 @@ def snapshot(
         "selftest": _selftest(store, status, now),
         "low_disk_bytes": free_bytes if free_bytes < LOW_BYTES else None,
         "repeat_s": settings.repeat_s,
-        "today": asdict(store.counts_since(midnight)),
+        "today": asdict(store.counts_since(now.midnight)),
         "series": [
             _series(row, now, settings.patient, this_boot=this_boot)
             | {"escalation_problem": untold.get(row.uid)}
@@ -102,7 +101,6 @@ def _series(row: SeriesRow, now: Instant, shown: Shown, *, this_boot: bool) -> d
         "acknowledged": _acknowledged(row.acknowledged),
         "verdict": _verdict(row.verdict),
         "alert": row.alert.model_dump(mode="json") if row.alert else None,
-        "alert_age_s": age_s(row.alerted_at, now, this_boot=this_boot) if row.alerted_at else None,
         "escalated_utc": row.escalated_at.utc.isoformat() if row.escalated_at else None,
     }
 

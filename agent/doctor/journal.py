@@ -88,8 +88,7 @@ def last_series(box: Box) -> Verdict:
     """Tell when something last came from the scanner."""
     with _opened(box) as journal:
         moments = [row.last_slice.utc for row in journal.worklist(2) if not row.test]
-        midnight = box.now.utc.astimezone().replace(hour=0, minute=0, second=0)
-        today = journal.counts_since(midnight).series
+        today = journal.counts_since(box.now.midnight).series
     if not moments:
         return note("none has come yet", "export a head from the scanner, or `bleedwatch simulate`")
     return well(f"{_ago(box.now.utc - max(moments))} ago; {today} today")

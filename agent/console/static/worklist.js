@@ -11,7 +11,7 @@ let listed = "";
 let latest = [];
 
 export function showWorklist(series, heard) { // only when something changed, so that text can be marked and copied
-  const what = JSON.stringify([series.map((s) => ({ ...s, last_slice_age_s: null, alert_age_s: null })), new Date().toDateString()]);
+  const what = JSON.stringify([series.map((s) => ({ ...s, last_slice_age_s: null })), new Date().toDateString()]);
   document.getElementById("empty").hidden = !heard || series.length > 0;
   if (what === listed) return;
   listed = what;
