@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -165,3 +166,23 @@ def test_a_page_that_starts_anew_does_not_tell_again(store: Store, gateway: Gate
             until(lambda: shown(client)["escalated_utc"])
 
     assert len(gateway.told) == 1
+
+
+def test_a_gateway_that_answers_with_nonsense_ends_no_escalation(store: Store) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/secret"
+
+        def answer() -> None:
+            asking, _ = server.accept()
+            with asking:
+                asking.recv(65536)
+                asking.sendall(b"nonsense\r\n\r\n")
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        with page_of(store, url) as client:
+            suspect(store)
+            until(lambda: shown(client)["escalation_problem"])
+
+            assert "secret" not in shown(client)["escalation_problem"]
+        answering.join()
