@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from agent.measure import measure as measure_with
 from agent.measure.bleeds import SMALLEST_ML
 from agent.records import LabelMask, Region, Side, Subtype, VolumeInterval
-from tests.heads import axial_grid, ball, halved_brain, labels
+from tests.heads import axial_grid, ball, halved_brain, labels, positions_lps_mm
 
 measure = partial(measure_with, midline_shift=True)
 EXACT = VolumeInterval(relative=0.1, absolute_ml=1.0)
@@ -99,6 +99,19 @@ def test_without_anatomy_side_and_region_are_absent_not_guessed() -> None:
 
     assert finding.side is None
     assert finding.region is None
+
+
+def test_a_ventricle_wider_on_one_side_does_not_move_the_midline() -> None:
+    grid = axial_grid(EVEN, pixel_mm=0.9, rows=256, columns=256)
+    regions = halved_brain(grid)
+    x, y, z = np.moveaxis(positions_lps_mm(grid), -1, 0)
+    uneven = (x > -4) & (x < 22) & (np.abs(y) < 25) & (np.abs(z) < 20)
+    regions[uneven & (regions > 0)] = Region.VENTRICLES
+    nothing = np.zeros(grid.shape_kji, bool)
+
+    measured = measure(labels(grid, nothing, Subtype.SUBDURAL, regions), EXACT)
+
+    assert measured.midline_shift_mm == pytest.approx(0.0, abs=1.5)
 
 
 @pytest.mark.parametrize("shift_mm", [0.0, 4.0, 11.0], ids="shift={}".format)
