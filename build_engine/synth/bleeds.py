@@ -48,6 +48,12 @@ LOWEST_MM: Final = -32.0
 THINNEST: Final = 0.02
 """A crescent ends where it is this thin beside its thickest part."""
 
+WIDENS: Final = 0.5
+"""So much wider, per mm below it, is the part of the brain that a clot pushes."""
+
+HELD_BY_TABLE_MM: Final = 10.0
+"""Within about this depth the inner table keeps the brain from moving along it."""
+
 CISTERNS_KJI_MM: Final = (
     (-14.0, -2.0, 2.0),
     (-10.0, -4.0, 28.0),
@@ -85,6 +91,18 @@ class Clot:
     mask: Mask
     push_mm: Floats
     beyond: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """Blood on the inner table about a spot: the unit vector (3,) that leads there.
+
+    ``profile`` (k, j, i) is its thickness in shares of the thickest.
+    """
+
+    spot: Floats
+    reach_mm: np.float32
+    profile: Floats
 
 
 def parenchymal_clot(
@@ -131,10 +149,12 @@ def subdural_clot(
     wanted: Wanted,
 ) -> Clot:
     """Lay a crescent under the inner table, from where depth is measured."""
-    outward, along_mm = _about_a_spot(rng, at_and_depth_mm[0], wanted.side)
+    spot = _spot(rng, wanted.side)
+    along_mm = _along_mm(at_and_depth_mm[0], spot)
     reach_mm = np.float32(rng.uniform(26.0, 44.0) * min(np.cbrt(wanted.volume_ml / 30), 1.7))
     profile = np.exp(-((along_mm / reach_mm) ** 2)) * (1 + 0.25 * space.noise(rng, 25.0))
-    return _under_the_table(space, rng, at_and_depth_mm, wanted, (profile - 0.05, outward))
+    layer = Layer(spot, reach_mm, profile - 0.05)
+    return _under_the_table(space, rng, at_and_depth_mm, wanted, layer)
 
 
 def epidural_clot(
@@ -144,21 +164,33 @@ def epidural_clot(
     wanted: Wanted,
 ) -> Clot:
     """Lay a lens under the inner table, from where depth is measured."""
-    outward, along_mm = _about_a_spot(rng, at_and_depth_mm[0], wanted.side)
+    spot = _spot(rng, wanted.side)
+    along_mm = _along_mm(at_and_depth_mm[0], spot)
     reach_mm = np.float32(rng.uniform(17.0, 23.0) * np.cbrt(wanted.volume_ml / 5))
-    profile = 1 - (along_mm / reach_mm) ** 2
-    return _under_the_table(space, rng, at_and_depth_mm, wanted, (profile, outward))
+    layer = Layer(spot, reach_mm, 1 - (along_mm / reach_mm) ** 2)
+    return _under_the_table(space, rng, at_and_depth_mm, wanted, layer)
 
 
-def _about_a_spot(rng: np.random.Generator, at_mm: Floats, side: Side) -> tuple[Floats, Floats]:
-    """Draw a spot: unit vectors outwards (3, k, j, i), and distance along the skull from it."""
-    outward = at_mm - _column(np.array(SKULL_CENTRE_KJI_MM))
-    outward /= np.maximum(np.sqrt(np.square(outward).sum(axis=0)), 1.0)
+def _spot(rng: np.random.Generator, side: Side) -> Floats:
+    """Draw a place on the inner table: the unit vector (3,) that leads there from its middle."""
     azimuth, height = np.radians([rng.uniform(30.0, 150.0), rng.uniform(-12.0, 45.0)])
     level = np.cos(height)
     spot = [np.sin(height), -np.cos(azimuth) * level, _sign(side) * np.sin(azimuth) * level]
-    cosine = np.tensordot(np.array(spot, dtype=np.float32), outward, axes=1)
-    return outward, BRAIN_RADIUS_MM * np.arccos(np.clip(cosine, -1, 1))
+    return np.array(spot, dtype=np.float32)
+
+
+def _outward(at_mm: Floats) -> Floats:
+    """Give unit vectors (3, k, j, i) that lead to the inner table."""
+    outward = at_mm - _column(np.array(SKULL_CENTRE_KJI_MM))
+    outward /= np.maximum(np.sqrt(np.square(outward).sum(axis=0)), 1.0)
+    return outward
+
+
+def _along_mm(at_mm: Floats, spot: Floats) -> Floats:
+    """Distance (k, j, i) along the inner table from a spot [mm]."""
+    cosine = np.tensordot(spot, _outward(at_mm), axes=1)
+    along_mm: Floats = np.float32(BRAIN_RADIUS_MM) * np.arccos(np.clip(cosine, -1, 1))
+    return along_mm
 
 
 def _under_the_table(
@@ -166,19 +198,33 @@ def _under_the_table(
     rng: np.random.Generator,
     at_and_depth_mm: tuple[Floats, Floats],
     wanted: Wanted,
-    profile_and_outward: tuple[Floats, Floats],
+    layer: Layer,
 ) -> Clot:
-    """Fill below the inner table in proportion to ``profile``; the brain beneath gives way."""
-    (at_mm, depth_mm), (profile, outward) = at_and_depth_mm, profile_and_outward
+    """Fill below the inner table in proportion to the layer's profile; the brain gives way.
+
+    The brain at the clot is pushed away from the table. Deeper, and more widely, it is pushed away
+    from the spot: the midline moves, and the far side is held by its own table.
+    """
+    (at_mm, depth_mm), profile = at_and_depth_mm, layer.profile
     one_side = (at_mm[2] * _sign(wanted.side) > 2) & (at_mm[0] > LOWEST_MM)
     allowed = (depth_mm > 0) & (profile > THINNEST) & one_side
     order = (np.maximum(depth_mm, 0) / np.maximum(profile, THINNEST)).astype(np.float32)
     mask, edge = first_voxels(order, allowed, wanted.volume_ml / space.voxel_ml)
-    thick_mm = np.clip(profile, 0, 1) * np.float32(edge)
+    thickest_mm = np.float32(edge)
+    thick_mm = np.clip(profile, 0, 1) * thickest_mm
+    under_mm = np.maximum(depth_mm - thick_mm, 0)
     fading_mm = np.float32(rng.uniform(35.0, 70.0))
-    give_mm = thick_mm * np.exp(-np.maximum(depth_mm - thick_mm, 0) / fading_mm)
-    beyond = (order / np.float32(edge)).astype(np.float32)
-    return Clot(mask, outward * give_mm, beyond)
+    give_mm = thick_mm * np.exp(-under_mm / fading_mm)
+    away_mm = at_mm - _column(np.array(SKULL_CENTRE_KJI_MM))
+    towards_mm = np.tensordot(layer.spot, away_mm, axes=1)
+    aside_mm = np.sqrt(np.maximum(np.square(away_mm).sum(axis=0) - np.square(towards_mm), 0))
+    far_mm = np.maximum(BRAIN_RADIUS_MM - thickest_mm - towards_mm, 0)
+    width_mm = layer.reach_mm + far_mm * np.float32(WIDENS)
+    deep_mm = thickest_mm * np.exp(-far_mm / fading_mm - np.square(aside_mm / width_mm))
+    near = np.exp(-under_mm / np.float32(HELD_BY_TABLE_MM))
+    push_mm = _outward(at_mm) * (give_mm * near) + _column(layer.spot) * (deep_mm * (1 - near))
+    beyond = (order / thickest_mm).astype(np.float32)
+    return Clot(mask, push_mm, beyond)
 
 
 def ventricular_order(space: Space, rng: np.random.Generator, at_mm: Floats, side: Side) -> Floats:

@@ -17,6 +17,10 @@ EXTENT_KJI_MM: Final = (200.0, 240.0, 200.0)
 CENTRE_KJI_MM: Final = (6.0, 14.0, 0.0)
 """Template position, as z, y, x in LPS, at the middle of the box [mm]."""
 
+LEFT_RIGHT: Final = 2
+HELD_BY_FALX_MM: Final = 25.0
+"""Uneven sides leave the plane between the hemispheres straight; so far off they are free. Ours."""
+
 Floats = NDArray[np.float32]
 
 
@@ -71,7 +75,10 @@ def _spline_weights(count: int, step: float) -> Floats:
 
 
 def template_positions(space: Space, rng: np.random.Generator, deformation: float) -> Floats:
-    """Draw where each voxel (3, k, j, i) comes from in the template [mm]: pose, size, skull."""
+    """Draw where each voxel (3, k, j, i) comes from in the template [mm]: pose, size, skull.
+
+    The plane between the hemispheres stays one: the falx holds it, however uneven the sides are.
+    """
     turns_deg = rng.uniform(-20.0, 25.0), rng.normal(0.0, 4.0), rng.normal(0.0, 6.0)
     pitch, roll, yaw = np.radians(turns_deg)
     size = rng.normal(0.92, 0.035) * rng.normal(1.0, 0.025 * deformation, 3)
@@ -79,8 +86,10 @@ def template_positions(space: Space, rng: np.random.Generator, deformation: floa
     middle = np.array(CENTRE_KJI_MM) + rng.normal(0.0, 2.0, 3)
     at_mm = np.tensordot(turned.astype(np.float32), space.positions_mm(), axes=1)
     at_mm += middle.astype(np.float32).reshape(3, 1, 1, 1)
+    aside = 1 - np.exp(-np.square(at_mm[2] / np.float32(HELD_BY_FALX_MM)))
     for axis in range(3):
-        at_mm[axis] += np.float32(rng.uniform(1.0, 3.5) * deformation) * space.noise(rng, 65.0)
+        bent_mm = np.float32(rng.uniform(1.0, 3.5) * deformation) * space.noise(rng, 65.0)
+        at_mm[axis] += bent_mm * aside if axis == LEFT_RIGHT else bent_mm
     return at_mm
 
 

@@ -8,10 +8,20 @@ from functools import cache
 import numpy as np
 import pytest
 
-from agent.records import LEFT_REGIONS, RIGHT_REGIONS, Region, Side, Subtype
+from agent.measure import measure
+from agent.records import (
+    LEFT_REGIONS,
+    RIGHT_REGIONS,
+    LabelMask,
+    Region,
+    Side,
+    Subtype,
+    VolumeInterval,
+)
 from build_engine.synth.acquisition import Acquisition
 from build_engine.synth.head import HeadRecipe, SynthHead, make_head
 from build_engine.synth.lookalike import LookAlike
+from build_engine.train.data import grid_of
 
 COARSE_KJI_MM = (5.0, 2.0, 2.0)
 PLAIN = Acquisition(
@@ -126,6 +136,22 @@ def test_a_head_without_a_bleed_has_none_and_an_unmoved_midline():
 
 def test_a_large_clot_pushes_the_midline():
     assert head_of(Subtype.INTRAPARENCHYMAL, 90.0).midline_shift_mm > 2.0
+
+
+@pytest.mark.parametrize("bleed", [Subtype.SUBDURAL, Subtype.EPIDURAL])
+def test_blood_on_the_brain_pushes_the_midline_too(bleed: Subtype):
+    small, large = (head_of(bleed, volume_ml).midline_shift_mm for volume_ml in (5.0, 90.0))
+
+    assert small < 3.0 < large < 20.0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_falx_keeps_an_uneven_heads_midline_straight(seed: int):
+    head = make_head(HeadRecipe(seed, None, deformation=1.4), COARSE_KJI_MM)
+    names = np.full(head.hu.shape, 255, dtype=np.uint8)
+    mask = LabelMask(head.subtypes, head.regions, names, grid_of(head), score=0.0)
+
+    assert measure(mask, VolumeInterval(0.1, 1.0), midline_shift=True).midline_shift_mm < 5.0
 
 
 def test_left_lies_towards_higher_columns_and_every_region_is_there():
