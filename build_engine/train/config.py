@@ -111,10 +111,14 @@ class Stage(_Table):
 
 
 class TrainConfig(_Table):
-    """A whole run. ``card`` adds lines to the manifest, such as what an evaluation found."""
+    """A whole run. ``card`` adds lines to the manifest, such as what an evaluation found.
+
+    ``start_from`` is the folder of a bundle whose weights training goes on from.
+    """
 
     name: str
     version: str
+    start_from: Path | None = None
     seed: int
     processes: int
     data: Cases

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from agent.infer.bundle import load_bundle
 from agent.preprocess import Floats, SliceInput, slice_input
 from build_engine.train.blocks import (
     BlockCase,
@@ -26,12 +27,17 @@ from build_engine.train.blocks import (
 )
 from build_engine.train.config import TrainConfig
 from build_engine.train.data import Case
-from build_engine.train.fit import Report, Schedule, Task, fit
+from build_engine.train.export import SLICE_FILE, VOLUME_FILE
+from build_engine.train.fit import BatchOf, Report, Schedule, Task, fit
 from build_engine.train.networks import SliceNetwork, VolumeNetwork
 from build_engine.train.slices import make_batch, slabs_of_cases, slice_loss
+from build_engine.train.warm_start import start_from
 
 SLICE_WEIGHTS: Final = "slice.pt"
 VOLUME_WEIGHTS: Final = "volume.pt"
+
+WARM_START_BATCHES: Final = 12
+"""Batches by which normalisation is told apart again in weights that it was folded into."""
 
 EVIDENCE_DECAY: Final = 0.02
 """Weight decay of the study score's fit. Ours."""
@@ -46,6 +52,7 @@ def train_slices(
     network.to(memory_format=torch.channels_last)
     slabs, contract = slabs_of_cases(cases), config.contract.slices
     batch_of = partial(make_batch, slabs, contract=contract, count=config.slices.batch)
+    _warm_start(config, network, batch_of, folder / SLICE_WEIGHTS, SLICE_FILE)
     schedule = _schedule(config, "slices")
     fit(Task(network, schedule, batch_of, _slice_loss, folder / SLICE_WEIGHTS), report)
     network.eval()
@@ -60,10 +67,23 @@ def train_volume(
     network = VolumeNetwork(config.contract.volume, config.volume.width)
     network.to(memory_format=torch.channels_last_3d)
     batch_of = partial(draw_blocks, blocks, count=config.volume.batch)
+    _warm_start(config, network, batch_of, folder / VOLUME_WEIGHTS, VOLUME_FILE)
     schedule = _schedule(config, "volume")
     fit(Task(network, schedule, batch_of, block_loss, folder / VOLUME_WEIGHTS), report)
     network.eval()
     return network
+
+
+def _warm_start(
+    config: TrainConfig, network: nn.Module, batch_of: BatchOf, checkpoint: Path, file_name: str
+) -> None:
+    """Start from a bundle's weights where a run asks for it and is not under way already."""
+    if config.start_from is None or checkpoint.exists():
+        return
+    load_bundle(config.start_from)  # refuses what is not whole
+    rng = np.random.default_rng(config.seed)
+    samples = (batch_of(rng)[0] for _ in range(WARM_START_BATCHES))
+    start_from(network, config.start_from / file_name, samples)
 
 
 def _schedule(config: TrainConfig, name: Literal["slices", "volume"]) -> Schedule:

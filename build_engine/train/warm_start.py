@@ -1,0 +1,110 @@
+"""Training that goes on from a bundle: its weights, brought back into a network to train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from agent.errors import ConfigError
+
+Weights = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def start_from(network: nn.Module, path: Path, samples: Iterable[Tensor]) -> None:
+    """Give a network the weights of an exported one, in place.
+
+    Normalisation was folded into the convolutions at export. It is taken out again by what the
+    layers give for ``samples``, so that training starts from what the bundle does.
+
+    Raises
+    ------
+    ConfigError
+        If the exported network has other layers.
+    """
+    inputs = list(samples)
+    network.eval()
+    layers = _in_order_of_use(network, inputs[0])
+    stored = _weights_in(path)
+    for layer, weights in zip_longest((one for one in layers if not _normalises(one)), stored):
+        if layer is None or weights is None or tuple(layer.weight.shape) != weights[0].shape:
+            raise ConfigError(
+                f"{path}: its layers are not those of the network to train",
+                hint="give the contract and the widths that the bundle was trained with",
+            )
+    found = iter(stored)
+    with torch.no_grad():
+        for layer, following in zip(layers, [*layers[1:], None], strict=True):
+            if _normalises(layer):
+                continue
+            weight, bias = (torch.from_numpy(values.copy()) for values in next(found))
+            layer.weight.copy_(weight)
+            if layer.bias is None:  # a normalisation follows, and will only add the bias
+                following.running_mean.zero_()
+                following.running_var.fill_(1.0 - following.eps)
+                following.weight.fill_(1.0)
+            (following if layer.bias is None else layer).bias.copy_(bias)
+        _renormalise(network, inputs)
+
+
+def _normalises(layer: nn.Module) -> bool:
+    return isinstance(layer, (nn.BatchNorm2d, nn.BatchNorm3d))
+
+
+def _in_order_of_use(network: nn.Module, inputs: Tensor) -> list[Any]:
+    """List the layers that hold weights, as a forward pass comes to them."""
+    used: list[Any] = []
+    kinds = (nn.Conv2d, nn.Conv3d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm3d)
+    hooks = [
+        layer.register_forward_hook(lambda one, *_: used.append(one))
+        for layer in network.modules()
+        if isinstance(layer, kinds)
+    ]
+    with torch.no_grad():
+        network(inputs)
+    for hook in hooks:
+        hook.remove()
+    return used
+
+
+def _weights_in(path: Path) -> list[Weights]:
+    """Read weight and bias of each layer of an ONNX file, in the order of its graph."""
+    graph = onnx.load(path).graph
+    stored = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    return [
+        (stored[node.input[1]], stored[node.input[2]])
+        for node in graph.node
+        if node.op_type in ("Conv", "Gemm")
+    ]
+
+
+def _renormalise(network: nn.Module, samples: list[Tensor]) -> None:
+    """Set mean and variance to what comes in, and weight and bias so that the same goes out."""
+    sums: dict[Any, list[Tensor]] = {}
+
+    def keep(layer: nn.Module, came_in: tuple[Tensor]) -> None:
+        flat = came_in[0].float().transpose(0, 1).flatten(1)
+        moments = torch.stack([flat.mean(dim=1), flat.square().mean(dim=1)])
+        sums.setdefault(layer, []).append(moments)
+
+    normalisations = [layer for layer in network.modules() if _normalises(layer)]
+    hooks = [layer.register_forward_pre_hook(keep) for layer in normalisations]
+    for inputs in samples:
+        network(inputs)
+    for hook in hooks:
+        hook.remove()
+    for layer, moments in sums.items():
+        mean, square = torch.stack(moments).mean(dim=0)
+        variance = (square - mean.square()).clamp_min(0.0)
+        layer.bias.add_(mean)
+        layer.weight.copy_((variance + layer.eps).sqrt())
+        layer.running_mean.copy_(mean)
+        layer.running_var.copy_(variance)

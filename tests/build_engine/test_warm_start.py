@@ -1,0 +1,84 @@
+"""Training goes on from a bundle's weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training needs the train extra")
+pytest.importorskip("onnx", reason="exporting needs the train extra")
+
+import torch
+
+from agent.errors import ConfigError
+from agent.preprocess import SliceInput, VolumeInput
+from agent.records import OperatingPoint, Reading, VolumeInterval
+from build_engine.train.export import SLICE_FILE, VOLUME_FILE, Manifest, write_bundle
+from build_engine.train.networks import SliceNetwork, VolumeNetwork
+from build_engine.train.warm_start import start_from
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+SLICES = SliceInput(4.0, 64, 5.0, 1, ((0.0, 80.0),), 2)
+VOLUME = VolumeInput((8.0, 8.0, 8.0), (16, 32, 32), ((0.0, 80.0),))
+
+
+def used(network: torch.nn.Module, shape: tuple[int, ...]) -> torch.nn.Module:
+    """Let a network's normalisation see something, and not pass it on as it came."""
+    rng = torch.Generator().manual_seed(4)
+    for part in network.modules():
+        if hasattr(part, "running_mean"):
+            part.weight.data.uniform_(0.5, 1.5, generator=rng)
+            part.bias.data.uniform_(-0.3, 0.3, generator=rng)
+    network.train()
+    for _ in range(8):
+        network(torch.rand(shape, generator=rng))
+    return network.eval()
+
+
+def first(output: object) -> torch.Tensor:
+    """Take the bleed logits, which both networks give first."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SliceNetwork, VolumeNetwork]:
+    torch.manual_seed(1)
+    slices = used(SliceNetwork(SLICES, 4), SLICES.shape)
+    volume = used(VolumeNetwork(VOLUME, 4), (1, 6, *VOLUME.shape_kji))
+    volume.correction.weight.data.normal_()
+    manifest = Manifest(
+        "one", "1", SLICES, VOLUME, Reading(0.5, midline_shift=False),
+        VolumeInterval(0.1, 1.0), (OperatingPoint("balanced", 0.5),), {},
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("bundle")
+    write_bundle(folder, (slices, volume), manifest)
+    return folder, slices, volume
+
+
+@pytest.mark.parametrize("which", [SLICE_FILE, VOLUME_FILE])
+def test_training_starts_from_what_the_bundle_does(which: str, exported):
+    folder, slices, volume = exported
+    is_slices = which == SLICE_FILE
+    shape = SLICES.shape if is_slices else (1, 6, *VOLUME.shape_kji)
+    samples = [torch.rand(shape, generator=torch.Generator().manual_seed(n)) for n in range(6)]
+    was = slices if is_slices else volume
+    now = SliceNetwork(SLICES, 4) if is_slices else VolumeNetwork(VOLUME, 4)
+
+    start_from(now, folder / which, samples)
+
+    with torch.no_grad():
+        wanted = first(was(samples[0])).numpy()
+        assert np.allclose(first(now(samples[0])).numpy(), wanted, atol=1e-4)
+        in_training = first(now.train()(samples[0])).numpy()
+    assert np.abs(in_training - wanted).mean() < 0.1 * wanted.std()
+
+
+def test_a_bundle_of_another_width_is_refused(exported):
+    folder, *_ = exported
+    samples = [torch.rand(SLICES.shape)]
+
+    with pytest.raises(ConfigError, match="layers are not those"):
+        start_from(SliceNetwork(SLICES, 6), folder / SLICE_FILE, samples)
