@@ -50,7 +50,11 @@ VOLUMES_ML: Final = {
 
 NO_BLEED_SHARE: Final = 0.35
 SECOND_BLEED_SHARE: Final = 0.15
-LOOK_ALIKE_SHARE: Final = 0.4
+LOOK_ALIKE_SHARE: Final = 0.45
+
+HARD_LOOK_ALIKES: Final = (LookAlike.METAL, LookAlike.MOTION)
+HARD_WEIGHT: Final = 3.0
+"""Those that bundle default 1.0.0 alarmed at most are drawn more often than the others."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +116,9 @@ def random_recipe(seed: int) -> tuple[HeadRecipe, tuple[float, float, float]]:
     spacing_kji_mm = (float(spacing_k_mm), pixel_mm, pixel_mm)
     look_alike = None
     if rng.random() < LOOK_ALIKE_SHARE:
-        look_alike = tuple(LookAlike)[rng.integers(len(LookAlike))]
+        kinds = tuple(LookAlike)
+        weights = np.array([HARD_WEIGHT if kind in HARD_LOOK_ALIKES else 1.0 for kind in kinds])
+        look_alike = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
     recipe = HeadRecipe(seed, None, look_alike=look_alike)
     if rng.random() < NO_BLEED_SHARE:
         return recipe, spacing_kji_mm

@@ -39,6 +39,9 @@ AVERAGED_PX: Final = 9
 CUTS: Final = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 """Bleed probabilities at which a mask could be cut."""
 
+MEASURED_FROM_ML: Final = 5.0
+"""From here on a volume has to be right within a share of it [mL]."""
+
 PICTURE_PX: Final = 240
 
 ANY: Final = VolumeInterval(0.0, 0.0)
@@ -218,8 +221,14 @@ def interval_of(results: list[StudyResult], absolute_ml: float, share: float) ->
 
 
 def best_cut(results: list[StudyResult]) -> float:
-    """Cut at which volumes are neither over- nor understated, in the median."""
-    true_ml = np.array([result.true_ml or 0.0 for result in results if result.true_ml])
-    found_ml = np.array([result.found_ml_at for result in results if result.true_ml])
-    errors = np.abs(np.median(found_ml / true_ml[:, None], axis=0) - 1)
+    """Cut at which volumes are least wrong, in the median: those that matter, if there are any.
+
+    What is right for small bleeds, seen in part, would overstate the large ones.
+    """
+    outlined = [result for result in results if result.true_ml]
+    large = [result for result in outlined if (result.true_ml or 0.0) >= MEASURED_FROM_ML]
+    measured = large or outlined
+    true_ml = np.array([result.true_ml or 0.0 for result in measured])
+    found_ml = np.array([result.found_ml_at for result in measured])
+    errors = np.median(np.abs(found_ml / true_ml[:, None] - 1), axis=0)
     return CUTS[int(errors.argmin())]

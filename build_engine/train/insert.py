@@ -29,6 +29,9 @@ KINDS: Final = tuple(Subtype)
 KIND_SHARES: Final = (0.16, 0.08, 0.28, 0.28, 0.20)
 """How often each is laid in: the real patients have those of the brain of their own."""
 
+THINNEST_MM: Final = 2.5
+"""Blood under the skull is laid in no thinner: it would be labelled, but as dense as brain [mm]."""
+
 MARGIN: Final = 2
 """Slabs on either side of a boxed one that are left as they are where boxed ones are avoided."""
 
@@ -39,8 +42,11 @@ SPECKLED_SHARE: Final = 0.5
 """So many copies also get calcium: small, dense, and no bleed."""
 
 
-def with_bleed_laid_in(case: Case, rng: np.random.Generator) -> Case:
-    """Lay one bleed of any kind into a real head, and some calcium beside it."""
+def with_bleed_laid_in(case: Case, rng: np.random.Generator, size: float = 1.0) -> Case:
+    """Lay one bleed of any kind into a real head, and some calcium beside it.
+
+    ``size`` scales how far it reaches, not how thick it is.
+    """
     hu = case.packed.astype(np.float32) / np.float32(STEPS_PER_HU) + np.float32(LOWEST_HU)
     depth_px = np.stack([_depth_px(field) for field in hu])
     if rng.random() < SPECKLED_SHARE:
@@ -54,13 +60,14 @@ def with_bleed_laid_in(case: Case, rng: np.random.Generator) -> Case:
     off_mm = case.heights_mm - float(case.heights_mm[rng.choice(usable)])
     match subtype:
         case Subtype.SUBARACHNOID:
-            share = _in_sulci(rng, hu, depth_px, off_mm)
+            share = _in_sulci(rng, hu, depth_px, off_mm, size)
         case Subtype.INTRAVENTRICULAR:
-            share = _in_ventricles(rng, hu, depth_px, off_mm)
+            share = _in_ventricles(rng, hu, depth_px, off_mm, size)
         case Subtype.INTRAPARENCHYMAL:
-            share = _in_the_brain(rng, depth_px, off_mm)
+            share = _in_the_brain(rng, depth_px, off_mm, size)
         case _:
-            share = _under_the_table(rng, depth_px, off_mm, lens=subtype is Subtype.EPIDURAL)
+            lens = subtype is Subtype.EPIDURAL
+            share = _under_the_table(rng, depth_px, off_mm, size, lens=lens)
     smooth = ndimage.gaussian_filter(hu, (0, 1.5, 1.5))  # so that the image's own noise stays
     uneven = ndimage.gaussian_filter(rng.standard_normal(hu.shape, dtype=np.float32), (0.7, 4, 4))
     uneven *= np.float32(rng.uniform(0.0, 5.0)) / uneven.std()
@@ -108,12 +115,18 @@ def _depth_px(field: Floats) -> Floats:
 
 
 def _under_the_table(
-    rng: np.random.Generator, depth_px: Floats, off_mm: NDArray[np.float64], *, lens: bool
+    rng: np.random.Generator,
+    depth_px: Floats,
+    off_mm: NDArray[np.float64],
+    size: float,
+    *,
+    lens: bool,
 ) -> Floats:
     """Share of blood in each pixel, for a lens or a crescent along one side of the skull."""
     angle = np.radians(rng.uniform(20.0, 160.0)) * rng.choice([-1.0, 1.0])
-    reach_mm = rng.uniform(10.0, 40.0) if lens else rng.uniform(20.0, 65.0)
+    reach_mm = size * (rng.uniform(10.0, 40.0) if lens else rng.uniform(20.0, 65.0))
     thick_mm = reach_mm * rng.uniform(0.25, 0.6) if lens else rng.uniform(2.5, 14.0)
+    thick_mm = max(thick_mm, THINNEST_MM)
     share = np.zeros_like(depth_px)
     for slab in np.flatnonzero(depth_px.any(axis=(1, 2)) & (np.abs(off_mm) < 2 * reach_mm)):
         inside = depth_px[slab] > 0
@@ -130,10 +143,11 @@ def _under_the_table(
 
 
 def _in_the_brain(
-    rng: np.random.Generator, depth_px: Floats, off_mm: NDArray[np.float64]
+    rng: np.random.Generator, depth_px: Floats, off_mm: NDArray[np.float64], size: float
 ) -> Floats:
     """Share of blood in each pixel, for a ragged ball within the brain."""
     radius_mm = np.cbrt(1000 * np.exp(rng.uniform(np.log(0.3), np.log(60.0))) * 3 / (4 * np.pi))
+    radius_mm *= size
     middle = int(np.abs(off_mm).argmin())
     deep = np.argwhere(depth_px[middle] > min(12.0, depth_px[middle].max() / 2))
     place, stretch = rng.choice(deep), rng.uniform(0.75, 1.3, 3)
@@ -149,10 +163,14 @@ def _in_the_brain(
 
 
 def _in_ventricles(
-    rng: np.random.Generator, hu: Floats, depth_px: Floats, off_mm: NDArray[np.float64]
+    rng: np.random.Generator,
+    hu: Floats,
+    depth_px: Floats,
+    off_mm: NDArray[np.float64],
+    size: float,
 ) -> Floats:
     """Share of blood in each pixel of fluid deep in the brain, the hindmost first."""
-    reach_mm, filled = rng.uniform(8.0, 40.0), rng.uniform(0.15, 1.0)
+    reach_mm, filled = size * rng.uniform(8.0, 40.0), rng.uniform(0.15, 1.0)
     share = np.zeros_like(depth_px)
     for slab in np.flatnonzero(depth_px.any(axis=(1, 2)) & (np.abs(off_mm) < reach_mm)):
         smooth = ndimage.gaussian_filter(hu[slab], 1.0)
@@ -166,10 +184,14 @@ def _in_ventricles(
 
 
 def _in_sulci(
-    rng: np.random.Generator, hu: Floats, depth_px: Floats, off_mm: NDArray[np.float64]
+    rng: np.random.Generator,
+    hu: Floats,
+    depth_px: Floats,
+    off_mm: NDArray[np.float64],
+    size: float,
 ) -> Floats:
     """Share of blood in each pixel of fluid near the surface, about one place."""
-    reach_mm = rng.uniform(18.0, 55.0)
+    reach_mm = size * rng.uniform(18.0, 55.0)
     middle = int(np.abs(off_mm).argmin())
     place = rng.choice(np.argwhere((depth_px[middle] > 1) & (depth_px[middle] < 30)))
     j, i = np.indices(depth_px.shape[1:], dtype=np.float32)

@@ -49,6 +49,10 @@ EVEN_ODDS: Final = 0.5
 
 INTERVAL_SHARE: Final = 0.9
 COPIES_IN_BLOCKS: Final = 2
+
+SMALLEST_LAID_IN: Final = 0.4
+"""Bleeds laid into training patients reach down to this share of what is laid in to evaluate."""
+
 FALSE_SHARE: Final = 0.01
 MISSED_SHARE: Final = 0.03
 
@@ -135,7 +139,8 @@ def _made(name: str, config: TrainConfig, real: Path | None, work: Path) -> Path
     case = phe_case(real, patient, contract)
     if copy:
         rng = np.random.default_rng((config.seed, int(patient), int(copy)))
-        case = replace(with_bleed_laid_in(case, rng), name=f"phe-{name}")
+        size = float(np.exp(rng.uniform(np.log(SMALLEST_LAID_IN), 0.0)))
+        case = replace(with_bleed_laid_in(case, rng, size), name=f"phe-{name}")
     save_case(case, path)
     return path
 

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from agent.records import Subtype, VolumeInterval
-from build_engine.train.evaluate import StudyResult
+from build_engine.train.evaluate import MEASURED_FROM_ML, StudyResult
 
 Z_95: Final = 1.96
 BOOTSTRAPS: Final = 1000
 BINS_ML: Final = ((0.0, 1.0), (1.0, 5.0), (5.0, 30.0), (30.0, 1000.0))
-MEASURED_FROM_ML: Final = 5.0
 PLACED_FROM_ML: Final = 2.0
 CLOSE_SHARE: Final = 0.15
 CLOSE_ML: Final = 1.0

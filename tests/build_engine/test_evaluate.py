@@ -204,6 +204,15 @@ def test_the_cut_and_the_interval_are_those_that_fit():
     assert interval.relative < 0.25
 
 
+def test_the_cut_is_that_of_the_bleeds_large_enough_to_be_measured():
+    result = result_of(known_head(), 0.9)
+    small = replace(result, true_ml=1.0, found_ml_at=tuple(1.1 - cut for cut in CUTS))
+    large = replace(result, true_ml=20.0, found_ml_at=tuple(28.0 - 20 * cut for cut in CUTS))
+
+    assert best_cut([small, small, large]) == 0.4
+    assert best_cut([small, small]) == 0.1
+
+
 def test_test_heads_are_unlike_those_trained_on():
     drawn = [evaluation_recipe(seed) for seed in range(20_001, 20_161)]
 

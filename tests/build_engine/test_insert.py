@@ -57,6 +57,22 @@ def test_far_from_it_nothing_but_calcium_changes():
         assert (np.abs(changed_hu) > 2).mean() < 0.01
 
 
+def test_a_smaller_bleed_can_be_laid_in():
+    voxels = [
+        sum(
+            int(
+                (
+                    with_bleed_laid_in(clear_case(), np.random.default_rng(n), size).subtypes > 0
+                ).sum()
+            )
+            for n in range(6)
+        )
+        for size in (1.0, 0.4)
+    ]
+
+    assert 0 < voxels[1] < voxels[0] / 2
+
+
 def test_the_same_seed_lays_in_the_same_bleed():
     first, second = (with_bleed_laid_in(clear_case(), np.random.default_rng(5)) for _ in range(2))
 
