@@ -23,14 +23,8 @@ from agent.notify import Supervisor
 from agent.records import Instant
 from agent.store import AgentStatus, Store
 from agent.watch import Watcher
-from agent.wiring import (
-    boot_id,
-    build_journeys,
-    build_test_watcher,
-    build_watcher,
-    open_store,
-    system_clock,
-)
+from agent.wiring import boot_id, open_store, system_clock
+from agent.wiring.journeys import build_journeys, build_test_watcher, build_watcher
 
 TICK_S = 0.03
 """How long the reading thread waits for a file before it looks at what may be complete."""

@@ -11,29 +11,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from agent.cli.config import config_app
-from agent.cli.doctor import doctor
-from agent.cli.export import export
-from agent.cli.feedback import feedback
-from agent.cli.prune import prune
-from agent.cli.replay import replay
-from agent.cli.requeue import requeue
-from agent.cli.selftest import selftest
-from agent.cli.serve import console, run
-from agent.cli.service import service_app
-from agent.cli.show import show
-from agent.cli.status import status
-from agent.cli.studies import studies
-from agent.cli.support_bundle import support_bundle
-from agent.cli.upgrade import upgrade
-from agent.cli.user import user_app
 from agent.errors import AgentError, BundleError, ConfigError, StoreError
 
 EXIT_CONFIG = 78
 """sysexits' EX_CONFIG: systemd is told not to restart on it."""
 
 COMMAND_GROUP = "bleedwatch.commands"
-"""Entry points by which other packages add commands: functions, or Typer programs of several."""
+"""Entry points that are the commands: functions, or Typer programs of several (pyproject.toml)."""
 
 SEE: Final = "See what is going on"
 SERVICE: Final = "Service"
@@ -42,20 +26,15 @@ MODEL: Final = "Model and engines"
 MEASURE: Final = "Measure"
 
 PANELS: Final = {
-    SEE: (status, studies, show, feedback, doctor),
-    SERVICE: (selftest, upgrade, prune, support_bundle),
-    BY_HAND: (requeue, export, replay, run, console),
+    SEE: ("status", "studies", "show", "feedback", "doctor"),
+    SERVICE: ("selftest", "upgrade", "prune", "support-bundle", "config", "service", "user"),
+    BY_HAND: ("requeue", "export", "replay", "run", "console", "demo", "simulate"),
+    MODEL: ("engine", "model", "protocol"),
+    MEASURE: ("bench",),
 }
+"""Where each command stands in the help, and in which order."""
 
-PANEL_OF_ADDED: Final = {
-    "demo": BY_HAND,
-    "simulate": BY_HAND,
-    "engine": MODEL,
-    "model": MODEL,
-    "protocol": MODEL,
-    "bench": MEASURE,
-}
-"""Where the builder's commands stand in the help, and in which order."""
+OTHERS: Final = "Others"
 
 EXIT_CODES: Final = (
     "Exit code 0: done, and well. 1: something is wrong, or it cannot be done. 2: the command line "
@@ -63,8 +42,11 @@ EXIT_CODES: Final = (
 )
 
 
-def build_app() -> typer.Typer:
-    """Put the program together from the agent's commands and those that other packages add."""
+def build_app(asked: str | None = None) -> typer.Typer:
+    """Put the program together: of the command asked for alone if it is one, else of all.
+
+    Loading them all takes a second, most of it for what a single command does not need.
+    """
     app = typer.Typer(
         name="bleedwatch",
         help="Watches a CT scanner's export folder and alerts to suspected intracranial "
@@ -74,24 +56,20 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode="markdown",
     )
-    for panel, commands in PANELS.items():
-        for command in commands:
-            app.command(rich_help_panel=panel)(command)
-    app.add_typer(config_app, name="config", rich_help_panel=SERVICE)
-    app.add_typer(service_app, name="service", rich_help_panel=SERVICE)
-    app.add_typer(user_app, name="user", rich_help_panel=SERVICE)
-    places = {name: place for place, name in enumerate(PANEL_OF_ADDED)}
-    entries = entry_points(group=COMMAND_GROUP)
-    for entry in sorted(entries, key=lambda entry: places.get(entry.name, len(places))):
-        panel = PANEL_OF_ADDED.get(entry.name, "Others")
+    app.callback()(lambda: None)  # a single command keeps its name
+    places = {name: panel for panel, names in PANELS.items() for name in names}
+    entries = {entry.name: entry for entry in entry_points(group=COMMAND_GROUP)}
+    in_order = [*filter(entries.__contains__, places), *(entries.keys() - places.keys())]
+    for name in [asked] if asked in entries else in_order:
+        panel = places.get(name, OTHERS)
         try:
-            added = entry.load()
+            command = entries[name].load()
         except (ImportError, AttributeError) as error:
-            added = _unavailable(entry.name, error)
-        if isinstance(added, typer.Typer):
-            app.add_typer(added, name=entry.name, rich_help_panel=panel)
+            command = _unavailable(name, error)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name, rich_help_panel=panel)
         else:
-            app.command(entry.name, rich_help_panel=panel)(added)
+            app.command(name, rich_help_panel=panel)(command)
     _tell_exit_codes(app)
     return app
 
@@ -118,7 +96,7 @@ def _unavailable(name: str, error: Exception) -> Callable[[], None]:
 def main() -> None:
     """Run the program; a failure that has a name is two lines on stderr, not a traceback."""
     try:
-        build_app()()
+        build_app(sys.argv[1] if len(sys.argv) > 1 else None)()
     except AgentError as error:
         stderr = Console(stderr=True, highlight=False, soft_wrap=True)
         stderr.print(f"[bold red]bleedwatch:[/] {escape(str(error))}")

@@ -23,7 +23,8 @@ from agent.log import LogStream, open_log
 from agent.records import Arrival
 from agent.report import SeriesReport
 from agent.watch.filesystem import files_in, folder_identity
-from agent.wiring import build_journeys, open_store
+from agent.wiring import open_store
+from agent.wiring.journeys import build_journeys
 
 REPLAYED_SERIES = 10_000
 

@@ -9,7 +9,9 @@ import threading
 from agent import daemon
 from agent.cli.options import ConfigPath
 from agent.config import DEFAULT_PATH, load_config
-from agent.console import AuditLog, Surroundings, serve
+from agent.console.app import Surroundings
+from agent.console.audit import AuditLog
+from agent.console.server import serve
 from agent.log import LogStream, open_log
 from agent.notify import Supervisor
 from agent.wiring import boot_id, open_store, system_clock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -104,3 +105,29 @@ def test_the_shell_completes_commands_options_and_values(
         main()
 
     assert set(capsys.readouterr().out.split()) == offered
+
+
+def test_a_command_that_looks_into_the_store_waits_for_no_network_and_no_image() -> None:
+    program = (
+        "import sys; from agent.cli import build_app; build_app('status'); "
+        "print([name for name in ('onnxruntime', 'pydicom', 'scipy', 'starlette', 'torch') "
+        "if name in sys.modules])"
+    )
+
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert loaded.stdout.strip() == "[]", loaded.stderr
+
+
+def test_an_unknown_command_is_said_to_be_unknown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bleedwatch", "stauts"])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 2
+    assert "No such command 'stauts'" in capsys.readouterr().err

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent.console import AuditLog, Surroundings
 from agent.console.access import LOOPBACK, Door
+from agent.console.app import Surroundings
+from agent.console.audit import AuditLog
 from agent.console.settings import PageSettings
 from agent.log import LogStream, open_log
 from agent.records import Clock

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from starlette.testclient import TestClient
 
-from agent.console import create_app
 from agent.console.access import Door
+from agent.console.app import create_app
 from agent.console.passwords import hash_password
 from agent.console.sessions import Sessions
 from agent.store import Store

@@ -21,7 +21,8 @@ from axe_playwright_python.sync_playwright import Axe
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from agent.console import Address, serve
+from agent.console.address import Address
+from agent.console.server import serve
 from agent.console.sessions import LIFETIME_S
 from agent.doctor.verdict import Mark
 from agent.errors import ConfigError

@@ -18,8 +18,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from agent.console import AuditLog, create_app
 from agent.console.access import Person
+from agent.console.app import create_app
+from agent.console.audit import AuditLog
 from agent.console.audit_message import (
     ACCESSED,
     READ,

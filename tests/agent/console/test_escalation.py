@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from agent.console import create_app
+from agent.console.app import create_app
 from agent.records import Instant
 from agent.store import Store
 from agent.wiring import system_clock

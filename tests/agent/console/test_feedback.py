@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from agent.console import create_app
+from agent.console.app import create_app
 from agent.store import Store
 from agent.wiring import system_clock
 from tests.agent.console.made import around

@@ -11,8 +11,9 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from agent.console import Address, create_app, serve
-from agent.console.address import is_loopback
+from agent.console.address import Address, is_loopback
+from agent.console.app import create_app
+from agent.console.server import serve
 from agent.errors import ConfigError
 from agent.records import TEST_MARK, Instant
 from agent.store import Selftest, Store

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from agent.console import create_app
+from agent.console.app import create_app
 from agent.console.images import WINDOWS_HU
 from agent.records import Instant
 from agent.store import Store

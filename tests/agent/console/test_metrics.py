@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from agent.console import create_app
+from agent.console.app import create_app
 from agent.records import TEST_MARK, Instant
 from agent.store import Keep, Selftest, Store
 from agent.wiring import system_clock

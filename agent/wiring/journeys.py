@@ -1,10 +1,8 @@
-"""The only place that constructs: configuration in; store, journeys and watcher out."""
+"""The agent put together: configuration and store in; journeys and watchers out."""
 
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
-from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 from threadpoolctl import threadpool_limits
@@ -22,27 +20,9 @@ from agent.infer.signature import load_public_key
 from agent.intake import Intake
 from agent.journeys import Journeys
 from agent.pipeline import Engine
-from agent.records import Instant
 from agent.store import Store
 from agent.watch import Watcher
-
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-
-def system_clock() -> Instant:
-    """Now, on both clocks."""
-    return Instant(datetime.now(timezone.utc), time.monotonic())
-
-
-def boot_id() -> str:
-    """Name the computer's current boot: monotonic times of another one mean nothing."""
-    return BOOT_ID.read_text().strip()
-
-
-def open_store(config: Config) -> Store:
-    """Open the store, making its folder where that is not there yet."""
-    config.state_folder.mkdir(parents=True, exist_ok=True)
-    return Store(config.store_path, system_clock)
+from agent.wiring import system_clock
 
 
 def build_journeys(config: Config, store: Store, log: FilteringBoundLogger) -> Journeys:
