@@ -97,10 +97,12 @@ class Clot:
 class Layer:
     """Blood on the inner table about a spot: the unit vector (3,) that leads there.
 
-    ``profile`` (k, j, i) is its thickness in shares of the thickest.
+    ``outward`` (3, k, j, i) are those of all voxels; ``profile`` (k, j, i) is the blood's thickness
+    in shares of the thickest.
     """
 
     spot: Floats
+    outward: Floats
     reach_mm: np.float32
     profile: Floats
 
@@ -149,11 +151,11 @@ def subdural_clot(
     wanted: Wanted,
 ) -> Clot:
     """Lay a crescent under the inner table, from where depth is measured."""
-    spot = _spot(rng, wanted.side)
-    along_mm = _along_mm(at_and_depth_mm[0], spot)
+    spot, outward = _spot(rng, wanted.side), _outward(at_and_depth_mm[0])
+    along_mm = _along_mm(outward, spot)
     reach_mm = np.float32(rng.uniform(26.0, 44.0) * min(np.cbrt(wanted.volume_ml / 30), 1.7))
     profile = np.exp(-((along_mm / reach_mm) ** 2)) * (1 + 0.25 * space.noise(rng, 25.0))
-    layer = Layer(spot, reach_mm, profile - 0.05)
+    layer = Layer(spot, outward, reach_mm, profile - 0.05)
     return _under_the_table(space, rng, at_and_depth_mm, wanted, layer)
 
 
@@ -164,10 +166,10 @@ def epidural_clot(
     wanted: Wanted,
 ) -> Clot:
     """Lay a lens under the inner table, from where depth is measured."""
-    spot = _spot(rng, wanted.side)
-    along_mm = _along_mm(at_and_depth_mm[0], spot)
+    spot, outward = _spot(rng, wanted.side), _outward(at_and_depth_mm[0])
+    along_mm = _along_mm(outward, spot)
     reach_mm = np.float32(rng.uniform(17.0, 23.0) * np.cbrt(wanted.volume_ml / 5))
-    layer = Layer(spot, reach_mm, 1 - (along_mm / reach_mm) ** 2)
+    layer = Layer(spot, outward, reach_mm, 1 - (along_mm / reach_mm) ** 2)
     return _under_the_table(space, rng, at_and_depth_mm, wanted, layer)
 
 
@@ -186,9 +188,9 @@ def _outward(at_mm: Floats) -> Floats:
     return outward
 
 
-def _along_mm(at_mm: Floats, spot: Floats) -> Floats:
+def _along_mm(outward: Floats, spot: Floats) -> Floats:
     """Distance (k, j, i) along the inner table from a spot [mm]."""
-    cosine = np.tensordot(spot, _outward(at_mm), axes=1)
+    cosine = np.tensordot(spot, outward, axes=1)
     along_mm: Floats = np.float32(BRAIN_RADIUS_MM) * np.arccos(np.clip(cosine, -1, 1))
     return along_mm
 
@@ -222,7 +224,7 @@ def _under_the_table(
     width_mm = layer.reach_mm + far_mm * np.float32(WIDENS)
     deep_mm = thickest_mm * np.exp(-far_mm / fading_mm - np.square(aside_mm / width_mm))
     near = np.exp(-under_mm / np.float32(HELD_BY_TABLE_MM))
-    push_mm = _outward(at_mm) * (give_mm * near) + _column(layer.spot) * (deep_mm * (1 - near))
+    push_mm = layer.outward * (give_mm * near) + _column(layer.spot) * (deep_mm * (1 - near))
     beyond = (order / thickest_mm).astype(np.float32)
     return Clot(mask, push_mm, beyond)
 

@@ -118,12 +118,16 @@ def _blob(
 ) -> None:
     """Raise a ragged ball to a density, densest in its middle, in place."""
     place, radius_mm, dense_hu = place_size_hu
-    away_mm = anatomy.at_mm - np.asarray(place, dtype=np.float32).reshape(3, 1, 1, 1)
-    near = (np.abs(away_mm) < 2 * radius_mm).all(axis=0) & (anatomy.depth_mm > 1)
-    far = np.sqrt(np.square(away_mm[:, near]).sum(axis=0)) / np.float32(radius_mm)
+    place_mm = np.asarray(place, dtype=np.float32)
+    near = np.flatnonzero(anatomy.depth_mm > 1)
+    for axis_mm, at_mm in zip(anatomy.at_mm, place_mm, strict=True):  # each leaves few for the next
+        near = near[np.abs(axis_mm.reshape(-1)[near] - at_mm) < 2 * radius_mm]
+    away_mm = anatomy.at_mm.reshape(3, -1)[:, near] - place_mm[:, None]
+    far = np.sqrt(np.square(away_mm).sum(axis=0)) / np.float32(radius_mm)
     far *= rng.uniform(0.7, 1.3, far.shape).astype(np.float32)
-    dense = hu[near] + (np.float32(dense_hu) - hu[near]) * np.clip(1.2 - far, 0, 1)
-    hu[near] = np.maximum(hu[near], dense)
+    there = hu.reshape(-1)
+    dense = there[near] + (np.float32(dense_hu) - there[near]) * np.clip(1.2 - far, 0, 1)
+    there[near] = np.maximum(there[near], dense)
 
 
 def _segment_mm(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -61,9 +62,12 @@ class Space:
         values = rng.standard_normal([w.shape[1] for w in weights]).astype(np.float32)
         for axis_weights in weights:  # each turn contracts the first axis and appends the new one
             values = np.tensordot(values, axis_weights, axes=(0, 1))
-        return values / np.float32(values.std())
+        flat = values.reshape(-1)
+        values /= np.sqrt(flat @ flat / flat.size - flat.mean() ** 2)
+        return values
 
 
+@lru_cache(maxsize=256)
 def _spline_weights(count: int, step: float) -> Floats:
     """Cubic B-spline weights (sample, knot) at ``count`` samples ``step`` knots apart."""
     at = np.arange(count) * step + 1.0
