@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from agent.console.app import create_app
+from agent.console.feedback import REASONS
 from agent.store import Store
 from agent.wiring import system_clock
 from tests.agent.console.made import around
@@ -81,6 +83,10 @@ def test_what_says_nothing_is_refused(client: TestClient, path: str, values: dic
 
     series = shown(client)
     assert (series["acknowledged"], series["verdict"]) == (None, None)
+
+
+def test_the_page_offers_the_reasons_that_are_taken(client: TestClient) -> None:
+    assert re.findall(r'<option value="(.+?)"', client.get("/").text) == list(REASONS)
 
 
 def test_a_verdict_on_nothing_is_refused(client: TestClient) -> None:
