@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
+from agent.config import PACKAGED_ENGINES
 from agent.errors import ConfigError
 from agent.preprocess import SliceInput, VolumeInput
 from agent.records import Subtype
@@ -23,6 +24,10 @@ DEFAULT = Path(__file__).with_name("default.toml")
 SubtypeName = Literal[
     "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "epidural"
 ]
+
+
+def _among_packaged(folder: Path) -> Path:
+    return PACKAGED_ENGINES / folder  # an absolute one stays as it is
 
 
 class _Table(BaseModel):
@@ -52,7 +57,7 @@ class Cases(_Table):
         return range(first, first + self.generated_validation)
 
 
-class Annotated(_Table):
+class AnnotatedFolder(_Table):
     """A folder of a site's own heads (``build_engine.train.annotated``) and what its masks say."""
 
     folder: Path
@@ -113,16 +118,17 @@ class Stage(_Table):
 class TrainConfig(_Table):
     """A whole run. ``card`` adds lines to the manifest, such as what an evaluation found.
 
-    ``start_from`` is the folder of a bundle whose weights training goes on from.
+    ``start_from`` is the folder of a bundle whose weights training goes on from: one that comes
+    with the program, such as ``default/1.0.0``, or any other.
     """
 
     name: str
     version: str
-    start_from: Path | None = None
+    start_from: Annotated[Path, AfterValidator(_among_packaged)] | None = None
     seed: int
     processes: int
     data: Cases
-    annotated: tuple[Annotated, ...] = ()
+    annotated: tuple[AnnotatedFolder, ...] = ()
     contract: Contract
     slices: Stage
     volume: Stage

@@ -48,7 +48,7 @@ EVEN_ODDS: Final = 0.5
 """Study score at which a bleed is as likely as not."""
 
 INTERVAL_SHARE: Final = 0.9
-COPIES_IN_BLOCKS: Final = 2
+COPIES_IN_BLOCKS: Final = 4
 
 SMALLEST_LAID_IN: Final = 0.4
 """Bleeds laid into training patients reach down to this share of what is laid in to evaluate."""

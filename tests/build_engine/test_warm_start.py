@@ -14,9 +14,13 @@ import torch
 
 from agent.errors import ConfigError
 from agent.preprocess import SliceInput, VolumeInput
-from agent.records import OperatingPoint, Reading, VolumeInterval
+from agent.records import HeadVolume, OperatingPoint, Reading, VolumeInterval
+from build_engine.synth.head import HeadRecipe, make_head
+from build_engine.train.config import DEFAULT, TrainConfig, load_config
+from build_engine.train.data import case_of, grid_of
 from build_engine.train.export import SLICE_FILE, VOLUME_FILE, Manifest, write_bundle
 from build_engine.train.networks import SliceNetwork, VolumeNetwork
+from build_engine.train.train import train_slices
 from build_engine.train.warm_start import start_from
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -82,3 +86,27 @@ def test_a_bundle_of_another_width_is_refused(exported):
 
     with pytest.raises(ConfigError, match="layers are not those"):
         start_from(SliceNetwork(SLICES, 6), folder / SLICE_FILE, samples)
+
+
+def test_a_run_starts_from_the_bundle_that_it_names(tmp_path: Path, exported):
+    folder, slices, _ = exported
+    contract = {
+        "pixel_mm": 4.0, "size_px": 64, "slab_mm": 5.0, "neighbours": 1, "batch": 2,
+        "windows_hu": [[0.0, 80.0]], "volume_windows_hu": [[0.0, 80.0]],
+        "voxel_kji_mm": [8.0, 8.0, 8.0], "shape_kji": [16, 32, 32],
+    }  # fmt: skip
+    no_training = {"width": 4, "steps": 0, "batch": 2, "learning_rate": 1e-3}
+    changed = {
+        "start_from": folder, "processes": 1, "contract": contract, "slices": no_training,
+    }  # fmt: skip
+    config = TrainConfig.model_validate(load_config(DEFAULT).model_dump() | changed)
+    head = make_head(HeadRecipe(3, None), (5.0, 4.0, 4.0))
+    read = HeadVolume(head.hu, grid_of(head), tuple(map(str, range(len(head.hu)))), ())
+    nothing = np.zeros(head.hu.shape, dtype=np.uint8)
+    case = case_of("one", read, nothing, config.contract.slices, named=False)
+
+    network = train_slices(config, (case,), tmp_path, lambda *_: None)
+
+    sample = torch.rand(SLICES.shape)
+    with torch.no_grad():
+        assert np.allclose(network(sample).numpy(), slices(sample).numpy(), atol=1e-4)
