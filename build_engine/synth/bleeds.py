@@ -51,6 +51,9 @@ THINNEST: Final = 0.02
 WIDENS: Final = 0.5
 """So much wider, per mm below it, is the part of the brain that a clot pushes."""
 
+MOST_PUSHED_MM: Final = 25.0
+"""The deep brain is pushed no further, however thick the clot [mm]. Ours."""
+
 HELD_BY_TABLE_MM: Final = 10.0
 """Within about this depth the inner table keeps the brain from moving along it."""
 
@@ -222,7 +225,8 @@ def _under_the_table(
     aside_mm = np.sqrt(np.maximum(np.square(away_mm).sum(axis=0) - np.square(towards_mm), 0))
     far_mm = np.maximum(BRAIN_RADIUS_MM - thickest_mm - towards_mm, 0)
     width_mm = layer.reach_mm + far_mm * np.float32(WIDENS)
-    deep_mm = thickest_mm * np.exp(-far_mm / fading_mm - np.square(aside_mm / width_mm))
+    most_mm = min(thickest_mm, np.float32(MOST_PUSHED_MM))
+    deep_mm = most_mm * np.exp(-far_mm / fading_mm - np.square(aside_mm / width_mm))
     near = np.exp(-under_mm / np.float32(HELD_BY_TABLE_MM))
     push_mm = layer.outward * (give_mm * near) + _column(layer.spot) * (deep_mm * (1 - near))
     beyond = (order / thickest_mm).astype(np.float32)

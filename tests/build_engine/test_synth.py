@@ -22,6 +22,7 @@ from build_engine.synth.acquisition import Acquisition
 from build_engine.synth.head import HeadRecipe, SynthHead, make_head
 from build_engine.synth.lookalike import LookAlike
 from build_engine.train.data import grid_of
+from build_engine.train.heads import evaluation_recipe
 
 COARSE_KJI_MM = (5.0, 2.0, 2.0)
 PLAIN = Acquisition(
@@ -143,6 +144,12 @@ def test_blood_on_the_brain_pushes_the_midline_too(bleed: Subtype):
     small, large = (head_of(bleed, volume_ml).midline_shift_mm for volume_ml in (5.0, 90.0))
 
     assert small < 3.0 < large < 20.0
+
+
+def test_a_clot_too_thick_for_its_place_pushes_the_brain_no_further_than_brains_go():
+    recipe, _, _ = evaluation_recipe(20_050)  # 100 mL in a narrow place: the midline was 72 mm off
+
+    assert 5.0 < make_head(recipe, COARSE_KJI_MM).midline_shift_mm < 25.0
 
 
 @pytest.mark.parametrize("seed", range(4))
