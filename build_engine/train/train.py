@@ -28,10 +28,10 @@ from build_engine.train.blocks import (
 from build_engine.train.config import TrainConfig
 from build_engine.train.data import Case
 from build_engine.train.export import SLICE_FILE, VOLUME_FILE
-from build_engine.train.fit import BatchOf, Report, Schedule, Task, fit, load_weights
-from build_engine.train.networks import N_CLASSES, SliceNetwork, VolumeNetwork
+from build_engine.train.fit import BatchOf, Report, Schedule, Task, fit
+from build_engine.train.networks import SliceNetwork, VolumeNetwork
 from build_engine.train.slices import make_batch, slabs_of_cases, slice_loss
-from build_engine.train.warm_start import draw_back, start_from
+from build_engine.train.warm_start import start_from
 
 SLICE_WEIGHTS: Final = "slice.pt"
 VOLUME_WEIGHTS: Final = "volume.pt"
@@ -55,7 +55,8 @@ def train_slices(
     _warm_start(config, network, batch_of, folder / SLICE_WEIGHTS, SLICE_FILE)
     schedule = _schedule(config, "slices")
     fit(Task(network, schedule, batch_of, _slice_loss, folder / SLICE_WEIGHTS), report)
-    return finished_slices(config, folder)
+    network.eval()
+    return network
 
 
 def train_volume(
@@ -69,31 +70,6 @@ def train_volume(
     _warm_start(config, network, batch_of, folder / VOLUME_WEIGHTS, VOLUME_FILE)
     schedule = _schedule(config, "volume")
     fit(Task(network, schedule, batch_of, block_loss, folder / VOLUME_WEIGHTS), report)
-    return finished_volume(config, folder)
-
-
-def finished_slices(config: TrainConfig, folder: Path) -> SliceNetwork:
-    """Give the slice network as training in ``folder`` left it, to be used."""
-    network = SliceNetwork(config.contract.slices, config.slices.width)
-    network.to(memory_format=torch.channels_last)
-    load_weights(folder / SLICE_WEIGHTS, network)
-    if config.start_from is not None:
-        sample = torch.zeros(config.contract.slices.shape)
-        draw_back(network, config.start_from / SLICE_FILE, config.kept_of_start, sample)
-    network.eval()
-    return network
-
-
-def finished_volume(config: TrainConfig, folder: Path) -> VolumeNetwork:
-    """Give the volume network as training in ``folder`` left it, to be used."""
-    contract = config.contract.volume
-    network = VolumeNetwork(contract, config.volume.width)
-    network.to(memory_format=torch.channels_last_3d)
-    load_weights(folder / VOLUME_WEIGHTS, network)
-    if config.start_from is not None:
-        channels = N_CLASSES - 1 + len(contract.windows_hu)
-        sample = torch.zeros((1, channels, *contract.shape_kji))
-        draw_back(network, config.start_from / VOLUME_FILE, config.kept_of_start, sample)
     network.eval()
     return network
 
