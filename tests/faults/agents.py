@@ -28,7 +28,7 @@ PATIENCE_S = 60.0
 
 FORKS = multiprocessing.get_context("forkserver")
 """Each agent is a process of its own, forked from one that has imported the program already."""
-FORKS.set_forkserver_preload(["agent.cli"])
+FORKS.set_forkserver_preload(["agent.cli.serve"])
 
 
 def end_with_the_tests() -> None:

@@ -275,6 +275,7 @@ def test_a_mute_expires(console: Console, browser: Browser) -> None:
     page.clock.install()
     live(console.store, system_clock)
     page.goto(console.url)
+    expect(page.locator("#sound")).to_contain_text("Sound is off")  # the page's script runs
     page.locator("#sound").click()
     page.clock.run_for(1000)
     expect(page.locator("#sound")).to_have_text("Mute for 2 min")

@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from agent.wiring import system_clock
-from tests.agent.console.browsing import IN_A_BROWSER, Console, suspect
+from tests.agent.console.browsing import IN_A_BROWSER, Console, suspect, until
 from tests.agent.reports import finding, live, not_analysed, not_suspected, receive
 
 pytestmark = IN_A_BROWSER
@@ -60,6 +60,7 @@ def test_a_day_of_events_leaves_no_memory_behind(
     page.add_init_script(FED_BY_HAND)
     page.route("**/shown", lambda route: route.fulfill(status=204))
     page.goto(console.url)
+    until(lambda: page.evaluate("Boolean(window.source?.onmessage)"))
     state = json.loads(page.request.get(f"{console.url}api/state").body())
     session = page.context.new_cdp_session(page)
     n = SNAPSHOTS_A_DAY if request.config.getoption("--full") else SNAPSHOTS_A_DAY // 48
