@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from agent.errors import AgentError, BundleError, ConfigError, StoreError
+from agent.errors import AgentError, BundleError, ConfigError, RequestRefused, StoreError
 
 EXIT_CONFIG = 78
 """sysexits' EX_CONFIG: systemd is told not to restart on it."""
@@ -96,7 +96,7 @@ def _unavailable(name: str, error: Exception) -> Callable[[], None]:
 def main() -> None:
     """Run the program; a failure that has a name is two lines on stderr, not a traceback."""
     try:
-        build_app(sys.argv[1] if len(sys.argv) > 1 else None)()
+        _run(sys.argv[1] if len(sys.argv) > 1 else None)
     except AgentError as error:
         stderr = Console(stderr=True, highlight=False, soft_wrap=True)
         stderr.print(f"[bold red]bleedwatch:[/] {escape(str(error))}")
@@ -104,3 +104,14 @@ def main() -> None:
             stderr.print(f"  → {error.hint}", markup=False)
         configuration = isinstance(error, ConfigError | StoreError | BundleError)
         sys.exit(EXIT_CONFIG if configuration else 1)
+
+
+def _run(asked: str | None) -> None:
+    """Run the command; name a package that an extra of the installation would bring."""
+    try:
+        build_app(asked)()
+    except ModuleNotFoundError as error:
+        raise RequestRefused(
+            f"{asked}: the Python package {error.name} is not installed",
+            hint="in Bleedwatch's folder: pip install '.[train]', or '.[gpu]' for an NVIDIA card",
+        ) from error

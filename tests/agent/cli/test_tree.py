@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,3 +132,19 @@ def test_an_unknown_command_is_said_to_be_unknown(
 
     assert ended.value.code == 2
     assert "No such command 'stauts'" in capsys.readouterr().err
+
+
+def test_a_package_that_an_extra_brings_is_named(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['torch'] = None; "  # as where it is not installed
+        f"sys.argv = ['bleedwatch', 'model', 'train', 'own.toml', '--work', '{tmp_path}']; "
+        "from agent.cli import main; main()"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode == 1
+    assert "model: the Python package torch is not installed" in ended.stderr
+    assert "pip install '.[train]'" in ended.stderr
