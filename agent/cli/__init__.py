@@ -59,8 +59,9 @@ def build_app(asked: str | None = None) -> typer.Typer:
     app.callback()(lambda: None)  # a single command keeps its name
     places = {name: panel for panel, names in PANELS.items() for name in names}
     entries = {entry.name: entry for entry in entry_points(group=COMMAND_GROUP)}
-    in_order = [*filter(entries.__contains__, places), *(entries.keys() - places.keys())]
-    for name in [asked] if asked in entries else in_order:
+    in_order = [name for name in places if name in entries]
+    others = sorted(entries.keys() - places.keys())
+    for name in [asked] if asked in entries else [*in_order, *others]:
         panel = places.get(name, OTHERS)
         try:
             command = entries[name].load()
