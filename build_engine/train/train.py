@@ -27,7 +27,6 @@ from build_engine.train.blocks import (
 )
 from build_engine.train.config import TrainConfig
 from build_engine.train.data import Case
-from build_engine.train.export import SLICE_FILE, VOLUME_FILE
 from build_engine.train.fit import BatchOf, Report, Schedule, Task, fit
 from build_engine.train.networks import SliceNetwork, VolumeNetwork
 from build_engine.train.slices import make_batch, slabs_of_cases, slice_loss
@@ -52,7 +51,8 @@ def train_slices(
     network.to(memory_format=torch.channels_last)
     slabs, contract = slabs_of_cases(cases), config.contract.slices
     batch_of = partial(make_batch, slabs, contract=contract, count=config.slices.batch)
-    _warm_start(config, network, batch_of, folder / SLICE_WEIGHTS, SLICE_FILE)
+    if not (folder / SLICE_WEIGHTS).exists():
+        _warm_start(config, "slices", network, batch_of)
     schedule = _schedule(config, "slices")
     fit(Task(network, schedule, batch_of, _slice_loss, folder / SLICE_WEIGHTS), report)
     network.eval()
@@ -67,7 +67,8 @@ def train_volume(
     network = VolumeNetwork(config.contract.volume, config.volume.width)
     network.to(memory_format=torch.channels_last_3d)
     batch_of = partial(draw_blocks, blocks, count=config.volume.batch)
-    _warm_start(config, network, batch_of, folder / VOLUME_WEIGHTS, VOLUME_FILE)
+    if not (folder / VOLUME_WEIGHTS).exists():
+        _warm_start(config, "volume", network, batch_of)
     schedule = _schedule(config, "volume")
     fit(Task(network, schedule, batch_of, block_loss, folder / VOLUME_WEIGHTS), report)
     network.eval()
@@ -75,15 +76,19 @@ def train_volume(
 
 
 def _warm_start(
-    config: TrainConfig, network: nn.Module, batch_of: BatchOf, checkpoint: Path, file_name: str
+    config: TrainConfig,
+    name: Literal["slices", "volume"],
+    network: nn.Module,
+    batch_of: BatchOf,
 ) -> None:
-    """Start from a bundle's weights where a run asks for it and is not under way already."""
-    if config.start_from is None or checkpoint.exists():
+    """Start from a bundle's weights where the run asks for it."""
+    if config.start_from is None:
         return
-    load_bundle(config.start_from)  # refuses what is not whole
+    bundle = load_bundle(config.start_from)  # refuses what is not whole
     rng = np.random.default_rng(config.seed)
     samples = (batch_of(rng)[0] for _ in range(WARM_START_BATCHES))
-    start_from(network, config.start_from / file_name, samples)
+    path = bundle.slice_network if name == "slices" else bundle.volume_network
+    start_from(network, path, samples)
 
 
 def _schedule(config: TrainConfig, name: Literal["slices", "volume"]) -> Schedule:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +33,12 @@ def start_from(network: nn.Module, path: Path, samples: Iterable[Tensor]) -> Non
     network.eval()
     layers = _in_order_of_use(network, inputs[0])
     stored = _weights_in(path)
-    for layer, weights in zip_longest((one for one in layers if not _normalises(one)), stored):
-        if layer is None or weights is None or tuple(layer.weight.shape) != weights[0].shape:
-            raise ConfigError(
-                f"{path}: its layers are not those of the network to train",
-                hint="give the contract and the widths that the bundle was trained with",
-            )
+    shapes = [tuple(layer.weight.shape) for layer in layers if not _normalises(layer)]
+    if shapes != [weight.shape for weight, _ in stored]:
+        raise ConfigError(
+            f"{path}: its layers are not those of the network to train",
+            hint="give the contract and the widths that the bundle was trained with",
+        )
     found = iter(stored)
     with torch.no_grad():
         for layer, following in zip(layers, [*layers[1:], None], strict=True):
