@@ -125,9 +125,9 @@ def _blob(
     away_mm = anatomy.at_mm.reshape(3, -1)[:, near] - place_mm[:, None]
     far = np.sqrt(np.square(away_mm).sum(axis=0)) / np.float32(radius_mm)
     far *= rng.uniform(0.7, 1.3, far.shape).astype(np.float32)
-    there = hu.reshape(-1)
-    dense = there[near] + (np.float32(dense_hu) - there[near]) * np.clip(1.2 - far, 0, 1)
-    there[near] = np.maximum(there[near], dense)
+    before = hu.flat[near]
+    dense = before + (np.float32(dense_hu) - before) * np.clip(1.2 - far, 0, 1)
+    hu.flat[near] = np.maximum(before, dense)
 
 
 def _segment_mm(

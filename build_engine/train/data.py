@@ -52,8 +52,9 @@ NO_BLEED_SHARE: Final = 0.35
 SECOND_BLEED_SHARE: Final = 0.15
 LOOK_ALIKE_SHARE: Final = 0.45
 
-HARD_LOOK_ALIKES: Final = (LookAlike.METAL, LookAlike.MOTION)
-HARD_WEIGHT: Final = 3.0
+LOOK_ALIKE_WEIGHTS: Final = {
+    kind: 3.0 if kind in (LookAlike.METAL, LookAlike.MOTION) else 1.0 for kind in LookAlike
+}
 """Those that bundle default 1.0.0 alarmed at most are drawn more often than the others."""
 
 
@@ -116,9 +117,8 @@ def random_recipe(seed: int) -> tuple[HeadRecipe, tuple[float, float, float]]:
     spacing_kji_mm = (float(spacing_k_mm), pixel_mm, pixel_mm)
     look_alike = None
     if rng.random() < LOOK_ALIKE_SHARE:
-        kinds = tuple(LookAlike)
-        weights = np.array([HARD_WEIGHT if kind in HARD_LOOK_ALIKES else 1.0 for kind in kinds])
-        look_alike = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
+        weights = np.array([*LOOK_ALIKE_WEIGHTS.values()])
+        look_alike = tuple(LookAlike)[rng.choice(len(weights), p=weights / weights.sum())]
     recipe = HeadRecipe(seed, None, look_alike=look_alike)
     if rng.random() < NO_BLEED_SHARE:
         return recipe, spacing_kji_mm
