@@ -90,8 +90,7 @@ class Journeys:
             except SliceRefused as error:
                 with self._journey(error.series_uid, error.identity) as journey:
                     journey.refuse(error, self._clock())
-                    journey.files.append(arrival)
-                self._unnoted.append(note_of(arrival, error.series_uid))
+                    self._hold(journey, arrival, note_of(arrival, error.series_uid))
             except FileRefused as error:
                 self._unnoted.append(note_of(arrival, refusal=str(error)))
             else:
@@ -176,12 +175,19 @@ class Journeys:
         """Put one file's slices into their series, unless they are copies of what is concluded."""
         header = slices[0].header
         copies = self._are_copies(slices)
-        if not copies:
-            with self._journey(header.series_uid, header.identity) as journey:
-                for read in slices:
-                    self._put_slice(journey, read)
-                journey.files.append(arrival)
-        self._unnoted.append(note_of(arrival, header.series_uid, header.sop_uid, settled=copies))
+        note = note_of(arrival, header.series_uid, header.sop_uid, settled=copies)
+        if copies:
+            self._unnoted.append(note)
+            return
+        with self._journey(header.series_uid, header.identity) as journey:
+            for read in slices:
+                self._put_slice(journey, read)
+            self._hold(journey, arrival, note)
+
+    def _hold(self, journey: Journey, arrival: Arrival, note: FileNote) -> None:
+        """Keep a file with its series until both are in the store; the lock is held."""
+        journey.files.append(arrival)
+        self._unnoted.append(note)
 
     def _put_slice(self, journey: Journey, read: ReadSlice) -> None:
         """Put a slice into its series; one on which our own code fails refuses it."""
@@ -250,8 +256,14 @@ class Journeys:
                     self._put_slice(journey, read)
 
     def _note_files(self) -> None:
-        self._store.note_files(self._unnoted)
-        self._unnoted.clear()
+        with self._lock:
+            self._write_notes()
+
+    def _write_notes(self) -> None:
+        """Write what is to be noted; the lock is held, but more may be appended meanwhile."""
+        notes = tuple(self._unnoted)
+        self._store.note_files(notes)
+        del self._unnoted[: len(notes)]
 
     def _tell_progress(self) -> None:
         """Tell the store how far the series are that have grown; not of one concluded meanwhile."""
@@ -277,6 +289,7 @@ class Journeys:
                 self._concluding = withdrawn[0]
                 if self._concluding.series_uid in self._untold:
                     self._tell(self._concluding)
+                self._write_notes()  # a result settles only files that are noted
                 del self._open[self._concluding.series_uid]
         return withdrawn
 

@@ -602,6 +602,22 @@ def test_no_slice_is_lost_however_the_two_threads_meet(box: Box, tmp_path: Path)
     assert set(box.store.settled_files()) == {str(path) for path in paths}
 
 
+def test_a_file_whose_series_is_concluded_while_others_are_still_read_is_settled(
+    box: Box, tmp_path: Path
+) -> None:
+    paths = write_series(tmp_path / "in", N)
+
+    def arrivals() -> Iterator[Arrival]:
+        yield from (arrival_of(box, path) for path in paths)
+        box.journeys.close_all(Completion("quiet", "always"))  # as the other thread may, meanwhile
+        assert box.journeys.work_once()
+
+    box.journeys.take(arrivals())
+
+    assert geometries(box) == [N]
+    assert set(box.store.settled_files()) == {str(path) for path in paths}
+
+
 class Broken:
     """A profile's pattern that finds nothing, and has a bug for image types that say so."""
 
