@@ -102,12 +102,12 @@ def demo(
 
 def _run(out: Console, agent: LocalAgent, *, short: bool) -> list[Outcome]:
     out.print("[bold]Bleedwatch demo.[/] Generated heads; not a medical device.")
-    out.print(f"The technologist's page: [bold]{agent.address}[/]\n")
     with out.status("generating three studies …"):
         studies = _studies(short=short)
     outcomes = []
     with screen(out) as shown, ConsoleClient(agent.port, shown.show) as client:
         agent.wait_for("agent ready", lambda s: client.well(s) or None, READY_S)
+        out.print(f"The technologist's page: [bold]{agent.address}[/]\n")
         for n, study in enumerate(studies):
             if n and not short:
                 time.sleep(PAUSE_S)

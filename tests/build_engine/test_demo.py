@@ -1,10 +1,12 @@
 """The short demo, end to end: a scanner, the agent, the console and a client, all real."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,17 @@ def test_the_short_demo_ends_with_three_expected_answers(tmp_path):
         assert answer in said
     assert "All 3 answers are as expected." in said
     assert not list(tmp_path.glob("bleedwatch-*"))
+
+
+def test_the_page_answers_once_its_address_is_printed(tmp_path):
+    with demo(env=os.environ | {"TMPDIR": str(tmp_path)}) as process:
+        addresses = (re.search(r"http://\S+", line) for line in process.stdout)
+        address = next(found[0] for found in addresses if found)
+        with urllib.request.urlopen(address, timeout=10) as page:
+            assert page.status == 200
+
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
