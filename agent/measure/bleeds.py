@@ -91,11 +91,15 @@ def measure(mask: LabelMask, interval: VolumeInterval, *, midline_shift: bool) -
 
 
 def _connected_parts(subtypes: NDArray[np.uint8]) -> Iterator[NDArray[np.intp]]:
-    """Yield the voxel indices (n, 3) of each connected part of one subtype."""
+    """Yield the voxel indices (n, 3) of each connected part of one subtype.
+
+    Subdural and epidural blood that touches is one part: it lies on one side of the dura, and the
+    labels are not sure on which.
+    """
     box = _box_about(subtypes)
     if box is None:
         return
-    inside = np.ascontiguousarray(subtypes[box])
+    inside = np.where(subtypes[box] == Subtype.EPIDURAL, Subtype.SUBDURAL, subtypes[box])
     parts = cc3d.connected_components(inside, connectivity=CONNECTIVITY)
     kji = np.argwhere(parts)
     numbers = parts[tuple(kji.T)]
@@ -130,8 +134,9 @@ def _measure_part(
     centroid_lps_mm = np.average(positions_lps_mm, axis=0, weights=voxels_ml)
     x_mm, y_mm, z_mm = centroid_lps_mm.tolist()
     key_slice_k = int(np.bincount(kji[:, 0]).argmax())
+    subtype = Subtype(int(np.bincount(mask.subtypes[tuple(kji.T)], voxels_ml).argmax()))
     return Finding(
-        subtype=Subtype(int(mask.subtypes[tuple(kji[0])])),
+        subtype=subtype,
         side=_side(positions_lps_mm, voxels_ml, midplane),
         region=_region(mask.regions[tuple(kji.T)]),
         volume_ml=volume_ml,

@@ -46,6 +46,20 @@ def test_volume_of_a_ball(heights: np.ndarray, tilt_deg: float) -> None:
     assert (low, high) == pytest.approx((finding.volume_ml * 0.9 - 1, finding.volume_ml * 1.1 + 1))
 
 
+def test_touching_blood_under_the_skull_is_one_bleed_named_after_its_larger_part() -> None:
+    grid = axial_grid(EVEN, pixel_mm=0.9, rows=256, columns=256)
+    mask = labels(grid, ball(grid, (20.0, 5.0, 0.0), 20.0), Subtype.EPIDURAL)
+    lowest = np.arange(len(EVEN))[:, None, None] < 27
+    mask.subtypes[(mask.subtypes > 0) & lowest] = Subtype.SUBDURAL
+    mask.subtypes[ball(grid, (-40.0, 5.0, 0.0), 8.0)] = Subtype.SUBDURAL
+
+    largest, other = measure(mask, EXACT).findings
+
+    assert largest.subtype is Subtype.EPIDURAL
+    assert largest.volume_ml == pytest.approx(4 / 3 * np.pi * 2.0**3, rel=0.02)
+    assert other.subtype is Subtype.SUBDURAL
+
+
 @pytest.mark.parametrize("tilt_deg", [0.0, 20.0], ids="tilt={}".format)
 @pytest.mark.parametrize("heights", [EVEN, UNEVEN], ids=["even", "thin-below-thick-above"])
 def test_place_is_told_from_right_to_left_front_to_back_bottom_to_top(
