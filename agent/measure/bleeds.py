@@ -99,7 +99,8 @@ def _connected_parts(subtypes: NDArray[np.uint8]) -> Iterator[NDArray[np.intp]]:
     box = _box_about(subtypes)
     if box is None:
         return
-    inside = np.where(subtypes[box] == Subtype.EPIDURAL, Subtype.SUBDURAL, subtypes[box])
+    inside = subtypes[box].copy()
+    inside[inside == Subtype.EPIDURAL] = Subtype.SUBDURAL
     parts = cc3d.connected_components(inside, connectivity=CONNECTIVITY)
     kji = np.argwhere(parts)
     numbers = parts[tuple(kji.T)]
