@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +17,15 @@ from agent.store.upgrade import migrate
 BUSY_MS: Final = 5000
 """How long one process waits for the other's write to end [ms]."""
 
+ASK_AGAIN_S: Final = 0.01
+"""How often it is tried where SQLite itself does not wait [s]."""
+
+LOCKED: Final = "database is locked"
 
 PASSING: Final = (
     "disk is full",
     "disk I/O error",
-    "database is locked",
+    LOCKED,
     "unable to open database file",
     "readonly database",
 )
@@ -46,9 +51,10 @@ class Database:
         try:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._db.row_factory = sqlite3.Row
-            for pragma in (f"busy_timeout = {BUSY_MS}", "journal_mode = WAL", "synchronous = FULL"):
+            self._db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            _keep_wal(self._db)
+            for pragma in ("synchronous = FULL", "foreign_keys = ON"):
                 self._db.execute(f"PRAGMA {pragma}")
-            self._db.execute("PRAGMA foreign_keys = ON")
             with self.writing() as db:  # agent and console may open it at the same moment
                 migrate(db, path)
         except sqlite3.Error as error:
@@ -112,6 +118,24 @@ class Database:
         return shutil.disk_usage(self._folder).free
 
 
+def _keep_wal(db: sqlite3.Connection) -> None:
+    """Have the store keep a write-ahead log.
+
+    The first of two processes that open a new store turns it on. SQLite does not let the other wait
+    (the busy timeout is not for a lock that is raised), so it is asked again here.
+    """
+    give_up_s = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if LOCKED not in str(error) or time.monotonic() > give_up_s:
+                raise
+            time.sleep(ASK_AGAIN_S)
+        else:
+            return
+
+
 @contextmanager
 def _told() -> Iterator[None]:
     try:
@@ -129,4 +153,6 @@ def _is_passing(error: sqlite3.Error) -> bool:
 
 def _unwritable(error: sqlite3.Error) -> StoreUnwritable:
     hint = "make room on the disk of the state folder; let the service account write there"
+    if LOCKED in str(error):
+        hint = "another process has been writing it for long: `fuser` on it tells which; end that"
     return StoreUnwritable(f"store: {error}", hint=hint)

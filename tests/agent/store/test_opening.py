@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from agent.errors import StoreError
+from agent.errors import StoreError, StoreUnwritable
 from agent.store import Store
 from agent.store.schema import MIGRATIONS
 from agent.wiring import system_clock
@@ -42,6 +43,36 @@ def test_two_processes_may_open_a_new_store_at_the_same_moment(tmp_path: Path) -
     assert [opener.wait() for opener in openers] == [0] * 4
     with Store(path, system_clock) as store:
         assert len(store.notices(10)) == 4
+
+
+def test_a_new_store_that_another_process_is_writing_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    written = threading.Timer(0.5, other.execute, ["COMMIT"])
+    written.start()
+
+    with Store(path, system_clock) as store:
+        store.notice("opened", "here")
+
+        assert len(store.notices(10)) == 1
+    written.join()
+    other.close()
+
+
+def test_a_store_that_another_process_keeps_locked_is_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.store.database.BUSY_MS", 100)
+    path = tmp_path / "store.sqlite"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(StoreUnwritable, match="locked") as refusal:
+        Store(path, system_clock)
+
+    assert "another process" in refusal.value.hint
+    other.close()
 
 
 def test_a_key_slice_of_an_older_version_is_kept_as_the_axial_picture(tmp_path: Path) -> None:
