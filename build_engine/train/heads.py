@@ -22,7 +22,7 @@ from agent.records import Grid, HeadVolume, Subtype
 from build_engine.synth.acquisition import Acquisition
 from build_engine.synth.head import HeadRecipe, make_head
 from build_engine.synth.lookalike import LookAlike
-from build_engine.train.data import Bytes, Case, grid_of, random_recipe
+from build_engine.train.data import UNSURE, Bytes, Case, grid_of, random_recipe
 from build_engine.train.insert import with_bleed_laid_in
 from build_engine.train.phe_sich import held_out_patients, phe_boxes, phe_case, phe_head, phe_silver
 
@@ -233,19 +233,17 @@ def _case_part(case: Case, kept: slice) -> Case:
 
 def _of_case(case: Case, contract: SliceInput) -> KnownHead | None:
     """Take a case's fields for the scanner's own pixels; None if it has hardly any blood."""
-    fields = case.fields
+    fields, subtypes = case.fields, case.subtypes % UNSURE
     slices, rows, columns = fields.shape
     origins_mm = np.zeros((slices, 3))
     origins_mm[:, 2] = case.heights_mm
     axes = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
     step_mm, end_mm = contract.pixel_mm, float(np.diff(case.heights_mm)[0])
     grid = Grid(origins_mm, *axes, step_mm, step_mm, rows, columns, end_mm)
-    if float((case.subtypes > 0).sum(axis=(1, 2)) @ grid.voxels_ml) < SMALLEST_LAID_IN_ML:
+    if float((subtypes > 0).sum(axis=(1, 2)) @ grid.voxels_ml) < SMALLEST_LAID_IN_ML:
         return None
-    kinds = tuple(Subtype(kind) for kind in np.unique(case.subtypes).tolist() if kind)
+    kinds = tuple(Subtype(kind) for kind in np.unique(subtypes).tolist() if kind)
     names = tuple(f"{case.name}.{k}" for k in range(slices))
     hu: NDArray[np.int16] = np.rint(fields).astype(np.int16)
     head = HeadVolume(hu, grid, names, ())
-    return KnownHead(
-        case.name, head, kinds[0], kinds, case.subtypes, protocol="real, bleed laid in"
-    )
+    return KnownHead(case.name, head, kinds[0], kinds, subtypes, protocol="real, bleed laid in")

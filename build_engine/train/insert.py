@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from agent.records import Subtype
-from build_engine.train.data import LOWEST_HU, STEPS_PER_HU, Case, packed
+from build_engine.train.data import (
+    BESIDE_PX,
+    LOWEST_HU,
+    STEPS_PER_HU,
+    UNSURE,
+    Bytes,
+    Case,
+    packed,
+)
 
 Floats = NDArray[np.float32]
 
@@ -77,9 +85,17 @@ def with_bleed_laid_in(case: Case, rng: np.random.Generator, size: float = 1.0) 
         case,
         name=f"{case.name}-{subtype.name.lower()}",
         packed=packed(hu),
-        subtypes=np.where(here, np.uint8(subtype), case.subtypes).astype(np.uint8),
+        subtypes=_labels(case.subtypes, subtype, here, hu),
         boxed=np.asarray(case.boxed | here.any(axis=(1, 2))),
     )
+
+
+def _labels(before: Bytes, subtype: Subtype, here: NDArray[np.bool_], hu: Floats) -> Bytes:
+    """Label the blood laid in; how far it reaches into the blur of the bone beside is not known."""
+    in_plane = np.ones((1, 2 * BESIDE_PX + 1, 2 * BESIDE_PX + 1), dtype=np.bool_)
+    blur = ndimage.binary_dilation(here, in_plane) & (hu >= BONE_HU) & (before == 0)
+    labels: Bytes = np.select([here, blur], [np.uint8(subtype), np.uint8(UNSURE)], before)
+    return labels
 
 
 def _speckle(rng: np.random.Generator, case: Case, depth_px: Floats, hu: Floats) -> None:

@@ -11,10 +11,11 @@ from agent.preprocess import SliceInput
 from agent.records import HeadVolume, Subtype
 from build_engine.synth.acquisition import Acquisition
 from build_engine.synth.head import HeadRecipe, make_head
-from build_engine.train.data import Case, case_of, grid_of
-from build_engine.train.insert import with_bleed_laid_in
+from build_engine.train.data import UNSURE, Bytes, Case, case_of, grid_of
+from build_engine.train.insert import BONE_HU, with_bleed_laid_in
 
 CONTRACT = SliceInput(1.0, 256, 2.5, 1, ((0.0, 80.0),), 4)
+UNDER_THE_SKULL = (Subtype.SUBDURAL, Subtype.EPIDURAL)
 PLAIN = Acquisition(0.8, 0.0, 2.0, 0.7, 0.3, 1.0, 0.0)
 
 
@@ -32,19 +33,34 @@ def laid_in() -> list[Case]:
     return [with_bleed_laid_in(clear_case(), np.random.default_rng(n)) for n in range(14)]
 
 
+def blood_of(case: Case) -> Bytes:
+    """Labels of the blood that is known to be there."""
+    return case.subtypes % UNSURE
+
+
 def test_bleeds_that_the_real_patients_lack_are_laid_in():
-    kinds = {int(kind) for case in laid_in() for kind in np.unique(case.subtypes) if kind}
+    kinds = {int(kind) for case in laid_in() for kind in np.unique(blood_of(case)) if kind}
 
     assert kinds >= {Subtype.SUBDURAL, Subtype.EPIDURAL, Subtype.SUBARACHNOID}
 
 
 def test_what_is_labelled_is_as_dense_as_blood_and_in_a_boxed_slab():
     for case in laid_in():
-        blood = case.subtypes > 0
+        blood = blood_of(case) > 0
         if blood.sum() < 30:
             continue
         assert 44 < np.median(case.fields[blood]) < 85
         assert not (blood.any(axis=(1, 2)) & ~case.boxed).any()
+
+
+def test_how_far_blood_reaches_into_the_blur_of_bone_is_left_open():
+    under_the_skull = [case for case in laid_in() if np.isin(case.subtypes, UNDER_THE_SKULL).any()]
+
+    assert under_the_skull
+    for case in under_the_skull:
+        open_question = case.subtypes == UNSURE
+        assert open_question.any()
+        assert case.fields[open_question].min() >= BONE_HU
 
 
 def test_far_from_it_nothing_but_calcium_changes():
@@ -60,7 +76,7 @@ def test_far_from_it_nothing_but_calcium_changes():
 def test_a_smaller_bleed_can_be_laid_in():
     def voxels(size: float) -> int:
         cases = (with_bleed_laid_in(clear_case(), np.random.default_rng(n), size) for n in range(6))
-        return sum(np.count_nonzero(case.subtypes) for case in cases)
+        return sum(np.count_nonzero(blood_of(case)) for case in cases)
 
     assert 0 < voxels(0.4) < voxels(1.0) / 2
 
