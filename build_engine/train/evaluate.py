@@ -42,9 +42,6 @@ CUTS: Final = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 MEASURED_FROM_ML: Final = 5.0
 """From here on a volume has to be right within a share of it [mL]."""
 
-MOST_WRONG: Final = 10.0
-"""A volume that is told this many times too large or too small is as wrong as any. Ours."""
-
 PICTURE_PX: Final = 240
 
 ANY: Final = VolumeInterval(0.0, 0.0)
@@ -224,18 +221,14 @@ def interval_of(results: list[StudyResult], absolute_ml: float, share: float) ->
 
 
 def best_cut(results: list[StudyResult]) -> float:
-    """Cut at which volumes are least wrong: those that matter, if there are any.
+    """Cut at which volumes are least wrong, in the median: those that matter, if there are any.
 
-    Wrong is the logarithm's mean error: half counts like double, and no tenth of the bleeds, told
-    far too small, is out of sight as it is for a median. What is right for small bleeds, seen in
-    part, would overstate the large ones. The least of ``CUTS`` where nothing was outlined.
+    What is right for small bleeds, seen in part, would overstate the large ones.
     """
     outlined = [result for result in results if result.true_ml]
     large = [result for result in outlined if (result.true_ml or 0.0) >= MEASURED_FROM_ML]
     measured = large or outlined
-    if not measured:
-        return CUTS[0]
     true_ml = np.array([result.true_ml or 0.0 for result in measured])
     found_ml = np.array([result.found_ml_at for result in measured])
-    ratios = np.clip(found_ml / true_ml[:, None], 1 / MOST_WRONG, MOST_WRONG)
-    return CUTS[int(np.abs(np.log(ratios)).mean(axis=0).argmin())]
+    errors = np.median(np.abs(found_ml / true_ml[:, None] - 1), axis=0)
+    return CUTS[int(errors.argmin())]

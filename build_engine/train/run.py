@@ -197,10 +197,13 @@ def export(config: TrainConfig, real: Path | None, work: Path, engines: Path) ->
 
 
 def _choice(config: TrainConfig, results: list[StudyResult]) -> Choice:
-    alerted = [result for result in results if result.score >= EVEN_ODDS]
-    cut = best_cut(alerted)
-    told = [replace(result, found_ml=result.found_ml_at[CUTS.index(cut)]) for result in alerted]
-    interval = interval_of(told, ABSOLUTE_ML, INTERVAL_SHARE)
+    cut = best_cut(results)
+    alerted = [
+        replace(result, found_ml=result.found_ml_at[CUTS.index(cut)])
+        for result in results
+        if result.score >= EVEN_ODDS
+    ]
+    interval = interval_of(alerted, ABSOLUTE_ML, INTERVAL_SHARE)
     return Choice(Reading(cut, config.reading.midline_shift), interval, operating_points(results))
 
 
@@ -250,7 +253,6 @@ def card(config: TrainConfig, results: list[StudyResult]) -> dict[str, str]:
             f"(15) nor used for validation ({data.real_validation}); blood outlined by density "
             "inside the annotators' boxes. Copies of these patients carry subdural, epidural and "
             "subarachnoid bleeds laid in by computer. Anatomy is from generated heads alone."
-            + _began_with(config.start_from)
         ),
         "operating_point_chosen_on": (
             f"{data.generated_validation} generated heads (seeds from "
@@ -265,12 +267,6 @@ def card(config: TrainConfig, results: list[StudyResult]) -> dict[str, str]:
             "a medical device."
         ),
     }
-
-
-def _began_with(bundle: Path | None) -> str:
-    if bundle is None:
-        return ""
-    return f" The weights go on from those of {'/'.join(bundle.parts[-2:])}, with what taught them."
 
 
 def _manifest(config: TrainConfig, choice: Choice, text: dict[str, str]) -> Manifest:
