@@ -253,6 +253,7 @@ def card(config: TrainConfig, results: list[StudyResult]) -> dict[str, str]:
             f"(15) nor used for validation ({data.real_validation}); blood outlined by density "
             "inside the annotators' boxes. Copies of these patients carry subdural, epidural and "
             "subarachnoid bleeds laid in by computer. Anatomy is from generated heads alone."
+            + _began_with(config.start_from)
         ),
         "operating_point_chosen_on": (
             f"{data.generated_validation} generated heads (seeds from "
@@ -267,6 +268,12 @@ def card(config: TrainConfig, results: list[StudyResult]) -> dict[str, str]:
             "a medical device."
         ),
     }
+
+
+def _began_with(bundle: Path | None) -> str:
+    if bundle is None:
+        return ""
+    return f" The weights go on from those of {'/'.join(bundle.parts[-2:])}, with what taught them."
 
 
 def _manifest(config: TrainConfig, choice: Choice, text: dict[str, str]) -> Manifest:
