@@ -165,9 +165,16 @@ def _lost_in_bone(subtypes: Bytes, fields: Floats) -> NDArray[np.bool_]:
     """Tell (slab, j, i) where blood is as bright as bone and far from blood that is seen."""
     outshone = (subtypes > 0) & (fields > DENSEST_BLOOD_HU)
     seen = (subtypes > 0) & ~outshone
-    in_plane = np.ones((1, 2 * BESIDE_PX + 1, 2 * BESIDE_PX + 1), dtype=np.bool_)
-    lost: NDArray[np.bool_] = outshone & ~ndimage.binary_dilation(seen, in_plane)
-    return lost
+    return outshone & ~beside(seen)
+
+
+def beside(blood: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Tell (slab, j, i) what lies within ``BESIDE_PX`` of blood, in its slab."""
+    width_px = 2 * BESIDE_PX + 1
+    found: NDArray[np.bool_] = ndimage.maximum_filter(
+        blood, (1, width_px, width_px), mode="constant"
+    )
+    return found
 
 
 def grid_of(head: SynthHead) -> Grid:

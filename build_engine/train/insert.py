@@ -17,12 +17,12 @@ from scipy import ndimage
 
 from agent.records import Subtype
 from build_engine.train.data import (
-    BESIDE_PX,
     LOWEST_HU,
     STEPS_PER_HU,
     UNSURE,
     Bytes,
     Case,
+    beside,
     packed,
 )
 
@@ -92,8 +92,7 @@ def with_bleed_laid_in(case: Case, rng: np.random.Generator, size: float = 1.0) 
 
 def _labels(before: Bytes, subtype: Subtype, here: NDArray[np.bool_], hu: Floats) -> Bytes:
     """Label the blood laid in; how far it reaches into the blur of the bone beside is not known."""
-    in_plane = np.ones((1, 2 * BESIDE_PX + 1, 2 * BESIDE_PX + 1), dtype=np.bool_)
-    blur = ndimage.binary_dilation(here, in_plane) & (hu >= BONE_HU) & (before == 0)
+    blur = beside(here) & (hu >= BONE_HU) & (before == 0)
     labels: Bytes = np.select([here, blur], [np.uint8(subtype), np.uint8(UNSURE)], before)
     return labels
 
