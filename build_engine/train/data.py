@@ -165,12 +165,12 @@ def _lost_in_bone(subtypes: Bytes, fields: Floats) -> NDArray[np.bool_]:
     """Tell (slab, j, i) where blood is as bright as bone and far from blood that is seen."""
     outshone = (subtypes > 0) & (fields > DENSEST_BLOOD_HU)
     seen = (subtypes > 0) & ~outshone
-    return outshone & ~beside(seen)
+    return outshone & ~beside(seen, BESIDE_PX)
 
 
-def beside(blood: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Tell (slab, j, i) what lies within ``BESIDE_PX`` of blood, in its slab."""
-    width_px = 2 * BESIDE_PX + 1
+def beside(blood: NDArray[np.bool_], reach_px: int) -> NDArray[np.bool_]:
+    """Tell (slab, j, i) what lies within ``reach_px`` of blood, in its slab."""
+    width_px = 2 * reach_px + 1
     found: NDArray[np.bool_] = ndimage.maximum_filter(
         blood, (1, width_px, width_px), mode="constant"
     )

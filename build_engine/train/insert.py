@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from agent.records import Subtype
 from build_engine.train.data import (
+    BESIDE_PX,
     LOWEST_HU,
     STEPS_PER_HU,
     UNSURE,
@@ -39,6 +40,10 @@ KIND_SHARES: Final = (0.16, 0.08, 0.28, 0.28, 0.20)
 
 THINNEST_MM: Final = 2.5
 """Blood under the skull is laid in no thinner: it would be labelled, but as dense as brain [mm]."""
+
+OUTSHONE_PX: Final = 1
+"""As near to blood that is seen, what shines like bone is blood too: in generated heads 90 % of it
+is, and these pixels are 72 % of all blood that bone outshines under their skulls."""
 
 MARGIN: Final = 2
 """Slabs on either side of a boxed one that are left as they are where boxed ones are avoided."""
@@ -91,9 +96,11 @@ def with_bleed_laid_in(case: Case, rng: np.random.Generator, size: float = 1.0) 
 
 
 def _labels(before: Bytes, subtype: Subtype, here: NDArray[np.bool_], hu: Floats) -> Bytes:
-    """Label the blood laid in; how far it reaches into the blur of the bone beside is not known."""
-    blur = beside(here) & (hu >= BONE_HU) & (before == 0)
-    labels: Bytes = np.select([here, blur], [np.uint8(subtype), np.uint8(UNSURE)], before)
+    """Label the blood laid in, and as much of it as the bone beside would have outshone."""
+    bright = (hu >= BONE_HU) & (before == 0)
+    blood = here | (beside(here, OUTSHONE_PX) & bright)
+    unsure = beside(here, BESIDE_PX) & bright
+    labels: Bytes = np.select([blood, unsure], [np.uint8(subtype), np.uint8(UNSURE)], before)
     return labels
 
 
