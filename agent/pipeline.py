@@ -99,7 +99,7 @@ def analyse(slices: GrowingSeries, stage: SliceStage, engine: Engine) -> Analysi
     mask, run_by = engine.networks.run(profile.name, labelled)
     with _timed(timings_s, "measure"):
         shift = engine.bundle.reading.midline_shift
-        measured = measure(mask, engine.bundle.interval, midline_shift=shift)
+        measured = measure(mask, engine.bundle.intervals, midline_shift=shift)
     assessment = decide(
         mask.score,
         measured,

@@ -6,7 +6,7 @@ LPS: +x to the patient's left, +y posterior, +z to the head.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, IntEnum
@@ -305,15 +305,23 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class VolumeInterval:
-    """90 % interval of a measured volume v: v·(1 ± relative) ± absolute_ml, never below 0."""
+    """90 % interval of a measured volume v of one subtype.
 
-    relative: float
+    From v·(1 - below) - absolute_ml, never below 0, to v·(1 + above) + absolute_ml: what is missed
+    of a bleed and what is taken for one differ in size.
+    """
+
+    below: float
+    above: float
     absolute_ml: float
 
     def of(self, volume_ml: float) -> tuple[float, float]:
         """Interval about ``volume_ml`` [mL]."""
-        margin_ml = self.relative * volume_ml + self.absolute_ml
-        return max(0.0, volume_ml - margin_ml), volume_ml + margin_ml
+        low_ml = volume_ml - self.below * volume_ml - self.absolute_ml
+        return max(0.0, low_ml), volume_ml + self.above * volume_ml + self.absolute_ml
+
+
+VolumeIntervals: TypeAlias = Mapping[Subtype, VolumeInterval]
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ def evaluate(  # noqa: PLR0913 - a command's parameters are its options
 
     loaded = load_bundle(bundle)
     backend = OnnxBackend(loaded, threads=os.cpu_count() or 1)
-    judgement = Judgement(loaded.operating_point(point).score, loaded.interval)
+    judgement = Judgement(loaded.operating_point(point).score, loaded.intervals)
     printed: dict[str, list[Table]] = {}
     for name, known in [(one.partition("=")[0], _heads(one, heads, loaded)) for one in sets]:
         found = list(results(known, loaded, backend))

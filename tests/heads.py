@@ -95,6 +95,8 @@ def halved_brain(grid: Grid, boundary_x_mm: np.ndarray | float = 0.0) -> np.ndar
     return np.where(inside, regions, 0).astype(np.uint8)
 
 
+INTERVALS = dict.fromkeys(Subtype, VolumeInterval(0.1, 0.1, 1.0))
+
 SEEING_BUNDLE = Bundle(
     name="seeing",
     version="0",
@@ -105,7 +107,7 @@ SEEING_BUNDLE = Bundle(
     volume_network=Path("volume.onnx"),
     network_digests=("1" * 64, "2" * 64),
     reading=Reading(bleed_probability=0.5, midline_shift=True),
-    interval=VolumeInterval(0.1, 1.0),
+    intervals=INTERVALS,
     operating_points=(OperatingPoint("balanced", 0.5),),
 )
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Annotated
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.errors import AgentError, BundleError
 from agent.infer.signature import check_signature
 from agent.preprocess import SliceInput, VolumeInput
-from agent.records import OperatingPoint, Reading, VolumeInterval
+from agent.records import OperatingPoint, Reading, Subtype, VolumeInterval, VolumeIntervals
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -40,7 +40,7 @@ class Bundle:
     volume_network: Path
     network_digests: tuple[str, str]
     reading: Reading
-    interval: VolumeInterval
+    intervals: VolumeIntervals
     operating_points: tuple[OperatingPoint, ...]
 
     def operating_point(self, name: str) -> OperatingPoint:
@@ -94,8 +94,31 @@ class _Reading(_Table):
 
 
 class _Interval(_Table):
-    relative: Annotated[float, Field(ge=0)]
+    below: Annotated[float, Field(ge=0)]
+    above: Annotated[float, Field(ge=0)]
     absolute_ml: Annotated[float, Field(ge=0)]
+
+
+class _Intervals(_Table):
+    intraparenchymal: _Interval
+    intraventricular: _Interval
+    subarachnoid: _Interval
+    subdural: _Interval
+    epidural: _Interval
+
+    @model_validator(mode="before")
+    @classmethod
+    def _alike(cls, table: object) -> object:
+        """Read ``relative`` as what every subtype's interval reaches, below and above."""
+        if not isinstance(table, dict) or set(table) != {"relative", "absolute_ml"}:
+            return table
+        reach = table["relative"]
+        one = {"below": reach, "above": reach, "absolute_ml": table["absolute_ml"]}
+        return {subtype.name.lower(): one for subtype in Subtype}
+
+    def of(self, subtype: Subtype) -> VolumeInterval:
+        interval: _Interval = getattr(self, subtype.name.lower())
+        return VolumeInterval(interval.below, interval.above, interval.absolute_ml)
 
 
 class _Point(_Table):
@@ -108,7 +131,7 @@ class _Manifest(_Table):
     slice: _Slice
     volume: _Volume
     reading: _Reading
-    interval: _Interval
+    interval: _Intervals
     operating_points: dict[str, _Point]
     card: dict[str, str]
 
@@ -154,7 +177,7 @@ def load_bundle(folder: Path, key: Ed25519PublicKey | None = None) -> Bundle:
         volume_network=_checked(folder / volume.file, volume.sha256),
         network_digests=(slices.sha256, volume.sha256),
         reading=Reading(manifest.reading.bleed_probability, manifest.reading.midline_shift),
-        interval=VolumeInterval(manifest.interval.relative, manifest.interval.absolute_ml),
+        intervals={subtype: manifest.interval.of(subtype) for subtype in Subtype},
         operating_points=_points(folder, manifest.operating_points),
     )
 

@@ -20,7 +20,7 @@ from agent.records import (
     Side,
     Subtype,
     Vector,
-    VolumeInterval,
+    VolumeIntervals,
 )
 
 CONNECTIVITY = 26
@@ -47,15 +47,15 @@ HeadBox: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
 Anatomy: TypeAlias = tuple[Midplane | None, HeadBox | None]
 
 
-def measure(mask: LabelMask, interval: VolumeInterval, *, midline_shift: bool) -> Measurement:
+def measure(mask: LabelMask, intervals: VolumeIntervals, *, midline_shift: bool) -> Measurement:
     """Measure each connected bleed, largest first, and the midline shift if that is asked for.
 
     Parameters
     ----------
     mask : LabelMask
         Subtype and region of every voxel, on the scanner's grid.
-    interval : VolumeInterval
-        The bundle's 90 % interval of a volume.
+    intervals : VolumeIntervals
+        The bundle's 90 % interval of a volume, for each subtype.
     midline_shift : bool
         Whether the regions are good enough to measure it from.
 
@@ -77,7 +77,7 @@ def measure(mask: LabelMask, interval: VolumeInterval, *, midline_shift: bool) -
         )
     midplane, head = midplane_of(mask), _head_box_lps_mm(mask)
     found = [
-        _measure_part(kji, mask, (midplane, head), interval)
+        _measure_part(kji, mask, (midplane, head), intervals)
         for kji in _connected_parts(mask.subtypes)
         if mask.grid.voxels_ml[kji[:, 0]].sum() >= SMALLEST_ML
     ]
@@ -126,7 +126,7 @@ def _box_about(subtypes: NDArray[np.uint8]) -> tuple[slice, slice, slice] | None
 
 
 def _measure_part(
-    kji: NDArray[np.intp], mask: LabelMask, anatomy: Anatomy, interval: VolumeInterval
+    kji: NDArray[np.intp], mask: LabelMask, anatomy: Anatomy, intervals: VolumeIntervals
 ) -> Finding:
     midplane, head = anatomy
     voxels_ml = mask.grid.voxels_ml[kji[:, 0]]
@@ -141,7 +141,7 @@ def _measure_part(
         side=_side(positions_lps_mm, voxels_ml, midplane),
         region=_region(mask.regions[tuple(kji.T)]),
         volume_ml=volume_ml,
-        volume_interval_ml=interval.of(volume_ml),
+        volume_interval_ml=intervals[subtype].of(volume_ml),
         probability=float(mask.probability[tuple(kji.T)].max()) / 255,
         extent_mm=_extent_mm(kji, key_slice_k, mask.grid),
         centroid_lps_mm=(x_mm, y_mm, z_mm),

@@ -86,7 +86,7 @@ def read_head(head: HeadVolume, bundle: Bundle, backend: Backend) -> HeadReading
     slices = SliceStage(bundle).finish(head, backend)
     mask = label_head(head, slices, bundle, backend)
     try:
-        findings = measure(mask, bundle.interval, midline_shift=False).findings
+        findings = measure(mask, bundle.intervals, midline_shift=False).findings
     except BadOutputError:
         findings, mask = (), replace(mask, score=0.0)
     return HeadReading(

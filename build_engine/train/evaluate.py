@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from agent.records import (
     Side,
     Subtype,
     VolumeInterval,
+    VolumeIntervals,
 )
 from build_engine.train.data import UNSURE, Bytes
 from build_engine.train.heads import KnownHead
@@ -44,7 +46,10 @@ MEASURED_FROM_ML: Final = 5.0
 
 PICTURE_PX: Final = 240
 
-ANY: Final = VolumeInterval(0.0, 0.0)
+FEWEST_TO_TELL: Final = 12
+"""So many found bleeds of a subtype tell its volume's interval; fewer say little of its ends."""
+
+ANY: Final = dict.fromkeys(Subtype, VolumeInterval(0.0, 0.0, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,18 +211,47 @@ def _picture(known: KnownHead, mask: LabelMask) -> NDArray[np.uint8]:
     return picture
 
 
-def interval_of(results: list[StudyResult], absolute_ml: float, share: float) -> VolumeInterval:
-    """Interval that holds the true volume of ``share`` of the bleeds that were found.
+def intervals_of(results: list[StudyResult], absolute_ml: float, share: float) -> VolumeIntervals:
+    """Interval of each subtype, that holds the true volume of ``share`` of those found as it.
 
-    The widest, from nothing to twice the volume, where none was found.
+    A subtype that was found in fewer than ``FEWEST_TO_TELL`` heads has that of all heads together;
+    from nothing to twice the volume if there is none.
     """
-    excess = [
-        max(0.0, abs(found_ml - true_ml) - absolute_ml) / found_ml
-        for true_ml, found_ml in ((result.true_ml, result.found_ml) for result in results)
-        if true_ml and found_ml > 0
+    told = [result for result in results if result.found and result.true_ml and result.found_ml]
+    every = _narrowest(told, absolute_ml, share)
+    by_subtype = {
+        subtype: [one for one in told if one.found and one.found.subtype is subtype]
+        for subtype in Subtype
+    }
+    return {
+        subtype: every if len(own) < FEWEST_TO_TELL else _narrowest(own, absolute_ml, share)
+        for subtype, own in by_subtype.items()
+    }
+
+
+def _narrowest(results: list[StudyResult], absolute_ml: float, share: float) -> VolumeInterval:
+    """Find the interval with the smallest ratio of its ends that holds ``share`` of a next head's.
+
+    Of n heads it holds (n + 1) · share, as conformal prediction asks: Vovk et al. 2005.
+    """
+    if not results:
+        return VolumeInterval(1.0, 1.0, absolute_ml)
+    found_ml = np.array([result.found_ml for result in results])
+    over_ml = found_ml - np.array([result.true_ml or 0.0 for result in results])
+    below = np.maximum(over_ml - absolute_ml, 0.0) / found_ml
+    above = np.maximum(-over_ml - absolute_ml, 0.0) / found_ml
+    held = min(len(results), math.ceil((len(results) + 1) * share))
+    ends = [
+        (least, float(np.sort(above[below <= least])[held - 1]))
+        for least in np.unique(below).tolist()
+        if np.count_nonzero(below <= least) >= held
     ]
-    relative = round(float(np.quantile(excess, share)), 2) if excess else 1.0
-    return VolumeInterval(relative, absolute_ml)
+    low, high = min(ends, key=lambda pair: (1 + pair[1]) / (1 - pair[0]))
+    return VolumeInterval(_rounded_up(low), _rounded_up(high), absolute_ml)
+
+
+def _rounded_up(share: float) -> float:
+    return math.ceil(share * 100) / 100
 
 
 def best_cut(results: list[StudyResult]) -> float:

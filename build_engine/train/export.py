@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from agent.preprocess import SliceInput, VolumeInput
-from agent.records import OperatingPoint, Reading, VolumeInterval
+from agent.records import OperatingPoint, Reading, VolumeIntervals
 from build_engine.compile.cost import cost_of
 from build_engine.compile.precision import batched
 from build_engine.train.networks import N_CLASSES, SliceNetwork, VolumeNetwork
@@ -37,7 +37,7 @@ class Manifest:
     slices: SliceInput
     volume: VolumeInput
     reading: Reading
-    interval: VolumeInterval
+    intervals: VolumeIntervals
     operating_points: tuple[OperatingPoint, ...]
     card: dict[str, str]
 
@@ -153,11 +153,15 @@ def _manifest_text(manifest: Manifest, slice_sha256: str, volume_sha256: str) ->
         "[reading]",
         f"bleed_probability = {manifest.reading.bleed_probability}",
         f"midline_shift = {str(manifest.reading.midline_shift).lower()}",
-        "",
-        "[interval]",
-        f"relative = {manifest.interval.relative}",
-        f"absolute_ml = {manifest.interval.absolute_ml}",
     ]
+    for subtype, interval in manifest.intervals.items():
+        lines += [
+            "",
+            f"[interval.{subtype.name.lower()}]",
+            f"below = {interval.below}",
+            f"above = {interval.above}",
+            f"absolute_ml = {interval.absolute_ml}",
+        ]
     for point in manifest.operating_points:
         lines += ["", f"[operating_points.{point.name}]", f"score = {point.score}"]
         if point.alerts_per_100 is not None:

@@ -17,11 +17,11 @@ import torch
 from agent.infer.bundle import load_bundle
 from agent.infer.onnx_backend import OnnxBackend
 from agent.preprocess import SliceInput
-from agent.records import OperatingPoint, Reading, Subtype, VolumeInterval
+from agent.records import OperatingPoint, Reading, Subtype, VolumeInterval, VolumeIntervals
 from build_engine.train.annotated import annotated_case, studies_in
 from build_engine.train.config import TrainConfig
 from build_engine.train.data import Case, generated_case, load_case, save_case
-from build_engine.train.evaluate import CUTS, StudyResult, best_cut, interval_of
+from build_engine.train.evaluate import CUTS, StudyResult, best_cut, intervals_of
 from build_engine.train.evaluate import results as results_of
 from build_engine.train.export import Manifest, cost_text, write_bundle
 from build_engine.train.figures import draw_curves
@@ -64,7 +64,7 @@ class Choice:
     """How the trained networks are to be read, as seen on the validation heads."""
 
     reading: Reading
-    interval: VolumeInterval
+    intervals: VolumeIntervals
     operating_points: tuple[OperatingPoint, ...]
 
 
@@ -185,7 +185,7 @@ def export(config: TrainConfig, real: Path | None, work: Path, engines: Path) ->
     networks[1].evidence.load_state_dict(torch.load(work / SCORE_FILE, weights_only=True))
     guess = Choice(
         Reading(CUTS[0], config.reading.midline_shift),
-        VolumeInterval(0.5, ABSOLUTE_ML),
+        dict.fromkeys(Subtype, VolumeInterval(0.5, 0.5, ABSOLUTE_ML)),
         (OperatingPoint(BALANCED, EVEN_ODDS),),
     )
     write_bundle(folder, networks, _manifest(config, guess, {}))
@@ -203,8 +203,8 @@ def _choice(config: TrainConfig, results: list[StudyResult]) -> Choice:
         for result in results
         if result.score >= EVEN_ODDS
     ]
-    interval = interval_of(alerted, ABSOLUTE_ML, INTERVAL_SHARE)
-    return Choice(Reading(cut, config.reading.midline_shift), interval, operating_points(results))
+    intervals = intervals_of(alerted, ABSOLUTE_ML, INTERVAL_SHARE)
+    return Choice(Reading(cut, config.reading.midline_shift), intervals, operating_points(results))
 
 
 def validation_results(config: TrainConfig, real: Path | None, folder: Path) -> list[StudyResult]:
@@ -283,7 +283,7 @@ def _manifest(config: TrainConfig, choice: Choice, text: dict[str, str]) -> Mani
         slices=config.contract.slices,
         volume=config.contract.volume,
         reading=choice.reading,
-        interval=choice.interval,
+        intervals=choice.intervals,
         operating_points=choice.operating_points,
         card=text,
     )

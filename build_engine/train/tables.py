@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from agent.records import Subtype, VolumeInterval
+from agent.records import Subtype, VolumeIntervals
 from build_engine.train.evaluate import MEASURED_FROM_ML, StudyResult
 
 Z_95: Final = 1.96
@@ -33,10 +33,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """At which study score a bleed is suspected, and the interval that volumes are told with."""
+    """At which study score a bleed is suspected, and the intervals that volumes are told with."""
 
     score: float
-    interval: VolumeInterval
+    intervals: VolumeIntervals
 
 
 def tables(results: list[StudyResult], judgement: Judgement) -> list[Table]:
@@ -47,6 +47,7 @@ def tables(results: list[StudyResult], judgement: Judgement) -> list[Table]:
         _grouped_table("By protocol", results, judgement, lambda r: r.known.protocol),
         _look_alike_table(results, judgement),
         _volume_table(results, judgement),
+        _interval_table(results, judgement),
         _place_table(results),
         _calibration_table(results),
         slice_table({"Bleedwatch": results}),
@@ -162,27 +163,44 @@ def _look_alike(result: StudyResult) -> str:
 
 def _volume_table(results: list[StudyResult], judgement: Judgement) -> Table:
     """Bland–Altman and closeness. Source: Bland and Altman, Lancet 1986."""
-    pairs = [(r.true_ml, r.found_ml) for r in results if r.true_ml and r.score >= judgement.score]
-    if not pairs:
+    alerted = [r for r in results if r.true_ml and r.score >= judgement.score]
+    if not alerted:
         return Table("Volumes", (), ())
-    true_ml, found_ml = np.array(pairs).T
+    true_ml, found_ml = np.array([(r.true_ml, r.found_ml) for r in alerted]).T
     differences_ml = found_ml - true_ml
     spread_ml = Z_95 * differences_ml.std()
     bias_ml = differences_ml.mean()
     large = true_ml >= MEASURED_FROM_ML
     close = np.abs(differences_ml) <= np.maximum(CLOSE_SHARE * true_ml, CLOSE_ML)
-    intervals = [judgement.interval.of(volume_ml) for volume_ml in found_ml]
-    held = [low <= truth <= high for (low, high), truth in zip(intervals, true_ml, strict=True)]
     ratio = np.median(found_ml[large] / true_ml[large]) - 1 if large.any() else float("nan")
     rows = (
         ("bias, mL", f"{bias_ml:+.1f}"),
         ("limits of agreement, mL", f"{bias_ml - spread_ml:+.1f} … {bias_ml + spread_ml:+.1f}"),
         (f"error of bleeds ≥ {MEASURED_FROM_ML:g} mL, median", f"{ratio:+.0%}"),
         (f"within ±15 % or ±1 mL, ≥ {MEASURED_FROM_ML:g} mL", rate(close[large].tolist())),
-        ("truth within the 90 % interval", rate(held)),
-        ("interval", f"±{judgement.interval.relative:.0%} ±{judgement.interval.absolute_ml:g} mL"),
+        ("truth within the 90 % interval", rate(_held(r, judgement) for r in alerted)),
     )
     return Table("Volumes of the bleeds alerted to", ("measure", "value"), rows)
+
+
+def _interval_table(results: list[StudyResult], judgement: Judgement) -> Table:
+    """Intervals that volumes are told with, by what the largest finding was taken for."""
+    alerted = [r for r in results if r.true_ml and r.found and r.score >= judgement.score]
+    rows = []
+    for subtype, interval in judgement.intervals.items():
+        own = [r for r in alerted if r.found and r.found.subtype is subtype]
+        reach = f"−{interval.below:.0%} +{interval.above:.0%} ±{interval.absolute_ml:g} mL"
+        rows.append((subtype.name.lower(), reach, rate(_held(r, judgement) for r in own)))
+    columns = ("taken for", "90 % interval of a volume", "holds the truth")
+    return Table("Intervals of the bleeds alerted to", columns, tuple(rows) if alerted else ())
+
+
+def _held(result: StudyResult, judgement: Judgement) -> bool:
+    """Whether the interval told holds the true volume; none is told without a finding."""
+    if result.found is None or result.true_ml is None:
+        return False
+    low_ml, high_ml = judgement.intervals[result.found.subtype].of(result.found_ml)
+    return low_ml <= result.true_ml <= high_ml
 
 
 def _place_table(results: list[StudyResult]) -> Table:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from agent.config import PACKAGED_ENGINES, InferConfig
+from agent.errors import BundleError
 from agent.infer.bundle import Bundle, load_bundle
 from agent.infer.onnx_backend import OnnxBackend
-from agent.records import HeadVolume, Region, Subtype
+from agent.records import HeadVolume, Region, Subtype, VolumeInterval
 from build_engine.synth.head import HeadRecipe, make_head
 from build_engine.train.data import grid_of
 from build_engine.train.evaluate import run_head
@@ -65,6 +69,56 @@ def test_the_networks_are_small(bundle: Bundle):
     sizes_bytes = [path.stat().st_size for path in (bundle.slice_network, bundle.volume_network)]
 
     assert sum(sizes_bytes) < MOST_BYTES
+
+
+def with_interval(folder: Path, interval: str) -> Path:
+    """Copy the shipped bundle with another interval in its manifest."""
+    shutil.copytree(FOLDER, folder)
+    manifest = (FOLDER / "bundle.toml").read_text()
+    before, _, rest = manifest.partition("[interval")
+    after = rest[rest.index("[operating_points") :]
+    (folder / "bundle.toml").write_text(f"{before}{interval}\n{after}")
+    return folder
+
+
+SUBTYPE_NAMES = [subtype.name.lower() for subtype in Subtype]
+
+
+def test_each_subtype_has_its_own_volume_interval(tmp_path: Path):
+    tables = [
+        f"[interval.{name}]\nbelow = 0.1\nabove = {number}.5\nabsolute_ml = 2.0"
+        for number, name in enumerate(SUBTYPE_NAMES)
+    ]
+
+    intervals = load_bundle(with_interval(tmp_path / "own", "\n".join(tables))).intervals
+
+    assert intervals[Subtype.INTRAPARENCHYMAL] == VolumeInterval(0.1, 0.5, 2.0)
+    assert intervals[Subtype.EPIDURAL] == VolumeInterval(0.1, 4.5, 2.0)
+
+
+def test_one_relative_interval_stands_for_all_subtypes_both_ways(tmp_path: Path):
+    text = "[interval]\nrelative = 0.25\nabsolute_ml = 1.0"
+
+    intervals = load_bundle(with_interval(tmp_path / "one", text)).intervals
+
+    assert intervals == dict.fromkeys(Subtype, VolumeInterval(0.25, 0.25, 1.0))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[interval]\nabsolute_ml = 1.0",
+        "[interval]\nrelative = -0.25\nabsolute_ml = 1.0",
+        "[interval]\nrelative = 0.25\nabsolute_ml = 1.0\nbelow = 0.1",
+        "[interval.subdural]\nbelow = 0.1\nabove = 0.1\nabsolute_ml = 1.0",
+    ],
+    ids=["nothing relative", "negative", "both forms", "one subtype only"],
+)
+def test_an_interval_that_is_not_whole_is_refused(tmp_path: Path, text: str):
+    with pytest.raises(BundleError, match="interval") as refused:
+        load_bundle(with_interval(tmp_path / "part", text))
+
+    assert "CONTRACT.md" in (refused.value.hint or "")
 
 
 def scores(bundle: Bundle, backend: OnnxBackend, bleed: Subtype | None) -> list[float]:

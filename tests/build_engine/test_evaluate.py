@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from agent.config import PACKAGED_ENGINES, InferConfig
-from agent.records import Grid, HeadVolume, LabelMask, Region, Side, Subtype, VolumeInterval
+from agent.records import Grid, HeadVolume, LabelMask, Region, Side, Subtype
 from build_engine.cli import model
 from build_engine.synth.lookalike import LookAlike
 from build_engine.train.card import write_card
 from build_engine.train.data import UNSURE
-from build_engine.train.evaluate import CUTS, StudyResult, best_cut, interval_of, judged
+from build_engine.train.evaluate import CUTS, StudyResult, best_cut, intervals_of, judged
 from build_engine.train.heads import PROTOCOLS, KnownHead, evaluation_recipe
 from build_engine.train.tables import (
     Judgement,
@@ -29,9 +29,10 @@ from build_engine.train.tables import (
     slice_table,
     tables,
 )
+from tests.heads import INTERVALS
 
 BUNDLE = PACKAGED_ENGINES / InferConfig().bundle
-JUDGEMENT = Judgement(0.5, VolumeInterval(0.1, 1.0))
+JUDGEMENT = Judgement(0.5, INTERVALS)
 SHAPE_KJI = (12, 40, 40)
 VOXEL_ML = 5.0 * 5.0 * 4.0 / 1000
 
@@ -191,17 +192,60 @@ def test_a_real_head_is_judged_slice_by_slice():
     assert rows["mL marked in slices without a box, mean a head"] == f"{16 * VOXEL_ML:.2f}"
 
 
-def test_the_cut_and_the_interval_are_those_that_fit():
+def test_the_cut_is_the_one_that_fits():
     result = result_of(known_head(), 0.9)
     true_ml = result.true_ml or 0.0
     at_cuts = tuple(true_ml * (1.6 - 2 * cut) for cut in CUTS)  # right at 0.3
-    too_much = replace(result, found_ml=true_ml * 1.25, found_ml_at=at_cuts)
 
-    assert best_cut([too_much]) == 0.3
-    interval = interval_of([too_much], 1.0, 0.9)
-    low, high = interval.of(too_much.found_ml)
-    assert low <= true_ml + 0.2 <= high
-    assert interval.relative < 0.25
+    assert best_cut([replace(result, found_ml_at=at_cuts)]) == 0.3
+
+
+def told(taken_for: Subtype, found_ml: float, true_ml: float) -> StudyResult:
+    result = result_of(known_head(taken_for), 0.9)
+    return replace(result, found_ml=found_ml, true_ml=true_ml)
+
+
+def test_an_interval_is_as_wide_below_and_above_as_its_own_subtype_needs():
+    too_small = [told(Subtype.SUBDURAL, 20.0, 21.0 + number) for number in range(20)]
+    too_large = [told(Subtype.EPIDURAL, 20.0, 19.0 - number / 2) for number in range(20)]
+
+    intervals = intervals_of(too_small + too_large, 1.0, 0.9)
+
+    # 19 of 20 heads are held, (20 + 1) · 0.9: up to 18 mL more, and up to 9 mL less
+    subdural, epidural = intervals[Subtype.SUBDURAL], intervals[Subtype.EPIDURAL]
+    assert (subdural.below, subdural.above) == (0.0, 0.9)
+    assert (epidural.below, epidural.above) == (0.45, 0.0)
+    assert subdural.absolute_ml == epidural.absolute_ml == 1.0
+
+
+def test_a_subtype_that_was_hardly_found_has_the_interval_of_all():
+    many = [told(Subtype.SUBDURAL, 20.0, 31.0) for _ in range(20)]
+    one = told(Subtype.EPIDURAL, 20.0, 20.0)
+
+    intervals = intervals_of([*many, one], 1.0, 0.9)
+
+    assert intervals[Subtype.EPIDURAL] == intervals[Subtype.SUBDURAL]
+    assert intervals[Subtype.EPIDURAL].above == 0.5
+
+
+def test_nothing_found_tells_an_interval_from_nothing_to_twice_the_volume():
+    interval = intervals_of([], 1.0, 0.9)[Subtype.SUBDURAL]
+
+    assert (interval.below, interval.above) == (1.0, 1.0)
+
+
+@given(st.lists(st.tuples(st.floats(0.5, 90), st.floats(0.5, 90)), min_size=1, max_size=40))
+def test_nine_in_ten_are_held(volumes_ml: list[tuple[float, float]]):
+    heads = [told(Subtype.SUBDURAL, *pair) for pair in volumes_ml]
+
+    interval = intervals_of(heads, 1.0, 0.9)[Subtype.SUBDURAL]
+
+    ends_ml = [interval.of(found_ml) for found_ml, _ in volumes_ml]
+    held = [
+        low - 1e-9 <= truth <= high + 1e-9
+        for (low, high), (_, truth) in zip(ends_ml, volumes_ml, strict=True)
+    ]
+    assert np.mean(held) >= 0.9
 
 
 def test_the_cut_is_that_of_the_bleeds_large_enough_to_be_measured():

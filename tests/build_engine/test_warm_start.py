@@ -14,7 +14,7 @@ import torch
 
 from agent.errors import ConfigError
 from agent.preprocess import SliceInput, VolumeInput
-from agent.records import HeadVolume, OperatingPoint, Reading, VolumeInterval
+from agent.records import HeadVolume, OperatingPoint, Reading
 from build_engine.synth.head import HeadRecipe, make_head
 from build_engine.train.config import DEFAULT, TrainConfig, load_config
 from build_engine.train.data import case_of, grid_of
@@ -22,6 +22,7 @@ from build_engine.train.export import SLICE_FILE, VOLUME_FILE, Manifest, write_b
 from build_engine.train.networks import SliceNetwork, VolumeNetwork
 from build_engine.train.train import train_slices
 from build_engine.train.warm_start import start_from
+from tests.heads import INTERVALS
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -55,7 +56,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SliceNetwo
     volume.correction.weight.data.normal_()
     manifest = Manifest(
         "one", "1", SLICES, VOLUME, Reading(0.5, midline_shift=False),
-        VolumeInterval(0.1, 1.0), (OperatingPoint("balanced", 0.5),), {},
+        INTERVALS, (OperatingPoint("balanced", 0.5),), {},
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("bundle")
     write_bundle(folder, (slices, volume), manifest)

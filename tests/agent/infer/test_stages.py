@@ -9,8 +9,8 @@ from agent.infer.bundle import Bundle
 from agent.infer.slice_stage import SliceStage, slabs_of
 from agent.infer.volume_stage import label_head
 from agent.measure import measure
-from agent.records import HeadVolume, Subtype, VolumeInterval
-from tests.heads import SEEING_BUNDLE, SeeingBackend, axial_grid, ball, head
+from agent.records import HeadVolume, Subtype
+from tests.heads import INTERVALS, SEEING_BUNDLE, SeeingBackend, axial_grid, ball, head
 
 THIN = np.arange(-75.0, 76.0, 0.625)
 THICK = np.arange(-75.0, 76.0, 5.0)
@@ -35,7 +35,7 @@ def test_a_ball_of_blood_keeps_its_volume_and_place(
 
     mask = label_head(whole, SliceStage(bundle).finish(whole, backend), bundle, backend)
 
-    (finding,) = measure(mask, VolumeInterval(0.1, 1.0), midline_shift=False).findings
+    (finding,) = measure(mask, INTERVALS, midline_shift=False).findings
     assert finding.subtype is Subtype.SUBDURAL
     assert finding.volume_ml == pytest.approx(true_ml, rel=0.12)
     assert finding.centroid_lps_mm == pytest.approx((25.0, -20.0, 10.0), abs=1.5)

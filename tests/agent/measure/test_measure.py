@@ -13,10 +13,9 @@ from hypothesis.extra.numpy import arrays
 from agent.measure import measure as measure_with
 from agent.measure.bleeds import SMALLEST_ML
 from agent.records import LabelMask, Region, Side, Subtype, VolumeInterval
-from tests.heads import axial_grid, ball, halved_brain, labels, positions_lps_mm
+from tests.heads import INTERVALS, axial_grid, ball, halved_brain, labels, positions_lps_mm
 
 measure = partial(measure_with, midline_shift=True)
-EXACT = VolumeInterval(relative=0.1, absolute_ml=1.0)
 EVEN = np.arange(-75.0, 76.0, 2.5)
 UNEVEN = np.r_[np.arange(-75.0, 0.0, 2.5), np.arange(0.0, 76.0, 5.0)]
 
@@ -24,7 +23,7 @@ UNEVEN = np.r_[np.arange(-75.0, 0.0, 2.5), np.arange(0.0, 76.0, 5.0)]
 def test_no_label_gives_no_finding() -> None:
     grid = axial_grid(EVEN)
 
-    measured = measure(labels(grid, np.zeros(grid.shape_kji, bool), Subtype.SUBDURAL), EXACT)
+    measured = measure(labels(grid, np.zeros(grid.shape_kji, bool), Subtype.SUBDURAL), INTERVALS)
 
     assert measured.findings == ()
     assert measured.total_volume_ml == 0
@@ -37,13 +36,35 @@ def test_volume_of_a_ball(heights: np.ndarray, tilt_deg: float) -> None:
     grid = axial_grid(heights, tilt_deg=tilt_deg, pixel_mm=0.9, rows=256, columns=256)
     bleed = ball(grid, (20.0, 5.0, 0.0), 20.0)
 
-    (finding,) = measure(labels(grid, bleed, Subtype.SUBDURAL), EXACT).findings
+    (finding,) = measure(labels(grid, bleed, Subtype.SUBDURAL), INTERVALS).findings
 
     assert finding.volume_ml == pytest.approx(4 / 3 * np.pi * 2.0**3, rel=0.02)
     assert finding.centroid_lps_mm == pytest.approx((20.0, 5.0, 0.0), abs=1.0)
     assert finding.extent_mm[:2] == pytest.approx((40.0, 40.0), abs=2.5)
     low, high = finding.volume_interval_ml
     assert (low, high) == pytest.approx((finding.volume_ml * 0.9 - 1, finding.volume_ml * 1.1 + 1))
+
+
+def test_the_interval_is_that_of_the_bleeds_own_subtype() -> None:
+    grid = axial_grid(EVEN, pixel_mm=0.9, rows=256, columns=256)
+    mask = labels(grid, ball(grid, (20.0, 5.0, 0.0), 20.0), Subtype.SUBDURAL)
+    intervals = INTERVALS | {Subtype.SUBDURAL: VolumeInterval(0.1, 1.0, 2.0)}
+
+    (finding,) = measure(mask, intervals).findings
+
+    told_ml = finding.volume_ml
+    assert finding.volume_interval_ml == pytest.approx((told_ml * 0.9 - 2, told_ml * 2 + 2))
+
+
+@given(
+    st.floats(0, 500), st.floats(0, 2), st.floats(0, 5), st.floats(0, 3),
+)  # fmt: skip
+def test_an_interval_holds_its_volume_and_nothing_below_0(
+    volume_ml: float, below: float, above: float, absolute_ml: float
+) -> None:
+    low_ml, high_ml = VolumeInterval(below, above, absolute_ml).of(volume_ml)
+
+    assert 0 <= low_ml <= volume_ml <= high_ml
 
 
 def test_touching_blood_under_the_skull_is_one_bleed_named_after_its_larger_part() -> None:
@@ -53,7 +74,7 @@ def test_touching_blood_under_the_skull_is_one_bleed_named_after_its_larger_part
     mask.subtypes[(mask.subtypes > 0) & lowest] = Subtype.SUBDURAL
     mask.subtypes[ball(grid, (-40.0, 5.0, 0.0), 8.0)] = Subtype.SUBDURAL
 
-    largest, other = measure(mask, EXACT).findings
+    largest, other = measure(mask, INTERVALS).findings
 
     assert largest.subtype is Subtype.EPIDURAL
     assert largest.volume_ml == pytest.approx(4 / 3 * np.pi * 2.0**3, rel=0.02)
@@ -68,7 +89,9 @@ def test_place_is_told_from_right_to_left_front_to_back_bottom_to_top(
     grid = axial_grid(heights, tilt_deg=tilt_deg)
     bleed = ball(grid, (35.0, -45.0, 0.0), 10.0)  # the brain reaches ±70, ±90, ±75 mm
 
-    (finding,) = measure(labels(grid, bleed, Subtype.SUBDURAL, halved_brain(grid)), EXACT).findings
+    (finding,) = measure(
+        labels(grid, bleed, Subtype.SUBDURAL, halved_brain(grid)), INTERVALS
+    ).findings
 
     assert finding.place == pytest.approx((0.75, 0.25, 0.5), abs=0.05)
 
@@ -77,7 +100,7 @@ def test_place_is_not_guessed_without_anatomy() -> None:
     grid = axial_grid(EVEN)
 
     (finding,) = measure(
-        labels(grid, ball(grid, (35.0, 0.0, 0.0), 10.0), Subtype.SUBDURAL), EXACT
+        labels(grid, ball(grid, (35.0, 0.0, 0.0), 10.0), Subtype.SUBDURAL), INTERVALS
     ).findings
 
     assert finding.place is None
@@ -97,7 +120,7 @@ def test_side_is_the_patients(x_mm: float, side: Side, region: Region | None) ->
     bleed = ball(grid, (x_mm, 50.0, 0.0), 12.0)
 
     (finding,) = measure(
-        labels(grid, bleed, Subtype.INTRAPARENCHYMAL, halved_brain(grid)), EXACT
+        labels(grid, bleed, Subtype.INTRAPARENCHYMAL, halved_brain(grid)), INTERVALS
     ).findings
 
     assert finding.side is side
@@ -108,7 +131,7 @@ def test_without_anatomy_side_and_region_are_absent_not_guessed() -> None:
     grid = axial_grid(EVEN)
 
     (finding,) = measure(
-        labels(grid, ball(grid, (40.0, 0.0, 0.0), 12.0), Subtype.EPIDURAL), EXACT
+        labels(grid, ball(grid, (40.0, 0.0, 0.0), 12.0), Subtype.EPIDURAL), INTERVALS
     ).findings
 
     assert finding.side is None
@@ -123,7 +146,7 @@ def test_a_ventricle_wider_on_one_side_does_not_move_the_midline() -> None:
     regions[uneven & (regions > 0)] = Region.VENTRICLES
     nothing = np.zeros(grid.shape_kji, bool)
 
-    measured = measure(labels(grid, nothing, Subtype.SUBDURAL, regions), EXACT)
+    measured = measure(labels(grid, nothing, Subtype.SUBDURAL, regions), INTERVALS)
 
     assert measured.midline_shift_mm == pytest.approx(0.0, abs=1.5)
 
@@ -135,7 +158,7 @@ def test_midline_shift_is_how_far_the_middle_bows_from_its_ends(shift_mm: float)
     bow = shift_mm * np.clip(1 - np.abs(y_mm) / 60, 0, 1)[None, :, None]
     nothing = np.zeros(grid.shape_kji, bool)
 
-    measured = measure(labels(grid, nothing, Subtype.SUBDURAL, halved_brain(grid, bow)), EXACT)
+    measured = measure(labels(grid, nothing, Subtype.SUBDURAL, halved_brain(grid, bow)), INTERVALS)
 
     assert measured.midline_shift_mm == pytest.approx(shift_mm, abs=1.5)
 
@@ -145,7 +168,7 @@ def test_specks_are_no_findings_and_the_largest_comes_first() -> None:
     small, large = ball(grid, (-30.0, 0.0, 0.0), 8.0), ball(grid, (30.0, 0.0, 0.0), 15.0)
     speck = ball(grid, (0.0, 60.0, 30.0), 1.0)
 
-    findings = measure(labels(grid, small | large | speck, Subtype.SUBDURAL), EXACT).findings
+    findings = measure(labels(grid, small | large | speck, Subtype.SUBDURAL), INTERVALS).findings
 
     assert [f.volume_ml >= SMALLEST_ML for f in findings] == [True, True]
     assert findings[0].volume_ml > findings[1].volume_ml
@@ -156,7 +179,7 @@ def test_every_part_is_measured_once(subtypes: np.ndarray) -> None:
     grid = axial_grid(np.arange(4) * 5.0, rows=6, columns=7, pixel_mm=6.0)
     zeros = np.zeros_like(subtypes)
 
-    measured = measure(LabelMask(subtypes, zeros, zeros, grid, 0.5), EXACT)
+    measured = measure(LabelMask(subtypes, zeros, zeros, grid, 0.5), INTERVALS)
 
     voxels_ml = (subtypes > 0).sum(axis=(1, 2)) @ grid.voxels_ml
     assert measured.total_volume_ml == pytest.approx(voxels_ml)
@@ -177,7 +200,7 @@ def test_a_mirrored_head_swaps_sides(subtypes: np.ndarray) -> None:
     )
     other = {Side.LEFT: Side.RIGHT, Side.RIGHT: Side.LEFT, Side.MIDLINE: Side.MIDLINE}
 
-    there = measure(LabelMask(big, regions, big, grid, 0.5), EXACT).findings
-    back = measure(LabelMask(big[:, :, ::-1], mirrored_regions, big, grid, 0.5), EXACT).findings
+    there = measure(LabelMask(big, regions, big, grid, 0.5), INTERVALS).findings
+    back = measure(LabelMask(big[:, :, ::-1], mirrored_regions, big, grid, 0.5), INTERVALS).findings
 
     assert sorted(other[f.side] for f in there if f.side) == sorted(f.side for f in back if f.side)
