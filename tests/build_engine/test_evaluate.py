@@ -207,14 +207,14 @@ def told(taken_for: Subtype, found_ml: float, true_ml: float) -> StudyResult:
 
 def test_an_interval_is_as_wide_below_and_above_as_its_own_subtype_needs():
     too_small = [told(Subtype.SUBDURAL, 20.0, 21.0 + number) for number in range(20)]
-    too_large = [told(Subtype.EPIDURAL, 20.0, 19.0 - number / 2) for number in range(20)]
+    too_large = [told(Subtype.EPIDURAL, 20.0, 19.0 - 0.8 * number) for number in range(20)]
 
     intervals = intervals_of(too_small + too_large, 1.0, 0.9)
 
-    # 19 of 20 heads are held, (20 + 1) · 0.9: up to 18 mL more, and up to 9 mL less
+    # 18 of 20 are held: up to 1 + 17 mL more, and up to 1 + 13.6 mL less
     subdural, epidural = intervals[Subtype.SUBDURAL], intervals[Subtype.EPIDURAL]
-    assert (subdural.below, subdural.above) == (0.0, 0.9)
-    assert (epidural.below, epidural.above) == (0.45, 0.0)
+    assert (subdural.below, subdural.above) == (0.0, 0.85)
+    assert (epidural.below, epidural.above) == (0.68, 0.0)
     assert subdural.absolute_ml == epidural.absolute_ml == 1.0
 
 
