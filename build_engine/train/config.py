@@ -119,14 +119,12 @@ class TrainConfig(_Table):
     """A whole run. ``card`` adds lines to the manifest, such as what an evaluation found.
 
     ``start_from`` is the folder of a bundle whose weights training goes on from: one that comes
-    with the program, such as ``default/1.0.0``, or any other; ``kept_of_start`` is the share of
-    these weights in those that come out.
+    with the program, such as ``default/1.0.0``, or any other.
     """
 
     name: str
     version: str
     start_from: Annotated[Path, AfterValidator(_among_packaged)] | None = None
-    kept_of_start: float = 0.0
     seed: int
     processes: int
     data: Cases

@@ -25,15 +25,15 @@ from build_engine.train.evaluate import CUTS, StudyResult, best_cut, intervals_o
 from build_engine.train.evaluate import results as results_of
 from build_engine.train.export import Manifest, cost_text, write_bundle
 from build_engine.train.figures import draw_curves
-from build_engine.train.fit import Report, load_curve
+from build_engine.train.fit import Report, load_curve, load_weights
 from build_engine.train.heads import laid_in_cases, real_heads, validation_heads
 from build_engine.train.insert import with_bleed_laid_in
+from build_engine.train.networks import SliceNetwork, VolumeNetwork
 from build_engine.train.phe_sich import held_out_patients, phe_case
 from build_engine.train.train import (
     SLICE_WEIGHTS,
     VOLUME_WEIGHTS,
     block_files,
-    finished,
     fit_study_score,
     train_slices,
     train_volume,
@@ -151,8 +151,7 @@ def train(config: TrainConfig, real: Path | None, work: Path, report: Report) ->
     slices = train_slices(config, cases, work, report)
     blocks = block_files(config, _for_blocks(config, cases), slices, work)
     del cases
-    train_volume(config, blocks, work, report)
-    slices, volume = finished(config, work)
+    volume = train_volume(config, blocks, work, report)
     if real is not None:
         _, patients = patients_of(config, real)
         validation += tuple(laid_in_cases(real, patients, config.contract.slices))
@@ -177,7 +176,12 @@ def _for_blocks(config: TrainConfig, cases: tuple[Case, ...]) -> tuple[Case, ...
 def export(config: TrainConfig, real: Path | None, work: Path, engines: Path) -> Path:
     """Write the bundle; cut, operating points and interval are chosen on the validation heads."""
     folder = engines / config.name / config.version
-    networks = finished(config, work)
+    networks = (
+        SliceNetwork(config.contract.slices, config.slices.width),
+        VolumeNetwork(config.contract.volume, config.volume.width),
+    )
+    load_weights(work / SLICE_WEIGHTS, networks[0])
+    load_weights(work / VOLUME_WEIGHTS, networks[1])
     networks[1].evidence.load_state_dict(torch.load(work / SCORE_FILE, weights_only=True))
     guess = Choice(
         Reading(CUTS[0], config.reading.midline_shift),

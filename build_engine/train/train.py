@@ -27,10 +27,10 @@ from build_engine.train.blocks import (
 )
 from build_engine.train.config import TrainConfig
 from build_engine.train.data import Case
-from build_engine.train.fit import BatchOf, Report, Schedule, Task, fit, load_weights
-from build_engine.train.networks import N_CLASSES, SliceNetwork, VolumeNetwork
+from build_engine.train.fit import BatchOf, Report, Schedule, Task, fit
+from build_engine.train.networks import SliceNetwork, VolumeNetwork
 from build_engine.train.slices import make_batch, slabs_of_cases, slice_loss
-from build_engine.train.warm_start import draw_back, start_from
+from build_engine.train.warm_start import start_from
 
 SLICE_WEIGHTS: Final = "slice.pt"
 VOLUME_WEIGHTS: Final = "volume.pt"
@@ -61,7 +61,7 @@ def train_slices(
 
 def train_volume(
     config: TrainConfig, blocks: tuple[Path, ...], folder: Path, report: Report
-) -> None:
+) -> VolumeNetwork:
     """Train the volume network on files of blocks; one in ``folder`` lets it go on."""
     torch.manual_seed(config.seed + 1)
     network = VolumeNetwork(config.contract.volume, config.volume.width)
@@ -71,6 +71,8 @@ def train_volume(
         _warm_start(config, "volume", network, batch_of)
     schedule = _schedule(config, "volume")
     fit(Task(network, schedule, batch_of, block_loss, folder / VOLUME_WEIGHTS), report)
+    network.eval()
+    return network
 
 
 def _warm_start(
@@ -87,24 +89,6 @@ def _warm_start(
     samples = (batch_of(rng)[0] for _ in range(WARM_START_BATCHES))
     path = bundle.slice_network if name == "slices" else bundle.volume_network
     start_from(network, path, samples)
-
-
-def finished(config: TrainConfig, folder: Path) -> tuple[SliceNetwork, VolumeNetwork]:
-    """Give both networks as training in ``folder`` left them, drawn back to where it started."""
-    contract = config.contract
-    slices = SliceNetwork(contract.slices, config.slices.width)
-    volume = VolumeNetwork(contract.volume, config.volume.width)
-    load_weights(folder / SLICE_WEIGHTS, slices)
-    load_weights(folder / VOLUME_WEIGHTS, volume)
-    if config.start_from is not None and config.kept_of_start:
-        bundle, share = load_bundle(config.start_from), config.kept_of_start
-        channels = N_CLASSES - 1 + len(contract.volume.windows_hu)
-        block = torch.zeros((1, channels, *contract.volume.shape_kji))
-        draw_back(slices, bundle.slice_network, share, torch.zeros(contract.slices.shape))
-        draw_back(volume, bundle.volume_network, share, block)
-    slices.to(memory_format=torch.channels_last).eval()
-    volume.to(memory_format=torch.channels_last_3d).eval()
-    return slices, volume
 
 
 def _schedule(config: TrainConfig, name: Literal["slices", "volume"]) -> Schedule:

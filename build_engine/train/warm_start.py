@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,82 +31,30 @@ def start_from(network: nn.Module, path: Path, samples: Iterable[Tensor]) -> Non
     """
     inputs = list(samples)
     network.eval()
-    with torch.no_grad():
-        for layer, weight, bias in _beside(network, path, inputs[0]):
-            layer.put(weight, bias)
-        _renormalise(network, inputs)
-
-
-def draw_back(network: nn.Module, path: Path, share: float, sample: Tensor) -> None:
-    """Draw a trained network's weights back towards those it started from, in place.
-
-    Between the two lie weights that keep what the start was good at. Source: Wortsman et al.,
-    "Robust fine-tuning of zero-shot models", CVPR 2022.
-
-    Parameters
-    ----------
-    network : nn.Module
-        What was trained from the exported network in ``path``.
-    share : float
-        How much of the start is in the weights afterwards, 0 to 1.
-    sample : Tensor
-        An input of the network's shape.
-    """
-    network.eval()
-    with torch.no_grad():
-        for layer, weight, bias in _beside(network, path, sample):
-            now_weight, now_bias = layer.folded()
-            layer.put(now_weight.lerp(weight, share), now_bias.lerp(bias, share))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Layer:
-    """A layer with weights, and the normalisation that follows it, if one does."""
-
-    layer: Any
-    normalisation: Any
-
-    def folded(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias that do alone what the layer and its normalisation do."""
-        weight, after = self.layer.weight, self.normalisation
-        if after is None:
-            return weight, self.layer.bias
-        scale = after.weight / (after.running_var + after.eps).sqrt()
-        spread = scale.reshape(-1, *(1,) * (weight.dim() - 1))
-        return weight * spread, after.bias - after.running_mean * scale
-
-    def put(self, weight: Tensor, bias: Tensor) -> None:
-        """Set them, in place; the normalisation then only adds the bias."""
-        self.layer.weight.copy_(weight)
-        after = self.normalisation
-        if after is not None:
-            after.running_mean.zero_()
-            after.running_var.fill_(1.0 - after.eps)
-            after.weight.fill_(1.0)
-        (after or self.layer).bias.copy_(bias)
-
-
-def _beside(network: nn.Module, path: Path, sample: Tensor) -> list[tuple[_Layer, Tensor, Tensor]]:
-    """Lay each layer beside the weight and bias of the exported one."""
-    used = _in_order_of_use(network, sample)
-    layers = [
-        _Layer(layer, following if _normalises(following) else None)
-        for layer, following in zip(used, [*used[1:], None], strict=True)
-        if not _normalises(layer)
-    ]
+    layers = _in_order_of_use(network, inputs[0])
     stored = _weights_in(path)
-    if [tuple(one.layer.weight.shape) for one in layers] != [w.shape for w, _ in stored]:
+    shapes = [tuple(layer.weight.shape) for layer in layers if not _normalises(layer)]
+    if shapes != [weight.shape for weight, _ in stored]:
         raise ConfigError(
             f"{path}: its layers are not those of the network to train",
             hint="give the contract and the widths that the bundle was trained with",
         )
-    return [
-        (layer, torch.from_numpy(weight.copy()), torch.from_numpy(bias.copy()))
-        for layer, (weight, bias) in zip(layers, stored, strict=True)
-    ]
+    found = iter(stored)
+    with torch.no_grad():
+        for layer, following in zip(layers, [*layers[1:], None], strict=True):
+            if _normalises(layer):
+                continue
+            weight, bias = (torch.from_numpy(values.copy()) for values in next(found))
+            layer.weight.copy_(weight)
+            if layer.bias is None:  # a normalisation follows, and will only add the bias
+                following.running_mean.zero_()
+                following.running_var.fill_(1.0 - following.eps)
+                following.weight.fill_(1.0)
+            (following if layer.bias is None else layer).bias.copy_(bias)
+        _renormalise(network, inputs)
 
 
-def _normalises(layer: nn.Module | None) -> bool:
+def _normalises(layer: nn.Module) -> bool:
     return isinstance(layer, (nn.BatchNorm2d, nn.BatchNorm3d))
 
 

@@ -21,7 +21,7 @@ from build_engine.train.data import case_of, grid_of
 from build_engine.train.export import SLICE_FILE, VOLUME_FILE, Manifest, write_bundle
 from build_engine.train.networks import SliceNetwork, VolumeNetwork
 from build_engine.train.train import train_slices
-from build_engine.train.warm_start import draw_back, start_from
+from build_engine.train.warm_start import start_from
 from tests.heads import INTERVALS
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -111,18 +111,3 @@ def test_a_run_starts_from_the_bundle_that_it_names(tmp_path: Path, exported):
     sample = torch.rand(SLICES.shape)
     with torch.no_grad():
         assert np.allclose(network(sample).numpy(), slices(sample).numpy(), atol=1e-4)
-
-
-def test_drawn_back_halfway_weights_lie_between(exported):
-    folder, slices, _ = exported
-    torch.manual_seed(9)
-    trained = used(SliceNetwork(SLICES, 4), SLICES.shape)
-    sample = torch.rand(SLICES.shape)
-    last = trained.head.weight.detach().clone()
-
-    draw_back(trained, folder / SLICE_FILE, 0.5, sample)
-
-    assert torch.allclose(trained.head.weight, (last + slices.head.weight) / 2)
-    draw_back(trained, folder / SLICE_FILE, 1.0, sample)
-    with torch.no_grad():
-        assert np.allclose(trained(sample).numpy(), slices(sample).numpy(), atol=1e-4)
