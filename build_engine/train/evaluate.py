@@ -230,14 +230,17 @@ def intervals_of(results: list[StudyResult], absolute_ml: float, share: float) -
 
 
 def _narrowest(results: list[StudyResult], absolute_ml: float, share: float) -> VolumeInterval:
-    """Find the interval with the smallest ratio of its ends that holds ``share`` of the volumes."""
+    """Find the interval with the smallest ratio of its ends that holds ``share`` of a next head's.
+
+    Of n heads it holds (n + 1) · share, as conformal prediction asks: Vovk et al. 2005.
+    """
     if not results:
         return VolumeInterval(1.0, 1.0, absolute_ml)
     found_ml = np.array([result.found_ml for result in results])
     over_ml = found_ml - np.array([result.true_ml or 0.0 for result in results])
     below = np.maximum(over_ml - absolute_ml, 0.0) / found_ml
     above = np.maximum(-over_ml - absolute_ml, 0.0) / found_ml
-    held = math.ceil(len(results) * share)
+    held = min(len(results), math.ceil((len(results) + 1) * share))
     ends = [
         (least, float(np.sort(above[below <= least])[held - 1]))
         for least in np.unique(below).tolist()
