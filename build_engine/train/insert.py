@@ -31,8 +31,15 @@ Floats = NDArray[np.float32]
 
 BONE_HU: Final = 98.0
 
+DENSEST_BRAIN_HU: Final = 45.0
+"""What blood takes the place of is no denser: the blur of bone is not displaced. Ours."""
+
 SMALLEST_INSIDE_PX: Final = 5000
 """A slab whose skull encloses less than this is near the base or the vertex, and is left alone."""
+
+MOST_AIR_PX: Final = 100
+"""A slab with more air or fat than this inside the skull shows a sinus or an orbit as well, where
+blood would be laid in too; it is left alone. Ours."""
 
 KINDS: Final = tuple(Subtype)
 KIND_SHARES: Final = (0.16, 0.08, 0.28, 0.28, 0.20)
@@ -81,7 +88,8 @@ def with_bleed_laid_in(case: Case, rng: np.random.Generator, size: float = 1.0) 
         case _:
             lens = subtype is Subtype.EPIDURAL
             share = _under_the_table(rng, depth_px, off_mm, size, lens=lens)
-    smooth = ndimage.gaussian_filter(hu, (0, 1.5, 1.5))  # so that the image's own noise stays
+    displaced = np.minimum(hu, DENSEST_BRAIN_HU)
+    smooth = ndimage.gaussian_filter(displaced, (0, 1.5, 1.5))  # the image's own noise stays
     uneven = ndimage.gaussian_filter(rng.standard_normal(hu.shape, dtype=np.float32), (0.7, 4, 4))
     uneven *= np.float32(rng.uniform(0.0, 5.0)) / uneven.std()
     hu += (np.float32(rng.uniform(50.0, 78.0)) + uneven - smooth) * share
@@ -130,7 +138,9 @@ def _depth_px(field: Floats) -> Floats:
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
     largest = parts == sizes.argmax()
-    if sizes.max() < SMALLEST_INSIDE_PX or not 20 < np.median(field[largest]) < 50:
+    brain_alone = np.count_nonzero(field[largest] <= LOWEST_HU) <= MOST_AIR_PX
+    dense = 20 < np.median(field[largest]) < 50
+    if sizes.max() < SMALLEST_INSIDE_PX or not (brain_alone and dense):
         return np.zeros(field.shape, dtype=np.float32)
     depth_px: Floats = ndimage.distance_transform_edt(largest).astype(np.float32)
     return depth_px
