@@ -38,7 +38,8 @@ STEPS_PER_HU: Final = 2.0
 UNSURE: Final = 255
 """Label of pixels whose truth is not known, or could not be; they teach nothing."""
 
-DENSEST_BLOOD_HU: Final = 98.0
+BONE_HU: Final = 98.0
+"""What is denser passes for bone: no blood is. Real patients were published up to 100 HU."""
 
 BESIDE_PX: Final = 3
 """Blood that bone outshines is asked for this near to blood that is seen; it is a quarter of a
@@ -163,7 +164,7 @@ def generated_case(seed: int, contract: SliceInput) -> Case:
 
 def _lost_in_bone(subtypes: Bytes, fields: Floats) -> NDArray[np.bool_]:
     """Tell (slab, j, i) where blood is as bright as bone and far from blood that is seen."""
-    outshone = (subtypes > 0) & (fields > DENSEST_BLOOD_HU)
+    outshone = (subtypes > 0) & (fields > BONE_HU)
     seen = (subtypes > 0) & ~outshone
     return outshone & ~beside(seen, BESIDE_PX)
 

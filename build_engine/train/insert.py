@@ -18,6 +18,7 @@ from scipy import ndimage
 from agent.records import Subtype
 from build_engine.train.data import (
     BESIDE_PX,
+    BONE_HU,
     LOWEST_HU,
     STEPS_PER_HU,
     UNSURE,
@@ -28,8 +29,6 @@ from build_engine.train.data import (
 )
 
 Floats = NDArray[np.float32]
-
-BONE_HU: Final = 98.0
 
 DENSEST_BRAIN_HU: Final = 45.0
 """What blood takes the place of is no denser: the blur of bone is not displaced. Ours."""

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from agent.preprocess import SliceInput
 from agent.records import Subtype
-from build_engine.train.data import LOWEST_HU, STEPS_PER_HU, UNSURE, Bytes, Case
+from build_engine.train.data import BONE_HU, LOWEST_HU, STEPS_PER_HU, UNSURE, Bytes, Case
 from build_engine.train.networks import N_CLASSES
 
 CROP_PX: Final = 192
@@ -35,7 +35,6 @@ THICK_SHARE: Final = 0.2
 
 THIN_MM: Final = 3.2
 
-BONE_HU: Final = 98.0
 METAL_HU: Final = 3000.0
 
 BLOOM_PX_HU: Final = ((5, 70.0), (13, 15.0))

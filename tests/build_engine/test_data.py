@@ -11,7 +11,7 @@ from agent.preprocess import SliceInput
 from agent.records import Subtype
 from build_engine.synth.head import make_head
 from build_engine.train.data import (
-    DENSEST_BLOOD_HU,
+    BONE_HU,
     UNSURE,
     generated_case,
     grid_of,
@@ -50,4 +50,4 @@ def test_blood_that_is_seen_is_always_asked_for():
     seed = subdural_seeds(1)[0]
     case = generated_case(seed, CONTRACT)
 
-    assert case.fields[case.subtypes == UNSURE].min(initial=np.inf) > DENSEST_BLOOD_HU
+    assert case.fields[case.subtypes == UNSURE].min(initial=np.inf) > BONE_HU

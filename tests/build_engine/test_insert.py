@@ -12,8 +12,8 @@ from agent.preprocess import SliceInput
 from agent.records import HeadVolume, Subtype
 from build_engine.synth.acquisition import Acquisition
 from build_engine.synth.head import HeadRecipe, make_head
-from build_engine.train.data import UNSURE, Bytes, Case, case_of, grid_of
-from build_engine.train.insert import BONE_HU, with_bleed_laid_in
+from build_engine.train.data import BONE_HU, UNSURE, Bytes, Case, case_of, grid_of
+from build_engine.train.insert import with_bleed_laid_in
 
 CONTRACT = SliceInput(1.0, 256, 2.5, 1, ((0.0, 80.0),), 4)
 UNDER_THE_SKULL = (Subtype.SUBDURAL, Subtype.EPIDURAL)
