@@ -95,11 +95,12 @@ def scan(
     sigmas = (0, *(acquisition.grain_mm / step for step in space.spacing_kji_mm[1:]))
     grain = ndimage.gaussian_filter(grain, sigmas, truncate=3.0)
     level_hu = acquisition.noise_hu * np.sqrt(NOISE_SLICE_MM / space.spacing_kji_mm[0])
-    scanned += grain * np.float32(level_hu / grain.std())
-    scanned = scanned * np.float32(acquisition.scale) + np.float32(acquisition.offset_hu)
-    scanned[from_middle_mm > acquisition.field_mm] = LOWEST_HU
-    whole: NDArray[np.int16] = np.rint(scanned.clip(LOWEST_HU, HIGHEST_HU)).astype(np.int16)
-    return whole
+    grain *= np.float32(level_hu / grain.std())
+    scanned += grain
+    scanned *= np.float32(acquisition.scale)
+    scanned += np.float32(acquisition.offset_hu)
+    scanned[:, from_middle_mm > acquisition.field_mm] = LOWEST_HU
+    return np.rint(scanned, out=scanned).clip(LOWEST_HU, HIGHEST_HU, out=scanned).astype(np.int16)
 
 
 def _blurred(space: Space, hu: Floats, acquisition: Acquisition) -> Floats:

@@ -95,6 +95,10 @@ class Clot:
     push_mm: Floats
     beyond: Floats
 
+    def within(self, part: Space) -> Clot:
+        """Give what lies in a window of the box that the clot was made in."""
+        return Clot(part.part(self.mask), part.part(self.push_mm), part.part(self.beyond))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:

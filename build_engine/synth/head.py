@@ -18,9 +18,10 @@ from build_engine.synth import bleeds
 from build_engine.synth.acquisition import Acquisition, draw_acquisition, scan
 from build_engine.synth.lookalike import LookAlike
 from build_engine.synth.lookalikes import paint_calcifications, paint_dura, paint_vessels
-from build_engine.synth.space import Space, brain_wobble, sample, template_positions
+from build_engine.synth.space import Space, sample, template_positions, wobble
 from build_engine.synth.template import load_template
 from build_engine.synth.tissues import (
+    AIR_HU,
     Anatomy,
     Patient,
     draw_patient,
@@ -91,31 +92,35 @@ def make_head(
     space, template = Space(spacing_kji_mm), load_template()
     patient = _with_room(draw_patient(patient_rng, recipe.look_alike), recipe)
     at_mm = template_positions(space, shape_rng, recipe.deformation)
-    skull_mm = sample(template, template.skull_mm, at_mm, 60.0)
-    where = at_mm, np.float32(patient.csf_gap_mm) - skull_mm
+    depth_mm = np.float32(patient.csf_gap_mm) - sample(template, template.skull_mm, at_mm, 60.0)
     side = recipe.side or (Side.LEFT, Side.RIGHT)[int(bleed_rng.integers(2))]
-    clots = _clots(recipe, space, bleed_rng, side, where)
-    tissue_at_mm = at_mm + brain_wobble(space, shape_rng, recipe.deformation)
+    clots = _clots(recipe, space, bleed_rng, side, (at_mm, depth_mm))
+    wobble(space, shape_rng, recipe.deformation, at_mm)
     for _, clot in clots:
-        tissue_at_mm += clot.push_mm
-    anatomy = place_anatomy(space, paint_rng, patient, template, (tissue_at_mm, skull_mm))
-    hu = paint_inside(space, paint_rng, patient, anatomy)
-    paint_dura(space, paint_rng, anatomy, hu, recipe.look_alike)
+        at_mm += clot.push_mm
+    inner = space.around(depth_mm > 0)  # most of the box holds neither brain nor blood
+    where = inner.part(at_mm), inner.part(depth_mm)
+    anatomy = place_anatomy(inner, paint_rng, patient, template, where)
+    clots = [(subtype, clot.within(inner)) for subtype, clot in clots]
+    hu = paint_inside(inner, paint_rng, patient, anatomy)
+    paint_dura(inner, paint_rng, anatomy, hu, recipe.look_alike)
     paint_vessels(paint_rng, anatomy, hu, recipe.look_alike)
-    paint_calcifications(space, paint_rng, anatomy, hu, recipe.look_alike)
-    subtypes = np.zeros(space.shape_kji, dtype=np.uint8)
+    paint_calcifications(inner, paint_rng, anatomy, hu, recipe.look_alike)
+    subtypes = np.zeros(hu.shape, dtype=np.uint8)
     for subtype, clot in clots:
-        _paint_clot(space, bleed_rng, subtype, (anatomy, clot), hu)
+        _paint_clot(inner, bleed_rng, subtype, (anatomy, clot), hu)
         subtypes[clot.mask & (subtypes == 0)] = subtype
     for subtype, volume_ml in _fluid_bleeds(recipe, bleed_rng):
-        mask = _fill(space, bleed_rng, anatomy, (subtype, side, volume_ml), hu)
+        mask = _fill(inner, bleed_rng, anatomy, (subtype, side, volume_ml), hu)
         subtypes[mask & (subtypes == 0)] = subtype
     subtypes[anatomy.base] = 0
-    paint_outside(space, paint_rng, patient, anatomy, hu)
+    painted = inner.in_box(hu, AIR_HU)
+    base = inner.in_box(anatomy.base, outside=False)
+    paint_outside(space, paint_rng, patient, (at_mm, depth_mm, base), painted)
     return SynthHead(
-        hu=scan(space, scan_rng, hu, _acquisition(recipe, scan_rng)),
-        subtypes=subtypes,
-        regions=anatomy.regions,
+        hu=scan(space, scan_rng, painted, _acquisition(recipe, scan_rng)),
+        subtypes=inner.in_box(subtypes, 0),
+        regions=inner.in_box(anatomy.regions, 0),
         spacing_kji_mm=spacing_kji_mm,
         midline_shift_mm=max((_midline_shift_mm(anatomy, clot) for _, clot in clots), default=0.0),
     )

@@ -99,10 +99,11 @@ def paint_calcifications(
                 place = np.array(centre) * (1, 1, side) + rng.normal(0, 1.2, 3)
                 _blob(rng, anatomy, hu, (place, radius_mm * rng.uniform(0.6, 1.1), dense_hu))
     for _ in range(rng.poisson(5.0 if conspicuous else 0.7)):
-        k, j, i = (int(rng.integers(n)) for n in hu.shape)
-        if anatomy.brain_mm[k, j, i] < 0:
+        kji = np.array([rng.integers(n) for n in space.box_kji]) - space.first_kji
+        here = (..., *kji)
+        if (kji >= 0).all() and (kji < hu.shape).all() and anatomy.brain_mm[here] < 0:
             size_and_hu = rng.uniform(1.0, 3.0), rng.uniform(80.0, 400.0)
-            _blob(rng, anatomy, hu, (anatomy.at_mm[:, k, j, i], *size_and_hu))
+            _blob(rng, anatomy, hu, (anatomy.at_mm[here], *size_and_hu))
     if look_alike is LookAlike.FALX or rng.random() < 0.2:
         z, _, x = anatomy.at_mm
         patches = space.noise(rng, 12.0) > rng.uniform(0.8, 1.8)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,15 +26,23 @@ HELD_BY_FALX_MM: Final = 25.0
 Floats = NDArray[np.float32]
 
 
+Window = tuple[slice, slice, slice]
+WHOLE: Final[Window] = (slice(None), slice(None), slice(None))
+
+
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A box of voxels (k, j, i) about a head; positions are z, y, x [mm, LPS]."""
+    """A box of voxels (k, j, i) about a head, or the ``window`` of it that is worked on.
+
+    Positions are z, y, x [mm, LPS]. What is drawn at random does not depend on the window.
+    """
 
     spacing_kji_mm: tuple[float, float, float]
+    window: Window = WHOLE
 
     @property
-    def shape_kji(self) -> tuple[int, int, int]:
-        """Slices, rows, columns."""
+    def box_kji(self) -> tuple[int, int, int]:
+        """Slices, rows, columns of the whole box."""
         k, j, i = (
             round(extent / step)
             for extent, step in zip(EXTENT_KJI_MM, self.spacing_kji_mm, strict=True)
@@ -41,30 +50,56 @@ class Space:
         return k, j, i
 
     @property
+    def first_kji(self) -> tuple[int, int, int]:
+        """Voxel of the box at which the window begins."""
+        k, j, i = (part.start or 0 for part in self.window)
+        return k, j, i
+
+    def around(self, mask: NDArray[np.bool_]) -> Space:
+        """Give the window that just holds ``mask``, an array of the whole box."""
+        return Space(self.spacing_kji_mm, ndimage.find_objects(mask.view(np.uint8))[0])
+
+    def part(self, of_box: NDArray[Any]) -> NDArray[Any]:
+        """Give the window of an array (…, k, j, i) of the whole box: a view."""
+        return of_box[(..., *self.window)]
+
+    def in_box(self, values: NDArray[Any], outside: float) -> NDArray[Any]:
+        """Lay an array (k, j, i) of the window into one of the whole box."""
+        whole = np.full(self.box_kji, outside, dtype=values.dtype)
+        whole[self.window] = values
+        return whole
+
+    @property
     def voxel_ml(self) -> float:
         """Volume of one voxel [mL]."""
         return float(np.prod(self.spacing_kji_mm)) / 1000.0
 
-    def positions_mm(self) -> Floats:
-        """Voxel centres (3, k, j, i) about the middle of the box [mm]."""
-        axes = [
-            ((np.arange(n) - (n - 1) / 2) * step).astype(np.float32)
-            for n, step in zip(self.shape_kji, self.spacing_kji_mm, strict=True)
-        ]
-        return np.stack(np.meshgrid(*axes, indexing="ij"))
+    def positions_mm(self) -> tuple[Floats, Floats, Floats]:
+        """Voxel centres about the middle of the box [mm], one axis each: they broadcast."""
+        z_mm, y_mm, x_mm = (
+            ((np.arange(n) - (n - 1) / 2) * step).astype(np.float32)[part]
+            for n, step, part in zip(self.box_kji, self.spacing_kji_mm, self.window, strict=True)
+        )
+        return z_mm[:, None, None], y_mm[:, None], x_mm
 
     def noise(self, rng: np.random.Generator, scale_mm: float) -> Floats:
-        """Smooth noise of unit variance whose features are about ``scale_mm`` wide."""
+        """Smooth noise whose features are about ``scale_mm`` wide; unit variance in the box."""
         weights = [
             _spline_weights(n, step / scale_mm)
-            for n, step in zip(self.shape_kji, self.spacing_kji_mm, strict=True)
+            for n, step in zip(self.box_kji, self.spacing_kji_mm, strict=True)
         ]
-        values = rng.standard_normal([w.shape[1] for w in weights]).astype(np.float32)
-        for axis_weights in weights:  # each turn contracts the first axis and appends the new one
-            values = np.tensordot(values, axis_weights, axes=(0, 1))
-        flat = values.reshape(-1)
-        values /= np.sqrt(flat @ flat / flat.size - flat.mean() ** 2)
-        return values
+        knots = rng.standard_normal([w.shape[1] for w in weights]).astype(np.float32)
+        mean = _contracted(knots, [w.mean(axis=0, keepdims=True) for w in weights]).item()
+        squares = knots * _contracted(knots, [w.T @ w / np.float32(len(w)) for w in weights])
+        knots /= np.sqrt(squares.sum() - mean**2)
+        return _contracted(knots, [w[part] for w, part in zip(weights, self.window, strict=True)])
+
+
+def _contracted(values: Floats, by: Sequence[Floats]) -> Floats:
+    """Apply one matrix (new, old) along each axis."""
+    for matrix in by:  # each turn contracts the first axis and appends the new one
+        values = np.tensordot(values, matrix, axes=(0, 1))
+    return values
 
 
 @lru_cache(maxsize=256)
@@ -88,8 +123,11 @@ def template_positions(space: Space, rng: np.random.Generator, deformation: floa
     size = rng.normal(0.92, 0.035) * rng.normal(1.0, 0.025 * deformation, 3)
     turned = _rotation(pitch, roll, yaw) / size[:, None]
     middle = np.array(CENTRE_KJI_MM) + rng.normal(0.0, 2.0, 3)
-    at_mm = np.tensordot(turned.astype(np.float32), space.positions_mm(), axes=1)
-    at_mm += middle.astype(np.float32).reshape(3, 1, 1, 1)
+    z_mm, y_mm, x_mm = space.positions_mm()
+    at_mm = np.empty((3, *space.box_kji), dtype=np.float32)
+    for axis, (up, back, left) in enumerate(turned.astype(np.float32)):
+        level = z_mm * up + y_mm * back + np.float32(middle[axis])
+        np.add(level, x_mm * left, out=at_mm[axis])
     aside = 1 - np.exp(-np.square(at_mm[2] / np.float32(HELD_BY_FALX_MM)))
     for axis in range(3):
         bent_mm = np.float32(rng.uniform(1.0, 3.5) * deformation) * space.noise(rng, 65.0)
@@ -97,10 +135,10 @@ def template_positions(space: Space, rng: np.random.Generator, deformation: floa
     return at_mm
 
 
-def brain_wobble(space: Space, rng: np.random.Generator, deformation: float) -> Floats:
-    """Displacement (3, k, j, i) that makes a brain's folds its own [mm]."""
-    sizes_mm = rng.uniform(0.5, 1.4, 3) * deformation
-    return np.stack([np.float32(size_mm) * space.noise(rng, 18.0) for size_mm in sizes_mm])
+def wobble(space: Space, rng: np.random.Generator, deformation: float, at_mm: Floats) -> None:
+    """Displace positions (3, k, j, i) so that a brain's folds are its own [mm], in place."""
+    for axis, size_mm in enumerate(rng.uniform(0.5, 1.4, 3) * deformation):
+        at_mm[axis] += np.float32(size_mm) * space.noise(rng, 18.0)
 
 
 def _rotation(pitch: float, roll: float, yaw: float) -> NDArray[np.float64]:

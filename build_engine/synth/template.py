@@ -54,7 +54,8 @@ class Template:
     def index(self, kji_mm: Floats) -> Floats:
         """Positions z, y, x (3, …) [mm, LPS] to fractional voxel indices (3, …)."""
         first = np.array(self.first_kji_mm, dtype=np.float32).reshape(3, *(1,) * (kji_mm.ndim - 1))
-        indices: Floats = (kji_mm - first) / np.float32(STEP_MM)
+        indices: Floats = kji_mm - first
+        indices /= np.float32(STEP_MM)
         return indices
 
 

@@ -89,11 +89,10 @@ def place_anatomy(
     rng: np.random.Generator,
     patient: Patient,
     template: Template,
-    at_and_skull_mm: tuple[Floats, Floats],
+    at_and_depth_mm: tuple[Floats, Floats],
 ) -> Anatomy:
     """Look the template up where the tissue comes from, and widen its fluid spaces with age."""
-    at_mm, skull_mm = at_and_skull_mm
-    depth_mm = np.float32(patient.csf_gap_mm) - skull_mm
+    at_mm, depth_mm = at_and_depth_mm
     inside = depth_mm > 0
     inside_at_mm = at_mm[:, inside]  # looking up the rest of the box would take most of the time
 
@@ -187,67 +186,65 @@ def _infarcts(space: Space, rng: np.random.Generator, anatomy: Anatomy, solid: F
 
 
 def paint_outside(
-    space: Space, rng: np.random.Generator, patient: Patient, anatomy: Anatomy, hu: Floats
+    space: Space,
+    rng: np.random.Generator,
+    patient: Patient,
+    at_depth_and_base: tuple[Floats, Floats, Mask],
+    hu: Floats,
 ) -> None:
     """Skull, scalp, skull base, face and neck over ``hu``, in place."""
-    z, y, x = anatomy.at_mm
-    out_mm = -anatomy.depth_mm
+    (z, y, x), depth_mm, base = at_depth_and_base
+    out_mm = -depth_mm
     skull_mm = np.float32(patient.skull_thickness_mm) + np.float32(1.2) * space.noise(rng, 40.0)
     low = np.clip((5 - z) / 40, 0, 1)  # muscle hangs from the skull below this
-    muscle_mm = 12 * low * np.clip(1 + 0.5 * space.noise(rng, 25.0), 0.2, 2)
-    skin_at_mm = skull_mm + muscle_mm + np.float32(patient.scalp_mm)
+    muscle_at_mm = skull_mm + 12 * low * np.clip(1 + 0.5 * space.noise(rng, 25.0), 0.2, 2)
+    skin_at_mm = muscle_at_mm + np.float32(patient.scalp_mm)
     outside = out_mm > 0
-    neck, face = _neck(y, x, z), _face(y, x, z)
-    soft = outside & (out_mm > skull_mm) & ((out_mm < skin_at_mm) | face | neck)
-    fat = (np.abs(space.noise(rng, 10.0)) < 0.22) | (
-        (out_mm > skull_mm + muscle_mm) & ~face & ~neck
-    )
-    flesh = np.where(fat, np.float32(-95), 52 + 4 * space.noise(rng, 8.0))
-    skin = np.abs(out_mm - skin_at_mm + 1) < 1
-    flesh[skin] = 10
+    neck = (z < -45) & (np.square((y - 18) / 62) + np.square(x / 58) < 1)
+    face = np.square((y + 50) / 52) + np.square(x / 62) + np.square((z + 62) / 52) < 1
+    below = face | neck
+    soft = outside & (out_mm > skull_mm) & ((out_mm < skin_at_mm) | below)
+    deep_mm = out_mm[soft]
+    fat = np.abs(space.noise(rng, 10.0)[soft]) < 0.22
+    fat |= (deep_mm > muscle_at_mm[soft]) & ~below[soft]
+    flesh = np.where(fat, np.float32(-95), 52 + 4 * space.noise(rng, 8.0)[soft])
+    flesh[np.abs(deep_mm - skin_at_mm[soft] + 1) < 1] = 10
     hu[outside] = AIR_HU
-    hu[soft] = flesh[soft]
-    _paint_face(space, rng, (z, y, x), soft & (out_mm > skull_mm + 1), hu)
+    hu[soft] = flesh
+    soft &= out_mm > skull_mm + 1
+    _paint_face(space, rng, (z, y, x), (soft & face, soft & neck), hu)
     texture = space.noise(rng, 5.0)
     foramen = neck & (z < FORAMEN_BELOW_MM) & (np.hypot(y - 28, x) < 16)
-    from_table_mm = np.minimum(out_mm, skull_mm - out_mm)
-    table_hu, diploe_hu = rng.uniform(950.0, 1400.0), rng.uniform(250.0, 750.0)
-    bone = np.where(from_table_mm < 1.8, table_hu, diploe_hu + 120 * texture)
     shell = outside & (out_mm < skull_mm) & ~foramen
-    hu[shell] = bone[shell]
-    hu[anatomy.base] = np.where(texture > 1.1, AIR_HU, 650 + 250 * texture)[anatomy.base]
-
-
-def _face(y: Floats, x: Floats, z: Floats) -> Mask:
-    face: Mask = ((y + 50) / 52) ** 2 + (x / 62) ** 2 + ((z + 62) / 52) ** 2 < 1
-    return face
-
-
-def _neck(y: Floats, x: Floats, z: Floats) -> Mask:
-    neck: Mask = (z < -45) & (((y - 18) / 62) ** 2 + (x / 58) ** 2 < 1)
-    return neck
+    from_table_mm = np.minimum(out_mm[shell], (skull_mm - out_mm)[shell])
+    table_hu, diploe_hu = rng.uniform(950.0, 1400.0), rng.uniform(250.0, 750.0)
+    hu[shell] = np.where(from_table_mm < 1.8, table_hu, diploe_hu + 120 * texture[shell])
+    rough = texture[base]
+    hu[base] = np.where(rough > 1.1, AIR_HU, 650 + 250 * rough)
 
 
 def _paint_face(
     space: Space,
     rng: np.random.Generator,
     zyx_mm: tuple[Floats, Floats, Floats],
-    where: Mask,
+    face_and_neck: tuple[Mask, Mask],
     hu: Floats,
 ) -> None:
     """Thin bones, air-filled sinuses and eyes, roughly."""
     z, y, x = zyx_mm
-    in_face = where & _face(y, x, z)
-    sheets = in_face & (np.abs(space.noise(rng, 9.0)) < 0.22)
-    hu[sheets] = rng.uniform(300.0, 900.0)
-    cavities = in_face & (space.noise(rng, 12.0) - np.abs(x) / 25 > 0.1) & (z < -20)
-    hu[cavities] = AIR_HU
-    for side in (-32.0, 32.0):
-        eye_mm = np.sqrt((z + 30) ** 2 + (y + 66) ** 2 + (x - side) ** 2)
-        hu[(eye_mm < 19) & in_face] = -80.0
-        hu[eye_mm < 12] = 14.0
-    vertebra = where & _neck(y, x, z) & (np.abs(np.hypot(y - 28, x) - 20) < 5)
-    hu[vertebra] = 500.0
+    face, neck = face_and_neck
+    in_face = hu[face]
+    sheets = np.abs(space.noise(rng, 9.0)[face]) < 0.22
+    in_face[sheets] = rng.uniform(300.0, 900.0)
+    aside_mm = np.abs(x)
+    cavities = (space.noise(rng, 12.0)[face] - aside_mm[face] / 25 > 0.1) & (z[face] < -20)
+    in_face[cavities] = AIR_HU
+    from_eye_mm = np.sqrt(np.square(z + 30) + np.square(y + 66) + np.square(aside_mm - 32))
+    in_face[from_eye_mm[face] < 19] = -80.0
+    hu[face] = in_face
+    hu[from_eye_mm < 12] = 14.0
+    vertebra = np.abs(np.hypot(y[neck] - 28, x[neck]) - 20) < 5
+    hu[neck] = np.where(vertebra, np.float32(500), hu[neck])
 
 
 def _base(rng: np.random.Generator, at_mm: Floats, brain_mm: Floats) -> Mask:
