@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -19,7 +19,7 @@ from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
 from agent.measure import measure
 from agent.records import (
-    Finding,
+    Grid,
     HeadVolume,
     LabelMask,
     Measurement,
@@ -61,6 +61,14 @@ class Place:
     region: Region | None
 
 
+@dataclass(frozen=True, slots=True)
+class AtCut:
+    """What there is where a bleed must be so probable: its volume [mL], and the largest bleed."""
+
+    found_ml: float
+    found: Place | None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SliceRow:
     """A real head slice by slice: scores (k,), whether an annotator boxed it (k,), boxes hit."""
@@ -76,14 +84,13 @@ class SliceRow:
 class StudyResult:
     """One head: what there was, and what was found. Volumes in mL; ``dice`` of any bleed.
 
-    ``true_ml``, ``dice`` and ``truth`` are None where nobody outlined the bleed; ``found_ml_at``
-    tells the volume at each of ``CUTS``. ``picture`` (row, column, 3) is the slice that tells most.
+    ``true_ml``, ``dice`` and ``truth`` are None where nobody outlined the bleed; ``at_cuts`` is for
+    whoever chooses among ``CUTS``. ``picture`` (row, column, 3) is the slice that tells most.
     """
 
     known: KnownHead
     score: float
     found_ml: float
-    found_ml_at: tuple[float, ...]
     true_ml: float | None
     dice: float | None
     truth: Place | None
@@ -92,6 +99,7 @@ class StudyResult:
     seconds: float
     picture: NDArray[np.uint8]
     slices: SliceRow | None = None
+    at_cuts: tuple[AtCut, ...] = ()
 
     @property
     def bleeds(self) -> bool:
@@ -107,11 +115,14 @@ def run_head(head: HeadVolume, bundle: Bundle, backend: Backend) -> tuple[LabelM
     return mask, time.perf_counter() - started_s
 
 
-def results(heads: Iterable[KnownHead], bundle: Bundle, backend: Backend) -> Iterator[StudyResult]:
-    """Run the bundle over known heads."""
+def results(
+    heads: Iterable[KnownHead], bundle: Bundle, backend: Backend, cuts: Sequence[float] = ()
+) -> Iterator[StudyResult]:
+    """Run the bundle over known heads; none of ``cuts`` may be below the bundle's own."""
     for known in heads:
         mask, seconds = run_head(known.head, bundle, backend)
-        yield judged(known, mask, seconds)
+        at_cuts = tuple(at_cut(mask, cut) for cut in cuts)
+        yield replace(judged(known, mask, seconds), at_cuts=at_cuts)
 
 
 def judged(known: KnownHead, mask: LabelMask, seconds: float) -> StudyResult:
@@ -120,30 +131,39 @@ def judged(known: KnownHead, mask: LabelMask, seconds: float) -> StudyResult:
     A head with more blood than a skull holds is not analysed at a site; here it counts as not
     suspected, and as without findings.
     """
-    score = mask.score
-    try:
-        found = measure(mask, ANY, midline_shift=known.midline_shift_mm is not None)
-    except BadOutputError:
-        score, found = 0.0, Measurement((), 0.0, None, None)
-    cuts = np.rint(np.array(CUTS) * 255)
+    found = _measured(mask, midline_shift=known.midline_shift_mm is not None)
     return StudyResult(
         known=known,
-        score=score,
-        found_ml=_ml(mask.subtypes > 0, known.head),
-        found_ml_at=tuple(_ml(mask.probability >= cut, known.head) for cut in cuts),
+        score=mask.score if found else 0.0,
+        found_ml=_ml(mask.subtypes > 0, mask.grid),
         true_ml=_true_ml(known),
         dice=_dice(known.subtypes, mask.subtypes),
         truth=_truth(known),
-        found=_place(found.findings),
-        found_shift_mm=found.midline_shift_mm,
+        found=_place(found),
+        found_shift_mm=found.midline_shift_mm if found else None,
         seconds=seconds,
         picture=_picture(known, mask),
-        slices=None if known.boxes is None else _slice_row(known, known.boxes, mask),
+        slices=None if known.boxes is None else _slice_row(known.boxes, mask),
     )
 
 
-def _ml(blood: NDArray[np.bool_], head: HeadVolume) -> float:
-    return float(np.count_nonzero(blood, axis=(1, 2)) @ head.grid.voxels_ml)
+def at_cut(mask: LabelMask, cut: float) -> AtCut:
+    """Tell what is left of a mask where a bleed must be more probable than it was cut at."""
+    blood = mask.probability >= round(cut * 255)
+    cut_mask = replace(mask, subtypes=mask.subtypes * blood)
+    return AtCut(_ml(blood, mask.grid), _place(_measured(cut_mask, midline_shift=False)))
+
+
+def _measured(mask: LabelMask, *, midline_shift: bool) -> Measurement | None:
+    """Measure; None where there is more blood than a skull holds."""
+    try:
+        return measure(mask, ANY, midline_shift=midline_shift)
+    except BadOutputError:
+        return None
+
+
+def _ml(blood: NDArray[np.bool_], grid: Grid) -> float:
+    return float(np.count_nonzero(blood, axis=(1, 2)) @ grid.voxels_ml)
 
 
 def _true_ml(known: KnownHead) -> float | None:
@@ -152,7 +172,7 @@ def _true_ml(known: KnownHead) -> float | None:
         return 0.0
     if known.subtypes is None or known.boxes is not None:
         return None
-    return _ml(known.subtypes > 0, known.head)
+    return _ml(known.subtypes > 0, known.head.grid)
 
 
 def _dice(truth: Bytes | None, found: Bytes) -> float | None:
@@ -170,16 +190,17 @@ def _truth(known: KnownHead) -> Place | None:
         return None
     sure = np.full(known.subtypes.shape, 255, dtype=np.uint8)
     mask = LabelMask(known.subtypes, known.regions, sure, known.head.grid, 1.0)
-    return _place(measure(mask, ANY, midline_shift=False).findings)
+    return _place(measure(mask, ANY, midline_shift=False))
 
 
-def _place(findings: tuple[Finding, ...]) -> Place | None:
-    if not findings:
+def _place(found: Measurement | None) -> Place | None:
+    if found is None or not found.findings:
         return None
-    return Place(findings[0].subtype, findings[0].side, findings[0].region)
+    largest = found.findings[0]
+    return Place(largest.subtype, largest.side, largest.region)
 
 
-def _slice_row(known: KnownHead, boxes: dict[int, list[list[int]]], mask: LabelMask) -> SliceRow:
+def _slice_row(boxes: dict[int, list[list[int]]], mask: LabelMask) -> SliceRow:
     window = (1, AVERAGED_PX, AVERAGED_PX)
     smooth = ndimage.uniform_filter(mask.probability.astype(np.float32), window) / 255
     flat = np.sort(smooth.reshape(len(smooth), -1), axis=1)
@@ -191,7 +212,7 @@ def _slice_row(known: KnownHead, boxes: dict[int, list[list[int]]], mask: LabelM
     boxed = np.array([k in boxes for k in range(len(smooth))])
     outside = (mask.subtypes > 0) & ~boxed[:, None, None]
     scores: NDArray[np.float64] = flat[:, -SURE_AT].astype(np.float64)
-    return SliceRow(scores, boxed, sum(hits), len(hits), _ml(outside, known.head))
+    return SliceRow(scores, boxed, sum(hits), len(hits), _ml(outside, mask.grid))
 
 
 def _picture(known: KnownHead, mask: LabelMask) -> NDArray[np.uint8]:
@@ -263,6 +284,6 @@ def best_cut(results: list[StudyResult]) -> float:
     large = [result for result in outlined if (result.true_ml or 0.0) >= MEASURED_FROM_ML]
     measured = large or outlined
     true_ml = np.array([result.true_ml or 0.0 for result in measured])
-    found_ml = np.array([result.found_ml_at for result in measured])
+    found_ml = np.array([[at.found_ml for at in result.at_cuts] for result in measured])
     errors = np.median(np.abs(found_ml / true_ml[:, None] - 1), axis=0)
     return CUTS[int(errors.argmin())]

@@ -199,8 +199,8 @@ def export(config: TrainConfig, real: Path | None, work: Path, engines: Path) ->
 def _choice(config: TrainConfig, results: list[StudyResult]) -> Choice:
     cut = best_cut(results)
     alerted = [
-        replace(result, found_ml=result.found_ml_at[CUTS.index(cut)])
-        for result in results
+        replace(result, found_ml=at.found_ml, found=at.found)
+        for result, at in ((one, one.at_cuts[CUTS.index(cut)]) for one in results)
         if result.score >= EVEN_ODDS
     ]
     intervals = intervals_of(alerted, ABSOLUTE_ML, INTERVAL_SHARE)
@@ -215,7 +215,7 @@ def validation_results(config: TrainConfig, real: Path | None, folder: Path) -> 
     if real is not None:
         _, patients = patients_of(config, real)
         heads.append(real_heads(real, patients))
-    return list(results_of(chain(*heads), bundle, backend))
+    return list(results_of(chain(*heads), bundle, backend, CUTS))
 
 
 def operating_points(results: list[StudyResult]) -> tuple[OperatingPoint, ...]:

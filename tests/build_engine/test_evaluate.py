@@ -18,7 +18,15 @@ from build_engine.cli import model
 from build_engine.synth.lookalike import LookAlike
 from build_engine.train.card import write_card
 from build_engine.train.data import UNSURE
-from build_engine.train.evaluate import CUTS, StudyResult, best_cut, intervals_of, judged
+from build_engine.train.evaluate import (
+    CUTS,
+    AtCut,
+    StudyResult,
+    at_cut,
+    best_cut,
+    intervals_of,
+    judged,
+)
 from build_engine.train.heads import PROTOCOLS, KnownHead, evaluation_recipe
 from build_engine.train.tables import (
     Judgement,
@@ -195,9 +203,24 @@ def test_a_real_head_is_judged_slice_by_slice():
 def test_the_cut_is_the_one_that_fits():
     result = result_of(known_head(), 0.9)
     true_ml = result.true_ml or 0.0
-    at_cuts = tuple(true_ml * (1.6 - 2 * cut) for cut in CUTS)  # right at 0.3
+    at_cuts = tuple(AtCut(true_ml * (1.6 - 2 * cut), None) for cut in CUTS)  # right at 0.3
 
-    assert best_cut([replace(result, found_ml_at=at_cuts)]) == 0.3
+    assert best_cut([replace(result, at_cuts=at_cuts)]) == 0.3
+
+
+def test_a_bleed_is_named_as_it_is_at_the_cut_that_is_chosen():
+    known = known_head()
+    subtypes, probability = np.zeros_like(known.subtypes), np.zeros_like(known.subtypes)
+    subtypes[2:6, 10:20, 25:30], probability[2:6, 10:20, 25:30] = Subtype.SUBDURAL, 50
+    subtypes[2:6, 25:30, 8:12], probability[2:6, 25:30, 8:12] = Subtype.EPIDURAL, 200
+    mask = LabelMask(subtypes, known.regions, probability, grid(), 0.9)
+
+    faint, sure = at_cut(mask, 0.1), at_cut(mask, 0.5)
+
+    assert faint.found
+    assert sure.found
+    assert (faint.found.subtype, sure.found.subtype) == (Subtype.SUBDURAL, Subtype.EPIDURAL)
+    assert faint.found_ml == pytest.approx(3.5 * sure.found_ml)
 
 
 def told(taken_for: Subtype, found_ml: float, true_ml: float) -> StudyResult:
@@ -250,8 +273,13 @@ def test_nine_in_ten_are_held(volumes_ml: list[tuple[float, float]]):
 
 def test_the_cut_is_that_of_the_bleeds_large_enough_to_be_measured():
     result = result_of(known_head(), 0.9)
-    small = replace(result, true_ml=1.0, found_ml_at=tuple(1.1 - cut for cut in CUTS))
-    large = replace(result, true_ml=20.0, found_ml_at=tuple(28.0 - 20 * cut for cut in CUTS))
+    small, large = (
+        replace(result, true_ml=true_ml, at_cuts=tuple(AtCut(ml, None) for ml in found_ml))
+        for true_ml, found_ml in (
+            (1.0, [1.1 - cut for cut in CUTS]),
+            (20.0, [28.0 - 20 * cut for cut in CUTS]),
+        )
+    )
 
     assert best_cut([small, small, large]) == 0.4
     assert best_cut([small, small]) == 0.1
