@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from agent.config import PACKAGED_ENGINES, InferConfig
+from agent.preprocess import Floats
 from agent.records import Grid, HeadVolume, LabelMask, Region, Side, Subtype
 from build_engine.cli import model
 from build_engine.synth.lookalike import LookAlike
@@ -27,6 +28,7 @@ from build_engine.train.evaluate import (
     intervals_of,
     judged,
 )
+from build_engine.train.evaluate import results as results_of
 from build_engine.train.heads import PROTOCOLS, KnownHead, evaluation_recipe
 from build_engine.train.tables import (
     Judgement,
@@ -37,7 +39,7 @@ from build_engine.train.tables import (
     slice_table,
     tables,
 )
-from tests.heads import INTERVALS
+from tests.heads import INTERVALS, SEEING_BUNDLE, SeeingBackend, axial_grid, ball, head
 
 BUNDLE = PACKAGED_ENGINES / InferConfig().bundle
 JUDGEMENT = Judgement(0.5, INTERVALS)
@@ -206,6 +208,32 @@ def test_the_cut_is_the_one_that_fits():
     at_cuts = tuple(AtCut(true_ml * (1.6 - 2 * cut), None) for cut in CUTS)  # right at 0.3
 
     assert best_cut([replace(result, at_cuts=at_cuts)]) == 0.3
+
+
+class FaintBackend(SeeingBackend):
+    """Is hardly sure of what it sees."""
+
+    def see(self, slabs: Floats) -> Floats:
+        out = super().see(slabs)
+        out[:, 1:] *= 0.2
+        out[:, 0] = 1 - out[:, 1:].sum(axis=1)
+        return out
+
+
+def test_slices_are_ranked_alike_whatever_the_cut():
+    slices = axial_grid(np.arange(-60.0, 65.0, 5.0))
+    with_clot = head(slices, ball(slices, (20.0, 0.0, 0.0), 15.0))
+    known = KnownHead("real", with_clot, Subtype.INTRAPARENCHYMAL, boxes={12: [[0, 0, 9, 9]]})
+    ranked = []
+    for cut in (0.05, 0.5):
+        reading = replace(SEEING_BUNDLE.reading, bleed_probability=cut)
+        bundle = replace(SEEING_BUNDLE, reading=reading)
+        (result,) = results_of([known], bundle, FaintBackend(bundle))
+        assert result.slices
+        ranked.append(result.slices.scores)
+
+    assert ranked[0].max() > 0.1
+    assert np.array_equal(*ranked)
 
 
 def test_a_bleed_is_named_as_it_is_at_the_cut_that_is_chosen():
