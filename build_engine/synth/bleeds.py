@@ -95,9 +95,9 @@ class Clot:
     push_mm: Floats
     beyond: Floats
 
-    def within(self, part: Space) -> Clot:
+    def within(self, inner: Space) -> Clot:
         """Give what lies in a window of the box that the clot was made in."""
-        return Clot(part.part(self.mask), part.part(self.push_mm), part.part(self.beyond))
+        return Clot(inner.part(self.mask), inner.part(self.push_mm), inner.part(self.beyond))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
