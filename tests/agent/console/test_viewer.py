@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from agent.deliver.key_slice import OUTLINE_RGB, render_key_slice
 from agent.deliver.reformats import render_reformat
@@ -84,6 +84,33 @@ def test_all_slices_open_at_the_key_slice(page: Page, kept: Console) -> None:
     expect(slider).to_be_focused()
     expect(page.locator(".viewer .where")).to_have_text(f"{at(KEY)} · {5.0 * KEY:.1f} mm")
     until_drawn(page, KEY)
+
+
+def test_a_neighbour_that_stands_in_for_a_slice_is_named_as_what_it_is(
+    page: Page, kept: Console
+) -> None:
+    held_back: list[Route] = []
+
+    def hold_back(route: Route) -> None:
+        held_back.append(route)
+
+    page.route(re.compile(rf"/slices/{KEY}\.png"), hold_back)
+
+    slider = opened(page)
+
+    words, grey = page.evaluate(
+        "() => [document.querySelector('.viewer .where').textContent, document"
+        ".querySelector('.viewer canvas').getContext('2d').getImageData(2, 2, 1, 1).data[0]]"
+    )
+    shown = {f"{at(k)} · {5.0 * k:.1f} mm": grey_of(k, "brain") for k in range(N) if k != KEY}
+    assert shown[words] == grey
+    expect(slider).to_have_class(re.compile("waiting"))
+
+    for route in held_back:
+        route.continue_()
+    until_drawn(page, KEY)
+    expect(slider).to_have_attribute("aria-valuetext", at(KEY))
+    expect(slider).not_to_have_class(re.compile("waiting"))
 
 
 def test_a_click_on_the_key_slice_opens_all_slices(page: Page, kept: Console) -> None:
@@ -185,6 +212,7 @@ def test_windows_change_the_grey_values(page: Page, kept: Console, by: str) -> N
 def test_the_outline_can_be_taken_off_and_put_on(page: Page, kept: Console) -> None:
     slider = opened(page)
     row, beside = BLEED[0].start + 3, BLEED[1].stop
+    until_drawn(page, KEY)  # until then a neighbour may stand in for it, named as what it is
     until(lambda: rgb(page, row, beside) == OUTLINE_RGB)
     assert rgb(page, row, beside - 2) == (grey_of(KEY, "brain"),) * 3
 
