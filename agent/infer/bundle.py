@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -22,6 +22,9 @@ else:
     import tomli as tomllib
 
 MANIFEST = "bundle.toml"
+
+LEAST_TOLD: Final = 1 / 255
+"""Masks tell no smaller probability than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,15 @@ class Bundle:
     reading: Reading
     intervals: VolumeIntervals
     operating_points: tuple[OperatingPoint, ...]
+
+    @property
+    def uncut(self) -> Bundle:
+        """The same networks, read for every probability that a mask can tell.
+
+        A slab in which nothing can reach the cut is not read at all (``label_head``): probabilities
+        that are ranked or compared come from this.
+        """
+        return replace(self, reading=replace(self.reading, bleed_probability=LEAST_TOLD))
 
     def operating_point(self, name: str) -> OperatingPoint:
         """Look an operating point up by name; BundleError if there is none."""

@@ -85,13 +85,14 @@ def read_head(head: HeadVolume, bundle: Bundle, backend: Backend) -> HeadReading
     """
     slices = SliceStage(bundle).finish(head, backend)
     mask = label_head(head, slices, bundle, backend)
+    seen = label_head(head, slices, bundle.uncut, backend)
     try:
         findings = measure(mask, bundle.intervals, midline_shift=False).findings
     except BadOutputError:
         findings, mask = (), replace(mask, score=0.0)
     return HeadReading(
         slabs=slices.probabilities,
-        voxels=mask.probability.astype(np.float32) / np.float32(255),
+        voxels=seen.probability.astype(np.float32) / np.float32(255),
         blood_ml=sum(finding.volume_ml for finding in findings),
         score=mask.score,
     )

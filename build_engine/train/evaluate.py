@@ -41,9 +41,6 @@ AVERAGED_PX: Final = 9
 CUTS: Final = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 """Bleed probabilities at which a mask could be cut."""
 
-LEAST_TOLD: Final = 1 / 255
-"""Masks tell no smaller probability than this."""
-
 MEASURED_FROM_ML: Final = 5.0
 """From here on a volume has to be right within a share of it [mL]."""
 
@@ -125,11 +122,10 @@ def results(
 
     Where slices are ranked, they are by what the networks saw, whatever the bundle's own cut.
     """
-    uncut = replace(bundle, reading=replace(bundle.reading, bleed_probability=LEAST_TOLD))
     for known in heads:
         mask, seconds = run_head(known.head, bundle, backend)
         if known.boxes is not None:
-            seen, _ = run_head(known.head, uncut, backend)
+            seen, _ = run_head(known.head, bundle.uncut, backend)
             mask = replace(mask, probability=seen.probability)
         at_cuts = tuple(at_cut(mask, cut) for cut in cuts)
         yield replace(judged(known, mask, seconds), at_cuts=at_cuts)

@@ -1,0 +1,58 @@
+"""Two readings of the same heads, compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from agent.config import PACKAGED_ENGINES, InferConfig
+from agent.infer.backend import Backend, Floats, VolumeOutput
+from agent.infer.bundle import load_bundle
+from agent.infer.onnx_backend import OnnxBackend
+from agent.infer.slice_stage import SliceStage
+from agent.infer.volume_stage import label_head
+from build_engine.compile.verify import MOST_DIFFERENT, compare
+from build_engine.train.heads import generated_head
+
+BUNDLE = load_bundle(PACKAGED_ENGINES / InferConfig().bundle)
+ROUNDED = 1e-3
+TOLERANCE = MOST_DIFFERENT["fp16"]
+
+
+@dataclass
+class Rounded:
+    """A backend whose slice probabilities come out a little lower."""
+
+    backend: Backend
+    name: str = "rounded"
+
+    @property
+    def slabs_per_run(self) -> int:
+        return self.backend.slabs_per_run
+
+    def run_slices(self, batches: Iterable[Floats]) -> Iterator[Floats]:
+        for probabilities in self.backend.run_slices(batches):
+            bleed = probabilities[:, 1:] * (1 - ROUNDED)
+            yield np.concatenate([1 - bleed.sum(axis=1, keepdims=True), bleed], axis=1)
+
+    def run_volume(self, block: Floats) -> VolumeOutput:
+        return self.backend.run_volume(block)
+
+
+def test_a_slab_that_rounding_takes_below_the_cut_is_no_difference():
+    """It was left out of one mask and not of the other: as if its probability were 0."""
+    head, reference = generated_head(11).head, OnnxBackend(BUNDLE, threads=2)
+    slices = SliceStage(BUNDLE).finish(head, reference)
+    seen = label_head(head, slices, BUNDLE.uncut, reference)
+    highest = 1 - slices.probabilities[:, 0].min(axis=(1, 2))
+    told = np.array([seen.probability[one.first_k : one.end_k].max() for one in slices.slabs])
+    slab = int(np.where(highest < 0.6, told, 0).argmax())
+    just_below = float(np.sqrt(highest[slab] * (1 - ROUNDED / 2)))
+    bundle = replace(BUNDLE, reading=replace(BUNDLE.reading, bleed_probability=just_below))
+
+    (found,) = compare([head], bundle, (Rounded(reference), reference), (), TOLERANCE)
+
+    assert told[slab] > 255 * TOLERANCE  # it would be seen to differ
+    assert found.fault is None
