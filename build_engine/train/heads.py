@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +20,7 @@ from agent.records import Grid, HeadVolume, Subtype
 from build_engine.synth.acquisition import Acquisition
 from build_engine.synth.head import HeadRecipe, make_head
 from build_engine.synth.lookalike import LookAlike
-from build_engine.train.data import UNSURE, Bytes, Case, grid_of, random_recipe
+from build_engine.train.data import UNSURE, Bytes, Case, grid_of, head_makers, random_recipe
 from build_engine.train.insert import with_bleed_laid_in
 from build_engine.train.phe_sich import held_out_patients, phe_boxes, phe_case, phe_head, phe_silver
 
@@ -151,7 +149,7 @@ def _made(seed: int, recipe_of: Callable[[int], RecipeAndScan]) -> KnownHead:
 
 
 def _from_processes(make: Callable[[int], KnownHead], seeds: Iterable[int]) -> Iterator[KnownHead]:
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+    with head_makers() as pool:
         yield from pool.map(make, seeds)
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +18,7 @@ from agent.preprocess import SliceInput
 from agent.records import OperatingPoint, Reading, Subtype, VolumeInterval, VolumeIntervals
 from build_engine.train.annotated import annotated_case, studies_in
 from build_engine.train.config import TrainConfig
-from build_engine.train.data import Case, generated_case, load_case, save_case
+from build_engine.train.data import Case, generated_case, head_makers, load_case, save_case
 from build_engine.train.evaluate import CUTS, StudyResult, best_cut, intervals_of
 from build_engine.train.evaluate import results as results_of
 from build_engine.train.export import Manifest, cost_text, write_bundle
@@ -83,7 +81,7 @@ def gather(
     train_seeds, validation_seeds = config.data.train_seeds, config.data.validation_seeds
     copies = range(1, config.data.bleeds_laid_in + 1)
     make = partial(_made, config=config, real=real, work=work)
-    with ProcessPoolExecutor(config.processes, get_context("spawn")) as pool:
+    with head_makers(config.processes) as pool:
         train, validation, laid_in = (
             tuple(map(load_case, pool.map(make, names, chunksize=4)))
             for names in (
