@@ -1,7 +1,8 @@
 """Cases to train and evaluate on: generated heads and PHE-SICH-CT-IDS patients, as fields.
 
-Fields are made by ``agent.preprocess``, as at a site, and kept in bytes between -20 and 100 HU in
-half-HU steps: the range in which the real patients were published.
+Fields are made by ``agent.preprocess``, as at a site, and kept in bytes: in half-HU steps between
+-20 and 100 HU, the range in which the real patients were published, and coarsely beyond, where bone
+is told from bone.
 """
 
 from __future__ import annotations
@@ -36,13 +37,20 @@ from build_engine.synth.lookalike import LookAlike
 Bytes = NDArray[np.uint8]
 
 LOWEST_HU: Final = -20.0
-STEPS_PER_HU: Final = 2.0
+PUBLISHED_HU: Final = 100.0
+"""Real patients were published from the one to the other."""
+
+BYTE_KNOTS: Final = (0.0, 240.0, 255.0)
+HU_KNOTS: Final = (LOWEST_HU, PUBLISHED_HU, 1000.0)
+"""Bytes and the HU they stand for; even steps in between."""
+
+HU_OF_BYTE: Final = np.interp(np.arange(256), BYTE_KNOTS, HU_KNOTS).astype(np.float32)
 
 UNSURE: Final = 255
 """Label of pixels whose truth is not known, or could not be; they teach nothing."""
 
 BONE_HU: Final = 98.0
-"""What is denser passes for bone: no blood is. Real patients were published up to 100 HU."""
+"""What is denser passes for bone: no blood is."""
 
 BESIDE_PX: Final = 3
 """Blood that bone outshines is asked for this near to blood that is seen; it is a quarter of a
@@ -97,13 +105,13 @@ class Case:
 
 def packed(fields: Floats) -> Bytes:
     """HU to bytes."""
-    values: Bytes = np.rint(np.clip(fields - LOWEST_HU, 0, 120) * STEPS_PER_HU).astype(np.uint8)
+    values: Bytes = np.rint(np.interp(fields, HU_KNOTS, BYTE_KNOTS)).astype(np.uint8)
     return values
 
 
 def unpacked(values: Bytes) -> Floats:
     """Bytes to HU."""
-    hu = values.astype(np.float32) / np.float32(STEPS_PER_HU) + np.float32(LOWEST_HU)
+    hu = HU_OF_BYTE[values]
     hu[values == 0] = AIR_HU
     return hu
 

@@ -19,8 +19,8 @@ from agent.records import Subtype
 from build_engine.train.data import (
     BESIDE_PX,
     BONE_HU,
+    HU_OF_BYTE,
     LOWEST_HU,
-    STEPS_PER_HU,
     UNSURE,
     Bytes,
     Case,
@@ -66,7 +66,7 @@ def with_bleed_laid_in(case: Case, rng: np.random.Generator, size: float = 1.0) 
 
     ``size`` scales how far it reaches, not how thick it is.
     """
-    hu = case.packed.astype(np.float32) / np.float32(STEPS_PER_HU) + np.float32(LOWEST_HU)
+    hu = HU_OF_BYTE[case.packed]
     depth_px = np.stack([_depth_px(field) for field in hu])
     if rng.random() < SPECKLED_SHARE:
         _speckle(rng, case, depth_px, hu)

@@ -12,9 +12,17 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from agent.preprocess import SliceInput
+from agent.preprocess import Floats, SliceInput
 from agent.records import Subtype
-from build_engine.train.data import BONE_HU, LOWEST_HU, STEPS_PER_HU, UNSURE, Bytes, Case
+from build_engine.train.data import (
+    BONE_HU,
+    HU_OF_BYTE,
+    LOWEST_HU,
+    PUBLISHED_HU,
+    UNSURE,
+    Bytes,
+    Case,
+)
 from build_engine.train.networks import N_CLASSES
 
 CROP_PX: Final = 192
@@ -34,6 +42,13 @@ THICK_SHARE: Final = 0.2
 """So many samples have slices thicker than the case's own."""
 
 THIN_MM: Final = 3.2
+
+CUT_OFF_SHARE: Final = 0.5
+"""So many samples show bone cut off at 100 HU, as it was published; the others show it denser."""
+
+DENSER_BONE_HU: Final = (100.0, 900.0)
+BONE_EDGE_PX: Final = 3
+"""By how much at most bone that was cut off is made denser, and over which width from its edge."""
 
 METAL_HU: Final = 3000.0
 
@@ -96,20 +111,19 @@ def make_batch(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Build inputs (batch, channel, j, i), labels (batch, j, i) and whose subtypes are named.
 
-    Some slices are thickened, bone spills into what lies beside it, and metal throws rays.
+    Some slices are thickened, bone is cut off or not and spills into what lies beside it, and metal
+    throws rays.
     """
     drawn = slabs.draw(rng, count)
-    stacks: list[NDArray[np.float32] | Bytes] = []
-    labels = []
+    stacks, labels = [], []
     for case, slab in drawn:
         if rng.random() < THICK_SHARE:
             stack, label = _thickened(case, slab, contract.neighbours)
-            stacks.append(stack)
         else:
-            stacks.append(_at(case.packed, slab, 1, contract.neighbours))
-            label = case.subtypes[slab]
+            stack, label = _at(case, slab, 1, contract.neighbours), case.subtypes[slab]
+        stacks.append(_with_other_bone(stack, rng))
         labels.append(label)
-    hu = torch.from_numpy(np.stack(stacks).astype(np.float32)) / STEPS_PER_HU + LOWEST_HU
+    hu = torch.from_numpy(np.stack(stacks))
     target = torch.from_numpy(np.stack(labels).astype(np.float32))[:, None]
     grid = _random_frames(rng, len(drawn), contract.size_px)
     hu = functional.grid_sample(hu - LOWEST_HU, grid, align_corners=False) + LOWEST_HU
@@ -123,19 +137,28 @@ def make_batch(
     return inputs.contiguous(memory_format=torch.channels_last), target[:, 0].long(), named
 
 
-def _at(values: Bytes, slab: int, step: int, neighbours: int) -> Bytes:
-    """Take a slab and its neighbours, ``step`` slabs apart; the ends stand in beyond them."""
+def _at(case: Case, slab: int, step: int, neighbours: int) -> Floats:
+    """Take a slab and its neighbours [HU], ``step`` slabs apart; the ends stand in beyond them."""
     reach = slab + step * np.arange(-neighbours, neighbours + 1)
-    taken: Bytes = values[reach.clip(0, len(values) - 1)]
+    taken: Floats = HU_OF_BYTE[case.packed[reach.clip(0, len(case.packed) - 1)]]
     return taken
 
 
-def _thickened(case: Case, slab: int, neighbours: int) -> tuple[NDArray[np.float32], Bytes]:
+def _with_other_bone(hu: Floats, rng: np.random.Generator) -> Floats:
+    """Cut bone off as the real patients were published, or make denser what was cut off."""
+    if rng.random() < CUT_OFF_SHARE:
+        return np.minimum(hu, np.float32(PUBLISHED_HU))
+    bone = hu >= PUBLISHED_HU
+    if np.count_nonzero(hu > PUBLISHED_HU) > np.count_nonzero(bone) / 2:
+        return hu
+    inner = ndimage.uniform_filter(bone.astype(np.float32), (1, BONE_EDGE_PX, BONE_EDGE_PX))
+    return np.where(bone, hu + inner * np.float32(rng.uniform(*DENSER_BONE_HU)), hu)
+
+
+def _thickened(case: Case, slab: int, neighbours: int) -> tuple[Floats, Bytes]:
     """Average slabs as if slices were about twice as thick; blood seen in part is unsure."""
     step = 3 if np.diff(case.heights_mm).min() < THIN_MM else 2
-    middle, below, above = (
-        _at(case.packed, slab + shift, step, neighbours).astype(np.float32) for shift in (0, -1, 1)
-    )
+    middle, below, above = (_at(case, slab + shift, step, neighbours) for shift in (0, -1, 1))
     share = np.float32(1 / 3 if step == 3 else 1 / 2)  # noqa: PLR2004
     label, *others = (
         case.subtypes[min(max(slab + shift, 0), len(case.subtypes) - 1)] for shift in (0, -1, 1)
@@ -216,8 +239,9 @@ def _vary(hu: Tensor, rng: np.random.Generator, neighbours: int) -> Tensor:
         return torch.tensor(values, dtype=torch.float32).reshape(count, 1, 1, 1)
 
     hu = hu * per_sample(rng.normal(1.0, 0.04, count)) + per_sample(rng.normal(0.0, 2.5, count))
-    smooth = functional.avg_pool2d(hu, 3, stride=1, padding=1, count_include_pad=False)
-    hu = smooth + (hu - smooth) * per_sample(rng.uniform(0.2, 1.5, count))
+    soft = hu.clamp(max=PUBLISHED_HU)  # so that bone does not outweigh all that lies beside it
+    detail = soft - functional.avg_pool2d(soft, 3, stride=1, padding=1, count_include_pad=False)
+    hu = hu + detail * per_sample(rng.uniform(-0.8, 0.5, count))
     fine = torch.from_numpy(rng.standard_normal(hu.shape, dtype=np.float32))
     coarse = COARSE_GRAIN * functional.avg_pool2d(fine.roll(7, dims=-1), 3, stride=1, padding=1)
     hu = hu + per_sample(rng.exponential(1.3, count)) * fine

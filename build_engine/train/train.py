@@ -28,9 +28,9 @@ from build_engine.train.blocks import (
 from build_engine.train.config import TrainConfig
 from build_engine.train.data import Case
 from build_engine.train.fit import BatchOf, Report, Schedule, Task, fit
-from build_engine.train.networks import SliceNetwork, VolumeNetwork
+from build_engine.train.networks import N_CLASSES, SliceNetwork, VolumeNetwork
 from build_engine.train.slices import make_batch, slabs_of_cases, slice_loss
-from build_engine.train.warm_start import start_from
+from build_engine.train.warm_start import channels_of, start_from
 
 SLICE_WEIGHTS: Final = "slice.pt"
 VOLUME_WEIGHTS: Final = "volume.pt"
@@ -87,8 +87,16 @@ def _warm_start(
     bundle = load_bundle(config.start_from)  # refuses what is not whole
     rng = np.random.default_rng(config.seed)
     samples = (batch_of(rng)[0] for _ in range(WARM_START_BATCHES))
-    path = bundle.slice_network if name == "slices" else bundle.volume_network
-    start_from(network, path, samples)
+    wanted = config.contract
+    if name == "slices":
+        planes = 2 * wanted.neighbours + 1
+        channels = channels_of(wanted.windows_hu, bundle.slices.windows_hu, planes)
+        start_from(network, bundle.slice_network, samples, channels)
+    else:
+        channels = channels_of(
+            wanted.volume_windows_hu, bundle.volume.windows_hu, before=N_CLASSES - 1
+        )
+        start_from(network, bundle.volume_network, samples, channels)
 
 
 def _schedule(config: TrainConfig, name: Literal["slices", "volume"]) -> Schedule:

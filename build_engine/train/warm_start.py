@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,18 @@ from torch import Tensor, nn
 
 from agent.errors import ConfigError
 
+Windows = tuple[tuple[float, float], ...]
 Weights = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
-def start_from(network: nn.Module, path: Path, samples: Iterable[Tensor]) -> None:
+def start_from(
+    network: nn.Module, path: Path, samples: Iterable[Tensor], channels: Sequence[int]
+) -> None:
     """Give a network the weights of an exported one, in place.
 
     Normalisation was folded into the convolutions at export. It is taken out again by what the
-    layers give for ``samples``, so that training starts from what the bundle does.
+    layers give for ``samples``, so that training starts from what the bundle does. ``channels`` are
+    the channels of ``samples`` that the exported network takes; others weigh nothing at first.
 
     Raises
     ------
@@ -33,6 +37,7 @@ def start_from(network: nn.Module, path: Path, samples: Iterable[Tensor]) -> Non
     network.eval()
     layers = _in_order_of_use(network, inputs[0])
     stored = _weights_in(path)
+    stored[0] = _widened(stored[0], channels, inputs[0].shape[1])
     shapes = [tuple(layer.weight.shape) for layer in layers if not _normalises(layer)]
     if shapes != [weight.shape for weight, _ in stored]:
         raise ConfigError(
@@ -52,6 +57,30 @@ def start_from(network: nn.Module, path: Path, samples: Iterable[Tensor]) -> Non
                 following.weight.fill_(1.0)
             (following if layer.bias is None else layer).bias.copy_(bias)
         _renormalise(network, inputs)
+
+
+def channels_of(
+    windows_hu: Windows, trained_hu: Windows, planes: int = 1, before: int = 0
+) -> list[int]:
+    """List the channels of an input with ``windows_hu`` that one with ``trained_hu`` has as well.
+
+    ``before`` channels come first, then each of ``planes`` in every window (``agent.preprocess``).
+
+    Raises
+    ------
+    ConfigError
+        If a window is missing.
+    """
+    if missing := set(trained_hu) - set(windows_hu):
+        raise ConfigError(
+            f"the bundle to start from sees the window {min(missing)} HU",
+            hint="give every window that the bundle was trained with; others may be added",
+        )
+    seen = [windows_hu.index(window) for window in trained_hu]
+    return [
+        *range(before),
+        *(before + plane * len(windows_hu) + n for plane in range(planes) for n in seen),
+    ]
 
 
 def _normalises(layer: nn.Module) -> bool:
@@ -83,6 +112,16 @@ def _weights_in(path: Path) -> list[Weights]:
         for node in graph.node
         if node.op_type in ("Conv", "Gemm")
     ]
+
+
+def _widened(first: Weights, channels: Sequence[int], count: int) -> Weights:
+    weight, bias = first
+    outputs, inputs, *size = weight.shape
+    if inputs != len(channels):
+        return first
+    wide = np.zeros((outputs, count, *size), dtype=np.float32)
+    wide[:, channels] = weight
+    return wide, bias
 
 
 def _renormalise(network: nn.Module, samples: list[Tensor]) -> None:

@@ -7,18 +7,25 @@ from typing import Final
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from threadpoolctl import threadpool_info
 
-from agent.preprocess import SliceInput
+from agent.preprocess import AIR_HU, SliceInput
 from agent.records import Subtype
 from build_engine.synth.head import make_head
 from build_engine.train.data import (
     BONE_HU,
+    LOWEST_HU,
+    PUBLISHED_HU,
     UNSURE,
     generated_case,
     grid_of,
     head_makers,
+    packed,
     random_recipe,
+    unpacked,
 )
 
 CONTRACT: Final = SliceInput(1.0, 256, 2.5, 1, ((0.0, 80.0),), 4)
@@ -54,6 +61,18 @@ def test_blood_that_is_seen_is_always_asked_for():
     case = generated_case(seed, CONTRACT)
 
     assert case.fields[case.subtypes == UNSURE].min(initial=np.inf) > BONE_HU
+
+
+@given(arrays(np.float32, 20, elements=st.floats(-1024, 3071, width=32)))
+def test_bytes_keep_brain_and_blood_to_a_quarter_hu_and_tell_bone_from_bone(hu):
+    kept = unpacked(packed(hu))
+
+    published = (hu > LOWEST_HU + 0.25) & (hu <= PUBLISHED_HU)
+    assert np.abs(kept - hu)[published].max(initial=0) <= 0.251
+    beyond = (hu > PUBLISHED_HU) & (hu < 1000)
+    assert np.abs(kept - hu)[beyond].max(initial=0) <= 30.1
+    assert (kept[hu <= LOWEST_HU] == AIR_HU).all()
+    assert np.array_equal(packed(kept), packed(hu))
 
 
 def test_heads_are_made_on_one_thread_a_process(monkeypatch: pytest.MonkeyPatch):

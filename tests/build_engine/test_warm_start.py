@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from build_engine.train.data import case_of, grid_of
 from build_engine.train.export import SLICE_FILE, VOLUME_FILE, Manifest, write_bundle
 from build_engine.train.networks import SliceNetwork, VolumeNetwork
 from build_engine.train.train import train_slices
-from build_engine.train.warm_start import start_from
+from build_engine.train.warm_start import channels_of, start_from
 from tests.heads import INTERVALS
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -72,7 +73,7 @@ def test_training_starts_from_what_the_bundle_does(which: str, exported):
     was = slices if is_slices else volume
     now = SliceNetwork(SLICES, 4) if is_slices else VolumeNetwork(VOLUME, 4)
 
-    start_from(now, folder / which, samples)
+    start_from(now, folder / which, samples, range(shape[1]))
 
     with torch.no_grad():
         wanted = first(was(samples[0])).numpy()
@@ -86,7 +87,31 @@ def test_a_bundle_of_another_width_is_refused(exported):
     samples = [torch.rand(SLICES.shape)]
 
     with pytest.raises(ConfigError, match="layers are not those"):
-        start_from(SliceNetwork(SLICES, 6), folder / SLICE_FILE, samples)
+        start_from(SliceNetwork(SLICES, 6), folder / SLICE_FILE, samples, range(3))
+
+
+WIDE = (-20.0, 500.0)
+"""A window that the exported networks do not have."""
+
+
+def test_a_window_more_says_nothing_at_first(exported):
+    folder, slices, _ = exported
+    wider = replace(SLICES, windows_hu=(WIDE, *SLICES.windows_hu))
+    channels = channels_of(wider.windows_hu, SLICES.windows_hu, planes=3)
+    samples = [torch.rand(wider.shape, generator=torch.Generator().manual_seed(n)) for n in (1, 2)]
+    now = SliceNetwork(wider, 4)
+
+    start_from(now, folder / SLICE_FILE, samples, channels)
+
+    assert channels == [1, 3, 5]
+    with torch.no_grad():
+        wanted = slices(samples[0][:, channels])
+        assert np.allclose(now(samples[0]).numpy(), wanted.numpy(), atol=1e-4)
+
+
+def test_a_window_that_the_bundle_sees_is_not_left_out():
+    with pytest.raises(ConfigError, match="sees the window"):
+        channels_of((WIDE,), SLICES.windows_hu)
 
 
 def test_a_run_starts_from_the_bundle_that_it_names(tmp_path: Path, exported):
