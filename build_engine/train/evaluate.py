@@ -41,6 +41,10 @@ AVERAGED_PX: Final = 9
 CUTS: Final = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 """Bleed probabilities at which a mask could be cut."""
 
+SMALLEST_END: Final = 0.15
+"""Neither end of an interval is nearer to the volume than this share of it: heads at a site differ
+from those that it is chosen on by more than these among themselves. Ours: the aim of the design."""
+
 MEASURED_FROM_ML: Final = 5.0
 """From here on a volume has to be right within a share of it [mL]."""
 
@@ -273,7 +277,9 @@ def _narrowest(results: list[StudyResult], absolute_ml: float, share: float) -> 
         for least in np.unique(below).tolist()
         if np.count_nonzero(below <= least) >= held
     ]
-    low, high = min(ends, key=lambda pair: (1 + pair[1]) / (1 - pair[0]))
+    low, high = (
+        max(end, SMALLEST_END) for end in min(ends, key=lambda pair: (1 + pair[1]) / (1 - pair[0]))
+    )
     return VolumeInterval(_rounded_up(low), _rounded_up(high), absolute_ml)
 
 
