@@ -8,25 +8,12 @@ from functools import cache
 import numpy as np
 from scipy import ndimage
 
-from agent.preprocess import SliceInput
-from agent.records import HeadVolume, Subtype
-from build_engine.synth.acquisition import Acquisition
-from build_engine.synth.head import HeadRecipe, make_head
-from build_engine.train.data import BONE_HU, UNSURE, Bytes, Case, case_of, grid_of
+from agent.records import Subtype
+from build_engine.train.data import BONE_HU, UNSURE, Bytes, Case
 from build_engine.train.insert import with_bleed_laid_in
+from tests.build_engine.cases import clear_case
 
-CONTRACT = SliceInput(1.0, 256, 2.5, 1, ((0.0, 80.0),), 4)
 UNDER_THE_SKULL = (Subtype.SUBDURAL, Subtype.EPIDURAL)
-PLAIN = Acquisition(0.8, 0.0, 2.0, 0.7, 0.3, 1.0, 0.0)
-
-
-@cache
-def clear_case() -> Case:
-    """A head that passes for a real one: its anatomy is not known."""
-    synth = make_head(HeadRecipe(3, None, acquisition=PLAIN), (5.0, 1.0, 1.0))
-    names = tuple(map(str, range(len(synth.hu))))
-    head = HeadVolume(synth.hu, grid_of(synth), names, ())
-    return case_of("clear", head, np.zeros_like(synth.subtypes), CONTRACT, named=False)
 
 
 @cache

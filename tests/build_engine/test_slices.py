@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="training needs the train extra")
 
-from agent.preprocess import SliceInput
-from agent.records import HeadVolume
-from build_engine.synth.acquisition import Acquisition
-from build_engine.synth.head import HeadRecipe, make_head
-from build_engine.train.data import PUBLISHED_HU, Case, case_of, grid_of
+from build_engine.synth.acquisition import HIGHEST_HU
+from build_engine.train.data import PUBLISHED_HU
 from build_engine.train.slices import make_batch, slabs_of_cases
+from tests.build_engine.cases import CONTRACT, clear_case
 
-WIDE_HU = (-20.0, 500.0)
-CONTRACT = SliceInput(1.0, 256, 2.5, 1, ((0.0, 80.0), WIDE_HU), 4)
-PLAIN = Acquisition(0.8, 0.0, 2.0, 0.7, 0.3, 1.0, 0.0)
-
-
-@cache
-def clear_case(most_hu: float) -> Case:
-    """A head without a bleed, cut off at ``most_hu``."""
-    synth = make_head(HeadRecipe(3, None, acquisition=PLAIN), (5.0, 1.0, 1.0))
-    names = tuple(map(str, range(len(synth.hu))))
-    head = HeadVolume(synth.hu.clip(max=int(most_hu)), grid_of(synth), names, ())
-    return case_of("clear", head, np.zeros_like(synth.subtypes), CONTRACT, named=False)
+WIDE_HU = CONTRACT.windows_hu[1]
 
 
-@pytest.mark.parametrize("most_hu", [PUBLISHED_HU, 3000.0], ids=["published", "scanned"])
-def test_bone_is_shown_cut_off_and_as_dense_as_it_is(most_hu: float):
+@pytest.mark.parametrize("most_hu", [int(PUBLISHED_HU), HIGHEST_HU], ids=["published", "scanned"])
+def test_bone_is_shown_cut_off_and_as_dense_as_it_is(most_hu: int):
     """A site's bone is not cut off at 100 HU as the published patients' is; training shows both."""
     batch_of = partial(make_batch, slabs_of_cases((clear_case(most_hu),)), contract=CONTRACT)
     inputs, *_ = batch_of(np.random.default_rng(5), count=32)
