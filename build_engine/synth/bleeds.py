@@ -95,10 +95,6 @@ class Clot:
     push_mm: Floats
     beyond: Floats
 
-    def within(self, inner: Space) -> Clot:
-        """Give what lies in a window of the box that the clot was made in."""
-        return Clot(inner.part(self.mask), inner.part(self.push_mm), inner.part(self.beyond))
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:

@@ -18,7 +18,7 @@ from build_engine.synth import bleeds
 from build_engine.synth.acquisition import Acquisition, draw_acquisition, scan
 from build_engine.synth.lookalike import LookAlike
 from build_engine.synth.lookalikes import paint_calcifications, paint_dura, paint_vessels
-from build_engine.synth.space import Space, sample, template_positions, wobble
+from build_engine.synth.space import Space, sample_smooth, template_positions, wobble
 from build_engine.synth.template import load_template
 from build_engine.synth.tissues import (
     AIR_HU,
@@ -92,16 +92,16 @@ def make_head(
     space, template = Space(spacing_kji_mm), load_template()
     patient = _with_room(draw_patient(patient_rng, recipe.look_alike), recipe)
     at_mm = template_positions(space, shape_rng, recipe.deformation)
-    depth_mm = np.float32(patient.csf_gap_mm) - sample(template, template.skull_mm, at_mm, 60.0)
+    skull_mm = sample_smooth(space, template, template.skull_mm, at_mm, 60.0)
+    depth_mm = np.float32(patient.csf_gap_mm) - skull_mm
     side = recipe.side or (Side.LEFT, Side.RIGHT)[int(bleed_rng.integers(2))]
-    clots = _clots(recipe, space, bleed_rng, side, (at_mm, depth_mm))
-    wobble(space, shape_rng, recipe.deformation, at_mm)
-    for _, clot in clots:
-        at_mm += clot.push_mm
     inner = space.around(depth_mm > 0)  # most of the box holds neither brain nor blood
     where = inner.part(at_mm), inner.part(depth_mm)
+    clots = _clots(recipe, inner, bleed_rng, side, where)
+    wobble(space, shape_rng, recipe.deformation, at_mm)
+    for _, clot in clots:
+        where[0][:] += clot.push_mm * (where[1] > 0)  # the skull does not give way
     anatomy = place_anatomy(inner, paint_rng, patient, template, where)
-    clots = [(subtype, clot.within(inner)) for subtype, clot in clots]
     hu = paint_inside(inner, paint_rng, patient, anatomy)
     paint_dura(inner, paint_rng, anatomy, hu, recipe.look_alike)
     paint_vessels(paint_rng, anatomy, hu, recipe.look_alike)

@@ -23,6 +23,9 @@ LEFT_RIGHT: Final = 2
 HELD_BY_FALX_MM: Final = 25.0
 """Uneven sides leave the plane between the hemispheres straight; so far off they are free. Ours."""
 
+FINE_MM: Final = 1.25
+"""Pixels up to this size are finer than what the template's maps tell [mm]: these have 2 mm."""
+
 Floats = NDArray[np.float32]
 
 
@@ -157,6 +160,30 @@ def sample(template: Template, values: Floats, at_mm: Floats, outside: float) ->
         values, template.index(at_mm), order=1, mode="constant", cval=outside
     )
     return found
+
+
+def sample_smooth(
+    space: Space, template: Template, values: Floats, at_mm: Floats, outside: float
+) -> Floats:
+    """Look up as ``sample`` does, where map and positions (3, k, j, i) of the box change slowly.
+
+    Of pixels finer than the map's own only every other one is looked up, each way.
+    """
+    if max(space.spacing_kji_mm[1:]) > FINE_MM:
+        return sample(template, values, at_mm, outside)
+    found = np.empty(at_mm.shape[1:], dtype=np.float32)
+    found[:, ::2, ::2] = sample(template, values, at_mm[:, :, ::2, ::2], outside)
+    _fill_between(found[:, ::2])
+    _fill_between(found.swapaxes(1, 2))
+    return found
+
+
+def _fill_between(values: Floats) -> None:
+    """Fill every other value along the last axis with its neighbours' mean, in place."""
+    known, between = values[..., ::2], values[..., 1::2]
+    pairs = known.shape[-1] - 1
+    between[..., :pairs] = (known[..., :-1] + known[..., 1:]) / 2
+    between[..., pairs:] = known[..., -1:]
 
 
 def sample_labels(

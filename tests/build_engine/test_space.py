@@ -1,4 +1,4 @@
-"""A window of the box that heads are made in holds what the whole box holds there."""
+"""The box that heads are made in: its windows, its noise, and the maps looked up in it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from build_engine.synth.space import Space
+from build_engine.synth.space import Space, sample, sample_smooth, template_positions
+from build_engine.synth.template import load_template
 
 BOX = Space((10.0, 8.0, 8.0))
 
@@ -51,3 +52,17 @@ def test_a_window_knows_where_it_lies_in_the_box(window: tuple[slice, slice, sli
 @pytest.mark.parametrize("scale_mm", [5.0, 18.0, 65.0])
 def test_noise_has_unit_variance_in_the_box(scale_mm: float):
     assert BOX.noise(np.random.default_rng(0), scale_mm).std() == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("pixel_mm", [0.95, 1.1, 2.0])
+def test_a_smooth_map_is_looked_up_at_half_the_pixels_with_the_same_result(pixel_mm: float):
+    space, template = Space((20.0, pixel_mm, pixel_mm)), load_template()
+    at_mm = template_positions(space, np.random.default_rng(5), deformation=1.4)
+
+    every = sample(template, template.skull_mm, at_mm, outside=60.0)
+    found = sample_smooth(space, template, template.skull_mm, at_mm, outside=60.0)
+
+    near_skull = np.abs(every) < 10
+    assert near_skull.any()
+    assert np.abs(found - every)[near_skull].max() < 0.5
+    assert np.abs(found - every)[near_skull].mean() < 0.03
