@@ -17,8 +17,12 @@ from agent.infer.onnx_backend import OnnxBackend
 from agent.records import Subtype
 from build_engine.printing import AsJson, out, print_json, table
 from build_engine.synth.head import HeadRecipe, make_head
+from build_engine.train.processes import head_makers
 
 WARM_UPS: Final = 2
+USUAL_KJI_MM: Final = (5.0, 1.0, 1.0)
+"""A usual scan's slices, at the slice network's pixels."""
+
 SHIPPED: Final = PACKAGED_ENGINES / InferConfig().bundle
 
 
@@ -33,7 +37,7 @@ def networks(
 ) -> None:
     """Time the slice network, the volume network and the head generator (on one core).
 
-    Heads are generated on the volume network's grid.
+    Heads are generated as for training, on the volume network's grid and on a usual scan's.
 
     Example: bleedwatch bench networks --threads 4
     """
@@ -41,16 +45,15 @@ def networks(
     backend = OnnxBackend(loaded, threads=threads)
     slabs = np.random.default_rng(0).random(loaded.slices.shape, dtype=np.float32)
     block = np.zeros(loaded.volume.shape, dtype=np.float32)
-    kinds = (None, *Subtype)
     timed_s = {
         "slice network, a slab": _median_s(lambda _: list(backend.run_slices([slabs])), runs)
         / loaded.slices.batch,
         "volume network, a head": _median_s(lambda _: backend.run_volume(block), runs),
-        "generator, a head": _median_s(
-            lambda n: make_head(HeadRecipe(n, kinds[n % len(kinds)]), loaded.volume.voxel_kji_mm),
-            runs,
-        ),
     }
+    with head_makers(1) as maker:
+        for grid_mm in (loaded.volume.voxel_kji_mm, USUAL_KJI_MM):
+            name = f"generator, a head at {' x '.join(f'{step:g}' for step in grid_mm)} mm"
+            timed_s[name] = maker.submit(_seconds_a_head, grid_mm, runs).result()
     if as_json:
         print_json(timed_s)
         return
@@ -59,6 +62,11 @@ def networks(
         timed.add_row(name, f"{1000 * seconds:.1f} ms", f"{1 / seconds:.1f} /s")
     out().print(f"{loaded.name}, {threads} threads, medians of {runs} runs")
     out().print(timed)
+
+
+def _seconds_a_head(grid_kji_mm: tuple[float, float, float], runs: int) -> float:
+    kinds = (None, *Subtype)
+    return _median_s(lambda n: make_head(HeadRecipe(n, kinds[n % len(kinds)]), grid_kji_mm), runs)
 
 
 def _median_s(work: Callable[[int], object], runs: int) -> float:

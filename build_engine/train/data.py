@@ -7,16 +7,13 @@ is told from bone.
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from threadpoolctl import threadpool_limits
 
 from agent.infer.slice_stage import slabs_of
 from agent.preprocess import (
@@ -227,19 +224,6 @@ def case_of(
         heights_mm=np.array(heights_mm),
         named=named,
     )
-
-
-def head_makers(processes: int | None = None) -> ProcessPoolExecutor:
-    """Start processes that make heads, one for each core unless told.
-
-    numpy works on one thread in each: its own threads wait for each other on cores that are busy
-    with other heads (1.0 heads a second on two cores instead of 2.5).
-    """
-    return ProcessPoolExecutor(processes, get_context("spawn"), initializer=_on_one_thread)
-
-
-def _on_one_thread() -> None:
-    threadpool_limits(limits=1, user_api="blas")
 
 
 def save_case(case: Case, path: Path) -> None:

@@ -20,17 +20,20 @@ SMOOTHED_OVER: Final = 25
 
 
 def draw_curves(curves: dict[str, list[tuple[int, float]]], path: Path) -> None:
-    """Draw each network's loss over its steps."""
+    """Draw each network's loss over its steps; none was taken by one that is left as it was."""
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     for place, (name, curve) in zip(
         figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True
     ):
-        steps, losses = np.array(curve).reshape(-1, 2).T
+        place.set(title=name, xlabel="step", ylabel="loss")
+        if not curve:
+            continue
+        steps, losses = np.array(curve).T
         place.plot(steps, losses, color="0.8", linewidth=0.7)
         window = min(SMOOTHED_OVER, len(losses))
         smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
         place.plot(steps[window - 1 :], smooth)
-        place.set(title=name, xlabel="step", ylabel="loss", yscale="log")
+        place.set_yscale("log")
     figure.savefig(path, dpi=120)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import multiprocessing
 import tempfile
@@ -17,6 +16,8 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.utils.data import DataLoader, Dataset
 
+from build_engine.train.processes import keep_freed_memory
+
 Batch = tuple[Tensor, ...]
 BatchOf = Callable[[np.random.Generator], Batch]
 LossOf = Callable[[Any, Batch], Tensor]
@@ -29,10 +30,6 @@ WARM_UP_SHARE: Final = 0.04
 
 WEIGHT_DECAY: Final = 1e-3
 LARGEST_GRADIENT: Final = 1.0
-
-M_TRIM_THRESHOLD: Final = -1
-M_MMAP_MAX: Final = -4
-"""Options of glibc's ``mallopt``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,7 @@ def fit(task: Task, report: Report) -> None:
 
     The mean loss of every ``REPORT_EVERY`` steps is reported and kept in the checkpoint.
     """
-    _keep_freed_memory()
+    keep_freed_memory()
     if torch.cuda.is_available():
         task.network.cuda()
         _train(task, 0, report)
@@ -163,8 +160,10 @@ def _train(task: Task, rank: int, report: Report) -> None:
         if rank == 0 and done % REPORT_EVERY == 0:
             curve.append((done, float(np.mean(losses[-REPORT_EVERY:]))))
             report(schedule.name, done, schedule.steps, curve[-1][1])
-        if rank == 0 and (done % SAVE_EVERY == 0 or done == schedule.steps):
+        if rank == 0 and done % SAVE_EVERY == 0:
             _save(task.path, network, optimiser, done, curve)
+    if rank == 0 and (first < schedule.steps or not task.path.exists()):
+        _save(task.path, network, optimiser, schedule.steps, curve)
 
 
 def _share_gradients(network: nn.Module) -> None:
@@ -181,14 +180,6 @@ def _share_gradients(network: nn.Module) -> None:
     sizes = [gradient.numel() for gradient in gradients]
     for gradient, shared in zip(gradients, joined.split(sizes), strict=True):
         gradient.copy_(shared.view_as(gradient))
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep what is freed: handing it back after every step took 40 % of the time."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _save(

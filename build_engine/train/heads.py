@@ -20,9 +20,10 @@ from agent.records import Grid, HeadVolume, Subtype
 from build_engine.synth.acquisition import Acquisition
 from build_engine.synth.head import HeadRecipe, make_head
 from build_engine.synth.lookalike import LookAlike
-from build_engine.train.data import UNSURE, Bytes, Case, grid_of, head_makers, random_recipe
+from build_engine.train.data import UNSURE, Bytes, Case, grid_of, random_recipe
 from build_engine.train.insert import with_bleed_laid_in
 from build_engine.train.phe_sich import held_out_patients, phe_boxes, phe_case, phe_head, phe_silver
+from build_engine.train.processes import head_makers
 
 FIRST_TEST_SEED: Final = 20_001
 """Generated heads from here on are neither trained on nor used to choose anything."""

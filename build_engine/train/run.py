@@ -18,7 +18,7 @@ from agent.preprocess import SliceInput
 from agent.records import OperatingPoint, Reading, Subtype, VolumeInterval, VolumeIntervals
 from build_engine.train.annotated import annotated_case, studies_in
 from build_engine.train.config import TrainConfig
-from build_engine.train.data import Case, generated_case, head_makers, load_case, save_case
+from build_engine.train.data import Case, generated_case, load_case, save_case
 from build_engine.train.evaluate import CUTS, StudyResult, best_cut, intervals_of
 from build_engine.train.evaluate import results as results_of
 from build_engine.train.export import Manifest, cost_text, write_bundle
@@ -28,6 +28,7 @@ from build_engine.train.heads import laid_in_cases, real_heads, validation_heads
 from build_engine.train.insert import with_bleed_laid_in
 from build_engine.train.networks import SliceNetwork, VolumeNetwork
 from build_engine.train.phe_sich import held_out_patients, phe_case
+from build_engine.train.processes import head_makers
 from build_engine.train.train import (
     SLICE_WEIGHTS,
     VOLUME_WEIGHTS,

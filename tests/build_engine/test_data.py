@@ -22,11 +22,11 @@ from build_engine.train.data import (
     UNSURE,
     generated_case,
     grid_of,
-    head_makers,
     packed,
     random_recipe,
     unpacked,
 )
+from build_engine.train.processes import head_makers
 
 CONTRACT: Final = SliceInput(1.0, 256, 2.5, 1, ((0.0, 80.0),), 4)
 

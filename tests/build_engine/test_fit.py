@@ -75,6 +75,29 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(tmp_path: Path):
     assert torch.equal(restored[0].weight, gone_on.network[0].weight)
 
 
+def test_no_steps_leave_a_network_as_it_was_and_keep_it(tmp_path: Path):
+    fit(task(tmp_path / "none.pt", steps=0), lambda *_: None)
+
+    restored = network()
+    with torch.no_grad():
+        restored[0].weight.zero_()
+    load_weights(tmp_path / "none.pt", restored)
+    assert torch.equal(restored[0].weight, network()[0].weight)
+    draw_curves({"none": load_curve(tmp_path / "none.pt")}, tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").exists()
+
+
+def test_a_run_that_is_complete_leaves_its_file_alone(tmp_path: Path):
+    """Blocks that are newer than the slice network's weights are kept."""
+    path = tmp_path / "sum.pt"
+    fit(task(path, steps=20), lambda *_: None)
+    written_at = path.stat().st_mtime_ns
+
+    fit(task(path, steps=20), lambda *_: None)
+
+    assert path.stat().st_mtime_ns == written_at
+
+
 def in_a_process_of_its_own(work: Callable[[Path], None], path: Path) -> None:
     """Fit where there are no other threads: with several processes, it forks."""
     process = get_context("spawn").Process(target=work, args=(path,))
