@@ -26,10 +26,17 @@ FEWEST_DEEP_MM2 = 300.0
 """A slice with less deep anatomy than this is not at that level [mm²]. Ours."""
 
 SHORTEST_MIDLINE_MM = 90.0
-"""A midline traced over less than this, front to back, gives no chord to measure from. Ours."""
+"""A midline traced over less than this, front to back, says too little of the skull's. Ours."""
 
 UNSURE_MM = 2.0
-"""Unsided labels of this width between the sides halve what a row tells [mm]. Ours."""
+"""Unsided labels of this width between the sides halve what a row tells, and so does a distance of
+an end from the skull's midline [mm]. Ours."""
+
+MIDDLE_SHARES = (0.35, 0.6)
+"""Septum and third ventricle lie between these shares of the line, from in front. Ours."""
+
+REWEIGHTED = 10
+"""Rounds in which ends that lie off the skull's midline come to weigh less."""
 
 SMOOTHED_MM = 8.0
 """The traced midline is smoothed over about this [mm]. Ours."""
@@ -90,44 +97,80 @@ def _some(kji: NDArray[np.intp]) -> NDArray[np.intp]:
     return kji[:: len(kji) // 20_000 + 1]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Trace:
+    """The brain's midline in one slice: columns (row,) at rows (row,), front to back [mm]."""
+
+    height_mm: float
+    row_mm: NDArray[np.floating]
+    column_mm: NDArray[np.floating]
+    deep: bool
+
+    @property
+    def ends(self) -> NDArray[np.float64]:
+        """Height, row and column (2, 3) where the falx holds it: in front and behind [mm]."""
+        tenth = max(1, len(self.row_mm) // 10)
+        parts = slice(None, tenth), slice(-tenth, None)
+        return np.array(
+            [(self.height_mm, self.row_mm[one].mean(), self.column_mm[one].mean()) for one in parts]
+        )
+
+
 def midline_shift_mm(mask: LabelMask) -> float | None:
-    """Largest distance between the brain's midline and the skull's [mm]; None where not traceable.
+    """Distance between the brain's midline and the skull's [mm]; None where not traceable.
 
-    In each slice at the level of the ventricles the boundary between left and right is traced row
-    by row and smoothed; rows in which labels without a side part the two, as a ventricle does, say
-    little of where it runs. The skull's midline is the chord between its front and back ends, where
-    the falx holds it. The shift is the largest departure of the middle half, and the second largest
-    slice counts, so that one slice alone cannot make it.
+    In each slice the boundary between left and right is traced row by row and smoothed; rows in
+    which labels without a side part the two, as a ventricle does, say little of where it runs. The
+    skull's midline is the plane through the front and back ends of all these lines, where the falx
+    holds them. The shift is how far the part that holds septum pellucidum and third ventricle lies
+    off it, at their level; the second largest slice counts, so that one alone cannot make it.
     """
-    shifts, traced_mm = [], -np.inf
+    traces, traced_mm = [], -np.inf
     for k, height_mm in enumerate(mask.grid.heights_mm):
-        if height_mm - traced_mm < LEAST_STEP_MM:
-            continue
-        traced_mm = height_mm
-        shift_mm = _slice_shift_mm(mask, k)
-        if shift_mm is not None:
-            shifts.append(shift_mm)
-    return sorted(shifts)[-2:][0] if shifts else None
-
-
-def _slice_shift_mm(mask: LabelMask, k: int) -> float | None:
-    regions = mask.regions[k, ::STEP, ::STEP]
-    sample_mm2 = mask.grid.row_spacing_mm * mask.grid.column_spacing_mm * STEP**2
-    if np.count_nonzero(IS_DEEP[regions]) * sample_mm2 < FEWEST_DEEP_MM2:
+        if height_mm - traced_mm >= LEAST_STEP_MM:
+            traced_mm = height_mm
+            traces.append(_traced(mask, k))
+    found = [trace for trace in traces if trace is not None]
+    if not any(trace.deep for trace in found):
         return None
+    plane = _plane(np.concatenate([trace.ends for trace in found]))
+    shifts = [_shift_mm(trace, plane) for trace in found if trace.deep]
+    return sorted(shifts)[-2:][0]
+
+
+def _traced(mask: LabelMask, k: int) -> _Trace | None:
+    regions = mask.regions[k, ::STEP, ::STEP]
+    row_mm, column_mm = mask.grid.row_spacing_mm * STEP, mask.grid.column_spacing_mm * STEP
     left, right = IS_LEFT[regions], IS_RIGHT[regions]
     rows = np.flatnonzero(left.any(axis=1) & right.any(axis=1))
-    row_mm = mask.grid.row_spacing_mm * STEP
     if len(rows) * row_mm < SHORTEST_MIDLINE_MM:
         return None
-    column_mm = mask.grid.column_spacing_mm * STEP
     column, unsure_columns = _boundary(left[rows], right[rows])
     weight = 1.0 / (1.0 + np.square(unsure_columns * column_mm / UNSURE_MM))
-    line_mm = _smoothed(column * column_mm, weight, SMOOTHED_MM / row_mm)
-    tenth, quarter = max(1, len(rows) // 10), len(rows) // 4
-    ends_mm = float(line_mm[:tenth].mean()), float(line_mm[-tenth:].mean())
-    chord_mm = np.interp(rows, [rows[:tenth].mean(), rows[-tenth:].mean()], ends_mm)
-    return float(np.abs(line_mm - chord_mm)[quarter:-quarter].max())
+    return _Trace(
+        height_mm=float(mask.grid.heights_mm[k]),
+        row_mm=rows * row_mm,
+        column_mm=_smoothed(column * column_mm, weight, SMOOTHED_MM / row_mm),
+        deep=bool(np.count_nonzero(IS_DEEP[regions]) * row_mm * column_mm >= FEWEST_DEEP_MM2),
+    )
+
+
+def _plane(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fit column = (height, row, 1) · plane to points (n, 3), heeding those far off it little."""
+    design = np.column_stack([points[:, :2], np.ones(len(points))])
+    weight, plane = np.ones(len(points)), np.zeros(3)
+    for _ in range(REWEIGHTED):
+        root = np.sqrt(weight)
+        plane[:] = np.linalg.lstsq(design * root[:, None], points[:, 2] * root, rcond=None)[0]
+        weight = 1.0 / (1.0 + np.square((points[:, 2] - design @ plane) / UNSURE_MM))
+    return plane
+
+
+def _shift_mm(trace: _Trace, plane: NDArray[np.float64]) -> float:
+    share = (trace.row_mm - trace.row_mm[0]) / np.ptp(trace.row_mm)
+    middle = (share >= MIDDLE_SHARES[0]) & (share <= MIDDLE_SHARES[1])
+    skull_mm = trace.height_mm * plane[0] + trace.row_mm * plane[1] + plane[2]
+    return float(np.abs(np.median((trace.column_mm - skull_mm)[middle])))
 
 
 def _boundary(

@@ -152,10 +152,10 @@ def test_a_ventricle_wider_on_one_side_does_not_move_the_midline() -> None:
 
 
 @pytest.mark.parametrize("shift_mm", [0.0, 4.0, 11.0], ids="shift={}".format)
-def test_midline_shift_is_how_far_the_middle_bows_from_its_ends(shift_mm: float) -> None:
+def test_midline_shift_is_how_far_the_septum_lies_off_the_skulls_midline(shift_mm: float) -> None:
     grid = axial_grid(EVEN, pixel_mm=0.9, rows=256, columns=256)
     y_mm = (np.arange(grid.rows) - (grid.rows - 1) / 2) * grid.row_spacing_mm
-    bow = shift_mm * np.clip(1 - np.abs(y_mm) / 60, 0, 1)[None, :, None]
+    bow = shift_mm * np.clip(2 - np.abs(y_mm) / 30, 0, 1)[None, :, None]
     nothing = np.zeros(grid.shape_kji, bool)
 
     measured = measure(labels(grid, nothing, Subtype.SUBDURAL, halved_brain(grid, bow)), INTERVALS)
