@@ -23,6 +23,10 @@ N_REGIONS: Final = len(Region) + 1
 SMALLEST_PROBABILITY: Final = 1e-4
 """Slice probabilities are kept above this before their logarithm is taken."""
 
+VOLUME_DEPTHS: Final = (1, 2, 3, 4)
+"""Residual blocks of the volume network at each level, finest first: context is cheap where voxels
+are few."""
+
 EVIDENCE_POOLS_KJI: Final = ((1, 3, 3), (2, 5, 5), (3, 9, 9))
 """Neighbourhoods, in block voxels, over which bleed probability must persist to count as evidence:
 about 0.14, 1 and 4 mL for voxels of 4 by 2 by 2 mm."""
@@ -83,11 +87,14 @@ class VolumeNetwork(nn.Module):  # type: ignore[misc]
             nn.ReLU(),
         )
         self.down = nn.ModuleList(
-            nn.Sequential(_conv3(low, high, stride=2), _Residual3(high))
-            for low, high in pairwise(wide)
+            nn.Sequential(_conv3(low, high, stride=2), *_residuals3(high, depth))
+            for (low, high), depth in zip(pairwise(wide), VOLUME_DEPTHS[1:], strict=True)
         )
         self.narrow = nn.ModuleList(nn.Conv3d(high, low, 1) for low, high in pairwise(wide))
-        self.up = nn.ModuleList(_Residual3(low) for low in wide[:-1])
+        self.up = nn.ModuleList(
+            nn.Sequential(*_residuals3(low, depth))
+            for low, depth in zip(wide[:-1], VOLUME_DEPTHS[:-1], strict=True)
+        )
         self.correction = nn.Conv3d(width, N_CLASSES, 1)
         self.region = nn.Conv3d(width, N_REGIONS, 1)
         self.evidence = nn.Linear(len(EVIDENCE_POOLS_KJI), 1)
@@ -157,6 +164,10 @@ class _Residual3(nn.Module):  # type: ignore[misc]
     def forward(self, values: Tensor) -> Tensor:
         added: Tensor = values + self.inner(values)
         return added
+
+
+def _residuals3(width: int, depth: int) -> list[nn.Module]:
+    return [_Residual3(width) for _ in range(depth)]
 
 
 def _conv2(low: int, high: int, stride: int = 1) -> nn.Sequential:

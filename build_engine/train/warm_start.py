@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -18,6 +18,10 @@ from agent.errors import ConfigError
 Windows = tuple[tuple[float, float], ...]
 Weights = tuple[NDArray[np.float32], NDArray[np.float32]]
 
+NEW_LAYER_SHARE: Final = 0.1
+"""How far a layer that the bundle lacks weighs at first: enough to learn from, too little to do
+harm. Ours."""
+
 
 def start_from(
     network: nn.Module, path: Path, samples: Iterable[Tensor], channels: Sequence[int]
@@ -26,36 +30,38 @@ def start_from(
 
     Normalisation was folded into the convolutions at export. It is taken out again by what the
     layers give for ``samples``, so that training starts from what the bundle does. ``channels`` are
-    the channels of ``samples`` that the exported network takes; others weigh nothing at first.
+    the channels of ``samples`` that the exported network takes; others weigh nothing at first. What
+    layers a deeper network has more weighs little at first.
 
     Raises
     ------
     ConfigError
-        If the exported network has other layers.
+        If the exported network has layers that the network to train lacks.
     """
     inputs = list(samples)
     network.eval()
     layers = _in_order_of_use(network, inputs[0])
     stored = _weights_in(path)
     stored[0] = _widened(stored[0], channels, inputs[0].shape[1])
-    shapes = [tuple(layer.weight.shape) for layer in layers if not _normalises(layer)]
-    if shapes != [weight.shape for weight, _ in stored]:
-        raise ConfigError(
-            f"{path}: its layers are not those of the network to train",
-            hint="give the contract and the widths that the bundle was trained with",
-        )
-    found = iter(stored)
     with torch.no_grad():
         for layer, following in zip(layers, [*layers[1:], None], strict=True):
             if _normalises(layer):
                 continue
-            weight, bias = (torch.from_numpy(values.copy()) for values in next(found))
+            if not stored or tuple(layer.weight.shape) != stored[0][0].shape:
+                layer.weight.mul_(NEW_LAYER_SHARE)
+                continue
+            weight, bias = (torch.from_numpy(values.copy()) for values in stored.pop(0))
             layer.weight.copy_(weight)
             if layer.bias is None:  # a normalisation follows, and will only add the bias
                 following.running_mean.zero_()
                 following.running_var.fill_(1.0 - following.eps)
                 following.weight.fill_(1.0)
             (following if layer.bias is None else layer).bias.copy_(bias)
+        if stored:
+            raise ConfigError(
+                f"{path}: its layers are not those of the network to train",
+                hint="give the contract and the widths that the bundle was trained with",
+            )
         _renormalise(network, inputs)
 
 

@@ -13,9 +13,12 @@ pytest.importorskip("onnx", reason="exporting needs the train extra")
 
 import torch
 
+from agent.config import PACKAGED_ENGINES
 from agent.errors import ConfigError
+from agent.infer.bundle import load_bundle
+from agent.infer.onnx_backend import OnnxBackend
 from agent.preprocess import SliceInput, VolumeInput
-from agent.records import HeadVolume, OperatingPoint, Reading
+from agent.records import HeadVolume, OperatingPoint, Reading, Subtype
 from build_engine.synth.head import HeadRecipe, make_head
 from build_engine.train.config import DEFAULT, TrainConfig, load_config
 from build_engine.train.data import case_of, grid_of
@@ -56,7 +59,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SliceNetwo
     volume = used(VolumeNetwork(VOLUME, 4), (1, 6, *VOLUME.shape_kji))
     volume.correction.weight.data.normal_()
     manifest = Manifest(
-        "one", "1", SLICES, VOLUME, Reading(0.5, midline_shift=False),
+        "one", "1", SLICES, VOLUME, Reading(0.5, midline_shift=False, mirrored=False),
         INTERVALS, (OperatingPoint("balanced", 0.5),), {},
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("bundle")
@@ -107,6 +110,26 @@ def test_a_window_more_says_nothing_at_first(exported):
     with torch.no_grad():
         wanted = slices(samples[0][:, channels])
         assert np.allclose(now(samples[0]).numpy(), wanted.numpy(), atol=1e-4)
+
+
+def test_but_for_its_new_layers_a_deeper_network_starts_from_what_the_bundle_does(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("build_engine.train.warm_start.NEW_LAYER_SHARE", 0.0)
+    bundle = load_bundle(PACKAGED_ENGINES / "default/1.2.0")
+    wider = replace(bundle.volume, windows_hu=(*bundle.volume.windows_hu, WIDE))
+    channels = channels_of(wider.windows_hu, bundle.volume.windows_hu, before=len(Subtype))
+    rng = torch.Generator().manual_seed(3)
+    samples = [torch.rand(wider.shape, generator=rng) * 0.3 for _ in range(2)]
+    now = VolumeNetwork(wider, load_config(DEFAULT).volume.width)
+
+    start_from(now, bundle.volume_network, samples, channels)
+
+    block = np.ascontiguousarray(samples[0][:, channels])
+    wanted = OnnxBackend(bundle, threads=1).run_volume(block).bleed
+    with torch.no_grad():
+        found = first(now(samples[0])).softmax(dim=1)[0].numpy()
+    assert np.allclose(found, wanted, atol=1e-3)
 
 
 def test_a_window_that_the_bundle_sees_is_not_left_out():
