@@ -296,11 +296,13 @@ class Reading:
     """How a model's outputs are to be read.
 
     A voxel is bleed at or above ``bleed_probability``. ``midline_shift`` says whether the anatomy
-    labels are good enough to measure the shift from.
+    labels are good enough to measure the shift from. Where ``mirrored``, the slice network sees
+    each slab as it is and as its mirror image, and both answers are averaged.
     """
 
     bleed_probability: float
     midline_shift: bool
+    mirrored: bool
 
 
 @dataclass(frozen=True, slots=True)

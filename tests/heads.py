@@ -106,7 +106,7 @@ SEEING_BUNDLE = Bundle(
     slice_network=Path("slice.onnx"),
     volume_network=Path("volume.onnx"),
     network_digests=("1" * 64, "2" * 64),
-    reading=Reading(bleed_probability=0.5, midline_shift=True),
+    reading=Reading(bleed_probability=0.5, midline_shift=True, mirrored=False),
     intervals=INTERVALS,
     operating_points=(OperatingPoint("balanced", 0.5),),
 )

@@ -103,6 +103,7 @@ class _Volume(_Table):
 class _Reading(_Table):
     bleed_probability: Annotated[float, Field(gt=0, lt=1)]
     midline_shift: bool
+    mirrored: bool = False
 
 
 class _Interval(_Table):
@@ -171,7 +172,7 @@ def load_bundle(folder: Path, key: Ed25519PublicKey | None = None) -> Bundle:
         ) from error
     except (ValidationError, ValueError) as error:
         raise BundleError(f"bundle {folder}: {error}", hint="see engines/CONTRACT.md") from error
-    slices, volume = manifest.slice, manifest.volume
+    slices, volume, reading = manifest.slice, manifest.volume, manifest.reading
     return Bundle(
         name=manifest.bundle.name,
         version=manifest.bundle.version,
@@ -188,7 +189,7 @@ def load_bundle(folder: Path, key: Ed25519PublicKey | None = None) -> Bundle:
         slice_network=_checked(folder / slices.file, slices.sha256),
         volume_network=_checked(folder / volume.file, volume.sha256),
         network_digests=(slices.sha256, volume.sha256),
-        reading=Reading(manifest.reading.bleed_probability, manifest.reading.midline_shift),
+        reading=Reading(reading.bleed_probability, reading.midline_shift, reading.mirrored),
         intervals={subtype: manifest.interval.of(subtype) for subtype in Subtype},
         operating_points=_points(folder, manifest.operating_points),
     )

@@ -49,7 +49,7 @@ class SliceStage:
 
     def __init__(self, bundle: Bundle) -> None:
         """Start with nothing computed."""
-        self._contract = bundle.slices
+        self._contract, self._mirrored = bundle.slices, bundle.reading.mirrored
         self._fields: dict[Key, Floats] = {}
         self._probabilities: dict[SampleKey, Floats] = {}
 
@@ -79,15 +79,19 @@ class SliceStage:
         self, head: HeadVolume, slabs: tuple[Slab, ...], numbers: list[int], backend: Backend
     ) -> None:
         contract, matrices = self._contract, field_matrices(head.grid, self._contract)
-        samples = (
+        samples: Iterator[Floats] = (
             slice_input(
                 tuple(self._field(head, slab, matrices) for slab in self._around(slabs, number)),
                 contract,
             )
             for number in numbers
         )
+        if self._mirrored:
+            samples = _both_ways(samples)
         batches = _batches(samples, (backend.slabs_per_run, *contract.shape[1:]))
-        answers = chain.from_iterable(backend.run_slices(batches))
+        answers: Iterator[Floats] = chain.from_iterable(backend.run_slices(batches))
+        if self._mirrored:
+            answers = _averaged(answers)
         keys = self._sample_keys(slabs, backend)
         for number, probabilities in zip(numbers, answers, strict=False):
             self._probabilities[keys[number]] = probabilities
@@ -133,3 +137,16 @@ def _batches(samples: Iterator[Floats], shape: tuple[int, int, int, int]) -> Ite
         batch = np.zeros(shape, dtype=np.float32)
         batch[: len(chosen)] = chosen
         yield batch
+
+
+def _both_ways(samples: Iterator[Floats]) -> Iterator[Floats]:
+    """Give each sample as it is, then mirrored."""
+    for sample in samples:
+        yield sample
+        yield sample[..., ::-1]
+
+
+def _averaged(answers: Iterator[Floats]) -> Iterator[Floats]:
+    """Average the answers to each sample and to its mirror image, which follows it."""
+    for seen, mirrored in zip(answers, answers, strict=False):  # a last batch may be half empty
+        yield (seen + mirrored[..., ::-1]) * np.float32(0.5)

@@ -101,9 +101,10 @@ class Contract(_Table):
 
 
 class ReadingChoice(_Table):
-    """What the trained networks may be read for, as seen on the validation heads."""
+    """How the trained networks are read, as seen on the validation heads."""
 
     midline_shift: bool
+    mirrored: bool
 
 
 class Stage(_Table):

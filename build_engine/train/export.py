@@ -87,13 +87,14 @@ def write_bundle(
         _replace(folder / name, content)
 
 
-def cost_text(folder: Path, contract: SliceInput) -> str:
+def cost_text(folder: Path, contract: SliceInput, *, mirrored: bool) -> str:
     """Say what the networks of a bundle cost to run, counted from their graphs."""
+    runs = 2 if mirrored else 1
     slab = cost_of(batched((folder / SLICE_FILE).read_bytes()), batch=1)
     head = cost_of((folder / VOLUME_FILE).read_bytes(), batch=1)
     return (
-        f"slice network {slab.flops / 1e9:.1f} GFLOP a slab of {contract.slab_mm:g} mm, volume "
-        f"network {head.flops / 1e9:.1f} GFLOP a head"
+        f"slice network {runs * slab.flops / 1e9:.1f} GFLOP a slab of {contract.slab_mm:g} mm, "
+        f"volume network {head.flops / 1e9:.1f} GFLOP a head"
     )
 
 
@@ -153,6 +154,7 @@ def _manifest_text(manifest: Manifest, slice_sha256: str, volume_sha256: str) ->
         "[reading]",
         f"bleed_probability = {manifest.reading.bleed_probability}",
         f"midline_shift = {str(manifest.reading.midline_shift).lower()}",
+        f"mirrored = {str(manifest.reading.mirrored).lower()}",
     ]
     for subtype, interval in manifest.intervals.items():
         lines += [

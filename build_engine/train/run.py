@@ -183,13 +183,13 @@ def export(config: TrainConfig, real: Path | None, work: Path, engines: Path) ->
     load_weights(work / VOLUME_WEIGHTS, networks[1])
     networks[1].evidence.load_state_dict(torch.load(work / SCORE_FILE, weights_only=True))
     guess = Choice(
-        Reading(CUTS[0], config.reading.midline_shift),
+        _reading(config, CUTS[0]),
         dict.fromkeys(Subtype, VolumeInterval(0.5, 0.5, ABSOLUTE_ML)),
         (OperatingPoint(BALANCED, EVEN_ODDS),),
     )
     write_bundle(folder, networks, _manifest(config, guess, {}))
     results = validation_results(config, real, folder)
-    cost = cost_text(folder, config.contract.slices)
+    cost = cost_text(folder, config.contract.slices, mirrored=config.reading.mirrored)
     text = {**card(config, results), "cost": cost, **config.card}
     write_bundle(folder, networks, _manifest(config, _choice(config, results), text))
     return folder
@@ -203,7 +203,11 @@ def _choice(config: TrainConfig, results: list[StudyResult]) -> Choice:
         if result.score >= EVEN_ODDS
     ]
     intervals = intervals_of(alerted, ABSOLUTE_ML, INTERVAL_SHARE)
-    return Choice(Reading(cut, config.reading.midline_shift), intervals, operating_points(results))
+    return Choice(_reading(config, cut), intervals, operating_points(results))
+
+
+def _reading(config: TrainConfig, cut: float) -> Reading:
+    return Reading(cut, config.reading.midline_shift, config.reading.mirrored)
 
 
 def validation_results(config: TrainConfig, real: Path | None, folder: Path) -> list[StudyResult]:

@@ -72,6 +72,7 @@ learning_rate = 2e-3
 
 [reading]
 midline_shift = false
+mirrored = true
 
 [card]
 limits = "Trained for a test: it finds nothing."

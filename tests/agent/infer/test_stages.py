@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,33 @@ def test_thin_slices_share_slabs_and_thick_ones_do_not(bundle: Bundle) -> None:
 
     assert len(slabs_of(thin, 2.5)) == pytest.approx(len(THIN) / 4, abs=1)
     assert len(slabs_of(thick, 2.5)) == len(THICK)
+
+
+class LeftEyedBackend(SeeingBackend):
+    """Sees blood in the left half of its input alone."""
+
+    def see(self, slabs: np.ndarray) -> np.ndarray:
+        seen = super().see(slabs)
+        right_columns = seen.shape[-1] // 2
+        seen[:, 1:, :, right_columns:] = 0
+        seen[:, 0] = 1 - seen[:, 1:].sum(axis=1)
+        return seen
+
+
+@pytest.mark.parametrize("side_mm", [-25.0, 25.0], ids=["right", "left"])
+def test_read_mirrored_as_well_a_bleed_on_either_side_counts_alike(
+    side_mm: float, bundle: Bundle
+) -> None:
+    grid = axial_grid(THICK)
+    whole = head(grid, ball(grid, (side_mm, -20.0, 10.0), 21.0))
+    mirrored = replace(bundle, reading=replace(bundle.reading, mirrored=True))
+    backend = LeftEyedBackend(bundle)
+
+    both = SliceStage(mirrored).finish(whole, backend)
+
+    once = SliceStage(bundle).finish(whole, SeeingBackend(bundle))
+    assert backend.slices_run == 2 * len(both.slabs)
+    np.testing.assert_allclose(both.probabilities[:, 1:], once.probabilities[:, 1:] / 2, atol=1e-6)
 
 
 def growing(whole: HeadVolume, first_k: int, end_k: int) -> HeadVolume:
