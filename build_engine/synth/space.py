@@ -154,11 +154,9 @@ def _rotation(pitch: float, roll: float, yaw: float) -> NDArray[np.float64]:
     return rotation
 
 
-def sample(template: Template, values: Floats, at_mm: Floats, outside: float) -> Floats:
-    """Look a template map up at positions (3, …) [mm], linearly."""
-    found: Floats = ndimage.map_coordinates(
-        values, template.index(at_mm), order=1, mode="constant", cval=outside
-    )
+def sample(values: Floats, at: Floats, outside: float) -> Floats:
+    """Look a template map up at fractional voxels (3, …) (``Template.index``), linearly."""
+    found: Floats = ndimage.map_coordinates(values, at, order=1, mode="constant", cval=outside)
     return found
 
 
@@ -170,9 +168,9 @@ def sample_smooth(
     Of pixels finer than the map's own only every other one is looked up, each way.
     """
     if max(space.spacing_kji_mm[1:]) > FINE_MM:
-        return sample(template, values, at_mm, outside)
+        return sample(values, template.index(at_mm), outside)
     found = np.empty(at_mm.shape[1:], dtype=np.float32)
-    found[:, ::2, ::2] = sample(template, values, at_mm[:, :, ::2, ::2], outside)
+    found[:, ::2, ::2] = sample(values, template.index(at_mm[:, :, ::2, ::2]), outside)
     _fill_between(found[:, ::2])
     _fill_between(found.swapaxes(1, 2))
     return found
@@ -186,11 +184,9 @@ def _fill_between(values: Floats) -> None:
     between[..., pairs:] = known[..., -1:]
 
 
-def sample_labels(
-    template: Template, labels: NDArray[np.uint8], at_mm: Floats
-) -> NDArray[np.uint8]:
-    """Look a template label up at the voxel nearest to each position (3, …) [mm]."""
-    nearest = np.rint(template.index(at_mm)).astype(np.int32)
+def sample_labels(labels: NDArray[np.uint8], at: Floats) -> NDArray[np.uint8]:
+    """Look a template label up at the voxel nearest to each fractional one (3, …)."""
+    nearest = np.rint(at).astype(np.int32)
     for axis, count in zip(nearest, labels.shape, strict=True):
         np.clip(axis, 0, count - 1, out=axis)
     found: NDArray[np.uint8] = labels[nearest[0], nearest[1], nearest[2]]

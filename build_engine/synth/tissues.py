@@ -94,7 +94,7 @@ def place_anatomy(
     """Look the template up where the tissue comes from, and widen its fluid spaces with age."""
     at_mm, depth_mm = at_and_depth_mm
     inside = depth_mm > 0
-    inside_at_mm = at_mm[:, inside]  # looking up the rest of the box would take most of the time
+    at = template.index(at_mm[:, inside])  # looking up the rest would take most of the time
 
     def spread(values: NDArray[Any], outside: float) -> NDArray[Any]:
         whole = np.full(inside.shape, outside, dtype=values.dtype)
@@ -102,7 +102,7 @@ def place_anatomy(
         return whole
 
     grey, white, brain_mm, ventricle_mm, tentorium_mm = (
-        spread(sample(template, values, inside_at_mm, outside), outside)
+        spread(sample(values, at, outside), outside)
         for values, outside in (
             (template.grey, 0.0),
             (template.white, 0.0),
@@ -111,7 +111,7 @@ def place_anatomy(
             (template.tentorium_mm, 60.0),
         )
     )
-    regions = spread(sample_labels(template, template.regions, inside_at_mm), 0)
+    regions = spread(sample_labels(template.regions, at), 0)
     fluid = np.clip((1 - grey - white - 0.1) * (1.0 + 0.9 * patient.age), 0, 1)
     fluid = np.maximum(fluid, _sulci(space, rng, patient, -brain_mm))
     ventricle = ventricle_mm < patient.ventricle_growth_mm * (1 + 0.25 * space.noise(rng, 30.0))

@@ -59,7 +59,7 @@ def test_a_smooth_map_is_looked_up_at_half_the_pixels_with_the_same_result(pixel
     space, template = Space((20.0, pixel_mm, pixel_mm)), load_template()
     at_mm = template_positions(space, np.random.default_rng(5), deformation=1.4)
 
-    every = sample(template, template.skull_mm, at_mm, outside=60.0)
+    every = sample(template.skull_mm, template.index(at_mm), outside=60.0)
     found = sample_smooth(space, template, template.skull_mm, at_mm, outside=60.0)
 
     near_skull = np.abs(every) < 10
