@@ -304,6 +304,11 @@ class Reading:
     midline_shift: bool
     mirrored: bool
 
+    @property
+    def runs_per_slab(self) -> int:
+        """How often the slice network sees each slab."""
+        return 2 if self.mirrored else 1
+
 
 @dataclass(frozen=True, slots=True)
 class VolumeInterval:

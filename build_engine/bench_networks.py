@@ -47,6 +47,7 @@ def networks(
     block = np.zeros(loaded.volume.shape, dtype=np.float32)
     timed_s = {
         "slice network, a slab": _median_s(lambda _: list(backend.run_slices([slabs])), runs)
+        * loaded.reading.runs_per_slab
         / loaded.slices.batch,
         "volume network, a head": _median_s(lambda _: backend.run_volume(block), runs),
     }

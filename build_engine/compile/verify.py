@@ -132,7 +132,8 @@ def head_ms(bundle: Bundle, backend: Backend) -> float | None:
     """
     rng = np.random.default_rng(0)
     slabs = rng.random((backend.slabs_per_run, *bundle.slices.shape[1:]), dtype=np.float32)
-    batches = [slabs] * math.ceil(TIMED_SLABS / backend.slabs_per_run)
+    runs = TIMED_SLABS * bundle.reading.runs_per_slab
+    batches = [slabs] * math.ceil(runs / backend.slabs_per_run)
     block = rng.random(bundle.volume.shape, dtype=np.float32)
     try:
         taken_s = [_run_s(backend, batches, block) for _ in range(TIMED_RUNS)]

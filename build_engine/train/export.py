@@ -87,13 +87,12 @@ def write_bundle(
         _replace(folder / name, content)
 
 
-def cost_text(folder: Path, contract: SliceInput, *, mirrored: bool) -> str:
+def cost_text(folder: Path, contract: SliceInput, reading: Reading) -> str:
     """Say what the networks of a bundle cost to run, counted from their graphs."""
-    runs = 2 if mirrored else 1
-    slab = cost_of(batched((folder / SLICE_FILE).read_bytes()), batch=1)
+    slab = cost_of(batched((folder / SLICE_FILE).read_bytes()), batch=reading.runs_per_slab)
     head = cost_of((folder / VOLUME_FILE).read_bytes(), batch=1)
     return (
-        f"slice network {runs * slab.flops / 1e9:.1f} GFLOP a slab of {contract.slab_mm:g} mm, "
+        f"slice network {slab.flops / 1e9:.1f} GFLOP a slab of {contract.slab_mm:g} mm, "
         f"volume network {head.flops / 1e9:.1f} GFLOP a head"
     )
 

@@ -189,7 +189,7 @@ def export(config: TrainConfig, real: Path | None, work: Path, engines: Path) ->
     )
     write_bundle(folder, networks, _manifest(config, guess, {}))
     results = validation_results(config, real, folder)
-    cost = cost_text(folder, config.contract.slices, mirrored=config.reading.mirrored)
+    cost = cost_text(folder, config.contract.slices, guess.reading)
     text = {**card(config, results), "cost": cost, **config.card}
     write_bundle(folder, networks, _manifest(config, _choice(config, results), text))
     return folder

@@ -13,8 +13,9 @@ from agent.infer.bundle import load_bundle
 from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
-from build_engine.compile.verify import MOST_DIFFERENT, compare
+from build_engine.compile.verify import MOST_DIFFERENT, compare, head_ms
 from build_engine.train.heads import generated_head
+from tests.heads import SEEING_BUNDLE, SeeingBackend
 
 BUNDLE = load_bundle(PACKAGED_ENGINES / InferConfig().bundle)
 ROUNDED = 1e-3
@@ -56,3 +57,15 @@ def test_a_slab_that_rounding_takes_below_the_cut_is_no_difference():
 
     assert told[slab] > 255 * TOLERANCE  # it would be seen to differ
     assert found.fault is None
+
+
+def test_the_time_of_a_head_counts_the_mirrored_runs():
+    """It was told for one run a slab, whatever the bundle's reading."""
+    slabs_run = []
+    for mirrored in (False, True):
+        reading = replace(SEEING_BUNDLE.reading, mirrored=mirrored)
+        backend = SeeingBackend(SEEING_BUNDLE)
+        assert head_ms(replace(SEEING_BUNDLE, reading=reading), backend) is not None
+        slabs_run.append(backend.slices_run)
+
+    assert slabs_run[1] == 2 * slabs_run[0]
