@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.infer.backend import Floats, VolumeOutput
+from agent.infer.backend import Backend, Floats, VolumeOutput
 from agent.infer.bundle import Bundle
+from agent.infer.slice_stage import SliceStage
+from agent.infer.volume_stage import label_head
 from agent.preprocess import SliceInput, VolumeInput
 from agent.records import (
     Grid,
@@ -69,6 +71,11 @@ def head(grid: Grid, bleed: np.ndarray) -> HeadVolume:
     hu = np.where(radii <= 1, BRAIN_HU, AIR_HU)
     hu = np.where(bleed, BLOOD_HU, hu).astype(np.int16)
     return HeadVolume(hu, grid, tuple(f"1.2.{k}" for k in range(len(hu))), ())
+
+
+def read(whole: HeadVolume, bundle: Bundle, backend: Backend) -> LabelMask:
+    """Take a head through both stages."""
+    return label_head(whole, SliceStage(bundle).finish(whole, backend), bundle, backend)
 
 
 def labels(

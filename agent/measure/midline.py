@@ -127,15 +127,16 @@ def midline_shift_mm(mask: LabelMask) -> float | None:
     """
     traces, traced_mm = [], -np.inf
     for k, height_mm in enumerate(mask.grid.heights_mm):
-        if height_mm - traced_mm >= LEAST_STEP_MM:
-            traced_mm = height_mm
-            traces.append(_traced(mask, k))
-    found = [trace for trace in traces if trace is not None]
-    if not any(trace.deep for trace in found):
+        if height_mm - traced_mm < LEAST_STEP_MM:
+            continue
+        traced_mm = height_mm
+        if (trace := _traced(mask, k)) is not None:
+            traces.append(trace)
+    deep = [trace for trace in traces if trace.deep]
+    if not deep:
         return None
-    plane = _plane(np.concatenate([trace.ends for trace in found]))
-    shifts = [_shift_mm(trace, plane) for trace in found if trace.deep]
-    return sorted(shifts)[-2:][0]
+    plane = _plane(np.concatenate([trace.ends for trace in traces]))
+    return sorted(_shift_mm(trace, plane) for trace in deep)[-2:][0]
 
 
 def _traced(mask: LabelMask, k: int) -> _Trace | None:
@@ -146,7 +147,7 @@ def _traced(mask: LabelMask, k: int) -> _Trace | None:
     if len(rows) * row_mm < SHORTEST_MIDLINE_MM:
         return None
     column, unsure_columns = _boundary(left[rows], right[rows])
-    weight = 1.0 / (1.0 + np.square(unsure_columns * column_mm / UNSURE_MM))
+    weight = _weight(unsure_columns * column_mm)
     return _Trace(
         height_mm=float(mask.grid.heights_mm[k]),
         row_mm=rows * row_mm,
@@ -158,12 +159,19 @@ def _traced(mask: LabelMask, k: int) -> _Trace | None:
 def _plane(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Fit column = (height, row, 1) · plane to points (n, 3), heeding those far off it little."""
     design = np.column_stack([points[:, :2], np.ones(len(points))])
-    weight, plane = np.ones(len(points)), np.zeros(3)
+    weight: NDArray[np.floating] = np.ones(len(points))
+    plane = np.zeros(3)
     for _ in range(REWEIGHTED):
         root = np.sqrt(weight)
         plane[:] = np.linalg.lstsq(design * root[:, None], points[:, 2] * root, rcond=None)[0]
-        weight = 1.0 / (1.0 + np.square((points[:, 2] - design @ plane) / UNSURE_MM))
+        weight = _weight(points[:, 2] - design @ plane)
     return plane
+
+
+def _weight(off_mm: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Weigh what is so unsure or so far off; ``UNSURE_MM`` weighs half."""
+    weight: NDArray[np.floating] = 1.0 / (1.0 + np.square(off_mm / UNSURE_MM))
+    return weight
 
 
 def _shift_mm(trace: _Trace, plane: NDArray[np.float64]) -> float:

@@ -20,7 +20,6 @@ from agent.infer.volume_stage import label_head
 from agent.measure import measure
 from agent.records import (
     Grid,
-    HeadVolume,
     LabelMask,
     Measurement,
     Region,
@@ -111,14 +110,6 @@ class StudyResult:
         return self.known.bleed is not None
 
 
-def run_head(head: HeadVolume, bundle: Bundle, backend: Backend) -> tuple[LabelMask, float]:
-    """Both stages over one head, and the seconds they took."""
-    started_s = time.perf_counter()
-    slices = SliceStage(bundle).finish(head, backend)
-    mask = label_head(head, slices, bundle, backend)
-    return mask, time.perf_counter() - started_s
-
-
 def results(
     heads: Iterable[KnownHead], bundle: Bundle, backend: Backend, cuts: Sequence[float] = ()
 ) -> Iterator[StudyResult]:
@@ -127,9 +118,12 @@ def results(
     Where slices are ranked, they are by what the networks saw, whatever the bundle's own cut.
     """
     for known in heads:
-        mask, seconds = run_head(known.head, bundle, backend)
+        started_s = time.perf_counter()
+        slices = SliceStage(bundle).finish(known.head, backend)
+        mask = label_head(known.head, slices, bundle, backend)
+        seconds = time.perf_counter() - started_s
         if known.boxes is not None:
-            seen, _ = run_head(known.head, bundle.uncut, backend)
+            seen = label_head(known.head, slices, bundle.uncut, backend)
             mask = replace(mask, probability=seen.probability)
         at_cuts = tuple(at_cut(mask, cut) for cut in cuts)
         yield replace(judged(known, mask, seconds), at_cuts=at_cuts)

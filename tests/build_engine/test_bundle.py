@@ -15,7 +15,7 @@ from agent.infer.onnx_backend import OnnxBackend
 from agent.records import HeadVolume, Region, Subtype, VolumeInterval
 from build_engine.synth.head import HeadRecipe, make_head
 from build_engine.train.data import grid_of
-from build_engine.train.evaluate import run_head
+from tests.heads import read
 
 FOLDER = PACKAGED_ENGINES / InferConfig().bundle
 MOST_BYTES = 20_000_000
@@ -126,7 +126,7 @@ def scores(bundle: Bundle, backend: OnnxBackend, bleed: Subtype | None) -> list[
     for seed in range(30_001, 30_006):
         synth = make_head(HeadRecipe(seed, bleed, 40.0), (5.0, 1.0, 1.0))
         names = tuple(map(str, range(len(synth.hu))))
-        mask, _ = run_head(HeadVolume(synth.hu, grid_of(synth), names, ()), bundle, backend)
+        mask = read(HeadVolume(synth.hu, grid_of(synth), names, ()), bundle, backend)
         found.append(mask.score)
     return found
 

@@ -9,10 +9,9 @@ import pytest
 
 from agent.infer.bundle import Bundle
 from agent.infer.slice_stage import SliceStage, slabs_of
-from agent.infer.volume_stage import label_head
 from agent.measure import measure
 from agent.records import HeadVolume, Subtype
-from tests.heads import INTERVALS, SEEING_BUNDLE, SeeingBackend, axial_grid, ball, head
+from tests.heads import INTERVALS, SEEING_BUNDLE, SeeingBackend, axial_grid, ball, head, read
 
 THIN = np.arange(-75.0, 76.0, 0.625)
 THICK = np.arange(-75.0, 76.0, 5.0)
@@ -35,7 +34,7 @@ def test_a_ball_of_blood_keeps_its_volume_and_place(
     backend = SeeingBackend(bundle, Subtype.SUBDURAL)
     whole = head(grid, blood)
 
-    mask = label_head(whole, SliceStage(bundle).finish(whole, backend), bundle, backend)
+    mask = read(whole, bundle, backend)
 
     (finding,) = measure(mask, INTERVALS, midline_shift=False).findings
     assert finding.subtype is Subtype.SUBDURAL

@@ -20,7 +20,6 @@ from agent.records import HeadVolume, LabelMask, Subtype
 from build_engine.compile.precision import batched, network_at
 from build_engine.synth.head import HeadRecipe, make_head
 from build_engine.train.data import grid_of
-from build_engine.train.evaluate import run_head
 from tests.build_engine.compile.networks import (
     FEATURES,
     arrays,
@@ -32,6 +31,7 @@ from tests.build_engine.compile.networks import (
     types,
     written,
 )
+from tests.heads import read
 
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 BUNDLE = load_bundle(PACKAGED_ENGINES / InferConfig().bundle)
@@ -69,8 +69,7 @@ def bleeding() -> HeadVolume:
 @pytest.fixture(scope="module")
 def reference(bleeding: HeadVolume) -> tuple[LabelMask, Recorder]:
     recorder = Recorder()
-    mask, _ = run_head(bleeding, BUNDLE, recorder)
-    return mask, recorder
+    return read(bleeding, BUNDLE, recorder), recorder
 
 
 def never() -> list[np.ndarray]:
@@ -130,7 +129,7 @@ def test_a_head_in_fp16_is_judged_as_in_fp32(
     slices, volume = map(tmp_path.joinpath, names)
     half = replace(BUNDLE, slice_network=slices, volume_network=volume)
 
-    mask, _ = run_head(bleeding, BUNDLE, OnnxBackend(half, threads=2))
+    mask = read(bleeding, BUNDLE, OnnxBackend(half, threads=2))
 
     assert ml(reference[0]) > 5.0
     assert ml(mask) == pytest.approx(ml(reference[0]), rel=0.02)
