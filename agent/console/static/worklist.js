@@ -10,8 +10,8 @@ const forms = new Map(); // "uid revision" → the form in which a verdict is be
 let listed = "";
 let latest = [];
 
-export function showWorklist(series, heard) { // only when something changed, so that text can be marked and copied
-  const what = JSON.stringify([series.map((s) => ({ ...s, last_slice_age_s: null })), new Date().toDateString()]);
+export function showWorklist(series, heard) { // only when what it shows changed: text can be marked, a button pressed
+  const what = JSON.stringify([series.map((s) => ({ ...s, last_slice_age_s: null, shown: null })), new Date().toDateString()]);
   document.getElementById("empty").hidden = !heard || series.length > 0;
   if (what === listed) return;
   listed = what;

@@ -187,6 +187,25 @@ def test_a_bleed_that_was_missed_can_be_told(page: Page, console: Console) -> No
     expect(page.locator("#worklist")).to_contain_text("✗ Dr Bob disagrees")
 
 
+def test_a_result_is_drawn_once_though_it_is_then_noted_as_shown(
+    page: Page, console: Console
+) -> None:
+    """A button that was drawn anew while it was being pressed swallowed the click."""
+    receive(console.store, system_clock)
+    expect(page.locator("#worklist tr")).to_have_count(1)
+    page.evaluate(
+        "window.drawn = 0; new MutationObserver(() => window.drawn++)"
+        ".observe(document.getElementById('worklist'), { childList: true })"
+    )
+
+    with page.expect_response("**/shown"):
+        console.store.conclude(not_suspected("1.2.3.4"), {}, ["console"])
+    page.wait_for_timeout(1500)  # longer than the page takes to hear of it
+
+    assert console.store.undelivered() == []
+    assert page.evaluate("window.drawn") == 1
+
+
 def test_what_is_expected_of_the_operating_point_is_said_in_plain_words(
     page: Page, console: Console
 ) -> None:
