@@ -7,22 +7,30 @@ import { clock, element, findingWords, nameOf, plain, sentence, t, translatePage
 
 const body = document.getElementById("worklist");
 const forms = new Map(); // "uid revision" → the form in which a verdict is being given
-let listed = "";
+let rows = new Map(); // series UID → its row and what that shows
 let latest = [];
 
-export function showWorklist(series, heard) { // only when what it shows changed: text can be marked, a button pressed
-  const what = JSON.stringify([series.map((s) => ({ ...s, last_slice_age_s: null, shown: null })), new Date().toDateString()]);
+export function showWorklist(series, heard) {
   document.getElementById("empty").hidden = !heard || series.length > 0;
-  if (what === listed) return;
-  listed = what;
   latest = series;
   draw();
 }
 
-function draw() {
+function draw() { // a row that stays is not touched: text in it can be marked, a button pressed
   const inUse = body.contains(document.activeElement) ? document.activeElement : null;
-  body.replaceChildren(...latest.map(row));
-  if (inUse?.isConnected) inUse.focus();
+  rows = new Map(latest.map((series) => [series.uid, rowOf(series)]));
+  const wanted = [...rows.values()].map(({ tr }) => tr);
+  const kept = new Set(wanted);
+  [...body.children].filter((tr) => !kept.has(tr)).forEach((tr) => tr.remove());
+  wanted.forEach((tr, n) => { if (body.children[n] !== tr) body.insertBefore(tr, body.children[n] ?? null); });
+  if (inUse?.isConnected && inUse !== document.activeElement) inUse.focus();
+}
+
+function rowOf(series) { // the one there is while it would show the same
+  const judging = forms.has(`${series.uid} ${series.revision}`);
+  const what = JSON.stringify([{ ...series, last_slice_age_s: null, shown: null }, judging, new Date().toDateString()]);
+  const there = rows.get(series.uid);
+  return there?.what === what ? there : { what, tr: row(series) };
 }
 
 function row(series) {

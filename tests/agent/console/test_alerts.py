@@ -206,6 +206,23 @@ def test_a_result_is_drawn_once_though_it_is_then_noted_as_shown(
     assert page.evaluate("window.drawn") == 1
 
 
+def test_a_button_pressed_while_another_series_goes_on_is_still_pressed(
+    page: Page, console: Console
+) -> None:
+    """All rows were drawn anew whenever one of them changed, which swallowed the click."""
+    for uid in ("1.2.3.4", "1.2.3.5"):
+        receive(console.store, system_clock, uid)
+    console.store.conclude(not_suspected("1.2.3.4"), {}, ["console"])
+    page.get_by_role("button", name="Disagree").hover()
+
+    page.mouse.down()
+    receive(console.store, system_clock, "1.2.3.5", expected=40)
+    expect(page.locator("#worklist")).to_contain_text("17 of 40")
+    page.mouse.up()
+
+    expect(page.locator("#worklist form")).to_be_visible()
+
+
 def test_what_is_expected_of_the_operating_point_is_said_in_plain_words(
     page: Page, console: Console
 ) -> None:
