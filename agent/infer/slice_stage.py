@@ -22,9 +22,6 @@ Key = tuple[str, ...]
 SampleKey = tuple[str, tuple[Key, ...]]
 """What runs the networks, and the slabs that they see."""
 
-UNSETTLED_SLABS = 2
-"""Slabs at either end that the next slices may still change: the last one and its neighbour."""
-
 
 @dataclass(frozen=True, slots=True)
 class Slab:
@@ -56,7 +53,8 @@ class SliceStage:
     def advance(self, head: HeadVolume, backend: Backend) -> int:
         """Run the full batches that later slices can no longer change; returns slabs run."""
         slabs = slabs_of(head, self._contract.slab_mm)
-        settled = range(UNSETTLED_SLABS, len(slabs) - UNSETTLED_SLABS)
+        unsettled = 1 + self._contract.neighbours  # at either end: the last slab and who sees it
+        settled = range(unsettled, len(slabs) - unsettled)
         keys = self._sample_keys(slabs, backend)
         waiting = [n for n in settled if keys[n] not in self._probabilities]
         full = waiting[: len(waiting) // backend.slabs_per_run * backend.slabs_per_run]

@@ -93,9 +93,11 @@ def growing(whole: HeadVolume, first_k: int, end_k: int) -> HeadVolume:
 
 @pytest.mark.parametrize("upwards", [True, False], ids=["ascending", "descending"])
 @pytest.mark.parametrize("heights", [THIN[:120], THICK], ids=["thin", "thick"])
+@pytest.mark.parametrize("neighbours", [1, 2])
 def test_work_done_while_slices_arrive_is_the_work_of_the_end(
-    heights: np.ndarray, upwards: bool, bundle: Bundle
+    neighbours: int, heights: np.ndarray, upwards: bool, bundle: Bundle
 ) -> None:
+    bundle = replace(bundle, slices=replace(bundle.slices, neighbours=neighbours))
     grid = axial_grid(heights, tilt_deg=12.0)
     whole = head(grid, ball(grid, (25.0, -20.0, -30.0), 25.0))
     backend, reference = SeeingBackend(bundle), SeeingBackend(bundle)
