@@ -23,9 +23,9 @@ N_REGIONS: Final = len(Region) + 1
 SMALLEST_PROBABILITY: Final = 1e-4
 """Slice probabilities are kept above this before their logarithm is taken."""
 
+SLICE_DEPTHS: Final = (1, 1, 1, 2, 3)
 VOLUME_DEPTHS: Final = (1, 2, 3, 4)
-"""Residual blocks of the volume network at each level, finest first: context is cheap where voxels
-are few."""
+"""Residual blocks at each level, finest first: context is cheap where pixels or voxels are few."""
 
 EVIDENCE_POOLS_KJI: Final = ((1, 3, 3), (2, 5, 5), (3, 9, 9))
 """Neighbourhoods, in block voxels, over which bleed probability must persist to count as evidence:
@@ -43,15 +43,18 @@ class SliceNetwork(nn.Module):  # type: ignore[misc]
             nn.Conv2d(channels, width, 4, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(),
-            _Residual2(width),
+            *_residuals2(width, SLICE_DEPTHS[0]),
         )
         wide = (width, 2 * width, 4 * width, 6 * width, 8 * width)
         self.down = nn.ModuleList(
-            nn.Sequential(_conv2(low, high, stride=2), _Residual2(high))
-            for low, high in pairwise(wide)
+            nn.Sequential(_conv2(low, high, stride=2), *_residuals2(high, depth))
+            for (low, high), depth in zip(pairwise(wide), SLICE_DEPTHS[1:], strict=True)
         )
         self.narrow = nn.ModuleList(nn.Conv2d(high, low, 1) for low, high in pairwise(wide))
-        self.up = nn.ModuleList(_Residual2(low) for low in wide[:-1])
+        self.up = nn.ModuleList(
+            nn.Sequential(*_residuals2(low, depth))
+            for low, depth in zip(wide[:-1], SLICE_DEPTHS[:-1], strict=True)
+        )
         self.head = nn.Conv2d(width, N_CLASSES, 1)
 
     def forward(self, slabs: Tensor) -> Tensor:
@@ -164,6 +167,10 @@ class _Residual3(nn.Module):  # type: ignore[misc]
     def forward(self, values: Tensor) -> Tensor:
         added: Tensor = values + self.inner(values)
         return added
+
+
+def _residuals2(width: int, depth: int) -> list[nn.Module]:
+    return [_Residual2(width) for _ in range(depth)]
 
 
 def _residuals3(width: int, depth: int) -> list[nn.Module]:

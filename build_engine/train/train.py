@@ -89,8 +89,8 @@ def _warm_start(
     samples = (batch_of(rng)[0] for _ in range(WARM_START_BATCHES))
     wanted = config.contract
     if name == "slices":
-        planes = 2 * wanted.neighbours + 1
-        channels = channels_of(wanted.windows_hu, bundle.slices.windows_hu, planes)
+        neighbours = wanted.neighbours, bundle.slices.neighbours
+        channels = channels_of(wanted.windows_hu, bundle.slices.windows_hu, neighbours)
         start_from(network, bundle.slice_network, samples, channels)
     else:
         channels = channels_of(

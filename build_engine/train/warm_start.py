@@ -66,26 +66,38 @@ def start_from(
 
 
 def channels_of(
-    windows_hu: Windows, trained_hu: Windows, planes: int = 1, before: int = 0
+    windows_hu: Windows,
+    trained_hu: Windows,
+    neighbours: tuple[int, int] = (0, 0),
+    before: int = 0,
 ) -> list[int]:
     """List the channels of an input with ``windows_hu`` that one with ``trained_hu`` has as well.
 
-    ``before`` channels come first, then each of ``planes`` in every window (``agent.preprocess``).
+    ``before`` channels come first, then a slab and its neighbours, each in every window
+    (``agent.preprocess``). ``neighbours`` tells how many there are on either side, wanted and
+    trained.
 
     Raises
     ------
     ConfigError
-        If a window is missing.
+        If a window or a neighbour is missing.
     """
+    wanted, trained = neighbours
+    if wanted < trained:
+        raise ConfigError(
+            f"the bundle to start from sees {trained} neighbours on either side, not {wanted}",
+            hint="give at least the neighbours that the bundle was trained with",
+        )
     if missing := set(trained_hu) - set(windows_hu):
         raise ConfigError(
             f"the bundle to start from sees the window {min(missing)} HU",
             hint="give every window that the bundle was trained with; others may be added",
         )
     seen = [windows_hu.index(window) for window in trained_hu]
+    planes = range(wanted - trained, wanted + trained + 1)
     return [
         *range(before),
-        *(before + plane * len(windows_hu) + n for plane in range(planes) for n in seen),
+        *(before + plane * len(windows_hu) + n for plane in planes for n in seen),
     ]
 
 

@@ -97,26 +97,52 @@ WIDE = (-20.0, 500.0)
 """A window that the exported networks do not have."""
 
 
-def test_a_window_more_says_nothing_at_first(exported):
+@pytest.mark.parametrize(
+    ("wider", "where"),
+    [
+        (replace(SLICES, windows_hu=(WIDE, *SLICES.windows_hu)), [1, 3, 5]),
+        (replace(SLICES, neighbours=2), [1, 2, 3]),
+    ],
+    ids=["window", "neighbour"],
+)
+def test_what_the_bundle_does_not_see_says_nothing_at_first(exported, wider, where):
     folder, slices, _ = exported
-    wider = replace(SLICES, windows_hu=(WIDE, *SLICES.windows_hu))
-    channels = channels_of(wider.windows_hu, SLICES.windows_hu, planes=3)
+    neighbours = wider.neighbours, SLICES.neighbours
+    channels = channels_of(wider.windows_hu, SLICES.windows_hu, neighbours)
     samples = [torch.rand(wider.shape, generator=torch.Generator().manual_seed(n)) for n in (1, 2)]
     now = SliceNetwork(wider, 4)
 
     start_from(now, folder / SLICE_FILE, samples, channels)
 
-    assert channels == [1, 3, 5]
+    assert channels == where
     with torch.no_grad():
         wanted = slices(samples[0][:, channels])
         assert np.allclose(now(samples[0]).numpy(), wanted.numpy(), atol=1e-4)
 
 
-def test_but_for_its_new_layers_a_deeper_network_starts_from_what_the_bundle_does(
-    monkeypatch: pytest.MonkeyPatch,
-):
+@pytest.fixture
+def new_layers_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("build_engine.train.warm_start.NEW_LAYER_SHARE", 0.0)
-    bundle = load_bundle(PACKAGED_ENGINES / "default/1.2.0")
+
+
+@pytest.mark.usefixtures("new_layers_say_nothing")
+def test_but_for_its_new_layers_a_deeper_slice_network_starts_from_what_the_bundle_does():
+    bundle = load_bundle(PACKAGED_ENGINES / "default/1.3.0")
+    rng = torch.Generator().manual_seed(4)
+    samples = [torch.rand(bundle.slices.shape, generator=rng) for _ in range(3)]
+    now = SliceNetwork(bundle.slices, load_config(DEFAULT).slices.width)
+
+    start_from(now, bundle.slice_network, samples, range(bundle.slices.shape[1]))
+
+    wanted = next(OnnxBackend(bundle, threads=1).run_slices(iter([samples[0].numpy()])))
+    with torch.no_grad():
+        found = now(samples[0]).softmax(dim=1).numpy()
+    assert np.allclose(found, wanted, atol=1e-3)
+
+
+@pytest.mark.usefixtures("new_layers_say_nothing")
+def test_but_for_its_new_layers_a_deeper_volume_network_starts_from_what_the_bundle_does():
+    bundle = load_bundle(PACKAGED_ENGINES / "default/1.0.0")
     wider = replace(bundle.volume, windows_hu=(*bundle.volume.windows_hu, WIDE))
     channels = channels_of(wider.windows_hu, bundle.volume.windows_hu, before=len(Subtype))
     rng = torch.Generator().manual_seed(3)
@@ -135,6 +161,11 @@ def test_but_for_its_new_layers_a_deeper_network_starts_from_what_the_bundle_doe
 def test_a_window_that_the_bundle_sees_is_not_left_out():
     with pytest.raises(ConfigError, match="sees the window"):
         channels_of((WIDE,), SLICES.windows_hu)
+
+
+def test_a_neighbour_that_the_bundle_sees_is_not_left_out():
+    with pytest.raises(ConfigError, match="1 neighbours on either side, not 0"):
+        channels_of(SLICES.windows_hu, SLICES.windows_hu, (0, 1))
 
 
 def test_a_run_starts_from_the_bundle_that_it_names(tmp_path: Path, exported):
