@@ -6,6 +6,8 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -43,6 +45,13 @@ CUTS: Final = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 SMALLEST_END: Final = 0.15
 """Neither end of an interval is nearer to the volume than this share of it: heads at a site differ
 from those that it is chosen on by more than these among themselves. Ours: the aim of the design."""
+
+ABSOLUTES_ML: Final = (1.0, 2.0, 3.0)
+"""Parts of an interval that do not grow with the volume; the one that makes it narrowest is taken
+[mL]. Ours."""
+
+AS_NOTHING_ML: Final = 0.5
+"""A lower end below this is as good as nothing: widths are compared as if it were this. Ours."""
 
 MEASURED_FROM_ML: Final = 5.0
 """From here on a volume has to be right within a share of it [mL]."""
@@ -236,45 +245,57 @@ def _picture(known: KnownHead, mask: LabelMask) -> NDArray[np.uint8]:
     return picture
 
 
-def intervals_of(results: list[StudyResult], absolute_ml: float, share: float) -> VolumeIntervals:
+def intervals_of(results: list[StudyResult], share: float) -> VolumeIntervals:
     """Interval of each subtype, that holds the true volume of ``share`` of those found as it.
 
     A subtype that was found in fewer than ``FEWEST_TO_TELL`` heads has that of all heads together;
     from nothing to twice the volume if there is none.
     """
     told = [result for result in results if result.found and result.true_ml and result.found_ml]
-    every = _narrowest(told, absolute_ml, share)
+    every = _narrowest(told, share)
     by_subtype = {
         subtype: [one for one in told if one.found and one.found.subtype is subtype]
         for subtype in Subtype
     }
     return {
-        subtype: every if len(own) < FEWEST_TO_TELL else _narrowest(own, absolute_ml, share)
+        subtype: every if len(own) < FEWEST_TO_TELL else _narrowest(own, share)
         for subtype, own in by_subtype.items()
     }
 
 
-def _narrowest(results: list[StudyResult], absolute_ml: float, share: float) -> VolumeInterval:
-    """Find the interval with the smallest ratio of its ends that holds ``share`` of a next head's.
+def _narrowest(results: list[StudyResult], share: float) -> VolumeInterval:
+    """Find the interval, narrowest for these heads, that holds ``share`` of a next head's.
 
     Of n heads it holds (n + 1) · share, as conformal prediction asks: Vovk et al. 2005.
     """
     if not results:
-        return VolumeInterval(1.0, 1.0, absolute_ml)
+        return VolumeInterval(1.0, 1.0, ABSOLUTES_ML[0])
     found_ml = np.array([result.found_ml for result in results])
     over_ml = found_ml - np.array([result.true_ml or 0.0 for result in results])
+    held = min(len(results), math.ceil((len(results) + 1) * share))
+    intervals = chain.from_iterable(
+        _that_hold(held, found_ml, over_ml, absolute_ml) for absolute_ml in ABSOLUTES_ML
+    )
+    return min(intervals, key=partial(_width, found_ml=found_ml.tolist()))
+
+
+def _that_hold(
+    held: int, found_ml: NDArray[np.float64], over_ml: NDArray[np.float64], absolute_ml: float
+) -> Iterator[VolumeInterval]:
+    """Give the interval of every lower end that leaves ``held`` heads to choose the upper by."""
     below = np.maximum(over_ml - absolute_ml, 0.0) / found_ml
     above = np.maximum(-over_ml - absolute_ml, 0.0) / found_ml
-    held = min(len(results), math.ceil((len(results) + 1) * share))
-    ends = [
-        (least, float(np.sort(above[below <= least])[held - 1]))
-        for least in np.unique(below).tolist()
-        if np.count_nonzero(below <= least) >= held
-    ]
-    low, high = (
-        max(end, SMALLEST_END) for end in min(ends, key=lambda pair: (1 + pair[1]) / (1 - pair[0]))
-    )
-    return VolumeInterval(_rounded_up(low), _rounded_up(high), absolute_ml)
+    for low in np.unique(below).tolist():
+        if np.count_nonzero(below <= low) >= held:
+            high = float(np.sort(above[below <= low])[held - 1])
+            lower, upper = (_rounded_up(max(end, SMALLEST_END)) for end in (low, high))
+            yield VolumeInterval(lower, upper, absolute_ml)
+
+
+def _width(interval: VolumeInterval, found_ml: list[float]) -> float:
+    """Ratio of the interval's ends, as the mean of its logarithm over heads."""
+    ends_ml = [interval.of(one_ml) for one_ml in found_ml]
+    return float(np.mean([math.log(high / max(low, AS_NOTHING_ML)) for low, high in ends_ml]))
 
 
 def _rounded_up(share: float) -> float:

@@ -40,9 +40,6 @@ from build_engine.train.train import (
 
 SCORE_FILE: Final = "score.pt"
 
-ABSOLUTE_ML: Final = 1.0
-"""Part of a volume's interval that does not grow with it [mL]."""
-
 EVEN_ODDS: Final = 0.5
 """Study score at which a bleed is as likely as not."""
 
@@ -184,7 +181,7 @@ def export(config: TrainConfig, real: Path | None, work: Path, engines: Path) ->
     networks[1].evidence.load_state_dict(torch.load(work / SCORE_FILE, weights_only=True))
     guess = Choice(
         _reading(config, CUTS[0]),
-        dict.fromkeys(Subtype, VolumeInterval(0.5, 0.5, ABSOLUTE_ML)),
+        dict.fromkeys(Subtype, VolumeInterval(0.5, 0.5, 1.0)),
         (OperatingPoint(BALANCED, EVEN_ODDS),),
     )
     write_bundle(folder, networks, _manifest(config, guess, {}))
@@ -202,7 +199,7 @@ def _choice(config: TrainConfig, results: list[StudyResult]) -> Choice:
         for result, at in ((one, one.at_cuts[CUTS.index(cut)]) for one in results)
         if result.score >= EVEN_ODDS
     ]
-    intervals = intervals_of(alerted, ABSOLUTE_ML, INTERVAL_SHARE)
+    intervals = intervals_of(alerted, INTERVAL_SHARE)
     return Choice(_reading(config, cut), intervals, operating_points(results))
 
 

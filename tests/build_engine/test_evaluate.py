@@ -260,7 +260,7 @@ def test_an_interval_is_as_wide_below_and_above_as_its_own_subtype_needs():
     too_small = [told(Subtype.SUBDURAL, 20.0, 21.0 + number) for number in range(20)]
     too_large = [told(Subtype.EPIDURAL, 20.0, 19.0 - 0.8 * number) for number in range(20)]
 
-    intervals = intervals_of(too_small + too_large, 1.0, 0.9)
+    intervals = intervals_of(too_small + too_large, 0.9)
 
     # 19 of 20 are held, (20 + 1) · 0.9: up to 1 + 18 mL more, and up to 1 + 14.4 mL less;
     # nothing is told more exactly than to 15 %
@@ -274,14 +274,27 @@ def test_a_subtype_that_was_hardly_found_has_the_interval_of_all():
     many = [told(Subtype.SUBDURAL, 20.0, 31.0) for _ in range(20)]
     one = told(Subtype.EPIDURAL, 20.0, 20.0)
 
-    intervals = intervals_of([*many, one], 1.0, 0.9)
+    intervals = intervals_of([*many, one], 0.9)
 
     assert intervals[Subtype.EPIDURAL] == intervals[Subtype.SUBDURAL]
     assert intervals[Subtype.EPIDURAL].above == 0.5
 
 
+def test_the_part_of_an_interval_that_does_not_grow_is_the_one_that_makes_it_narrowest():
+    small = [told(Subtype.SUBDURAL, 2.0, 3.9) for _ in range(5)]
+    large = [told(Subtype.SUBDURAL, 40.0, 40.0) for _ in range(20)]
+
+    mostly_large, mostly_small = (
+        intervals_of(heads, 0.9)[Subtype.SUBDURAL] for heads in (small + large, small * 4 + large)
+    )
+
+    # 2 mL more than 1.15 · 2 mL hold 3.9 mL, and tell 40 mL more exactly than 1.45 and 1 mL would
+    assert (mostly_large.above, mostly_large.absolute_ml) == (0.15, 2.0)
+    assert (mostly_small.above, mostly_small.absolute_ml) == (0.45, 1.0)
+
+
 def test_nothing_found_tells_an_interval_from_nothing_to_twice_the_volume():
-    interval = intervals_of([], 1.0, 0.9)[Subtype.SUBDURAL]
+    interval = intervals_of([], 0.9)[Subtype.SUBDURAL]
 
     assert (interval.below, interval.above) == (1.0, 1.0)
 
@@ -290,7 +303,7 @@ def test_nothing_found_tells_an_interval_from_nothing_to_twice_the_volume():
 def test_nine_in_ten_are_held(volumes_ml: list[tuple[float, float]]):
     heads = [told(Subtype.SUBDURAL, *pair) for pair in volumes_ml]
 
-    interval = intervals_of(heads, 1.0, 0.9)[Subtype.SUBDURAL]
+    interval = intervals_of(heads, 0.9)[Subtype.SUBDURAL]
 
     ends_ml = [interval.of(found_ml) for found_ml, _ in volumes_ml]
     held = [
