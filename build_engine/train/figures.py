@@ -101,4 +101,6 @@ def draw_failures(results: list[StudyResult], judgement: Judgement, path: Path) 
             + (f"\n{look_alike.value}" if look_alike else ""),
             fontsize=7,
         )
-    figure.savefig(path, dpi=120)
+    if not wrong:
+        figure.text(0.5, 0.5, "No bleed was missed, and nothing was taken for one.", ha="center")
+    figure.savefig(path, dpi=120, bbox_inches="tight")  # titles stand out of a single row

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.image import imread
 from typer.testing import CliRunner
 
 from agent.config import PACKAGED_ENGINES, InferConfig
@@ -29,6 +30,7 @@ from build_engine.train.evaluate import (
     judged,
 )
 from build_engine.train.evaluate import results as results_of
+from build_engine.train.figures import draw_failures
 from build_engine.train.heads import PROTOCOLS, KnownHead, evaluation_recipe
 from build_engine.train.tables import (
     Judgement,
@@ -354,6 +356,19 @@ def test_the_card_holds_tables_figures_and_every_head(tmp_path: Path):
     assert [head["score"] for head in heads] == [0.2, 0.1]
     for figure in ("few.png", "few-failures.png"):
         assert (tmp_path / figure).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("bleeds", [1, 0], ids=["one missed", "none missed"])
+def test_pictures_of_failures_are_whole_and_say_if_there_are_none(tmp_path: Path, bleeds: int):
+    """Titles of a single row were cut off at the top, and no failures were an empty page."""
+    missed = [result_of(known_head(), 0.2)] * bleeds
+
+    draw_failures([*missed, result_of(known_head(None), 0.1)], JUDGEMENT, tmp_path / "few.png")
+
+    ink = imread(tmp_path / "few.png")[..., :3].min(axis=2) < 0.9
+    assert ink.any()
+    assert not ink[[0, -1]].any()
+    assert not ink[:, [0, -1]].any()
 
 
 @pytest.mark.timeout(300)
