@@ -7,6 +7,7 @@ any runtime can build them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Final
 
@@ -43,16 +44,16 @@ class SliceNetwork(nn.Module):  # type: ignore[misc]
             nn.Conv2d(channels, width, 4, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(),
-            *_residuals2(width, SLICE_DEPTHS[0]),
+            *_residuals(_conv2, width, SLICE_DEPTHS[0]),
         )
         wide = (width, 2 * width, 4 * width, 6 * width, 8 * width)
         self.down = nn.ModuleList(
-            nn.Sequential(_conv2(low, high, stride=2), *_residuals2(high, depth))
+            nn.Sequential(_conv2(low, high, stride=2), *_residuals(_conv2, high, depth))
             for (low, high), depth in zip(pairwise(wide), SLICE_DEPTHS[1:], strict=True)
         )
         self.narrow = nn.ModuleList(nn.Conv2d(high, low, 1) for low, high in pairwise(wide))
         self.up = nn.ModuleList(
-            nn.Sequential(*_residuals2(low, depth))
+            nn.Sequential(*_residuals(_conv2, low, depth))
             for low, depth in zip(wide[:-1], SLICE_DEPTHS[:-1], strict=True)
         )
         self.head = nn.Conv2d(width, N_CLASSES, 1)
@@ -90,12 +91,12 @@ class VolumeNetwork(nn.Module):  # type: ignore[misc]
             nn.ReLU(),
         )
         self.down = nn.ModuleList(
-            nn.Sequential(_conv3(low, high, stride=2), *_residuals3(high, depth))
+            nn.Sequential(_conv3(low, high, stride=2), *_residuals(_conv3, high, depth))
             for (low, high), depth in zip(pairwise(wide), VOLUME_DEPTHS[1:], strict=True)
         )
         self.narrow = nn.ModuleList(nn.Conv3d(high, low, 1) for low, high in pairwise(wide))
         self.up = nn.ModuleList(
-            nn.Sequential(*_residuals3(low, depth))
+            nn.Sequential(*_residuals(_conv3, low, depth))
             for low, depth in zip(wide[:-1], VOLUME_DEPTHS[:-1], strict=True)
         )
         self.correction = nn.Conv3d(width, N_CLASSES, 1)
@@ -149,32 +150,20 @@ def _evidence(block: Tensor, bleed: Tensor) -> Tensor:
     return torch.log(evidence) - torch.log(1.0 - evidence)
 
 
-class _Residual2(nn.Module):  # type: ignore[misc]
-    def __init__(self, width: int) -> None:
+class _Residual(nn.Module):  # type: ignore[misc]
+    def __init__(self, inner: nn.Module) -> None:
         super().__init__()
-        self.inner = _conv2(width, width)
+        self.inner = inner
 
     def forward(self, values: Tensor) -> Tensor:
         added: Tensor = values + self.inner(values)
         return added
 
 
-class _Residual3(nn.Module):  # type: ignore[misc]
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.inner = _conv3(width, width)
-
-    def forward(self, values: Tensor) -> Tensor:
-        added: Tensor = values + self.inner(values)
-        return added
-
-
-def _residuals2(width: int, depth: int) -> list[nn.Module]:
-    return [_Residual2(width) for _ in range(depth)]
-
-
-def _residuals3(width: int, depth: int) -> list[nn.Module]:
-    return [_Residual3(width) for _ in range(depth)]
+def _residuals(
+    convolution: Callable[[int, int], nn.Module], width: int, depth: int
+) -> list[nn.Module]:
+    return [_Residual(convolution(width, width)) for _ in range(depth)]
 
 
 def _conv2(low: int, high: int, stride: int = 1) -> nn.Sequential:
