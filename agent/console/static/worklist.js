@@ -6,7 +6,7 @@ import { isUnderWay, stateLabel } from "./states.js";
 import { clock, element, findingWords, nameOf, plain, sentence, t, translatePage } from "./words.js";
 
 const body = document.getElementById("worklist");
-const forms = new Map(); // "uid revision" → the form in which a verdict is being given
+const forms = new Map(); // result's key → the form in which a verdict is being given
 let rows = new Map(); // series UID → its row and what that shows
 let latest = [];
 
@@ -27,11 +27,13 @@ function draw() { // a row that stays is not touched: text in it can be marked, 
 }
 
 function rowOf(series) { // the one there is while it would show the same
-  const judging = forms.has(`${series.uid} ${series.revision}`);
+  const judging = forms.has(resultKey(series));
   const what = JSON.stringify([{ ...series, last_slice_age_s: null, shown: null }, judging, new Date().toDateString()]);
   const there = rows.get(series.uid);
   return there?.what === what ? there : { what, tr: row(series) };
 }
+
+function resultKey(series) { return `${series.uid} ${series.revision}`; }
 
 function row(series) {
   const { patient, report, state } = series;
@@ -87,7 +89,7 @@ function verdictWords(given) {
 }
 
 function verdictPart(series) { // two buttons, and after one of them the form
-  const key = `${series.uid} ${series.revision}`;
+  const key = resultKey(series);
   if (forms.has(key)) return forms.get(key);
   const part = element("div", "", "verdict");
   for (const [agrees, text] of [[true, t("Agree")], [false, t("Disagree")]]) {
