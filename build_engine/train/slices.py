@@ -61,6 +61,12 @@ NO_BLOOM_SHARE: Final = 0.4
 COARSE_GRAIN: Final = 3.0
 """Mean of 3 x 3 independent pixels back to their own spread: the noise of a soft kernel."""
 
+ADDED_NOISE_HU: Final = 1.3
+"""Mean of the noise that is added to a sample, of either grain, drawn exponentially [HU]. Ours."""
+
+SMOOTH_PX: Final = 30.0
+"""Added to both sides of the Dice ratio: a sample without a bleed asks for none [pixels]."""
+
 STREAKED_SHARE: Final = 0.12
 """So many samples show metal and its rays."""
 
@@ -244,8 +250,8 @@ def _vary(hu: Tensor, rng: np.random.Generator, neighbours: int) -> Tensor:
     hu = hu + detail * per_sample(rng.uniform(-0.8, 0.5, count))
     fine = torch.from_numpy(rng.standard_normal(hu.shape, dtype=np.float32))
     coarse = COARSE_GRAIN * functional.avg_pool2d(fine.roll(7, dims=-1), 3, stride=1, padding=1)
-    hu = hu + per_sample(rng.exponential(1.3, count)) * fine
-    hu = hu + per_sample(rng.exponential(1.3, count)) * coarse
+    hu = hu + per_sample(rng.exponential(ADDED_NOISE_HU, count)) * fine
+    hu = hu + per_sample(rng.exponential(ADDED_NOISE_HU, count)) * coarse
     for sample in hu:
         slide_px = int(rng.integers(-3, 4)) if rng.random() < 0.3 else 0  # noqa: PLR2004
         for channel in range(len(sample)):
@@ -275,7 +281,3 @@ def slice_loss(logits: Tensor, target: Tensor, named: Tensor) -> Tensor:
     total = any_bleed.sum(dim=(1, 2)) + bleed.sum(dim=(1, 2))
     dice = 1.0 - ((2 * overlap + SMOOTH_PX) / (total + SMOOTH_PX)).mean()
     return 4.0 * entropy + 0.5 * dice
-
-
-SMOOTH_PX: Final = 30.0
-"""Added to both sides of the Dice ratio: a sample without a bleed asks for none [pixels]."""
