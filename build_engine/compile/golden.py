@@ -12,7 +12,7 @@ from agent.infer.bundle import Bundle
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
 from agent.records import HeadVolume
-from build_engine.train.heads import generated_head
+from build_engine.heads.known import generated_head
 
 CALIBRATION_HEADS: Final = 16
 """Heads that INT8 is calibrated on. Ours: all protocols and subtypes come in them."""

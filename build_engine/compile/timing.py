@@ -20,8 +20,8 @@ from agent.infer.plan import Precision
 from agent.infer.tensorrt_api import TensorRt
 from agent.infer.tensorrt_backend import SLICE_LANES, Lane
 from build_engine.compile.build import compile_network, slice_graph, volume_graph
-from build_engine.compile.cost import Cost, cost_of
 from build_engine.compile.golden import Calibration
+from build_engine.judge.cost import Cost, cost_of
 
 WARM_UPS: Final = 3
 RUNS: Final = 20

@@ -60,7 +60,8 @@ class Space:
 
     def around(self, mask: NDArray[np.bool_]) -> Space:
         """Give the window that just holds ``mask``, an array of the whole box."""
-        return Space(self.spacing_kji_mm, ndimage.find_objects(mask.view(np.uint8))[0])
+        k, j, i = ndimage.find_objects(mask.view(np.uint8))[0]
+        return Space(self.spacing_kji_mm, (k, j, i))
 
     def part(self, of_box: NDArray[Any]) -> NDArray[Any]:
         """Give the window of an array (…, k, j, i) of the whole box: a view."""

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from agent.preprocess import Floats, SliceInput, VolumeInput, axis_mm
 from agent.records import LEFT_REGIONS, Region
-from build_engine.train.data import Case, block_input
+from build_engine.heads.fields import Case, block_input
 from build_engine.train.networks import N_CLASSES
 from build_engine.train.slices import slice_loss
 

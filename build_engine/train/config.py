@@ -58,7 +58,7 @@ class Cases(_Table):
 
 
 class AnnotatedFolder(_Table):
-    """A folder of a site's own heads (``build_engine.train.annotated``) and what its masks say."""
+    """A folder of a site's own heads (``build_engine.heads.annotated``) and what its masks say."""
 
     folder: Path
     labels: dict[int, SubtypeName]

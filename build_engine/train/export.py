@@ -15,8 +15,7 @@ from torch.nn import functional
 
 from agent.preprocess import SliceInput, VolumeInput
 from agent.records import OperatingPoint, Reading, VolumeIntervals
-from build_engine.compile.cost import cost_of
-from build_engine.compile.precision import batched
+from build_engine.judge.cost import cost_of
 from build_engine.train.networks import N_CLASSES, SliceNetwork, VolumeNetwork
 
 OPSET: Final = 17
@@ -89,10 +88,11 @@ def write_bundle(
 
 def cost_text(folder: Path, contract: SliceInput, reading: Reading) -> str:
     """Say what the networks of a bundle cost to run, counted from their graphs."""
-    slab = cost_of(batched((folder / SLICE_FILE).read_bytes()), batch=reading.runs_per_slab)
+    slabs = cost_of((folder / SLICE_FILE).read_bytes(), batch=contract.batch)
     head = cost_of((folder / VOLUME_FILE).read_bytes(), batch=1)
+    slab_flops = slabs.flops / contract.batch * reading.runs_per_slab
     return (
-        f"slice network {slab.flops / 1e9:.1f} GFLOP a slab of {contract.slab_mm:g} mm, "
+        f"slice network {slab_flops / 1e9:.1f} GFLOP a slab of {contract.slab_mm:g} mm, "
         f"volume network {head.flops / 1e9:.1f} GFLOP a head"
     )
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.utils.data import DataLoader, Dataset
 
-from build_engine.train.processes import keep_freed_memory
+from build_engine.heads.processes import keep_freed_memory
 
 Batch = tuple[Tensor, ...]
 BatchOf = Callable[[np.random.Generator], Batch]

@@ -16,19 +16,19 @@ from agent.infer.bundle import load_bundle
 from agent.infer.onnx_backend import OnnxBackend
 from agent.preprocess import SliceInput
 from agent.records import OperatingPoint, Reading, Subtype, VolumeInterval, VolumeIntervals
-from build_engine.train.annotated import annotated_case, studies_in
+from build_engine.heads.annotated import annotated_case, studies_in
+from build_engine.heads.fields import Case, generated_case, load_case, save_case
+from build_engine.heads.known import laid_in_cases, real_heads, validation_heads
+from build_engine.heads.laid_in import with_bleed_laid_in
+from build_engine.heads.phe_sich import held_out_patients, phe_case
+from build_engine.heads.processes import head_makers
+from build_engine.judge.evaluate import CUTS, StudyResult, best_cut, intervals_of
+from build_engine.judge.evaluate import results as results_of
+from build_engine.judge.figures import draw_curves
 from build_engine.train.config import TrainConfig
-from build_engine.train.data import Case, generated_case, load_case, save_case
-from build_engine.train.evaluate import CUTS, StudyResult, best_cut, intervals_of
-from build_engine.train.evaluate import results as results_of
 from build_engine.train.export import Manifest, cost_text, write_bundle
-from build_engine.train.figures import draw_curves
 from build_engine.train.fit import Report, load_curve, load_weights
-from build_engine.train.heads import laid_in_cases, real_heads, validation_heads
-from build_engine.train.insert import with_bleed_laid_in
 from build_engine.train.networks import SliceNetwork, VolumeNetwork
-from build_engine.train.phe_sich import held_out_patients, phe_case
-from build_engine.train.processes import head_makers
 from build_engine.train.train import (
     SLICE_WEIGHTS,
     VOLUME_WEIGHTS,

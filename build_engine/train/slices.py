@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from agent.preprocess import Floats, SliceInput
 from agent.records import Subtype
-from build_engine.train.data import (
+from build_engine.heads.fields import (
     BONE_HU,
     HU_OF_BYTE,
     LOWEST_HU,

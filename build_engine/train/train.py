@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from agent.infer.bundle import load_bundle
 from agent.preprocess import Floats, SliceInput, slice_input
+from build_engine.heads.fields import Case
 from build_engine.train.blocks import (
     BlockCase,
     block_case,
@@ -26,7 +27,6 @@ from build_engine.train.blocks import (
     without_bleed,
 )
 from build_engine.train.config import TrainConfig
-from build_engine.train.data import Case
 from build_engine.train.fit import BatchOf, Report, Schedule, Task, fit
 from build_engine.train.networks import N_CLASSES, SliceNetwork, VolumeNetwork
 from build_engine.train.slices import make_batch, slabs_of_cases, slice_loss

@@ -17,7 +17,7 @@ from agent.selftest import SelftestFailed, compared, generator, run_selftest
 from agent.store import Selftest, SeriesRow, Store
 from agent.wiring import system_clock
 from agent.wiring.journeys import build_test_watcher
-from build_engine.local_agent import LocalAgent, local_agent
+from build_engine.play.local_agent import LocalAgent, local_agent
 from tests.agent.box import MIDNIGHT, Box
 from tests.agent.doctor.scratch import page_that_says
 from tests.agent.program import until

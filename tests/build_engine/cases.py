@@ -8,9 +8,9 @@ import numpy as np
 
 from agent.preprocess import SliceInput
 from agent.records import HeadVolume
+from build_engine.heads.fields import Case, case_of, grid_of
 from build_engine.synth.acquisition import HIGHEST_HU, Acquisition
 from build_engine.synth.head import HeadRecipe, make_head
-from build_engine.train.data import Case, case_of, grid_of
 
 CONTRACT = SliceInput(1.0, 256, 2.5, 1, ((0.0, 80.0), (-20.0, 500.0)), 4)
 PLAIN = Acquisition(0.8, 0.0, 2.0, 0.7, 0.3, 1.0, 0.0)

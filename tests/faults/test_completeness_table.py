@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from agent.assemble.protocol import load_profiles
 from agent.config import PACKAGED_ENGINES
-from build_engine.bench_completeness import lines
-from build_engine.export_rhythms import run
+from build_engine.bench.completeness import lines
+from build_engine.bench.rhythms import run
 from tests.faults.conftest import Row
 
 MOST_WRONG = 0.001

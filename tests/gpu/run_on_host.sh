@@ -21,7 +21,7 @@ cp -r engines/default engines/protocols "$engines/"
 printf 'export_folder = "%s/in"\nstate_folder = "%s/state"\nengines_folder = "%s"\n' \
   "$engines" "$engines" "$engines" > "$engines/agent.toml"
 engine() { gpu_python -c 'from build_engine.compile.cli import engine; engine()' "$@" --config "$engines/agent.toml"; }
-bench() { gpu_python -c 'from build_engine.bench import app; app()' "$@"; }
+bench() { gpu_python -c 'from build_engine.bench.cli import app; app()' "$@"; }
 
 {
   nvidia-smi || true

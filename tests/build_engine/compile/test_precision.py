@@ -18,8 +18,8 @@ from agent.infer.bundle import load_bundle
 from agent.infer.onnx_backend import OnnxBackend
 from agent.records import HeadVolume, LabelMask, Subtype
 from build_engine.compile.precision import batched, network_at
+from build_engine.heads.fields import grid_of
 from build_engine.synth.head import HeadRecipe, make_head
-from build_engine.train.data import grid_of
 from tests.build_engine.compile.networks import (
     FEATURES,
     arrays,

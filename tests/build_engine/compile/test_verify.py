@@ -14,7 +14,7 @@ from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
 from build_engine.compile.verify import MOST_DIFFERENT, compare, head_ms
-from build_engine.train.heads import generated_head
+from build_engine.heads.known import generated_head
 from tests.heads import SEEING_BUNDLE, SeeingBackend
 
 BUNDLE = load_bundle(PACKAGED_ENGINES / InferConfig().bundle)

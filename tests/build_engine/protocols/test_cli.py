@@ -10,7 +10,7 @@ import pytest
 from pydicom.uid import MRImageStorage, XRayRadiationDoseSRStorage
 
 from agent.errors import ConfigError, FolderUnreachable, NotEligible
-from build_engine.simulate import axial_files, localizer_file
+from build_engine.play.simulate import axial_files, localizer_file
 from build_engine.synth.dicom import SyntheticStudy
 from build_engine.synth.head import HeadRecipe, make_head
 from build_engine.synth.presets import PRESETS

@@ -1,0 +1,316 @@
+"""What a bundle makes of heads whose truth is known, run as at a site."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from agent.errors import BadOutputError
+from agent.infer.backend import Backend
+from agent.infer.bundle import Bundle
+from agent.infer.slice_stage import SliceStage
+from agent.infer.volume_stage import label_head
+from agent.measure import measure
+from agent.records import (
+    Grid,
+    LabelMask,
+    Measurement,
+    Region,
+    Side,
+    Subtype,
+    VolumeInterval,
+    VolumeIntervals,
+)
+from build_engine.heads.fields import UNSURE, Bytes
+from build_engine.heads.known import KnownHead
+
+SURE_AT: Final = 3
+"""A slice's score is its third-highest probability after averaging: one speck is no bleed."""
+
+AVERAGED_PX: Final = 9
+"""… over this many of the scanner's pixels square."""
+
+CUTS: Final = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+"""Bleed probabilities at which a mask could be cut."""
+
+SMALLEST_END: Final = 0.15
+"""Neither end of an interval is nearer to the volume than this share of it: heads at a site differ
+from those that it is chosen on by more than these among themselves. Ours: the aim of the design."""
+
+ABSOLUTES_ML: Final = (1.0, 2.0, 3.0)
+"""Parts of an interval that do not grow with the volume; the one that makes it narrowest is taken
+[mL]. Ours."""
+
+AS_NOTHING_ML: Final = 0.5
+"""A lower end below this is as good as nothing: widths are compared as if it were this. Ours."""
+
+MEASURED_FROM_ML: Final = 5.0
+"""From here on a volume has to be right within a share of it [mL]."""
+
+PICTURE_PX: Final = 240
+
+FEWEST_TO_TELL: Final = 20
+"""So many found bleeds of a subtype tell its volume's interval; fewer say little of its ends."""
+
+ANY: Final = dict.fromkeys(Subtype, VolumeInterval(0.0, 0.0, 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The largest bleed of a head: what it is and where."""
+
+    subtype: Subtype
+    side: Side | None
+    region: Region | None
+
+
+@dataclass(frozen=True, slots=True)
+class AtCut:
+    """What there is where a bleed must be so probable: its volume [mL], and the largest bleed."""
+
+    found_ml: float
+    found: Place | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SliceRow:
+    """A real head slice by slice: scores (k,), whether an annotator boxed it (k,), boxes hit."""
+
+    scores: NDArray[np.float64]
+    boxed: NDArray[np.bool_]
+    boxes_hit: int
+    boxes: int
+    false_ml: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudyResult:
+    """One head: what there was, and what was found. Volumes in mL; ``dice`` of any bleed.
+
+    ``true_ml``, ``dice`` and ``truth`` are None where nobody outlined the bleed; ``at_cuts`` is for
+    whoever chooses among ``CUTS``. ``picture`` (row, column, 3) is the slice that tells most.
+    """
+
+    known: KnownHead
+    score: float
+    found_ml: float
+    true_ml: float | None
+    dice: float | None
+    truth: Place | None
+    found: Place | None
+    found_shift_mm: float | None
+    seconds: float
+    picture: NDArray[np.uint8]
+    slices: SliceRow | None = None
+    at_cuts: tuple[AtCut, ...] = ()
+
+    @property
+    def bleeds(self) -> bool:
+        """Whether there is a bleed."""
+        return self.known.bleed is not None
+
+
+def results(
+    heads: Iterable[KnownHead], bundle: Bundle, backend: Backend, cuts: Sequence[float] = ()
+) -> Iterator[StudyResult]:
+    """Run the bundle over known heads; none of ``cuts`` may be below the bundle's own.
+
+    Where slices are ranked, they are by what the networks saw, whatever the bundle's own cut.
+    """
+    for known in heads:
+        started_s = time.perf_counter()
+        slices = SliceStage(bundle).finish(known.head, backend)
+        mask = label_head(known.head, slices, bundle, backend)
+        seconds = time.perf_counter() - started_s
+        if known.boxes is not None:
+            seen = label_head(known.head, slices, bundle.uncut, backend)
+            mask = replace(mask, probability=seen.probability)
+        at_cuts = tuple(at_cut(mask, cut) for cut in cuts)
+        yield replace(judged(known, mask, seconds), at_cuts=at_cuts)
+
+
+def judged(known: KnownHead, mask: LabelMask, seconds: float) -> StudyResult:
+    """Compare what was found with what is known.
+
+    A head with more blood than a skull holds is not analysed at a site; here it counts as not
+    suspected, and as without findings.
+    """
+    found = _measured(mask, midline_shift=known.midline_shift_mm is not None)
+    return StudyResult(
+        known=known,
+        score=mask.score if found else 0.0,
+        found_ml=_ml(mask.subtypes > 0, mask.grid),
+        true_ml=_true_ml(known),
+        dice=_dice(known.subtypes, mask.subtypes),
+        truth=_truth(known),
+        found=_place(found),
+        found_shift_mm=found.midline_shift_mm if found else None,
+        seconds=seconds,
+        picture=_picture(known, mask),
+        slices=None if known.boxes is None else _slice_row(known.boxes, mask),
+    )
+
+
+def at_cut(mask: LabelMask, cut: float) -> AtCut:
+    """Tell what is left of a mask where a bleed must be more probable than it was cut at."""
+    blood = mask.probability >= round(cut * 255)
+    cut_mask = replace(mask, subtypes=mask.subtypes * blood)
+    return AtCut(_ml(blood, mask.grid), _place(_measured(cut_mask, midline_shift=False)))
+
+
+def _measured(mask: LabelMask, *, midline_shift: bool) -> Measurement | None:
+    """Measure; None where there is more blood than a skull holds."""
+    try:
+        return measure(mask, ANY, midline_shift=midline_shift)
+    except BadOutputError:
+        return None
+
+
+def _ml(blood: NDArray[np.bool_], grid: Grid) -> float:
+    return float(np.count_nonzero(blood, axis=(1, 2)) @ grid.voxels_ml)
+
+
+def _true_ml(known: KnownHead) -> float | None:
+    """Volume of the truth; a real patient's is not told, since the pixel size is not known."""
+    if known.bleed is None:
+        return 0.0
+    if known.subtypes is None or known.boxes is not None:
+        return None
+    return _ml(known.subtypes > 0, known.head.grid)
+
+
+def _dice(truth: Bytes | None, found: Bytes) -> float | None:
+    """Overlap of any bleed where it is known whether there is one; None without a bleed."""
+    if truth is None:
+        return None
+    sure = truth != UNSURE
+    bleed, seen = (truth > 0) & sure, (found > 0) & sure
+    total = np.count_nonzero(bleed) + np.count_nonzero(seen)
+    return 2 * np.count_nonzero(bleed & seen) / total if bleed.any() else None
+
+
+def _truth(known: KnownHead) -> Place | None:
+    if known.bleed is None or known.subtypes is None or known.regions is None:
+        return None
+    sure = np.full(known.subtypes.shape, 255, dtype=np.uint8)
+    mask = LabelMask(known.subtypes, known.regions, sure, known.head.grid, 1.0)
+    return _place(measure(mask, ANY, midline_shift=False))
+
+
+def _place(found: Measurement | None) -> Place | None:
+    if found is None or not found.findings:
+        return None
+    largest = found.findings[0]
+    return Place(largest.subtype, largest.side, largest.region)
+
+
+def _slice_row(boxes: dict[int, list[list[int]]], mask: LabelMask) -> SliceRow:
+    window = (1, AVERAGED_PX, AVERAGED_PX)
+    smooth = ndimage.uniform_filter(mask.probability.astype(np.float32), window) / 255
+    flat = np.sort(smooth.reshape(len(smooth), -1), axis=1)
+    hits = [
+        bool(mask.subtypes[k, row0 : row1 + 1, column0 : column1 + 1].any())
+        for k, slice_boxes in boxes.items()
+        for column0, row0, column1, row1 in slice_boxes
+    ]
+    boxed = np.array([k in boxes for k in range(len(smooth))])
+    outside = (mask.subtypes > 0) & ~boxed[:, None, None]
+    scores: NDArray[np.float64] = flat[:, -SURE_AT].astype(np.float64)
+    return SliceRow(scores, boxed, sum(hits), len(hits), _ml(outside, mask.grid))
+
+
+def _picture(known: KnownHead, mask: LabelMask) -> NDArray[np.uint8]:
+    """Draw the slice with most of the truth, else with the likeliest bleed: truth green, ours red.
+
+    About ``PICTURE_PX`` square, in a window of 0 to 80 HU.
+    """
+    truth = mask.subtypes * 0 if known.subtypes is None else known.subtypes % UNSURE
+    telling = truth > 0 if truth.any() else mask.probability
+    k = int(telling.sum(axis=(1, 2)).argmax())
+    step = max(1, round(known.head.hu.shape[1] / PICTURE_PX))
+    grey = np.clip(known.head.hu[k, ::step, ::step] * (255 / 80), 0, 255).astype(np.uint8)
+    picture = np.stack([grey] * 3, axis=-1)
+    for labels, colour in ((truth, (0, 220, 0)), (mask.subtypes, (255, 60, 60))):
+        area = labels[k, ::step, ::step] > 0
+        picture[area & ~ndimage.binary_erosion(area)] = colour
+    return picture
+
+
+def intervals_of(results: list[StudyResult], share: float) -> VolumeIntervals:
+    """Interval of each subtype, that holds the true volume of ``share`` of those found as it.
+
+    A subtype that was found in fewer than ``FEWEST_TO_TELL`` heads has that of all heads together;
+    from nothing to twice the volume if there is none.
+    """
+    told = [result for result in results if result.found and result.true_ml and result.found_ml]
+    every = _narrowest(told, share)
+    by_subtype = {
+        subtype: [one for one in told if one.found and one.found.subtype is subtype]
+        for subtype in Subtype
+    }
+    return {
+        subtype: every if len(own) < FEWEST_TO_TELL else _narrowest(own, share)
+        for subtype, own in by_subtype.items()
+    }
+
+
+def _narrowest(results: list[StudyResult], share: float) -> VolumeInterval:
+    """Find the interval, narrowest for these heads, that holds ``share`` of a next head's.
+
+    Of n heads it holds (n + 1) · share, as conformal prediction asks: Vovk et al. 2005.
+    """
+    if not results:
+        return VolumeInterval(1.0, 1.0, ABSOLUTES_ML[0])
+    found_ml = np.array([result.found_ml for result in results])
+    over_ml = found_ml - np.array([result.true_ml or 0.0 for result in results])
+    held = min(len(results), math.ceil((len(results) + 1) * share))
+    intervals = chain.from_iterable(
+        _that_hold(held, found_ml, over_ml, absolute_ml) for absolute_ml in ABSOLUTES_ML
+    )
+    return min(intervals, key=partial(_width, found_ml=found_ml.tolist()))
+
+
+def _that_hold(
+    held: int, found_ml: NDArray[np.float64], over_ml: NDArray[np.float64], absolute_ml: float
+) -> Iterator[VolumeInterval]:
+    """Give the interval of every lower end that leaves ``held`` heads to choose the upper by."""
+    below = np.maximum(over_ml - absolute_ml, 0.0) / found_ml
+    above = np.maximum(-over_ml - absolute_ml, 0.0) / found_ml
+    for low in np.unique(below).tolist():
+        if np.count_nonzero(below <= low) >= held:
+            high = float(np.sort(above[below <= low])[held - 1])
+            lower, upper = (_rounded_up(max(end, SMALLEST_END)) for end in (low, high))
+            yield VolumeInterval(lower, upper, absolute_ml)
+
+
+def _width(interval: VolumeInterval, found_ml: list[float]) -> float:
+    """Ratio of the interval's ends, as the mean of its logarithm over heads."""
+    ends_ml = [interval.of(one_ml) for one_ml in found_ml]
+    return float(np.mean([math.log(high / max(low, AS_NOTHING_ML)) for low, high in ends_ml]))
+
+
+def _rounded_up(share: float) -> float:
+    return math.ceil(share * 100) / 100
+
+
+def best_cut(results: list[StudyResult]) -> float:
+    """Cut at which volumes are least wrong, in the median: those that matter, if there are any.
+
+    What is right for small bleeds, seen in part, would overstate the large ones.
+    """
+    outlined = [result for result in results if result.true_ml]
+    large = [result for result in outlined if (result.true_ml or 0.0) >= MEASURED_FROM_ML]
+    measured = large or outlined
+    true_ml = np.array([result.true_ml or 0.0 for result in measured])
+    found_ml = np.array([[at.found_ml for at in result.at_cuts] for result in measured])
+    errors = np.median(np.abs(found_ml / true_ml[:, None] - 1), axis=0)
+    return CUTS[int(errors.argmin())]

@@ -1,0 +1,276 @@
+"""The model card's tables: what a bundle is worth, in numbers with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from agent.records import Subtype, VolumeIntervals
+from build_engine.judge.evaluate import MEASURED_FROM_ML, StudyResult
+
+Z_95: Final = 1.96
+BOOTSTRAPS: Final = 1000
+BINS_ML: Final = ((0.0, 1.0), (1.0, 5.0), (5.0, 30.0), (30.0, 1000.0))
+PLACED_FROM_ML: Final = 2.0
+CLOSE_SHARE: Final = 0.15
+CLOSE_ML: Final = 1.0
+"""A volume is close within this share of the truth or this much, whichever is more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table, as text."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """At which study score a bleed is suspected, and the intervals that volumes are told with."""
+
+    score: float
+    intervals: VolumeIntervals
+
+
+def tables(results: list[StudyResult], judgement: Judgement) -> list[Table]:
+    """All tables that these results can fill."""
+    found = [
+        _study_table(results, judgement),
+        _subtype_table(results, judgement),
+        _grouped_table("By protocol", results, judgement, lambda r: r.known.protocol),
+        _look_alike_table(results, judgement),
+        _volume_table(results, judgement),
+        _interval_table(results, judgement),
+        _place_table(results),
+        _calibration_table(results),
+        slice_table({"Bleedwatch": results}),
+    ]
+    return [table for table in found if table.rows]
+
+
+def rate(hits: Iterable[bool]) -> str:
+    """Share, counts and Wilson's 95 % interval. Source: Wilson, J Am Stat Assoc 1927."""
+    outcomes = list(hits)
+    if not outcomes:
+        return "none"
+    n, share = len(outcomes), sum(outcomes) / len(outcomes)
+    middle = (share + Z_95**2 / (2 * n)) / (1 + Z_95**2 / n)
+    half = Z_95 * np.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n**2)) / (1 + Z_95**2 / n)
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    return f"{share:.3f} ({sum(outcomes)}/{n}; {low:.3f}–{high:.3f})"
+
+
+def area_under_roc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float | None:
+    """Chance that a positive scores above a negative, ties counting half; None without both."""
+    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
+    if not n_positive or not n_negative:
+        return None
+    ranks = stats.rankdata(scores)[positive].sum()
+    return float((ranks - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
+
+
+def _area_text(scores: list[float], positive: list[bool]) -> str:
+    """Area under the ROC curve with a bootstrapped 95 % interval."""
+    values, truth = np.array(scores), np.array(positive)
+    area = area_under_roc(values, truth)
+    if area is None:
+        return "none"
+    rng = np.random.default_rng(0)
+    drawn = (rng.integers(len(values), size=len(values)) for _ in range(BOOTSTRAPS))
+    areas = [area_under_roc(values[chosen], truth[chosen]) for chosen in drawn]
+    low, high = np.quantile([a for a in areas if a is not None], (0.025, 0.975))
+    return f"{area:.3f} ({low:.3f}–{high:.3f})"
+
+
+def _study_table(results: list[StudyResult], judgement: Judgement) -> Table:
+    clear = [result for result in results if not result.bleeds]
+    alarms = [result.score >= judgement.score for result in clear]
+    groups: list[tuple[str, Callable[[StudyResult], bool]]] = [
+        ("all bleeds", lambda _: True),
+        ("bleeds ≥ 1 mL", lambda r: r.true_ml is not None and r.true_ml >= 1.0),
+        ("bleeds 0.4–5 mL", lambda r: r.true_ml is not None and 0.4 <= r.true_ml <= 5.0),  # noqa: PLR2004
+    ]
+    rows = []
+    for name, belongs in groups:
+        bleeding = [result for result in results if result.bleeds and belongs(result)]
+        if bleeding:
+            both = [*bleeding, *clear]
+            area = _area_text([r.score for r in both], [r.bleeds for r in both])
+            rows.append((name, rate(r.score >= judgement.score for r in bleeding), area))
+    if clear:
+        rows.append(("specificity", rate(not alarm for alarm in alarms), ""))
+        rows.append(("false alarms per 100 without a bleed", f"{100 * np.mean(alarms):.1f}", ""))
+    rows.append(("seconds per head, median", f"{np.median([r.seconds for r in results]):.2f}", ""))
+    title = f"Study level, suspected from a score of {judgement.score:g}"
+    return Table(title, ("heads", "sensitivity", "ROC-AUC"), tuple(rows))
+
+
+def _subtype_table(results: list[StudyResult], judgement: Judgement) -> Table:
+    """By subtype and volume; the subtype is right if the largest finding's is among the true."""
+    rows = []
+    outlined = [r for r in results if r.bleeds and r.true_ml is not None]
+    groups: list[tuple[str, list[StudyResult]]] = [
+        (subtype.name.lower(), [r for r in outlined if r.known.bleed is subtype])
+        for subtype in Subtype
+    ]
+    for low, high in BINS_ML:
+        name = f"{low:g}–{high:g} mL" if high < BINS_ML[-1][1] else f"> {low:g} mL"
+        groups.append((name, [r for r in outlined if low <= (r.true_ml or 0.0) < high]))
+    for name, group in groups:
+        if group:
+            named = [r.found.subtype in r.known.kinds for r in group if r.found]
+            sensitivity = rate(r.score >= judgement.score for r in group)
+            dices = [r.dice for r in group if r.dice is not None]
+            rows.append((name, sensitivity, rate(named), f"{np.median(dices):.2f}"))
+    columns = ("bleeds", "sensitivity", "subtype right, where found", "Dice, median")
+    return Table("By subtype and by volume", columns, tuple(rows))
+
+
+def _grouped_table(
+    title: str,
+    results: list[StudyResult],
+    judgement: Judgement,
+    group_of: Callable[[StudyResult], str],
+) -> Table:
+    rows = []
+    for name in sorted({group_of(result) for result in results}):
+        group = [result for result in results if group_of(result) == name]
+        sensitivity = rate(r.score >= judgement.score for r in group if r.bleeds)
+        specificity = rate(r.score < judgement.score for r in group if not r.bleeds)
+        rows.append((name, sensitivity, specificity))
+    return Table(title, ("heads", "sensitivity", "specificity"), tuple(rows))
+
+
+def _look_alike_table(results: list[StudyResult], judgement: Judgement) -> Table:
+    clear = [r for r in results if not r.bleeds and r.known.midline_shift_mm is not None]
+    rows = []
+    for name in sorted({_look_alike(result) for result in clear}):
+        group = [result for result in clear if _look_alike(result) == name]
+        rows.append((name, rate(r.score >= judgement.score for r in group)))
+    return Table("False alarms by look-alike", ("conspicuous", "false alarms"), tuple(rows))
+
+
+def _look_alike(result: StudyResult) -> str:
+    return result.known.look_alike.value if result.known.look_alike else "none"
+
+
+def _volume_table(results: list[StudyResult], judgement: Judgement) -> Table:
+    """Bland–Altman and closeness. Source: Bland and Altman, Lancet 1986."""
+    alerted = [r for r in results if r.true_ml and r.score >= judgement.score]
+    if not alerted:
+        return Table("Volumes", (), ())
+    true_ml, found_ml = np.array([(r.true_ml, r.found_ml) for r in alerted]).T
+    differences_ml = found_ml - true_ml
+    spread_ml = Z_95 * differences_ml.std()
+    bias_ml = differences_ml.mean()
+    large = true_ml >= MEASURED_FROM_ML
+    close = np.abs(differences_ml) <= np.maximum(CLOSE_SHARE * true_ml, CLOSE_ML)
+    ratio = np.median(found_ml[large] / true_ml[large]) - 1 if large.any() else float("nan")
+    rows = (
+        ("bias, mL", f"{bias_ml:+.1f}"),
+        ("limits of agreement, mL", f"{bias_ml - spread_ml:+.1f} … {bias_ml + spread_ml:+.1f}"),
+        (f"error of bleeds ≥ {MEASURED_FROM_ML:g} mL, median", f"{ratio:+.0%}"),
+        (f"within ±15 % or ±1 mL, ≥ {MEASURED_FROM_ML:g} mL", rate(close[large].tolist())),
+        ("truth within the 90 % interval", rate(_held(r, judgement) for r in alerted)),
+    )
+    return Table("Volumes of the bleeds alerted to", ("measure", "value"), rows)
+
+
+def _interval_table(results: list[StudyResult], judgement: Judgement) -> Table:
+    """Intervals that volumes are told with, by what the largest finding was taken for."""
+    alerted = [r for r in results if r.true_ml and r.found and r.score >= judgement.score]
+    rows = []
+    for subtype, interval in judgement.intervals.items():
+        own = [r for r in alerted if r.found and r.found.subtype is subtype]
+        reach = f"−{interval.below:.0%} +{interval.above:.0%} ±{interval.absolute_ml:g} mL"
+        rows.append((subtype.name.lower(), reach, rate(_held(r, judgement) for r in own)))
+    columns = ("taken for", "90 % interval of a volume", "holds the truth")
+    return Table("Intervals of the bleeds alerted to", columns, tuple(rows) if alerted else ())
+
+
+def _held(result: StudyResult, judgement: Judgement) -> bool:
+    """Whether the interval told holds the true volume; none is told without a finding."""
+    if result.found is None or result.true_ml is None:
+        return False
+    low_ml, high_ml = judgement.intervals[result.found.subtype].of(result.found_ml)
+    return low_ml <= result.true_ml <= high_ml
+
+
+def _place_table(results: list[StudyResult]) -> Table:
+    """Side and region of the largest finding, of single bleeds; midline shift of all heads."""
+    single = [
+        r
+        for r in results
+        if r.truth and r.found and len(r.known.kinds) == 1 and (r.true_ml or 0) >= PLACED_FROM_ML
+    ]
+    rows = []
+    if single:
+        pairs = [(r.truth, r.found) for r in single if r.truth and r.found]
+        rows.append(("side right", rate(truth.side is found.side for truth, found in pairs)))
+        rows.append(("region right", rate(truth.region is found.region for truth, found in pairs)))
+    shifts = [
+        (r.known.midline_shift_mm, r.found_shift_mm)
+        for r in results
+        if r.known.midline_shift_mm is not None and r.found_shift_mm is not None
+    ]
+    if shifts:
+        errors_mm = np.abs(np.subtract(*np.array(shifts).T))
+        middle, most = np.quantile(errors_mm, (0.5, 0.9))
+        rows.append(("midline shift error, median; 90 %", f"{middle:.1f} mm; {most:.1f} mm"))
+    title = f"Place of single bleeds ≥ {PLACED_FROM_ML:g} mL that were found"
+    return Table(title, ("measure", "value"), tuple(rows))
+
+
+def _calibration_table(results: list[StudyResult]) -> Table:
+    rows = []
+    for low in np.arange(0.0, 1.0, 0.2):
+        inside = [r for r in results if low <= r.score < low + 0.2 + (low >= 0.8) * 0.01]  # noqa: PLR2004
+        if inside:
+            mean = np.mean([r.score for r in inside])
+            seen = rate(r.bleeds for r in inside)
+            rows.append((f"{low:.1f}–{low + 0.2:.1f}", f"{mean:.2f}", seen))
+    return Table("Calibration", ("score", "mean score", "share that bleeds"), tuple(rows))
+
+
+def slice_table(by_model: dict[str, list[StudyResult]]) -> Table:
+    """Real heads slice by slice, one column a model."""
+    rows: list[tuple[str, ...]] = []
+    columns = {
+        name: [(r, r.slices) for r in results if r.slices is not None]
+        for name, results in by_model.items()
+    }
+    if not any(columns.values()):
+        return Table("Real heads, slice by slice", (), ())
+    areas, hits, dices, false_ml, seconds = [], [], [], [], []
+    for pairs in columns.values():
+        scores = np.concatenate([row.scores for _, row in pairs])
+        boxed = np.concatenate([row.boxed for _, row in pairs])
+        areas.append(_area_text(scores.tolist(), boxed.tolist()))
+        n_hit, n = sum(row.boxes_hit for _, row in pairs), sum(row.boxes for _, row in pairs)
+        hits.append(rate([True] * n_hit + [False] * (n - n_hit)))
+        dices.append(f"{np.median([r.dice for r, _ in pairs if r.dice is not None]):.2f}")
+        false_ml.append(f"{np.mean([row.false_ml for _, row in pairs]):.2f}")
+        seconds.append(f"{np.median([r.seconds for r, _ in pairs]):.1f}")
+    rows = [
+        ("ROC-AUC of slices, box or none", *areas),
+        ("boxes hit", *hits),
+        ("Dice against our silver masks, median", *dices),
+        ("mL marked in slices without a box, mean a head", *false_ml),
+        ("seconds a head, median", *seconds),
+    ]
+    return Table("Real heads, slice by slice", ("measure", *columns), tuple(rows))
+
+
+def as_markdown(table: Table) -> str:
+    """Write a table for a page."""
+    lines = [f"### {table.title}", "", "| " + " | ".join(table.columns) + " |"]
+    lines.append("|" + " --- |" * len(table.columns))
+    lines += ["| " + " | ".join(row) + " |" for row in table.rows]
+    return "\n".join([*lines, ""])

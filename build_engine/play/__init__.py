@@ -1,0 +1,1 @@
+"""Studies played into an export folder, and an agent beside them: simulator, demo, self-test."""

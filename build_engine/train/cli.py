@@ -1,0 +1,164 @@
+"""``bleedwatch model``: train, export and evaluate the networks."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.table import Table as RichTable
+
+if TYPE_CHECKING:
+    from agent.infer.bundle import Bundle
+    from build_engine.heads.known import KnownHead
+    from build_engine.judge.tables import Table
+
+model = typer.Typer(help="Train, export and evaluate the networks.", no_args_is_help=True)
+
+RealData = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of PHE-SICH-CT-IDS: NNNN_ct.nii.gz, boxes.json …"),
+]
+Work = Annotated[Path, typer.Option(help="Folder for cases and weights; kept between runs.")]
+Config = Annotated[
+    Path, typer.Argument(help="Training TOML, such as build_engine/train/default.toml.")
+]
+
+
+@model.command()
+def train(config: Config, work: Work, data: RealData = None) -> None:
+    """Train both networks (needs the `train` extra); a run that was stopped goes on.
+
+    Example: bleedwatch model train build_engine/train/default.toml --work /scratch/training
+    """
+    from build_engine.train.config import load_config  # noqa: PLC0415 - torch is optional
+    from build_engine.train.run import train as run  # noqa: PLC0415
+
+    chosen = load_config(config)
+    with Progress(
+        "[progress.description]{task.description}",
+        BarColumn(),
+        MofNCompleteColumn(),
+        "loss {task.fields[loss]:.3f}",
+        TimeRemainingColumn(),
+    ) as progress:
+        bars = {
+            name: progress.add_task(name, total=stage.steps, loss=float("nan"))
+            for name, stage in (("slices", chosen.slices), ("volume", chosen.volume))
+        }
+
+        def report(name: str, step: int, total: int, loss: float) -> None:
+            progress.update(bars[name], completed=step, total=total, loss=loss)
+
+        run(chosen, data, work, report)
+    Console().print(f"weights and curves are in {work}; write a bundle with `model export`")
+
+
+@model.command()
+def export(
+    config: Config,
+    work: Work,
+    to: Annotated[Path, typer.Option(help="Folder of bundles.")] = Path("engines"),
+    data: RealData = None,
+) -> None:
+    """Write trained networks as a bundle, choosing its operating point (`train` extra).
+
+    Example: bleedwatch model export build_engine/train/default.toml --work /scratch/training
+    """
+    from build_engine.train.config import load_config  # noqa: PLC0415
+    from build_engine.train.run import export as run  # noqa: PLC0415
+
+    Console().print(f"wrote {run(load_config(config), data, work, to)}")
+
+
+@model.command()
+def evaluate(  # noqa: PLR0913 - a command's parameters are its options
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder, such as engines/default/1.0.0.")],
+    *,
+    sets: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            help="generated, or phe_sich=FOLDER (its 15 held-out patients), laid_in=FOLDER (these "
+            "patients' box-free parts with bleeds laid in) or bleed_free=FOLDER (DICOM).",
+        ),
+    ] = ["generated"],  # noqa: B006 - typer copies it
+    heads: Annotated[int, typer.Option(help="How many generated heads.")] = 60,
+    point: Annotated[str, typer.Option(help="Operating point.")] = "balanced",
+    peer: Annotated[
+        Path | None,
+        typer.Option(help="BLAST-CT's weights, to run beside phe_sich: some 10 minutes a head."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="Folder for the model card: Markdown, JSON and PNG.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Evaluate a bundle on heads whose truth is known.
+
+    Example: bleedwatch model evaluate engines/default/1.0.0 --heads 200 --to card
+    """
+    from agent.infer.bundle import load_bundle  # noqa: PLC0415 - keeps --help quick
+    from agent.infer.onnx_backend import OnnxBackend  # noqa: PLC0415
+    from build_engine.judge.evaluate import results  # noqa: PLC0415
+    from build_engine.judge.tables import Judgement, slice_table, tables  # noqa: PLC0415
+
+    loaded = load_bundle(bundle)
+    backend = OnnxBackend(loaded, threads=os.cpu_count() or 1)
+    judgement = Judgement(loaded.operating_point(point).score, loaded.intervals)
+    printed: dict[str, list[Table]] = {}
+    for name, known in [(one.partition("=")[0], _heads(one, heads, loaded)) for one in sets]:
+        found = list(results(known, loaded, backend))
+        printed[name] = tables(found, judgement)
+        if peer is not None and name == "phe_sich":
+            from build_engine.judge.compare import peer_results  # noqa: PLC0415 - needs torch
+
+            theirs = list(peer_results((result.known for result in found), peer))
+            printed[name].append(slice_table({"Bleedwatch": found, "BLAST-CT": theirs}))
+        if to is not None:
+            from build_engine.judge.card import write_card  # noqa: PLC0415 - of the train extra
+
+            write_card(to, name, (printed[name], found), judgement)
+    if as_json:
+        typer.echo(json.dumps({name: list(map(asdict, some)) for name, some in printed.items()}))
+        return
+    for name, some in printed.items():
+        Console().rule(f"{bundle} on {name}")
+        for table in some:
+            _print(table)
+
+
+def _heads(chosen: str, count: int, bundle: Bundle) -> Iterator[KnownHead]:
+    from build_engine.heads import known as heads  # noqa: PLC0415
+
+    name, _, folder = chosen.partition("=")
+    if name == "generated" and not folder:
+        return heads.generated_heads(count)
+    if folder and name in ("phe_sich", "laid_in", "bleed_free"):
+        at = Path(folder)
+        if not at.is_dir():
+            raise typer.BadParameter(f"{folder} is not a folder", param_hint="--set")
+        if name == "phe_sich":
+            return heads.held_out_heads(at)
+        return (
+            heads.laid_in_heads(at, bundle.slices)
+            if name == "laid_in"
+            else heads.bleed_free_heads(at)
+        )
+    raise typer.BadParameter(
+        f"{chosen}: name generated, phe_sich=FOLDER, laid_in=FOLDER or bleed_free=FOLDER",
+        param_hint="--set",
+    )
+
+
+def _print(table: Table) -> None:
+    drawn = RichTable(*table.columns, title=table.title, title_justify="left")
+    for row in table.rows:
+        drawn.add_row(*row)
+    Console().print(drawn)

@@ -1,0 +1,396 @@
+"""The model card's numbers: each is checked against one worked out by hand."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.image import imread
+from typer.testing import CliRunner
+
+from agent.config import PACKAGED_ENGINES, InferConfig
+from agent.preprocess import Floats
+from agent.records import Grid, HeadVolume, LabelMask, Region, Side, Subtype
+from build_engine.heads.fields import UNSURE
+from build_engine.heads.known import PROTOCOLS, KnownHead, evaluation_recipe
+from build_engine.judge.card import write_card
+from build_engine.judge.evaluate import (
+    CUTS,
+    AtCut,
+    StudyResult,
+    at_cut,
+    best_cut,
+    intervals_of,
+    judged,
+)
+from build_engine.judge.evaluate import results as results_of
+from build_engine.judge.figures import draw_failures
+from build_engine.judge.tables import (
+    Judgement,
+    Table,
+    area_under_roc,
+    as_markdown,
+    rate,
+    slice_table,
+    tables,
+)
+from build_engine.synth.lookalike import LookAlike
+from build_engine.train.cli import model
+from tests.heads import INTERVALS, SEEING_BUNDLE, SeeingBackend, axial_grid, ball, head
+
+BUNDLE = PACKAGED_ENGINES / InferConfig().bundle
+JUDGEMENT = Judgement(0.5, INTERVALS)
+SHAPE_KJI = (12, 40, 40)
+VOXEL_ML = 5.0 * 5.0 * 4.0 / 1000
+
+
+def grid() -> Grid:
+    origins_mm = np.zeros((SHAPE_KJI[0], 3))
+    origins_mm[:, 2] = np.arange(SHAPE_KJI[0]) * 4.0
+    return Grid(origins_mm, (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), 5.0, 5.0, *SHAPE_KJI[1:], 4.0)
+
+
+def known_head(bleed: Subtype | None = Subtype.SUBDURAL, **changes) -> KnownHead:
+    subtypes = np.zeros(SHAPE_KJI, dtype=np.uint8)
+    if bleed:
+        subtypes[4:8, 10:20, 25:30] = bleed
+    regions = np.full(SHAPE_KJI, Region.RIGHT_FRONTAL, dtype=np.uint8)
+    regions[:, :, 20:] = Region.LEFT_FRONTAL
+    names = tuple(map(str, range(SHAPE_KJI[0])))
+    head = HeadVolume(np.full(SHAPE_KJI, 30, dtype=np.int16), grid(), names, ())
+    kinds = (bleed,) if bleed else ()
+    known = KnownHead("one", head, bleed, kinds, subtypes, regions, midline_shift_mm=0.0)
+    return replace(known, **changes)
+
+
+def result_of(
+    known: KnownHead, score: float, found: np.ndarray | None = None, seconds: float = 1.0
+) -> StudyResult:
+    subtypes = known.subtypes if found is None else found
+    probability = np.where(subtypes > 0, 255, 0).astype(np.uint8)
+    regions = known.regions if known.regions is not None else np.zeros_like(subtypes)
+    return judged(known, LabelMask(subtypes, regions, probability, grid(), score), seconds)
+
+
+def table(results: list[StudyResult], title: str) -> dict[str, tuple[str, ...]]:
+    found = next(one for one in tables(results, JUDGEMENT) if one.title.startswith(title))
+    return {row[0]: row[1:] for row in found.rows}
+
+
+def test_what_equals_the_truth_is_right_in_everything():
+    result = result_of(known_head(), 0.9)
+
+    assert result.dice == 1.0
+    assert result.found_ml == pytest.approx(4 * 10 * 5 * VOXEL_ML) == result.true_ml
+    assert result.truth == result.found
+    assert result.found
+    assert result.found.side is Side.LEFT
+    assert result.found.region is Region.LEFT_FRONTAL
+
+
+def test_dice_and_volume_of_half_a_bleed():
+    known = known_head()
+    half = known.subtypes.copy()
+    half[6:] = 0
+
+    result = result_of(known, 0.9, half)
+
+    assert result.dice == pytest.approx(2 / 3)
+    assert result.found_ml == pytest.approx(result.true_ml / 2)
+
+
+def test_pixels_of_unknown_truth_count_neither_way():
+    known = known_head()
+    unsure = known.subtypes.copy()
+    unsure[3], unsure[8] = UNSURE, UNSURE
+    spread = known.subtypes.copy()
+    spread[3] = spread[4]
+
+    assert result_of(replace(known, subtypes=unsure, regions=None), 0.9, spread).dice == 1.0
+
+
+def test_wilsons_interval():
+    # Newcombe, Stat Med 1998, table I: 81 of 263 gives 0.2553 to 0.3662.
+    assert rate([True] * 81 + [False] * 182) == "0.308 (81/263; 0.255–0.366)"
+    assert rate([]) == "none"
+    assert rate([False] * 5).startswith("0.000 (0/5; 0.000–")
+
+
+@given(
+    st.lists(st.integers(0, 6), min_size=1, max_size=12),
+    st.lists(st.integers(0, 6), min_size=1, max_size=12),
+)
+def test_area_under_roc_is_the_chance_of_the_right_order(above: list[int], below: list[int]):
+    scores = np.array([*above, *below], dtype=float)
+    positive = np.array([True] * len(above) + [False] * len(below))
+
+    expected = np.mean([(a > b) + (a == b) / 2 for a in above for b in below])
+
+    assert area_under_roc(scores, positive) == pytest.approx(expected)
+
+
+def test_sensitivity_specificity_and_false_alarms():
+    bleeding = [result_of(known_head(), score) for score in (0.9, 0.8, 0.2, 0.7)]
+    clear = [result_of(known_head(None), score) for score in (0.1, 0.6, 0.2, 0.3, 0.1)]
+
+    rows = table([*bleeding, *clear], "Study level")
+
+    assert rows["all bleeds"][0].startswith("0.750 (3/4;")
+    assert rows["specificity"][0].startswith("0.800 (4/5;")
+    assert rows["false alarms per 100 without a bleed"][0] == "20.0"
+
+
+def test_subtypes_volumes_and_sides_are_counted():
+    wrong = known_head(Subtype.EPIDURAL)
+    mirrored = wrong.subtypes[:, :, ::-1].copy()
+    mirrored[mirrored > 0] = Subtype.SUBDURAL
+    results = [
+        result_of(known_head(Subtype.SUBDURAL), 0.9),
+        result_of(known_head(Subtype.EPIDURAL), 0.9),
+        result_of(wrong, 0.9, mirrored),
+    ]
+
+    by_subtype, place = table(results, "By subtype"), table(results, "Place")
+
+    assert by_subtype["epidural"][1].startswith("0.500 (1/2;")
+    assert by_subtype["subdural"][1].startswith("1.000 (1/1;")
+    assert by_subtype["5–30 mL"][0].startswith("1.000 (3/3;")
+    assert place["side right"][0].startswith("0.667 (2/3;")
+    assert place["region right"][0].startswith("0.667 (2/3;")
+
+
+def test_bland_and_altman():
+    known = known_head()
+    results = []
+    for first_k in (4, 5, 6):
+        found = known.subtypes.copy()
+        found[:first_k] = 0
+        results.append(result_of(known, 0.9, found))
+    differences_ml = np.array([0.0, -5.0, -10.0])
+
+    rows = table(results, "Volumes")
+
+    spread_ml = 1.96 * differences_ml.std()
+    assert rows["bias, mL"] == ("-5.0",)
+    assert rows["limits of agreement, mL"] == (f"{-5 - spread_ml:+.1f} … {-5 + spread_ml:+.1f}",)
+    assert rows["within ±15 % or ±1 mL, ≥ 5 mL"][0].startswith("0.333 (1/3;")
+
+
+def test_look_alikes_are_told_apart():
+    calm = known_head(None, look_alike=LookAlike.FALX)
+    loud = known_head(None, look_alike=LookAlike.METAL)
+
+    rows = table([result_of(calm, 0.1), result_of(loud, 0.9)], "False alarms by look-alike")
+
+    assert rows["falx calcification"][0].startswith("0.000 (0/1")
+    assert rows["metal"][0].startswith("1.000 (1/1")
+
+
+def test_a_real_head_is_judged_slice_by_slice():
+    boxes = {k: [[25, 10, 29, 19]] for k in range(4, 8)} | {8: [[0, 0, 3, 3]]}
+    known = replace(known_head(), regions=None, midline_shift_mm=None, boxes=boxes)
+    found = known.subtypes.copy()
+    found[2, 30:34, 30:34] = Subtype.SUBDURAL
+
+    found_table = slice_table({"ours": [result_of(known, 0.9, found)]})
+
+    rows = {row[0]: row[1] for row in found_table.rows}
+    assert rows["boxes hit"].startswith("0.800 (4/5;")
+    assert rows["mL marked in slices without a box, mean a head"] == f"{16 * VOXEL_ML:.2f}"
+
+
+def test_the_cut_is_the_one_that_fits():
+    result = result_of(known_head(), 0.9)
+    true_ml = result.true_ml or 0.0
+    at_cuts = tuple(AtCut(true_ml * (1.6 - 2 * cut), None) for cut in CUTS)  # right at 0.3
+
+    assert best_cut([replace(result, at_cuts=at_cuts)]) == 0.3
+
+
+class FaintBackend(SeeingBackend):
+    """Is hardly sure of what it sees."""
+
+    def see(self, slabs: Floats) -> Floats:
+        out = super().see(slabs)
+        out[:, 1:] *= 0.2
+        out[:, 0] = 1 - out[:, 1:].sum(axis=1)
+        return out
+
+
+def test_slices_are_ranked_alike_whatever_the_cut():
+    slices = axial_grid(np.arange(-60.0, 65.0, 5.0))
+    with_clot = head(slices, ball(slices, (20.0, 0.0, 0.0), 15.0))
+    known = KnownHead("real", with_clot, Subtype.INTRAPARENCHYMAL, boxes={12: [[0, 0, 9, 9]]})
+    ranked = []
+    for cut in (0.05, 0.5):
+        reading = replace(SEEING_BUNDLE.reading, bleed_probability=cut)
+        bundle = replace(SEEING_BUNDLE, reading=reading)
+        (result,) = results_of([known], bundle, FaintBackend(bundle))
+        assert result.slices
+        ranked.append(result.slices.scores)
+
+    assert ranked[0].max() > 0.1
+    assert np.array_equal(*ranked)
+
+
+def test_a_bleed_is_named_as_it_is_at_the_cut_that_is_chosen():
+    known = known_head()
+    subtypes, probability = np.zeros_like(known.subtypes), np.zeros_like(known.subtypes)
+    subtypes[2:6, 10:20, 25:30], probability[2:6, 10:20, 25:30] = Subtype.SUBDURAL, 50
+    subtypes[2:6, 25:30, 8:12], probability[2:6, 25:30, 8:12] = Subtype.EPIDURAL, 200
+    mask = LabelMask(subtypes, known.regions, probability, grid(), 0.9)
+
+    faint, sure = at_cut(mask, 0.1), at_cut(mask, 0.5)
+
+    assert faint.found
+    assert sure.found
+    assert (faint.found.subtype, sure.found.subtype) == (Subtype.SUBDURAL, Subtype.EPIDURAL)
+    assert faint.found_ml == pytest.approx(3.5 * sure.found_ml)
+
+
+def told(taken_for: Subtype, found_ml: float, true_ml: float) -> StudyResult:
+    result = result_of(known_head(taken_for), 0.9)
+    return replace(result, found_ml=found_ml, true_ml=true_ml)
+
+
+def test_an_interval_is_as_wide_below_and_above_as_its_own_subtype_needs():
+    too_small = [told(Subtype.SUBDURAL, 20.0, 21.0 + number) for number in range(20)]
+    too_large = [told(Subtype.EPIDURAL, 20.0, 19.0 - 0.8 * number) for number in range(20)]
+
+    intervals = intervals_of(too_small + too_large, 0.9)
+
+    # 19 of 20 are held, (20 + 1) · 0.9: up to 1 + 18 mL more, and up to 1 + 14.4 mL less;
+    # nothing is told more exactly than to 15 %
+    subdural, epidural = intervals[Subtype.SUBDURAL], intervals[Subtype.EPIDURAL]
+    assert (subdural.below, subdural.above) == (0.15, 0.9)
+    assert (epidural.below, epidural.above) == (0.72, 0.15)
+    assert subdural.absolute_ml == epidural.absolute_ml == 1.0
+
+
+def test_a_subtype_that_was_hardly_found_has_the_interval_of_all():
+    many = [told(Subtype.SUBDURAL, 20.0, 31.0) for _ in range(20)]
+    one = told(Subtype.EPIDURAL, 20.0, 20.0)
+
+    intervals = intervals_of([*many, one], 0.9)
+
+    assert intervals[Subtype.EPIDURAL] == intervals[Subtype.SUBDURAL]
+    assert intervals[Subtype.EPIDURAL].above == 0.5
+
+
+def test_the_part_of_an_interval_that_does_not_grow_is_the_one_that_makes_it_narrowest():
+    small = [told(Subtype.SUBDURAL, 2.0, 3.9) for _ in range(5)]
+    large = [told(Subtype.SUBDURAL, 40.0, 40.0) for _ in range(20)]
+
+    mostly_large, mostly_small = (
+        intervals_of(heads, 0.9)[Subtype.SUBDURAL] for heads in (small + large, small * 4 + large)
+    )
+
+    # 2 mL more than 1.15 · 2 mL hold 3.9 mL, and tell 40 mL more exactly than 1.45 and 1 mL would
+    assert (mostly_large.above, mostly_large.absolute_ml) == (0.15, 2.0)
+    assert (mostly_small.above, mostly_small.absolute_ml) == (0.45, 1.0)
+
+
+def test_nothing_found_tells_an_interval_from_nothing_to_twice_the_volume():
+    interval = intervals_of([], 0.9)[Subtype.SUBDURAL]
+
+    assert (interval.below, interval.above) == (1.0, 1.0)
+
+
+@given(st.lists(st.tuples(st.floats(0.5, 90), st.floats(0.5, 90)), min_size=1, max_size=40))
+def test_nine_in_ten_are_held(volumes_ml: list[tuple[float, float]]):
+    heads = [told(Subtype.SUBDURAL, *pair) for pair in volumes_ml]
+
+    interval = intervals_of(heads, 0.9)[Subtype.SUBDURAL]
+
+    ends_ml = [interval.of(found_ml) for found_ml, _ in volumes_ml]
+    held = [
+        low - 1e-9 <= truth <= high + 1e-9
+        for (low, high), (_, truth) in zip(ends_ml, volumes_ml, strict=True)
+    ]
+    assert np.mean(held) >= 0.9
+
+
+def test_the_cut_is_that_of_the_bleeds_large_enough_to_be_measured():
+    result = result_of(known_head(), 0.9)
+    small, large = (
+        replace(result, true_ml=true_ml, at_cuts=tuple(AtCut(ml, None) for ml in found_ml))
+        for true_ml, found_ml in (
+            (1.0, [1.1 - cut for cut in CUTS]),
+            (20.0, [28.0 - 20 * cut for cut in CUTS]),
+        )
+    )
+
+    assert best_cut([small, small, large]) == 0.4
+    assert best_cut([small, small]) == 0.1
+
+
+def test_test_heads_are_unlike_those_trained_on():
+    drawn = [evaluation_recipe(seed) for seed in range(20_001, 20_161)]
+
+    assert {protocol for _, _, protocol in drawn} == {one.name for one in PROTOCOLS}
+    assert sum(not protocol.seen for protocol in PROTOCOLS) >= 2
+    assert {recipe.bleed for recipe, _, _ in drawn} == {None, *Subtype}
+    assert {recipe.look_alike for recipe, _, _ in drawn} == {None, *LookAlike}
+    assert all(recipe.deformation > 1.0 for recipe, _, _ in drawn)
+    assert sum(recipe.bleed is None for recipe, _, _ in drawn) == 80
+
+
+def test_a_table_reads_as_markdown():
+    text = as_markdown(Table("Rates", ("a", "b"), (("x", "1"),)))
+
+    assert text.splitlines() == ["### Rates", "", "| a | b |", "| --- | --- |", "| x | 1 |"]
+
+
+def test_the_card_holds_tables_figures_and_every_head(tmp_path: Path):
+    results = [result_of(known_head(), 0.2), result_of(known_head(None), 0.1)]
+
+    write_card(tmp_path, "few", (tables(results, JUDGEMENT), results), JUDGEMENT)
+
+    assert "0.000 (0/1" in (tmp_path / "few.md").read_text()
+    heads = json.loads((tmp_path / "few.json").read_text())["heads"]
+    assert [head["score"] for head in heads] == [0.2, 0.1]
+    for figure in ("few.png", "few-failures.png"):
+        assert (tmp_path / figure).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("bleeds", [1, 0], ids=["one missed", "none missed"])
+def test_pictures_of_failures_are_whole_and_say_if_there_are_none(tmp_path: Path, bleeds: int):
+    """Titles of a single row were cut off at the top, and no failures were an empty page."""
+    missed = [result_of(known_head(), 0.2)] * bleeds
+
+    draw_failures([*missed, result_of(known_head(None), 0.1)], JUDGEMENT, tmp_path / "few.png")
+
+    ink = imread(tmp_path / "few.png")[..., :3].min(axis=2) < 0.9
+    assert ink.any()
+    assert not ink[[0, -1]].any()
+    assert not ink[:, [0, -1]].any()
+
+
+@pytest.mark.timeout(300)
+def test_one_command_evaluates_the_shipped_bundle(tmp_path: Path):
+    arguments = ["evaluate", str(BUNDLE), "--heads", "12", "--to", str(tmp_path), "--json"]
+
+    result = CliRunner().invoke(model, arguments)
+
+    assert result.exit_code == 0, result.output
+    titles = [one["title"] for one in json.loads(result.stdout)["generated"]]
+    assert "By subtype and by volume" in titles
+    heads = json.loads((tmp_path / "generated.json").read_text())["heads"]
+    bleeding = [head["score"] for head in heads if (head["bleed"] and head["true_ml"] >= 2)]
+    clear = [head["score"] for head in heads if not head["bleed"]]
+    assert len(heads) == 12
+    assert np.median(bleeding) > 0.5
+    assert np.median(clear) < 0.5
+
+
+@pytest.mark.parametrize("wrong", ["nonsense", "phe_sich", "phe_sich=/no/such/folder"])
+def test_a_set_that_is_none_is_refused(wrong: str):
+    result = CliRunner().invoke(model, ["evaluate", str(BUNDLE), "--set", wrong])
+
+    assert result.exit_code == 2
+    assert "--set" in result.output

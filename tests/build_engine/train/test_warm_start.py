@@ -1,0 +1,192 @@
+"""Training goes on from a bundle's weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training needs the train extra")
+pytest.importorskip("onnx", reason="exporting needs the train extra")
+
+import torch
+
+from agent.config import PACKAGED_ENGINES
+from agent.errors import ConfigError
+from agent.infer.bundle import load_bundle
+from agent.infer.onnx_backend import OnnxBackend
+from agent.preprocess import SliceInput, VolumeInput
+from agent.records import HeadVolume, OperatingPoint, Reading, Subtype
+from build_engine.heads.fields import case_of, grid_of
+from build_engine.synth.head import HeadRecipe, make_head
+from build_engine.train.config import DEFAULT, TrainConfig, load_config
+from build_engine.train.export import SLICE_FILE, VOLUME_FILE, Manifest, write_bundle
+from build_engine.train.networks import SliceNetwork, VolumeNetwork
+from build_engine.train.train import train_slices
+from build_engine.train.warm_start import channels_of, start_from
+from tests.heads import INTERVALS
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+SLICES = SliceInput(4.0, 64, 5.0, 1, ((0.0, 80.0),), 2)
+VOLUME = VolumeInput((8.0, 8.0, 8.0), (16, 32, 32), ((0.0, 80.0),))
+
+
+def used(network: torch.nn.Module, shape: tuple[int, ...]) -> torch.nn.Module:
+    """Let a network's normalisation see something, and not pass it on as it came."""
+    rng = torch.Generator().manual_seed(4)
+    for part in network.modules():
+        if hasattr(part, "running_mean"):
+            part.weight.data.uniform_(0.5, 1.5, generator=rng)
+            part.bias.data.uniform_(-0.3, 0.3, generator=rng)
+    network.train()
+    for _ in range(8):
+        network(torch.rand(shape, generator=rng))
+    return network.eval()
+
+
+def first(output: object) -> torch.Tensor:
+    """Take the bleed logits, which both networks give first."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SliceNetwork, VolumeNetwork]:
+    torch.manual_seed(1)
+    slices = used(SliceNetwork(SLICES, 4), SLICES.shape)
+    volume = used(VolumeNetwork(VOLUME, 4), (1, 6, *VOLUME.shape_kji))
+    volume.correction.weight.data.normal_()
+    manifest = Manifest(
+        "one", "1", SLICES, VOLUME, Reading(0.5, midline_shift=False, mirrored=False),
+        INTERVALS, (OperatingPoint("balanced", 0.5),), {},
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("bundle")
+    write_bundle(folder, (slices, volume), manifest)
+    return folder, slices, volume
+
+
+@pytest.mark.parametrize("which", [SLICE_FILE, VOLUME_FILE])
+def test_training_starts_from_what_the_bundle_does(which: str, exported):
+    folder, slices, volume = exported
+    is_slices = which == SLICE_FILE
+    shape = SLICES.shape if is_slices else (1, 6, *VOLUME.shape_kji)
+    samples = [torch.rand(shape, generator=torch.Generator().manual_seed(n)) for n in range(6)]
+    was = slices if is_slices else volume
+    now = SliceNetwork(SLICES, 4) if is_slices else VolumeNetwork(VOLUME, 4)
+
+    start_from(now, folder / which, samples, range(shape[1]))
+
+    with torch.no_grad():
+        wanted = first(was(samples[0])).numpy()
+        assert np.allclose(first(now(samples[0])).numpy(), wanted, atol=1e-4)
+        in_training = first(now.train()(samples[0])).numpy()
+    assert np.abs(in_training - wanted).mean() < 0.1 * wanted.std()
+
+
+def test_a_bundle_of_another_width_is_refused(exported):
+    folder, *_ = exported
+    samples = [torch.rand(SLICES.shape)]
+
+    with pytest.raises(ConfigError, match="layers are not those"):
+        start_from(SliceNetwork(SLICES, 6), folder / SLICE_FILE, samples, range(3))
+
+
+WIDE = (-20.0, 500.0)
+"""A window that the exported networks do not have."""
+
+
+@pytest.mark.parametrize(
+    ("wider", "where"),
+    [
+        (replace(SLICES, windows_hu=(WIDE, *SLICES.windows_hu)), [1, 3, 5]),
+        (replace(SLICES, neighbours=2), [1, 2, 3]),
+    ],
+    ids=["window", "neighbour"],
+)
+def test_what_the_bundle_does_not_see_says_nothing_at_first(exported, wider, where):
+    folder, slices, _ = exported
+    neighbours = wider.neighbours, SLICES.neighbours
+    channels = channels_of(wider.windows_hu, SLICES.windows_hu, neighbours)
+    samples = [torch.rand(wider.shape, generator=torch.Generator().manual_seed(n)) for n in (1, 2)]
+    now = SliceNetwork(wider, 4)
+
+    start_from(now, folder / SLICE_FILE, samples, channels)
+
+    assert channels == where
+    with torch.no_grad():
+        wanted = slices(samples[0][:, channels])
+        assert np.allclose(now(samples[0]).numpy(), wanted.numpy(), atol=1e-4)
+
+
+@pytest.fixture
+def new_layers_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("build_engine.train.warm_start.NEW_LAYER_SHARE", 0.0)
+
+
+@pytest.mark.usefixtures("new_layers_say_nothing")
+def test_but_for_its_new_layers_a_deeper_slice_network_starts_from_what_the_bundle_does():
+    bundle = load_bundle(PACKAGED_ENGINES / "default/1.3.0")
+    rng = torch.Generator().manual_seed(4)
+    samples = [torch.rand(bundle.slices.shape, generator=rng) for _ in range(3)]
+    now = SliceNetwork(bundle.slices, load_config(DEFAULT).slices.width)
+
+    start_from(now, bundle.slice_network, samples, range(bundle.slices.shape[1]))
+
+    wanted = next(OnnxBackend(bundle, threads=1).run_slices(iter([samples[0].numpy()])))
+    with torch.no_grad():
+        found = now(samples[0]).softmax(dim=1).numpy()
+    assert np.allclose(found, wanted, atol=1e-3)
+
+
+@pytest.mark.usefixtures("new_layers_say_nothing")
+def test_but_for_its_new_layers_a_deeper_volume_network_starts_from_what_the_bundle_does():
+    bundle = load_bundle(PACKAGED_ENGINES / "default/1.0.0")
+    wider = replace(bundle.volume, windows_hu=(*bundle.volume.windows_hu, WIDE))
+    channels = channels_of(wider.windows_hu, bundle.volume.windows_hu, before=len(Subtype))
+    rng = torch.Generator().manual_seed(3)
+    samples = [torch.rand(wider.shape, generator=rng) * 0.3 for _ in range(2)]
+    now = VolumeNetwork(wider, load_config(DEFAULT).volume.width)
+
+    start_from(now, bundle.volume_network, samples, channels)
+
+    block = np.ascontiguousarray(samples[0][:, channels])
+    wanted = OnnxBackend(bundle, threads=1).run_volume(block).bleed
+    with torch.no_grad():
+        found = first(now(samples[0])).softmax(dim=1)[0].numpy()
+    assert np.allclose(found, wanted, atol=1e-3)
+
+
+def test_a_window_that_the_bundle_sees_is_not_left_out():
+    with pytest.raises(ConfigError, match="sees the window"):
+        channels_of((WIDE,), SLICES.windows_hu)
+
+
+def test_a_neighbour_that_the_bundle_sees_is_not_left_out():
+    with pytest.raises(ConfigError, match="1 neighbours on either side, not 0"):
+        channels_of(SLICES.windows_hu, SLICES.windows_hu, (0, 1))
+
+
+def test_a_run_starts_from_the_bundle_that_it_names(tmp_path: Path, exported):
+    folder, slices, _ = exported
+    contract = {
+        "pixel_mm": 4.0, "size_px": 64, "slab_mm": 5.0, "neighbours": 1, "batch": 2,
+        "windows_hu": [[0.0, 80.0]], "volume_windows_hu": [[0.0, 80.0]],
+        "voxel_kji_mm": [8.0, 8.0, 8.0], "shape_kji": [16, 32, 32],
+    }  # fmt: skip
+    no_training = {"width": 4, "steps": 0, "batch": 2, "learning_rate": 1e-3}
+    changed = {
+        "start_from": folder, "processes": 1, "contract": contract, "slices": no_training,
+    }  # fmt: skip
+    config = TrainConfig.model_validate(load_config(DEFAULT).model_dump() | changed)
+    head = make_head(HeadRecipe(3, None), (5.0, 4.0, 4.0))
+    read = HeadVolume(head.hu, grid_of(head), tuple(map(str, range(len(head.hu)))), ())
+    nothing = np.zeros(head.hu.shape, dtype=np.uint8)
+    case = case_of("one", read, nothing, config.contract.slices, named=False)
+
+    network = train_slices(config, (case,), tmp_path, lambda *_: None)
+
+    sample = torch.rand(SLICES.shape)
+    with torch.no_grad():
+        assert np.allclose(network(sample).numpy(), slices(sample).numpy(), atol=1e-4)
