@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from structlog.typing import FilteringBoundLogger
 
-from agent.deliver.slices import encoded_slices, stack_of
+from agent.draw.slices import encoded_slices, stack_of
 from agent.errors import AgentError
 from agent.records import HeadVolume
 from agent.store import Store

@@ -15,8 +15,8 @@ from agent.assemble.completeness import Completion
 from agent.assemble.protocol import ProtocolProfile, check_extent, choose
 from agent.assemble.series import GrowingSeries
 from agent.decide import decide
-from agent.deliver.key_slice import render_key_slice
-from agent.deliver.reformats import render_reformat
+from agent.draw.key_slice import render_key_slice
+from agent.draw.reformats import render_reformat
 from agent.infer.backend import Backend
 from agent.infer.bundle import Bundle
 from agent.infer.networks import Networks

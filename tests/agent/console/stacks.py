@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from agent.console.images import WINDOWS_HU
-from agent.deliver.slices import encoded_slices, stack_of
+from agent.draw.slices import encoded_slices, stack_of
 from agent.records import HeadVolume
 from agent.store import Store
 from tests import heads

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from agent.deliver.key_slice import OUTLINE_RGB, render_key_slice
-from agent.deliver.reformats import render_reformat
+from agent.draw.key_slice import OUTLINE_RGB, render_key_slice
+from agent.draw.reformats import render_reformat
 from agent.records import HeadVolume
 from agent.wiring import system_clock
 from tests import heads

@@ -4,32 +4,34 @@ import shutil
 
 import pytest
 
-from agent.config import PACKAGED_ENGINES
+from agent.config import PACKAGED_ENGINES, InferConfig
 from agent.infer.plan import SLICE_ENGINE
 from build_engine.compile.listing import bundle_rows, plan_rows
 from build_engine.compile.plans import activate
 from build_engine.compile.signing import sign
 from tests.build_engine.compile.made import KEY, MACHINE, built, site, verified
 
+SHIPPED = InferConfig().bundle
+
 
 @pytest.fixture
 def engines(tmp_path):
     shutil.copytree(
-        PACKAGED_ENGINES / "default" / "1.0.0",
-        tmp_path / "default" / "1.0.0",
+        PACKAGED_ENGINES / SHIPPED,
+        tmp_path / SHIPPED,
         ignore=shutil.ignore_patterns("card"),
     )
     return tmp_path
 
 
 def test_a_bundle_is_listed_with_its_place_and_whether_it_is_in_use(engines):
-    (row,) = bundle_rows(engines, engines / "default" / "1.0.0", None)
+    (row,) = bundle_rows(engines, engines / SHIPPED, None)
 
-    assert (row.name, row.in_use, row.problem) == ("default/1.0.0", True, None)
+    assert (row.name, row.in_use, row.problem) == (SHIPPED, True, None)
 
 
 def test_a_damaged_bundle_is_listed_with_what_is_wrong(engines):
-    (engines / "default" / "1.0.0" / "volume.onnx").write_bytes(b"")
+    (engines / SHIPPED / "volume.onnx").write_bytes(b"")
 
     (row,) = bundle_rows(engines, engines / "other" / "1", None)
 
@@ -38,7 +40,7 @@ def test_a_damaged_bundle_is_listed_with_what_is_wrong(engines):
 
 
 def test_an_unsigned_bundle_is_listed_as_such_where_a_key_is_configured(engines):
-    folder = engines / "default" / "1.0.0"
+    folder = engines / SHIPPED
 
     (unsigned,) = bundle_rows(engines, folder, KEY.public_key())
     sign(folder, KEY)

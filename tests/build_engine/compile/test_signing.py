@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config import PACKAGED_ENGINES
+from agent.config import PACKAGED_ENGINES, InferConfig
 from agent.errors import BundleError, ConfigError, PlanError, SignatureError
 from agent.infer.bundle import load_bundle
 from agent.infer.signature import load_public_key
@@ -17,7 +17,7 @@ from build_engine.compile.plans import write_plan
 from build_engine.compile.signing import check, load_private_key, sign
 from tests.build_engine.compile.made import ENGINES, KEY, OTHERS_KEY, manifest
 
-SHIPPED = PACKAGED_ENGINES / "default" / "1.0.0"
+SHIPPED = PACKAGED_ENGINES / InferConfig().bundle
 
 
 def private_pem(key) -> bytes:

@@ -31,6 +31,12 @@ def backend(bundle: Bundle) -> OnnxBackend:
     return OnnxBackend(bundle, threads=2)
 
 
+def test_the_checkout_and_so_the_wheel_holds_the_shipped_bundle_alone():
+    manifests = PACKAGED_ENGINES.rglob("bundle.toml")
+
+    assert [path.parent for path in manifests] == [FOLDER]
+
+
 def test_slices_give_probabilities_that_add_up(bundle: Bundle, backend: OnnxBackend):
     slabs = np.random.default_rng(0).random(bundle.slices.shape, dtype=np.float32)
 

@@ -13,7 +13,7 @@ pytest.importorskip("onnx", reason="exporting needs the train extra")
 
 import torch
 
-from agent.config import PACKAGED_ENGINES
+from agent.config import PACKAGED_ENGINES, InferConfig
 from agent.errors import ConfigError
 from agent.infer.bundle import load_bundle
 from agent.infer.onnx_backend import OnnxBackend
@@ -32,6 +32,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 SLICES = SliceInput(4.0, 64, 5.0, 1, ((0.0, 80.0),), 2)
 VOLUME = VolumeInput((8.0, 8.0, 8.0), (16, 32, 32), ((0.0, 80.0),))
+BLOCK = (1, 6, *VOLUME.shape_kji)
+MANIFEST = Manifest(
+    "one", "1", SLICES, VOLUME, Reading(0.5, midline_shift=False, mirrored=False),
+    INTERVALS, (OperatingPoint("balanced", 0.5),), {},
+)  # fmt: skip
 
 
 def used(network: torch.nn.Module, shape: tuple[int, ...]) -> torch.nn.Module:
@@ -56,14 +61,10 @@ def first(output: object) -> torch.Tensor:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SliceNetwork, VolumeNetwork]:
     torch.manual_seed(1)
     slices = used(SliceNetwork(SLICES, 4), SLICES.shape)
-    volume = used(VolumeNetwork(VOLUME, 4), (1, 6, *VOLUME.shape_kji))
+    volume = used(VolumeNetwork(VOLUME, 4), BLOCK)
     volume.correction.weight.data.normal_()
-    manifest = Manifest(
-        "one", "1", SLICES, VOLUME, Reading(0.5, midline_shift=False, mirrored=False),
-        INTERVALS, (OperatingPoint("balanced", 0.5),), {},
-    )  # fmt: skip
     folder = tmp_path_factory.mktemp("bundle")
-    write_bundle(folder, (slices, volume), manifest)
+    write_bundle(folder, (slices, volume), MANIFEST)
     return folder, slices, volume
 
 
@@ -71,7 +72,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SliceNetwo
 def test_training_starts_from_what_the_bundle_does(which: str, exported):
     folder, slices, volume = exported
     is_slices = which == SLICE_FILE
-    shape = SLICES.shape if is_slices else (1, 6, *VOLUME.shape_kji)
+    shape = SLICES.shape if is_slices else BLOCK
     samples = [torch.rand(shape, generator=torch.Generator().manual_seed(n)) for n in range(6)]
     was = slices if is_slices else volume
     now = SliceNetwork(SLICES, 4) if is_slices else VolumeNetwork(VOLUME, 4)
@@ -126,8 +127,32 @@ def new_layers_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("new_layers_say_nothing")
-def test_but_for_its_new_layers_a_deeper_slice_network_starts_from_what_the_bundle_does():
-    bundle = load_bundle(PACKAGED_ENGINES / "default/1.3.0")
+@pytest.mark.parametrize("which", [SLICE_FILE, VOLUME_FILE])
+def test_but_for_its_new_layers_a_deeper_network_starts_from_what_the_bundle_does(
+    which: str, tmp_path: Path
+):
+    torch.manual_seed(2)
+    slices, volume = SliceNetwork(SLICES, 4), VolumeNetwork(VOLUME, 4)
+    for network in (slices, volume):
+        network.down[-1] = network.down[-1][:-1]  # one residual block less where pixels are few
+    used(slices, SLICES.shape)
+    used(volume, BLOCK).correction.weight.data.normal_()
+    write_bundle(tmp_path, (slices, volume), MANIFEST)
+    was, now, shape = (
+        (slices, SliceNetwork(SLICES, 4), SLICES.shape)
+        if which == SLICE_FILE
+        else (volume, VolumeNetwork(VOLUME, 4), BLOCK)
+    )
+    samples = [torch.rand(shape, generator=torch.Generator().manual_seed(n)) for n in range(3)]
+
+    start_from(now, tmp_path / which, samples, range(shape[1]))
+
+    with torch.no_grad():
+        assert np.allclose(first(now(samples[0])), first(was(samples[0])), atol=1e-4)
+
+
+def test_training_starts_from_what_the_shipped_slice_network_does():
+    bundle = load_bundle(PACKAGED_ENGINES / InferConfig().bundle)
     rng = torch.Generator().manual_seed(4)
     samples = [torch.rand(bundle.slices.shape, generator=rng) for _ in range(3)]
     now = SliceNetwork(bundle.slices, load_config(DEFAULT).slices.width)
@@ -140,10 +165,9 @@ def test_but_for_its_new_layers_a_deeper_slice_network_starts_from_what_the_bund
     assert np.allclose(found, wanted, atol=1e-3)
 
 
-@pytest.mark.usefixtures("new_layers_say_nothing")
-def test_but_for_its_new_layers_a_deeper_volume_network_starts_from_what_the_bundle_does():
-    bundle = load_bundle(PACKAGED_ENGINES / "default/1.0.0")
-    wider = replace(bundle.volume, windows_hu=(*bundle.volume.windows_hu, WIDE))
+def test_training_starts_from_what_the_shipped_volume_network_does_with_a_window_more():
+    bundle = load_bundle(PACKAGED_ENGINES / InferConfig().bundle)
+    wider = replace(bundle.volume, windows_hu=(*bundle.volume.windows_hu, (-100.0, 900.0)))
     channels = channels_of(wider.windows_hu, bundle.volume.windows_hu, before=len(Subtype))
     rng = torch.Generator().manual_seed(3)
     samples = [torch.rand(wider.shape, generator=rng) * 0.3 for _ in range(2)]

@@ -1,4 +1,4 @@
-"""agent.deliver.key_slice: the picture a technologist sees."""
+"""agent.draw.key_slice: the picture a technologist sees."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agent.deliver.key_slice import OUTLINE_RGB, render_key_slice
+from agent.draw.key_slice import OUTLINE_RGB, render_key_slice
 
 
 def drawn(hu: np.ndarray, bleed: np.ndarray, spacing_mm: tuple[float, float]) -> np.ndarray:

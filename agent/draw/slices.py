@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from agent.deliver.key_slice import OUTLINE_RGB, outline_of
+from agent.draw.key_slice import OUTLINE_RGB, outline_of
 from agent.records import STORED_ABOVE_HU, EncodedSlice, Grid, HeadVolume
 from agent.report import SliceStack
 

@@ -1,4 +1,4 @@
-"""agent.deliver.slices: slices are kept without loss, and outlines surround bleeds."""
+"""agent.draw.slices: slices are kept without loss, and outlines surround bleeds."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from agent.deliver.key_slice import OUTLINE_RGB
-from agent.deliver.slices import encoded_slices, stack_of
+from agent.draw.key_slice import OUTLINE_RGB
+from agent.draw.slices import encoded_slices, stack_of
 from agent.records import STORED_ABOVE_HU, HeadVolume
 from tests import heads
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from agent.deliver.key_slice import WINDOW_HU, brain_grey, outlined_png
+from agent.draw.key_slice import WINDOW_HU, brain_grey, outlined_png
 from agent.records import Grid, HeadVolume, Vector
 
 Reformat: TypeAlias = Literal["coronal", "sagittal"]

@@ -1,4 +1,4 @@
-"""agent.deliver.reformats: a bleed stands where it is in the patient, however the slices lie."""
+"""agent.draw.reformats: a bleed stands where it is in the patient, however the slices lie."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from agent.deliver.key_slice import OUTLINE_RGB
-from agent.deliver.reformats import Reformat, plane_through, render_reformat
+from agent.draw.key_slice import OUTLINE_RGB
+from agent.draw.reformats import Reformat, plane_through, render_reformat
 from agent.records import Grid, HeadVolume
 from tests import heads
 
