@@ -27,7 +27,7 @@ from agent.pipeline import (
 )
 from agent.records import Clock, HeadVolume, NotAnalysed
 from agent.report import SeriesReport
-from agent.store import Store
+from agent.store.agent_store import AgentStore
 
 MOST_ATTEMPTS = 2
 """Work begun on a series this often and never ended took the process down each time."""
@@ -43,7 +43,7 @@ class Analyst:
     def __init__(
         self,
         engine: Engine,
-        store: Store,
+        store: AgentStore,
         archive: Archive,
         clock: Clock,
         log: FilteringBoundLogger,
@@ -87,7 +87,7 @@ class Analyst:
             self._store.restore(uid)
             return
         attempts = self._store.begin_analysis(uid)
-        revision = self._store.next_revision(uid)
+        revision = self._store.queries.next_revision(uid)
         subject = Subject(uid, journey.identity.study_uid, revision, result_id, completion)
         report, pictures, analysis = self._answer(journey, subject, attempts)
         is_new = self._store.conclude(report, pictures, channels_for(report))

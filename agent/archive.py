@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from agent.draw.slices import encoded_slices, stack_of
 from agent.errors import AgentError
 from agent.records import HeadVolume
-from agent.store import Store
+from agent.store.agent_store import AgentStore
 
 MOST_WAITING: Final = 1
 """Heads that are held for it: a thin one takes 240 MB. With one more, the first is kept at once."""
@@ -32,7 +32,7 @@ class _Stack:
 class Archive:
     """What is still to be kept. Nobody's answer depends on it: what fails is logged and let go."""
 
-    def __init__(self, store: Store, log: FilteringBoundLogger, *, keeps_slices: bool) -> None:
+    def __init__(self, store: AgentStore, log: FilteringBoundLogger, *, keeps_slices: bool) -> None:
         """Keep in this store, or nothing at all."""
         self._store = store
         self._log = log

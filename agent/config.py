@@ -23,7 +23,7 @@ from agent.assemble.limits import ReadLimits
 from agent.console.address import Address
 from agent.console.settings import Language, PageSettings, Shown
 from agent.errors import ConfigError
-from agent.store import Keep
+from agent.store.rows import Keep
 
 if sys.version_info >= (3, 11):
     import tomllib

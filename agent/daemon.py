@@ -21,9 +21,10 @@ from agent.journeys import Journeys
 from agent.log import LogStream
 from agent.notify import Supervisor
 from agent.records import Instant
-from agent.store import AgentStatus, Store
+from agent.store.agent_store import AgentStore
+from agent.store.rows import AgentStatus
 from agent.watch import Watcher
-from agent.wiring import boot_id, open_store, system_clock
+from agent.wiring import boot_id, open_database, system_clock
 from agent.wiring.journeys import build_journeys, build_test_watcher, build_watcher
 
 TICK_S = 0.03
@@ -88,12 +89,13 @@ def _serve(
     supervisor: Supervisor,
 ) -> None:
     with ExitStack() as stack:
-        store = stack.enter_context(open_store(config))
+        store = AgentStore(stack.enter_context(open_database(config)), system_clock)
+        queries = store.queries
         journeys = build_journeys(config, store, log)
-        unfinished = [row for uid in store.unfinished() if (row := store.series(uid))]
+        unfinished = [row for uid in queries.unfinished() if (row := queries.series(uid))]
         journeys.adopt(unfinished)
-        watcher = stack.enter_context(build_watcher(config, store))
-        tests = stack.enter_context(build_test_watcher(config, store))
+        watcher = stack.enter_context(build_watcher(config, queries))
+        tests = stack.enter_context(build_test_watcher(config, queries))
         log.info("watching", folder=str(config.export_folder), unfinished=len(unfinished))
         worker = stack.enter_context(_Worker(journeys, log, supervisor))
         _watch(config, (store, journeys, (watcher, tests), supervisor), worker, stream, stop)
@@ -177,7 +179,7 @@ def _only_one(state_folder: Path) -> Iterator[None]:
 
 def _watch(
     config: Config,
-    parts: tuple[Store, Journeys, tuple[Watcher, Watcher], Supervisor],
+    parts: tuple[AgentStore, Journeys, tuple[Watcher, Watcher], Supervisor],
     worker: _Worker,
     stream: LogStream,
     stop: threading.Event,
@@ -217,7 +219,7 @@ def _watch(
         journeys.close_complete()
 
 
-def _told_of_log(store: Store, problem: str | None, told: str | None) -> str | None:
+def _told_of_log(store: AgentStore, problem: str | None, told: str | None) -> str | None:
     """Say on the console that the log cannot be written, once."""
     if problem and problem != told:
         store.notice("log_unwritable", problem)

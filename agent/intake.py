@@ -14,7 +14,8 @@ from agent.assemble.limits import ReadLimits
 from agent.assemble.pixels import DecoderEnded
 from agent.errors import AgentError, FileRefused, NotWholeYet, legible
 from agent.records import TEST_MARK, Arrival
-from agent.store import FileNote, Store
+from agent.store.agent_store import AgentStore
+from agent.store.rows import FileNote
 
 NAMED_AFTER_S = 10.0
 """A file half-written and unchanged for this long is named; it is still waited for [s]."""
@@ -25,7 +26,7 @@ class Intake:
 
     def __init__(
         self,
-        store: Store,
+        store: AgentStore,
         limits: ReadLimits,
         log: FilteringBoundLogger,
         tests_folder: Path | None = None,

@@ -18,7 +18,7 @@ from agent.assemble.series import Added, GrowingSeries
 from agent.errors import AgentError, InputError, NotEligible
 from agent.infer.slice_stage import SliceStage
 from agent.records import Arrival, Identity, Instant, NotAnalysed, SliceHeader
-from agent.store import SeriesProgress
+from agent.store.rows import SeriesProgress
 
 SILENT_S = 5.0
 """A series without one readable slice is ended when nothing more has come for this long [s]."""

@@ -26,7 +26,8 @@ from agent.intake import Intake, note_of
 from agent.journey import FAULT, Journey
 from agent.pipeline import Engine
 from agent.records import Arrival, Clock, HeadVolume, Identity, Instant, is_test
-from agent.store import FileNote, SeriesRow, Store
+from agent.store.agent_store import AgentStore
+from agent.store.rows import FileNote, SeriesRow
 
 REMEMBERED_SERIES = 200
 """Concluded series whose digests are kept, so that a copy costs a look-up and no reading."""
@@ -38,7 +39,7 @@ class Journeys:
     def __init__(
         self,
         engine: Engine,
-        store: Store,
+        store: AgentStore,
         archive: Archive,
         intake: Intake,
         clock: Clock,
@@ -101,8 +102,8 @@ class Journeys:
 
     def open_requested(self) -> None:
         """Open a journey for each concluded series that was asked for again; all of it is read."""
-        for series_uid in self._store.requested():
-            row = self._store.series(series_uid)
+        for series_uid in self._store.queries.requested():
+            row = self._store.queries.series(series_uid)
             with self._lock:
                 under_way = {*self._open, self._concluding and self._concluding.series_uid}
             if row is None or series_uid in under_way:
@@ -232,13 +233,13 @@ class Journeys:
         """Open a journey that the store knows of; a concluded series is read again whole."""
         now = self._clock()
         journey = Journey(series_uid, identity, now, now, SliceStage(self.engine.bundle))
-        before = self._store.series(series_uid)
+        before = self._store.queries.series(series_uid)
         if before is None:
             self._store.progress(journey.progress())
         elif before.report is not None:
             journey.concluded_id, journey.repeats = before.report.result_id, before.repeats
             self._note_files()  # or those of this turn would be left out
-            for path in self._store.files_of(series_uid):
+            for path in self._store.queries.files_of(series_uid):
                 self._read_again(journey, Path(path))
         return journey
 

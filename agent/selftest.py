@@ -28,8 +28,10 @@ from agent.log import LogStream, open_log
 from agent.records import TEST_MARK, KnownBleed
 from agent.report import SUBTYPE_NAMES, FindingReport
 from agent.service import ACCOUNT
-from agent.store import Selftest, SeriesRow, Store
+from agent.store.console_store import ConsoleStore
 from agent.store.liveness import agent_problem
+from agent.store.queries import Queries
+from agent.store.rows import Selftest, SeriesRow
 from agent.wiring import boot_id, system_clock
 
 GENERATORS: Final = "bleedwatch.selftest"
@@ -97,7 +99,7 @@ def generator() -> Play:
     raise ConfigError("self-test: nothing that writes its study is installed", hint=hint)
 
 
-def run_selftest(config: Config, store: Store, play: Play) -> Selftest:
+def run_selftest(config: Config, store: ConsoleStore, play: Play) -> Selftest:
     """Take a generated study the whole way, and journal how that went.
 
     Raises
@@ -118,20 +120,21 @@ def run_selftest(config: Config, store: Store, play: Play) -> Selftest:
         return test
 
 
-def _taken_through(config: Config, store: Store, play: Play) -> Selftest:
-    _wait_until_well(config, store)
-    _wait_for_rest(store)
+def _taken_through(config: Config, store: ConsoleStore, play: Play) -> Selftest:
+    queries = store.queries
+    _wait_until_well(config, queries)
+    _wait_for_rest(queries)
     _clear(config.selftest_folder)
     bleed = play(config.selftest_folder)
     uid = TEST_MARK + bleed.series_uid
-    row = _until(store, lambda: _concluded(store, uid), "no result came")
-    pictured = store.picture(uid, row.revision, "axial") is not None
-    test = compared(row, bleed, store.selftests(AMONG), pictured=pictured)
-    shown = _shown(store, uid)
+    row = _until(queries, lambda: _concluded(queries, uid), "no result came")
+    pictured = queries.picture(uid, row.revision, "axial") is not None
+    test = compared(row, bleed, queries.selftests(AMONG), pictured=pictured)
+    shown = _shown(queries, uid)
     _clear(config.selftest_folder)
     with suppress(StoreError):  # somebody at the page was quicker
         store.acknowledge(uid, row.revision, WHO, "")
-    _until(store, lambda: store.series(uid) is None or None, "the test was not taken away")
+    _until(queries, lambda: queries.series(uid) is None or None, "the test was not taken away")
     return replace(test, shown=shown)
 
 
@@ -188,58 +191,58 @@ def _slow(latency_s: float, alike: Sequence[Selftest]) -> str | None:
     return f"slow: the alert took {latency_s:.1f} s, the median here is {median_s:.1f} s"
 
 
-def _wait_for_rest(store: Store) -> None:
+def _wait_for_rest(queries: Queries) -> None:
     """Wait until no patient's series is under way, or long enough."""
     end_s = time.monotonic() + REST_S
     while time.monotonic() < end_s:
-        status = store.agent_status()
+        status = queries.agent_status()
         if status is None or status.receiving + status.queued == 0:
             return
         time.sleep(LOOK_S)
 
 
-def _wait_until_well(config: Config, store: Store) -> None:
+def _wait_until_well(config: Config, queries: Queries) -> None:
     """Wait until agent and page are up, as after a start of the computer."""
     end_s = time.monotonic() + START_S
-    while problem := _problem(config, store):
+    while problem := _problem(config, queries):
         if time.monotonic() > end_s:
             raise SelftestFailed(problem)
         time.sleep(LOOK_S)
 
 
-def _problem(config: Config, store: Store) -> str | None:
+def _problem(config: Config, queries: Queries) -> str | None:
     """Say why nobody would be alerted, whatever came from the scanner."""
     silent = open_log(LogStream(), json=False)
     box = Box(config, system_clock(), boot_id(), "", ACCOUNT, lambda: tensorrt_api.load(silent))
     page = console(box)
-    return _silence(store) or (page.found if page.mark is Mark.WRONG else None)
+    return _silence(queries) or (page.found if page.mark is Mark.WRONG else None)
 
 
-def _silence(store: Store) -> str | None:
+def _silence(queries: Queries) -> str | None:
     """Say why the agent gives no answer, None where it is well."""
-    return agent_problem(store.agent_status(), system_clock(), boot_id(), store.free_bytes())
+    return agent_problem(queries.agent_status(), system_clock(), boot_id(), queries.free_bytes())
 
 
-def _concluded(store: Store, uid: str) -> SeriesRow | None:
-    row = store.series(uid)
+def _concluded(queries: Queries, uid: str) -> SeriesRow | None:
+    row = queries.series(uid)
     return row if row and row.report and row.report.state == row.state.value else None
 
 
-def _shown(store: Store, uid: str) -> bool:
+def _shown(queries: Queries, uid: str) -> bool:
     """Let the alert stand, and tell whether a page showed it; that none is open is no failure."""
     time.sleep(SHOWN_S)
-    row = store.series(uid)
+    row = queries.series(uid)
     return row is not None and row.shown_at is not None
 
 
-def _until(store: Store, happened: Callable[[], _T | None], what_else: str) -> _T:
+def _until(queries: Queries, happened: Callable[[], _T | None], what_else: str) -> _T:
     end_s = time.monotonic() + ANSWER_S
     while time.monotonic() < end_s:
         found = happened()
         if found is not None:
             return found
         time.sleep(LOOK_S)
-    raise SelftestFailed(_silence(store) or f"{what_else} within {ANSWER_S:.0f} s")
+    raise SelftestFailed(_silence(queries) or f"{what_else} within {ANSWER_S:.0f} s")
 
 
 def _clear(folder: Path) -> None:

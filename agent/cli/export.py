@@ -37,8 +37,8 @@ def export(
 
     Example: bleedwatch export 1.2.840.113619.2 --to /tmp/for-the-radiologist
     """
-    with opened(config) as store:
-        written = write(store, found(store, study), to, with_identity=with_identity)
+    with opened(config) as queries:
+        written = write(queries, found(queries, study), to, with_identity=with_identity)
     if as_json:
         typer.echo(json.dumps({"written": list(map(str, written)), "identity": with_identity}))
         return

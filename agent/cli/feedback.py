@@ -17,7 +17,7 @@ from agent.cli.options import AsJson, ConfigPath
 from agent.cli.stores import opened
 from agent.cli.tables import WORDS
 from agent.config import DEFAULT_PATH
-from agent.store import SeriesRow
+from agent.store.rows import SeriesRow
 from agent.wiring import system_clock
 
 
@@ -37,8 +37,8 @@ def feedback(
     Example: bleedwatch feedback --since 2026-11-01 --csv > november.csv
     """
     begin = since.astimezone() if since else system_clock().utc - timedelta(days=30)
-    with opened(config) as store:
-        said = [_facts(row) for row in store.feedback_since(begin)]
+    with opened(config) as queries:
+        said = [_facts(row) for row in queries.feedback_since(begin)]
     if as_json:
         Console().print_json(json.dumps(said))
     elif as_csv:

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agent.records import Instant, State
-from agent.store import AgentStatus, SeriesRow, Store
 from agent.store.liveness import agent_problem
+from agent.store.queries import Queries
+from agent.store.rows import AgentStatus, SeriesRow
 
 HOUR: Final = timedelta(hours=1)
 MOST_NOTICES: Final = 200
@@ -63,27 +64,27 @@ class Overview:
     notices: dict[str, int]
 
 
-def look(store: Store, now: Instant, boot_id: str) -> Overview:
+def look(queries: Queries, now: Instant, boot_id: str) -> Overview:
     """Take in what the store tells now."""
-    agent = store.agent_status()
-    unfinished = map(store.series, store.unfinished())
-    recent = (notice for notice in store.notices(MOST_NOTICES) if now.utc - notice.at.utc <= HOUR)
+    agent = queries.agent_status()
+    unfinished = map(queries.series, queries.unfinished())
+    recent = (notice for notice in queries.notices(MOST_NOTICES) if now.utc - notice.at.utc <= HOUR)
     return Overview(
         at_utc=now.utc,
-        problem=agent_problem(agent, now, boot_id, store.free_bytes()),
+        problem=agent_problem(agent, now, boot_id, queries.free_bytes()),
         agent=agent,
-        under_way=tuple(_under_way(store, row, now) for row in unfinished if row),
-        latest=tuple(_concluded(row, now) for row in store.latest(MOST_LATEST, states=ANSWERS)),
-        last_hour=store.counts_since(now.utc - HOUR).series,
-        today=store.states_since(now.midnight),
-        unacknowledged=len(store.worklist(0)),
-        undelivered=len(store.undelivered()),
+        under_way=tuple(_under_way(queries, row, now) for row in unfinished if row),
+        latest=tuple(_concluded(row, now) for row in queries.latest(MOST_LATEST, states=ANSWERS)),
+        last_hour=queries.counts_since(now.utc - HOUR).series,
+        today=queries.states_since(now.midnight),
+        unacknowledged=len(queries.worklist(0)),
+        undelivered=len(queries.undelivered()),
         notices=dict(Counter(notice.kind for notice in recent)),
     )
 
 
-def _under_way(store: Store, row: SeriesRow, now: Instant) -> UnderWay:
-    changes = store.transitions(row.uid)
+def _under_way(queries: Queries, row: SeriesRow, now: Instant) -> UnderWay:
+    changes = queries.transitions(row.uid)
     return UnderWay(
         series_uid=row.uid,
         state=row.state.value,

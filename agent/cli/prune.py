@@ -10,8 +10,10 @@ import typer
 from rich.console import Console
 
 from agent.cli.options import AsJson, ConfigPath
-from agent.cli.stores import opened_for
 from agent.config import DEFAULT_PATH, load_config
+from agent.store.agent_store import AgentStore
+from agent.store.database import Database
+from agent.wiring import system_clock
 
 
 def prune(
@@ -33,8 +35,9 @@ def prune(
     """
     settings = load_config(config)
     keep = settings.store.keep
-    with opened_for(settings) as store:
-        found = store.forgettable(keep)
+    with Database.existing(settings.store_path) as database:
+        store = AgentStore(database, system_clock)
+        found = store.queries.forgettable(keep, system_clock().utc)
         forgotten = 0
         while not dry_run and (some := store.forget(keep)):
             forgotten += some

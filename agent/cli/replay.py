@@ -22,8 +22,9 @@ from agent.errors import FolderUnreachable
 from agent.log import LogStream, open_log
 from agent.records import Arrival
 from agent.report import SeriesReport
+from agent.store.agent_store import AgentStore
 from agent.watch.filesystem import files_in, folder_identity
-from agent.wiring import open_store
+from agent.wiring import open_database, system_clock
 from agent.wiring.journeys import build_journeys
 
 REPLAYED_SERIES = 10_000
@@ -87,7 +88,8 @@ def replayed(config: Config) -> Replayed:
     FolderUnreachable
         If the folder cannot be listed.
     """
-    with open_store(config) as store:
+    with open_database(config) as database:
+        store = AgentStore(database, system_clock)
         log = open_log(LogStream(), json=False, level=logging.WARNING)
         journeys = build_journeys(config, store, log)
         folder_identity(config.export_folder)
@@ -95,7 +97,7 @@ def replayed(config: Config) -> Replayed:
         journeys.close_all(Completion("end_of_folder", "the folder was read once"))
         while journeys.work_once():
             pass
-        rows = store.worklist(limit=REPLAYED_SERIES)
+        rows = store.queries.worklist(limit=REPLAYED_SERIES)
         reports = sorted((r.report for r in rows if r.report), key=lambda each: each.series_uid)
         return Replayed(reports, not_whole)
 

@@ -11,13 +11,16 @@ from rich.console import Console
 from rich.markup import escape
 
 from agent.cli.options import AsJson, ConfigPath, Study
-from agent.cli.stores import found, opened
+from agent.cli.stores import found
 from agent.cli.tables import WORDS
-from agent.config import DEFAULT_PATH
+from agent.config import DEFAULT_PATH, load_config
 from agent.errors import RequestRefused
-from agent.store import SeriesRow, Store
 from agent.store.changes import NOTHING_NEW
+from agent.store.console_store import ConsoleStore
+from agent.store.database import Database
 from agent.store.liveness import agent_problem
+from agent.store.queries import Queries
+from agent.store.rows import SeriesRow
 from agent.wiring import boot_id, system_clock
 
 WAIT_S: Final = 120.0
@@ -43,13 +46,14 @@ def requeue(
 
     Example: bleedwatch requeue 1.2.840.113619.2
     """
-    with opened(config) as store:
-        rows = found(store, study)
+    with Database.existing(load_config(config).store_path) as database:
+        store, queries = ConsoleStore(database, system_clock), Queries(database)
+        rows = found(queries, study)
         asked = [row for row in rows if store.request(row.uid)]
         if not asked:
             raise RequestRefused("it is under way already", hint="`bleedwatch status --watch`")
-        problem = _waited(store, asked) if wait else _problem(store)
-        told = [_told(store, row) for row in asked]
+        problem = _waited(queries, asked) if wait else _problem(queries)
+        told = [_told(queries, row) for row in asked]
     if as_json:
         typer.echo(json.dumps({"problem": problem, "series": told}, indent=2))
     else:
@@ -57,31 +61,31 @@ def requeue(
     raise typer.Exit(1 if any(one["not_read"] for one in told) else 0)
 
 
-def _waited(store: Store, asked: list[SeriesRow]) -> str | None:
+def _waited(queries: Queries, asked: list[SeriesRow]) -> str | None:
     """Wait until the agent has answered; returns what keeps it from that, if anything does."""
     deadline_s = time.monotonic() + WAIT_S
     uids = {row.uid for row in asked}
     with Console(stderr=True).status("the agent reads it again …"):
-        while (problem := _problem(store)) is None and uids & set(store.requested()):
+        while (problem := _problem(queries)) is None and uids & set(queries.requested()):
             if time.monotonic() > deadline_s:
                 break
             time.sleep(LOOK_S)
     return problem
 
 
-def _problem(store: Store) -> str | None:
-    return agent_problem(store.agent_status(), system_clock(), boot_id(), store.free_bytes())
+def _problem(queries: Queries) -> str | None:
+    return agent_problem(queries.agent_status(), system_clock(), boot_id(), queries.free_bytes())
 
 
-def _told(store: Store, before: SeriesRow) -> dict[str, Any]:
+def _told(queries: Queries, before: SeriesRow) -> dict[str, Any]:
     """Say what came of asking for one series."""
-    after = store.series(before.uid) or before
-    if before.uid in store.requested():
+    after = queries.series(before.uid) or before
+    if before.uid in queries.requested():
         outcome, not_read = "waits for the agent", False
     elif after.revision > before.revision:
         outcome, not_read = f"a new result, revision {after.revision}", False
     else:
-        outcome = store.transitions(before.uid)[-1].detail
+        outcome = queries.transitions(before.uid)[-1].detail
         not_read = outcome != NOTHING_NEW
     return {
         "series_uid": before.uid,

@@ -11,8 +11,9 @@ from rich.console import Console
 from agent.cli.options import AsJson, ConfigPath
 from agent.config import DEFAULT_PATH, load_config
 from agent.selftest import generator, run_selftest
-from agent.store import Selftest
-from agent.wiring import open_store
+from agent.store.console_store import ConsoleStore
+from agent.store.rows import Selftest
+from agent.wiring import open_database, system_clock
 
 
 def selftest(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None:
@@ -26,8 +27,8 @@ def selftest(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> N
     settings = load_config(config)
     play = generator()
     out = Console(highlight=False, soft_wrap=True, stderr=as_json)
-    with open_store(settings) as store, out.status("a generated bleed is on its way …"):
-        test = run_selftest(settings, store, play)
+    with open_database(settings) as database, out.status("a generated bleed is on its way …"):
+        test = run_selftest(settings, ConsoleStore(database, system_clock), play)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(test), default=str))
     else:

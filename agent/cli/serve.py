@@ -14,7 +14,8 @@ from agent.console.audit import AuditLog
 from agent.console.server import serve
 from agent.log import LogStream, open_log
 from agent.notify import Supervisor
-from agent.wiring import boot_id, open_store, system_clock
+from agent.store.console_store import ConsoleStore
+from agent.wiring import boot_id, open_database, system_clock
 
 
 def run(config: ConfigPath = DEFAULT_PATH) -> None:
@@ -36,7 +37,8 @@ def console(config: ConfigPath = DEFAULT_PATH) -> None:
     Example: bleedwatch console --config /etc/bleedwatch/agent.toml
     """
     settings = load_config(config)
-    with open_store(settings) as store:
+    with open_database(settings) as database:
+        store = ConsoleStore(database, system_clock)
         log = open_log(LogStream(), json=not sys.stderr.isatty())
         audit = AuditLog(settings.audit_path, system_clock, store.notice)
         around = Surroundings(store, system_clock, boot_id(), audit, log, settings.page)

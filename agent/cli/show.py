@@ -20,7 +20,8 @@ from agent.cli.tables import TEST, WORDS, place, reports_table
 from agent.config import DEFAULT_PATH
 from agent.errors import RequestRefused
 from agent.report import SeriesReport
-from agent.store import Result, SeriesRow, Store, Transition
+from agent.store.queries import Queries
+from agent.store.rows import Result, SeriesRow, Transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,13 @@ def show(
 
     Example: bleedwatch show 1.2.840.113619.2 --image key.png
     """
-    with opened(config) as store:
+    with opened(config) as queries:
         known = [
-            _Known(row, store.results(row.uid), store.transitions(row.uid))
-            for row in found(store, study)
+            _Known(row, queries.results(row.uid), queries.transitions(row.uid))
+            for row in found(queries, study)
         ]
         if image:
-            _write_image(store, known, image)
+            _write_image(queries, known, image)
     if as_json:
         typer.echo(json.dumps([_json(one) for one in known], indent=2, default=str))
         return
@@ -63,12 +64,12 @@ def show(
         out.print(f"wrote {image}", markup=False)
 
 
-def _write_image(store: Store, known: list[_Known], path: Path) -> None:
+def _write_image(queries: Queries, known: list[_Known], path: Path) -> None:
     pictures = {
         one.row.uid: picture
         for one in known
         for result in one.results
-        if (picture := store.picture(one.row.uid, result.report.revision, "axial"))
+        if (picture := queries.picture(one.row.uid, result.report.revision, "axial"))
     }
     if not pictures:
         hint = "there is one where a bleed was suspected"

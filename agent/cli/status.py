@@ -19,7 +19,8 @@ from agent.cli.overview import Overview, look
 from agent.cli.stores import opened
 from agent.cli.tables import WORDS, ending, span
 from agent.config import DEFAULT_PATH
-from agent.store import AgentStatus, Store
+from agent.store.queries import Queries
+from agent.store.rows import AgentStatus
 from agent.wiring import boot_id, system_clock
 
 LOOK_S: Final = 1.0
@@ -44,19 +45,19 @@ def status(
 
     Example: bleedwatch status --watch
     """
-    with opened(config) as store:
+    with opened(config) as queries:
         if watch:
-            last = _watched(store, as_json=as_json)
+            last = _watched(queries, as_json=as_json)
         else:
-            last = look(store, system_clock(), boot_id())
+            last = look(queries, system_clock(), boot_id())
             _print(Console(highlight=False), last, as_json=as_json)
     raise typer.Exit(0 if last.problem is None else 1)
 
 
-def _watched(store: Store, *, as_json: bool) -> Overview:
+def _watched(queries: Queries, *, as_json: bool) -> Overview:
     """Show one look after another until Ctrl-C; returns the last one."""
     out = Console(highlight=False)
-    last = look(store, system_clock(), boot_id())
+    last = look(queries, system_clock(), boot_id())
     on_terminal = out.is_terminal and not as_json
     try:
         with Live(console=out, auto_refresh=False) if on_terminal else nullcontext() as live:
@@ -66,7 +67,7 @@ def _watched(store: Store, *, as_json: bool) -> Overview:
                 else:
                     _print(out, last, as_json=as_json, line=True)
                 time.sleep(LOOK_S)
-                last = look(store, system_clock(), boot_id())
+                last = look(queries, system_clock(), boot_id())
     except KeyboardInterrupt:
         pass
     return last

@@ -17,7 +17,7 @@ from agent.cli.stores import opened
 from agent.cli.tables import TEST, WORDS, ending, summary
 from agent.config import DEFAULT_PATH
 from agent.records import State
-from agent.store import SeriesRow
+from agent.store.rows import SeriesRow
 
 MOST_ROWS: Final = 50
 
@@ -41,12 +41,12 @@ def studies(
 
     Example: bleedwatch studies --state not_analysed --since 7d
     """
-    with opened(config) as store:
+    with opened(config) as queries:
         chosen = state or since
         rows = (
-            store.latest(limit, states=state or (), since=since)
+            queries.latest(limit, states=state or (), since=since)
             if chosen
-            else store.worklist(limit)
+            else queries.worklist(limit)
         )
     if as_json:
         typer.echo(json.dumps([row_json(row) for row in rows], indent=2))

@@ -54,12 +54,12 @@ def support_bundle(
     out = Console(highlight=False, soft_wrap=True)
     left_out: list[str] = []
     with ExitStack() as stack:
-        store = stack.enter_context(opened(config)) if with_study else None
-        rows = found(store, with_study) if store and with_study else []
+        queries = stack.enter_context(opened(config)) if with_study else None
+        rows = found(queries, with_study) if queries and with_study else []
         stack.enter_context(out.status("asking the store, the journal and doctor …"))
         write_archive(path, config, now, boot_id())
-        if store:
-            left_out = add_study(path, store, rows)
+        if queries:
+            left_out = add_study(path, queries, rows)
         add_doctor(path, examine(config, lambda: tensorrt_api.load(silent)))
     if as_json:
         typer.echo(json.dumps({"path": str(path), "left_out": left_out}))

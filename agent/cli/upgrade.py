@@ -12,7 +12,7 @@ from rich.console import Console
 from agent.cli.options import AsJson, ConfigPath
 from agent.config import DEFAULT_PATH, load_config
 from agent.store.upgrade import UpgradeCheck, backups_of, check
-from agent.wiring import open_store
+from agent.wiring import open_database
 
 
 def upgrade(
@@ -36,7 +36,7 @@ def upgrade(
     settings = load_config(config)
     found = check(settings.store_path)
     if not check_only and found.statements and found.problem is None:
-        with open_store(settings):
+        with open_database(settings):
             pass
     if as_json:
         backups = [str(path) for path in backups_of(settings.store_path)]

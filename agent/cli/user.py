@@ -20,8 +20,8 @@ from agent.cli.options import AsJson, ConfigPath
 from agent.config import DEFAULT_PATH, load_config
 from agent.console.audit import AuditLog
 from agent.console.passwords import SHORTEST, check_name, hash_password
-from agent.store import Store
-from agent.wiring import open_store, system_clock
+from agent.store.console_store import ConsoleStore
+from agent.wiring import open_database, system_clock
 
 user_app = typer.Typer(
     help="Who may sign in to the console.",
@@ -128,9 +128,10 @@ def role(name: Name, role: RoleOption, config: ConfigPath = DEFAULT_PATH) -> Non
 
 
 @contextmanager
-def _opened(config: ConfigPath) -> Iterator[tuple[Store, AuditLog]]:
+def _opened(config: ConfigPath) -> Iterator[tuple[ConsoleStore, AuditLog]]:
     settings = load_config(config)
-    with open_store(settings) as store:
+    with open_database(settings) as database:
+        store = ConsoleStore(database, system_clock)
         yield store, AuditLog(settings.audit_path, system_clock, store.notice)
 
 

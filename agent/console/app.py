@@ -38,7 +38,7 @@ from agent.console.witness import Witness
 from agent.console.words import spoken, words
 from agent.errors import StoreUnwritable
 from agent.records import Clock
-from agent.store import Store
+from agent.store.console_store import ConsoleStore
 
 CHANNEL: Final = "console"
 
@@ -64,7 +64,7 @@ STATIC: Final = Path(__file__).parent / "static"
 class Surroundings:
     """What the page is served from and with, and by which ``door`` one comes in."""
 
-    store: Store
+    store: ConsoleStore
     clock: Clock
     boot_id: str
     audit: AuditLog
@@ -76,7 +76,7 @@ class Surroundings:
 def create_app(around: Surroundings) -> Starlette:
     """Build the page's application over an open store, for who may come in."""
     store, door, audit = around.store, around.door, around.audit
-    sessions = Sessions(store, around.clock, around.boot_id)
+    sessions = Sessions(store.access, around.clock, around.boot_id)
     admission = Admission(door, sessions)
     escalation = Escalation(store, around.clock, around.boot_id, around.settings, around.log)
     desk = _Desk(around, admission, escalation)
@@ -87,22 +87,22 @@ def create_app(around: Surroundings) -> Starlette:
         Route("/api/session", session),
         Route("/api/state", desk.state),
         Route("/api/events", desk.events),
-        *Pictures(store, around.clock).routes(result),
+        *Pictures(store.queries, around.clock).routes(result),
         Route(f"{result}/shown", desk.shown, methods=["POST"]),
         *Feedback(store).routes(result),
-        *watching_routes(store, around.clock, around.boot_id),
+        *watching_routes(store.queries, around.clock, around.boot_id),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     if door.sign_in:
-        lockout = Lockout(store, around.clock, around.boot_id)
-        routes += SignIn(store, sessions, lockout, audit, door).routes
+        lockout = Lockout(store.access, around.clock, around.boot_id)
+        routes += SignIn(store.access, sessions, lockout, audit, door).routes
     return Starlette(
         routes=routes,
         middleware=[
             Middleware(_WithHeaders),
             Middleware(TrustedHostMiddleware, allowed_hosts=door.names, www_redirect=False),
             Middleware(Guard, admission=admission),
-            Middleware(Witness, audit=audit, store=store),
+            Middleware(Witness, audit=audit, queries=store.queries),
         ],
         exception_handlers={StoreUnwritable: _unwritable, Exception: _fault},
         lifespan=lambda _app: _served(audit, escalation),
@@ -169,7 +169,7 @@ class _Desk:
     def _shown_to(self, person: Person) -> dict[str, Any]:
         """Take a snapshot, and note which patients it shows to whom."""
         now, untold = self._clock(), self._escalation.problems
-        shown = snapshot(self._store, now, self._boot_id, self._settings, untold)
+        shown = snapshot(self._store.queries, now, self._boot_id, self._settings, untold)
         for series in shown["series"]:
             study_uid, name = series["patient"]["study_uid"], (series["uid"], series["revision"])
             self._audit.viewed(person, study_uid, name, "worklist")
@@ -183,7 +183,7 @@ class _Desk:
         seen, sent_s = None, 0.0
         yield "retry: 1000\n\n"
         while not await request.is_disconnected():
-            mark = await run_in_threadpool(self._store.change_mark)
+            mark = await run_in_threadpool(self._store.queries.change_mark)
             now_s = self._clock().monotonic_s
             if mark != seen or now_s - sent_s >= KEEP_ALIVE_S:
                 person = await run_in_threadpool(self._admission.person, request)

@@ -21,7 +21,8 @@ from agent.console.settings import PageSettings
 from agent.console.snapshot import age_s
 from agent.errors import StoreUnwritable
 from agent.records import Clock
-from agent.store import SeriesRow, Store
+from agent.store.console_store import ConsoleStore
+from agent.store.rows import SeriesRow
 
 LOOK_S: Final = 1.0
 
@@ -39,7 +40,7 @@ class Escalation:
 
     def __init__(
         self,
-        store: Store,
+        store: ConsoleStore,
         clock: Clock,
         boot_id: str,
         settings: PageSettings,
@@ -73,7 +74,7 @@ class Escalation:
 
     def _look(self) -> None:
         try:
-            rows = self._store.worklist(0)
+            rows = self._store.queries.worklist(0)
             waiting = {row.uid: row for row in rows if not (row.escalated_at or row.test)}
             self.problems = {uid: why for uid, why in self.problems.items() if uid in waiting}
             for row in waiting.values():
@@ -90,7 +91,7 @@ class Escalation:
 
     def _waited_s(self, row: SeriesRow) -> float | None:
         """How long a suspicion has waited, None if since before this boot."""
-        status = self._store.agent_status()
+        status = self._store.queries.agent_status()
         this_boot = status is not None and status.boot_id == self._boot_id
         alerted_at = row.alerted_at or self._clock()
         return age_s(alerted_at, self._clock(), this_boot=this_boot)

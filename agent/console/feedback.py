@@ -14,7 +14,7 @@ from starlette.routing import Route
 from agent.console.access import Person, person_of
 from agent.console.requests import named_result, one_line, read_values
 from agent.errors import StoreError
-from agent.store import Store
+from agent.store.console_store import ConsoleStore
 
 Result = TypeVar("Result")
 
@@ -27,7 +27,7 @@ REASONS: Final = ("calcification", "artefact", "known bleed", "post-operative", 
 class Feedback:
     """The endpoints of one result that write. The store's calls block: beside the event loop."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: ConsoleStore) -> None:
         """Write to this store."""
         self._store = store
 

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from agent.console.requests import named_result
 from agent.records import STORED_ABOVE_HU, Clock, EncodedSlice
-from agent.store import Store
+from agent.store.queries import Queries
 
 WINDOWS_HU: Final = {
     "brain": (40.0, 80.0),
@@ -45,7 +45,7 @@ MOST_SLICES: Final = 2**31
 class Pictures:
     """The endpoints. The store's calls and rendering block, so they run beside the event loop."""
 
-    store: Store
+    queries: Queries
     clock: Clock
 
     def routes(self, result: str) -> list[Route]:
@@ -60,17 +60,17 @@ class Pictures:
     async def view(self, request: Request) -> Response:
         """Answer with the key slice ("axial") or a reformat."""
         named = *named_result(request), request.path_params["view"]
-        return _png(await run_in_threadpool(self.store.picture, *named), "no such picture")
+        return _png(await run_in_threadpool(self.queries.picture, *named), "no such picture")
 
     async def slices(self, request: Request) -> Response:
         """Describe the slices to scroll through, or say whether they are still coming."""
         return JSONResponse(await run_in_threadpool(self._slices, *named_result(request)))
 
     def _slices(self, uid: str, revision: int) -> dict[str, object]:
-        stack = self.store.stack(uid, revision)
+        stack = self.queries.stack(uid, revision)
         if stack is not None:
             return {"kept": "whole", "n": len(stack.heights_mm), **stack.model_dump(mode="json")}
-        concluded = self.store.concluded_at(uid, revision)
+        concluded = self.queries.concluded_at(uid, revision)
         if concluded is None:
             raise HTTPException(404, "no such result")
         age_s = (self.clock().utc - concluded.utc).total_seconds()
@@ -84,13 +84,13 @@ class Pictures:
         return await run_in_threadpool(self._slice, *named_result(request), _k(request), window)
 
     def _slice(self, uid: str, revision: int, k: int, window: str) -> Response:
-        encoded = self.store.encoded_slice(uid, revision, k)
+        encoded = self.queries.encoded_slice(uid, revision, k)
         return _png(render_slice(encoded, window) if encoded else None, "no such slice")
 
     async def outline(self, request: Request) -> Response:
         """Answer with the bleed's outline on one slice, on the same matrix."""
         named = *named_result(request), _k(request)
-        encoded = await run_in_threadpool(self.store.encoded_slice, *named)
+        encoded = await run_in_threadpool(self.queries.encoded_slice, *named)
         return _png(encoded.outline_png if encoded else None, "no outline")
 
 

@@ -13,7 +13,7 @@ import ipaddress
 from typing import Final
 
 from agent.records import Clock
-from agent.store import Store
+from agent.store.access import Access
 
 FREE: Final = {"name-at-address": 5, "address": 20, "name": 50}
 """Wrong passwords in a row before any wait. Ours."""
@@ -28,9 +28,9 @@ MOST_DOUBLINGS: Final = 10
 class Lockout:
     """The tries in a store: a restart of console or computer forgets none."""
 
-    def __init__(self, store: Store, clock: Clock, boot_id: str) -> None:
+    def __init__(self, access: Access, clock: Clock, boot_id: str) -> None:
         """Count them there."""
-        self._access = store.access
+        self._access = access
         self._clock = clock
         self._boot_id = boot_id
 

@@ -26,26 +26,27 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from agent.records import Clock, Instant
-from agent.store import AgentStatus, Selftest, Store
 from agent.store.liveness import agent_problem, lives, selftest_problem
+from agent.store.queries import Queries
+from agent.store.rows import AgentStatus, Selftest
 from agent.store.totals import BOUNDS_S, Totals
 
 PREFIX: Final = "bleedwatch_"
 
 
-def watching_routes(store: Store, clock: Clock, boot_id: str) -> list[Route]:
+def watching_routes(queries: Queries, clock: Clock, boot_id: str) -> list[Route]:
     """Return the endpoints over an open store, whose calls block: they run beside the loop."""
     registry = CollectorRegistry()
-    registry.register(_StoreCollector(store, clock, boot_id))
+    registry.register(_StoreCollector(queries, clock, boot_id))
 
     async def health(_request: Request) -> Response:
         """Say that the page is served and the store answers, whatever the agent does."""
-        await run_in_threadpool(store.change_mark)
+        await run_in_threadpool(queries.change_mark)
         return PlainTextResponse("ok\n")
 
     async def ready(_request: Request) -> Response:
         """Say that a series that comes now would be analysed; 503 with the reason if not."""
-        reason = await run_in_threadpool(not_ready, store, clock(), boot_id)
+        reason = await run_in_threadpool(not_ready, queries, clock(), boot_id)
         return PlainTextResponse(f"{reason or 'ok'}\n", 503 if reason else 200)
 
     async def metrics(_request: Request) -> Response:
@@ -55,10 +56,10 @@ def watching_routes(store: Store, clock: Clock, boot_id: str) -> list[Route]:
     return [Route("/healthz", health), Route("/readyz", ready), Route("/metrics", metrics)]
 
 
-def not_ready(store: Store, now: Instant, boot_id: str) -> str | None:
+def not_ready(queries: Queries, now: Instant, boot_id: str) -> str | None:
     """Say why a series that comes now would not be analysed at once; None if it would."""
-    status = store.agent_status()
-    problem = agent_problem(status, now, boot_id, store.free_bytes())
+    status = queries.agent_status()
+    problem = agent_problem(status, now, boot_id, queries.free_bytes())
     if problem is None and status and not status.networks_ready:
         return "the networks are being loaded"
     return problem
@@ -67,8 +68,8 @@ def not_ready(store: Store, now: Instant, boot_id: str) -> str | None:
 class _StoreCollector(Collector):
     """Reads all metrics from the store."""
 
-    def __init__(self, store: Store, clock: Clock, boot_id: str) -> None:
-        self._store = store
+    def __init__(self, queries: Queries, clock: Clock, boot_id: str) -> None:
+        self._queries = queries
         self._clock = clock
         self._boot_id = boot_id
 
@@ -78,17 +79,17 @@ class _StoreCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Read the store, and give every metric."""
-        store, now = self._store, self._clock()
-        status = store.agent_status()
-        ready = not_ready(store, now, self._boot_id) is None
+        queries, now = self._queries, self._clock()
+        status = queries.agent_status()
+        ready = not_ready(queries, now, self._boot_id) is None
         yield _gauge("ready", "1 if a series that comes now would be analysed", ready)
         yield _gauge("agent_up", "1 if the agent lives", lives(status, now, self._boot_id))
         if status is not None:
             yield from _agent(status)
-        yield from _counted(store.totals())
-        yield from _waiting(store, now.utc)
-        yield from _disk(store)
-        yield from _selftests(next(iter(store.selftests(1)), None), status, now)
+        yield from _counted(queries.totals())
+        yield from _waiting(queries, now.utc)
+        yield from _disk(queries)
+        yield from _selftests(next(iter(queries.selftests(1)), None), status, now)
 
 
 def _agent(status: AgentStatus) -> Iterator[Metric]:
@@ -132,27 +133,27 @@ def _counted(totals: Totals) -> Iterator[Metric]:
     yield _by("verdicts", "What people thought of results", "verdict", totals.verdicts)
 
 
-def _waiting(store: Store, now: datetime) -> Iterator[Metric]:
-    since = store.alerts_since()
+def _waiting(queries: Queries, now: datetime) -> Iterator[Metric]:
+    since = queries.alerts_since()
     longest_s = (now - since[0]).total_seconds() if since else 0.0
     yield _gauge("unacknowledged_alerts", "Suspicions nobody has acknowledged", len(since))
     yield _gauge("oldest_unacknowledged_alert_age_seconds", "Age of the oldest of them", longest_s)
-    waiting = [delivery.channel for delivery in store.undelivered()]
+    waiting = [delivery.channel for delivery in queries.undelivered()]
     undelivered = GaugeMetricFamily(
         f"{PREFIX}undelivered_results", "Results a channel has not delivered", labels=["channel"]
     )
     for channel in sorted({"console", *waiting}):
         undelivered.add_metric([channel], waiting.count(channel))
     yield undelivered
-    last = store.last_slice_at()
+    last = queries.last_slice_at()
     if last is not None:
         told = "When a patient's last slice came [Unix time]"
         yield _gauge("last_slice_time_seconds", told, last.timestamp())
 
 
-def _disk(store: Store) -> Iterator[Metric]:
-    yield _gauge("store_used_bytes", "What the store's rows take up", store.used_bytes())
-    yield _gauge("store_free_bytes", "Room on the store's disk", store.free_bytes())
+def _disk(queries: Queries) -> Iterator[Metric]:
+    yield _gauge("store_used_bytes", "What the store's rows take up", queries.used_bytes())
+    yield _gauge("store_free_bytes", "Room on the store's disk", queries.free_bytes())
 
 
 def _selftests(last: Selftest | None, status: AgentStatus | None, now: Instant) -> Iterator[Metric]:

@@ -23,7 +23,7 @@ def serve(around: Surroundings, address: Address) -> None:
         If the address asks for TLS, sign-in or a user that is not there, or is in use.
     """
     certificate = address.checked_certificate(around.clock())
-    if address.needs_sign_in and not around.store.access.users():
+    if address.needs_sign_in and not around.store.queries.user_roles():
         raise ConfigError(
             f"{address.url} is for named users, and there is none",
             hint="`bleedwatch user add NAME --role technologist`",

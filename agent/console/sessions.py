@@ -10,8 +10,7 @@ from typing import Final
 
 from agent.errors import StoreUnwritable
 from agent.records import Clock
-from agent.store import Store
-from agent.store.access import Session
+from agent.store.access import Access, Session
 
 LIFETIME_S: Final = 13 * 3600.0
 """A session ends after this, whatever happens [s]: a shift of twelve hours and its handover. That
@@ -28,9 +27,9 @@ NOTED_EVERY_S: Final = 60.0
 class Sessions:
     """The sessions of this boot: a restart of the computer ends all, one of the console none."""
 
-    def __init__(self, store: Store, clock: Clock, boot_id: str) -> None:
-        """Keep them in a store."""
-        self._access = store.access
+    def __init__(self, access: Access, clock: Clock, boot_id: str) -> None:
+        """Keep them there."""
+        self._access = access
         self._clock = clock
         self._boot_id = boot_id
 

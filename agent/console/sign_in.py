@@ -19,8 +19,7 @@ from agent.console.lockout import Lockout
 from agent.console.passwords import LONGEST_NAME, Passwords
 from agent.console.requests import one_line, read_values
 from agent.console.sessions import Sessions
-from agent.store import Store
-from agent.store.access import User
+from agent.store.access import Access, User
 
 WRONG: Final = "Wrong name or password."
 TOO_MANY: Final = "Too many wrong passwords."
@@ -41,10 +40,10 @@ class SignIn:
     """The endpoints by which a session begins and ends."""
 
     def __init__(
-        self, store: Store, sessions: Sessions, lockout: Lockout, audit: AuditLog, door: Door
+        self, access: Access, sessions: Sessions, lockout: Lockout, audit: AuditLog, door: Door
     ) -> None:
-        self._access = store.access
-        self._passwords = Passwords(store.access)
+        self._access = access
+        self._passwords = Passwords(access)
         self._sessions = sessions
         self._lockout = lockout
         self._audit = audit

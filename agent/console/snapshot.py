@@ -8,8 +8,9 @@ from typing import Any
 
 from agent.console.settings import PageSettings, Shown
 from agent.records import Identity, Instant
-from agent.store import Acknowledgement, AgentStatus, SeriesRow, Store, Verdict
 from agent.store.liveness import agent_problem, selftest_problem
+from agent.store.queries import Queries
+from agent.store.rows import Acknowledgement, AgentStatus, SeriesRow, Verdict
 
 MOST_SERIES = 50
 MOST_NOTICES = 5
@@ -23,7 +24,7 @@ LOW_BYTES = 1024**3
 
 
 def snapshot(
-    store: Store,
+    queries: Queries,
     now: Instant,
     boot_id: str,
     settings: PageSettings,
@@ -34,7 +35,7 @@ def snapshot(
     Ages are in seconds by the monotonic clock, and null for what happened before this boot.
     ``untold`` says by series UID why an escalation could not be told.
     """
-    status, free_bytes = store.agent_status(), store.free_bytes()
+    status, free_bytes = queries.agent_status(), queries.free_bytes()
     this_boot = status is not None and status.boot_id == boot_id
     return {
         "schema_version": 2,
@@ -49,18 +50,18 @@ def snapshot(
             "degraded": status.degraded,
             "alerts_per_100": status.alerts_per_100,
         },
-        "selftest": _selftest(store, status, now),
+        "selftest": _selftest(queries, status, now),
         "low_disk_bytes": free_bytes if free_bytes < LOW_BYTES else None,
         "repeat_s": settings.repeat_s,
-        "today": asdict(store.counts_since(now.midnight)),
+        "today": asdict(queries.counts_since(now.midnight)),
         "series": [
             _series(row, now, settings.patient, this_boot=this_boot)
             | {"escalation_problem": untold.get(row.uid)}
-            for row in store.worklist(MOST_SERIES)
+            for row in queries.worklist(MOST_SERIES)
         ],
         "notices": [
             {"kind": notice.kind, "message": notice.message, "at_utc": notice.at.utc.isoformat()}
-            for notice in store.notices(MOST_NOTICES)
+            for notice in queries.notices(MOST_NOTICES)
         ],
     }
 
@@ -73,9 +74,9 @@ def age_s(moment: Instant, now: Instant, *, this_boot: bool) -> float | None:
     return by_monotonic_s if this_boot and by_monotonic_s >= 0 and agree else None
 
 
-def _selftest(store: Store, status: AgentStatus | None, now: Instant) -> dict[str, Any]:
+def _selftest(queries: Queries, status: AgentStatus | None, now: Instant) -> dict[str, Any]:
     """Say when the last self-test ran, and what is wrong with it: a state of the box, no alert."""
-    last = next(iter(store.selftests(1)), None)
+    last = next(iter(queries.selftests(1)), None)
     daily = status is not None and status.selftest_daily
     return {
         "at_utc": last.at.utc.isoformat() if last else None,

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agent.console.access import READING, person_of
 from agent.console.audit import AuditLog
 from agent.console.audit_message import MINOR_FAILURE, SUCCESS
-from agent.store import Store
+from agent.store.queries import Queries
 
 OF_A_SERIES: Final = re.compile(r"/api/series/([^/]+)/(\d{1,10})/(.+)")
 
@@ -28,10 +28,10 @@ REFUSED: Final = 400
 class Witness:
     """Notes views and actions once they were answered."""
 
-    def __init__(self, app: ASGIApp, audit: AuditLog, store: Store) -> None:
+    def __init__(self, app: ASGIApp, audit: AuditLog, queries: Queries) -> None:
         self._app = app
         self._audit = audit
-        self._store = store
+        self._queries = queries
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request be answered, and note it."""
@@ -55,7 +55,7 @@ class Witness:
                 await run_in_threadpool(self._note, Request(scope), series, action, status)
 
     def _note(self, request: Request, series: tuple[str, int], action: str, status: int) -> None:
-        person, study_uid = person_of(request), self._store.study_uid(series[0])
+        person, study_uid = person_of(request), self._queries.study_uid(series[0])
         if study_uid is None:  # a series that nobody knows is no patient's
             return
         if request.method not in READING:

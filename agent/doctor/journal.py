@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from agent.console.address import Address
 from agent.doctor.verdict import Box, NotChecked, Verdict, note, well, wrong
+from agent.errors import StoreError
 from agent.records import is_test
-from agent.store import Store
+from agent.store.database import Database
 from agent.store.liveness import agent_problem, selftest_problem
+from agent.store.queries import Queries
 from agent.store.schema import MIGRATIONS
 
 AHEAD: Final = timedelta(minutes=1)
@@ -53,9 +57,9 @@ def store(box: Box) -> Verdict:
 
 def clock(box: Box) -> Verdict:
     """Check that the time is not before what was stored last."""
-    with _opened(box) as journal:
-        status = journal.agent_status()
-        moments = [row.last_slice.utc for row in journal.worklist(1)]
+    with _opened(box) as queries:
+        status = queries.agent_status()
+        moments = [row.last_slice.utc for row in queries.worklist(1)]
     last = max([*moments, *([status.at.utc] if status else [])], default=box.now.utc)
     if last > box.now.utc + AHEAD:
         return wrong(
@@ -67,9 +71,9 @@ def clock(box: Box) -> Verdict:
 
 def agent(box: Box) -> Verdict:
     """Check that the agent lives, watches what is configured, and runs at its full speed."""
-    with _opened(box) as journal:
-        status = journal.agent_status()
-        problem = agent_problem(status, box.now, box.boot_id, journal.free_bytes())
+    with _opened(box) as queries:
+        status = queries.agent_status()
+        problem = agent_problem(status, box.now, box.boot_id, queries.free_bytes())
     if status is None or (problem and not status.folder_problem):
         return wrong(problem or "", START)
     if problem:
@@ -86,9 +90,9 @@ def agent(box: Box) -> Verdict:
 
 def last_series(box: Box) -> Verdict:
     """Tell when something last came from the scanner."""
-    with _opened(box) as journal:
-        moments = [row.last_slice.utc for row in journal.worklist(2) if not row.test]
-        today = journal.counts_since(box.now.midnight).series
+    with _opened(box) as queries:
+        moments = [row.last_slice.utc for row in queries.worklist(2) if not row.test]
+        today = queries.counts_since(box.now.midnight).series
     if not moments:
         return note("none has come yet", "export a head from the scanner, or `bleedwatch simulate`")
     return well(f"{_ago(box.now.utc - max(moments))} ago; {today} today")
@@ -96,8 +100,8 @@ def last_series(box: Box) -> Verdict:
 
 def alerts(box: Box) -> Verdict:
     """Tell of suspected bleeds that nobody has acknowledged."""
-    with _opened(box) as journal:
-        waiting = [row.last_slice.utc for row in journal.worklist(0) if not row.test]
+    with _opened(box) as queries:
+        waiting = [row.last_slice.utc for row in queries.worklist(0) if not row.test]
     if waiting:
         oldest = _ago(box.now.utc - min(waiting))
         return note(
@@ -109,8 +113,8 @@ def alerts(box: Box) -> Verdict:
 
 def deliveries(box: Box) -> Verdict:
     """Check that every result has reached those whom it is for."""
-    with _opened(box) as journal:
-        waiting = [one for one in journal.undelivered() if not is_test(one.series_uid)]
+    with _opened(box) as queries:
+        waiting = [one for one in queries.undelivered() if not is_test(one.series_uid)]
     oldest = min((delivery.since.utc for delivery in waiting), default=box.now.utc)
     if box.now.utc - oldest > UNSHOWN:
         return wrong(
@@ -123,8 +127,8 @@ def deliveries(box: Box) -> Verdict:
 
 def selftest(box: Box) -> Verdict:
     """Check that a generated bleed went the whole way when that was last tried."""
-    with _opened(box) as journal:
-        last = next(iter(journal.selftests(1)), None)
+    with _opened(box) as queries:
+        last = next(iter(queries.selftests(1)), None)
     daily = box.config.selftest.daily
     problem = selftest_problem(last, box.now, daily=daily)
     if problem and last and last.failure is None:
@@ -140,8 +144,8 @@ def users(box: Box) -> Verdict:
     """Check that someone may sign in, where the page asks for it."""
     if not address(box).needs_sign_in:
         return well("nobody needs to sign in: the page is served to this computer alone")
-    with _opened(box) as journal:
-        roles = [user.role for user in journal.access.users()]
+    with _opened(box) as queries:
+        roles = queries.user_roles()
     if not roles:
         return wrong("there is none", "`bleedwatch user add NAME --role technologist`")
     return well(", ".join(f"{role}: {roles.count(role)}" for role in sorted(set(roles))))
@@ -162,15 +166,15 @@ def _looked_into(path: Path) -> tuple[int, str]:
         db.close()
 
 
-def _opened(box: Box) -> Store:
+@contextmanager
+def _opened(box: Box) -> Iterator[Queries]:
     """Open the store for a question, unless that would make or change one."""
-    path = box.config.store_path
     try:
-        if not path.exists() or _looked_into(path)[0] != len(MIGRATIONS):
-            raise NotChecked("see the line `store`")
-    except sqlite3.Error as error:
+        database = Database.existing(box.config.store_path)
+    except StoreError as error:
         raise NotChecked("see the line `store`") from error
-    return Store(path, lambda: box.now)
+    with database:
+        yield Queries(database)
 
 
 def _replace(path: Path) -> str:

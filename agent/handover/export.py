@@ -9,11 +9,12 @@ from pathlib import Path
 
 from agent.errors import RequestRefused
 from agent.handover.facts import identity_facts, series_facts
-from agent.store import SeriesRow, Store
+from agent.store.queries import Queries
+from agent.store.rows import SeriesRow
 
 
 def export(
-    store: Store, rows: Iterable[SeriesRow], folder: Path, *, with_identity: bool
+    queries: Queries, rows: Iterable[SeriesRow], folder: Path, *, with_identity: bool
 ) -> list[Path]:
     """Write what is known of these series into a new folder, which only its owner can read.
 
@@ -31,7 +32,7 @@ def export(
             made = Path(scratch) / folder.name
             made.mkdir(mode=0o700)
             for number, row in enumerate(rows, 1):
-                _write(store, row, made / f"series-{number}", with_identity=with_identity)
+                _write(queries, row, made / f"series-{number}", with_identity=with_identity)
             made.rename(folder)
     except OSError as error:
         hint = "name a folder in one that can be written"
@@ -39,14 +40,14 @@ def export(
     return sorted(folder.iterdir())
 
 
-def _write(store: Store, row: SeriesRow, name: Path, *, with_identity: bool) -> None:
-    results, transitions = store.results(row.uid), store.transitions(row.uid)
+def _write(queries: Queries, row: SeriesRow, name: Path, *, with_identity: bool) -> None:
+    results, transitions = queries.results(row.uid), queries.transitions(row.uid)
     facts = series_facts(row, results, transitions)
     if with_identity:
         facts |= identity_facts(row, results, transitions)
     name.with_suffix(".json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     for result in results:
-        picture = store.picture(row.uid, result.report.revision, "axial")
+        picture = queries.picture(row.uid, result.report.revision, "axial")
         if picture:
             name.with_name(f"{name.name}-revision-{result.report.revision}.png").write_bytes(
                 picture

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from agent.records import Instant
 from agent.report import SeriesReport
-from agent.store import Result, SeriesRow, Transition
+from agent.store.rows import Result, SeriesRow, Transition
 
 REPORT_FIELDS: Final = {
     "schema_version",

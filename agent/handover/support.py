@@ -21,18 +21,18 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, Final
 
-from agent.config import Config, load_config, load_settings
+from agent.config import load_config, load_settings
 from agent.doctor import Line
-from agent.errors import AgentError, ConfigError, RequestRefused, StoreError
+from agent.errors import AgentError, ConfigError, RequestRefused
 from agent.handover.deidentify import deidentified, uid_maker
 from agent.handover.facts import series_facts, uid_text
 from agent.handover.log_lines import log_lines
 from agent.records import Instant
-from agent.store import SeriesRow, Store
+from agent.store.database import Database
 from agent.store.liveness import agent_problem
+from agent.store.queries import Queries
+from agent.store.rows import SeriesRow
 from agent.store.schema import MIGRATIONS
-from agent.store.upgrade import version_at
-from agent.wiring import open_store
 
 MOST_SERIES: Final = 500
 MOST_NOTICES: Final = 1000
@@ -88,13 +88,13 @@ def add_doctor(path: Path, lines: Iterable[Line]) -> None:
         archive.writestr(f"{path.stem}/doctor.json", _json(told))
 
 
-def add_study(path: Path, store: Store, rows: Iterable[SeriesRow]) -> list[str]:
+def add_study(path: Path, queries: Queries, rows: Iterable[SeriesRow]) -> list[str]:
     """Add a study's images without whose they are; returns what was left out, and why."""
     new_uid, left_out = uid_maker(secrets.token_hex()), Counter[str]()
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         for row in rows:
             folder = f"{path.stem}/study/{new_uid(row.uid)}"
-            for number, file in enumerate(store.files_of(row.uid), 1):
+            for number, file in enumerate(queries.files_of(row.uid), 1):
                 try:
                     image = deidentified(Path(file).read_bytes(), new_uid)
                 except RequestRefused as error:
@@ -132,18 +132,19 @@ def _texts(config_path: Path, now: Instant, boot_id: str) -> Iterator[tuple[str,
 def _store_texts(config_path: Path, now: Instant, boot_id: str) -> Iterator[tuple[str, str]]:
     try:
         settings = load_config(config_path)
-        version = _readable_version(settings)
+        database = Database.existing(settings.store_path)
     except AgentError as error:
         yield "store.json", _json({"not_read": str(error)})
         return
-    with open_store(settings) as store:
-        rows = store.latest(MOST_SERIES)
-        yield "store.json", _json({"version": version} | store_facts(store, now, boot_id))
+    with database:
+        queries = Queries(database)
+        rows = queries.latest(MOST_SERIES)
+        yield "store.json", _json(store_facts(queries, now, boot_id))
         yield (
             "series.json",
             _json(
                 [
-                    series_facts(row, store.results(row.uid), store.transitions(row.uid))
+                    series_facts(row, queries.results(row.uid), queries.transitions(row.uid))
                     for row in rows
                 ]
             ),
@@ -151,27 +152,20 @@ def _store_texts(config_path: Path, now: Instant, boot_id: str) -> Iterator[tupl
         yield "timings.json", _json(timing_facts(rows))
 
 
-def _readable_version(settings: Config) -> int:
-    """Return the store's version; StoreError where opening it would make or change one."""
-    version = version_at(settings.store_path)
-    if version != len(MIGRATIONS):
-        raise StoreError(f"version {version}; this program knows {len(MIGRATIONS)}")
-    return version
-
-
-def store_facts(store: Store, now: Instant, boot_id: str) -> dict[str, Any]:
+def store_facts(queries: Queries, now: Instant, boot_id: str) -> dict[str, Any]:
     """Count what the store holds, and say how the agent is."""
-    agent = store.agent_status()
-    rows = store.latest(MOST_SERIES)
+    agent = queries.agent_status()
+    rows = queries.latest(MOST_SERIES)
     return {
+        "version": len(MIGRATIONS),
         "at_utc": now.utc.isoformat(),
-        "series": store.states_since(EVER),
+        "series": queries.states_since(EVER),
         "latest_series_by_code": Counter(row.report.code or "" for row in rows if row.report),
-        "undelivered": len(store.undelivered()),
-        "unacknowledged": len(store.worklist(0)),
-        "requested": list(map(uid_text, store.requested())),
-        "notices": Counter(notice.kind for notice in store.notices(MOST_NOTICES)),
-        "free_bytes": store.free_bytes(),
+        "undelivered": len(queries.undelivered()),
+        "unacknowledged": len(queries.worklist(0)),
+        "requested": list(map(uid_text, queries.requested())),
+        "notices": Counter(notice.kind for notice in queries.notices(MOST_NOTICES)),
+        "free_bytes": queries.free_bytes(),
         "agent": None
         if agent is None
         else {
@@ -179,7 +173,7 @@ def store_facts(store: Store, now: Instant, boot_id: str) -> dict[str, Any]:
             "of_this_boot": agent.boot_id == boot_id,
             "at_utc": agent.at.utc.isoformat(),
             "started_utc": agent.started.utc.isoformat(),
-            "well": agent_problem(agent, now, boot_id, store.free_bytes()) is None,
+            "well": agent_problem(agent, now, boot_id, queries.free_bytes()) is None,
             "folder_problem": agent.folder_problem is not None,
             "degraded": agent.degraded is not None,
             "backend": agent.backend,

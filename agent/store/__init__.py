@@ -1,37 +1,6 @@
-"""The store: a journal in SQLite of every series, result, delivery and acknowledgement."""
+"""The store: a journal in SQLite of every series, result, delivery and answer, in one file.
 
-from agent.store.rows import (
-    Acknowledgement,
-    AgentStatus,
-    DayCounts,
-    Delivery,
-    FileNote,
-    Forgettable,
-    Keep,
-    Notice,
-    Result,
-    Selftest,
-    SeriesProgress,
-    SeriesRow,
-    Transition,
-    Verdict,
-)
-from agent.store.store import Store
-
-__all__ = [
-    "Acknowledgement",
-    "AgentStatus",
-    "DayCounts",
-    "Delivery",
-    "FileNote",
-    "Forgettable",
-    "Keep",
-    "Notice",
-    "Result",
-    "Selftest",
-    "SeriesProgress",
-    "SeriesRow",
-    "Store",
-    "Transition",
-    "Verdict",
-]
+``database`` opens it. Whoever writes has a class of its own: ``agent_store`` for the agent,
+``console_store`` for people and commands. ``queries`` reads. ``rows`` is what they take and give.
+Nothing is imported here: who may write what is seen from the modules that are imported.
+"""

@@ -15,12 +15,14 @@ from typing import Final
 
 from agent.errors import AccessError
 from agent.records import Instant
-from agent.store.database import Database
+from agent.store.database import Database, insert
 
 ROLES: Final = ("technologist", "service")
 
 TRIES_KEPT_S: Final = 86_400.0
 """Tries under one key are forgotten after a day without another [s]. Ours."""
+
+ONE_MORE_TRY: Final = "ON CONFLICT (key) DO UPDATE SET n = n + 1, last_s = excluded.last_s"
 
 TRIES: Final = "SELECT * FROM tries WHERE key IN (SELECT value FROM json_each(?))"
 
@@ -66,8 +68,9 @@ class Access:
         """Add a user; AccessError if there is one of that name."""
         try:
             with self._db.writing() as db:
-                values = name, role, argon2, now.utc.isoformat()
-                db.execute("INSERT INTO users VALUES (?, ?, ?, ?)", values)
+                added_utc = now.utc.isoformat()
+                user = {"name": name, "role": role, "argon2": argon2, "added_utc": added_utc}
+                insert(db, "users", user)
         except sqlite3.IntegrityError as error:
             hint = "`bleedwatch user password` sets a password, `bleedwatch user role` a role"
             raise AccessError(f"{name}: there is such a user already", hint=hint) from error
@@ -96,9 +99,15 @@ class Access:
 
     def begin_session(self, token_sha256: str, user: str, now_s: float, boot_id: str) -> None:
         """Note that a user has signed in."""
+        session = {
+            "token_sha256": token_sha256,
+            "user": user,
+            "boot_id": boot_id,
+            "began_monotonic_s": now_s,
+            "used_monotonic_s": now_s,
+        }
         with self._db.writing() as db:
-            values = token_sha256, user, boot_id, now_s, now_s
-            db.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?)", values)
+            insert(db, "sessions", session)
 
     def session(self, token_sha256: str) -> Session | None:
         """Return a session, None if there is none."""
@@ -109,9 +118,13 @@ class Access:
         )
         if not rows:
             return None
-        row = rows[0]
-        times = row["began_monotonic_s"], row["used_monotonic_s"]
-        return Session(row["user"], row["role"], row["boot_id"], *times)
+        return Session(
+            user=rows[0]["user"],
+            role=rows[0]["role"],
+            boot_id=rows[0]["boot_id"],
+            began_monotonic_s=rows[0]["began_monotonic_s"],
+            used_monotonic_s=rows[0]["used_monotonic_s"],
+        )
 
     def use_session(self, token_sha256: str, now_s: float) -> None:
         """Note that a session is in use."""
@@ -150,11 +163,9 @@ class Access:
             rows = db.execute(TRIES, (json.dumps(keys),))
             longest_s = _longest_wait_s(rows, wait_s, now_s)
             if longest_s == 0:
-                db.executemany(
-                    "INSERT INTO tries VALUES (?, 1, ?, ?) ON CONFLICT (key)"
-                    " DO UPDATE SET n = n + 1, last_s = excluded.last_s",
-                    [(key, now_s, boot_id) for key in keys],
-                )
+                for key in keys:
+                    first = {"key": key, "n": 1, "last_s": now_s, "boot_id": boot_id}
+                    insert(db, "tries", first, ONE_MORE_TRY)
         return longest_s
 
     def forgive(self, forget: Iterable[str], take_back: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""What several of the store's transactions write of a series."""
+"""What several of the store's transactions write, of a series and of none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import sqlite3
 from typing import Final
 
 from agent.records import Instant, State
-from agent.store.rows import stored
+from agent.store.database import insert
+from agent.store.rows import moment_columns
+from agent.store.totals import NOTICES, count
+
+MOST_NOTICES: Final = 1000
+"""Of the latest: some hundred kilobytes, and more than anybody reads. Ours."""
 
 NOTHING_NEW: Final = "nothing new"
 """Why a series is in the state of its last result again."""
@@ -14,11 +19,8 @@ NOTHING_NEW: Final = "nothing new"
 
 def change(db: sqlite3.Connection, uid: str, state: State, detail: str, now: Instant) -> None:
     """Note that a series came into a state, and why."""
-    db.execute(
-        "INSERT INTO transitions (series_uid, state, detail, at_utc, at_monotonic_s)"
-        " VALUES (?, ?, ?, ?, ?)",
-        (uid, state, detail, *stored(now)),
-    )
+    changed = {"series_uid": uid, "state": state, "detail": detail, **moment_columns("at", now)}
+    insert(db, "transitions", changed)
 
 
 def attempted(db: sqlite3.Connection, uid: str) -> int:
@@ -29,13 +31,12 @@ def attempted(db: sqlite3.Connection, uid: str) -> int:
 
 
 def ask_again(db: sqlite3.Connection, uid: str, now: Instant) -> bool:
-    """Ask for a concluded series again, once; False if it is under way. See ``Store.request``."""
+    """Ask for a concluded series again, once; see ``ConsoleStore.request``."""
     row = db.execute("SELECT state FROM series WHERE uid = ?", (uid,)).fetchone()
     if row is None or row["state"] in (State.RECEIVING, State.ANALYSING):
         return False
-    asked = db.execute(
-        "INSERT INTO requests VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (uid, *stored(now))
-    )
+    request = {"series_uid": uid, **moment_columns("at", now)}
+    asked = insert(db, "requests", request, "ON CONFLICT DO NOTHING")
     if asked.rowcount:
         db.execute(
             "UPDATE series SET attempts = 0, repeats = repeats + (state = ?) WHERE uid = ?",
@@ -48,3 +49,10 @@ def ask_again(db: sqlite3.Connection, uid: str, now: Instant) -> bool:
 def answered(db: sqlite3.Connection, uid: str) -> bool:
     """Take note that a series is asked for no longer; whether it was."""
     return db.execute("DELETE FROM requests WHERE series_uid = ?", (uid,)).rowcount > 0
+
+
+def add_notice(db: sqlite3.Connection, kind: str, message: str, now: Instant) -> None:
+    """Note something that concerns no series; the latest ``MOST_NOTICES`` are kept."""
+    insert(db, "notices", {"kind": kind, "message": message, **moment_columns("at", now)})
+    count(db, NOTICES, kind)
+    db.execute("DELETE FROM notices WHERE id <= (SELECT max(id) FROM notices) - ?", (MOST_NOTICES,))

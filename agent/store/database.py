@@ -6,13 +6,15 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from typing_extensions import Self
+
 from agent.errors import StoreError, StoreUnwritable
-from agent.store.upgrade import migrate
+from agent.store.upgrade import migrate, require_this_version
 
 BUSY_MS: Final = 5000
 """How long one process waits for the other's write to end [ms]."""
@@ -64,7 +66,20 @@ class Database:
                 f"store {path}: {error}", hint="it is no store: move it away"
             ) from error
 
-    def close(self) -> None:
+    @classmethod
+    def existing(cls, path: Path) -> Self:
+        """Open a store that is there and of this program's version; none is made or upgraded.
+
+        For whoever only has a question. Raises as ``upgrade.require_this_version``, and as opening.
+        """
+        require_this_version(path)
+        return cls(path)
+
+    def __enter__(self) -> Self:
+        """Use as a context manager: closes at the end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Close the connection."""
         self._db.close()
 
@@ -101,7 +116,7 @@ class Database:
     def used_bytes(self) -> int:
         """Return what the rows take up, without pages that are free to be used again [bytes]."""
         pages, free, size = (
-            int(self.rows(f"PRAGMA {name}")[0][0])
+            int(self.rows(f"PRAGMA {name}")[0][name])
             for name in ("page_count", "freelist_count", "page_size")
         )
         return (pages - free) * size
@@ -109,13 +124,29 @@ class Database:
     def room_bytes(self) -> int:
         """Return how much more can be stored: the disk's room, and pages that are free [bytes]."""
         pages, size = (
-            int(self.rows(f"PRAGMA {name}")[0][0]) for name in ("freelist_count", "page_size")
+            int(self.rows(f"PRAGMA {name}")[0][name]) for name in ("freelist_count", "page_size")
         )
         return self.free_bytes() + pages * size
 
     def free_bytes(self) -> int:
         """Return how much more the store's disk takes [bytes]."""
         return shutil.disk_usage(self._folder).free
+
+
+def insert(
+    db: sqlite3.Connection, table: str, values: Mapping[str, object], on_conflict: str = ""
+) -> sqlite3.Cursor:
+    """Insert one row, its values by column; ``on_conflict`` is SQL's clause of that name."""
+    return db.execute(f"INSERT INTO {table} {_columns(values)} {on_conflict}", values)
+
+
+def replace(db: sqlite3.Connection, table: str, values: Mapping[str, object]) -> None:
+    """Insert one row, its values by column; one of the same key goes."""
+    db.execute(f"REPLACE INTO {table} {_columns(values)}", values)
+
+
+def _columns(values: Mapping[str, object]) -> str:
+    return f"({', '.join(values)}) VALUES ({', '.join(f':{column}' for column in values)})"
 
 
 def _keep_wal(db: sqlite3.Connection) -> None:

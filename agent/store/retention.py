@@ -14,9 +14,9 @@ from typing import Final
 
 from agent.records import TEST_MARK, State
 from agent.store.database import Database
-from agent.store.reader import UNACKNOWLEDGED
 from agent.store.rows import Forgettable, Keep, path_of
 from agent.store.slices import slices_bytes
+from agent.store.statements import UNACKNOWLEDGED
 
 MOST_PRUNED: Final = 100
 
@@ -70,12 +70,12 @@ def forgettable(database: Database, keep: Keep, now: datetime) -> Forgettable:
     Bytes by the series' number: all are taken to be of one size.
     """
     too_old = (now - timedelta(days=keep.days)).isoformat()
-    (n_series,) = database.rows("SELECT count(*) FROM series")[0]
+    n_series = database.rows("SELECT count(*) AS n FROM series")[0]["n"]
     n_old, n_any = (
         database.rows(
-            f"SELECT count(*) FROM ({ALL_PRUNABLE})",  # noqa: S608 - constants only
+            f"SELECT count(*) AS n FROM ({ALL_PRUNABLE})",  # noqa: S608 - constants only
             *(State.RECEIVING, State.ANALYSING, until),
-        )[0][0]
+        )[0]["n"]
         for until in (too_old, NEVER_UTC)
     )
     used = database.used_bytes() - slices_bytes(database)
@@ -90,7 +90,7 @@ def forget_series(database: Database, before: datetime | None) -> int:
     until = before.isoformat() if before else NEVER_UTC
     with database.writing() as db:
         values = State.RECEIVING, State.ANALYSING, until, MOST_PRUNED
-        uids = [tuple(row) for row in db.execute(PRUNABLE, values)]
+        uids = [(row["uid"],) for row in db.execute(PRUNABLE, values)]
         for table, column in PRUNED:
             db.executemany(f"DELETE FROM {table} WHERE {column} = ?", uids)  # noqa: S608
     return len(uids)
@@ -99,7 +99,7 @@ def forget_series(database: Database, before: datetime | None) -> int:
 def forget_tests(database: Database, before: datetime) -> None:
     """Forget self-tests that are over, or whose last slice came before a moment."""
     values = TEST_MARK, State.RECEIVING, State.ANALYSING, before.isoformat()
-    uids = [tuple(row) for row in database.rows(OVER_TESTS, *values)]
+    uids = [(row["uid"],) for row in database.rows(OVER_TESTS, *values)]
     if not uids:
         return
     with database.writing() as db:

@@ -243,9 +243,9 @@ def path_of(text: str) -> str:
     return os.fsdecode(unquote_to_bytes(text.removeprefix(FILE_URI)))
 
 
-def stored(instant: Instant) -> tuple[str, float]:
-    """Give a moment's two columns."""
-    return instant.utc.isoformat(), instant.monotonic_s
+def moment_columns(name: str, instant: Instant) -> dict[str, str | float]:
+    """Give a moment's two columns, by their names: ``at`` has ``at_utc`` and ``at_monotonic_s``."""
+    return {f"{name}_utc": instant.utc.isoformat(), f"{name}_monotonic_s": instant.monotonic_s}
 
 
 def instant_of(row: sqlite3.Row, name: str) -> Instant:
@@ -260,8 +260,13 @@ def delivery_of(row: sqlite3.Row) -> Delivery:
     return Delivery(row["series_uid"], row["revision"], row["channel"], since, delivered_at)
 
 
+def stored_acknowledgement(row: sqlite3.Row) -> Acknowledgement:
+    """Read a row of ``acknowledgements``."""
+    return Acknowledgement(row["who"], instant_of(row, "at"), row["note"], row["dismissed_because"])
+
+
 def acknowledgement_of(row: sqlite3.Row) -> Acknowledgement | None:
-    """Read who took note of a result, None where nobody has."""
+    """Read who took note of a result from a row joined with it, None where nobody has."""
     if row["who"] is None:
         return None
     at = instant_of(row, "who")
@@ -277,7 +282,7 @@ def result_of(row: sqlite3.Row, sent: Sequence[Delivery]) -> Result:
 
 def series_row(row: sqlite3.Row) -> SeriesRow:
     """Read one series with its latest result, receipt and acknowledgement."""
-    identity = Identity(*(row[name] for name in Identity.__dataclass_fields__))
+    identity = Identity(**{name: row[name] for name in Identity.__dataclass_fields__})
     return SeriesRow(
         uid=row["uid"],
         identity=identity,

@@ -130,7 +130,8 @@ MIGRATIONS: Final = (
         PRIMARY KEY (series_uid, revision, view),
         FOREIGN KEY (series_uid, revision) REFERENCES results (series_uid, revision)
     ) STRICT;
-    INSERT INTO pictures SELECT series_uid, revision, 'axial', key_slice_png
+    INSERT INTO pictures (series_uid, revision, view, png)
+        SELECT series_uid, revision, 'axial', key_slice_png
         FROM results WHERE key_slice_png IS NOT NULL;
     ALTER TABLE results DROP COLUMN key_slice_png;
     CREATE TABLE slices (

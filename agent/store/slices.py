@@ -7,6 +7,7 @@ without that none of its slices is shown. Those of a suspicion that nobody has a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from datetime import timedelta
 from itertools import islice
 from typing import Final
@@ -14,8 +15,8 @@ from typing import Final
 from agent.errors import StoreUnwritable
 from agent.records import EncodedSlice, Instant
 from agent.report import SliceStack
-from agent.store.database import Database
-from agent.store.rows import Keep, stored
+from agent.store.database import Database, insert
+from agent.store.rows import Keep, moment_columns
 
 SLICES_PER_STEP: Final = 8
 """Some 0.06 s of encoding, and a commit of one or two MB."""
@@ -53,6 +54,7 @@ def slices_kept(
     StoreUnwritable
         The disk has no room to spare for them. What is written by then is dropped by the next.
     """
+    named = dict(zip(("series_uid", "revision"), result, strict=True))
     with database.writing() as db:
         db.execute(HALVES)
     n_bytes, rest = 0, iter(slices)
@@ -63,17 +65,13 @@ def slices_kept(
                 hint="make room on the disk of the state folder",
             )
         with database.writing() as db:
-            db.executemany(
-                "INSERT INTO slices VALUES (?, ?, ?, ?, ?)",
-                [(*result, each.k, each.jls, each.outline_png) for each in some],
-            )
+            for each in some:
+                insert(db, "slices", named | asdict(each))
         n_bytes += sum(len(each.jls) + len(each.outline_png or b"") for each in some)
         yield
+    whole = {"stack": stack.model_dump_json(), "bytes": n_bytes, **moment_columns("at", now)}
     with database.writing() as db:
-        db.execute(
-            "INSERT INTO volumes VALUES (?, ?, ?, ?, ?, ?)",
-            (*result, stack.model_dump_json(), n_bytes, *stored(now)),
-        )
+        insert(db, "volumes", named | whole)
         for table in ("volumes", "slices"):  # of a superseded revision: no page shows them
             db.execute(f"DELETE FROM {table} WHERE series_uid = ? AND revision < ?", result)  # noqa: S608
 
@@ -87,15 +85,15 @@ def forget_slices(database: Database, keep: Keep, now: Instant) -> int:
     """Forget slices that are too old or too many, the oldest first; returns of how many results."""
     before, left_bytes = (now.utc - timedelta(days=keep.days)).isoformat(), slices_bytes(database)
     n_forgotten = 0
-    for uid, revision, n_bytes, at_utc in database.rows(FORGETTABLE)[:MOST_FORGOTTEN]:
-        if at_utc >= before and left_bytes <= keep.bytes:
+    for stack in database.rows(FORGETTABLE)[:MOST_FORGOTTEN]:
+        if stack["at_utc"] >= before and left_bytes <= keep.bytes:
             break
         with database.writing() as db:
             for table in ("volumes", "slices"):
                 db.execute(
                     f"DELETE FROM {table} WHERE series_uid = ? AND revision = ?",  # noqa: S608
-                    (uid, revision),
+                    (stack["series_uid"], stack["revision"]),
                 )
-        left_bytes -= n_bytes
+        left_bytes -= stack["bytes"]
         n_forgotten += 1
     return n_forgotten

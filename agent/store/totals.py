@@ -26,7 +26,7 @@ STAGE, STAGE_SUM, NETWORKS = "stage", "stage_sum_s", "networks_s"
 NETWORK_STAGES: Final = ("slice_stage", "volume_stage")
 
 ADD: Final = """
-    INSERT INTO totals VALUES (?, ?, ?, ?)
+    INSERT INTO totals (name, label, detail, value) VALUES (?, ?, ?, ?)
     ON CONFLICT (name, label, detail) DO UPDATE SET value = value + excluded.value
 """
 

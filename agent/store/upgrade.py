@@ -92,6 +92,26 @@ def refuse_newer(version: int, path: Path) -> None:
         )
 
 
+def require_this_version(path: Path) -> int:
+    """Refuse a store that opening would make or change; returns the version, which is this one's.
+
+    Raises
+    ------
+    StoreError
+        If there is none at ``path``, or it is of another version, or no store.
+    """
+    version = version_at(path)
+    if version is None:
+        raise StoreError(f"no store at {path}", hint="start the agent first")
+    refuse_newer(version, path)
+    if version < len(MIGRATIONS):
+        raise StoreError(
+            f"store {path} is of version {version}, this program's is {len(MIGRATIONS)}",
+            hint="restart agent and console, or `bleedwatch upgrade`",
+        )
+    return version
+
+
 def statements_from(version: int) -> tuple[str, ...]:
     """Return the statements that bring a store of a version to this program's."""
     parts = (part for migration in MIGRATIONS[version:] for part in migration.split(";"))

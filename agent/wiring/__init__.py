@@ -1,4 +1,4 @@
-"""What constructs: clocks and the store here, for every command; the agent's own in ``journeys``.
+"""What constructs: clocks and database here, for every command; the agent's own in ``journeys``.
 
 Apart, because a command that only looks into the store would wait for all that the agent loads.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agent.config import Config
 from agent.records import Instant
-from agent.store import Store
+from agent.store.database import Database
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -26,7 +26,7 @@ def boot_id() -> str:
     return BOOT_ID.read_text().strip()
 
 
-def open_store(config: Config) -> Store:
-    """Open the store, making its folder where that is not there yet."""
+def open_database(config: Config) -> Database:
+    """Open the store's database, making its folder where that is not there yet."""
     config.state_folder.mkdir(parents=True, exist_ok=True)
-    return Store(config.store_path, system_clock)
+    return Database(config.store_path)

@@ -20,12 +20,13 @@ from agent.infer.signature import load_public_key
 from agent.intake import Intake
 from agent.journeys import Journeys
 from agent.pipeline import Engine
-from agent.store import Store
+from agent.store.agent_store import AgentStore
+from agent.store.queries import Queries
 from agent.watch import Watcher
 from agent.wiring import system_clock
 
 
-def build_journeys(config: Config, store: Store, log: FilteringBoundLogger) -> Journeys:
+def build_journeys(config: Config, store: AgentStore, log: FilteringBoundLogger) -> Journeys:
     """Load bundle and profiles, start the reference backend, and join them to the store.
 
     The GPU is taken up by the thread that runs the networks, once it looks for plans.
@@ -61,18 +62,18 @@ def build_journeys(config: Config, store: Store, log: FilteringBoundLogger) -> J
     return Journeys(engine, store, archive, intake, system_clock, log)
 
 
-def build_watcher(config: Config, store: Store) -> Watcher:
+def build_watcher(config: Config, queries: Queries) -> Watcher:
     """Watch the export folder for what the store has not settled yet."""
     return Watcher(
         config.export_folder,
         rescan_s=config.watch.rescan_s,
         polling=config.watch.polling,
         monotonic=time.monotonic,
-        known=store.settled_files(),
+        known=queries.settled_files(),
     )
 
 
-def build_test_watcher(config: Config, store: Store) -> Watcher:
+def build_test_watcher(config: Config, queries: Queries) -> Watcher:
     """Watch the self-tests' own folder, made where it is not there yet.
 
     Raises
@@ -92,5 +93,5 @@ def build_test_watcher(config: Config, store: Store) -> Watcher:
         rescan_s=config.watch.rescan_s,
         polling=None,
         monotonic=time.monotonic,
-        known=store.settled_files(),
+        known=queries.settled_files(),
     )

@@ -23,7 +23,7 @@ from agent.journeys import Journeys
 from agent.pipeline import Engine
 from agent.records import Arrival, Instant
 from agent.report import SeriesReport
-from agent.store import Store
+from tests.agent.stored import Store
 
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -47,6 +47,7 @@ class Box:
     backend: Backend
     clock: SetClock = field(default_factory=SetClock)
     tests_folder: Path | None = None
+    limits: ReadLimits = field(default_factory=ReadLimits)
 
     def __post_init__(self) -> None:
         self.start()
@@ -57,11 +58,13 @@ class Box:
         log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[lambda *_: ""])
         networks = Networks(self.backend, self.gpu(), lambda: self.clock.now_s, log)
         engine = Engine(self.bundle, networks, load_profiles(PACKAGED_ENGINES / "protocols"))
-        archive = Archive(self.store, log, keeps_slices=True)
-        intake = Intake(self.store, ReadLimits(), log, self.tests_folder)
-        self.journeys = Journeys(engine, self.store, archive, intake, self.clock, log)
+        archive = Archive(self.store.agent, log, keeps_slices=True)
+        intake = Intake(self.store.agent, self.limits, log, self.tests_folder)
+        self.journeys = Journeys(engine, self.store.agent, archive, intake, self.clock, log)
         self.journeys.adopt(
-            row for uid in self.store.unfinished() if (row := self.store.series(uid))
+            row
+            for uid in self.store.queries.unfinished()
+            if (row := self.store.queries.series(uid))
         )
 
     def gpu(self) -> GpuSide:
@@ -104,7 +107,7 @@ class Box:
 
     def reports(self) -> list[SeriesReport]:
         """Return the latest report of every series."""
-        return [row.report for row in self.store.worklist(100) if row.report]
+        return [row.report for row in self.store.queries.worklist(100) if row.report]
 
     def report(self) -> SeriesReport:
         """Return the latest report of the only series."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.records import State
-from agent.store import SeriesRow, Store
 from agent.store.liveness import agent_problem
+from agent.store.rows import SeriesRow
 from agent.wiring import boot_id, system_clock
+from tests.agent.stored import Store
 
 PATIENCE_S = 60.0
 
@@ -56,7 +57,7 @@ class Program:
         if not (self.folder / "state" / "bleedwatch.sqlite").exists():
             return {}
         with self.store() as store:
-            return {row.uid: row for row in store.worklist(100)}
+            return {row.uid: row for row in store.queries.worklist(100)}
 
     def concluded(self) -> list[str]:
         unfinished = State.RECEIVING, State.ANALYSING
@@ -66,7 +67,7 @@ class Program:
         if not (self.folder / "state" / "bleedwatch.sqlite").exists():
             return "not started"
         with self.store() as store:
-            status, free_bytes = store.agent_status(), store.free_bytes()
+            status, free_bytes = store.queries.agent_status(), store.queries.free_bytes()
             return agent_problem(status, system_clock(), boot_id(), free_bytes)
 
 

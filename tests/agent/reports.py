@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from agent.records import Clock, Identity
 from agent.report import FindingReport, GeometryReport, SeriesReport
-from agent.store import AgentStatus, SeriesProgress, Store
+from agent.store.rows import AgentStatus, SeriesProgress
 from agent.wiring import boot_id
+from tests.agent.stored import Store
 
 
 def identity(name: str = "DOE^JANE", patient_id: str = "P1") -> Identity:
@@ -75,7 +76,7 @@ def receive(
 ) -> None:
     """Let a series be received."""
     now = clock()
-    store.progress(
+    store.agent.progress(
         SeriesProgress(
             series_uid=uid,
             identity=identity(name),
@@ -98,7 +99,7 @@ def live(
     **more: object,
 ) -> None:
     """Let the agent give a sign of life."""
-    store.heartbeat(
+    store.agent.heartbeat(
         AgentStatus(
             pid=1,
             boot_id=boot or boot_id(),

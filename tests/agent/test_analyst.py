@@ -84,8 +84,8 @@ def a_box(tmp_path: Path, backend: SeeingBackend) -> Box:
 
 
 def assert_only_poison_failed(box: Box) -> None:
-    states = {row.uid: row.state for row in box.store.worklist(10)}
-    report = box.store.history(uid("series", 7))[-1]
+    states = {row.uid: row.state for row in box.store.queries.worklist(10)}
+    report = box.store.queries.history(uid("series", 7))[-1]
     assert states == {uid("series", 7): State.NOT_ANALYSED, uid("series", 0): State.SUSPECTED}
     assert (report.code, report.reason) == (
         "internal",
@@ -117,10 +117,10 @@ def test_a_key_slice_that_cannot_be_drawn_takes_no_suspicion_back(
     box.export([*poison, *write_series(tmp_path / "good", N)])
     box.wait()
 
-    states = {row.uid: row.state for row in box.store.worklist(10)}
+    states = {row.uid: row.state for row in box.store.queries.worklist(10)}
     assert states == {uid("series", 7): State.SUSPECTED, uid("series", 0): State.SUSPECTED}
-    assert box.store.picture(uid("series", 7), 1, "axial") is None
-    assert box.store.picture(uid("series", 0), 1, "axial")
+    assert box.store.queries.picture(uid("series", 7), 1, "axial") is None
+    assert box.store.queries.picture(uid("series", 0), 1, "axial")
 
 
 def test_a_series_that_took_the_agent_down_twice_while_streaming_is_set_aside(

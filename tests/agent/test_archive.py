@@ -12,9 +12,9 @@ import structlog
 
 from agent.archive import Archive
 from agent.records import STORED_ABOVE_HU, Arrival, State
-from agent.store import Store
 from tests.agent.box import Box
 from tests.agent.reports import receive, report
+from tests.agent.stored import Store
 from tests.heads import SEEING_BUNDLE, SeeingBackend, axial_grid, head
 from tests.phantoms import phantom_hu, uid, write_series
 
@@ -40,11 +40,11 @@ def arrive(box: Box, paths: list[Path]) -> None:
 
 
 def states(box: Box) -> list[State]:
-    return sorted(row.state for row in box.store.worklist(10))
+    return sorted(row.state for row in box.store.queries.worklist(10))
 
 
 def stored_hu(store: Store, series_uid: str, k: int) -> np.ndarray:
-    encoded = store.encoded_slice(series_uid, 1, k)
+    encoded = store.queries.encoded_slice(series_uid, 1, k)
     assert encoded
     stored = np.frombuffer(jpeg_ls.decode_buffer(encoded.jls)[0], "<u2").astype(int)
     return stored + STORED_ABOVE_HU
@@ -55,14 +55,14 @@ def test_a_suspicion_has_three_pictures_and_all_its_slices(box: Box, tmp_path: P
     box.wait()
 
     report = box.report()
-    stack = box.store.stack(report.series_uid, 1)
+    stack = box.store.queries.stack(report.series_uid, 1)
     assert stack
     assert len(stack.heights_mm) == N
     assert report.findings[0].key_slice in stack.outlined
     for k in (0, N - 1):
         assert (stored_hu(box.store, report.series_uid, k) == phantom_hu(k, N).ravel()).all()
     for view in ("axial", "coronal", "sagittal"):
-        assert box.store.picture(report.series_uid, 1, view)
+        assert box.store.queries.picture(report.series_uid, 1, view)
 
 
 def test_nothing_is_kept_of_what_is_not_suspected(tmp_path: Path) -> None:
@@ -73,8 +73,8 @@ def test_nothing_is_kept_of_what_is_not_suspected(tmp_path: Path) -> None:
     box.wait()
 
     assert box.report().state == "not_suspected"
-    assert box.store.stack(uid("series", 0), 1) is None
-    assert box.store.picture(uid("series", 0), 1, "axial") is None
+    assert box.store.queries.stack(uid("series", 0), 1) is None
+    assert box.store.queries.picture(uid("series", 0), 1, "axial") is None
 
 
 def test_no_series_waits_for_the_slices_of_another(box: Box, tmp_path: Path) -> None:
@@ -82,13 +82,13 @@ def test_no_series_waits_for_the_slices_of_another(box: Box, tmp_path: Path) -> 
     arrive(box, [path for paths in both for path in paths])
 
     box.journeys.work_once()
-    assert not any(box.store.stack(uid("series", seed), 1) for seed in (0, 1))
+    assert not any(box.store.queries.stack(uid("series", seed), 1) for seed in (0, 1))
     box.journeys.work_once()
 
     assert states(box) == [State.SUSPECTED] * 2
     while box.journeys.work_once():
         pass
-    assert all(box.store.stack(uid("series", seed), 1) for seed in (0, 1))
+    assert all(box.store.queries.stack(uid("series", seed), 1) for seed in (0, 1))
 
 
 def test_of_many_suspicions_at_once_all_slices_are_kept_and_few_are_held(
@@ -101,11 +101,11 @@ def test_of_many_suspicions_at_once_all_slices_are_kept_and_few_are_held(
         box.journeys.work_once()
 
     assert states(box) == [State.SUSPECTED] * len(seeds)
-    kept = [n for n in seeds if box.store.stack(uid("series", n), 1)]
+    kept = [n for n in seeds if box.store.queries.stack(uid("series", n), 1)]
     assert len(kept) == len(seeds) - 1
     while box.journeys.work_once():
         pass
-    assert all(box.store.stack(uid("series", n), 1) for n in seeds)
+    assert all(box.store.queries.stack(uid("series", n), 1) for n in seeds)
 
 
 def test_a_power_cut_before_the_slices_loses_no_result(box: Box, tmp_path: Path) -> None:
@@ -119,30 +119,30 @@ def test_a_power_cut_before_the_slices_loses_no_result(box: Box, tmp_path: Path)
     box.wait()
 
     assert box.report().state == "suspected"
-    assert box.store.stack(uid("series", 0), 1) is None
-    assert len(box.store.history(uid("series", 0))) == 1
+    assert box.store.queries.stack(uid("series", 0), 1) is None
+    assert len(box.store.queries.history(uid("series", 0))) == 1
 
 
 def test_a_full_disk_takes_the_slices_and_nothing_else(box: Box, tmp_path: Path) -> None:
     arrive(box, write_series(tmp_path / "0", N))
     box.journeys.work_once()
-    (pages,) = box.store._db._db.execute("PRAGMA page_count").fetchone()
-    box.store._db._db.execute(f"PRAGMA max_page_count = {pages + 8}")  # as a disk with 32 kB left
+    pages = box.store.database.rows("PRAGMA page_count")[0]["page_count"]
+    box.store.pragma("max_page_count", pages + 8)  # as a disk with 32 kB left
 
     while box.journeys.work_once():
         pass
-    assert box.store.stack(uid("series", 0), 1) is None
+    assert box.store.queries.stack(uid("series", 0), 1) is None
     assert states(box) == [State.SUSPECTED]
 
-    box.store._db._db.execute("PRAGMA max_page_count = 1000000")
+    box.store.pragma("max_page_count", "1000000")
     box.export(write_series(tmp_path / "1", N, seed=1))
     box.wait()
     assert states(box) == [State.SUSPECTED] * 2
-    assert box.store.stack(uid("series", 1), 1)
+    assert box.store.queries.stack(uid("series", 1), 1)
 
 
 def test_slices_that_cannot_be_encoded_are_not_kept_and_end_nothing(box: Box) -> None:
-    archive = Archive(box.store, structlog.get_logger(), keeps_slices=True)
+    archive = Archive(box.store.agent, structlog.get_logger(), keeps_slices=True)
     grid = axial_grid(np.array([0.0, 5.0]), rows=5, columns=7)
     rough = np.full(grid.shape_kji, -4350, np.int16)  # too few pixels for JPEG-LS to adapt to
     rough[0].flat[[0, 1, 2, 9, 16, 18, 19, 21, 29, 31, 33]] = ROUGH_HU
@@ -151,17 +151,17 @@ def test_slices_that_cannot_be_encoded_are_not_kept_and_end_nothing(box: Box) ->
 
     for series_uid, each in (("1.1", replace(good, hu=rough)), ("1.2", good)):
         receive(box.store, box.clock, series_uid)
-        box.store.conclude(report(series_uid), {}, ["console"])
+        box.store.agent.conclude(report(series_uid), {}, ["console"])
         archive.add(series_uid, 1, each, labels)
     while archive.keep_some():
         pass
 
-    assert box.store.stack("1.1", 1) is None
-    assert box.store.stack("1.2", 1)
+    assert box.store.queries.stack("1.1", 1) is None
+    assert box.store.queries.stack("1.2", 1)
 
 
 def test_where_no_slices_are_to_be_kept_none_are(box: Box) -> None:
-    archive = Archive(box.store, structlog.get_logger(), keeps_slices=False)
+    archive = Archive(box.store.agent, structlog.get_logger(), keeps_slices=False)
     grid = axial_grid(np.array([0.0, 5.0]))
     nothing = np.zeros(grid.shape_kji, np.uint8)
 

@@ -71,7 +71,7 @@ def test_a_killed_agent_finishes_every_series_once_when_started_again(program: P
 
     with program.store() as store:
         for seed in range(4):
-            assert len(store.history(uid("series", seed))) == 1
+            assert len(store.queries.history(uid("series", seed))) == 1
     database = sqlite3.connect(program.folder / "state" / "bleedwatch.sqlite")
     assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     database.close()

@@ -55,8 +55,8 @@ def test_a_series_ends_suspected_and_its_alert_waits_for_the_console(
     assert report.geometry is not None
     assert report.geometry.slices == N
     assert report.protocol == "generic-head"
-    assert [d.channel for d in box.store.undelivered()] == ["console"]
-    assert box.store.picture(report.series_uid, 1, "axial")
+    assert [d.channel for d in box.store.queries.undelivered()] == ["console"]
+    assert box.store.queries.picture(report.series_uid, 1, "axial")
     assert set(report.timings_s) == {
         "assemble", "slice_stage", "volume_stage", "measure", "completeness", "total",
     }  # fmt: skip
@@ -66,7 +66,7 @@ def test_every_change_of_state_is_kept(quiet_box: Box, tmp_path: Path) -> None:
     quiet_box.export(write_series(tmp_path / "in", N))
     quiet_box.wait()
 
-    states = [t.state for t in quiet_box.store.transitions(uid("series", 0))]
+    states = [t.state for t in quiet_box.store.queries.transitions(uid("series", 0))]
     assert states == [State.RECEIVING, State.ANALYSING, State.NOT_SUSPECTED]
 
 
@@ -104,9 +104,9 @@ def test_a_series_sent_twice_has_one_result(box: Box, tmp_path: Path) -> None:
     box.export(second)
     box.wait()
 
-    assert len(box.store.history(uid("series", 0))) == 1
-    assert len(box.store.undelivered()) == 1
-    assert box.store.transitions(uid("series", 0))[-1].state is State.SUSPECTED
+    assert len(box.store.queries.history(uid("series", 0))) == 1
+    assert len(box.store.queries.undelivered()) == 1
+    assert box.store.queries.transitions(uid("series", 0))[-1].state is State.SUSPECTED
 
 
 def test_a_series_sent_again_after_a_restart_has_one_result(box: Box, tmp_path: Path) -> None:
@@ -117,8 +117,8 @@ def test_a_series_sent_again_after_a_restart_has_one_result(box: Box, tmp_path: 
     box.export(write_series(tmp_path / "second", N))
     box.wait()
 
-    assert len(box.store.history(uid("series", 0))) == 1
-    assert box.store.transitions(uid("series", 0))[-1].state is State.SUSPECTED
+    assert len(box.store.queries.history(uid("series", 0))) == 1
+    assert box.store.queries.transitions(uid("series", 0))[-1].state is State.SUSPECTED
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["running", "restarted"])
@@ -134,7 +134,7 @@ def test_a_late_slice_revises_the_result_in_place(
     box.export(paths[-1:])
     box.wait()
 
-    first, second = box.store.history(uid("series", 0))
+    first, second = box.store.queries.history(uid("series", 0))
     assert (first.revision, second.revision) == (1, 2)
     assert [r.geometry.slices for r in (first, second) if r.geometry] == [N - 1, N]
     assert box.report() == second
@@ -248,7 +248,7 @@ def test_files_that_are_no_slices_are_named_and_disturb_nobody(box: Box, tmp_pat
     box.wait()
 
     assert box.report().state == "suspected"
-    named = " ".join(notice.message for notice in box.store.notices(10))
+    named = " ".join(notice.message for notice in box.store.queries.notices(10))
     assert all(path.name in named for path in bad)
 
 
@@ -268,7 +268,7 @@ def test_a_file_cut_short_is_waited_for_and_then_taken(
 
     assert box.report().geometry
     assert box.report().geometry.slices == N
-    assert len(box.store.history(uid("series", 0))) == 1
+    assert len(box.store.queries.history(uid("series", 0))) == 1
 
 
 def test_a_file_that_is_never_whole_is_named_and_leaves_a_gap(
@@ -284,7 +284,7 @@ def test_a_file_that_is_never_whole_is_named_and_leaves_a_gap(
 
     assert quiet_box.report().state == "not_analysed"
     assert "1 slice missing" in (quiet_box.report().reason or "")
-    (notice,) = quiet_box.store.notices(10)
+    (notice,) = quiet_box.store.queries.notices(10)
     assert "010.dcm" in notice.message
 
 
@@ -299,7 +299,7 @@ def test_a_file_written_slowly_is_not_settled_while_it_grows(box: Box, tmp_path:
     path.write_bytes(whole)
     assert box.export([path]) == []
 
-    assert box.store.notices(10) == []
+    assert box.store.queries.notices(10) == []
 
 
 def test_series_of_many_patients_arriving_at_once_stay_apart(box: Box, tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ def test_series_of_many_patients_arriving_at_once_stay_apart(box: Box, tmp_path:
 
     assert len(box.reports()) == 6
     for seed in range(6):
-        row = box.store.series(uid("series", seed))
+        row = box.store.queries.series(uid("series", seed))
         assert row is not None
         assert row.identity.patient_id == f"P{seed}"
         assert row.report
@@ -326,11 +326,11 @@ def test_a_restart_at_any_slice_loses_and_doubles_nothing(
     box.export(paths[:cut])
 
     box.start()
-    settled = box.store.settled_files()
+    settled = box.store.queries.settled_files()
     box.export(path for path in paths if str(path) not in settled)
     box.wait()
 
-    assert len(box.store.history(uid("series", 0))) == 1
+    assert len(box.store.queries.history(uid("series", 0))) == 1
     assert box.report().geometry
     assert box.report().geometry.slices == N
 
@@ -352,7 +352,7 @@ def test_a_series_that_took_the_agent_down_twice_is_set_aside(box: Box, tmp_path
     other = write_series(tmp_path / "other", N, seed=1)
     box.export(paths[:3])
     for _ in range(2):
-        box.store.begin_analysis(uid("series", 0))  # and there the process died
+        box.store.agent.begin_analysis(uid("series", 0))  # and there the process died
 
     box.start()
     box.export([*paths, *other])
@@ -433,11 +433,11 @@ def test_a_copy_sent_after_the_folder_was_emptied_and_the_agent_restarted_ends(
     box.export(write_series(tmp_path / "again", N))
     box.wait()
 
-    row = box.store.series(uid("series", 0))
+    row = box.store.queries.series(uid("series", 0))
     assert row is not None
     assert row.state is State.SUSPECTED
-    assert len(box.store.history(row.uid)) == 1
-    assert box.store.unfinished() == []
+    assert len(box.store.queries.history(row.uid)) == 1
+    assert box.store.queries.unfinished() == []
 
 
 class SlowBackend(SeeingBackend):
@@ -466,7 +466,7 @@ def test_a_slice_that_comes_during_the_analysis_survives_a_kill_right_after_it(
     box.journeys.close_complete()
     box.journeys.work_once()
     box.start()
-    settled = box.store.settled_files()
+    settled = box.store.queries.settled_files()
 
     assert str(paths[-1]) not in settled
     box.export(path for path in paths if str(path) not in settled)
@@ -498,7 +498,7 @@ def box_where_it_comes_meanwhile(tmp_path: Path, first: list[Path], late: list[P
 
 
 def geometries(box: Box) -> list[int | None]:
-    history = box.store.history(uid("series", 0))
+    history = box.store.queries.history(uid("series", 0))
     return [report.geometry.slices if report.geometry else None for report in history]
 
 
@@ -508,14 +508,14 @@ def test_a_slice_that_comes_while_its_series_is_concluded_ends_in_a_revision(
     paths = write_series(tmp_path / "in", N)
 
     box = box_where_it_comes_meanwhile(tmp_path, paths[:-1], paths[-1:])
-    settled = set(box.store.settled_files())
-    unfinished = box.store.unfinished()
+    settled = set(box.store.queries.settled_files())
+    unfinished = box.store.queries.unfinished()
     box.wait()
 
     assert settled == {str(path) for path in paths[:-1]}
     assert unfinished == [uid("series", 0)]
     assert geometries(box) == [N - 1, N]
-    assert set(box.store.settled_files()) == {str(path) for path in paths}
+    assert set(box.store.queries.settled_files()) == {str(path) for path in paths}
 
 
 def test_an_unusable_slice_that_comes_while_its_series_is_concluded_ends_in_a_revision(
@@ -525,11 +525,11 @@ def test_an_unusable_slice_that_comes_while_its_series_is_concluded_ends_in_a_re
     (bad,) = write_series(tmp_path / "bad", 1, PixelSpacing=None, SOPInstanceUID="1.2.3")
 
     box = box_where_it_comes_meanwhile(tmp_path, paths, [bad])
-    assert str(bad) not in box.store.settled_files()
+    assert str(bad) not in box.store.queries.settled_files()
     box.wait()
 
-    assert [r.code for r in box.store.history(uid("series", 0))] == [None, "slice_refused"]
-    assert str(bad) in box.store.settled_files()
+    assert [r.code for r in box.store.queries.history(uid("series", 0))] == [None, "slice_refused"]
+    assert str(bad) in box.store.queries.settled_files()
 
 
 def test_copies_that_come_while_their_series_is_concluded_change_nothing(tmp_path: Path) -> None:
@@ -539,8 +539,8 @@ def test_copies_that_come_while_their_series_is_concluded_change_nothing(tmp_pat
     box.wait()
 
     assert geometries(box) == [N]
-    assert box.store.unfinished() == []
-    assert set(box.store.settled_files()) == {str(path) for path in [*paths, *copies]}
+    assert box.store.queries.unfinished() == []
+    assert set(box.store.queries.settled_files()) == {str(path) for path in [*paths, *copies]}
 
 
 def test_a_series_concluded_between_two_files_of_one_turn_keeps_both(
@@ -560,8 +560,8 @@ def test_a_series_concluded_between_two_files_of_one_turn_keeps_both(
     box.wait()
 
     assert geometries(box) == [N - 1, N]
-    assert box.store.unfinished() == []
-    row = box.store.series(uid("series", 0))
+    assert box.store.queries.unfinished() == []
+    row = box.store.queries.series(uid("series", 0))
     assert row is not None
     assert row.slices == N
 
@@ -573,7 +573,7 @@ def test_a_late_slice_read_before_a_kill_revises_the_whole_series(box: Box, tmp_
     box.journeys.take([arrival_of(box, paths[-1])])
 
     box.start()
-    settled = box.store.settled_files()
+    settled = box.store.queries.settled_files()
     box.export(path for path in paths if str(path) not in settled)
     box.wait()
 
@@ -598,8 +598,8 @@ def test_no_slice_is_lost_however_the_two_threads_meet(box: Box, tmp_path: Path)
     box.wait()
 
     assert geometries(box)[-1] == 24
-    assert box.store.unfinished() == []
-    assert set(box.store.settled_files()) == {str(path) for path in paths}
+    assert box.store.queries.unfinished() == []
+    assert set(box.store.queries.settled_files()) == {str(path) for path in paths}
 
 
 def test_a_file_whose_series_is_concluded_while_others_are_still_read_is_settled(
@@ -615,7 +615,7 @@ def test_a_file_whose_series_is_concluded_while_others_are_still_read_is_settled
     box.journeys.take(arrivals())
 
     assert geometries(box) == [N]
-    assert set(box.store.settled_files()) == {str(path) for path in paths}
+    assert set(box.store.queries.settled_files()) == {str(path) for path in paths}
 
 
 class Broken:
@@ -673,17 +673,17 @@ class BrokenLimits(ReadLimits):
 
 
 def test_a_bug_while_a_file_is_opened_names_it_and_ends_nothing(box: Box, tmp_path: Path) -> None:
-    limits = object.__new__(BrokenLimits)
-    whole = box.journeys._intake._limits
     bad, paths = write_series(tmp_path / "bad", 1, seed=1), write_series(tmp_path / "in", N)
 
-    box.journeys._intake._limits = limits
+    box.limits = object.__new__(BrokenLimits)
+    box.start()
     box.export(bad)
-    box.journeys._intake._limits = whole
+    box.limits = ReadLimits()
+    box.start()
     box.export(paths)
     box.wait()
 
-    assert "000.dcm: a fault in Bleedwatch" in box.store.notices(1)[0].message
+    assert "000.dcm: a fault in Bleedwatch" in box.store.queries.notices(1)[0].message
     assert box.report().state == "suspected"
 
 
@@ -777,7 +777,7 @@ def test_an_owner_with_an_absurd_name_is_named_and_disturbs_nobody(
     box.wait()
 
     assert box.report().state == "suspected"
-    assert "PatientName of 60000 characters" in box.store.notices(1)[0].message
+    assert "PatientName of 60000 characters" in box.store.queries.notices(1)[0].message
 
 
 def test_a_file_whose_name_is_no_text_is_read_and_remembered(box: Box, tmp_path: Path) -> None:
@@ -790,9 +790,9 @@ def test_a_file_whose_name_is_no_text_is_read_and_remembered(box: Box, tmp_path:
     box.export([*paths[:-1], bad])
     box.wait()
     box.start()
-    box.export([p for p in [*paths, bad] if str(p) not in box.store.settled_files()])
+    box.export([p for p in [*paths, bad] if str(p) not in box.store.queries.settled_files()])
     box.wait()
 
-    assert str(odd) in box.store.settled_files()
+    assert str(odd) in box.store.queries.settled_files()
     assert geometries(box) == [N - 1, N]
-    assert "not a DICOM file" in box.store.notices(1)[0].message
+    assert "not a DICOM file" in box.store.queries.notices(1)[0].message

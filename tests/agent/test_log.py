@@ -85,8 +85,8 @@ def test_what_an_agent_logs_names_series_and_no_patient(tmp_path: Path) -> None:
         (program.export / "PLANTED_OTHER.dcm").write_bytes(b"PLANTED, and no DICOM")
         until(lambda: len(program.concluded()) == 2)
         with program.store() as store:
-            until(lambda: len(store.notices(9)) >= 2)
-            assert all(notice.message.startswith("PLANTED_") for notice in store.notices(9))
+            until(lambda: len(store.queries.notices(9)) >= 2)
+            assert all(notice.message.startswith("PLANTED_") for notice in store.queries.notices(9))
         running.terminate()
         _, said = running.communicate(timeout=60)
 

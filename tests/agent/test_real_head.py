@@ -77,7 +77,7 @@ def test_exported_twice_it_has_one_result(box: Box, paths: list[Path], tmp_path:
     box.export(again)
     box.wait()
 
-    assert len(box.store.history(box.report().series_uid)) == 1
+    assert len(box.store.queries.history(box.report().series_uid)) == 1
 
 
 @pytest.mark.parametrize("missing", [6, 20], ids=["thin-part", "thick-part"])

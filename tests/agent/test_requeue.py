@@ -26,13 +26,13 @@ def box(tmp_path: Path) -> Box:
 
 
 def ask(box: Box) -> None:
-    assert box.store.request(UID)
+    assert box.store.console.request(UID)
     box.journeys.open_requested()
     box.wait()
 
 
 def n_alerts(box: Box) -> int:
-    return len(box.store.undelivered())
+    return len(box.store.queries.undelivered())
 
 
 def test_a_concluded_series_gives_the_same_result_and_alerts_nobody_again(
@@ -45,10 +45,10 @@ def test_a_concluded_series_gives_the_same_result_and_alerts_nobody_again(
 
     ask(box)
 
-    assert box.store.history(UID) == [before]
+    assert box.store.queries.history(UID) == [before]
     assert n_alerts(box) == alerts
-    assert box.store.requested() == []
-    assert [one.detail for one in box.store.transitions(UID)[-2:]] == [
+    assert box.store.queries.requested() == []
+    assert [one.detail for one in box.store.queries.transitions(UID)[-2:]] == [
         "asked for again",
         "nothing new",
     ]
@@ -60,18 +60,18 @@ def test_a_series_that_was_set_aside_is_tried_anew_with_its_attempts_counted_fro
     paths = write_series(tmp_path / "in", 24, size=128)
     box.export(paths[:4])
     for _ in range(2):
-        box.store.begin_attempt(UID)  # as a process does that then dies
+        box.store.agent.begin_attempt(UID)  # as a process does that then dies
     box.export(paths[4:])
     box.wait()
     assert box.report().code == "set_aside"
 
     ask(box)
 
-    assert [(one.revision, one.state) for one in box.store.history(UID)] == [
+    assert [(one.revision, one.state) for one in box.store.queries.history(UID)] == [
         (1, "not_analysed"),
         (2, "suspected"),
     ]
-    assert box.store.begin_attempt(UID) == 1
+    assert box.store.agent.begin_attempt(UID) == 1
 
 
 def test_copies_that_come_after_a_second_try_do_not_bring_the_first_answer_back(
@@ -80,7 +80,7 @@ def test_copies_that_come_after_a_second_try_do_not_bring_the_first_answer_back(
     paths = write_series(tmp_path / "in", 24, size=128)
     box.export(paths[:4])
     for _ in range(2):
-        box.store.begin_attempt(UID)
+        box.store.agent.begin_attempt(UID)
     box.export(paths[4:])
     box.wait()
     ask(box)
@@ -90,7 +90,7 @@ def test_copies_that_come_after_a_second_try_do_not_bring_the_first_answer_back(
     box.wait()
 
     assert box.report().state == "suspected"
-    assert len(box.store.history(UID)) == 2
+    assert len(box.store.queries.history(UID)) == 2
 
 
 def test_what_is_tried_in_vain_once_more_is_a_result_of_its_own(box: Box, tmp_path: Path) -> None:
@@ -101,8 +101,8 @@ def test_what_is_tried_in_vain_once_more_is_a_result_of_its_own(box: Box, tmp_pa
     ask(box)
     ask(box)
 
-    assert [one.revision for one in box.store.history(UID)] == [1, 2, 3]
-    assert len({one.result_id for one in box.store.history(UID)}) == 3
+    assert [one.revision for one in box.store.queries.history(UID)] == [1, 2, 3]
+    assert len({one.result_id for one in box.store.queries.history(UID)}) == 3
 
 
 def test_a_series_whose_files_are_gone_keeps_its_result(box: Box, tmp_path: Path) -> None:
@@ -115,33 +115,33 @@ def test_a_series_whose_files_are_gone_keeps_its_result(box: Box, tmp_path: Path
     ask(box)
 
     assert box.report() == before
-    row = box.store.series(UID)
+    row = box.store.queries.series(UID)
     assert row
     assert row.state is State.SUSPECTED
-    assert box.store.requested() == []
-    assert box.store.transitions(UID)[-1].detail == "1 of its files can no longer be read"
+    assert box.store.queries.requested() == []
+    assert box.store.queries.transitions(UID)[-1].detail == "1 of its files can no longer be read"
 
 
 def test_what_is_under_way_is_not_asked_for(box: Box, tmp_path: Path) -> None:
     box.export(write_series(tmp_path / "in", 24, size=128)[:10])
 
-    assert not box.store.request(UID)
-    assert not box.store.request("9.9.9")
-    assert box.store.requested() == []
+    assert not box.store.console.request(UID)
+    assert not box.store.console.request("9.9.9")
+    assert box.store.queries.requested() == []
 
 
 def test_an_agent_that_ended_meanwhile_does_it_when_it_runs_again(box: Box, tmp_path: Path) -> None:
     box.export(write_series(tmp_path / "in", 24, size=128, ConvolutionKernel="H70h"))
     box.wait()
-    assert box.store.request(UID)
+    assert box.store.console.request(UID)
     box.journeys.open_requested()
 
     box.start()
     box.journeys.open_requested()
     box.wait()
 
-    assert [one.revision for one in box.store.history(UID)] == [1, 2]
-    assert box.store.requested() == []
+    assert [one.revision for one in box.store.queries.history(UID)] == [1, 2]
+    assert box.store.queries.requested() == []
 
 
 def beats(program: Program, pid: int) -> bool:
@@ -149,7 +149,7 @@ def beats(program: Program, pid: int) -> bool:
     if program.problem() is not None:
         return False
     with program.store() as store:
-        status = store.agent_status()
+        status = store.queries.agent_status()
         return status is not None and status.pid == pid
 
 
@@ -193,5 +193,5 @@ def test_the_running_agent_analyses_it_again_with_another_engine_alone(tmp_path:
     assert unread.returncode == 1
     assert "1 of its files can no longer be read" in unread.stdout
     with program.store() as store:
-        engines_used = [one.engine for one in store.history(UID)]
+        engines_used = [one.engine for one in store.queries.history(UID)]
     assert [str(used)[:7] for used in engines_used] == ["tiny 1,", "tiny 2,"]

@@ -14,7 +14,7 @@ from agent.errors import ConfigError
 from agent.records import TEST_MARK, Instant, KnownBleed, Side, Subtype
 from agent.report import SeriesReport
 from agent.selftest import SelftestFailed, compared, generator, run_selftest
-from agent.store import Selftest, SeriesRow, Store
+from agent.store.rows import Selftest, SeriesRow
 from agent.wiring import system_clock
 from agent.wiring.journeys import build_test_watcher
 from build_engine.play.local_agent import LocalAgent, local_agent
@@ -22,6 +22,7 @@ from tests.agent.box import MIDNIGHT, Box
 from tests.agent.doctor.scratch import page_that_says
 from tests.agent.program import until
 from tests.agent.reports import finding, live, not_analysed, not_suspected, receive, report
+from tests.agent.stored import Store
 from tests.heads import SEEING_BUNDLE, SeeingBackend
 from tests.phantoms import uid, write_series
 
@@ -32,8 +33,8 @@ ENGINE = "default 0.1.0, ONNX Runtime CPU"
 
 def answered(store: Store, concluded_s: float, answer: SeriesReport) -> SeriesRow:
     receive(store, system_clock, UID)
-    store.conclude(answer, {"axial": b"\x89PNG"}, ["console"])
-    row = store.series(UID)
+    store.agent.conclude(answer, {"axial": b"\x89PNG"}, ["console"])
+    row = store.queries.series(UID)
     assert row is not None
     return replace(row, concluded_at=Instant(MIDNIGHT, concluded_s))
 
@@ -126,9 +127,9 @@ def test_what_went_wrong_is_journalled_and_the_folder_left_empty(
             state_folder=tmp_path / "state",
             console=ConsoleConfig(port=port),
         )
-        run_selftest(config, store, half_played)
+        run_selftest(config, store.console, half_played)
 
-    (last,) = store.selftests(9)
+    (last,) = store.queries.selftests(9)
     assert last.failure == "[Errno 28] No space left on device"
     assert list(config.selftest_folder.iterdir()) == []
 
@@ -137,13 +138,13 @@ def test_somebody_at_the_page_may_acknowledge_it_first(tmp_path: Path, store: St
     live(store, system_clock)
 
     def acknowledge_and_forget() -> None:
-        store.receipt(UID, 1, "console")
-        store.acknowledge(UID, 1, "Ann", "")
-        store.forget_tests(MIDNIGHT)
+        store.console.receipt(UID, 1, "console")
+        store.console.acknowledge(UID, 1, "Ann", "")
+        store.agent.forget_tests(MIDNIGHT)
 
     def played(_folder: Path) -> KnownBleed:
         receive(store, system_clock, UID)
-        store.conclude(report(UID), {"axial": b"\x89PNG"}, ["console"])
+        store.agent.conclude(report(UID), {"axial": b"\x89PNG"}, ["console"])
         threading.Timer(1.0, acknowledge_and_forget).start()
         return replace(BLEED, last_on_disk_monotonic_s=system_clock().monotonic_s)
 
@@ -153,10 +154,10 @@ def test_somebody_at_the_page_may_acknowledge_it_first(tmp_path: Path, store: St
             state_folder=tmp_path / "state",
             console=ConsoleConfig(port=port),
         )
-        test = run_selftest(config, store, played)
+        test = run_selftest(config, store.console, played)
 
     assert test.failure is None
-    assert store.selftests(9) == [test]
+    assert store.queries.selftests(9) == [test]
 
 
 def test_one_at_a_time(tmp_path: Path, store: Store) -> None:
@@ -165,14 +166,14 @@ def test_one_at_a_time(tmp_path: Path, store: Store) -> None:
 
     def another(_folder: Path) -> KnownBleed:
         with pytest.raises(SelftestFailed, match="another self-test is running"):
-            run_selftest(config, store, another)
+            run_selftest(config, store.console, another)
         raise SelftestFailed("as far as this goes")
 
     with page_that_says(b"ok\n") as port:
         config = config.model_copy(update={"console": ConsoleConfig(port=port)})
-        run_selftest(config, store, another)
+        run_selftest(config, store.console, another)
 
-    assert [test.failure for test in store.selftests(9)] == ["as far as this goes"]
+    assert [test.failure for test in store.queries.selftests(9)] == ["as far as this goes"]
 
 
 def test_the_same_images_are_a_test_in_its_folder_and_a_patient_in_the_scanners(
@@ -185,23 +186,23 @@ def test_the_same_images_are_a_test_in_its_folder_and_a_patient_in_the_scanners(
 
     box.export(write_series(tmp_path / "selftest", 32))
     box.wait()
-    assert [row.uid for row in box.store.worklist(9)] == [test]
-    box.store.acknowledge(test, 1, "selftest", "")
+    assert [row.uid for row in box.store.queries.worklist(9)] == [test]
+    box.store.console.acknowledge(test, 1, "selftest", "")
     box.export(write_series(tmp_path / "export", 32))
     box.wait()
     box.export(write_series(tmp_path / "selftest" / "again", 32))
     box.wait()
 
-    rows = {row.uid: row for row in box.store.worklist(9)}
+    rows = {row.uid: row for row in box.store.queries.worklist(9)}
     assert {name: row.test for name, row in rows.items()} == {real: False, test: True}
     assert rows[real].alert is not None
     assert rows[real].revision == 1
-    assert box.store.counts_since(MIDNIGHT).series == 1
+    assert box.store.queries.counts_since(MIDNIGHT).series == 1
 
-    box.store.forget_tests(MIDNIGHT)
-    assert [row.uid for row in box.store.worklist(9)] == [real]
-    assert box.store.files_of(test) == []
-    assert len(box.store.files_of(real)) == 32
+    box.store.agent.forget_tests(MIDNIGHT)
+    assert [row.uid for row in box.store.queries.worklist(9)] == [real]
+    assert box.store.queries.files_of(test) == []
+    assert len(box.store.queries.files_of(real)) == 32
 
 
 def test_a_refused_image_refuses_no_patients_series(tmp_path: Path) -> None:
@@ -215,7 +216,7 @@ def test_a_refused_image_refuses_no_patients_series(tmp_path: Path) -> None:
     box.export(write_series(tmp_path / "selftest", 1, PixelSpacing=None))
     box.wait()
 
-    states = {row.test: row.state.value for row in box.store.worklist(9)}
+    states = {row.test: row.state.value for row in box.store.queries.worklist(9)}
     assert states == {False: "not_suspected", True: "not_analysed"}
 
 
@@ -229,7 +230,7 @@ def test_a_patient_waits_for_no_test(tmp_path: Path) -> None:
 
     box.journeys.work_once()
 
-    concluded = [row.uid for row in box.store.worklist(9) if row.report]
+    concluded = [row.uid for row in box.store.queries.worklist(9) if row.report]
     assert concluded == [uid("series", 0)]
 
 
@@ -238,7 +239,7 @@ def test_patients_are_never_exported_into_the_tests_folder(tmp_path: Path, store
     config = Config(export_folder=state / "selftest/in", state_folder=state)
 
     with pytest.raises(ConfigError, match="lies in the self-tests'"):
-        build_test_watcher(config, store)
+        build_test_watcher(config, store.queries)
 
 
 @pytest.fixture(scope="module")
@@ -254,13 +255,17 @@ def test_on_a_live_agent_it_passes_and_leaves_a_line_in_the_journal_alone(
 ) -> None:
     running, config = agent
     with Store(config.store_path, system_clock) as store:
-        test = run_selftest(config, store, generator())
+        test = run_selftest(config, store.console, generator())
         running.check()
 
         assert test.failure is None
         assert test.volume_ml == pytest.approx(31.9, abs=0.5)  # by default 1.4.0
         assert test.truth_ml == pytest.approx(30.0, abs=0.1)
-        assert store.selftests(9) == [test]
-        assert (store.worklist(9), store.undelivered(), store.settled_files()) == ([], [], {})
+        assert store.queries.selftests(9) == [test]
+        assert (
+            store.queries.worklist(9),
+            store.queries.undelivered(),
+            store.queries.settled_files(),
+        ) == ([], [], {})
     assert list(config.selftest_folder.iterdir()) == []
     assert list(running.export_folder.iterdir()) == []

@@ -19,9 +19,10 @@ from types import TracebackType
 from typing_extensions import Self
 
 from agent.records import State
-from agent.store import SeriesRow, Store
 from agent.store.liveness import agent_problem
+from agent.store.rows import SeriesRow
 from agent.wiring import boot_id, system_clock
+from tests.agent.stored import Store
 from tests.tiny import BUNDLE
 
 PATIENCE_S = 60.0
@@ -121,12 +122,14 @@ class Agent:
 
     def problem(self, store: Store) -> str | None:
         """Say what the console shows in the place of an alert."""
-        return agent_problem(store.agent_status(), system_clock(), boot_id(), store.free_bytes())
+        return agent_problem(
+            store.queries.agent_status(), system_clock(), boot_id(), store.queries.free_bytes()
+        )
 
     def files(self) -> dict[str, str | None]:
         """Path → refusal of every file that the agent has accounted for."""
         with self.store() as store:
-            rows = store._db.rows("SELECT path, refusal FROM files")
+            rows = store.sql("SELECT path, refusal FROM files")
         return {row["path"]: row["refusal"] for row in rows}
 
     def integrity(self) -> str:

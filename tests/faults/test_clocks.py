@@ -37,8 +37,8 @@ def test_files_with_old_times_are_read_like_new_ones(
         to.mkdir(exist_ok=True)
         shutil.copy2(path, to)
     with agent.store() as store:
-        until(lambda: all(ended(store.series(uid("series", seed))) for seed in (0, 1)))
-        reports = [store.series(uid("series", seed)).report for seed in (0, 1)]
+        until(lambda: all(ended(store.queries.series(uid("series", seed))) for seed in (0, 1)))
+        reports = [store.queries.series(uid("series", seed)).report for seed in (0, 1)]
 
     row.tell(f"cp -p with times of 2001 and 2037: {[report.state for report in reports]}")
     assert [report.geometry.slices for report in reports] == [N, N]
@@ -75,7 +75,10 @@ def test_a_clock_that_jumps_in_the_middle_of_a_series_changes_nothing(
             time.sleep(0.02)
         until(lambda: uid("series", 0) in program.concluded())
         with program.store() as store:
-            history, changes = store.history(uid("series", 0)), store.transitions(uid("series", 0))
+            history, changes = (
+                store.queries.history(uid("series", 0)),
+                store.queries.transitions(uid("series", 0)),
+            )
         problem = program.problem()
     finally:
         process.kill()
@@ -99,16 +102,16 @@ from pathlib import Path
 from threading import Event
 from agent.console.settings import PageSettings
 from agent.console.snapshot import snapshot
-from agent.store import Store
+from tests.agent.stored import Store
 from agent.wiring import boot_id, system_clock
 from tests.agent.reports import receive, report
 store = Store(Path(sys.argv[1]), system_clock)
 for n in range(5):
     receive(store, system_clock, f"1.{n}")
-    store.conclude(report(f"1.{n}"), {}, [])
-    store.acknowledge(f"1.{n}", 1, "Ann", "")
+    store.agent.conclude(report(f"1.{n}"), {}, [])
+    store.console.acknowledge(f"1.{n}", 1, "Ann", "")
     Event().wait(0.7)
-shown = snapshot(store, system_clock(), boot_id(), PageSettings(), {})
+shown = snapshot(store.queries, system_clock(), boot_id(), PageSettings(), {})
 print([row["uid"] for row in shown["series"]])
 """
 """Five series within three seconds, and the order in which the page shows them."""

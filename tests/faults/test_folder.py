@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.store import SeriesRow
+from agent.store.rows import SeriesRow
 from tests.faults.agents import Agent, ended, until
 from tests.faults.conftest import Row
 from tests.phantoms import slice_dataset, uid, write, write_series
@@ -209,8 +209,12 @@ def test_files_written_slowly_are_never_read_half(
         shutil.copy(path, agent.export)
     write_slowly(slow, agent.export, span_s)
     with agent.store() as store:
-        until(lambda: all(slices_of(store.series(uid("series", s))) == N for s in range(n_series)))
-        histories = [store.history(uid("series", seed)) for seed in range(n_series)]
+        until(
+            lambda: all(
+                slices_of(store.queries.series(uid("series", s))) == N for s in range(n_series)
+            )
+        )
+        histories = [store.queries.history(uid("series", seed)) for seed in range(n_series)]
 
     early = [report for history in histories for report in history[:-1]]
     row.tell(

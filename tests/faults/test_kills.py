@@ -56,9 +56,9 @@ def test_sigkill_at_random_moments(agent: Agent, tmp_path: Path, row: Row) -> No
     agent.start()
     with agent.store() as store:
         uids = [uid("series", seed) for seed in range(n_series)]
-        until(lambda: all(ended(store.series(each)) for each in uids), BACKLOG_S)
-        histories = [store.history(each) for each in uids]
-        n_outbox = len(store.undelivered())
+        until(lambda: all(ended(store.queries.series(each)) for each in uids), BACKLOG_S)
+        histories = [store.queries.history(each) for each in uids]
+        n_outbox = len(store.queries.undelivered())
     agent.kill()
 
     reports = [report for history in histories for report in history]

@@ -60,8 +60,8 @@ def finish(agent: Agent, seed: int) -> None:
     """Export a series and wait for its result."""
     write_series(agent.export / str(seed), N, seed=seed)
     with agent.store() as store:
-        until(lambda: ended(store.series(uid("series", seed))))
-        assert len(store.history(uid("series", seed))) == 1
+        until(lambda: ended(store.queries.series(uid("series", seed))))
+        assert len(store.queries.history(uid("series", seed))) == 1
 
 
 @pytest.fixture(params=[False, True], ids=["events", "polling"])
@@ -133,8 +133,8 @@ def test_the_agent_needs_no_right_to_write_and_never_writes(agent: Agent, row: R
 
         agent.started()
         with agent.store() as store:
-            until(lambda: ended(store.series(uid("series", 0))))
-            state = store.series(uid("series", 0)).report.state
+            until(lambda: ended(store.queries.series(uid("series", 0))))
+            state = store.queries.series(uid("series", 0)).report.state
 
         row.tell(f"read-only export folder: {state}, nothing in it changed")
         assert state == "suspected"
@@ -220,7 +220,7 @@ def test_a_full_disk_for_the_log(agent: Agent, tmp_path: Path, row: Row) -> None
         for seed in range(1, 4):
             finish(agent, seed)
         with agent.store() as store:
-            told = [notice.message for notice in store.notices(5)]
+            told = [notice.message for notice in store.queries.notices(5)]
         assert agent.log.read_text() == before
         filler.unlink()
         finish(agent, 4)

@@ -210,15 +210,15 @@ def test_mutated_files_end_by_name_in_an_agent(
     while box.journeys.work_once():
         pass
 
-    with_slices = box.store._db.rows("SELECT count(*) AS n FROM files WHERE refusal IS NULL")
-    refused = box.store._db.rows("SELECT count(*) AS n FROM files WHERE refusal IS NOT NULL")
+    with_slices = box.store.sql("SELECT count(*) AS n FROM files WHERE refusal IS NULL")
+    refused = box.store.sql("SELECT count(*) AS n FROM files WHERE refusal IS NOT NULL")
     counts = len(not_whole), with_slices[0]["n"], refused[0]["n"]
     row.tell(
         f"mutations in an agent: {n_files} files: {counts[0]} not whole, {counts[1]} in "
         f"{len(box.reports())} series that ended by name, {counts[2]} named"
     )
     assert sum(counts) == n_files
-    assert box.store.unfinished() == []
+    assert box.store.queries.unfinished() == []
 
 
 def arrival(box: Box, path: Path) -> Arrival:

@@ -45,8 +45,8 @@ def test_names_in_files_never_become_paths(agent: Agent, row: Row) -> None:
         write_series(agent.export / "in", N, PatientName=f"{CLIMB}^A", **names)
 
     with agent.store() as store:
-        until(lambda: ended(store.series(uid("series", 0))))
-        assert store.series(uid("series", 0)).identity.patient_id == CLIMB
+        until(lambda: ended(store.queries.series(uid("series", 0))))
+        assert store.queries.series(uid("series", 0)).identity.patient_id == CLIMB
     agent.kill()
 
     made = sorted(path.name for path in agent.state.rglob("*"))
@@ -135,7 +135,7 @@ def test_the_ceilings_are_those_of_the_configuration(tmp_path: Path, engines: Pa
         (agent.export / "bytes").write_bytes(bytes(2**20 + 1))
         until(lambda: len(agent.files()) == 3)
         with agent.store() as store:
-            told = " ".join(notice.message for notice in store.notices(10))
+            told = " ".join(notice.message for notice in store.queries.notices(10))
 
     assert "6 frames" in told
     assert "limit 1048576" in told
@@ -151,8 +151,8 @@ def test_links_out_of_the_folder_are_not_followed(agent: Agent, tmp_path: Path, 
 
     write_series(agent.export / "in", N, seed=1)
     with agent.store() as store:
-        until(lambda: ended(store.series(uid("series", 1))))
-        assert store.series(uid("series", 0)) is None
+        until(lambda: ended(store.queries.series(uid("series", 1))))
+        assert store.queries.series(uid("series", 0)) is None
     row.tell(f"links out of the folder: none followed, {len(agent.files())} files read")
     assert len(agent.files()) == N
 

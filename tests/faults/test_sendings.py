@@ -25,7 +25,7 @@ def box(tmp_path: Path, engines: Path) -> Iterator[Box]:
     bundle = load_bundle(engines / BUNDLE)
     box = Box(tmp_path / "store.sqlite", bundle, OnnxBackend(bundle, threads=1))
     yield box
-    box.store._db.close()
+    box.store.close()
 
 
 def send(box: Box, paths: Iterable[Path], seconds: float = 20.0) -> None:
@@ -44,13 +44,13 @@ def test_late_slices_revise_the_result_in_place(box: Box, tmp_path: Path, row: R
             box.start()
         send(box, late)
 
-    histories = [box.store.history(uid("series", seed)) for seed in range(n_series)]
+    histories = [box.store.queries.history(uid("series", seed)) for seed in range(n_series)]
     row.tell(
         f"late slices: {n_series} series, {sum(map(len, histories))} revisions in their places"
     )
     assert all(history[-1].geometry.slices == N for history in histories)
     assert all([report.revision for report in history] == [1, 2] for history in histories)
-    assert len(box.store.worklist(10_000)) == n_series
+    assert len(box.store.queries.worklist(10_000)) == n_series
     assert not any(report.state == "not_suspected" for h in histories for report in h)
 
 
@@ -71,8 +71,8 @@ def test_a_series_sent_twice_has_one_result(
         else:
             send(box, chain.from_iterable(zip(first, second, strict=True)))
 
-    counts = [len(box.store.history(uid("series", seed))) for seed in range(n_series)]
-    alerts = len(box.store.undelivered())
+    counts = [len(box.store.queries.history(uid("series", seed))) for seed in range(n_series)]
+    alerts = len(box.store.queries.undelivered())
     row.tell(f"each of {n_series} series sent twice, {folders} folder(s): {alerts} results")
     assert counts == [1] * n_series
     assert alerts == n_series
@@ -92,10 +92,10 @@ def test_interleaved_series_of_eight_patients_are_never_mixed(
         send(box, [next(queues[n]) for n in order])
 
     for seed in range(n_series):
-        found = box.store.series(uid("series", seed))
+        found = box.store.queries.series(uid("series", seed))
         assert found.identity.patient_id == f"P{seed}"
         assert (found.report.state, found.report.geometry.slices) == ("suspected", N)
-    n_results = sum(len(box.store.history(uid("series", seed))) for seed in range(n_series))
+    n_results = sum(len(box.store.queries.history(uid("series", seed))) for seed in range(n_series))
     row.tell(
         f"interleaved: {n_series} series, {AT_ONCE} patients at a time, none mixed; "
         f"{n_results - n_series} were answered before their last slice, and revised"

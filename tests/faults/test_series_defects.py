@@ -25,7 +25,7 @@ def outcome(tmp_path: Path, paths: list[Path]) -> SeriesReport:
     box.export(paths)
     box.wait()
     report = box.report()
-    box.store._db.close()
+    box.store.close()
     return report
 
 

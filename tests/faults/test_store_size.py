@@ -12,9 +12,10 @@ from pathlib import Path
 from agent.console.settings import PageSettings
 from agent.console.snapshot import snapshot
 from agent.records import Instant
-from agent.store import Store
+from agent.store.rows import FileNote
 from agent.wiring import boot_id, system_clock
 from tests.agent.reports import not_suspected, receive, report
+from tests.agent.stored import Store
 from tests.faults.agents import Agent, ended, until
 from tests.faults.conftest import Row
 from tests.phantoms import uid, write_series
@@ -38,25 +39,23 @@ def fill(path: Path, n_series: int, ago: timedelta, export: Path) -> None:
     """Store so many concluded series, a third of them suspected and acknowledged."""
     clock = PastClock(ago)
     with Store(path, clock) as store:
-        db = store._db._db
-        db.execute("PRAGMA synchronous = OFF")
+        store.pragma("synchronous", "OFF")
         for n in range(n_series):
             series_uid = uid("old", n)
             receive(store, clock, series_uid)
-            store.conclude(
+            store.agent.conclude(
                 report(series_uid) if n % 3 == 0 else not_suspected(series_uid),
                 {"axial": bytes(20_000)} if n % 3 == 0 else {},
                 ["console"],
             )
-            store.receipt(series_uid, 1, "console")
+            store.console.receipt(series_uid, 1, "console")
             if n % 3 == 0 and n < n_series - 9:
-                store.acknowledge(series_uid, 1, "Ann", "")
-            files = [
-                (f"{export}/{n}/{k}", 524_288, int(clock.utc.timestamp() * 1e9), series_uid, "1")
+                store.console.acknowledge(series_uid, 1, "Ann", "")
+            mtime_ns = int(clock.utc.timestamp() * 1e9)
+            store.agent.note_files(
+                FileNote(f"{export}/{n}/{k}", 524_288, mtime_ns, series_uid, "1", None, True)
                 for k in range(FILES_PER_SERIES)
-            ]
-            with store._db.writing():
-                db.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?, NULL, 1)", files)
+            )
             clock.utc += timedelta(seconds=EVERY_S)
 
 
@@ -78,11 +77,13 @@ def test_a_store_of_ten_thousand_studies(agent: Agent, row: Row) -> None:
         agent.start()
         start_s = until(lambda: agent.problem(store) is None)
         write_series(agent.export / "new", 24)
-        until(lambda: ended(store.series(uid("series", 0))))
+        until(lambda: ended(store.queries.series(uid("series", 0))))
         now, boot = system_clock(), boot_id()
-        page_ms = median_ms(lambda: json.dumps(snapshot(store, now, boot, PageSettings(), {})))
-        studies_ms = median_ms(lambda: store.worklist(50))
-        n_shown = len(store.worklist(50))
+        page_ms = median_ms(
+            lambda: json.dumps(snapshot(store.queries, now, boot, PageSettings(), {}))
+        )
+        studies_ms = median_ms(lambda: store.queries.worklist(50))
+        n_shown = len(store.queries.worklist(50))
     began_s = time.monotonic()
     listed = subprocess.run(
         [sys.executable, "-m", "agent", "studies", "--json", "--config", str(agent.config)],
@@ -107,8 +108,8 @@ def test_a_running_agent_forgets_what_is_old(tmp_path: Path, engines: Path, row:
             agent.started()
             kept = [uid("old", n) for n in range(60) if n % 3 == 0 and n >= 51]
             long_ago = datetime(2000, 1, 1, tzinfo=timezone.utc)
-            until(lambda: store.counts_since(long_ago).series == 3)
-            left = [row.uid for row in store.worklist(100)]
+            until(lambda: store.queries.counts_since(long_ago).series == 3)
+            left = [row.uid for row in store.queries.worklist(100)]
 
     row.tell(f"retention: 60 studies of 60 days ago, {len(left)} unacknowledged suspicions kept")
     assert sorted(left) == sorted(kept)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from pydicom.uid import JPEG2000Lossless
 
-from agent.store import Store
+from tests.agent.stored import Store
 from tests.faults.agents import Agent, ended, until
 from tests.faults.conftest import Row
 from tests.phantoms import uid, write_series
@@ -58,12 +58,12 @@ def test_a_series_that_crashes_the_worker_twice_is_set_aside(
     write_series(agent.export / "good", N, seed=1)
     exits = []
     with agent.store() as store:
-        while not all(ended(store.series(uid("series", seed))) for seed in (0, 1)):
+        while not all(ended(store.queries.series(uid("series", seed))) for seed in (0, 1)):
             agent.process.join(0.1)
             if agent.process.exitcode is not None:
                 exits.append(agent.process.exitcode)
                 agent.start()
-        codes = [store.series(uid("series", seed)).report.code for seed in (0, 1)]
+        codes = [store.queries.series(uid("series", seed)).report.code for seed in (0, 1)]
 
     row.tell(f"planted crash of the worker {when}: exits {exits}, then {codes[0]}")
     assert (exits, codes) == ([-signal.SIGSEGV] * 2, ["set_aside", None]), agent.log.read_text()
@@ -80,9 +80,9 @@ def test_a_series_that_was_set_aside_and_is_asked_for_again_may_crash_the_worker
     n_exits = []
     with agent.store() as store:
         for asked in (False, True):
-            assert not asked or store.request(uid("series", 0))
+            assert not asked or store.console.request(uid("series", 0))
             n_exits.append(exits_until(agent, lambda: is_answered(store)))
-        history = store.history(uid("series", 0))
+        history = store.queries.history(uid("series", 0))
 
     row.tell(f"asked for again after it was set aside: exits {n_exits}, {len(history)} results")
     assert n_exits == [2, 2]
@@ -90,7 +90,7 @@ def test_a_series_that_was_set_aside_and_is_asked_for_again_may_crash_the_worker
 
 
 def is_answered(store: Store) -> bool:
-    return ended(store.series(uid("series", 0))) and not store.requested()
+    return ended(store.queries.series(uid("series", 0))) and not store.queries.requested()
 
 
 def exits_until(agent: Agent, condition: Callable[[], bool]) -> int:
@@ -114,9 +114,9 @@ def test_a_file_that_crashes_its_decoder_is_set_aside_and_the_agent_lives(
     write_series(agent.export / "bad", N, transfer_syntax=JPEG2000Lossless, BitsStored=13)
     write_series(agent.export / "good", N, transfer_syntax=JPEG2000Lossless, seed=1)
     with agent.store() as store:
-        until(lambda: all(ended(store.series(uid("series", seed))) for seed in (0, 1)))
-        bad, good = (store.series(uid("series", seed)).report for seed in (0, 1))
-        named = {notice.message for notice in store.notices(100)}
+        until(lambda: all(ended(store.queries.series(uid("series", seed))) for seed in (0, 1)))
+        bad, good = (store.queries.series(uid("series", seed)).report for seed in (0, 1))
+        named = {notice.message for notice in store.queries.notices(100)}
 
     crashed = [message for message in named if "ended the decoder twice (SIGSEGV)" in message]
     row.tell(
@@ -130,9 +130,9 @@ def test_a_file_that_crashes_its_decoder_is_set_aside_and_the_agent_lives(
 
     (agent.bugs / "mended").touch()
     with agent.store() as store:
-        assert store.request(uid("series", 0))
+        assert store.console.request(uid("series", 0))
         until(lambda: is_answered(store))
-        again = store.series(uid("series", 0)).report
+        again = store.queries.series(uid("series", 0)).report
 
     row.tell(f"asked for again with the bug mended: {again.state}, by the same process")
     assert (again.revision, again.state) == (2, "suspected")

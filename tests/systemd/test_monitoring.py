@@ -13,10 +13,10 @@ from starlette.testclient import TestClient
 
 from agent.console.app import create_app
 from agent.service import PACKAGED_FILES
-from agent.store import Store
 from agent.wiring import system_clock
 from tests.agent.console.made import around
 from tests.agent.console.test_metrics import a_day
+from tests.agent.stored import Store
 
 RULES = PACKAGED_FILES / "prometheus/bleedwatch.rules.yml"
 DASHBOARD = PACKAGED_FILES / "grafana/bleedwatch.json"

@@ -11,8 +11,8 @@ from typing import TypeAlias
 import pytest
 
 from agent.cli import main
-from agent.store import Store
 from agent.wiring import system_clock
+from tests.agent.stored import Store
 
 
 @dataclass(frozen=True)

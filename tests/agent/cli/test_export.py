@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from agent.records import Instant
-from agent.store import Store
 from agent.wiring import system_clock
 from tests.agent.cli.conftest import Call
 from tests.agent.reports import not_analysed, not_suspected, receive, report
+from tests.agent.stored import Store
 
 PNG = b"\x89PNG"
 BLED, GAPPED = "1.2.3.1", "1.2.3.2"
@@ -24,10 +24,10 @@ def study(store: Store) -> None:
     """A suspicion that someone acknowledged, and a series that was not analysed."""
     for uid in (BLED, GAPPED):
         receive(store, system_clock, uid)
-    store.conclude(report(BLED), {"axial": PNG}, ["console"])
+    store.agent.conclude(report(BLED), {"axial": PNG}, ["console"])
     reason = {"reason": "a file's name, quoted"}
-    store.conclude(not_analysed(GAPPED).model_copy(update=reason), {}, ["console"])
-    store.acknowledge(BLED, 1, "MTRA Schmidt", "a word of hers")
+    store.agent.conclude(not_analysed(GAPPED).model_copy(update=reason), {}, ["console"])
+    store.console.acknowledge(BLED, 1, "MTRA Schmidt", "a word of hers")
 
 
 def test_an_export_holds_results_and_key_slices_and_says_nothing_of_whose_they_are(
@@ -84,9 +84,9 @@ def test_prune_forgets_what_its_dry_run_told_of(store: Store, call: Call) -> Non
     long_ago = Instant(system_clock().utc - timedelta(days=500), 0.0)
     for number in range(3):
         receive(store, lambda: long_ago, f"1.2.{number}")
-        store.conclude(not_suspected(f"1.2.{number}"), {}, [])
+        store.agent.conclude(not_suspected(f"1.2.{number}"), {}, [])
     receive(store, lambda: long_ago, "1.2.3")
-    store.conclude(report("1.2.3"), {"axial": PNG}, [])  # nobody has acknowledged it
+    store.agent.conclude(report("1.2.3"), {"axial": PNG}, [])  # nobody has acknowledged it
     receive(store, system_clock, "1.2.4")
 
     dry = json.loads(call("prune", "--dry-run", "--json").stdout)
@@ -94,8 +94,8 @@ def test_prune_forgets_what_its_dry_run_told_of(store: Store, call: Call) -> Non
 
     assert (dry["n_series"], dry["n_forgettable"], dry["forgotten"]) == (5, 3, 0)
     assert "would be forgotten: 3 series, about" in text
-    assert len(store.worklist(9)) == 5
+    assert len(store.queries.worklist(9)) == 5
 
     assert "forgotten: 3 series" in call("prune").stdout
-    assert {row.uid for row in store.worklist(9)} == {"1.2.3", "1.2.4"}
+    assert {row.uid for row in store.queries.worklist(9)} == {"1.2.3", "1.2.4"}
     assert json.loads(call("prune", "--json").stdout)["forgotten"] == 0

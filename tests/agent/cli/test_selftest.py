@@ -10,9 +10,9 @@ import pytest
 
 from agent.cli import main
 from agent.records import TEST_MARK
-from agent.store import Store
 from agent.wiring import system_clock
 from tests.agent.reports import receive, report
+from tests.agent.stored import Store
 
 UID = f"{TEST_MARK}1.2.3.4"
 
@@ -24,7 +24,7 @@ def config(tmp_path: Path) -> Path:
     with Store(tmp_path / "bleedwatch.sqlite", system_clock) as store:
         for uid in (UID, "1.2.3.4"):
             receive(store, system_clock, uid)
-            store.conclude(report(uid), {}, ["console"])
+            store.agent.conclude(report(uid), {}, ["console"])
     return path
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pexpect
 
-from agent.store import Store
 from agent.wiring import system_clock
 from tests.agent.reports import live, receive, report
+from tests.agent.stored import Store
 
 PATIENCE_S = 60.0
 
@@ -28,8 +28,8 @@ def test_status_tells_what_is_under_way_and_how_much_came_today(
     live(store, system_clock, degraded="degraded to CPU: no GPU")
     receive(store, system_clock, "1.2.3.4", expected=32)
     receive(store, system_clock, "1.2.3.5")
-    store.conclude(report("1.2.3.5"), {}, ["console"])
-    store.notice("file_refused", "001.dcm: no image")
+    store.agent.conclude(report("1.2.3.5"), {}, ["console"])
+    store.agent.notice("file_refused", "001.dcm: no image")
 
     told = subprocess.run(command(tmp_path, "--json"), capture_output=True, text=True, check=False)
     text = subprocess.run(command(tmp_path), capture_output=True, text=True, check=False).stdout

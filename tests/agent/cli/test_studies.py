@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from agent.records import Instant
-from agent.store import Store
 from agent.wiring import system_clock
 from tests.agent.cli.conftest import Call
 from tests.agent.reports import not_analysed, not_suspected, receive, report
+from tests.agent.stored import Store
 
 PNG = b"\x89PNG of the second revision"
 BLED, CLEAR, GAPPED, OLD = "1.2.3.1", "1.2.3.2", "1.2.3.3", "1.2.3.4"
@@ -26,13 +26,13 @@ def day(store: Store) -> None:
     for uid in (BLED, CLEAR, GAPPED):
         receive(store, system_clock, uid)
     timings_s = {"slice_stage": 0.41, "total": 1.38}
-    store.conclude(not_suspected(OLD), {}, ["console"])
-    store.conclude(not_suspected(CLEAR), {}, ["console"])
-    store.conclude(not_analysed(GAPPED), {}, ["console"])
-    store.conclude(report(BLED, timings_s=timings_s), {"axial": b"\x89PNG"}, ["console"])
-    store.conclude(report(BLED, revision=2, timings_s=timings_s), {"axial": PNG}, ["console"])
-    store.receipt(BLED, 1, "console")
-    store.acknowledge(BLED, 1, "MTRA Schmidt", "seen")
+    store.agent.conclude(not_suspected(OLD), {}, ["console"])
+    store.agent.conclude(not_suspected(CLEAR), {}, ["console"])
+    store.agent.conclude(not_analysed(GAPPED), {}, ["console"])
+    store.agent.conclude(report(BLED, timings_s=timings_s), {"axial": b"\x89PNG"}, ["console"])
+    store.agent.conclude(report(BLED, revision=2, timings_s=timings_s), {"axial": PNG}, ["console"])
+    store.console.receipt(BLED, 1, "console")
+    store.console.acknowledge(BLED, 1, "MTRA Schmidt", "seen")
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from agent.report import SeriesReport
-from agent.store import Store
 from agent.wiring import system_clock
 from tests.agent.reports import live, receive, report
+from tests.agent.stored import Store
 
 CHROMIUM = shutil.which("chromium")
 
@@ -76,7 +76,7 @@ class Console:
         """Forget everything, as if nothing had run yet."""
         tables = "outbox acknowledgements verdicts pictures volumes slices results transitions"
         for table in f"{tables} notices files agent selftests totals requests series".split():
-            self.store._db._db.execute(f"DELETE FROM {table}")
+            self.store.sql(f"DELETE FROM {table}")
 
 
 def until(fact: Callable[[], object]) -> None:
@@ -102,7 +102,7 @@ def conclude(
     """Conclude a suspicion; its pictures, if none are given, are a grey each."""
     drawn = pictures or {view: png(grey) for view, grey in VIEWS.items()}
     receive(console.store, system_clock, suspicion.series_uid, name)
-    console.store.conclude(suspicion, drawn, ["console"])
+    console.store.agent.conclude(suspicion, drawn, ["console"])
     live(console.store, system_clock)
 
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from agent.store import Store
 from agent.wiring import system_clock
 from tests.agent.console.browsing import CHROMIUM, QUIET, Console
 from tests.agent.reports import live
+from tests.agent.stored import Store
 
 
 @pytest.fixture(scope="module")

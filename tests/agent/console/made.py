@@ -10,8 +10,8 @@ from agent.console.audit import AuditLog
 from agent.console.settings import PageSettings
 from agent.log import LogStream, open_log
 from agent.records import Clock
-from agent.store import Store
 from agent.wiring import boot_id, system_clock
+from tests.agent.stored import Store
 
 
 def around(
@@ -24,6 +24,8 @@ def around(
     **settings: object,
 ) -> Surroundings:
     """Serve this store as a loopback page does, but for what is said otherwise."""
-    audit = AuditLog(audit_path or store._db._folder / "audit.log", clock, store.notice)
+    audit = AuditLog(audit_path or store.path.with_name("audit.log"), clock, store.console.notice)
     log = open_log(LogStream(), json=True)
-    return Surroundings(store, clock, boot or boot_id(), audit, log, PageSettings(**settings), door)
+    return Surroundings(
+        store.console, clock, boot or boot_id(), audit, log, PageSettings(**settings), door
+    )

@@ -12,9 +12,9 @@ from agent.console.access import Door
 from agent.console.app import create_app
 from agent.console.passwords import hash_password
 from agent.console.sessions import Sessions
-from agent.store import Store
 from tests.agent.box import SetClock
 from tests.agent.console.made import around
+from tests.agent.stored import Store
 
 PASSWORD = "correct horse battery staple"
 AT_THE_SCANNER = "10.0.0.5"
@@ -41,7 +41,7 @@ class Ward:
         self.restart()
 
     def add(self, name: str, role: str) -> None:
-        self.store.access.add_user(name, role, hashed(name), self.clock())
+        self.store.console.access.add_user(name, role, hashed(name), self.clock())
 
     def restart(self) -> None:
         """Begin as a new process would."""
@@ -62,7 +62,7 @@ class Page:
 
     def enter(self, ward: Ward, name: str) -> Page:
         """Begin a session without a password, which takes its time."""
-        token = Sessions(ward.store, ward.clock, ward.boot).begin(name)
+        token = Sessions(ward.store.console.access, ward.clock, ward.boot).begin(name)
         self.http.cookies.set("bleedwatch", token)
         self.csrf = self.http.get("/api/session").json()["csrf"]
         return self

@@ -7,8 +7,8 @@ import numpy as np
 from agent.console.images import WINDOWS_HU
 from agent.draw.slices import encoded_slices, stack_of
 from agent.records import HeadVolume
-from agent.store import Store
 from tests import heads
+from tests.agent.stored import Store
 
 SIZE = 64
 BLEED = slice(20, 40), slice(24, 44)
@@ -41,7 +41,7 @@ def keep(
     store: Store, head: HeadVolume, labels: np.ndarray, uid: str = "1.2.3.4", revision: int = 1
 ) -> None:
     """Keep a head's slices with a result."""
-    for _ in store.keep_slices(
+    for _ in store.agent.keep_slices(
         uid, revision, stack_of(head.grid, labels), encoded_slices(head, labels)
     ):
         pass

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import argon2
@@ -16,10 +18,10 @@ from agent.console.lockout import Lockout
 from agent.console.passwords import HASHER, hash_password
 from agent.console.sessions import IDLE_S, LIFETIME_S
 from agent.errors import AccessError
-from agent.store import Store
 from tests.agent.box import SetClock
 from tests.agent.console.signed_in import AT_THE_SCANNER, ELSEWHERE, PASSWORD, Page, Ward, hashed
 from tests.agent.reports import receive, report
+from tests.agent.stored import Store
 
 UID = "1.2.3.4"
 ACKNOWLEDGE = f"/api/series/{UID}/1/acknowledge"
@@ -31,7 +33,7 @@ def ward(tmp_path: Path) -> Iterator[Ward]:
     clock = SetClock()
     with Store(tmp_path / "store.sqlite", clock) as store:
         receive(store, clock)
-        store.conclude(report(), {"axial": b"\x89PNG"}, ["console"])
+        store.agent.conclude(report(), {"axial": b"\x89PNG"}, ["console"])
         yield Ward(store, tmp_path / "audit.log", clock)
 
 
@@ -41,7 +43,7 @@ def ann(ward: Ward) -> Page:
 
 
 def acknowledged_by(ward: Ward) -> str | None:
-    row = ward.store.series(UID)
+    row = ward.store.queries.series(UID)
     assert row is not None
     return row.acknowledged.who if row.acknowledged else None
 
@@ -70,7 +72,7 @@ class TestWithoutASession:
     def test_nothing_can_be_done(self, ward: Ward, path: str) -> None:
         assert ward.page().post(path, {"who": "Ann"}).status_code == 401
         assert acknowledged_by(ward) is None
-        assert len(ward.store.undelivered()) == 1
+        assert len(ward.store.queries.undelivered()) == 1
 
     def test_the_page_leads_to_signing_in_which_needs_nothing_else(self, ward: Ward) -> None:
         http = ward.page().http
@@ -143,7 +145,8 @@ class TestSigningIn:
     def test_neither_password_nor_token_is_in_the_store(self, ward: Ward, ann: Page) -> None:
         token = ann.http.cookies["bleedwatch"]
 
-        held = "\n".join(ward.store._db._db.iterdump())
+        with closing(sqlite3.connect(ward.store.path)) as db:
+            held = "\n".join(db.iterdump())
 
         assert 'INSERT INTO "sessions" VALUES(\'' in held
         assert "$argon2id$v=19$m=65536,t=3,p=4$" in held
@@ -152,17 +155,17 @@ class TestSigningIn:
 
     def test_a_hash_of_other_parameters_is_made_anew(self, ward: Ward) -> None:
         old = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
-        ward.store.access.set_password("ann", old)
+        ward.store.console.access.set_password("ann", old)
 
         assert ward.page().sign_in().status_code == 200
 
-        user = ward.store.access.user("ann")
+        user = ward.store.console.access.user("ann")
         assert user is not None
         assert not HASHER.check_needs_rehash(user.argon2)
         assert ward.page().sign_in().status_code == 200
 
     def test_keyboards_that_compose_letters_differently_give_one_password(self, ward: Ward) -> None:
-        ward.store.access.set_password("ann", hashed("ann", "f\u00fcnfzehn Zeichen"))
+        ward.store.console.access.set_password("ann", hashed("ann", "f\u00fcnfzehn Zeichen"))
 
         assert ward.page().sign_in("ann", "fu\u0308nfzehn Zeichen").status_code == 200
 
@@ -243,7 +246,7 @@ class TestASession:
         assert not page.may
 
     def test_ends_when_its_user_is_removed(self, ward: Ward, ann: Page) -> None:
-        ward.store.access.remove_user("ann")
+        ward.store.console.access.remove_user("ann")
         assert not ann.may
 
         ward.add("ann", "service")  # whoever comes after with that name begins anew
@@ -252,13 +255,13 @@ class TestASession:
     def test_ends_when_its_password_is_set_anew(self, ward: Ward, ann: Page) -> None:
         sam = ward.page().enter(ward, "sam")
 
-        ward.store.access.set_password("ann", hashed("ann"))
+        ward.store.console.access.set_password("ann", hashed("ann"))
 
         assert not ann.may
         assert sam.may
 
     def test_goes_on_where_its_use_cannot_be_written_down(self, ward: Ward, ann: Page) -> None:
-        ward.store._db._db.execute("PRAGMA query_only = ON")  # as on a full disk
+        ward.store.pragma("query_only", "ON")  # as on a full disk
         ward.clock.now_s += 600
 
         assert ann.may
@@ -298,7 +301,7 @@ class TestRoles:
         assert ward.page(ELSEWHERE).http.get(path).status_code == 401
 
     def test_a_role_is_another_at_once(self, ward: Ward, ann: Page) -> None:
-        ward.store.access.set_role("ann", "service")
+        ward.store.console.access.set_role("ann", "service")
 
         assert ann.http.get("/metrics").status_code == 200
         assert ann.http.get("/api/session").json()["role"] == "service"
@@ -359,7 +362,7 @@ class TestCountingTries:
 
     @pytest.fixture
     def lockout(self, ward: Ward) -> Lockout:
-        return Lockout(ward.store, ward.clock, ward.boot)
+        return Lockout(ward.store.console.access, ward.clock, ward.boot)
 
     def made(self, lockout: Lockout, names: list[str], address: str) -> int:
         return sum(lockout.take_try(name, address) == 0 for name in names)
@@ -408,7 +411,7 @@ class TestCountingTries:
         ward.clock.now_s += 86_401
 
         assert self.made(lockout, ["ann"] * 9, ELSEWHERE) == 5
-        assert len(ward.store._db.rows("SELECT * FROM tries")) == 3
+        assert len(ward.store.sql("SELECT * FROM tries")) == 3
 
 
 @pytest.mark.parametrize(

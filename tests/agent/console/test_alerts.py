@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from agent.store import Store
 from agent.wiring import system_clock
 from tests.agent.console.browsing import CHROMIUM, IN_A_BROWSER, QUIET, Console, suspect, until
 from tests.agent.reports import finding, live, not_suspected, receive, report
+from tests.agent.stored import Store
 
 pytestmark = IN_A_BROWSER
 
@@ -161,7 +161,7 @@ def test_alerts_queue_and_none_is_hidden(page: Page, console: Console) -> None:
 
 def test_a_result_is_judged_afterwards(page: Page, console: Console) -> None:
     suspect(console)
-    console.store.acknowledge("1.2.3.4", 1, "Ann", "")
+    console.store.console.acknowledge("1.2.3.4", 1, "Ann", "")
 
     page.get_by_role("button", name="Agree", exact=True).click()
     page.get_by_label("Your name").fill("Dr Bob")
@@ -178,7 +178,7 @@ def test_a_result_is_judged_afterwards(page: Page, console: Console) -> None:
 
 def test_a_bleed_that_was_missed_can_be_told(page: Page, console: Console) -> None:
     receive(console.store, system_clock)
-    console.store.conclude(not_suspected("1.2.3.4"), {}, ["console"])
+    console.store.agent.conclude(not_suspected("1.2.3.4"), {}, ["console"])
 
     page.get_by_role("button", name="Disagree").click()
     page.get_by_label("Your name").fill("Dr Bob")
@@ -199,10 +199,10 @@ def test_a_result_is_drawn_once_though_it_is_then_noted_as_shown(
     )
 
     with page.expect_response("**/shown"):
-        console.store.conclude(not_suspected("1.2.3.4"), {}, ["console"])
+        console.store.agent.conclude(not_suspected("1.2.3.4"), {}, ["console"])
     page.wait_for_timeout(1500)  # longer than the page takes to hear of it
 
-    assert console.store.undelivered() == []
+    assert console.store.queries.undelivered() == []
     assert page.evaluate("window.drawn") == 1
 
 
@@ -212,7 +212,7 @@ def test_a_button_pressed_while_another_series_goes_on_is_still_pressed(
     """All rows were drawn anew whenever one of them changed, which swallowed the click."""
     for uid in ("1.2.3.4", "1.2.3.5"):
         receive(console.store, system_clock, uid)
-    console.store.conclude(not_suspected("1.2.3.4"), {}, ["console"])
+    console.store.agent.conclude(not_suspected("1.2.3.4"), {}, ["console"])
     page.get_by_role("button", name="Disagree").hover()
 
     page.mouse.down()
@@ -243,7 +243,7 @@ def test_progress_is_shown_where_the_count_is_known(page: Page, console: Console
 
 def test_an_escalation_is_told_on_the_alert(page: Page, console: Console) -> None:
     suspect(console)
-    console.store.escalated("1.2.3.4", 1)
+    console.store.console.escalated("1.2.3.4", 1)
 
     expect(page.locator(".alert .escalated")).to_contain_text("Nobody answered: told elsewhere")
 
@@ -285,7 +285,7 @@ def test_an_alert_sounds_and_sounds_again_until_it_is_acknowledged(
     until(lambda: sounding.evaluate("pulses") >= 6)
     expect(sounding.locator(".alert")).to_have_class("alert again")
 
-    console.store.acknowledge("1.2.3.4", 1, "Ann", "")
+    console.store.console.acknowledge("1.2.3.4", 1, "Ann", "")
     expect(sounding.locator(".alert")).to_have_count(0)
     pulses = sounding.evaluate("pulses")
     sounding.wait_for_timeout(1500)
@@ -349,8 +349,8 @@ def test_the_alert_speaks_the_browsers_language(
 
 def test_an_older_report_without_a_place_is_shown(page: Page, console: Console) -> None:
     receive(console.store, system_clock)
-    console.store.conclude(report(), {}, ["console"])
+    console.store.agent.conclude(report(), {}, ["console"])
     store: Store = console.store
-    store._db._db.execute("UPDATE results SET report = json_remove(report, '$.findings[0].place')")
+    store.sql("UPDATE results SET report = json_remove(report, '$.findings[0].place')")
 
     expect(page.locator(".alert")).to_contain_text("Subdural, left frontal")

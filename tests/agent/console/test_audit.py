@@ -33,11 +33,12 @@ from agent.console.audit_message import (
     our_code,
 )
 from agent.records import Identity, Instant
-from agent.store import SeriesProgress, Store
+from agent.store.rows import SeriesProgress
 from tests.agent.box import MIDNIGHT, SetClock
 from tests.agent.console.made import around
 from tests.agent.console.signed_in import AT_THE_SCANNER, Page, Ward
 from tests.agent.reports import receive, report
+from tests.agent.stored import Store
 
 UID = "1.2.3.4"
 RESULT = f"/api/series/{UID}/1"
@@ -114,7 +115,7 @@ def ward(tmp_path: Path) -> Iterator[Ward]:
     clock = SetClock()
     with Store(tmp_path / "store.sqlite", clock) as store:
         receive(store, clock)
-        store.conclude(report(), {"axial": b"\x89PNG"}, ["console"])
+        store.agent.conclude(report(), {"axial": b"\x89PNG"}, ["console"])
         yield Ward(store, tmp_path / "audit.log", clock)
 
 
@@ -149,7 +150,7 @@ class TestViews:
         ann = enter(ward)
         ann.http.get("/api/state")
         receive(ward.store, ward.clock, "1.9")
-        ward.store.conclude(report(revision=2), {}, ["console"])
+        ward.store.agent.conclude(report(revision=2), {}, ["console"])
 
         ann.http.get("/api/state")
 
@@ -273,10 +274,10 @@ class TestSigningIn:
 
 def test_nothing_of_a_patient_is_in_it(ward: Ward) -> None:
     now = ward.clock()
-    ward.store.progress(
+    ward.store.agent.progress(
         SeriesProgress("1.9", PLANTED, "PLANTED-DESCRIPTION", "generic-head", 9, 0, now, now)
     )
-    ward.store.conclude(report("1.9", study_uid="1.2.3"), {"axial": b"\x89PNG"}, ["console"])
+    ward.store.agent.conclude(report("1.9", study_uid="1.2.3"), {"axial": b"\x89PNG"}, ["console"])
     ann = ward.page()
     ann.sign_in("ann", "wrong")
     ann.sign_in("PLANTED^NAME", "PLANTED")

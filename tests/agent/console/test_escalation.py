@@ -15,11 +15,11 @@ from starlette.testclient import TestClient
 
 from agent.console.app import create_app
 from agent.records import Instant
-from agent.store import Store
 from agent.wiring import system_clock
 from tests.agent.console.browsing import until
 from tests.agent.console.made import around
 from tests.agent.reports import live, receive, report
+from tests.agent.stored import Store
 
 
 class Gateway(HTTPServer):
@@ -82,7 +82,7 @@ def page_of(store: Store, url: str | None, after_s: float = 0.0) -> Iterator[Tes
 
 def suspect(store: Store, uid: str = "1.2.3.4") -> None:
     receive(store, system_clock, uid)
-    store.conclude(report(uid), {}, ["console"])
+    store.agent.conclude(report(uid), {}, ["console"])
 
 
 def shown(client: TestClient) -> dict:
@@ -103,7 +103,7 @@ def test_an_alert_that_nobody_answers_is_told_elsewhere_once(
     assert first["event"] == "unacknowledged_alert"
     assert first["report"]["series_uid"] == "1.2.3.4"
     assert second["report"]["series_uid"] == "1.9"
-    assert store.undelivered()[0].channel == "console"
+    assert store.queries.undelivered()[0].channel == "console"
 
 
 def test_what_is_told_elsewhere_names_no_patient(store: Store, gateway: Gateway) -> None:
@@ -120,7 +120,7 @@ def test_an_alert_that_was_answered_in_time_is_not_told_elsewhere(
     store: Store, gateway: Gateway
 ) -> None:
     suspect(store, "1.1")
-    store.acknowledge("1.1", 1, "Ann", "")
+    store.console.acknowledge("1.1", 1, "Ann", "")
     with page_of(store, gateway.url):
         suspect(store, "1.2")
         until(lambda: gateway.told)
@@ -133,8 +133,8 @@ def test_an_alert_is_given_its_time(store: Store, gateway: Gateway) -> None:
         suspect(store, "1.1")
         now = system_clock()
         hours_ago = Instant(now.utc.replace(year=now.utc.year - 1), now.monotonic_s)
-        store._clock = lambda: hours_ago  # an alert of an earlier boot, whose wait nobody knows
-        suspect(store, "1.2")
+        with Store(store.path, lambda: hours_ago) as earlier:
+            suspect(earlier, "1.2")  # an alert of an earlier boot, whose wait nobody knows
         until(lambda: gateway.told)
 
     assert [told["report"]["series_uid"] for told in gateway.told] == ["1.2"]

@@ -16,10 +16,11 @@ from agent.console.app import create_app
 from agent.console.server import serve
 from agent.errors import ConfigError
 from agent.records import TEST_MARK, Instant
-from agent.store import Selftest, Store
+from agent.store.rows import Selftest
 from agent.wiring import system_clock
 from tests.agent.console.made import around
 from tests.agent.reports import live, not_analysed, receive, report
+from tests.agent.stored import Store
 
 UID = "1.2.3.4"
 RESULT = f"/api/series/{UID}/1"
@@ -29,7 +30,7 @@ RESULT = f"/api/series/{UID}/1"
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store(tmp_path / "store.sqlite", system_clock) as opened:
         receive(opened, system_clock)
-        opened.conclude(report(), {"axial": b"\x89PNG"}, ["console"])
+        opened.agent.conclude(report(), {"axial": b"\x89PNG"}, ["console"])
         live(opened, system_clock)
         yield opened
 
@@ -59,7 +60,7 @@ def test_acknowledging_records_who_once(client: TestClient, store: Store) -> Non
     second = client.post(f"{RESULT}/acknowledge", json={"who": "Bob"})
 
     assert first.json() == second.json()
-    row = store.series(UID)
+    row = store.queries.series(UID)
     assert row is not None
     assert row.acknowledged is not None
     assert (row.acknowledged.who, row.acknowledged.note) == ("Ann", "called")
@@ -67,7 +68,7 @@ def test_acknowledging_records_who_once(client: TestClient, store: Store) -> Non
 
 def test_a_result_that_was_shown_is_delivered(client: TestClient, store: Store) -> None:
     assert client.post(f"{RESULT}/shown", json={}).status_code == 204
-    assert store.undelivered() == []
+    assert store.queries.undelivered() == []
 
 
 @pytest.mark.parametrize(
@@ -108,10 +109,10 @@ def test_what_is_refused(
 ) -> None:
     assert client.post(path, json=values, headers=headers).status_code == status
 
-    row = store.series(UID)
+    row = store.queries.series(UID)
     assert row is not None
     assert row.acknowledged is None
-    assert len(store.undelivered()) == 1
+    assert len(store.queries.undelivered()) == 1
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_a_name_is_one_line_of_a_hundred_characters(client: TestClient) -> None:
 def test_what_cannot_be_stored_now_is_unavailable_and_not_a_fault(
     store: Store, client: TestClient
 ) -> None:
-    store._db._db.execute("PRAGMA query_only = ON")  # as a disk that was mounted read-only again
+    store.pragma("query_only", "ON")  # as a disk that was mounted read-only again
 
     answer = client.post(f"{RESULT}/acknowledge", json={"who": "Ann"})
 
@@ -150,7 +151,7 @@ def test_what_cannot_be_stored_now_is_unavailable_and_not_a_fault(
 
 def test_a_fault_carries_the_security_headers_too(app: Starlette, store: Store) -> None:
     client = TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
-    store._db._db.execute("DROP TABLE agent")
+    store.sql("DROP TABLE agent")
 
     answer = client.get("/api/state")
 
@@ -160,7 +161,7 @@ def test_a_fault_carries_the_security_headers_too(app: Starlette, store: Store) 
 
 def test_an_alert_outlives_a_later_result(client: TestClient, store: Store) -> None:
     later = not_analysed(UID).model_copy(update={"revision": 2, "result_id": "later"})
-    store.conclude(later, {}, ["console"])
+    store.agent.conclude(later, {}, ["console"])
 
     (series,) = client.get("/api/state").json()["series"]
 
@@ -223,7 +224,7 @@ def test_a_failed_self_test_is_told_beside_the_alerts(client: TestClient, store:
     assert client.get("/api/state").json()["selftest"] == {"at_utc": None, "problem": None}
     now = system_clock()
 
-    store.note_selftest(Selftest(now, "not suspected: score 0.31"))
+    store.console.note_selftest(Selftest(now, "not suspected: score 0.31"))
 
     state = client.get("/api/state").json()
     assert state["selftest"] == {

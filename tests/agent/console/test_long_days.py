@@ -54,7 +54,7 @@ def test_a_day_of_events_leaves_no_memory_behind(
     console: Console, browser: Browser, request: pytest.FixtureRequest
 ) -> None:
     receive(console.store, system_clock, "1.1")
-    console.store.conclude(not_suspected("1.1"), {}, ["console"])
+    console.store.agent.conclude(not_suspected("1.1"), {}, ["console"])
     suspect(console, findings=(finding(place=(0.8, 0.3, 0.6)),))
     page = browser.new_page()
     page.add_init_script(FED_BY_HAND)
@@ -82,9 +82,9 @@ def test_a_day_of_events_leaves_no_memory_behind(
 def filled(request: pytest.FixtureRequest, page: Page, console: Console) -> Page:
     receive(console.store, system_clock, "1.1", expected=32)
     receive(console.store, system_clock, "1.3")
-    console.store.conclude(not_suspected("1.3"), {}, ["console"])
+    console.store.agent.conclude(not_suspected("1.3"), {}, ["console"])
     receive(console.store, system_clock, "1.4")
-    console.store.conclude(not_analysed("1.4"), {}, ["console"])
+    console.store.agent.conclude(not_analysed("1.4"), {}, ["console"])
     live(console.store, system_clock, alerts_per_100=13.3)
     if request.param == "alerts":
         for uid in ("1.5", "1.6"):
@@ -157,7 +157,7 @@ def test_an_alert_is_on_the_page_soon_after_it_is_committed(page: Page, console:
     waits_ms = []
     for n in range(5):
         suspect(console, f"1.{n}", f"PATIENT{n}")
-        committed_ms = 1000 * console.store.series(f"1.{n}").concluded_at.utc.timestamp()  # type: ignore[union-attr]
+        committed_ms = 1000 * console.store.queries.series(f"1.{n}").concluded_at.utc.timestamp()  # type: ignore[union-attr]
         expect(page.locator(".alert", has_text=f"PATIENT{n}")).to_be_visible()
         waits_ms.append(page.evaluate(f"window.shown['PATIENT{n}']") - committed_ms)
 

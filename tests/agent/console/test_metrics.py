@@ -14,10 +14,11 @@ from starlette.testclient import TestClient
 
 from agent.console.app import create_app
 from agent.records import TEST_MARK, Instant
-from agent.store import Keep, Selftest, Store
+from agent.store.rows import Keep, Selftest
 from agent.wiring import system_clock
 from tests.agent.console.made import around
 from tests.agent.reports import live, not_analysed, not_suspected, receive, report
+from tests.agent.stored import Store
 
 PROMTOOL = shutil.which("promtool")
 
@@ -37,7 +38,7 @@ def client(store: Store) -> TestClient:
 
 def conclude(store: Store, uid: str, **changes: object) -> None:
     receive(store, system_clock, uid)
-    store.conclude(report(uid, **{"timings_s": TIMINGS_S} | changes), {}, ["console"])
+    store.agent.conclude(report(uid, **{"timings_s": TIMINGS_S} | changes), {}, ["console"])
 
 
 def a_day(store: Store) -> None:
@@ -51,12 +52,12 @@ def a_day(store: Store) -> None:
     )
     conclude(store, "1.2.3.4")
     conclude(store, "1.2.3.5", engine="default 0.1.0, TensorRT 10.0, NVIDIA L4")
-    store.acknowledge("1.2.3.5", 1, "Ann", "")
+    store.console.acknowledge("1.2.3.5", 1, "Ann", "")
     receive(store, system_clock, "1.2.3.6")
     unseen = not_analysed("1.2.3.6").model_copy(update={"engine": None})
-    store.conclude(unseen, {}, ["console"])
-    store.notice("not_whole", "DOE.dcm: half a file")
-    store.note_selftest(Selftest(system_clock(), None, "default 0.1.0", 1.4, 33.0, 30.0))
+    store.agent.conclude(unseen, {}, ["console"])
+    store.agent.notice("not_whole", "DOE.dcm: half a file")
+    store.console.note_selftest(Selftest(system_clock(), None, "default 0.1.0", 1.4, 33.0, 30.0))
 
 
 def values(client: TestClient) -> dict[str, float]:
@@ -115,7 +116,7 @@ def test_an_alert_ages_until_it_is_acknowledged(tmp_path: Path) -> None:
         age = "bleedwatch_oldest_unacknowledged_alert_age_seconds"
         assert values(client)[age] == pytest.approx(360.0)
 
-        store.acknowledge("1.2.3.4", 1, "Ann", "")
+        store.console.acknowledge("1.2.3.4", 1, "Ann", "")
 
         assert values(client)[age] == 0
 
@@ -124,9 +125,9 @@ def test_a_copy_of_a_result_or_an_acknowledgement_counts_once(
     client: TestClient, store: Store
 ) -> None:
     conclude(store, "1.2.3.4")
-    store.conclude(report(revision=2, result_id="1.2.3.4 1"), {}, ["console"])
+    store.agent.conclude(report(revision=2, result_id="1.2.3.4 1"), {}, ["console"])
     for who in ("Ann", "Bob"):
-        store.acknowledge("1.2.3.4", 1, who, "")
+        store.console.acknowledge("1.2.3.4", 1, who, "")
 
     told = values(client)
     assert told["bleedwatch_results_total{code=}{state=suspected}"] == 1
@@ -135,10 +136,10 @@ def test_a_copy_of_a_result_or_an_acknowledgement_counts_once(
 
 def test_what_the_store_forgets_stays_counted(client: TestClient, store: Store) -> None:
     receive(store, system_clock, "1.2.3.4")
-    store.conclude(not_suspected("1.2.3.4"), {}, ["console"])
-    store.receipt("1.2.3.4", 1, "console")
+    store.agent.conclude(not_suspected("1.2.3.4"), {}, ["console"])
+    store.console.receipt("1.2.3.4", 1, "console")
 
-    assert store.prune(Keep(days=400, bytes=0), lambda _: True) == 1
+    assert store.agent.prune(Keep(days=400, bytes=0), lambda _: True) == 1
 
     assert values(client)["bleedwatch_results_total{code=}{state=not_suspected}"] == 1
 

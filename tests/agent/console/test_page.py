@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from agent.records import TEST_MARK, Identity, Instant
 from agent.report import SeriesReport
-from agent.store import Selftest, SeriesProgress
+from agent.store.rows import Selftest, SeriesProgress
 from agent.wiring import system_clock
 from tests.agent.console.browsing import IN_A_BROWSER, Console, suspect, until
 from tests.agent.reports import finding, live, not_analysed, not_suspected, receive, report
@@ -65,7 +65,7 @@ def test_a_self_test_that_failed_is_told_beside_what_is_going_on(
 ) -> None:
     suspect(console)
 
-    console.store.note_selftest(Selftest(system_clock(), "not suspected: score 0.31"))
+    console.store.console.note_selftest(Selftest(system_clock(), "not suspected: score 0.31"))
 
     expect(page.locator("#selftest")).to_have_text("▼ SELF-TEST FAILED: not suspected: score 0.31")
     expect(page.locator(".alert")).to_be_visible()
@@ -75,7 +75,7 @@ def test_what_was_shown_is_delivered(page: Page, console: Console) -> None:
     suspect(console)
 
     expect(page.locator(".alert")).to_be_visible()
-    until(lambda: not console.store.undelivered())
+    until(lambda: not console.store.queries.undelivered())
 
 
 def test_what_no_page_has_shown_is_not_delivered(console: Console, browser: Browser) -> None:
@@ -83,12 +83,12 @@ def test_what_no_page_has_shown_is_not_delivered(console: Console, browser: Brow
     with urllib.request.urlopen(f"{console.url}api/events") as stream:
         assert "default-src 'none'" in stream.headers["Content-Security-Policy"]
         assert any(b"SUBDURAL" in line.upper() for line in stream)
-    assert len(console.store.undelivered()) == 1
+    assert len(console.store.queries.undelivered()) == 1
 
     page = browser.new_page()
     page.goto(console.url)
 
-    until(lambda: not console.store.undelivered())
+    until(lambda: not console.store.queries.undelivered())
     page.close()
 
 
@@ -105,7 +105,7 @@ def test_acknowledging_clears_the_alert_and_says_by_whom(page: Page, console: Co
 
     expect(page.locator(".alert")).to_have_count(0)
     expect(page.locator("#worklist")).to_contain_text("acknowledged by Ann Lee")
-    row = console.store.series("1.2.3.4")
+    row = console.store.queries.series("1.2.3.4")
     assert row is not None
     assert row.acknowledged is not None
     assert row.acknowledged.who == "Ann Lee"
@@ -123,11 +123,11 @@ def test_two_alerts_are_both_in_front(page: Page, console: Console) -> None:
 def test_every_state_is_a_word_and_a_shape(page: Page, console: Console) -> None:
     receive(console.store, system_clock, "1.1", expected=32)
     receive(console.store, system_clock, "1.2")
-    console.store.begin_analysis("1.2")
+    console.store.agent.begin_analysis("1.2")
     receive(console.store, system_clock, "1.3")
-    console.store.conclude(not_suspected("1.3"), {}, ["console"])
+    console.store.agent.conclude(not_suspected("1.3"), {}, ["console"])
     receive(console.store, system_clock, "1.4")
-    console.store.conclude(not_analysed("1.4"), {}, ["console"])
+    console.store.agent.conclude(not_analysed("1.4"), {}, ["console"])
     live(console.store, system_clock)
 
     worklist = page.locator("#worklist")
@@ -161,7 +161,7 @@ def test_an_alert_stays_in_front_whatever_a_later_result_says(
 ) -> None:
     suspect(console)
     second = later("1.2.3.4").model_copy(update={"revision": 2, "result_id": "later"})
-    console.store.conclude(second, {}, ["console"])
+    console.store.agent.conclude(second, {}, ["console"])
 
     expect(page.locator(".alert")).to_contain_text(words)
     page.get_by_label("Your name").fill("Ann")
@@ -172,7 +172,7 @@ def test_an_alert_stays_in_front_whatever_a_later_result_says(
 
 def test_a_missing_picture_is_a_word(page: Page, console: Console) -> None:
     receive(console.store, system_clock)
-    console.store.conclude(report(), {}, ["console"])
+    console.store.agent.conclude(report(), {}, ["console"])
 
     expect(page.locator(".alert")).to_contain_text("No picture")
 
@@ -260,15 +260,15 @@ HOSTILE = "<script>alert(1)</script>\"'><svg onload=alert(2)>\u202e\x00"
 def test_hostile_text_is_text_wherever_it_stands(page: Page, console: Console) -> None:
     now = system_clock()
     who = Identity(HOSTILE, HOSTILE, HOSTILE, HOSTILE, "1.2.3", HOSTILE)
-    console.store.progress(SeriesProgress("1.2.3.4", who, HOSTILE, None, 17, 0, now, now))
+    console.store.agent.progress(SeriesProgress("1.2.3.4", who, HOSTILE, None, 17, 0, now, now))
     said = report(caveats=(HOSTILE,), findings=(finding(region=HOSTILE),), engine=HOSTILE)
-    console.store.conclude(said, {}, ["console"])
+    console.store.agent.conclude(said, {}, ["console"])
     receive(console.store, system_clock, "1.9")
     ended = not_analysed("1.9").model_copy(update={"reason": HOSTILE, "what_to_do": HOSTILE})
-    console.store.conclude(ended, {}, ["console"])
-    console.store.acknowledge("1.9", 1, HOSTILE, HOSTILE, HOSTILE)
-    console.store.judge("1.9", 1, HOSTILE, HOSTILE, agrees=False)
-    console.store.notice(HOSTILE, HOSTILE)
+    console.store.agent.conclude(ended, {}, ["console"])
+    console.store.console.acknowledge("1.9", 1, HOSTILE, HOSTILE, HOSTILE)
+    console.store.console.judge("1.9", 1, HOSTILE, HOSTILE, agrees=False)
+    console.store.agent.notice(HOSTILE, HOSTILE)
     live(console.store, system_clock, folder_problem=HOSTILE, degraded=HOSTILE)
 
     expect(page.locator(".alert .whose")).to_contain_text("<script>alert(1)</script>")

@@ -50,7 +50,7 @@ def degraded(console: Console) -> None:
 
 
 def agent_down(console: Console) -> None:
-    console.store._db._db.execute("DELETE FROM agent")
+    console.store.sql("DELETE FROM agent")
 
 
 @pytest.mark.parametrize(
@@ -68,9 +68,9 @@ def test_a_kiosk_shows_it_whole(
 ) -> None:
     receive(console.store, system_clock, "1.1", "MÜLLER^KARL", expected=32)
     receive(console.store, system_clock, "1.3", "ROE^RICHARD")
-    console.store.conclude(not_suspected("1.3"), {}, ["console"])
+    console.store.agent.conclude(not_suspected("1.3"), {}, ["console"])
     receive(console.store, system_clock, "1.4", "POE^EDGAR")
-    console.store.conclude(not_analysed("1.4"), {}, ["console"])
+    console.store.agent.conclude(not_analysed("1.4"), {}, ["console"])
     live(console.store, system_clock)
     state(console)
     page = browser.new_page(viewport={"width": size[0], "height": size[1]})

@@ -252,7 +252,7 @@ def test_all_of_it_works_by_keyboard_alone(page: Page, kept: Console) -> None:
 
 def test_slices_that_are_not_kept_are_said_not_to_be(page: Page, console: Console) -> None:
     suspect(console)
-    console.store._db._db.execute("UPDATE results SET at_utc = ?", (LONG_AGO,))
+    console.store.sql("UPDATE results SET at_utc = ?", LONG_AGO)
 
     page.get_by_role("button", name="All slices").click()
 
@@ -276,9 +276,8 @@ def test_slices_that_are_forgotten_while_they_are_looked_at_are_said_to_be(
 ) -> None:
     opened(page)
     until_drawn(page, KEY)
-    database = kept.store._db._db
     for change in (f"UPDATE results SET at_utc = '{LONG_AGO}'", "DELETE FROM volumes"):
-        database.execute(change)
+        kept.store.sql(change)
 
     page.keyboard.press("3")
 
@@ -294,7 +293,7 @@ def test_each_revision_shows_its_own_slices(page: Page, kept: Console) -> None:
     expect(opened(page)).to_have_attribute("aria-valuetext", at(1, 9))
 
     third = not_suspected("1.2.3.4").model_copy(update={"revision": 3, "result_id": "third"})
-    kept.store.conclude(third, {}, ["console"])
+    kept.store.agent.conclude(third, {}, ["console"])
     expect(page.locator(".alert")).to_contain_text("says not suspected")
     page.keyboard.press("End")
     expect(page.get_by_role("slider", name="Slices")).to_have_attribute("aria-valuetext", at(8, 9))
@@ -315,7 +314,7 @@ def test_what_the_viewer_holds_goes_with_the_alert(page: Page, kept: Console) ->
     viewer = page.evaluate_handle("document.querySelector('.viewer')")
     assert viewer.evaluate("viewer => viewer.held.bitmaps") > 0
 
-    kept.store.acknowledge("1.2.3.4", 1, "Ann", "")
+    kept.store.console.acknowledge("1.2.3.4", 1, "Ann", "")
 
     expect(page.locator(".alert")).to_have_count(0)
     assert viewer.evaluate("viewer => viewer.held") == {"blobs": 0, "bitmaps": 0}

@@ -19,8 +19,9 @@ from agent.errors import GpuError
 from agent.infer.tensorrt_api import TensorRt
 from agent.records import Instant
 from agent.service import carry_out, install_steps
-from agent.store import AgentStatus, Store
+from agent.store.rows import AgentStatus
 from agent.wiring import boot_id, system_clock
+from tests.agent.stored import Store
 from tests.tiny import write_tiny_bundle
 
 
@@ -105,7 +106,7 @@ class Scratch:
             "queued": 0,
         }
         with Store(self.store_path, system_clock) as store:
-            store.heartbeat(AgentStatus(**(values | changes)))  # type: ignore[arg-type]
+            store.agent.heartbeat(AgentStatus(**(values | changes)))  # type: ignore[arg-type]
 
     def verdicts(self) -> dict[str, Verdict]:
         return {line.check: line.verdict for line in examine(self.config, self.take_gpu)}

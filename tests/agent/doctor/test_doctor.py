@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from agent.doctor import Mark, Verdict, computer, folders, journal
 from agent.infer.plan import Activation, active_text
 from agent.records import TEST_MARK, Instant
-from agent.store import Selftest, Store
+from agent.store.rows import Selftest
 from agent.wiring import system_clock
 from build_engine.compile.signing import sign
 from tests.agent.doctor.scratch import Scratch, page_that_says, write_systemctl
 from tests.agent.reports import not_suspected, receive, report
+from tests.agent.stored import Store
 from tests.nvidia.box import GpuBox
 
 UID = "1.2.3.4"
@@ -155,7 +156,7 @@ def result_that_no_page_has_shown(box: Scratch) -> None:
     earlier = Instant(now.utc - timedelta(hours=3), now.monotonic_s)
     with Store(box.store_path, lambda: earlier) as store:
         receive(store, lambda: earlier, UID)
-        store.conclude(not_suspected(UID), {}, ["console"])
+        store.agent.conclude(not_suspected(UID), {}, ["console"])
 
 
 @pytest.mark.parametrize(
@@ -333,7 +334,7 @@ def test_alerts_and_the_last_series_are_told_without_a_name(scratch: Scratch) ->
 
     with Store(scratch.store_path, system_clock) as store:
         receive(store, system_clock, UID, name="DOE^JANE")
-        store.conclude(report(UID), {}, [])
+        store.agent.conclude(report(UID), {}, [])
 
     verdicts = scratch.verdicts()
     assert verdicts["last series"].found.endswith("s ago; 1 today")
@@ -342,7 +343,7 @@ def test_alerts_and_the_last_series_are_told_without_a_name(scratch: Scratch) ->
     assert "DOE" not in str(verdicts)
 
     with Store(scratch.store_path, system_clock) as store:
-        store.acknowledge(UID, 1, "MTRA", "")
+        store.console.acknowledge(UID, 1, "MTRA", "")
     assert scratch.verdicts()["alerts"].found == "none waits for an acknowledgement"
 
 
@@ -372,7 +373,7 @@ def test_the_last_self_test_is_told(  # noqa: PLR0913
     with Store(scratch.store_path, system_clock) as store:
         if hours_ago is not None:
             at = Instant(now.utc - timedelta(hours=hours_ago), now.monotonic_s)
-            store.note_selftest(Selftest(at, failure, "tiny 1", 1.4, 31.0, 30.0))
+            store.console.note_selftest(Selftest(at, failure, "tiny 1", 1.4, 31.0, 30.0))
 
     told = journal.selftest(dataclasses.replace(scratch.box(), now=Instant(now.utc, 9e4)))
 
@@ -384,7 +385,7 @@ def test_the_last_self_test_is_told(  # noqa: PLR0913
 def test_a_self_tests_alert_waits_for_nobody(scratch: Scratch) -> None:
     with Store(scratch.store_path, system_clock) as store:
         receive(store, system_clock, f"{TEST_MARK}1.9")
-        store.conclude(report(f"{TEST_MARK}1.9"), {}, ["console"])
+        store.agent.conclude(report(f"{TEST_MARK}1.9"), {}, ["console"])
 
     assert scratch.verdicts()["alerts"].found == "none waits for an acknowledgement"
     assert scratch.verdicts()["last series"].found == "none has come yet"

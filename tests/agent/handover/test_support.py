@@ -19,11 +19,12 @@ from agent.handover.log_lines import line_facts
 from agent.handover.support import MASKED, add_doctor, masked, write_archive
 from agent.infer.tensorrt_api import TensorRt
 from agent.records import Identity
-from agent.store import FileNote, Store
+from agent.store.rows import FileNote
 from agent.wiring import boot_id, system_clock
 from tests.agent.doctor.scratch import Scratch, write_systemctl
 from tests.agent.handover.planted import Planted, unpacked
 from tests.agent.reports import not_analysed, receive, report
+from tests.agent.stored import Store
 from tests.phantoms import uid, write_series
 
 UID = "1.2.3.4"
@@ -66,15 +67,17 @@ def plant_store(scratch: Scratch, planted: Planted) -> None:
         for series in (UID, "1.2.3.5"):
             receive(store, system_clock, series)
         told = {"reason": planted("reason"), "what_to_do": planted("what to do")}
-        store.conclude(not_analysed("1.2.3.5").model_copy(update=told), {}, ["console"])
-        store.conclude(report(UID), {"axial": planted("picture").encode()}, ["console"])
-        store.acknowledge(UID, 1, planted("who"), planted("note"))
-        store.judge(UID, 1, planted("judge"), planted("verdict"), agrees=False)
-        store.access.add_user(planted("user"), "service", planted("hash"), system_clock())
+        store.agent.conclude(not_analysed("1.2.3.5").model_copy(update=told), {}, ["console"])
+        store.agent.conclude(report(UID), {"axial": planted("picture").encode()}, ["console"])
+        store.console.acknowledge(UID, 1, planted("who"), planted("note"))
+        store.console.judge(UID, 1, planted("judge"), planted("verdict"), agrees=False)
+        store.console.access.add_user(planted("user"), "service", planted("hash"), system_clock())
         (scratch.store_path.parent / "audit.log").write_text(planted("audit log"))
-        store.notice("file_refused", planted("notice"))
+        store.agent.notice("file_refused", planted("notice"))
         path, refusal = f"/srv/{planted('path')}/1.dcm", planted("refusal")
-        store.note_files([FileNote(path, 1, 1, UID, planted("sop uid"), refusal, settled=True)])
+        store.agent.note_files(
+            [FileNote(path, 1, 1, UID, planted("sop uid"), refusal, settled=True)]
+        )
     scratch.beat(
         folder=planted("folder"),
         folder_problem=planted("folder problem"),
@@ -135,7 +138,7 @@ def test_the_archive_tells_what_a_service_engineer_asks_for(
 ) -> None:
     with Store(scratch.store_path, system_clock) as store:
         receive(store, system_clock, UID)
-        store.conclude(report(UID, timings_s={"total": 1.5}), {}, ["console"])
+        store.agent.conclude(report(UID, timings_s={"total": 1.5}), {}, ["console"])
     line = {"event": "concluded", "series_uid": UID, "total_s": 1.5, "revision": 2}
     write_journalctl(tmp_path / "bin", [json.dumps(line), "Segmentation fault"])
     to = tmp_path / "support.zip"
@@ -261,7 +264,7 @@ def test_a_studys_images_are_added_without_whose_they_are(
     with Store(scratch.store_path, system_clock) as store:
         receive(store, system_clock, uid("series", 0))
         notes = [FileNote(str(p), 1, 1, uid("series", 0), None, None, settled=True) for p in paths]
-        store.note_files(notes)
+        store.agent.note_files(notes)
     paths[3].unlink()
 
     assert call(monkeypatch, scratch, "--to", to, "--with-study", uid("series", 0)) == 0

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from agent.errors import StoreError, StoreUnwritable
 from agent.records import Arrival, Instant, State
 from agent.report import SeriesReport
-from agent.store import AgentStatus, FileNote, Store
 from agent.store.liveness import agent_problem
+from agent.store.rows import AgentStatus, FileNote
 from tests.agent.box import SetClock
 from tests.agent.reports import live, not_analysed, not_suspected, receive, report
+from tests.agent.stored import Store
 
 UID = "1.2.3.4"
 
@@ -40,32 +41,32 @@ def store(tmp_path: Path, clock: SetClock) -> Iterator[Store]:
 def test_the_same_result_alerts_once(store: Store, clock: SetClock) -> None:
     receive(store, clock)
 
-    first = store.conclude(report(), {"axial": b"png"}, ["console"])
-    store.begin_analysis(UID)
-    second = store.conclude(report(revision=2, result_id=f"{UID} 1"), {}, ["console"])
+    first = store.agent.conclude(report(), {"axial": b"png"}, ["console"])
+    store.agent.begin_analysis(UID)
+    second = store.agent.conclude(report(revision=2, result_id=f"{UID} 1"), {}, ["console"])
 
     assert (first, second) == (True, False)
-    assert len(store.undelivered()) == len(store.history(UID)) == 1
-    row = store.series(UID)
+    assert len(store.queries.undelivered()) == len(store.queries.history(UID)) == 1
+    row = store.queries.series(UID)
     assert row is not None
     assert (row.state, row.revision) == (State.SUSPECTED, 1)
-    assert store.picture(UID, 1, "axial") == b"png"
+    assert store.queries.picture(UID, 1, "axial") == b"png"
 
 
 def test_a_revision_supersedes_and_needs_its_own_acknowledgement(
     store: Store, clock: SetClock
 ) -> None:
     receive(store, clock)
-    store.conclude(report(), {}, ["console"])
-    store.acknowledge(UID, 1, "Ann", "")
+    store.agent.conclude(report(), {}, ["console"])
+    store.console.acknowledge(UID, 1, "Ann", "")
 
-    store.conclude(report(revision=2), {}, ["console"])
+    store.agent.conclude(report(revision=2), {}, ["console"])
 
-    row = store.series(UID)
+    row = store.queries.series(UID)
     assert row is not None
     assert (row.revision, row.acknowledged) == (2, None)
-    assert [r.revision for r in store.history(UID)] == [1, 2]
-    assert store.next_revision(UID) == 3
+    assert [r.revision for r in store.queries.history(UID)] == [1, 2]
+    assert store.queries.next_revision(UID) == 3
 
 
 def revised(state: str, revision: int) -> SeriesReport:
@@ -80,18 +81,18 @@ def test_a_later_result_does_not_take_an_alert_back(
     store: Store, clock: SetClock, later: str
 ) -> None:
     receive(store, clock)
-    store.conclude(report(), {}, ["console"])
+    store.agent.conclude(report(), {}, ["console"])
     clock.now_s += 1
     receive(store, clock, "1.9")
 
-    store.conclude(revised(later, 2), {}, ["console"])
+    store.agent.conclude(revised(later, 2), {}, ["console"])
 
-    first, _ = store.worklist(2)
+    first, _ = store.queries.worklist(2)
     assert (first.uid, first.state.value) == (UID, later)
     assert first.alert is not None
     assert first.alert.revision == 1
-    store.acknowledge(UID, 1, "Ann", "")
-    assert [row.alert for row in store.worklist(2)] == [None, None]
+    store.console.acknowledge(UID, 1, "Ann", "")
+    assert [row.alert for row in store.queries.worklist(2)] == [None, None]
 
 
 @given(
@@ -110,11 +111,11 @@ def test_an_alert_waits_until_it_or_a_later_result_is_acknowledged(acts: list[st
         for act in acts:
             if isinstance(act, str):
                 results.append(act)
-                store.conclude(revised(act, len(results)), {}, [])
+                store.agent.conclude(revised(act, len(results)), {}, [])
             elif act <= len(results):
-                store.acknowledge(UID, act, "Ann", "")
+                store.console.acknowledge(UID, act, "Ann", "")
                 given_to.add(act)
-        row = store.series(UID)
+        row = store.queries.series(UID)
 
     suspicions = [n for n, state in enumerate(results, start=1) if state == "suspected"]
     waits = bool(suspicions) and max(given_to, default=0) < suspicions[-1]
@@ -125,12 +126,12 @@ def test_an_alert_waits_until_it_or_a_later_result_is_acknowledged(acts: list[st
 def test_every_change_of_state_is_kept_in_order(store: Store, clock: SetClock) -> None:
     receive(store, clock)
     receive(store, clock)
-    store.begin_analysis(UID)
+    store.agent.begin_analysis(UID)
     clock.now_s += 1
-    store.conclude(not_analysed(UID), {}, [])
+    store.agent.conclude(not_analysed(UID), {}, [])
     receive(store, clock)
 
-    changes = store.transitions(UID)
+    changes = store.queries.transitions(UID)
     assert [change.state for change in changes] == [
         State.RECEIVING,
         State.ANALYSING,
@@ -146,21 +147,21 @@ def test_work_that_did_not_end_is_counted_until_there_is_a_result(
 ) -> None:
     receive(store, clock)
 
-    store.begin_attempt(UID)
-    store.end_attempt(UID)
-    counted = [store.begin_attempt(UID), store.begin_analysis(UID)]
-    store.conclude(report(), {}, [])
+    store.agent.begin_attempt(UID)
+    store.agent.end_attempt(UID)
+    counted = [store.agent.begin_attempt(UID), store.agent.begin_analysis(UID)]
+    store.agent.conclude(report(), {}, [])
 
     assert counted == [1, 2]
-    assert store.begin_attempt(UID) == 1
+    assert store.agent.begin_attempt(UID) == 1
 
 
 def test_the_first_acknowledgement_stands(store: Store, clock: SetClock) -> None:
     receive(store, clock)
-    store.conclude(report(), {}, ["console"])
+    store.agent.conclude(report(), {}, ["console"])
 
-    first = store.acknowledge(UID, 1, "Ann", "called")
-    second = store.acknowledge(UID, 1, "Bob", "")
+    first = store.console.acknowledge(UID, 1, "Ann", "called")
+    second = store.console.acknowledge(UID, 1, "Bob", "")
 
     assert first == second
     assert (second.who, second.note) == ("Ann", "called")
@@ -168,19 +169,19 @@ def test_the_first_acknowledgement_stands(store: Store, clock: SetClock) -> None
 
 def test_what_has_no_result_cannot_be_acknowledged(store: Store) -> None:
     with pytest.raises(StoreError, match="no result 1"):
-        store.acknowledge(UID, 1, "Ann", "")
+        store.console.acknowledge(UID, 1, "Ann", "")
 
 
 def test_a_result_is_undelivered_until_its_receipt(store: Store, clock: SetClock) -> None:
     receive(store, clock)
-    store.conclude(report(), {}, ["console"])
+    store.agent.conclude(report(), {}, ["console"])
 
-    store.receipt(UID, 1, "console")
+    store.console.receipt(UID, 1, "console")
     clock.now_s += 5
-    store.receipt(UID, 1, "console")
+    store.console.receipt(UID, 1, "console")
 
-    row = store.series(UID)
-    assert store.undelivered() == []
+    row = store.queries.series(UID)
+    assert store.queries.undelivered() == []
     assert row is not None
     assert row.shown_at is not None
     assert row.shown_at.monotonic_s == clock.now_s - 5
@@ -190,10 +191,10 @@ def test_unacknowledged_suspicions_come_first(store: Store, clock: SetClock) -> 
     for uid in ("1.1", "1.2", "1.3"):
         clock.now_s += 1
         receive(store, clock, uid)
-        store.conclude(report(uid) if uid != "1.3" else not_suspected(uid), {}, [])
-    store.acknowledge("1.2", 1, "Ann", "")
+        store.agent.conclude(report(uid) if uid != "1.3" else not_suspected(uid), {}, [])
+    store.console.acknowledge("1.2", 1, "Ann", "")
 
-    assert [row.uid for row in store.worklist(10)] == ["1.1", "1.3", "1.2"]
+    assert [row.uid for row in store.queries.worklist(10)] == ["1.1", "1.3", "1.2"]
 
 
 def test_no_unacknowledged_suspicion_falls_off_the_worklist(store: Store, clock: SetClock) -> None:
@@ -201,16 +202,16 @@ def test_no_unacknowledged_suspicion_falls_off_the_worklist(store: Store, clock:
         clock.now_s += 1
         receive(store, clock, f"1.{number}")
         if number < 3:
-            store.conclude(report(f"1.{number}"), {}, [])
+            store.agent.conclude(report(f"1.{number}"), {}, [])
     receive(store, clock, "1.0")
 
-    listed = [row.uid for row in store.worklist(2)]
+    listed = [row.uid for row in store.queries.worklist(2)]
 
     assert set(listed[:3]) == {"1.0", "1.1", "1.2"}
 
 
 def test_only_files_in_a_result_and_refused_ones_are_settled(store: Store, clock: SetClock) -> None:
-    store.note_files(
+    store.agent.note_files(
         [
             FileNote("/done", 1, 10, "1.1", "1.1.1", None, settled=False),
             FileNote("/late", 1, 10, "1.1", "1.1.2", None, settled=False),
@@ -220,14 +221,14 @@ def test_only_files_in_a_result_and_refused_ones_are_settled(store: Store, clock
     )
     receive(store, clock, "1.1")
     receive(store, clock, "1.2")
-    store.conclude(report("1.1"), {}, [])
-    store.settle_files(
+    store.agent.conclude(report("1.1"), {}, [])
+    store.agent.settle_files(
         [Arrival(Path("/done"), 1, 10, 0.0), Arrival(Path("/open"), 2, 19, 0.0)]  # an older /open
     )
 
-    assert store.settled_files() == {"/done": (1, 10), "/text": (3, 30)}
-    assert store.unfinished() == ["1.2"]
-    assert store.files_of("1.2") == ["/open"]
+    assert store.queries.settled_files() == {"/done": (1, 10), "/text": (3, 30)}
+    assert store.queries.unfinished() == ["1.2"]
+    assert store.queries.files_of("1.2") == ["/open"]
 
 
 @pytest.mark.parametrize(
@@ -249,37 +250,37 @@ def test_series_are_found_by_their_or_their_studys_uid(
         clock.now_s += 1
         receive(store, clock, uid)
 
-    assert [row.uid for row in store.find(part)] == found
+    assert [row.uid for row in store.queries.find(part)] == found
 
 
 def test_a_full_disk_is_told_as_such_and_later_writes_go_on(store: Store) -> None:
-    store._db._db.execute("PRAGMA max_page_count = 30")
+    store.pragma("max_page_count", "30")
 
     with pytest.raises(StoreUnwritable, match="full"):
-        store.notice("large", "x" * 1_000_000)
+        store.agent.notice("large", "x" * 1_000_000)
 
-    store._db._db.execute("PRAGMA max_page_count = 3000")
-    store.notice("small", "x")
-    assert [notice.kind for notice in store.notices(5)] == ["small"]
+    store.pragma("max_page_count", "3000")
+    store.agent.notice("small", "x")
+    assert [notice.kind for notice in store.queries.notices(5)] == ["small"]
 
 
 def test_a_commit_of_another_process_changes_the_mark(
     store: Store, clock: SetClock, tmp_path: Path
 ) -> None:
     with Store(tmp_path / "store.sqlite", clock) as other:
-        before = store.change_mark()
-        assert store.change_mark() == before
+        before = store.queries.change_mark()
+        assert store.queries.change_mark() == before
 
         receive(other, clock)
 
-        assert store.change_mark() != before
+        assert store.queries.change_mark() != before
 
 
 def test_a_thousand_notices_are_kept(store: Store) -> None:
     for number in range(1010):
-        store.notice("file_refused", str(number))
+        store.agent.notice("file_refused", str(number))
 
-    notices = store.notices(5000)
+    notices = store.queries.notices(5000)
     assert len(notices) == 1000
     assert notices[0].message == "1009"
 
@@ -306,24 +307,27 @@ def test_liveness(
     live(store, clock, folder_problem, boot)
     clock.now_s += silent_s
 
-    problem = agent_problem(store.agent_status(), clock(), "this", ROOMY)
+    problem = agent_problem(store.queries.agent_status(), clock(), "this", ROOMY)
 
     assert (problem is None) == (words is None)
     assert (words or "") in (problem or "")
 
 
 def test_an_agent_that_never_ran_is_a_problem(store: Store, clock: SetClock) -> None:
-    assert agent_problem(store.agent_status(), clock(), "this", ROOMY) == "the agent has never run"
+    assert (
+        agent_problem(store.queries.agent_status(), clock(), "this", ROOMY)
+        == "the agent has never run"
+    )
 
 
 def test_a_full_disk_is_a_problem_whether_or_not_the_agent_lives(
     store: Store, clock: SetClock
 ) -> None:
     live(store, clock, boot="this")
-    alive = agent_problem(store.agent_status(), clock(), "this", 1000)
+    alive = agent_problem(store.queries.agent_status(), clock(), "this", 1000)
     clock.now_s += 60
 
-    silent = agent_problem(store.agent_status(), clock(), "this", 1000)
+    silent = agent_problem(store.queries.agent_status(), clock(), "this", 1000)
 
     assert alive == silent == "the disk that holds the store is full (0 MiB free)"
 
@@ -332,7 +336,7 @@ def test_a_jump_of_the_wall_clock_is_no_death(store: Store, clock: SetClock) -> 
     live(store, clock, boot="this")
     jumped = Instant(clock().utc + timedelta(days=400), clock.now_s)
 
-    assert agent_problem(store.agent_status(), jumped, "this", ROOMY) is None
+    assert agent_problem(store.queries.agent_status(), jumped, "this", ROOMY) is None
 
 
 def test_a_sign_of_life_comes_back_as_it_was_given(store: Store, clock: SetClock) -> None:
@@ -350,19 +354,20 @@ def test_a_sign_of_life_comes_back_as_it_was_given(store: Store, clock: SetClock
         queued=2,
     )
 
-    store.heartbeat(status)
+    store.agent.heartbeat(status)
 
-    assert store.agent_status() == status
+    assert store.queries.agent_status() == status
 
 
 WRITE = """
 import sys
 from pathlib import Path
-from agent.store import FileNote, Store
+from agent.store.rows import FileNote
+from tests.agent.stored import Store
 from agent.wiring import system_clock
 store = Store(Path(sys.argv[1]), system_clock)
 for number in range(100_000):
-    store.note_files([FileNote(str(number), 0, 0, None, None, "refused", True)])
+    store.agent.note_files([FileNote(str(number), 0, 0, None, None, "refused", True)])
     print(number, flush=True)
 """
 

@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 
 from agent.errors import StoreError, StoreUnwritable
-from agent.store import Store
 from agent.store.schema import MIGRATIONS
 from agent.wiring import system_clock
 from tests.agent.reports import report
+from tests.agent.stored import Store
 
 LONG_AGO = "2026-01-01T00:00:00+00:00"
 
 OPEN = """
 import sys
 from pathlib import Path
-from agent.store import Store
+from tests.agent.stored import Store
 from agent.wiring import system_clock
 sys.stdin.read(1)
-Store(Path(sys.argv[1]), system_clock).notice("opened", "here")
+Store(Path(sys.argv[1]), system_clock).agent.notice("opened", "here")
 """
 
 
@@ -42,7 +42,7 @@ def test_two_processes_may_open_a_new_store_at_the_same_moment(tmp_path: Path) -
 
     assert [opener.wait() for opener in openers] == [0] * 4
     with Store(path, system_clock) as store:
-        assert len(store.notices(10)) == 4
+        assert len(store.queries.notices(10)) == 4
 
 
 def test_a_new_store_that_another_process_is_writing_is_waited_for(tmp_path: Path) -> None:
@@ -53,9 +53,9 @@ def test_a_new_store_that_another_process_is_writing_is_waited_for(tmp_path: Pat
     written.start()
 
     with Store(path, system_clock) as store:
-        store.notice("opened", "here")
+        store.agent.notice("opened", "here")
 
-        assert len(store.notices(10)) == 1
+        assert len(store.queries.notices(10)) == 1
     written.join()
     other.close()
 
@@ -80,10 +80,10 @@ def test_a_key_slice_of_an_older_version_is_kept_as_the_axial_picture(tmp_path: 
     write_older_store(path, {"1.1": b"png", "1.2": None})
 
     with Store(path, system_clock) as store:
-        assert store.history("1.1") == [report("1.1")]
-        assert store.picture("1.1", 1, "axial") == b"png"
-        assert store.picture("1.2", 1, "axial") is None
-        assert store.conclude(report("1.2", revision=2), {"axial": b"new"}, ["console"])
+        assert store.queries.history("1.1") == [report("1.1")]
+        assert store.queries.picture("1.1", 1, "axial") == b"png"
+        assert store.queries.picture("1.2", 1, "axial") is None
+        assert store.agent.conclude(report("1.2", revision=2), {"axial": b"new"}, ["console"])
 
 
 def write_older_store(path: Path, key_slices: dict[str, bytes | None]) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from agent.records import State
-from agent.store import FileNote, Keep, Store
+from agent.store.rows import FileNote, Keep
 from tests.agent.box import SetClock
 from tests.agent.reports import not_suspected, receive, report
+from tests.agent.stored import Store
 
 DAY_S = 86_400.0
 DAYS_30 = Keep(days=30, bytes=10**9)
@@ -33,15 +34,15 @@ def conclude(
 ) -> None:
     """Receive and conclude a series."""
     receive(store, clock, uid)
-    store.conclude(
+    store.agent.conclude(
         report(uid) if suspected else not_suspected(uid), {"axial": b"x" * 9000}, ["console"]
     )
     if shown:
-        store.receipt(uid, 1, "console")
+        store.console.receipt(uid, 1, "console")
 
 
 def known(store: Store, *uids: str) -> list[str]:
-    return [uid for uid in uids if store.series(uid)]
+    return [uid for uid in uids if store.queries.series(uid)]
 
 
 def test_what_is_older_than_its_days_is_forgotten_with_all_that_belongs_to_it(
@@ -52,13 +53,13 @@ def test_what_is_older_than_its_days_is_forgotten_with_all_that_belongs_to_it(
     conclude(store, clock, "1.2")
     clock.now_s += 11 * DAY_S
 
-    n_pruned = store.prune(DAYS_30, NOTHING_GONE)
+    n_pruned = store.agent.prune(DAYS_30, NOTHING_GONE)
 
     assert n_pruned == 1
     assert known(store, "1.1", "1.2") == ["1.2"]
     for table in ("results", "transitions", "outbox", "acknowledgements"):
-        assert not store._db.rows(f"SELECT * FROM {table} WHERE series_uid = '1.1'")
-    assert store.prune(DAYS_30, NOTHING_GONE) == 0
+        assert not store.sql(f"SELECT * FROM {table} WHERE series_uid = '1.1'")
+    assert store.agent.prune(DAYS_30, NOTHING_GONE) == 0
 
 
 def test_what_is_undelivered_unacknowledged_or_unfinished_is_never_forgotten(
@@ -68,16 +69,16 @@ def test_what_is_undelivered_unacknowledged_or_unfinished_is_never_forgotten(
     conclude(store, clock, "1.2", suspected=True)
     receive(store, clock, "1.3")
     receive(store, clock, "1.4")
-    store.begin_analysis("1.4")
+    store.agent.begin_analysis("1.4")
     clock.now_s += 1000 * DAY_S
 
     for keep in (DAYS_30, Keep(days=30, bytes=0)):
-        assert store.prune(keep, ALL_GONE) == 0
+        assert store.agent.prune(keep, ALL_GONE) == 0
     assert known(store, "1.1", "1.2", "1.3", "1.4") == ["1.1", "1.2", "1.3", "1.4"]
 
-    store.receipt("1.1", 1, "console")
-    store.acknowledge("1.2", 1, "Ann", "")
-    assert store.prune(DAYS_30, NOTHING_GONE) == 2
+    store.console.receipt("1.1", 1, "console")
+    store.console.acknowledge("1.2", 1, "Ann", "")
+    assert store.agent.prune(DAYS_30, NOTHING_GONE) == 2
     assert known(store, "1.1", "1.2", "1.3", "1.4") == ["1.3", "1.4"]
 
 
@@ -86,13 +87,13 @@ def test_a_suspicion_that_a_later_result_took_back_is_kept_until_it_is_acknowled
 ) -> None:
     conclude(store, clock, "1.1", suspected=True)
     later = not_suspected("1.1").model_copy(update={"revision": 2, "result_id": "later"})
-    store.conclude(later, {}, ["console"])
-    store.receipt("1.1", 2, "console")
+    store.agent.conclude(later, {}, ["console"])
+    store.console.receipt("1.1", 2, "console")
     clock.now_s += 1000 * DAY_S
 
-    assert store.prune(DAYS_30, NOTHING_GONE) == 0
-    store.acknowledge("1.1", 2, "Ann", "")
-    assert store.prune(DAYS_30, NOTHING_GONE) == 1
+    assert store.agent.prune(DAYS_30, NOTHING_GONE) == 0
+    store.console.acknowledge("1.1", 2, "Ann", "")
+    assert store.agent.prune(DAYS_30, NOTHING_GONE) == 1
 
 
 def test_above_its_size_the_oldest_are_forgotten_first(store: Store, clock: SetClock) -> None:
@@ -100,20 +101,22 @@ def test_above_its_size_the_oldest_are_forgotten_first(store: Store, clock: SetC
     for uid in uids:
         clock.now_s += 1
         conclude(store, clock, uid)
-    keep = Keep(days=400, bytes=store._db.used_bytes() // 2)
+    keep = Keep(days=400, bytes=store.queries.used_bytes() // 2)
 
-    while store.prune(keep, NOTHING_GONE):
+    while store.agent.prune(keep, NOTHING_GONE):
         pass
 
     left = known(store, *uids)
     assert left == uids[-len(left) :]
     assert 0 < len(left) < 200
-    assert store._db.used_bytes() <= keep.bytes
+    assert store.queries.used_bytes() <= keep.bytes
 
 
 def note(store: Store, path: str, uid: str | None, *, mtime_s: float = 0.0) -> None:
     refusal = None if uid else "no slice"
-    store.note_files([FileNote(path, 1, int(mtime_s * 1e9), uid, None, refusal, settled=True)])
+    store.agent.note_files(
+        [FileNote(path, 1, int(mtime_s * 1e9), uid, None, refusal, settled=True)]
+    )
 
 
 def test_files_that_are_still_there_are_remembered_or_they_would_be_analysed_again(
@@ -126,9 +129,9 @@ def test_files_that_are_still_there_are_remembered_or_they_would_be_analysed_aga
     note(store, "/new", None, mtime_s=4e9)
     clock.now_s += 1000 * DAY_S
 
-    store.prune(DAYS_30, lambda path: path != "/there")
+    store.agent.prune(DAYS_30, lambda path: path != "/there")
 
-    assert set(store.settled_files()) == {"/there", "/new"}
+    assert set(store.queries.settled_files()) == {"/there", "/new"}
 
 
 def test_files_of_series_that_are_kept_are_remembered_even_if_they_are_gone(
@@ -138,20 +141,21 @@ def test_files_of_series_that_are_kept_are_remembered_even_if_they_are_gone(
     note(store, "/gone", "1.1")
     clock.now_s += 1000 * DAY_S
 
-    store.prune(DAYS_30, ALL_GONE)
+    store.agent.prune(DAYS_30, ALL_GONE)
 
-    assert set(store.settled_files()) == {"/gone"}
+    assert set(store.queries.settled_files()) == {"/gone"}
 
 
 def test_all_files_are_looked_at_in_turn(store: Store, clock: SetClock) -> None:
-    for n in range(4500):
-        store._db._db.execute("INSERT INTO files VALUES (?, 1, 0, NULL, NULL, 'x', 1)", (f"/{n}",))
+    store.agent.note_files(
+        FileNote(f"/{n}", 1, 0, None, None, "no slice", settled=True) for n in range(4500)
+    )
     clock.now_s += 1000 * DAY_S
 
     left = []
     for _ in range(4):
-        store.prune(DAYS_30, ALL_GONE)
-        left.append(len(store.settled_files()))
+        store.agent.prune(DAYS_30, ALL_GONE)
+        left.append(len(store.queries.settled_files()))
 
     assert left == [2500, 500, 0, 0]
 
@@ -159,11 +163,11 @@ def test_all_files_are_looked_at_in_turn(store: Store, clock: SetClock) -> None:
 def test_a_series_that_was_forgotten_can_come_again(store: Store, clock: SetClock) -> None:
     conclude(store, clock, "1.1")
     clock.now_s += 31 * DAY_S
-    store.prune(DAYS_30, NOTHING_GONE)
+    store.agent.prune(DAYS_30, NOTHING_GONE)
 
     conclude(store, clock, "1.1")
 
-    found = store.series("1.1")
+    found = store.queries.series("1.1")
     assert found is not None
     assert found.state is State.NOT_SUSPECTED
 
@@ -177,10 +181,10 @@ def test_what_would_be_forgotten_is_told_before(
     conclude(store, clock, "2.1", suspected=True)
     keep = Keep(days=30, bytes=keep_bytes)
 
-    told = store.forgettable(keep)
+    told = store.queries.forgettable(keep, clock().utc)
 
     n_forgotten = 0
-    while some := store.forget(keep):
+    while some := store.agent.forget(keep):
         n_forgotten += some
     assert told.n_series == 251
     assert told.n_forgettable == n_forgotten

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from agent.records import TEST_MARK, Instant
-from agent.store import FileNote, Selftest, Store
+from agent.store.console_store import MOST_SELFTESTS
 from agent.store.liveness import selftest_problem
-from agent.store.store import MOST_SELFTESTS
+from agent.store.rows import FileNote, Selftest
 from tests.agent.box import MIDNIGHT, SetClock
 from tests.agent.reports import not_suspected, receive, report
+from tests.agent.stored import Store
 
 UID = f"{TEST_MARK}1.2.3.4"
 LONG_AGO = MIDNIGHT - timedelta(days=9)
@@ -33,53 +34,57 @@ def ended(hours_ago: float, failure: str | None = None) -> Selftest:
 def conclude(store: Store, uid: str) -> None:
     receive(store, SetClock(), uid)
     note = FileNote(f"/state/{uid}", 1, 1, uid, "1.9", refusal=None, settled=True)
-    store.note_files([note])
-    store.conclude(report(uid), {"axial": b"png"}, ["console"])
+    store.agent.note_files([note])
+    store.agent.conclude(report(uid), {"axial": b"png"}, ["console"])
 
 
 def test_a_test_that_was_acknowledged_is_forgotten_with_all_that_was_its(store: Store) -> None:
     conclude(store, UID)
-    store.acknowledge(UID, 1, "selftest", "")
+    store.console.acknowledge(UID, 1, "selftest", "")
 
-    store.forget_tests(LONG_AGO)
+    store.agent.forget_tests(LONG_AGO)
 
-    assert (store.worklist(9), store.transitions(UID), store.history(UID)) == ([], [], [])
-    assert (store.undelivered(), store.files_of(UID)) == ([], [])
+    assert (
+        store.queries.worklist(9),
+        store.queries.transitions(UID),
+        store.queries.history(UID),
+    ) == ([], [], [])
+    assert (store.queries.undelivered(), store.queries.files_of(UID)) == ([], [])
 
 
 def test_a_patients_series_is_never_forgotten_as_a_test(store: Store) -> None:
     conclude(store, "1.2.3.4")
-    store.acknowledge("1.2.3.4", 1, "selftest", "")
+    store.console.acknowledge("1.2.3.4", 1, "selftest", "")
 
-    store.forget_tests(MIDNIGHT + timedelta(days=9))
+    store.agent.forget_tests(MIDNIGHT + timedelta(days=9))
 
-    assert [row.uid for row in store.worklist(9)] == ["1.2.3.4"]
+    assert [row.uid for row in store.queries.worklist(9)] == ["1.2.3.4"]
 
 
 def test_a_test_stays_until_it_is_acknowledged_or_was_abandoned(store: Store) -> None:
     conclude(store, UID)
 
-    store.forget_tests(LONG_AGO)
-    assert [row.uid for row in store.worklist(9)] == [UID]
+    store.agent.forget_tests(LONG_AGO)
+    assert [row.uid for row in store.queries.worklist(9)] == [UID]
 
-    store.forget_tests(MIDNIGHT + timedelta(days=9))
-    assert store.worklist(9) == []
+    store.agent.forget_tests(MIDNIGHT + timedelta(days=9))
+    assert store.queries.worklist(9) == []
 
 
 def test_a_test_on_its_way_in_the_agent_is_not_forgotten(store: Store) -> None:
     receive(store, SetClock(), UID)
-    store.forget_tests(MIDNIGHT + timedelta(days=9))
-    store.begin_analysis(UID)
-    store.forget_tests(MIDNIGHT + timedelta(days=9))
+    store.agent.forget_tests(MIDNIGHT + timedelta(days=9))
+    store.agent.begin_analysis(UID)
+    store.agent.forget_tests(MIDNIGHT + timedelta(days=9))
 
-    assert store.conclude(not_suspected(UID), {}, ["console"])
+    assert store.agent.conclude(not_suspected(UID), {}, ["console"])
 
 
 def test_the_days_count_is_of_patients(store: Store) -> None:
     conclude(store, UID)
     conclude(store, "1.2.3.4")
 
-    assert store.counts_since(LONG_AGO).series == 1
+    assert store.queries.counts_since(LONG_AGO).series == 1
 
 
 def test_the_latest_tests_are_kept(store: Store) -> None:
@@ -88,9 +93,9 @@ def test_the_latest_tests_are_kept(store: Store) -> None:
         for n in range(MOST_SELFTESTS + 3)
     ]
     for test in tests:
-        store.note_selftest(test)
+        store.console.note_selftest(test)
 
-    assert store.selftests(1000) == tests[3:][::-1]
+    assert store.queries.selftests(1000) == tests[3:][::-1]
 
 
 @pytest.mark.parametrize(

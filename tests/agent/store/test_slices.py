@@ -10,9 +10,10 @@ import pytest
 from agent.errors import StoreUnwritable
 from agent.records import EncodedSlice
 from agent.report import SliceStack
-from agent.store import Keep, Store
+from agent.store.rows import Keep
 from tests.agent.box import SetClock
 from tests.agent.reports import not_suspected, receive, report
+from tests.agent.stored import Store
 
 DAY_S = 86_400.0
 N = 40
@@ -48,50 +49,50 @@ def suspect(
 ) -> None:
     """Conclude a suspicion with all its slices, acknowledged where it was ``seen``."""
     receive(store, clock, uid)
-    store.conclude(report(uid, revision=revision), {"axial": b"png"}, ["console"])
-    for _ in store.keep_slices(uid, revision, STACK, slices()):
+    store.agent.conclude(report(uid, revision=revision), {"axial": b"png"}, ["console"])
+    for _ in store.agent.keep_slices(uid, revision, STACK, slices()):
         pass
     if seen:
-        store.receipt(uid, revision, "console")
-        store.acknowledge(uid, revision, "Ann", "")
+        store.console.receipt(uid, revision, "console")
+        store.console.acknowledge(uid, revision, "Ann", "")
 
 
 def kept(store: Store, *uids: str) -> list[str]:
-    return [uid for uid in uids if store.stack(uid, 1)]
+    return [uid for uid in uids if store.queries.stack(uid, 1)]
 
 
 def n_rows(store: Store, uid: str) -> int:
-    return store._db.rows("SELECT count(*) AS n FROM slices WHERE series_uid = ?", uid)[0]["n"]
+    return store.sql("SELECT count(*) AS n FROM slices WHERE series_uid = ?", uid)[0]["n"]
 
 
 def test_slices_are_given_back_as_they_were(store: Store, clock: SetClock) -> None:
     suspect(store, clock, "1.1")
 
-    assert store.stack("1.1", 1) == STACK
-    assert [store.encoded_slice("1.1", 1, k) for k in range(N)] == list(slices())
-    assert store.encoded_slice("1.1", 1, N) is None
-    assert store.encoded_slice("1.1", 2, 0) is None
+    assert store.queries.stack("1.1", 1) == STACK
+    assert [store.queries.encoded_slice("1.1", 1, k) for k in range(N)] == list(slices())
+    assert store.queries.encoded_slice("1.1", 1, N) is None
+    assert store.queries.encoded_slice("1.1", 2, 0) is None
 
 
 def test_none_is_shown_before_all_are_kept(store: Store, clock: SetClock) -> None:
     receive(store, clock, "1.1")
-    store.conclude(report("1.1"), {}, ["console"])
-    steps = store.keep_slices("1.1", 1, STACK, slices())
+    store.agent.conclude(report("1.1"), {}, ["console"])
+    steps = store.agent.keep_slices("1.1", 1, STACK, slices())
 
     n_steps = 0
     for _ in steps:
         n_steps += 1
-        assert store.stack("1.1", 1) is None
-        assert store.encoded_slice("1.1", 1, 0) is None
+        assert store.queries.stack("1.1", 1) is None
+        assert store.queries.encoded_slice("1.1", 1, 0) is None
 
     assert n_steps > 1
-    assert store.stack("1.1", 1) == STACK
+    assert store.queries.stack("1.1", 1) == STACK
 
 
 def test_what_a_crash_left_half_kept_goes_with_the_next(store: Store, clock: SetClock) -> None:
     receive(store, clock, "1.1")
-    store.conclude(report("1.1"), {}, ["console"])
-    next(store.keep_slices("1.1", 1, STACK, slices()))
+    store.agent.conclude(report("1.1"), {}, ["console"])
+    next(store.agent.keep_slices("1.1", 1, STACK, slices()))
     assert 0 < n_rows(store, "1.1") < N
 
     suspect(store, clock, "1.2")
@@ -104,13 +105,13 @@ def test_a_disk_without_room_to_spare_keeps_results_and_no_slices(
     store: Store, clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receive(store, clock, "1.1")
-    monkeypatch.setattr(store._db, "free_bytes", lambda: 200 * 2**20)
+    monkeypatch.setattr("agent.store.slices.ROOM_BYTES", 10**18)
 
-    store.conclude(report("1.1"), {"axial": b"png"}, ["console"])
+    store.agent.conclude(report("1.1"), {"axial": b"png"}, ["console"])
     with pytest.raises(StoreUnwritable, match="which results need"):
-        next(store.keep_slices("1.1", 1, STACK, slices()))
+        next(store.agent.keep_slices("1.1", 1, STACK, slices()))
 
-    assert store.history("1.1") == [report("1.1")]
+    assert store.queries.history("1.1") == [report("1.1")]
     assert kept(store, "1.1") == []
 
 
@@ -122,13 +123,13 @@ def test_slices_are_forgotten_after_their_days_and_the_result_is_not(
     suspect(store, clock, "1.2")
     clock.now_s += 3 * DAY_S
 
-    assert store.prune_slices(WEEK) == 1
+    assert store.agent.prune_slices(WEEK) == 1
 
     assert kept(store, "1.1", "1.2") == ["1.2"]
     assert n_rows(store, "1.1") == 0
-    assert store.picture("1.1", 1, "axial") == b"png"
-    assert store.history("1.1") == [report("1.1")]
-    assert store.prune_slices(WEEK) == 0
+    assert store.queries.picture("1.1", 1, "axial") == b"png"
+    assert store.queries.history("1.1") == [report("1.1")]
+    assert store.agent.prune_slices(WEEK) == 0
 
 
 def test_above_their_size_the_oldest_slices_are_forgotten_first(
@@ -139,7 +140,7 @@ def test_above_their_size_the_oldest_slices_are_forgotten_first(
         clock.now_s += 1
         suspect(store, clock, uid)
 
-    assert store.prune_slices(Keep(days=7, bytes=int(3.5 * N * SLICE_BYTES))) == 2
+    assert store.agent.prune_slices(Keep(days=7, bytes=int(3.5 * N * SLICE_BYTES))) == 2
 
     assert kept(store, *uids) == uids[2:]
 
@@ -149,14 +150,14 @@ def test_slices_of_an_unacknowledged_suspicion_are_never_forgotten(
 ) -> None:
     suspect(store, clock, "1.1", seen=False)
     later = not_suspected("1.1").model_copy(update={"revision": 2, "result_id": "later"})
-    store.conclude(later, {}, ["console"])
+    store.agent.conclude(later, {}, ["console"])
     clock.now_s += 1000 * DAY_S
 
-    assert store.prune_slices(Keep(days=7, bytes=0)) == 0
+    assert store.agent.prune_slices(Keep(days=7, bytes=0)) == 0
     assert kept(store, "1.1") == ["1.1"]
 
-    store.acknowledge("1.1", 2, "Ann", "")
-    assert store.prune_slices(WEEK) == 1
+    store.console.acknowledge("1.1", 2, "Ann", "")
+    assert store.agent.prune_slices(WEEK) == 1
 
 
 def test_a_newer_revision_takes_the_place_of_an_older_ones_slices(
@@ -164,23 +165,23 @@ def test_a_newer_revision_takes_the_place_of_an_older_ones_slices(
 ) -> None:
     suspect(store, clock, "1.1", seen=False)
     receive(store, clock, "1.1")
-    store.conclude(report("1.1", revision=2), {}, ["console"])
-    for _ in store.keep_slices("1.1", 2, STACK, slices()):
-        assert store.stack("1.1", 1), "gone before there are newer ones"
+    store.agent.conclude(report("1.1", revision=2), {}, ["console"])
+    for _ in store.agent.keep_slices("1.1", 2, STACK, slices()):
+        assert store.queries.stack("1.1", 1), "gone before there are newer ones"
 
-    assert store.stack("1.1", 1) is None
-    assert store.stack("1.1", 2) == STACK
+    assert store.queries.stack("1.1", 1) is None
+    assert store.queries.stack("1.1", 2) == STACK
     assert n_rows(store, "1.1") == N
 
 
 def test_slices_push_no_result_out_and_go_with_their_series(store: Store, clock: SetClock) -> None:
     suspect(store, clock, "1.1")
-    sized = Keep(days=400, bytes=store._db.used_bytes() - N * SLICE_BYTES // 2)
+    sized = Keep(days=400, bytes=store.queries.used_bytes() - N * SLICE_BYTES // 2)
 
-    assert store.prune(sized, lambda _: False) == 0
+    assert store.agent.prune(sized, lambda _: False) == 0
     clock.now_s += 500 * DAY_S
-    assert store.prune(sized, lambda _: False) == 1
+    assert store.agent.prune(sized, lambda _: False) == 1
 
-    assert store.stack("1.1", 1) is None
+    assert store.queries.stack("1.1", 1) is None
     assert n_rows(store, "1.1") == 0
-    assert store.picture("1.1", 1, "axial") is None
+    assert store.queries.picture("1.1", 1, "axial") is None

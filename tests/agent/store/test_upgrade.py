@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from agent.errors import StoreError, StoreUnwritable
-from agent.store import Store, upgrade
+from agent.store import upgrade
 from agent.store.schema import MIGRATIONS
 from agent.wiring import system_clock
 from tests.agent.store.test_opening import OPEN
+from tests.agent.stored import Store
 
 FORMER = range(1, len(MIGRATIONS))
 
@@ -50,7 +51,7 @@ def test_a_former_store_is_copied_beside_itself_and_then_upgraded(
     path.chmod(0o640)
 
     with Store(path, system_clock) as store:
-        row = store.series("1.2.3")
+        row = store.queries.series("1.2.3")
 
     assert row
     assert row.slices == 17
@@ -84,7 +85,7 @@ def test_two_processes_upgrade_a_store_once(tmp_path: Path) -> None:
     assert [opener.returncode for opener in openers] == [0, 0]
     assert len(upgrade.backups_of(path)) == 1
     with Store(path, system_clock) as store:
-        assert len(store.notices(9)) == 2
+        assert len(store.queries.notices(9)) == 2
 
 
 def test_only_the_latest_copies_are_kept(tmp_path: Path) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import Final
 
-from agent.records import TEST_MARK, EncodedSlice, Instant, State
+from agent.records import EncodedSlice, Instant, State
 from agent.report import SeriesReport, SliceStack
 from agent.store.database import Database
+from agent.store.retention import forgettable
 from agent.store.rows import (
     AgentStatus,
     DayCounts,
     Delivery,
+    Forgettable,
+    Keep,
     Notice,
     Result,
     Selftest,
@@ -25,73 +27,11 @@ from agent.store.rows import (
     result_of,
     series_row,
 )
+from agent.store.statements import COUNTS, IS_TEST, ROW, UNACKNOWLEDGED
 from agent.store.totals import Totals, totals_of
 
-ROW: Final = """
-    SELECT series.*, results.report, results.at_utc, results.at_monotonic_s,
-           outbox.delivered_utc, outbox.delivered_monotonic_s,
-           acknowledgements.who, acknowledgements.note, acknowledgements.dismissed_because,
-           acknowledgements.at_utc AS who_utc, acknowledgements.at_monotonic_s AS who_monotonic_s,
-           alert.report AS alert_report, alert.at_utc AS alert_utc,
-           alert.at_monotonic_s AS alert_monotonic_s, escalations.delivered_utc AS escalated_utc,
-           escalations.delivered_monotonic_s AS escalated_monotonic_s,
-           verdicts.who AS judge, verdicts.verdict, verdicts.note AS verdict_note,
-           verdicts.at_utc AS verdict_utc, verdicts.at_monotonic_s AS verdict_monotonic_s
-    FROM series
-    LEFT JOIN results ON results.series_uid = uid AND results.revision = series.revision
-    LEFT JOIN outbox ON outbox.series_uid = uid AND outbox.revision = series.revision
-        AND outbox.channel = 'console'
-    LEFT JOIN acknowledgements
-        ON acknowledgements.series_uid = uid AND acknowledgements.revision = series.revision
-    LEFT JOIN verdicts ON verdicts.rowid = (
-        SELECT given.rowid FROM verdicts AS given
-        WHERE given.series_uid = uid AND given.revision = series.revision
-        ORDER BY given.rowid DESC LIMIT 1)
-    LEFT JOIN results AS alert ON alert.series_uid = uid
-        AND alert.revision = (
-            SELECT max(suspicion.revision) FROM results AS suspicion
-            WHERE suspicion.series_uid = uid AND suspicion.state = 'suspected')
-        AND NOT EXISTS (
-            SELECT 1 FROM acknowledgements AS given
-            WHERE given.series_uid = uid AND given.revision >= alert.revision)
-    LEFT JOIN outbox AS escalations ON escalations.series_uid = uid
-        AND escalations.revision = alert.revision AND escalations.channel = 'escalation'
-"""
 
-
-UNACKNOWLEDGED: Final = """
-    SELECT suspicion.series_uid FROM results AS suspicion
-    WHERE suspicion.state = 'suspected' AND NOT EXISTS (
-        SELECT 1 FROM acknowledgements AS given
-        WHERE given.series_uid = suspicion.series_uid AND given.revision >= suspicion.revision)
-"""
-"""Series with a suspicion that nobody has acknowledged, nor any later result."""
-
-
-IS_TEST: Final = f"substr(uid, 1, {len(TEST_MARK)}) = '{TEST_MARK}'"
-"""Whether a row of ``series`` is a self-test's."""
-
-COUNTS: Final = f"""
-    SELECT count(*) AS series,
-        coalesce(sum(state = 'suspected'), 0) AS suspected,
-        coalesce(sum(state = 'suspected' AND verdict IS 'agree'), 0) AS confirmed,
-        coalesce(sum(state = 'suspected' AND verdict IS NOT 'agree'
-            AND (verdict = 'disagree' OR dismissed)), 0) AS dismissed,
-        coalesce(sum(state = 'not_analysed'), 0) AS not_analysed
-    FROM (
-        SELECT state, (
-            SELECT verdict FROM verdicts
-            WHERE series_uid = uid AND revision = series.revision ORDER BY rowid DESC LIMIT 1
-        ) AS verdict, EXISTS (
-            SELECT 1 FROM acknowledgements
-            WHERE series_uid = uid AND revision = series.revision
-            AND dismissed_because IS NOT NULL
-        ) AS dismissed
-        FROM series WHERE last_utc >= ? AND NOT {IS_TEST})
-"""  # noqa: S608 - constants only
-
-
-class StoreReader:
+class Queries:
     """The questions that daemon, console and command line ask."""
 
     def __init__(self, database: Database) -> None:
@@ -252,7 +192,7 @@ class StoreReader:
             revision,
             k,
         )
-        return EncodedSlice(*rows[0]) if rows else None
+        return EncodedSlice(**dict(rows[0])) if rows else None
 
     def study_uid(self, uid: str) -> str | None:
         """Return the study that a series belongs to, None if the series is not known."""
@@ -267,7 +207,7 @@ class StoreReader:
     def settled_files(self) -> dict[str, tuple[int, int]]:
         """Path → (size, mtime_ns) of all files that a restarted agent need not read again."""
         rows = self._db.rows("SELECT path, size_bytes, mtime_ns FROM files WHERE settled")
-        return {path_of(path): (size_bytes, mtime_ns) for path, size_bytes, mtime_ns in rows}
+        return {path_of(row["path"]): (row["size_bytes"], row["mtime_ns"]) for row in rows}
 
     def files_of(self, series_uid: str) -> list[str]:
         """Paths of all files in which slices of a series came."""
@@ -301,6 +241,14 @@ class StoreReader:
             " ORDER BY last_utc DESC LIMIT 1"
         )
         return datetime.fromisoformat(rows[0]["last_utc"]) if rows else None
+
+    def user_roles(self) -> list[str]:
+        """Return each user's role; none where nobody may sign in."""
+        return [row["role"] for row in self._db.rows("SELECT role FROM users ORDER BY name")]
+
+    def forgettable(self, keep: Keep, now: datetime) -> Forgettable:
+        """Say what ``AgentStore.forget`` would forget now, called until nothing is left."""
+        return forgettable(self._db, keep, now)
 
     def totals(self) -> Totals:
         """Return all that was ever counted."""

@@ -1,0 +1,70 @@
+"""SQL that several questions share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from agent.records import TEST_MARK
+
+ROW: Final = """
+    SELECT series.*, results.report, results.at_utc, results.at_monotonic_s,
+           outbox.delivered_utc, outbox.delivered_monotonic_s,
+           acknowledgements.who, acknowledgements.note, acknowledgements.dismissed_because,
+           acknowledgements.at_utc AS who_utc, acknowledgements.at_monotonic_s AS who_monotonic_s,
+           alert.report AS alert_report, alert.at_utc AS alert_utc,
+           alert.at_monotonic_s AS alert_monotonic_s, escalations.delivered_utc AS escalated_utc,
+           escalations.delivered_monotonic_s AS escalated_monotonic_s,
+           verdicts.who AS judge, verdicts.verdict, verdicts.note AS verdict_note,
+           verdicts.at_utc AS verdict_utc, verdicts.at_monotonic_s AS verdict_monotonic_s
+    FROM series
+    LEFT JOIN results ON results.series_uid = uid AND results.revision = series.revision
+    LEFT JOIN outbox ON outbox.series_uid = uid AND outbox.revision = series.revision
+        AND outbox.channel = 'console'
+    LEFT JOIN acknowledgements
+        ON acknowledgements.series_uid = uid AND acknowledgements.revision = series.revision
+    LEFT JOIN verdicts ON verdicts.rowid = (
+        SELECT given.rowid FROM verdicts AS given
+        WHERE given.series_uid = uid AND given.revision = series.revision
+        ORDER BY given.rowid DESC LIMIT 1)
+    LEFT JOIN results AS alert ON alert.series_uid = uid
+        AND alert.revision = (
+            SELECT max(suspicion.revision) FROM results AS suspicion
+            WHERE suspicion.series_uid = uid AND suspicion.state = 'suspected')
+        AND NOT EXISTS (
+            SELECT 1 FROM acknowledgements AS given
+            WHERE given.series_uid = uid AND given.revision >= alert.revision)
+    LEFT JOIN outbox AS escalations ON escalations.series_uid = uid
+        AND escalations.revision = alert.revision AND escalations.channel = 'escalation'
+"""
+
+
+UNACKNOWLEDGED: Final = """
+    SELECT suspicion.series_uid FROM results AS suspicion
+    WHERE suspicion.state = 'suspected' AND NOT EXISTS (
+        SELECT 1 FROM acknowledgements AS given
+        WHERE given.series_uid = suspicion.series_uid AND given.revision >= suspicion.revision)
+"""
+"""Series with a suspicion that nobody has acknowledged, nor any later result."""
+
+
+IS_TEST: Final = f"substr(uid, 1, {len(TEST_MARK)}) = '{TEST_MARK}'"
+"""Whether a row of ``series`` is a self-test's."""
+
+COUNTS: Final = f"""
+    SELECT count(*) AS series,
+        coalesce(sum(state = 'suspected'), 0) AS suspected,
+        coalesce(sum(state = 'suspected' AND verdict IS 'agree'), 0) AS confirmed,
+        coalesce(sum(state = 'suspected' AND verdict IS NOT 'agree'
+            AND (verdict = 'disagree' OR dismissed)), 0) AS dismissed,
+        coalesce(sum(state = 'not_analysed'), 0) AS not_analysed
+    FROM (
+        SELECT state, (
+            SELECT verdict FROM verdicts
+            WHERE series_uid = uid AND revision = series.revision ORDER BY rowid DESC LIMIT 1
+        ) AS verdict, EXISTS (
+            SELECT 1 FROM acknowledgements
+            WHERE series_uid = uid AND revision = series.revision
+            AND dismissed_because IS NOT NULL
+        ) AS dismissed
+        FROM series WHERE last_utc >= ? AND NOT {IS_TEST})
+"""  # noqa: S608 - constants only
