@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from importlib.metadata import entry_points
-from typing import Final
+from importlib.metadata import entry_points, version
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -56,7 +56,7 @@ def build_app(asked: str | None = None) -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode="markdown",
     )
-    app.callback()(lambda: None)  # a single command keeps its name
+    app.callback()(_program)
     places = {name: panel for panel, names in PANELS.items() for name in names}
     entries = {entry.name: entry for entry in entry_points(group=COMMAND_GROUP)}
     in_order = [name for name in places if name in entries]
@@ -73,6 +73,24 @@ def build_app(asked: str | None = None) -> typer.Typer:
             app.command(name, rich_help_panel=panel)(command)
     _tell_exit_codes(app)
     return app
+
+
+def _say_version(asked: bool) -> None:  # noqa: FBT001 - Typer calls it so
+    if asked:
+        typer.echo(f"bleedwatch {version('bleedwatch')}")
+        raise typer.Exit
+
+
+def _program(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_say_version, is_eager=True, help="Say which version this is."
+        ),
+    ] = False,
+) -> None:
+    """Keep a single command's name, and answer what concerns no command."""
 
 
 def _tell_exit_codes(app: typer.Typer) -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -141,6 +142,7 @@ class _Desk:
 
     async def page(self, _request: Request) -> Response:
         html = await run_in_threadpool((STATIC / "index.html").read_text, encoding="utf-8")
+        html = html.replace("{version}", version("bleedwatch"))
         return Response(html, media_type="text/html")
 
     async def words(self, request: Request) -> Response:

@@ -60,14 +60,20 @@ function slicesCell(series) {
 
 function resultCell(series, current) {
   const cell = element("td", current ? resultWords(current) : isUnderWay(series.state) ? t("{n} slices so far", { n: series.slices }) : "");
-  const small = (text) => cell.append(element("small", text));
   if (current?.what_to_do) cell.append(element("p", `→ ${sentence(current.what_to_do)}`, "to-do"));
-  if (series.revision > 1) small(t("revised: result {n}", { n: series.revision }));
-  if (series.alert && series.alert.revision !== series.revision) small(t("result {n} suspected a hemorrhage", { n: series.alert.revision }));
-  if (series.acknowledged) small(acknowledgedWords(series.acknowledged));
-  if (series.verdict) small(verdictWords(series.verdict));
+  cell.append(...historyLines(series).map((line) => element("small", line)));
   if (current && current.state !== "not_analysed" && !series.alert) cell.append(verdictPart(series));
   return cell;
+}
+
+function historyLines(series) { // earlier results, and what people said of them
+  const { alert, acknowledged, verdict } = series;
+  return [
+    series.revision > 1 ? t("revised: result {n}", { n: series.revision }) : null,
+    alert && alert.revision !== series.revision ? t("result {n} suspected a hemorrhage", { n: alert.revision }) : null,
+    acknowledged ? acknowledgedWords(acknowledged) : null,
+    verdict ? verdictWords(verdict) : null,
+  ].filter(Boolean);
 }
 
 function resultWords(report) {

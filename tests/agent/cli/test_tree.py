@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,9 @@ def test_a_package_that_an_extra_brings_is_named(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert "model: the Python package torch is not installed" in ended.stderr
     assert "pip install '.[train]'" in ended.stderr
+
+
+def test_the_program_says_which_version_it_is() -> None:
+    said = CliRunner().invoke(APP, ["--version"], prog_name="bleedwatch")
+
+    assert (said.exit_code, said.output) == (0, f"bleedwatch {version('bleedwatch')}\n")

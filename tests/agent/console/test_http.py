@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -241,3 +242,7 @@ def test_a_daily_self_test_that_never_came_is_told(client: TestClient, store: St
     told = client.get("/api/state").json()["selftest"]["problem"]
 
     assert told == "SELF-TEST MISSING: none has run yet"
+
+
+def test_the_page_says_at_its_foot_which_version_serves_it(client: TestClient) -> None:
+    assert f"<footer>Bleedwatch {version('bleedwatch')}</footer>" in client.get("/").text

@@ -1,0 +1,137 @@
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
+import { load } from "./page.js";
+
+const { Slices } = await load("slices.js");
+
+const STACK = { n: 1000, outlined: [500, 501] };
+let waiting; // requests that nobody has answered: { url, answer(), refuse() }
+let bitmaps; // all that were ever decoded
+
+beforeEach(() => {
+  waiting = [];
+  bitmaps = [];
+  globalThis.fetch = (url, { signal }) => new Promise((resolve, reject) => {
+    waiting.push({
+      url,
+      answer: () => resolve({ ok: true, status: 200, blob: async () => url }),
+      refuse: (status) => resolve({ ok: false, status }),
+    });
+    signal.addEventListener("abort", () => reject(signal.reason));
+  });
+  globalThis.createImageBitmap = async (url) => {
+    const bitmap = { url, open: true, close() { bitmap.open = false; } };
+    bitmaps.push(bitmap);
+    return bitmap;
+  };
+});
+
+async function answerAll(rounds) {
+  for (let round = 0; round < rounds && waiting.length; round += 1) {
+    waiting.splice(0).forEach((request) => request.answer());
+    await turn();
+    await turn();
+  }
+}
+
+function opened({ failed = () => {} } = {}) {
+  const slices = new Slices("/r", STACK, () => {}, failed);
+  slices.moveTo(500);
+  return slices;
+}
+
+test("the slice that is looked at is fetched first, with its outline", () => {
+  opened();
+
+  assert.deepEqual(waiting.slice(0, 2).map(({ url }) => url), ["/r/slices/500.png?window=brain", "/r/slices/500/outline.png"]);
+});
+
+test("a slice without an outline is fetched alone", () => {
+  const slices = new Slices("/r", STACK, () => {}, () => {});
+  slices.moveTo(100);
+
+  assert.ok(waiting.every(({ url }) => !url.includes("outline")));
+  slices.release();
+});
+
+test("no more than four slices are fetched at a time", async () => {
+  const slices = opened();
+  const asked = () => new Set(waiting.map(({ url }) => /slices\/(\d+)/.exec(url)[1])).size;
+
+  assert.equal(asked(), 4);
+  await answerAll(1);
+  assert.ok(asked() <= 4);
+  slices.release();
+});
+
+test("what is drawn is the nearest that can be, until the wanted one is there", async () => {
+  const slices = opened();
+  await answerAll(1);
+  slices.moveTo(600);
+
+  const [k] = slices.nearest();
+  assert.ok(Math.abs(k - 500) < 10);
+  await answerAll(8);
+  assert.equal(slices.nearest()[0], 600);
+  slices.release();
+});
+
+test("decoded pictures are bounded, and closed when they leave", async () => {
+  const slices = opened();
+  for (let k = 500; k < 600; k += 1) {
+    slices.moveTo(k);
+    await answerAll(4);
+  }
+
+  assert.ok(slices.held.bitmaps <= 24);
+  assert.ok(bitmaps.filter(({ open }) => open).length <= 24 + 2); // two have an outline beside them
+  slices.release();
+});
+
+test("slices far away are let go", async () => {
+  const slices = opened();
+  await answerAll(300);
+  assert.ok(slices.held.blobs > 500);
+
+  slices.moveTo(0);
+
+  assert.ok(slices.held.blobs <= 401);
+  slices.release();
+});
+
+test("after release nothing is held, and a late answer is not kept", async () => {
+  const slices = opened();
+  await answerAll(2);
+  const late = [...waiting];
+
+  slices.release();
+  late.forEach((request) => request.answer());
+  await turn();
+
+  assert.deepEqual(slices.held, { blobs: 0, bitmaps: 0 });
+  assert.ok(bitmaps.every(({ open }) => !open));
+});
+
+test("another window fetches the same slice anew", () => {
+  const slices = opened();
+  slices.show("bone");
+
+  assert.ok(waiting.some(({ url }) => url === "/r/slices/500.png?window=bone"));
+  slices.release();
+});
+
+test("a slice that cannot be fetched is said, and asked for again", async (test_) => {
+  test_.mock.timers.enable({ apis: ["setTimeout"] });
+  const failures = [];
+  const slices = opened({ failed: (status) => failures.push(status) });
+  waiting.splice(0).forEach((request) => request.refuse(503));
+  await turn();
+  await turn();
+  assert.deepEqual(failures, [503]);
+
+  test_.mock.timers.tick(1000);
+
+  assert.ok(waiting.some(({ url }) => url.startsWith("/r/slices/500.png")));
+  slices.release();
+});
