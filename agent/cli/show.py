@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,22 +14,12 @@ from rich.table import Table
 
 from agent.cli.options import AsJson, ConfigPath, Study
 from agent.cli.stores import found, opened
-from agent.cli.studies import plain, row_json
 from agent.cli.tables import TEST, WORDS, place, reports_table
 from agent.config import DEFAULT_PATH
 from agent.errors import RequestRefused
 from agent.report import SeriesReport
 from agent.store.queries import Queries
-from agent.store.rows import Result, SeriesRow, Transition
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """All that the store knows of one series."""
-
-    row: SeriesRow
-    results: list[Result]
-    transitions: list[Transition]
+from agent.store.view import ResultView, SeriesView, TransitionView
 
 
 def show(
@@ -48,28 +37,25 @@ def show(
     Example: bleedwatch show 1.2.840.113619.2 --image key.png
     """
     with opened(config) as queries:
-        known = [
-            _Known(row, queries.results(row.uid), queries.transitions(row.uid))
-            for row in found(queries, study)
-        ]
+        views = [SeriesView.of(row).with_history(queries) for row in found(queries, study)]
         if image:
-            _write_image(queries, known, image)
+            _write_image(queries, views, image)
     if as_json:
-        typer.echo(json.dumps([_json(one) for one in known], indent=2, default=str))
+        typer.echo(json.dumps([view.model_dump(mode="json") for view in views], indent=2))
         return
     out = Console(highlight=False)
-    for one in known:
-        _print(out, one)
+    for view in views:
+        _print(out, view)
     if image:
         out.print(f"wrote {image}", markup=False)
 
 
-def _write_image(queries: Queries, known: list[_Known], path: Path) -> None:
+def _write_image(queries: Queries, views: list[SeriesView], path: Path) -> None:
     pictures = {
-        one.row.uid: picture
-        for one in known
-        for result in one.results
-        if (picture := queries.picture(one.row.uid, result.report.revision, "axial"))
+        view.series_uid: picture
+        for view in views
+        for result in view.results
+        if (picture := queries.picture(view.series_uid, result.report.revision, "axial"))
     }
     if not pictures:
         hint = "there is one where a bleed was suspected"
@@ -85,21 +71,21 @@ def _write_image(queries: Queries, known: list[_Known], path: Path) -> None:
         raise RequestRefused(f"{path}: {error.strerror}", hint=hint) from error
 
 
-def _print(out: Console, known: _Known) -> None:
-    row, report = known.row, known.row.report
-    mark = TEST if row.test else ""
-    out.print(f"[bold]{row.uid}[/]   {mark}{WORDS[row.state.value]}", soft_wrap=True)
-    out.print(f"  of study {row.identity.study_uid}", markup=False, soft_wrap=True)
+def _print(out: Console, view: SeriesView) -> None:
+    report = view.report
+    mark = TEST if view.test else ""
+    out.print(f"[bold]{view.series_uid}[/]   {mark}{WORDS[view.state.value]}", soft_wrap=True)
+    out.print(f"  of study {view.study_uid}", markup=False, soft_wrap=True)
     if report is not None:
         out.print(reports_table([report]))
         for line in (*_findings(report), *_provenance(report)):
             out.print(f"  {line}", markup=False)
-    for table in (_timings_table(report), _results_table(known.results)):
+    for table in (_timings_table(report), _results_table(view.results)):
         if table.row_count:
             out.print()
             out.print(table)
     out.print()
-    out.print(_transitions_table(known.transitions))
+    out.print(_transitions_table(view.transitions))
 
 
 def _findings(report: SeriesReport) -> Iterator[str]:
@@ -130,24 +116,24 @@ def _timings_table(report: SeriesReport | None) -> Table:
     return table
 
 
-def _results_table(results: list[Result]) -> Table:
+def _results_table(results: tuple[ResultView, ...]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("Revision", "At (UTC)", "Result", "Delivered (UTC)", "Acknowledged"):
         table.add_column(column, overflow="fold")
     for result in results:
         seen = result.acknowledged
         delivered = [
-            f"{one.channel} {one.delivered_at.utc:%H:%M:%S}"
-            if one.delivered_at
+            f"{one.channel} {one.delivered_utc:%H:%M:%S}"
+            if one.delivered_utc
             else f"{one.channel}: not yet"
             for one in result.deliveries
         ]
         table.add_row(
             str(result.report.revision),
-            f"{result.at.utc:%Y-%m-%d %H:%M:%S}",
+            f"{result.at_utc:%Y-%m-%d %H:%M:%S}",
             WORDS[result.report.state],
             escape("\n".join(delivered)),
-            escape(f"{seen.who}, {seen.at.utc:%H:%M:%S}{_note(seen.note)}") if seen else "",
+            escape(f"{seen.who}, {seen.at_utc:%H:%M:%S}{_note(seen.note)}") if seen else "",
         )
     return table
 
@@ -156,27 +142,14 @@ def _note(note: str) -> str:
     return f": {note}" if note else ""
 
 
-def _transitions_table(transitions: list[Transition]) -> Table:
+def _transitions_table(transitions: tuple[TransitionView, ...]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("Changed (UTC)", "To", "Because"):
         table.add_column(column, overflow="fold")
     for transition in transitions:
         table.add_row(
-            f"{transition.at.utc:%H:%M:%S.%f}"[:-3],
+            f"{transition.at_utc:%H:%M:%S.%f}"[:-3],
             WORDS[transition.state.value],
             escape(transition.detail),
         )
     return table
-
-
-def _json(known: _Known) -> dict[str, Any]:
-    return row_json(known.row) | {
-        "history": [result.report.model_dump(mode="json") for result in known.results],
-        "deliveries": [plain(one) for result in known.results for one in result.deliveries],
-        "acknowledgements": [
-            {"revision": result.report.revision, **plain(result.acknowledged)}
-            for result in known.results
-            if result.acknowledged
-        ],
-        "transitions": [plain(transition) for transition in known.transitions],
-    }

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -17,7 +16,7 @@ from agent.cli.stores import opened
 from agent.cli.tables import TEST, WORDS, ending, summary
 from agent.config import DEFAULT_PATH
 from agent.records import State
-from agent.store.rows import SeriesRow
+from agent.store.view import SeriesView
 
 MOST_ROWS: Final = 50
 
@@ -48,8 +47,9 @@ def studies(
             if chosen
             else queries.worklist(limit)
         )
+    views = list(map(SeriesView.of, rows))
     if as_json:
-        typer.echo(json.dumps([row_json(row) for row in rows], indent=2))
+        typer.echo(json.dumps([view.model_dump(mode="json") for view in views], indent=2))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("Last slice (UTC)", no_wrap=True)
@@ -57,35 +57,13 @@ def studies(
     table.add_column("State", no_wrap=True)
     table.add_column("Slices", justify="right")
     table.add_column("Findings or reason", overflow="fold")
-    for row in rows:
-        finished = row.report is not None and row.report.state == row.state.value
+    for view in views:
+        finished = view.report is not None and view.report.state == view.state.value
         table.add_row(
-            f"{row.last_slice.utc:%Y-%m-%d %H:%M:%S}",
-            ending(row.uid),
-            f"{TEST}{WORDS[row.state.value]}" if row.test else WORDS[row.state.value],
-            str(row.slices),
-            escape(summary(row.report)) if finished and row.report else "",
+            f"{view.last_slice_utc:%Y-%m-%d %H:%M:%S}",
+            ending(view.series_uid),
+            f"{TEST}{WORDS[view.state.value]}" if view.test else WORDS[view.state.value],
+            str(view.slices),
+            escape(summary(view.report)) if finished and view.report else "",
         )
     Console(highlight=False).print(table)
-
-
-def row_json(row: SeriesRow) -> dict[str, Any]:
-    """Give one series for JSON, by its UID alone."""
-    return {
-        "series_uid": row.uid,
-        "test": row.test,
-        "study_uid": row.identity.study_uid,
-        "state": row.state.value,
-        "slices": row.slices,
-        "revision": row.revision,
-        "last_slice_utc": row.last_slice.utc.isoformat(),
-        "report": row.report.model_dump(mode="json") if row.report else None,
-        "acknowledged": plain(row.acknowledged),
-    }
-
-
-def plain(record: Any) -> Any:  # noqa: ANN401 - any of the store's row dataclasses
-    """Give one of the store's records for JSON."""
-    if record is None:
-        return None
-    return json.loads(json.dumps(dataclasses.asdict(record), default=str))

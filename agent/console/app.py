@@ -173,8 +173,8 @@ class _Desk:
         now, untold = self._clock(), self._escalation.problems
         shown = snapshot(self._store.queries, now, self._boot_id, self._settings, untold)
         for series in shown["series"]:
-            study_uid, name = series["patient"]["study_uid"], (series["uid"], series["revision"])
-            self._audit.viewed(person, study_uid, name, "worklist")
+            result = series["series_uid"], series["revision"]
+            self._audit.viewed(person, series["study_uid"], result, "worklist")
         return shown
 
     async def _stream(self, request: Request) -> AsyncIterator[str]:

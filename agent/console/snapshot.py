@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from agent.console.settings import PageSettings, Shown
 from agent.records import Identity, Instant
 from agent.store.liveness import agent_problem, selftest_problem
 from agent.store.queries import Queries
-from agent.store.rows import Acknowledgement, AgentStatus, SeriesRow, Verdict
+from agent.store.rows import AgentStatus, SeriesRow
+from agent.store.view import SeriesView
 
 MOST_SERIES = 50
 MOST_NOTICES = 5
@@ -38,7 +39,7 @@ def snapshot(
     status, free_bytes = queries.agent_status(), queries.free_bytes()
     this_boot = status is not None and status.boot_id == boot_id
     return {
-        "schema_version": 2,
+        "schema_version": 3,
         "at_utc": now.utc.isoformat(),
         "problem": agent_problem(status, now, boot_id, free_bytes),
         "agent": None
@@ -85,52 +86,22 @@ def _selftest(queries: Queries, status: AgentStatus | None, now: Instant) -> dic
 
 
 def _series(row: SeriesRow, now: Instant, shown: Shown, *, this_boot: bool) -> dict[str, Any]:
-    return {
-        "uid": row.uid,
-        "test": row.test,
-        "patient": _patient(row.identity, shown),
-        "description": row.description,
-        "state": row.state.value,
-        "slices": row.slices,
-        "expected": row.expected,
-        "last_slice_utc": row.last_slice.utc.isoformat(),
+    view = SeriesView.of(row).identified(_shown_of(row.identity, shown), row.description)
+    return view.model_dump(mode="json") | {
         "last_slice_age_s": age_s(row.last_slice, now, this_boot=this_boot),
         "committed_monotonic_s": row.concluded_at.monotonic_s if row.concluded_at else None,
-        "revision": row.revision,
-        "report": row.report.model_dump(mode="json") if row.report else None,
-        "shown": row.shown_at is not None,
-        "acknowledged": _acknowledged(row.acknowledged),
-        "verdict": _verdict(row.verdict),
-        "alert": row.alert.model_dump(mode="json") if row.alert else None,
-        "escalated_utc": row.escalated_at.utc.isoformat() if row.escalated_at else None,
     }
 
 
-def _patient(identity: Identity, shown: Shown) -> dict[str, str]:
-    """Say who the patient is, as far as the site lets the page."""
-    patient = asdict(identity)
+def _shown_of(identity: Identity, shown: Shown) -> Identity:
+    """Keep of who the patient is what the site lets the page show."""
     if shown == "full":
-        return patient
-    hidden = dict.fromkeys(("patient_id", "birth_date", "sex", "accession"), "")
+        return identity
     name = _initials(identity.patient_name) if shown == "initials" else ""
-    return patient | hidden | {"patient_name": name}
+    return replace(identity, patient_name=name, patient_id="", birth_date="", sex="", accession="")
 
 
 def _initials(name: str) -> str:
     """Keep the first letter of each part of a name's first group: ``DOE^JANE`` is ``D.^J.``."""
     group = next((group for group in name.split("=") if group.strip("^ ")), "")
     return "^".join(f"{part.strip()[0]}." for part in group.split("^") if part.strip())
-
-
-def _acknowledged(given: Acknowledgement | None) -> dict[str, Any] | None:
-    if given is None:
-        return None
-    said = {"who": given.who, "at_utc": given.at.utc.isoformat(), "note": given.note}
-    return said | {"dismissed_because": given.dismissed_because}
-
-
-def _verdict(given: Verdict | None) -> dict[str, Any] | None:
-    if given is None:
-        return None
-    said = {"who": given.who, "at_utc": given.at.utc.isoformat(), "note": given.note}
-    return said | {"agrees": given.agrees}

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from agent.errors import RequestRefused
-from agent.handover.facts import identity_facts, series_facts
+from agent.handover.facts import series_facts
 from agent.store.queries import Queries
 from agent.store.rows import SeriesRow
+from agent.store.view import SeriesView
 
 
 def export(
@@ -41,12 +42,12 @@ def export(
 
 
 def _write(queries: Queries, row: SeriesRow, name: Path, *, with_identity: bool) -> None:
-    results, transitions = queries.results(row.uid), queries.transitions(row.uid)
-    facts = series_facts(row, results, transitions)
+    view = SeriesView.of(row).with_history(queries)
+    facts = series_facts(view)
     if with_identity:
-        facts |= identity_facts(row, results, transitions)
+        facts = view.identified(row.identity, row.description).model_dump(mode="json")
     name.with_suffix(".json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    for result in results:
+    for result in view.results:
         picture = queries.picture(row.uid, result.report.revision, "axial")
         if picture:
             name.with_name(f"{name.name}-revision-{result.report.revision}.png").write_bytes(

@@ -7,14 +7,14 @@ both. Its ``code`` says what it was about. Times are when the box did something.
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any, Final
 
-from agent.records import Instant
-from agent.report import SeriesReport
-from agent.store.rows import Result, SeriesRow, Transition
+from pydantic.main import IncEx
 
-REPORT_FIELDS: Final = {
+from agent.store.view import SeriesView
+
+REPORT_FIELDS: Final[set[str]] = {
     "schema_version",
     "series_uid",
     "study_uid",
@@ -36,6 +36,31 @@ REPORT_FIELDS: Final = {
     "timings_s",
 }
 
+SERIES_FIELDS: Final[Mapping[str, IncEx | bool]] = {
+    "schema_version": True,
+    "series_uid": True,
+    "study_uid": True,
+    "test": True,
+    "state": True,
+    "slices": True,
+    "expected": True,
+    "first_slice_utc": True,
+    "last_slice_utc": True,
+    "revision": True,
+    "concluded_utc": True,
+    "shown_utc": True,
+    "escalated_utc": True,
+    "results": {
+        "__all__": {
+            "at_utc": True,
+            "report": REPORT_FIELDS,
+            "deliveries": True,
+            "acknowledged": {"at_utc", "dismissed_because"},
+        }
+    },
+    "transitions": {"__all__": {"state", "at_utc"}},
+}
+
 NO_UID: Final = "not a UID"
 
 
@@ -44,56 +69,9 @@ def uid_text(text: str) -> str:
     return text if re.fullmatch(r"(TEST\.)?[0-9.]{1,64}", text) else NO_UID
 
 
-def series_facts(
-    row: SeriesRow, results: list[Result], transitions: list[Transition]
-) -> dict[str, Any]:
+def series_facts(view: SeriesView) -> dict[str, Any]:
     """Say what came of a series, without whose it is and who looked at it."""
-    return {
-        "series_uid": uid_text(row.uid),
-        "study_uid": uid_text(row.identity.study_uid),
-        "state": row.state.value,
-        "slices": row.slices,
-        "expected": row.expected,
-        "first_slice_utc": _utc(row.first_slice),
-        "last_slice_utc": _utc(row.last_slice),
-        "results": [_result_facts(result) for result in results],
-        "transitions": [{"state": one.state.value, "at_utc": _utc(one.at)} for one in transitions],
-    }
-
-
-def identity_facts(
-    row: SeriesRow, results: list[Result], transitions: list[Transition]
-) -> dict[str, Any]:
-    """Say what ``series_facts`` leaves out: who it is, who looked at it, and every reason."""
-    return {
-        "patient": asdict(row.identity),
-        "description": row.description,
-        "reasons": [result.report.reason for result in results],
-        "acknowledged_by": [
-            {"who": seen.who, "note": seen.note} if (seen := result.acknowledged) else None
-            for result in results
-        ],
-        "details": [one.detail for one in transitions],
-    }
-
-
-def _result_facts(result: Result) -> dict[str, Any]:
-    return {
-        "at_utc": _utc(result.at),
-        "report": _report_facts(result.report),
-        "deliveries": [
-            {"channel": one.channel, "delivered_utc": _utc(one.delivered_at)}
-            for one in result.deliveries
-        ],
-        "acknowledged_utc": _utc(result.acknowledged.at) if result.acknowledged else None,
-        "dismissed_because": result.acknowledged.dismissed_because if result.acknowledged else None,
-    }
-
-
-def _report_facts(report: SeriesReport) -> dict[str, Any]:
-    facts = report.model_dump(mode="json", include=REPORT_FIELDS)
-    return facts | {name: uid_text(facts[name]) for name in ("series_uid", "study_uid")}
-
-
-def _utc(moment: Instant | None) -> str | None:
-    return moment.utc.isoformat() if moment else None
+    facts = view.model_dump(mode="json", include=SERIES_FIELDS)
+    for named in (facts, *(result["report"] for result in facts["results"])):
+        named |= {name: uid_text(named[name]) for name in ("series_uid", "study_uid")}
+    return facts

@@ -33,6 +33,7 @@ from agent.store.liveness import agent_problem
 from agent.store.queries import Queries
 from agent.store.rows import SeriesRow
 from agent.store.schema import MIGRATIONS
+from agent.store.view import SeriesView
 
 MOST_SERIES: Final = 500
 MOST_NOTICES: Final = 1000
@@ -140,15 +141,8 @@ def _store_texts(config_path: Path, now: Instant, boot_id: str) -> Iterator[tupl
         queries = Queries(database)
         rows = queries.latest(MOST_SERIES)
         yield "store.json", _json(store_facts(queries, now, boot_id))
-        yield (
-            "series.json",
-            _json(
-                [
-                    series_facts(row, queries.results(row.uid), queries.transitions(row.uid))
-                    for row in rows
-                ]
-            ),
-        )
+        views = (SeriesView.of(row).with_history(queries) for row in rows)
+        yield "series.json", _json(list(map(series_facts, views)))
         yield "timings.json", _json(timing_facts(rows))
 
 

@@ -140,7 +140,7 @@ class ConsoleClient:
 def _series_shown(values: dict[str, Any]) -> SeriesShown:
     report = values["report"]
     return SeriesShown(
-        series_uid=values["uid"],
+        series_uid=values["series_uid"],
         patient_name=values["patient"]["patient_name"],
         state=State(values["state"]),
         slices=values["slices"],

@@ -170,7 +170,7 @@ def test_the_store_is_read_back_by_the_commands(
 
     assert [row["series_uid"] for row in listed] == [uid("series", 0)]
     (series,) = shown
-    assert series["history"] == [listed[0]["report"]]
+    assert [one["report"] for one in series["results"]] == [listed[0]["report"]]
     assert series["transitions"][0]["state"] == "receiving"
     assert json.loads(program.call("show", uid("study", 0), "--json").stdout) == shown
     assert uid("series", 0) in text

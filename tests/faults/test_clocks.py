@@ -112,7 +112,7 @@ for n in range(5):
     store.console.acknowledge(f"1.{n}", 1, "Ann", "")
     Event().wait(0.7)
 shown = snapshot(store.queries, system_clock(), boot_id(), PageSettings(), {})
-print([row["uid"] for row in shown["series"]])
+print([row["series_uid"] for row in shown["series"]])
 """
 """Five series within three seconds, and the order in which the page shows them."""
 

@@ -11,7 +11,7 @@ const MOST_FINDINGS = 3;
 const cards = new Map(); // "uid revision" → its element, kept so that typing a name is not interrupted
 const front = document.getElementById("front");
 
-export function alertKey(series) { return `${series.uid} ${series.alert.revision}`; }
+export function alertKey(series) { return `${series.series_uid} ${series.alert.revision}`; }
 
 export function showAlerts(waiting) {
   const wanted = new Map(waiting.map((series) => [alertKey(series), series]));
@@ -49,7 +49,7 @@ function arrange() {
 function cardFor(series) {
   const card = document.getElementById("alert").content.cloneNode(true).firstElementChild;
   const { patient, alert: report } = series;
-  const path = resultPath(series.uid, report.revision);
+  const path = resultPath(series.series_uid, report.revision);
   translatePage(card);
   card.classList.toggle("test", series.test);
   if (series.test) put(card, "h2", t("TEST"));

@@ -18,7 +18,7 @@ export function showWorklist(series, heard) {
 
 function draw() { // a row that stays is not touched: text in it can be marked, a button pressed
   const inUse = body.contains(document.activeElement) ? document.activeElement : null;
-  rows = new Map(latest.map((series) => [series.uid, rowOf(series)]));
+  rows = new Map(latest.map((series) => [series.series_uid, rowOf(series)]));
   const wanted = [...rows.values()].map(({ tr }) => tr);
   const kept = new Set(wanted);
   [...body.children].filter((tr) => !kept.has(tr)).forEach((tr) => tr.remove());
@@ -28,12 +28,12 @@ function draw() { // a row that stays is not touched: text in it can be marked, 
 
 function rowOf(series) { // the one there is while it would show the same
   const judging = forms.has(resultKey(series));
-  const what = JSON.stringify([{ ...series, last_slice_age_s: null, shown: null }, judging, new Date().toDateString()]);
-  const there = rows.get(series.uid);
+  const what = JSON.stringify([{ ...series, last_slice_age_s: null, shown_utc: null }, judging, new Date().toDateString()]);
+  const there = rows.get(series.series_uid);
   return there?.what === what ? there : { what, tr: row(series) };
 }
 
-function resultKey(series) { return `${series.uid} ${series.revision}`; }
+function resultKey(series) { return `${series.series_uid} ${series.revision}`; }
 
 function row(series) {
   const { patient, report, state } = series;
@@ -118,7 +118,7 @@ function verdictForm(series, key, agrees) {
   form.querySelector("[type=button]").addEventListener("click", close);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (await say(form, `${resultPath(series.uid, series.revision)}/verdict`, { agrees })) close();
+    if (await say(form, `${resultPath(series.series_uid, series.revision)}/verdict`, { agrees })) close();
   });
   return form;
 }
@@ -126,12 +126,12 @@ function verdictForm(series, key, agrees) {
 const confirmed = new Set();
 
 export function confirmShown(series) { // what a page has shown is delivered
-  const revisions = [[series.report?.revision, series.shown], [series.alert?.revision, series.alert?.revision === series.revision && series.shown]];
+  const revisions = [[series.report?.revision, series.shown_utc], [series.alert?.revision, series.alert?.revision === series.revision && series.shown_utc]];
   for (const [revision, shown] of revisions) {
-    const key = `${series.uid} ${revision}`;
+    const key = `${series.series_uid} ${revision}`;
     if (!revision || shown || confirmed.has(key) || document.hidden) continue;
     confirmed.add(key);
-    post(`${resultPath(series.uid, revision)}/shown`, {})
+    post(`${resultPath(series.series_uid, revision)}/shown`, {})
       .then((answer) => { if (!answer.ok) confirmed.delete(key); })
       .catch(() => confirmed.delete(key));
   }

@@ -45,7 +45,7 @@ def test_an_export_holds_results_and_key_slices_and_says_nothing_of_whose_they_a
     assert exported["series_uid"] == BLED
     (result,) = exported["results"]
     assert result["report"]["findings"][0]["volume_ml"] == 31.4
-    assert result["acknowledged_utc"]
+    assert result["acknowledged"]["at_utc"]
     for path in to.iterdir():
         assert [word for word in PLANTED if word.encode() in path.read_bytes()] == []
     assert to.stat().st_mode & 0o777 == 0o700

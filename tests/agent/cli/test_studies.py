@@ -79,9 +79,13 @@ def test_show_tells_where_a_result_comes_from_and_who_has_seen_it(call: Call) ->
         "console: not yet",
     ):
         assert words in text
-    assert [one["revision"] for one in shown["history"]] == [1, 2]
-    assert [one["delivered_at"] is None for one in shown["deliveries"]] == [False, True]
-    assert shown["acknowledgements"][0]["note"] == "seen"
+    first, second = shown["results"]
+    assert [one["report"]["revision"] for one in (first, second)] == [1, 2]
+    assert [one["deliveries"][0]["delivered_utc"] is None for one in (first, second)] == [
+        False,
+        True,
+    ]
+    assert first["acknowledged"]["note"] == "seen"
     assert "DOE" not in text + json.dumps(shown)
 
 

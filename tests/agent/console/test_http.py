@@ -206,7 +206,9 @@ def test_a_slice_of_an_earlier_boot_has_no_age(client: TestClient, store: Store)
     days_ago = Instant(now.utc - timedelta(days=2), now.monotonic_s - 300)
     receive(store, lambda: days_ago, "1.9")
 
-    ages = {s["uid"]: s["last_slice_age_s"] for s in client.get("/api/state").json()["series"]}
+    ages = {
+        s["series_uid"]: s["last_slice_age_s"] for s in client.get("/api/state").json()["series"]
+    }
 
     assert ages["1.9"] is None
     assert ages[UID] is not None
@@ -217,7 +219,10 @@ def test_a_self_tests_series_says_so_and_is_not_counted(client: TestClient, stor
 
     state = client.get("/api/state").json()
 
-    assert {s["uid"]: s["test"] for s in state["series"]} == {UID: False, f"{TEST_MARK}1.9": True}
+    assert {s["series_uid"]: s["test"] for s in state["series"]} == {
+        UID: False,
+        f"{TEST_MARK}1.9": True,
+    }
     assert state["today"]["series"] == 1
 
 

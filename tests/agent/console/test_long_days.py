@@ -31,7 +31,7 @@ FEED = """
             const waits = study % 10 === 0 && n % perStudy < perStudy / 2;
             const series = Array.from({ length: 50 }, (_, k) => {
                 const shown = k === 0 && waits ? alert : calm;
-                return { ...shown, uid: `1.2.${study - k}`, last_slice_age_s: n % perStudy };
+                return { ...shown, series_uid: `1.2.${study - k}`, last_slice_age_s: n % perStudy };
             });
             window.source.onmessage({ data: JSON.stringify({ ...state, series }) });
             if (n % 50 === 0) await rest();

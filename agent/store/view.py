@@ -1,0 +1,196 @@
+"""What is shown of a series, wherever it is shown: page, command line, support bundle, export.
+
+Whose series it is, is absent unless it is added by ``identified``. Times are UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+from typing_extensions import Self
+
+from agent.records import Identity, Instant, State
+from agent.report import SeriesReport
+from agent.store.queries import Queries
+from agent.store.rows import Acknowledgement, Delivery, Result, SeriesRow, Verdict
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PatientView(_View):
+    """Who the patient is, as the images' headers say; empty where they do not."""
+
+    patient_id: str
+    patient_name: str
+    """DICOM's PN: family^given^…"""
+    birth_date: str
+    """YYYYMMDD."""
+    sex: str
+    accession: str
+
+
+class AcknowledgementView(_View):
+    """Who took note of a result; ``dismissed_because`` where it is held to be wrong."""
+
+    who: str
+    at_utc: datetime
+    note: str
+    dismissed_because: str | None
+
+
+class VerdictView(_View):
+    """What somebody who has read the images thinks of a result."""
+
+    who: str
+    at_utc: datetime
+    note: str
+    agrees: bool
+
+
+class DeliveryView(_View):
+    """A result on its way to a channel; ``delivered_utc`` is None until that has confirmed it."""
+
+    channel: str
+    since_utc: datetime
+    delivered_utc: datetime | None
+
+
+class ResultView(_View):
+    """One revision of a series' result, and what became of it."""
+
+    report: SeriesReport
+    at_utc: datetime
+    deliveries: tuple[DeliveryView, ...]
+    acknowledged: AcknowledgementView | None
+
+
+class TransitionView(_View):
+    """One change of a series' state, and why."""
+
+    state: State
+    at_utc: datetime
+    detail: str
+
+
+class SeriesView(_View):
+    """One series: where it stands, and its latest result."""
+
+    schema_version: Literal[2] = 2
+    series_uid: str
+    study_uid: str
+    test: bool
+    """Whether it is a self-test's, and no patient's."""
+    state: State
+    slices: int
+    expected: int
+    """Slices that the header promises, 0 where it promises no number."""
+    first_slice_utc: datetime
+    last_slice_utc: datetime
+    revision: int
+    """Of the latest result, 0 before the first."""
+    report: SeriesReport | None
+    """The latest result, also while a newer one is on its way."""
+    concluded_utc: datetime | None
+    shown_utc: datetime | None
+    """When a page confirmed that it shows the latest result."""
+    acknowledged: AcknowledgementView | None
+    verdict: VerdictView | None
+    alert: SeriesReport | None
+    """The latest suspicion, as long as nobody has acknowledged it or a later result."""
+    escalated_utc: datetime | None
+    """When the alert was sent elsewhere too, because nobody answered."""
+    patient: PatientView | None = None
+    """None where it is not to be told."""
+    description: str | None = None
+    """SeriesDescription; None where it is not to be told, since people's names stand in some."""
+    results: tuple[ResultView, ...] = ()
+    """All revisions, oldest first; none in a list of series."""
+    transitions: tuple[TransitionView, ...] = ()
+    """Every change of state, oldest first; none in a list of series."""
+
+    @classmethod
+    def of(cls, row: SeriesRow) -> Self:
+        """Show a series without whose it is and without its history."""
+        return cls(
+            series_uid=row.uid,
+            study_uid=row.identity.study_uid,
+            test=row.test,
+            state=row.state,
+            slices=row.slices,
+            expected=row.expected,
+            first_slice_utc=row.first_slice.utc,
+            last_slice_utc=row.last_slice.utc,
+            revision=row.revision,
+            report=row.report,
+            concluded_utc=_utc(row.concluded_at),
+            shown_utc=_utc(row.shown_at),
+            acknowledged=_acknowledgement(row.acknowledged),
+            verdict=_verdict(row.verdict),
+            alert=row.alert,
+            escalated_utc=_utc(row.escalated_at),
+        )
+
+    def identified(self, identity: Identity, description: str) -> Self:
+        """Add whose series it is."""
+        patient = PatientView(
+            patient_id=identity.patient_id,
+            patient_name=identity.patient_name,
+            birth_date=identity.birth_date,
+            sex=identity.sex,
+            accession=identity.accession,
+        )
+        return self.model_copy(update={"patient": patient, "description": description})
+
+    def with_history(self, queries: Queries) -> Self:
+        """Add every result and every change of state, which the store is asked for."""
+        changes = queries.transitions(self.series_uid)
+        history = {
+            "results": tuple(map(_result, queries.results(self.series_uid))),
+            "transitions": tuple(
+                TransitionView(state=one.state, at_utc=one.at.utc, detail=one.detail)
+                for one in changes
+            ),
+        }
+        return self.model_copy(update=history)
+
+
+def _result(result: Result) -> ResultView:
+    return ResultView(
+        report=result.report,
+        at_utc=result.at.utc,
+        deliveries=tuple(map(_delivery, result.deliveries)),
+        acknowledged=_acknowledgement(result.acknowledged),
+    )
+
+
+def _delivery(delivery: Delivery) -> DeliveryView:
+    return DeliveryView(
+        channel=delivery.channel,
+        since_utc=delivery.since.utc,
+        delivered_utc=_utc(delivery.delivered_at),
+    )
+
+
+def _acknowledgement(given: Acknowledgement | None) -> AcknowledgementView | None:
+    if given is None:
+        return None
+    return AcknowledgementView(
+        who=given.who,
+        at_utc=given.at.utc,
+        note=given.note,
+        dismissed_because=given.dismissed_because,
+    )
+
+
+def _verdict(given: Verdict | None) -> VerdictView | None:
+    if given is None:
+        return None
+    return VerdictView(who=given.who, at_utc=given.at.utc, note=given.note, agrees=given.agrees)
+
+
+def _utc(moment: Instant | None) -> datetime | None:
+    return moment.utc if moment else None
