@@ -15,7 +15,7 @@ from agent.archive import Archive
 from agent.assemble.completeness import Completion
 from agent.deliver.outbox import channels_for
 from agent.errors import AgentError
-from agent.journey import FAULT, READ_BY_EYE, Journey, not_analysed
+from agent.journey import FAULT, Journey
 from agent.pipeline import (
     Analysis,
     Engine,
@@ -25,6 +25,7 @@ from agent.pipeline import (
     report_of,
     suspected_in,
 )
+from agent.reasons import Reason
 from agent.records import Clock, HeadVolume, NotAnalysed
 from agent.report import SeriesReport
 from agent.store.agent_store import AgentStore
@@ -118,13 +119,11 @@ class Analyst:
 
     def _analysed(self, journey: Journey, attempts: int) -> Analysis:
         if attempts > MOST_ATTEMPTS:
-            reason = f"set aside: its analysis ended the agent {attempts - 1} times"
-            return Analysis(NotAnalysed("set_aside", reason, READ_BY_EYE))
+            return Analysis(NotAnalysed(Reason("set_aside", n_times=attempts - 1)))
         if journey.refusal is not None:
             return Analysis(journey.refusal)
         if not journey.headers:
-            reason = "its files are no longer in the export folder"
-            return Analysis(NotAnalysed("files_gone", reason, READ_BY_EYE))
+            return Analysis(NotAnalysed(Reason("files_gone")))
         return analyse(journey.slices, journey.stage, self._engine)
 
     def _told(self, journey: Journey, subject: Subject, analysis: Analysis) -> Told:
@@ -142,7 +141,7 @@ class Analyst:
         try:
             return work()
         except AgentError as error:
-            return not_analysed(error)
+            return NotAnalysed(error.reason)
         except Exception:  # noqa: BLE001 - our own fault must still end the series by name
             self._log.exception("analysis_failed", series_uid=series_uid)
             return FAULT

@@ -72,7 +72,7 @@ class Archive:
         except StopIteration:
             self._log.info("slices_kept", **named)
         except AgentError as error:
-            self._log.warning("slices_not_kept", reason=str(error), hint=error.hint, **named)
+            self._log.warning("slices_not_kept", reason=str(error), **named)
         except Exception:  # noqa: BLE001 - our own fault must take no answer back
             self._log.exception("slices_not_kept", **named)
         else:

@@ -229,7 +229,7 @@ def load_config(path: Path) -> Config:
         If the file cannot be read, or a key is unknown or has no usable value.
     """
     if not path.is_file():
-        raise ConfigError(f"{path}: no such configuration file", hint="name one with --config")
+        raise ConfigError("no_configuration", path=str(path))
 
     class FromFile(Config):
         @classmethod
@@ -248,10 +248,9 @@ def load_config(path: Path) -> Config:
         lines = [
             _problem(".".join(map(str, e["loc"])), e["type"], e["msg"]) for e in error.errors()
         ]
-        hint = "mend it, then `bleedwatch config check`"
-        raise ConfigError(f"{path}: {'; '.join(lines)}", hint=hint) from error
+        raise ConfigError("configuration_wrong", path=str(path), why="; ".join(lines)) from error
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}", hint="mend the file's TOML") from error
+        raise ConfigError("configuration_unreadable", path=str(path), why=str(error)) from error
 
 
 def load_settings(path: Path) -> tuple[Setting, ...]:
@@ -321,7 +320,4 @@ def _refuse_unknown_variables() -> None:
         name = variable.removeprefix(ENV_PREFIX).replace(ENV_NESTED, ".").lower()
         nearest = _nearest(name)
         meant = f"; did you mean {_variable(nearest)}?" if nearest else ""
-        raise ConfigError(
-            f"{variable} in the environment: no such setting{meant}",
-            hint="`env | grep BLEEDWATCH_`, or systemctl cat bleedwatch-agent",
-        )
+        raise ConfigError("variable_unknown", variable=variable, meant=meant)

@@ -20,6 +20,7 @@ from agent.errors import ConfigError, GpuError, StoreUnwritable
 from agent.journeys import Journeys
 from agent.log import LogStream
 from agent.notify import Supervisor
+from agent.reasons import Reason, english
 from agent.records import Instant
 from agent.store.agent_store import AgentStore
 from agent.store.rows import AgentStatus
@@ -74,7 +75,7 @@ def run(
             try:
                 _serve(config, log, stream, stop, supervisor)
             except StoreUnwritable as error:
-                log.warning(error.code, reason=str(error), hint=error.hint)
+                log.warning(error.kind, reason=str(error), what_to_do=error.what_to_do)
                 supervisor.networks_turned()  # a start by the supervisor would make no room
                 supervisor.feed_watchdog()
                 stop.wait(UNWRITABLE_S)
@@ -171,9 +172,7 @@ def _only_one(state_folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ConfigError(
-                f"another agent is running on {state_folder}", hint="`bleedwatch status`"
-            ) from error
+            raise ConfigError("agent_running", folder=str(state_folder)) from error
         yield
 
 
@@ -186,15 +185,13 @@ def _watch(
 ) -> None:
     store, journeys, (watcher, tests), supervisor = parts
     started, beaten_s = system_clock(), float("-inf")
-    log_problem: str | None = None
+    log_problem: Reason | None = None
     pruned_s = looked_s = float("-inf")
     while not stop.is_set():
         worker.check()
-        if journeys.engine.networks.process_spent and journeys.at_rest:
-            raise GpuError(
-                f"this process cannot use the GPU again ({journeys.engine.networks.degraded})",
-                hint="start the agent again; as a service it is started by itself",
-            )
+        networks, degraded = journeys.engine.networks, journeys.engine.networks.degraded
+        if degraded and networks.process_spent and journeys.at_rest:
+            raise GpuError("gpu_needs_new_process", degraded=degraded)
         arrivals = [*watcher.wait(TICK_S), *tests.wait(0.0)]
         for first in range(0, max(1, len(arrivals)), FILES_PER_TURN):
             for half_written in journeys.take(arrivals[first : first + FILES_PER_TURN]):
@@ -219,17 +216,17 @@ def _watch(
         journeys.close_complete()
 
 
-def _told_of_log(store: AgentStore, problem: str | None, told: str | None) -> str | None:
+def _told_of_log(store: AgentStore, problem: Reason | None, told: Reason | None) -> Reason | None:
     """Say on the console that the log cannot be written, once."""
     if problem and problem != told:
-        store.notice("log_unwritable", problem)
+        store.notice("log_unwritable", english(problem))
     return problem
 
 
 def _status(
     config: Config, journeys: Journeys, watcher: Watcher, times: tuple[Instant, Instant]
 ) -> AgentStatus:
-    started, now = times
+    (started, now), problem = times, watcher.problem
     receiving, queued = journeys.counts
     bundle, networks = journeys.engine.bundle, journeys.engine.networks
     gpu_used_bytes, gpu_total_bytes = networks.gpu_bytes or (None, None)
@@ -240,10 +237,10 @@ def _status(
         at=now,
         started=started,
         folder=str(config.export_folder),
-        folder_problem=watcher.problem,
+        folder_problem=english(problem) if problem else None,
         backend=networks.name,
         bundle=f"{bundle.name} {bundle.version}",
-        degraded=networks.degraded,
+        degraded=english(networks.degraded) if networks.degraded else None,
         receiving=receiving,
         queued=queued,
         alerts_per_100=max((p.alerts_per_100 for p in points if p.alerts_per_100), default=None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.reasons import Reason
 from agent.records import (
     Assessment,
     Gap,
@@ -19,7 +20,7 @@ def decide(
     point: OperatingPoint,
     *,
     gaps: tuple[Gap, ...],
-    shortfall: str | None,
+    shortfall: Reason | None,
 ) -> Assessment:
     """Say whether a bleed is suspected, by the study score alone.
 
@@ -36,19 +37,15 @@ def decide(
         Suspected at or above ``point.score``.
     gaps : tuple of Gap
         Where slices are missing within the head.
-    shortfall : str or None
-        What else of the head was not seen, in words; None if it was seen whole.
+    shortfall : Reason or None
+        What else of the head was not seen; None if it was seen whole.
     """
-    missing = tuple(str(gap) for gap in gaps) + ((shortfall,) if shortfall else ())
+    missing = tuple(gap.reason for gap in gaps) + ((shortfall,) if shortfall else ())
     if score >= point.score:
-        caveats = tuple(f"{what}: the volume is uncertain" for what in missing)
+        caveats = tuple(Reason("volume_uncertain", because=one) for one in missing)
         if not measured.findings:
-            caveats += ("no outline could be drawn: look at the whole series",)
+            caveats += (Reason("no_outline"),)
         return Suspected(score, point, caveats)
     if missing:
-        return NotAnalysed(
-            code="incomplete",
-            reason=f"nothing suspected in the slices received, but {'; '.join(missing)}",
-            what_to_do="send the whole series again, or read it without Bleedwatch",
-        )
+        return NotAnalysed(Reason("not_seen_whole", missing=missing))
     return NotSuspected(score, point)

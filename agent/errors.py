@@ -1,6 +1,6 @@
 """Every failure the agent can name, grouped by what happens next.
 
-* AgentError                    code, message, hint
+* AgentError                    carries a Reason: what is so, and what to do
   x ConfigError                 refuse to start (exit 78)
   x AccessError                 a user or a password is not as it must be: told to who typed it
   x RequestRefused              a command cannot do what it was asked for, and has done nothing
@@ -26,6 +26,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from agent.reasons import Reason, Value, english, what_to_do
+
 
 def legible(name: str) -> str:
     """Return a file's name as text that can be stored and shown: it may be any bytes."""
@@ -34,119 +36,128 @@ def legible(name: str) -> str:
 
 
 class AgentError(Exception):
-    """A failure with a stable ``code`` for logs and reports, and a ``hint`` for who must act."""
+    """A failure with its reason; ``kind`` names the class in logs and metrics."""
 
-    code: ClassVar[str] = "agent"
+    kind: ClassVar[str] = "agent"
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        """Carry ``message`` (what happened, to what) and ``hint`` (what to do next)."""
-        super().__init__(message)
-        self.hint = hint
+    def __init__(self, reason: Reason | str, /, **values: Value) -> None:
+        """Carry a reason, or the one that a code and its values make."""
+        self.reason = reason if isinstance(reason, Reason) else Reason(reason, **values)
+        super().__init__(self.reason)
+
+    def __str__(self) -> str:
+        """Say in English what is so."""
+        return english(self.reason)
+
+    @property
+    def what_to_do(self) -> str:
+        """What the reader can do about it, in English; "" where that is nothing."""
+        return what_to_do(self.reason)
 
 
 class ConfigError(AgentError):
     """The configuration, a protocol profile or an address cannot be used."""
 
-    code = "config"
+    kind = "config"
 
 
 class AccessError(AgentError):
     """There is no such user, or one already, or a password will not do."""
 
-    code = "access"
+    kind = "access"
 
 
 class RequestRefused(AgentError):
     """What a command was asked for cannot be done; nothing was."""
 
-    code = "request_refused"
+    kind = "request_refused"
 
 
 class FileRefused(AgentError):
     """One file cannot be a slice; the series it may belong to goes on without it."""
 
-    code = "file_refused"
+    kind = "file_refused"
 
 
 class NotWholeYet(FileRefused):
     """The file is still being written, or was left half-written."""
 
-    code = "not_whole"
+    kind = "not_whole"
 
 
 class InputError(AgentError):
     """The scanner handed over a series that cannot be analysed."""
 
-    code = "input"
+    kind = "input"
 
 
 class NotEligible(InputError):
     """The series is not one the protocol profile covers."""
 
-    code = "not_eligible"
+    kind = "not_eligible"
 
 
 class IdentityError(InputError):
     """Slices of one series disagree about patient, study or content."""
 
-    code = "identity"
+    kind = "identity"
 
 
 class GeometryError(InputError):
     """Slice positions, orientation or spacing do not form a usable grid."""
 
-    code = "geometry"
+    kind = "geometry"
 
 
 class InferenceError(AgentError):
     """A network could not be run."""
 
-    code = "inference"
+    kind = "inference"
 
 
 class BundleError(InferenceError):
     """A bundle's manifest, digest or network is not what it must be."""
 
-    code = "bundle"
+    kind = "bundle"
 
 
 class SignatureError(BundleError):
     """A manifest is not signed, or not by the configured key."""
 
-    code = "signature"
+    kind = "signature"
 
 
 class PlanError(InferenceError):
     """A TensorRT plan is not whole, not verified, or not one for this machine."""
 
-    code = "plan"
+    kind = "plan"
 
 
 class GpuError(InferenceError):
     """CUDA, the driver or TensorRT failed; its context can no longer be trusted."""
 
-    code = "gpu"
+    kind = "gpu"
 
 
 class BadOutputError(InferenceError):
     """A network returned NaN, a wrong shape, or an unknown class."""
 
-    code = "bad_output"
+    kind = "bad_output"
 
 
 class FolderUnreachable(AgentError):
     """The export folder cannot be listed."""
 
-    code = "folder_unreachable"
+    kind = "folder_unreachable"
 
 
 class StoreError(AgentError):
     """The store cannot be opened, or was written by a newer version."""
 
-    code = "store"
+    kind = "store"
 
 
 class StoreUnwritable(AgentError):
     """The store cannot be read or written at present; what was not committed did not happen."""
 
-    code = "store_unwritable"
+    kind = "store_unwritable"

@@ -13,6 +13,7 @@ from agent.assemble.header import SliceRefused
 from agent.assemble.limits import ReadLimits
 from agent.assemble.pixels import DecoderEnded
 from agent.errors import AgentError, FileRefused, NotWholeYet, legible
+from agent.reasons import english
 from agent.records import TEST_MARK, Arrival
 from agent.store.agent_store import AgentStore
 from agent.store.rows import FileNote
@@ -61,7 +62,7 @@ class Intake:
             self._remember(arrival, error)
             raise
         except FileRefused as error:
-            self._name(arrival.path, error)
+            self._name(error)
             raise
         self._half_written.pop(arrival.path, None)
         return slices
@@ -101,8 +102,7 @@ class Intake:
             raise
         except Exception as error:  # a bug of ours must keep no other file from being read
             self._log.exception("reading_failed")
-            name = legible(path.name)
-            raise FileRefused(f"{name}: a fault in Bleedwatch; its log has the details") from error
+            raise FileRefused("internal", file=legible(path.name)) from error
 
     def _unchanged_s(self, arrival: Arrival) -> float:
         """How long a half-written file has stayed as it is [s]; one that grows begins anew."""
@@ -118,14 +118,14 @@ class Intake:
             self._named.discard(arrival.path)
         elif unchanged_s > NAMED_AFTER_S and arrival.path not in self._named:
             self._named.add(arrival.path)
-            self._name(arrival.path, error)
+            self._name(error)
 
-    def _name(self, path: Path, error: FileRefused) -> None:
+    def _name(self, error: FileRefused) -> None:
         """Name a file on the console; not in the log, since scanners name files for patients."""
-        self._store.notice(error.code, str(error))
+        self._store.notice(error.kind, str(error))
         self._log.warning(
-            error.code,
-            reason=str(error).removeprefix(f"{legible(path.name)}: "),
+            error.kind,
+            reason=english(error.reason.without_file()),
             series_uid=error.series_uid if isinstance(error, SliceRefused) else None,
         )
 

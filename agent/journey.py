@@ -17,6 +17,7 @@ from agent.assemble.protocol import ProtocolProfile, choose
 from agent.assemble.series import Added, GrowingSeries
 from agent.errors import AgentError, InputError, NotEligible
 from agent.infer.slice_stage import SliceStage
+from agent.reasons import Reason
 from agent.records import Arrival, Identity, Instant, NotAnalysed, SliceHeader
 from agent.store.rows import SeriesProgress
 
@@ -26,9 +27,7 @@ SILENT_S = 5.0
 LONGEST_S = 120.0
 """A series that no profile covers is ended this long after its first slice, come what may [s]."""
 
-READ_BY_EYE = "send the series again, or read it without Bleedwatch"
-
-FAULT = NotAnalysed("internal", "a fault in Bleedwatch; its log has the details", READ_BY_EYE)
+FAULT = NotAnalysed(Reason("internal"))
 """The answer that a bug of ours ends a series with."""
 
 
@@ -70,7 +69,7 @@ class Journey:
         try:
             added = self.slices.add(read.header, read.hu)
         except InputError as error:
-            self.refusal, added = not_analysed(error), Added.NEW
+            self.refusal, added = NotAnalysed(error.reason), Added.NEW
         if added is not Added.DUPLICATE:
             self._seen(now)
         if self.profile is None:
@@ -79,7 +78,7 @@ class Journey:
 
     def refuse(self, error: AgentError, now: Instant) -> None:
         """Take in an image that cannot be a slice, and so refuses the series."""
-        self.refusal = not_analysed(error)
+        self.refusal = NotAnalysed(error.reason)
         self._seen(now)
 
     def fail(self, now: Instant) -> None:
@@ -96,7 +95,7 @@ class Journey:
 
         Unless it was asked to be tried again: that gives a result of its own.
         """
-        code = self.refusal.code if self.refusal else ""
+        code = self.refusal.reason.code if self.refusal else ""
         tried = [f"again {self.repeats}"] if self.repeats else []
         parts = [self.series_uid, engine_digest, code, *tried, *sorted(self.sop_uids)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -145,8 +144,3 @@ class Journey:
             completion=None,
             completed_at=None,
         )
-
-
-def not_analysed(error: AgentError) -> NotAnalysed:
-    """Say as an answer what went wrong."""
-    return NotAnalysed(error.code, str(error), error.hint or READ_BY_EYE)

@@ -25,6 +25,7 @@ from agent.infer.slice_stage import SliceStage
 from agent.intake import Intake, note_of
 from agent.journey import FAULT, Journey
 from agent.pipeline import Engine
+from agent.reasons import Reason, english
 from agent.records import Arrival, Clock, HeadVolume, Identity, Instant, is_test
 from agent.store.agent_store import AgentStore
 from agent.store.rows import FileNote, SeriesRow
@@ -111,8 +112,8 @@ class Journeys:
             self._intake.forgive(series_uid)
             journey = self._opened(series_uid, row.identity)
             if journey.n_unread:
-                reason = f"{journey.n_unread} of its files can no longer be read"
-                self._store.decline(series_uid, reason)
+                reason = Reason("files_unreadable", n_files=journey.n_unread)
+                self._store.decline(series_uid, english(reason))
                 continue
             with self._lock:
                 self._open[series_uid] = journey
@@ -250,7 +251,7 @@ class Journeys:
             journey.refuse(error, self._clock())
         except FileRefused as error:
             journey.n_unread += 1
-            self._log.info("file_gone_since", series_uid=journey.series_uid, code=error.code)
+            self._log.info("file_gone_since", series_uid=journey.series_uid, code=error.reason.code)
         else:
             for read in slices:
                 if read.header.series_uid == journey.series_uid:

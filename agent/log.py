@@ -15,6 +15,8 @@ from typing import TextIO, cast
 import structlog
 from structlog.typing import ExcInfo, FilteringBoundLogger
 
+from agent.reasons import Reason
+
 
 class LogStream:
     """stderr, but for one thing: a log that cannot be written ends nothing else.
@@ -26,7 +28,7 @@ class LogStream:
         """Write to an open file; by itself, to stderr."""
         self._descriptor = descriptor
         self._line = ""
-        self.problem: str | None = None
+        self.problem: Reason | None = None
 
     def write(self, text: str) -> None:
         """Take text in; it is written when it is flushed."""
@@ -37,9 +39,9 @@ class LogStream:
         line, self._line = self._line.encode(errors="backslashreplace"), ""
         try:
             cut_off = os.write(self._descriptor, line) < len(line)
-            self.problem = "the log cannot be written: cut off" if cut_off else None
+            self.problem = Reason("log_cut_off") if cut_off else None
         except OSError as error:
-            self.problem = f"the log cannot be written: {error.strerror}"
+            self.problem = Reason("log_unwritable", why=str(error.strerror))
 
 
 def traceback_without_words(exc_info: ExcInfo) -> str:

@@ -23,6 +23,7 @@ from agent.infer.networks import Networks
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
 from agent.measure import measure
+from agent.reasons import Reason, english, what_to_do
 from agent.records import (
     Assessment,
     HeadVolume,
@@ -123,9 +124,9 @@ def report_of(subject: Subject, analysis: Analysis, engine: Engine) -> SeriesRep
         result_id=subject.result_id,
         protocol=analysis.profile.name if analysis.profile else None,
         state=STATES[type(answer)],
-        code=refused.code if refused else None,
-        reason=refused.reason if refused else None,
-        what_to_do=refused.what_to_do if refused else None,
+        code=refused.reason.code if refused else None,
+        reason=english(refused.reason) if refused else None,
+        what_to_do=what_to_do(refused.reason) if refused else None,
         score=round(analysis.mask.score, 4) if analysis.mask else None,
         operating_point=scored.point.name if scored else None,
         threshold=scored.point.score if scored else None,
@@ -134,7 +135,7 @@ def report_of(subject: Subject, analysis: Analysis, engine: Engine) -> SeriesRep
         else None,
         midline_shift_mm=_rounded(measured.midline_shift_mm) if measured else None,
         findings=tuple(finding_report(finding) for finding in findings),
-        caveats=answer.caveats if isinstance(answer, Suspected) else (),
+        caveats=tuple(map(english, answer.caveats)) if isinstance(answer, Suspected) else (),
         geometry=geometry_report(head.grid, head.gaps) if head else None,
         completed_by=subject.completion.rule,
         engine=_engine_name(engine.bundle, analysis.run_by),
@@ -172,11 +173,11 @@ def pictures_of(analysis: Analysis) -> dict[str, Callable[[], bytes]]:
     }
 
 
-def _shortfall(slices: GrowingSeries) -> str | None:
+def _shortfall(slices: GrowingSeries) -> Reason | None:
     facts = slices.facts()
     if facts.n_images >= facts.expected_images:
         return None
-    return f"only {facts.n_images} of {facts.expected_images} images came"
+    return Reason("images_missing", n_images=facts.n_images, n_expected=facts.expected_images)
 
 
 def _rounded(value_mm: float | None) -> float | None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.errors import BadOutputError, ConfigError, GeometryError
+from agent.reasons import Reason
 
 MM3_PER_ML: Final = 1000.0
 
@@ -167,16 +168,20 @@ class Grid:
     def __post_init__(self) -> None:
         """Refuse a stack that cannot give a volume."""
         if self.origins_lps_mm.ndim != 2 or self.origins_lps_mm.shape[1:] != (3,):  # noqa: PLR2004
-            raise GeometryError(f"slice origins of shape {self.origins_lps_mm.shape}")
+            raise GeometryError("origins_malformed", shape=str(self.origins_lps_mm.shape))
         if not np.isfinite(self.origins_lps_mm).all():
-            raise GeometryError("a slice position is not a number")
+            raise GeometryError("position_not_finite")
         spacings = (self.row_spacing_mm, self.column_spacing_mm)
         if not (np.isfinite(spacings).all() and min(spacings) > 0):
-            raise GeometryError(f"pixel spacing {spacings} mm", hint="check PixelSpacing")
+            raise GeometryError(
+                "pixel_spacing_unusable",
+                row_mm=self.row_spacing_mm,
+                column_mm=self.column_spacing_mm,
+            )
         if len(self.origins_lps_mm) > 1 and not (np.diff(self.heights_mm) > 0).all():
-            raise GeometryError("two slices share a position", hint="check for doubled slices")
+            raise GeometryError("slices_share_position")
         if len(self.origins_lps_mm) == 1 and not self.end_thickness_mm:
-            raise GeometryError("one slice of unknown thickness", hint="check SliceThickness")
+            raise GeometryError("thickness_unknown")
 
     @property
     def shape_kji(self) -> tuple[int, int, int]:
@@ -240,10 +245,15 @@ class Gap:
     above_mm: float
     slices: int
 
-    def __str__(self) -> str:
-        """Read as a technologist would say it."""
-        slices = "1 slice" if self.slices == 1 else f"{self.slices} slices"
-        return f"{slices} missing between {self.below_mm:.1f} and {self.above_mm:.1f} mm"
+    @property
+    def reason(self) -> Reason:
+        """Say that slices are missing there."""
+        return Reason(
+            "slices_missing",
+            n_missing=self.slices,
+            below_mm=self.below_mm,
+            above_mm=self.above_mm,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -263,7 +273,9 @@ class HeadVolume:
     def __post_init__(self) -> None:
         """Refuse values that do not fill the grid."""
         if self.hu.shape != self.grid.shape_kji or len(self.sop_uids) != len(self.hu):
-            raise GeometryError(f"{self.hu.shape} values on a grid {self.grid.shape_kji}")
+            raise GeometryError(
+                "grid_not_filled", shape=str(self.hu.shape), grid_shape=str(self.grid.shape_kji)
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -283,12 +295,14 @@ class LabelMask:
         """Refuse labels that do not fill the grid or that nothing names."""
         for values in (self.subtypes, self.regions, self.probability):
             if values.shape != self.grid.shape_kji:
-                raise BadOutputError(f"labels {values.shape} on a grid {self.grid.shape_kji}")
+                raise BadOutputError(
+                    "labels_off_grid", shape=str(values.shape), grid_shape=str(self.grid.shape_kji)
+                )
         highest = int(self.subtypes.max(initial=0)), int(self.regions.max(initial=0))
         if highest[0] > max(Subtype) or highest[1] > max(Region):
-            raise BadOutputError(f"labels {highest} name no subtype or region")
+            raise BadOutputError("labels_unnamed", subtype=highest[0], region=highest[1])
         if not 0.0 <= self.score <= 1.0:
-            raise BadOutputError(f"study score {self.score}")
+            raise BadOutputError("score_absurd", score=self.score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,7 +409,7 @@ class OperatingPoint:
     def __post_init__(self) -> None:
         """Refuse a point that no score or every score passes."""
         if not 0.0 < self.score < 1.0:
-            raise ConfigError(f"operating point {self.name}: score {self.score} not in (0, 1)")
+            raise ConfigError("operating_point_absurd", point=self.name, score=self.score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,7 +418,7 @@ class Suspected:
 
     score: float
     point: OperatingPoint
-    caveats: tuple[str, ...] = ()
+    caveats: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,9 +433,7 @@ class NotSuspected:
 class NotAnalysed:
     """No answer, and why."""
 
-    code: str
-    reason: str
-    what_to_do: str
+    reason: Reason
 
 
 Assessment: TypeAlias = Suspected | NotSuspected | NotAnalysed

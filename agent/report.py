@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from agent.reasons import english
 from agent.records import Finding, Gap, Grid, Region, Subtype, Vector
 
 SubtypeName: TypeAlias = Literal[
@@ -137,7 +138,7 @@ def geometry_report(grid: Grid, gaps: tuple[Gap, ...]) -> GeometryReport:
         slices=len(grid.heights_mm),
         tilt_deg=round(grid.tilt_deg, 2),
         spacing_mm=tuple(round(gap, 3) for gap in np.diff(grid.heights_mm).tolist()),
-        missing=tuple(str(gap) for gap in gaps),
+        missing=tuple(english(gap.reason) for gap in gaps),
     )
 
 

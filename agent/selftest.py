@@ -25,6 +25,7 @@ from agent.doctor.verdict import Box, Mark
 from agent.errors import AgentError, ConfigError, StoreError
 from agent.infer import tensorrt_api
 from agent.log import LogStream, open_log
+from agent.reasons import Reason
 from agent.records import TEST_MARK, KnownBleed
 from agent.report import SUBTYPE_NAMES, FindingReport
 from agent.service import ACCOUNT
@@ -78,7 +79,7 @@ _T = TypeVar("_T")
 class SelftestFailed(AgentError):
     """A self-test did not get as far as a result, or did not end."""
 
-    code: ClassVar[str] = "selftest_failed"
+    kind: ClassVar[str] = "selftest_failed"
 
 
 def generator() -> Play:
@@ -89,14 +90,13 @@ def generator() -> Play:
     ConfigError
         Nobody can.
     """
-    hint = "install Bleedwatch again"
     for entry in entry_points(group=GENERATORS):
         try:
             play: Play = entry.load()
         except (ImportError, AttributeError) as error:
-            raise ConfigError(f"self-test: {error}", hint=hint) from error
+            raise ConfigError("selftest_study_unloadable", why=str(error)) from error
         return play
-    raise ConfigError("self-test: nothing that writes its study is installed", hint=hint)
+    raise ConfigError("selftest_study_missing")
 
 
 def run_selftest(config: Config, store: ConsoleStore, play: Play) -> Selftest:
@@ -127,14 +127,14 @@ def _taken_through(config: Config, store: ConsoleStore, play: Play) -> Selftest:
     _clear(config.selftest_folder)
     bleed = play(config.selftest_folder)
     uid = TEST_MARK + bleed.series_uid
-    row = _until(queries, lambda: _concluded(queries, uid), "no result came")
+    row = _until(queries, lambda: _concluded(queries, uid), Reason("selftest_no_result"))
     pictured = queries.picture(uid, row.revision, "axial") is not None
     test = compared(row, bleed, queries.selftests(AMONG), pictured=pictured)
     shown = _shown(queries, uid)
     _clear(config.selftest_folder)
     with suppress(StoreError):  # somebody at the page was quicker
         store.acknowledge(uid, row.revision, WHO, "")
-    _until(queries, lambda: queries.series(uid) is None or None, "the test was not taken away")
+    _until(queries, lambda: queries.series(uid) is None or None, Reason("selftest_not_forgotten"))
     return replace(test, shown=shown)
 
 
@@ -144,7 +144,7 @@ def compared(
     """Compare a concluded test with its truth, and with those ``before``, newest first."""
     report, concluded = row.report, row.concluded_at
     if report is None or concluded is None:
-        raise SelftestFailed(f"series {row.uid} has no result")
+        raise SelftestFailed("selftest_no_result")
     if not report.findings:
         said = report.reason or f"score {report.score}"
         return Selftest(concluded, f"{report.state.replace('_', ' ')}: {said}", report.engine)
@@ -210,15 +210,16 @@ def _wait_until_well(config: Config, queries: Queries) -> None:
         time.sleep(LOOK_S)
 
 
-def _problem(config: Config, queries: Queries) -> str | None:
+def _problem(config: Config, queries: Queries) -> Reason | None:
     """Say why nobody would be alerted, whatever came from the scanner."""
     silent = open_log(LogStream(), json=False)
     box = Box(config, system_clock(), boot_id(), "", ACCOUNT, lambda: tensorrt_api.load(silent))
     page = console(box)
-    return _silence(queries) or (page.found if page.mark is Mark.WRONG else None)
+    page_down = page.mark is Mark.WRONG
+    return _silence(queries) or (Reason("page_down", why=page.found) if page_down else None)
 
 
-def _silence(queries: Queries) -> str | None:
+def _silence(queries: Queries) -> Reason | None:
     """Say why the agent gives no answer, None where it is well."""
     return agent_problem(queries.agent_status(), system_clock(), boot_id(), queries.free_bytes())
 
@@ -235,14 +236,14 @@ def _shown(queries: Queries, uid: str) -> bool:
     return row is not None and row.shown_at is not None
 
 
-def _until(queries: Queries, happened: Callable[[], _T | None], what_else: str) -> _T:
+def _until(queries: Queries, happened: Callable[[], _T | None], otherwise: Reason) -> _T:
     end_s = time.monotonic() + ANSWER_S
     while time.monotonic() < end_s:
         found = happened()
         if found is not None:
             return found
         time.sleep(LOOK_S)
-    raise SelftestFailed(_silence(queries) or f"{what_else} within {ANSWER_S:.0f} s")
+    raise SelftestFailed(_silence(queries) or otherwise)
 
 
 def _clear(folder: Path) -> None:
@@ -260,7 +261,7 @@ def _only_one(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise SelftestFailed("another self-test is running") from error
+            raise SelftestFailed("selftest_running") from error
         yield
     finally:
         os.close(descriptor)

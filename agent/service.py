@@ -96,8 +96,9 @@ def uninstall_steps(root: Path) -> tuple[Step, ...]:
     now = "--now " if root == Path("/") else ""
     if enabled:
         raise ConfigError(
-            f"{', '.join(path.name for path in enabled)}: enabled still",
-            hint=f"first: {_systemctl(root)} disable {now}{' '.join(UNITS)}",
+            "units_enabled_still",
+            units=", ".join(path.name for path in enabled),
+            command=f"{_systemctl(root)} disable {now}{' '.join(UNITS)}",
         )
     steps = (_uninstall_step(name, target_in(root, target)) for name, target in TARGETS.items())
     return tuple(step for step in steps if step)
@@ -118,7 +119,9 @@ def carry_out(steps: Iterable[Step]) -> None:
             elif step.content is not None:
                 _write(step.path, step.content)
         except OSError as error:
-            raise ConfigError(f"{step.path}: {error.strerror}", hint="run it with sudo") from error
+            raise ConfigError(
+                "service_file_unwritable", path=str(step.path), why=str(error.strerror)
+            ) from error
 
 
 def commands_after_install(root: Path) -> tuple[str, ...]:
@@ -146,10 +149,7 @@ def this_program() -> Path:
     """
     python = Path(sys.executable).resolve()
     if _is_hidden(python):
-        raise ConfigError(
-            f"{python}, which runs this program: services cannot see what lies there",
-            hint="install it by the system's Python: /usr/bin/python3 -m venv /opt/bleedwatch",
-        )
+        raise ConfigError("python_hidden", path=str(python))
     return Path(sysconfig.get_path("scripts")) / "bleedwatch"
 
 
@@ -160,15 +160,9 @@ def target_in(root: Path, target: str) -> Path:
 
 def _check_program(program: Path) -> None:
     if not re.fullmatch(r"/[\w./+-]+", str(program)):
-        raise ConfigError(
-            f"{program}: not a path that a unit can start as it is",
-            hint="install Bleedwatch below a plain absolute path such as /opt/bleedwatch",
-        )
+        raise ConfigError("program_path_unfit", path=str(program))
     if _is_hidden(program):
-        raise ConfigError(
-            f"{program}: services cannot see what lies there",
-            hint="install Bleedwatch into /opt/bleedwatch, or name the program with --program",
-        )
+        raise ConfigError("program_hidden", path=str(program))
 
 
 def _is_hidden(path: Path) -> bool:
@@ -182,10 +176,7 @@ def _content(name: str, program: Path) -> str:
 
 def _install_step(path: Path, content: str) -> Step:
     if path.is_symlink():
-        raise ConfigError(
-            f"{path} is a link to {path.readlink()}",
-            hint=f"`systemctl unmask {path.name}`, or take the link away",
-        )
+        raise ConfigError("unit_is_link", path=str(path), to=str(path.readlink()), unit=path.name)
     if not path.exists():
         return Step(Deed.WRITE, path, "new", content)
     if path.read_text(encoding="utf-8") == content:

@@ -60,7 +60,9 @@ class Plot:
         try:
             figure.savefig(self.path, dpi=120)
         except OSError as error:
-            raise ConfigError(f"{self.path}: {error.strerror}", hint="name another file") from error
+            raise ConfigError(
+                "output_unwritable", path=str(self.path), why=str(error.strerror)
+            ) from error
 
 
 def to_plot(png: Path | None) -> Plot | None:
@@ -76,9 +78,9 @@ def to_plot(png: Path | None) -> Plot | None:
     try:
         import matplotlib  # noqa: ICN001, F401, PLC0415 - of an extra
     except ImportError as error:
-        raise ConfigError(f"--png: {error}", hint="pip install matplotlib") from error
+        raise ConfigError("matplotlib_missing", why=str(error)) from error
     if not png.absolute().parent.is_dir():
-        raise ConfigError(f"--png {png}: no such folder", hint="make it first")
+        raise ConfigError("picture_folder_missing", path=str(png))
     return Plot(png)
 
 

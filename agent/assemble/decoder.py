@@ -75,7 +75,7 @@ class DecoderProcess:
                 ended = str(error)
             else:
                 return
-        raise DecoderEnded(f"set aside: its compressed pixels ended the decoder twice ({ended})")
+        raise DecoderEnded("decoder_ended", how=ended)
 
     def close(self) -> None:
         """End the process, if there is one."""
@@ -95,7 +95,7 @@ class DecoderProcess:
                 frame = _answer(answers, form)
                 self._at_rest = frame is None or n_left == 0
                 if frame is None:
-                    raise Unusable("its compressed pixels cannot be decoded")
+                    raise Unusable("pixels_undecodable")
                 yield frame
         except (BrokenPipeError, EOFError):
             code = process.wait()

@@ -49,6 +49,7 @@ from agent.assemble.hounsfield import check_tail, hu_from_stored, rescale_of
 from agent.assemble.limits import ReadLimits
 from agent.assemble.pixels import Decode, decode_here, format_of, only_zeros, stored_frames
 from agent.errors import FileRefused, NotWholeYet, legible
+from agent.reasons import Reason
 from agent.records import Identity, SliceHeader
 
 CT_CLASSES: Final = CTImageStorage, EnhancedCTImageStorage
@@ -123,16 +124,16 @@ def read_slices(
             parsed = _parse(data, limits)
             owner = _owner_of(parsed.image)
         except FileRefused as error:
-            raise type(error)(f"{name}: {error}", hint=error.hint) from error
+            raise type(error)(error.reason.of_file(name)) from error
         except Exception as error:  # whatever a stranger's bytes, or a bug of ours, may raise
-            raise FileRefused(f"{name}: {_reason(error)}") from error
+            raise FileRefused(_reason(error).of_file(name)) from error
         try:
             _check_not_set_aside(owner, set_aside)
             return _slices(parsed, limits, decode, settled=settled)
         except NotWholeYet as error:
-            raise NotWholeYet(f"{name}: {error}") from error
+            raise NotWholeYet(error.reason.of_file(name)) from error
         except Exception as error:
-            raise SliceRefused(f"{name}: {_reason(error)}", **owner._asdict()) from error
+            raise SliceRefused(_reason(error).of_file(name), **owner._asdict()) from error
 
 
 @contextmanager
@@ -152,16 +153,20 @@ def _read(path: Path, limits: ReadLimits) -> bytes:
         with os.fdopen(_open_itself(path), "rb", buffering=0) as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
-                raise FileRefused(f"{name}: not a file")
+                raise FileRefused("not_a_file", file=name)
             size_bytes = found.st_size
             if size_bytes > limits.file_bytes:
-                raise FileRefused(f"{name}: {size_bytes} bytes, limit {limits.file_bytes}")
+                raise FileRefused(
+                    "file_too_large",
+                    file=name,
+                    size_bytes=size_bytes,
+                    limit_bytes=limits.file_bytes,
+                )
             return file.read()
     except FileNotFoundError as error:
-        raise FileRefused(f"{name}: gone") from error
+        raise FileRefused("file_gone", file=name) from error
     except OSError as error:
-        hint = "let the service account read the export folder"
-        raise NotWholeYet(f"{name}: cannot be read: {error.strerror}", hint=hint) from error
+        raise NotWholeYet("file_unreadable", file=name, why=str(error.strerror)) from error
 
 
 def _open_itself(path: Path) -> int:
@@ -174,15 +179,15 @@ def _parse(data: bytes, limits: ReadLimits) -> _Parsed:
     if data[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] != b"DICM":
         cut = len(data) < PREAMBLE_BYTES + 4 and only_zeros(data[:PREAMBLE_BYTES], 0)
         if cut or only_zeros(data, 0):
-            raise NotWholeYet("nothing has been written yet")
-        raise FileRefused("not a DICOM file")
+            raise NotWholeYet("nothing_written")
+        raise FileRefused("not_dicom")
     meta, start, _ = _read_meta(data)
     syntax = UID(text(meta, "TransferSyntaxUID"))
     if only_zeros(data, start):
-        raise NotWholeYet("the file ends within its header")
+        raise NotWholeYet("header_cut")
     if syntax not in SYNTAXES:
         name = syntax.name if syntax.name != syntax else "unknown"
-        raise FileRefused(f"transfer syntax not read: {name}")
+        raise FileRefused("transfer_syntax_unread", syntax=name)
     if syntax == DeflatedExplicitVRLittleEndian:
         data, start = _inflate(data[start:], limits), 0
     image, at, stopped_by = _read_attributes(data, start, syntax)
@@ -191,7 +196,7 @@ def _parse(data: bytes, limits: ReadLimits) -> _Parsed:
     sop_class, media_class = text(image, "SOPClassUID"), text(meta, "MediaStorageSOPClassUID")
     has_pixels = not sop_class or sop_class in CT_CLASSES or media_class in CT_CLASSES
     if only_zeros(data, at) if stopped_by is not None else has_pixels:
-        raise NotWholeYet("the file ends before its pixels")
+        raise NotWholeYet("pixels_not_written")
     return _Parsed(image, syntax, b"", 0)
 
 
@@ -226,12 +231,12 @@ def _inflate(deflated: bytes, limits: ReadLimits) -> bytes:
         data = inflater.decompress(deflated, limits.file_bytes)
     except zlib.error:
         if only_zeros(deflated, len(deflated) - 8):
-            raise NotWholeYet("the file ends in zeros") from None
+            raise NotWholeYet("ends_in_zeros") from None
         raise
     if inflater.unconsumed_tail:
-        raise FileRefused(f"inflates to more than {limits.file_bytes} bytes")
+        raise FileRefused("inflates_too_large", limit_bytes=limits.file_bytes)
     if not inflater.eof:
-        raise NotWholeYet("the file ends within its deflated data")
+        raise NotWholeYet("deflated_cut")
     return data
 
 
@@ -257,17 +262,18 @@ def _owner_of(image: Dataset) -> _Owner:
     """Refuse what is not a CT image; say which series of whom an image belongs to."""
     sop_class = UID(uid_of(image, "SOPClassUID"))
     if sop_class not in CT_CLASSES:
-        name = sop_class.name if sop_class.name != sop_class else "an unknown object"
-        raise FileRefused(f"not a CT image but {name}")
+        if sop_class.name == sop_class:
+            raise FileRefused("unknown_object")
+        raise FileRefused("not_ct", sop_class=sop_class.name)
     for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
         if not uid_of(image, keyword):
-            raise FileRefused(f"a CT image without {keyword}")
+            raise FileRefused("uid_missing", keyword=keyword)
     return _Owner(uid_of(image, "SeriesInstanceUID"), identity_of(image))
 
 
 def _check_not_set_aside(owner: _Owner, set_aside: Container[str]) -> None:
     if owner.series_uid in set_aside:
-        raise Unusable("its series was set aside: another of its files ended the decoder")
+        raise Unusable("series_set_aside")
 
 
 def _slices(
@@ -275,7 +281,7 @@ def _slices(
 ) -> tuple[ReadSlice, ...]:
     image, identity = parsed.image, identity_of(parsed.image)
     if not parsed.data:
-        raise Unusable("no pixel data")
+        raise Unusable("no_pixels")
     form = format_of(image, parsed.syntax, limits)
     slices = []
     stored_by_frame = stored_frames(parsed.data, parsed.pixels_at, form, image, decode)
@@ -289,8 +295,8 @@ def _slices(
     return tuple(slices)
 
 
-def _reason(error: Exception) -> str:
-    """Our own words; a vendor's may quote the file, and so the patient."""
+def _reason(error: Exception) -> Reason:
+    """Give a reason in our own words; a vendor's may quote the file, and so the patient."""
     if isinstance(error, Unusable):
-        return str(error)
-    return f"not readable as DICOM ({type(error).__name__})"
+        return error.reason
+    return Reason("dicom_unreadable", error=type(error).__name__)

@@ -115,9 +115,7 @@ def orientation_of(header: SliceHeader) -> Orientation:
     """
     angle_deg = float(np.degrees(np.arccos(min(1.0, normal_of(header)[2]))))
     if angle_deg > AXIAL_DEG:
-        raise NotEligible(
-            f"images are {angle_deg:.0f}° from axial", hint="send the axial head series"
-        )
+        raise NotEligible("not_axial", angle_deg=angle_deg)
     row, column = np.array(header.row_direction), np.array(header.column_direction)
     swap = bool(abs(row[0]) < abs(row[1]))
     if swap:
@@ -140,20 +138,25 @@ def check_same_plane(first: SliceHeader, other: SliceHeader) -> None:
         Matrix, pixel spacing, orientation or frame of reference differ.
     """
     if (other.rows, other.columns) != (first.rows, first.columns):
-        sizes = f"{first.rows} x {first.columns} and {other.rows} x {other.columns}"
-        raise GeometryError(f"images of {sizes} in one series")
+        raise GeometryError(
+            "matrix_differs",
+            rows=first.rows,
+            columns=first.columns,
+            other_rows=other.rows,
+            other_columns=other.columns,
+        )
     spacings = [(header.row_spacing_mm, header.column_spacing_mm) for header in (first, other)]
     if any(abs(b - a) > SPACING_TOLERANCE * a for a, b in zip(*spacings, strict=True)):
-        raise GeometryError("pixel spacing differs within the series")
+        raise GeometryError("pixel_spacing_differs")
     cosine = math.cos(math.radians(ORIENTATION_DEG))
     for before, after in (
         (first.row_direction, other.row_direction),
         (first.column_direction, other.column_direction),
     ):
         if sum(a * b for a, b in zip(before, after, strict=True)) < cosine:
-            raise GeometryError("slice orientation differs within the series")
+            raise GeometryError("orientation_differs")
     if first.frame_of_reference_uid != other.frame_of_reference_uid:
-        raise GeometryError("two frames of reference in one series")
+        raise GeometryError("frames_of_reference_differ")
 
 
 def order_of(headers: Sequence[SliceHeader], heights_mm: NDArray[np.float64]) -> list[int]:
@@ -169,10 +172,7 @@ def order_of(headers: Sequence[SliceHeader], heights_mm: NDArray[np.float64]) ->
         if not order or heights_mm[index] - heights_mm[order[-1]] >= SAME_POSITION_MM:
             order.append(index)
         elif headers[index].digest != headers[order[-1]].digest:
-            raise GeometryError(
-                f"two different images at one position ({heights_mm[index]:.1f} mm)",
-                hint="send each reconstruction as a series of its own",
-            )
+            raise GeometryError("position_used_twice", height_mm=float(heights_mm[index]))
     return order
 
 

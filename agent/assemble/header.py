@@ -17,6 +17,7 @@ from pydicom.tag import BaseTag, Tag
 from agent.assemble.limits import LONGEST_TEXT, POSITION_MM, THICKNESS_MM, WHOLE
 from agent.assemble.series import FRAME_MARK
 from agent.errors import FileRefused
+from agent.reasons import Reason, Value
 from agent.records import Identity, SliceHeader, Vector
 
 UNIT_TOLERANCE: Final = 1e-3
@@ -54,7 +55,12 @@ _NAMED_OF_FRAMES: Final = {
 
 
 class Unusable(ValueError):
-    """A reason in our own words, which quote no text from the file: it may hold anything."""
+    """A reason whose values quote no text from the file: it may hold anything."""
+
+    def __init__(self, code: str, /, **values: Value) -> None:
+        """Carry the reason that a code and its values make."""
+        self.reason = Reason(code, **values)
+        super().__init__(self.reason)
 
 
 class SliceRefused(FileRefused):
@@ -63,11 +69,11 @@ class SliceRefused(FileRefused):
     Its series would be measured with a hole in it: it ends *not analysed* with this reason.
     """
 
-    code = "slice_refused"
+    kind = "slice_refused"
 
-    def __init__(self, message: str, *, series_uid: str, identity: Identity) -> None:
+    def __init__(self, reason: Reason, *, series_uid: str, identity: Identity) -> None:
         """Carry the reason, and whose and which series it is."""
-        super().__init__(message, hint="export the series again; check the scanner's export")
+        super().__init__(reason)
         self.series_uid = series_uid
         self.identity = identity
 
@@ -115,7 +121,7 @@ def text(image: Dataset, keyword: str) -> str:
     found = "\\".join(map(str, value)).strip() if many else str(value).rstrip(" \0").lstrip()
     found = found.replace(GB2312_ESCAPE, "")
     if len(found) > LONGEST_TEXT:
-        raise Unusable(f"{keyword} of {len(found)} characters")
+        raise Unusable("text_too_long", keyword=keyword, n_characters=len(found))
     return found
 
 
@@ -124,10 +130,10 @@ def numbers(image: Dataset, keyword: str, n: int) -> tuple[float, ...]:
     value = value_of(image, keyword)
     values = tuple(value) if isinstance(value, MultiValue) else (value,)
     if value is None or len(values) != n or any(v is None or v == "" for v in values):
-        raise Unusable(f"no usable {keyword}")
+        raise Unusable("attribute_unusable", keyword=keyword)
     found = tuple(map(float, values))
     if not all(map(math.isfinite, found)):
-        raise Unusable(f"{keyword} is not a number")
+        raise Unusable("attribute_not_finite", keyword=keyword)
     return found
 
 
@@ -211,11 +217,11 @@ def header_of(frame: Dataset, identity: Identity, digest: str) -> SliceHeader:
     """
     position = numbers(frame, "ImagePositionPatient", 3)
     if max(map(abs, position)) > POSITION_MM:
-        raise Unusable("ImagePositionPatient lies outside any scanner")
+        raise Unusable("position_absurd")
     row_direction, column_direction = directions(frame)
     spacings = numbers(frame, "PixelSpacing", 2)
     if not all(SPACING_MM[0] <= spacing <= SPACING_MM[1] for spacing in spacings):
-        raise Unusable(f"PixelSpacing {spacings[0]:g} x {spacings[1]:g} mm")
+        raise Unusable("pixel_spacing_unusable", row_mm=spacings[0], column_mm=spacings[1])
     image_type = value_of(frame, "ImageType") or ()
     return SliceHeader(
         sop_uid=text(frame, "SOPInstanceUID"),
@@ -262,7 +268,7 @@ def _square(values: tuple[float, ...]) -> tuple[Vector, Vector]:
     cosines = np.array(values).reshape(2, 3)
     lengths, product = np.linalg.norm(cosines, axis=1), float(cosines[0] @ cosines[1])
     if np.abs(lengths - 1).max() > UNIT_TOLERANCE or abs(product) > UNIT_TOLERANCE:
-        raise Unusable("ImageOrientationPatient is not two square unit vectors")
+        raise Unusable("orientation_unusable")
     row = cosines[0] / lengths[0]
     column = cosines[1] - (cosines[1] @ row) * row
     column /= np.linalg.norm(column)

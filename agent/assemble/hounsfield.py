@@ -45,9 +45,9 @@ def rescale_of(frame: Dataset) -> Rescale:
     """
     slope, intercept = number(frame, "RescaleSlope"), number(frame, "RescaleIntercept")
     if slope is None or intercept is None:
-        raise Unusable("no usable RescaleSlope and RescaleIntercept")
+        raise Unusable("rescale_missing")
     if not SLOPE[0] <= slope <= SLOPE[1] or abs(intercept) > INTERCEPT_HU:
-        raise Unusable(f"rescale slope {slope:g}, intercept {intercept:g} HU")
+        raise Unusable("rescale_absurd", slope=slope, intercept_hu=intercept)
     return Rescale(slope, intercept)
 
 
@@ -97,11 +97,11 @@ def check_tail(stored: NDArray[Any], form: PixelFormat, rescale: Rescale, *, set
         return
     filled = np.flatnonzero((stored != 0).any(axis=1))
     if not filled.size:
-        raise NotWholeYet("all pixels are zero")
+        raise NotWholeYet("pixels_all_zero")
     top, tail = int(filled[0]), form.rows - 1 - int(filled[-1])
     if rescale.intercept <= AIR_HU:
         if top and abs(top - tail) <= 1:
             return
         if settled and tail < PADDING_FRACTION * form.rows:
             return
-    raise NotWholeYet(f"the last {tail} rows are zeros")
+    raise NotWholeYet("rows_not_written", n_rows=tail)

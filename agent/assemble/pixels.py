@@ -76,16 +76,20 @@ def format_of(image: Dataset, syntax: UID, limits: ReadLimits) -> PixelFormat:
     rows, columns = whole(image, "Rows") or 0, whole(image, "Columns") or 0
     frames = len(value_of(image, "PerFrameFunctionalGroupsSequence") or ()) or 1
     if not (0 < rows <= limits.matrix_px and 0 < columns <= limits.matrix_px):
-        raise Unusable(f"matrix {rows} x {columns}, limit {limits.matrix_px}")
+        raise Unusable("matrix_unusable", rows=rows, columns=columns, limit_px=limits.matrix_px)
     if frames != (whole(image, "NumberOfFrames") or 1):
-        raise Unusable(f"{frames} frames described, {whole(image, 'NumberOfFrames')} declared")
+        raise Unusable(
+            "frame_count_differs",
+            n_described=frames,
+            n_declared=whole(image, "NumberOfFrames") or 0,
+        )
     if frames > limits.frames or frames * rows * columns * 2 > limits.file_bytes:
-        raise Unusable(f"{frames} frames of {rows} x {columns}")
+        raise Unusable("too_many_frames", n_frames=frames, rows=rows, columns=columns)
     allocated, stored = whole(image, "BitsAllocated") or 0, whole(image, "BitsStored") or 0
     if whole(image, "SamplesPerPixel") not in (1, None):
-        raise Unusable("colour image")
+        raise Unusable("colour_image")
     if allocated not in (8, 16) or not 0 < stored <= allocated:
-        raise Unusable(f"{stored} of {allocated} bits a pixel")
+        raise Unusable("bits_unusable", n_stored=stored, n_allocated=allocated)
     signed = whole(image, "PixelRepresentation") == 1
     return PixelFormat(syntax, rows, columns, frames, allocated, stored, signed)
 
@@ -117,9 +121,9 @@ def stored_frames(
     """
     start = offset + (8 if form.syntax == ImplicitVRLittleEndian else 12)
     if only_zeros(data, start):
-        raise NotWholeYet("the file holds nothing where its pixels should be")
+        raise NotWholeYet("pixels_empty")
     if form.syntax != ImplicitVRLittleEndian and data[offset + 4 : offset + 6] not in _PIXEL_VRS:
-        raise Unusable("Pixel Data is neither OW nor OB")
+        raise Unusable("pixel_vr_unusable")
     if form.syntax.is_encapsulated:
         encoded = data[start : _end_of_items(data, start, form)]
         yield from _decoded(encoded, form, image, decode)
@@ -127,9 +131,11 @@ def stored_frames(
     order: Literal["big", "little"] = "big" if form.dtype[0] == ">" else "little"
     length = int.from_bytes(data[start - 4 : start], order)
     if length == _UNDEFINED or length < form.frame_bytes * form.frames:
-        raise Unusable(f"{length} bytes of pixels for {form.frames} x {form.frame_bytes}")
+        raise Unusable(
+            "pixels_too_short", n_bytes=length, n_frames=form.frames, frame_bytes=form.frame_bytes
+        )
     if len(data) - start < length:
-        raise NotWholeYet(f"{len(data) - start} of {length} bytes of pixels")
+        raise NotWholeYet("pixels_cut", n_bytes=len(data) - start, n_declared=length)
     for n in range(form.frames):
         count, at = form.rows * form.columns, start + n * form.frame_bytes
         yield np.frombuffer(data, form.dtype, count, at).reshape(form.rows, form.columns)
@@ -148,13 +154,13 @@ def _end_of_items(data: bytes, start: int, form: PixelFormat) -> int:
     at, total = start, 0
     while data[at : at + 8] != _END_OF_ITEMS:
         if len(data) < at + 8 or only_zeros(data, at):
-            raise NotWholeYet("the file ends within its compressed pixels")
+            raise NotWholeYet("compressed_cut")
         if data[at : at + 4] != _ITEM:
-            raise Unusable("compressed pixels are not in items")
+            raise Unusable("compressed_not_in_items")
         length = int.from_bytes(data[at + 4 : at + 8], "little")
         at, total = at + 8 + length, total + length
         if total > form.frames * (2 * form.frame_bytes + ENCODED_SLACK_BYTES):
-            raise Unusable("compressed pixels are larger than their image")
+            raise Unusable("compressed_too_large")
     return at + 8
 
 
@@ -172,7 +178,7 @@ def _decoded(
         _check_codestream(frame, form)
         n_frames += 1
     if n_frames != form.frames:
-        raise Unusable(f"{n_frames} compressed frames, {form.frames} declared")
+        raise Unusable("compressed_frame_count_differs", n_frames=n_frames, n_declared=form.frames)
     yield from decode(encoded, form, offsets)
 
 
@@ -208,14 +214,20 @@ def _check_codestream(frame: bytes, form: PixelFormat) -> None:
     else:
         rows, columns = _jpeg_size(frame)
     if (rows, columns) != (form.rows, form.columns):
-        raise Unusable(f"compressed {rows} x {columns}, declared {form.rows} x {form.columns}")
+        raise Unusable(
+            "compressed_size_differs",
+            rows=rows,
+            columns=columns,
+            declared_rows=form.rows,
+            declared_columns=form.columns,
+        )
 
 
 def _jpeg_2000_size(frame: bytes) -> tuple[int, int]:
     """Rows and columns. Source: ITU-T T.800 A.5.1."""
     found = _JPEG_2000_SIZE.search(frame)
     if not found:
-        raise Unusable("not a JPEG 2000 codestream")
+        raise Unusable("not_jpeg_2000")
     right, bottom, left, top = (int.from_bytes(found[n], "big") for n in range(1, 5))
     return bottom - top, right - left
 
@@ -229,4 +241,4 @@ def _jpeg_size(frame: bytes) -> tuple[int, int]:
             size = frame[at + 5 : at + 9]
             return int.from_bytes(size[:2], "big"), int.from_bytes(size[2:], "big")
         at += 2 + length
-    raise Unusable("not a JPEG codestream")
+    raise Unusable("not_jpeg")

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, TypeAdapter, V
 
 from agent.assemble.series import is_localizer
 from agent.errors import ConfigError, NotEligible
+from agent.reasons import Reason
 from agent.records import HeadVolume, SliceHeader
 
 if sys.version_info >= (3, 11):
@@ -125,7 +126,9 @@ class ProfileFile:
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(map(str, first["loc"])) or "profile"
-            raise ConfigError(f"{self.path}: {key}: {first['msg']}") from error
+            raise ConfigError(
+                "profile_key_wrong", file=str(self.path), key=key, why=first["msg"]
+            ) from error
 
 
 def load_profiles(folder: Path) -> tuple[ProtocolProfile, ...]:
@@ -140,7 +143,7 @@ def load_profiles(folder: Path) -> tuple[ProtocolProfile, ...]:
     names = [profile.name for profile in profiles]
     for name in names:
         if names.count(name) > 1:
-            raise ConfigError(f"two protocol profiles in {folder} are named {name}")
+            raise ConfigError("profile_name_used_twice", folder=str(folder), name=name)
     return ranked(profiles)
 
 
@@ -159,7 +162,7 @@ def profile_files(folder: Path) -> tuple[ProfileFile, ...]:
     """
     tables = {path: read_table(path) for path in sorted(folder.glob("*.toml"))}
     if not tables:
-        raise ConfigError(f"no protocol profile in {folder}", hint="install one, or set the folder")
+        raise ConfigError("no_profiles", folder=str(folder))
     return tuple(with_base(path, tables) for path in tables)
 
 
@@ -168,7 +171,7 @@ def read_table(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError("profile_unreadable", file=str(path), why=str(error)) from error
 
 
 def with_base(path: Path, tables: Mapping[Path, dict[str, Any]]) -> ProfileFile:
@@ -179,10 +182,7 @@ def with_base(path: Path, tables: Mapping[Path, dict[str, Any]]) -> ProfileFile:
     for base_path, base in tables.items():
         if base.get("name") == own[BASED_ON] and BASED_ON not in base:
             return ProfileFile(path, own, ProfileFile(base_path, base, None))
-    raise ConfigError(
-        f"{path}: {BASED_ON}: no profile {own[BASED_ON]!r} that stands by itself",
-        hint="name one of the same folder that is not based on another",
-    )
+    raise ConfigError("base_profile_missing", file=str(path), base=str(own[BASED_ON]))
 
 
 def choose(headers: Sequence[SliceHeader], profiles: Sequence[ProtocolProfile]) -> ProtocolProfile:
@@ -199,18 +199,14 @@ def choose(headers: Sequence[SliceHeader], profiles: Sequence[ProtocolProfile]) 
     """
     slices = [header for header in headers if not is_localizer(header)]
     if not slices:
-        raise NotEligible(
-            "only localizer images", hint="none needed: the head series is analysed by itself"
-        )
+        raise NotEligible("localizers_only")
     expert = expert_on(slices, profiles)
     refused = objections(slices, expert)
     if not content_objections(slices, expert):
         fitting = [profile for profile in profiles if not objections(slices, profile)]
         if fitting:
             return max(fitting, key=lambda profile: profile.n_demands)
-    raise NotEligible(
-        refused[0], hint=f"if it should be analysed, adapt protocol profile {expert.name}"
-    )
+    raise NotEligible(refused[0])
 
 
 def expert_on(
@@ -230,23 +226,24 @@ def check_extent(volume: HeadVolume, profile: ProtocolProfile) -> None:
     """
     found = extent_objections(len(volume.hu), float(volume.grid.shares_mm.sum()), profile)
     if found:
-        raise NotEligible(found[0], hint="check that the whole head was exported, as one series")
+        raise NotEligible(found[0])
 
 
-def extent_objections(n_slices: int, coverage_mm: float, profile: ProtocolProfile) -> list[str]:
+def extent_objections(n_slices: int, coverage_mm: float, profile: ProtocolProfile) -> list[Reason]:
     """Say all that keeps so many slices over such a stretch [mm] from being a whole head."""
     found = []
     if n_slices < profile.min_slices:
-        found.append(f"only {n_slices} slices, {profile.min_slices} needed")
+        found.append(Reason("too_few_slices", n_slices=n_slices, n_needed=profile.min_slices))
     if n_slices > profile.max_slices:
-        found.append(f"{n_slices} slices, at most {profile.max_slices} are analysed")
+        found.append(Reason("too_many_slices", n_slices=n_slices, n_most=profile.max_slices))
     if coverage_mm < profile.min_coverage_mm:
-        needed = f"{profile.min_coverage_mm:.0f} mm needed"
-        found.append(f"only {coverage_mm:.0f} mm of the head, {needed}")
+        found.append(
+            Reason("head_too_short", covered_mm=coverage_mm, needed_mm=profile.min_coverage_mm)
+        )
     return found
 
 
-def objections(slices: Sequence[SliceHeader], profile: ProtocolProfile) -> list[str]:
+def objections(slices: Sequence[SliceHeader], profile: ProtocolProfile) -> list[Reason]:
     """Say all that keeps slices from fitting, what matters most to a technologist first."""
     asked = (_of_content, _of_demands, _of_ranges)
     return _distinct(
@@ -254,33 +251,35 @@ def objections(slices: Sequence[SliceHeader], profile: ProtocolProfile) -> list[
     )
 
 
-def content_objections(slices: Sequence[SliceHeader], profile: ProtocolProfile) -> list[str]:
+def content_objections(slices: Sequence[SliceHeader], profile: ProtocolProfile) -> list[Reason]:
     """Say what about what was scanned and how it was reconstructed keeps slices from fitting."""
     return _distinct(objection for header in slices for objection in _of_content(header, profile))
 
 
-def unmet_demands(slices: Sequence[SliceHeader], profile: ProtocolProfile) -> list[str]:
+def unmet_demands(slices: Sequence[SliceHeader], profile: ProtocolProfile) -> list[Reason]:
     """Say what shows that the profile is for another scanner or series; empty if nothing does."""
     return _distinct(objection for header in slices for objection in _of_demands(header, profile))
 
 
-def _distinct(texts: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(texts))
+def _distinct(reasons: Iterable[Reason]) -> list[Reason]:
+    return list(dict.fromkeys(reasons))
 
 
-def _of_content(header: SliceHeader, profile: ProtocolProfile) -> list[str]:
+def _of_content(header: SliceHeader, profile: ProtocolProfile) -> list[Reason]:
     """Object to what was scanned and how it was reconstructed."""
-    found = []
+    found, name = [], profile.name
     if not _is_head(header, profile):
-        found.append(f"not a head series: {header.body_part or header.description}")
+        what = header.body_part or header.description
+        found.append(Reason("not_head", found=what, profile=name))
     if header.contrast and not profile.no_contrast.search(header.contrast):
-        found.append("contrast agent was given")
+        found.append(Reason("contrast_given", profile=name))
     if profile.bone_kernels.search(header.kernel):
-        found.append(f"bone reconstruction (kernel {header.kernel})")
+        found.append(Reason("bone_kernel", kernel=header.kernel, profile=name))
     if profile.other_image_types.search("\\".join(header.image_type)):
-        found.append(f"not an original axial image ({'/'.join(header.image_type)})")
+        image_type = "/".join(header.image_type)
+        found.append(Reason("not_original_axial", image_type=image_type, profile=name))
     if profile.other_descriptions.search(header.description):
-        found.append(f"not a plain head series: {header.description}")
+        found.append(Reason("not_plain_head", description=header.description, profile=name))
     return found
 
 
@@ -292,30 +291,51 @@ def _is_head(header: SliceHeader, profile: ProtocolProfile) -> bool:
     return not profile.other_parts.search(header.description)
 
 
-def _of_demands(header: SliceHeader, profile: ProtocolProfile) -> list[str]:
+def _of_demands(header: SliceHeader, profile: ProtocolProfile) -> list[Reason]:
     """Object to scanners and series that the profile is not for."""
-    patterns = (
-        ("scanner maker", profile.manufacturer, header.manufacturer),
-        ("scanner model", profile.model, header.model),
-        ("series description", profile.description, header.description),
-        ("kernel", profile.kernels, header.kernel),
+    maker, model, kernel = header.manufacturer, header.model, header.kernel
+    description, name = header.description, profile.name
+    met = (
+        (profile.manufacturer, maker, Reason("maker_not_covered", maker=maker, profile=name)),
+        (profile.model, model, Reason("model_not_covered", model=model, profile=name)),
+        (
+            profile.description,
+            description,
+            Reason("description_not_covered", description=description, profile=name),
+        ),
+        (profile.kernels, kernel, Reason("kernel_not_covered", kernel=kernel, profile=name)),
     )
-    return [
-        f"{what} {text or 'not given'} is not the profile's"
-        for what, pattern, text in patterns
-        if pattern and not pattern.search(text)
-    ]
+    return [reason for pattern, text, reason in met if pattern and not pattern.search(text)]
 
 
-def _of_ranges(header: SliceHeader, profile: ProtocolProfile) -> list[str]:
+def _of_ranges(header: SliceHeader, profile: ProtocolProfile) -> list[Reason]:
     """Object to settings outside the profile's."""
-    ranges = (
-        ("slice thickness", "mm", profile.thickness_mm, header.thickness_mm),
-        ("tube voltage", "kV", profile.kvp, header.kvp),
-        ("matrix", "pixels", profile.matrix_px, float(min(header.rows, header.columns))),
-    )
-    return [
-        f"{what} {value:g} {unit}, {low:g} to {high:g} covered"
-        for what, unit, (low, high), value in ranges
-        if value is not None and not low <= value <= high
-    ]
+    found, name = [], profile.name
+    low, high = profile.thickness_mm
+    thickness_mm = header.thickness_mm
+    if thickness_mm is not None and not low <= thickness_mm <= high:
+        found.append(
+            Reason(
+                "thickness_not_covered",
+                thickness_mm=thickness_mm,
+                low_mm=low,
+                high_mm=high,
+                profile=name,
+            )
+        )
+    low, high = profile.kvp
+    if header.kvp is not None and not low <= header.kvp <= high:
+        found.append(
+            Reason(
+                "voltage_not_covered", voltage_kv=header.kvp, low_kv=low, high_kv=high, profile=name
+            )
+        )
+    low, high = profile.matrix_px
+    matrix_px = min(header.rows, header.columns)
+    if not low <= matrix_px <= high:
+        found.append(
+            Reason(
+                "matrix_not_covered", matrix_px=matrix_px, low_px=low, high_px=high, profile=name
+            )
+        )
+    return found

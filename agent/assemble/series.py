@@ -129,10 +129,7 @@ class GrowingSeries:
         known = self._by_sop_uid.get(header.sop_uid)
         if known:
             if (known.digest, known.position_lps_mm) != (header.digest, header.position_lps_mm):
-                raise IdentityError(
-                    f"two different images have the UID {header.sop_uid}",
-                    hint="the exporting system must not change an image and keep its UID",
-                )
+                raise IdentityError("uid_used_twice", sop_uid=header.sop_uid)
             return Added.DUPLICATE
         if is_localizer(header):
             self._know(header)
@@ -182,7 +179,7 @@ class GrowingSeries:
     def orientation(self) -> Orientation:
         """How images are turned for the volume; NotEligible if they are not axial."""
         if not self.headers:
-            raise GeometryError("no slices")
+            raise GeometryError("no_slices")
         return orientation_of(self.headers[0])
 
     def hu(self, index: int) -> NDArray[np.int16]:
@@ -277,10 +274,7 @@ def check_identity(first: Identity, other: Identity) -> None:
         if getattr(first, field.name) != getattr(other, field.name)
     ]
     if differing:
-        raise IdentityError(
-            f"slices of one series disagree about {', '.join(differing)}",
-            hint="two patients or studies share a series UID: check the scanner's worklist",
-        )
+        raise IdentityError("identity_differs", attributes=", ".join(differing))
 
 
 def is_localizer(header: SliceHeader) -> bool:

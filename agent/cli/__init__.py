@@ -106,7 +106,7 @@ def _unavailable(name: str, error: Exception) -> Callable[[], None]:
     """Stand in for a command that cannot be loaded: the agent must start without it."""
 
     def command() -> None:
-        raise ConfigError(f"{name}: {error}", hint="install Bleedwatch again") from error
+        raise ConfigError("command_unavailable", command=name, why=str(error)) from error
 
     command.__doc__ = f"Not available: {error}."
     return command
@@ -119,8 +119,8 @@ def main() -> None:
     except AgentError as error:
         stderr = Console(stderr=True, highlight=False, soft_wrap=True)
         stderr.print(f"[bold red]bleedwatch:[/] {escape(str(error))}")
-        if error.hint:
-            stderr.print(f"  → {error.hint}", markup=False)
+        if error.what_to_do:
+            stderr.print(f"  → {error.what_to_do}", markup=False)
         configuration = isinstance(error, ConfigError | StoreError | BundleError)
         sys.exit(EXIT_CONFIG if configuration else 1)
 
@@ -131,6 +131,5 @@ def _run(asked: str | None) -> None:
         build_app(asked)()
     except ModuleNotFoundError as error:
         raise RequestRefused(
-            f"{asked}: the Python package {error.name} is not installed",
-            hint="in Bleedwatch's folder: pip install '.[train]', or '.[gpu]' for an NVIDIA card",
+            "package_missing", command=asked or "", package=error.name or ""
         ) from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from agent.reasons import english
 from agent.records import Instant, State
 from agent.store.liveness import agent_problem
 from agent.store.queries import Queries
@@ -67,11 +68,12 @@ class Overview:
 def look(queries: Queries, now: Instant, boot_id: str) -> Overview:
     """Take in what the store tells now."""
     agent = queries.agent_status()
+    problem = agent_problem(agent, now, boot_id, queries.free_bytes())
     unfinished = map(queries.series, queries.unfinished())
     recent = (notice for notice in queries.notices(MOST_NOTICES) if now.utc - notice.at.utc <= HOUR)
     return Overview(
         at_utc=now.utc,
-        problem=agent_problem(agent, now, boot_id, queries.free_bytes()),
+        problem=english(problem) if problem else None,
         agent=agent,
         under_way=tuple(_under_way(queries, row, now) for row in unfinished if row),
         latest=tuple(_concluded(row, now) for row in queries.latest(MOST_LATEST, states=ANSWERS)),

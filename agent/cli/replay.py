@@ -104,7 +104,7 @@ def replayed(config: Config) -> Replayed:
 
 def _arrivals(folder: Path) -> Iterator[Arrival]:
     def denied(path: str, error: OSError) -> None:
-        raise FolderUnreachable(f"{path}: {error.strerror}", hint="let this account read it")
+        raise FolderUnreachable("folder_unlistable", folder=path, why=str(error.strerror))
 
     for path, version in sorted(files_in(str(folder), denied)):
         yield Arrival(Path(path), version.size_bytes, version.mtime_ns, time.monotonic())

@@ -15,6 +15,7 @@ from agent.cli.stores import found
 from agent.cli.tables import WORDS
 from agent.config import DEFAULT_PATH, load_config
 from agent.errors import RequestRefused
+from agent.reasons import english
 from agent.store.changes import NOTHING_NEW
 from agent.store.console_store import ConsoleStore
 from agent.store.database import Database
@@ -51,7 +52,7 @@ def requeue(
         rows = found(queries, study)
         asked = [row for row in rows if store.request(row.uid)]
         if not asked:
-            raise RequestRefused("it is under way already", hint="`bleedwatch status --watch`")
+            raise RequestRefused("under_way_already")
         problem = _waited(queries, asked) if wait else _problem(queries)
         told = [_told(queries, row) for row in asked]
     if as_json:
@@ -74,7 +75,9 @@ def _waited(queries: Queries, asked: list[SeriesRow]) -> str | None:
 
 
 def _problem(queries: Queries) -> str | None:
-    return agent_problem(queries.agent_status(), system_clock(), boot_id(), queries.free_bytes())
+    now, free_bytes = system_clock(), queries.free_bytes()
+    problem = agent_problem(queries.agent_status(), now, boot_id(), free_bytes)
+    return english(problem) if problem else None
 
 
 def _told(queries: Queries, before: SeriesRow) -> dict[str, Any]:

@@ -58,17 +58,15 @@ def _write_image(queries: Queries, views: list[SeriesView], path: Path) -> None:
         if (picture := queries.picture(view.series_uid, result.report.revision, "axial"))
     }
     if not pictures:
-        hint = "there is one where a bleed was suspected"
-        raise RequestRefused("there is no key slice of it", hint=hint)
+        raise RequestRefused("no_key_slice")
     if len(pictures) > 1:
         named = ", ".join(pictures)
-        raise RequestRefused(f"several series have a key slice: {named}", hint="name one of them")
+        raise RequestRefused("several_key_slices", series_uids=named)
     try:
         with path.open("xb") as file:
             file.write(*pictures.values())
     except OSError as error:
-        hint = "name a file that is not there yet, in a folder that can be written"
-        raise RequestRefused(f"{path}: {error.strerror}", hint=hint) from error
+        raise RequestRefused("file_unwritable", path=str(path), why=str(error.strerror)) from error
 
 
 def _print(out: Console, view: SeriesView) -> None:

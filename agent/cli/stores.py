@@ -30,6 +30,5 @@ def found(queries: Queries, study: str) -> list[SeriesRow]:
     """
     rows = queries.find(study.strip("…"))  # as ``status`` prints it
     if not rows:
-        hint = "`bleedwatch studies` lists what there is"
-        raise RequestRefused(f"no study or series {study} in the store", hint=hint)
+        raise RequestRefused("study_unknown", study=study)
     return rows

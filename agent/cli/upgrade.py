@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from agent.cli.options import AsJson, ConfigPath
 from agent.config import DEFAULT_PATH, load_config
+from agent.reasons import english
 from agent.store.upgrade import UpgradeCheck, backups_of, check
 from agent.wiring import open_database
 
@@ -61,7 +63,7 @@ def _print(found: UpgradeCheck, *, done: bool) -> None:
     for statement in found.statements:
         out.print(f"  {' '.join(statement.split())}", markup=False)
     if found.problem:
-        out.print(f"[bold red]✗[/] it would fail: {found.problem}")
+        out.print(f"[bold red]✗[/] it would fail: {escape(english(found.problem))}")
     elif not found.statements:
         out.print("[green]✓[/] nothing is to be done; the store is whole")
     elif done:

@@ -49,10 +49,7 @@ class Address:
         if not self.tls_certificate and not self.tls_key:
             return None
         if not self.tls_certificate or not self.tls_key:
-            raise ConfigError(
-                "console.tls_certificate and console.tls_key: one without the other",
-                hint="name both in [console], or neither",
-            )
+            raise ConfigError("tls_half_named")
         certificate = read_certificate(self.tls_certificate, self.tls_key)
         certificate.check(now)
         return certificate
@@ -64,16 +61,9 @@ class Address:
 
     def _check_for_others(self) -> None:
         if self.sign_in is False:
-            raise ConfigError(
-                f"console.sign_in = false on {self.host}: others could see patients",
-                hint="leave it out, or set console.host to 127.0.0.1",
-            )
+            raise ConfigError("sign_in_needed", host=self.host)
         if not self.tls_certificate:
-            raise ConfigError(
-                f"console.host {self.host}: only a loopback address is served without TLS",
-                hint="name console.tls_certificate and console.tls_key, or set console.host to"
-                " 127.0.0.1 and view the page on this computer",
-            )
+            raise ConfigError("tls_needed", host=self.host)
 
 
 def is_loopback(host: str) -> bool:

@@ -35,19 +35,14 @@ class Certificate:
     def check(self, now: Instant) -> None:
         """Make sure that it is valid now; ConfigError if not."""
         if not self.names:
-            raise ConfigError(
-                f"console.tls_certificate {self.path}: names no host",
-                hint="have one made with subject alternative names: by these the page is asked for",
-            )
+            raise ConfigError("certificate_without_host", path=str(self.path))
         if now.utc > self.until_utc:
             raise ConfigError(
-                f"console.tls_certificate {self.path}: expired on {self.until_utc:%Y-%m-%d}",
-                hint="have a new one made; make sure that the clock is right",
+                "certificate_expired", path=str(self.path), until=f"{self.until_utc:%Y-%m-%d}"
             )
         if now.utc < self.from_utc:
             raise ConfigError(
-                f"console.tls_certificate {self.path}: not valid before {self.from_utc:%Y-%m-%d}",
-                hint="make sure that the clock is right",
+                "certificate_not_yet_valid", path=str(self.path), since=f"{self.from_utc:%Y-%m-%d}"
             )
 
 
@@ -64,16 +59,10 @@ def read_certificate(path: Path, key_path: Path) -> Certificate:
         certificate = x509.load_pem_x509_certificates(pem)[0]
         fits = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise ConfigError(
-            f"console.tls_certificate {path}: no PEM certificate",
-            hint=f"`openssl x509 -in {path} -noout -text` says what it is",
-        ) from error
+        raise ConfigError("certificate_unusable", path=str(path)) from error
     key = _public_key(key_path)
     if key != fits.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo):
-        raise ConfigError(
-            f"console.tls_key {key_path}: not the key of {path}",
-            hint="name the key that the certificate was made with",
-        )
+        raise ConfigError("tls_key_of_another", path=str(key_path), certificate=str(path))
     return Certificate(
         path,
         _names(certificate),
@@ -88,10 +77,7 @@ def _public_key(path: Path) -> bytes:
     try:
         key = load_pem_private_key(pem, password=None).public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: with a passphrase
-        raise ConfigError(
-            f"console.tls_key {path}: no PEM key, or one with a passphrase",
-            hint=f"`openssl pkey -in {path} -out …` takes a passphrase away",
-        ) from error
+        raise ConfigError("tls_key_unusable", path=str(path)) from error
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -100,8 +86,7 @@ def _content(setting: str, path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(
-            f"{setting} {path}: {error.strerror}",
-            hint="make sure that it is there, and that the service account can read it",
+            "tls_file_unreadable", setting=setting, path=str(path), why=str(error.strerror)
         ) from error
 
 

@@ -81,7 +81,7 @@ class Escalation:
                 if self._is_due(row):
                     self._tell(row)
         except StoreUnwritable as error:
-            self._log.warning(error.code, reason=str(error), hint=error.hint)
+            self._log.warning(error.kind, reason=str(error), what_to_do=error.what_to_do)
 
     def _is_due(self, row: SeriesRow) -> bool:
         now_s = self._clock().monotonic_s

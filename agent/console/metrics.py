@@ -25,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from agent.reasons import english
 from agent.records import Clock, Instant
 from agent.store.liveness import agent_problem, lives, selftest_problem
 from agent.store.queries import Queries
@@ -62,7 +63,7 @@ def not_ready(queries: Queries, now: Instant, boot_id: str) -> str | None:
     problem = agent_problem(status, now, boot_id, queries.free_bytes())
     if problem is None and status and not status.networks_ready:
         return "the networks are being loaded"
-    return problem
+    return english(problem) if problem else None
 
 
 class _StoreCollector(Collector):

@@ -35,8 +35,7 @@ def check_name(name: str) -> str:
     """
     name = unicodedata.normalize("NFC", name).strip()
     if not name or not name.isprintable() or len(name) > LONGEST_NAME:
-        hint = f"one to {LONGEST_NAME} letters, digits, spaces, as in: ann.lee"
-        raise AccessError("that name will not do", hint=hint)
+        raise AccessError("user_name_unfit", n_most=LONGEST_NAME)
     return name
 
 
@@ -48,11 +47,10 @@ def hash_password(password: str, name: str) -> str:
     AccessError
         If it is too short, too long, holds the user's name or hardly any different characters.
     """
-    hint = f"at least {SHORTEST} characters: four or five words that do not belong together"
     if not SHORTEST <= len(password) <= LONGEST:
-        raise AccessError(f"a password of {len(password)} characters will not do", hint=hint)
+        raise AccessError("password_length_unfit", n_characters=len(password), n_fewest=SHORTEST)
     if len(set(password)) < FEWEST_DIFFERENT or name.casefold() in password.casefold():
-        raise AccessError("a password that is easily guessed will not do", hint=hint)
+        raise AccessError("password_guessable", n_fewest=SHORTEST)
     return HASHER.hash(_bytes(password))
 
 

@@ -24,10 +24,7 @@ def serve(around: Surroundings, address: Address) -> None:
     """
     certificate = address.checked_certificate(around.clock())
     if address.needs_sign_in and not around.store.queries.user_roles():
-        raise ConfigError(
-            f"{address.url} is for named users, and there is none",
-            hint="`bleedwatch user add NAME --role technologist`",
-        )
+        raise ConfigError("no_users", url=address.url)
     door = Door(address.names(certificate), address.needs_sign_in, certificate is not None)
     with _listener(address.host, address.port) as listener:
         config = uvicorn.Config(
@@ -50,8 +47,10 @@ def _listener(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        hint = "another console may be running; set console.port to a free one"
-        if error.errno != errno.EADDRINUSE:
-            hint = "set console.host and console.port to what this computer can serve"
-        raise ConfigError(f"console: {host}:{port}: {error.strerror}", hint=hint) from error
+        where = f"{host}:{port}"
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                "page_address_in_use", address=where, why=str(error.strerror)
+            ) from error
+        raise ConfigError("page_address_unfit", address=where, why=str(error.strerror)) from error
     return listener

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from agent.console.settings import PageSettings, Shown
+from agent.reasons import english
 from agent.records import Identity, Instant
 from agent.store.liveness import agent_problem, selftest_problem
 from agent.store.queries import Queries
@@ -38,10 +39,11 @@ def snapshot(
     """
     status, free_bytes = queries.agent_status(), queries.free_bytes()
     this_boot = status is not None and status.boot_id == boot_id
+    problem = agent_problem(status, now, boot_id, free_bytes)
     return {
         "schema_version": 3,
         "at_utc": now.utc.isoformat(),
-        "problem": agent_problem(status, now, boot_id, free_bytes),
+        "problem": english(problem) if problem else None,
         "agent": None
         if status is None
         else {
@@ -79,9 +81,10 @@ def _selftest(queries: Queries, status: AgentStatus | None, now: Instant) -> dic
     """Say when the last self-test ran, and what is wrong with it: a state of the box, no alert."""
     last = next(iter(queries.selftests(1)), None)
     daily = status is not None and status.selftest_daily
+    problem = selftest_problem(last, now, daily=daily)
     return {
         "at_utc": last.at.utc.isoformat() if last else None,
-        "problem": selftest_problem(last, now, daily=daily),
+        "problem": english(problem) if problem else None,
     }
 
 

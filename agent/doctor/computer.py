@@ -96,7 +96,7 @@ def _properties(name: str) -> dict[str, str]:
             command, capture_output=True, text=True, check=True, timeout=ANSWER_S
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise NotChecked("systemd does not run here, or does not answer") from error
+        raise NotChecked("no_systemd") from error
     return dict.fromkeys(PROPERTIES, "") | dict(
         line.split("=", 1) for line in asked.stdout.splitlines() if "=" in line
     )

@@ -52,7 +52,7 @@ def examine(config_path: Path, take_gpu: Callable[[], TensorRt]) -> Iterator[Lin
     try:
         config = load_config(config_path)
     except ConfigError as error:
-        yield Line("configuration", wrong(str(error), error.hint))
+        yield Line("configuration", wrong(str(error), error.what_to_do))
         unchecked = note("not checked: there is no configuration to go by")
         yield from (Line(name, unchecked) for name, _ in OF_THE_BOX)
         return
@@ -70,7 +70,7 @@ def _guarded(check: Callable[[], Verdict]) -> Verdict:
     except NotChecked as error:
         return note(f"not checked: {error}")
     except AgentError as error:
-        return wrong(str(error), error.hint)
+        return wrong(str(error), error.what_to_do)
     except PermissionError as error:
         return wrong(str(error), "run it as root: `sudo bleedwatch doctor`")
     except Exception as error:  # noqa: BLE001 - one broken check must not hide the others

@@ -35,7 +35,7 @@ def events(box: Box) -> Verdict:
     """Check how the agent learns of new files."""
     folder, polling = box.config.export_folder, box.config.watch.polling
     if not folder.exists():
-        raise NotChecked("see the line `export folder`")
+        raise NotChecked("see_export_folder_line")
     told = sends_events(folder, box.mounts)
     if polling is False and not told:
         return wrong(
@@ -55,7 +55,7 @@ def free_space(box: Box) -> Verdict:
         if folder.exists()
     }
     if not free:
-        raise NotChecked("there is no folder yet")
+        raise NotChecked("no_folder_yet")
     short = [folder for folder, free_bytes in free.items() if free_bytes < LEAST_FREE_BYTES]
     told = ", ".join(
         f"{free_bytes / 1e9:.1f} GB at {folder}" for folder, free_bytes in free.items()

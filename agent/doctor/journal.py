@@ -12,6 +12,7 @@ from typing import Final
 from agent.console.address import Address
 from agent.doctor.verdict import Box, NotChecked, Verdict, note, well, wrong
 from agent.errors import StoreError
+from agent.reasons import english
 from agent.records import is_test
 from agent.store.database import Database
 from agent.store.liveness import agent_problem, selftest_problem
@@ -75,9 +76,11 @@ def agent(box: Box) -> Verdict:
         status = queries.agent_status()
         problem = agent_problem(status, box.now, box.boot_id, queries.free_bytes())
     if status is None or (problem and not status.folder_problem):
-        return wrong(problem or "", START)
+        return wrong(english(problem) if problem else "", START)
     if problem:
-        return wrong(problem, f"see the line `export folder`; if the agent is gone: {START}")
+        return wrong(
+            english(problem), f"see the line `export folder`; if the agent is gone: {START}"
+        )
     if status.folder != str(box.config.export_folder):
         return wrong(
             f"watches {status.folder}, the configuration says {box.config.export_folder}",
@@ -132,9 +135,9 @@ def selftest(box: Box) -> Verdict:
     daily = box.config.selftest.daily
     problem = selftest_problem(last, box.now, daily=daily)
     if problem and last and last.failure is None:
-        return wrong(problem, "`systemctl enable --now bleedwatch-selftest.timer`")
+        return wrong(english(problem), "`systemctl enable --now bleedwatch-selftest.timer`")
     if problem:
-        return wrong(problem, "`systemctl start bleedwatch-selftest`, then this again")
+        return wrong(english(problem), "`systemctl start bleedwatch-selftest`, then this again")
     if last is None:
         return note("none has run, nor is one expected", "`sudo -u bleedwatch bleedwatch selftest`")
     return well(f"passed {_ago(box.now.utc - last.at.utc)} ago, alert after {last.latency_s:.1f} s")
@@ -172,7 +175,7 @@ def _opened(box: Box) -> Iterator[Queries]:
     try:
         database = Database.existing(box.config.store_path)
     except StoreError as error:
-        raise NotChecked("see the line `store`") from error
+        raise NotChecked("see_store_line") from error
     with database:
         yield Queries(database)
 

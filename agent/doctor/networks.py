@@ -13,6 +13,7 @@ from agent.errors import AgentError, GpuError
 from agent.infer.bundle import Bundle, load_bundle
 from agent.infer.plan import Machine, load_plan, misfit, read_active
 from agent.infer.signature import load_public_key
+from agent.reasons import Reason, english
 
 CARD: Final = Path("/proc/driver/nvidia")
 """There where NVIDIA's driver is loaded."""
@@ -49,9 +50,9 @@ def gpu(box: Box) -> Verdict:
         card = box.take_gpu()
     except GpuError as error:
         if active:
-            return wrong(f"{error}; a plan is in use, so the CPU stands in", error.hint)
+            return wrong(f"{error}; a plan is in use, so the CPU stands in", error.what_to_do)
         told = f"no plan is in use: the CPU runs the networks ({error})"
-        return note(told, error.hint) if CARD.exists() else well(told)
+        return note(told, error.what_to_do) if CARD.exists() else well(told)
     try:
         machine = card.machine
     finally:
@@ -73,6 +74,6 @@ def _unfit(config: Config, names: Iterable[str], machine: Machine) -> Iterable[s
         try:
             reason = misfit(load_plan(config.plans_folder / name, key).manifest, found, machine)
         except AgentError as error:
-            reason = str(error)
+            reason = error.reason
         if reason:
-            yield f"plan {name}: {reason}"
+            yield english(Reason("plan_misfit", plan=name, why=reason))

@@ -55,7 +55,7 @@ class Box:
 class NotChecked(AgentError):
     """A check could not be made, for a reason that another line tells or that is no fault."""
 
-    code = "not_checked"
+    kind = "not_checked"
 
 
 def well(found: str) -> Verdict:

@@ -73,7 +73,7 @@ def deidentified(content: bytes, new_uid: Callable[[str], str]) -> bytes:
     except RequestRefused:
         raise
     except Exception as error:  # whatever a file from outside makes a decoder do
-        raise RequestRefused(f"an image that cannot be decoded ({type(error).__name__})") from error
+        raise RequestRefused("image_undecodable", error=type(error).__name__) from error
     for keyword in REPLACED:
         if keyword in image:
             setattr(kept, keyword, new_uid(str(image[keyword].value)))
@@ -93,9 +93,9 @@ def uid_maker(secret: str) -> Callable[[str], str]:
 
 def _check(image: Dataset) -> None:
     if image.SOPClassUID not in (CTImageStorage, EnhancedCTImageStorage):
-        raise RequestRefused("an image of another kind")
+        raise RequestRefused("image_of_other_kind")
     if image.get("BurnedInAnnotation", "NO") != "NO":
-        raise RequestRefused("an image that has a text burned into it")
+        raise RequestRefused("image_with_text")
 
 
 def _kept(image: Dataset) -> Dataset:

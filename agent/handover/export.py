@@ -27,7 +27,7 @@ def export(
         If it is there already, or cannot be written.
     """
     if folder.exists():
-        raise RequestRefused(f"{folder} is there already", hint="name a folder that is not")
+        raise RequestRefused("folder_exists", folder=str(folder))
     try:
         with tempfile.TemporaryDirectory(dir=folder.absolute().parent) as scratch:
             made = Path(scratch) / folder.name
@@ -36,8 +36,9 @@ def export(
                 _write(queries, row, made / f"series-{number}", with_identity=with_identity)
             made.rename(folder)
     except OSError as error:
-        hint = "name a folder in one that can be written"
-        raise RequestRefused(f"{folder}: {error.strerror}", hint=hint) from error
+        raise RequestRefused(
+            "folder_unwritable", folder=str(folder), why=str(error.strerror)
+        ) from error
     return sorted(folder.iterdir())
 
 

@@ -112,8 +112,9 @@ def _new_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         opened = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
     except OSError as error:
-        hint = "name a file that is not there yet, in a folder that can be written: --to FILE"
-        raise RequestRefused(f"{path}: {error.strerror}", hint=hint) from error
+        raise RequestRefused(
+            "bundle_file_unwritable", path=str(path), why=str(error.strerror)
+        ) from error
     with (
         os.fdopen(opened, "w+b") as file,
         zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,

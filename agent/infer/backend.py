@@ -67,9 +67,11 @@ class Backend(Protocol):
 def sound(values: NDArray[Any], shape: tuple[int, ...], what: str) -> Floats:
     """Return a network's output; BadOutputError if its shape is another or a value is no number."""
     if values.shape != shape:
-        raise BadOutputError(f"{what} of shape {values.shape}, not {shape}")
+        raise BadOutputError(
+            "output_shape", output=what, shape=str(values.shape), expected=str(shape)
+        )
     if not np.isfinite(values).all():
-        raise BadOutputError(f"{what} are not all numbers", hint="rebuild or replace the bundle")
+        raise BadOutputError("output_not_finite", output=what)
     return values
 
 
@@ -78,7 +80,12 @@ def sound_volume(
 ) -> VolumeOutput:
     """Return the volume network's outputs, each with a leading axis of 1; raises as ``sound``."""
     if anatomy.shape != (1, *shape_kji):
-        raise BadOutputError(f"anatomy of shape {anatomy.shape}")
+        raise BadOutputError(
+            "output_shape",
+            output="anatomy",
+            shape=str(anatomy.shape),
+            expected=str((1, *shape_kji)),
+        )
     return VolumeOutput(
         bleed=sound(bleed, (1, N_CLASSES, *shape_kji), "bleed")[0],
         anatomy=anatomy[0].astype(np.int32, copy=False),

@@ -62,8 +62,11 @@ class Bundle:
                 return point
         known = ", ".join(point.name for point in self.operating_points)
         raise BundleError(
-            f"bundle {self.name} {self.version} has no operating point {name!r}",
-            hint=f"name one of: {known}",
+            "operating_point_unknown",
+            bundle=self.name,
+            version=self.version,
+            point=name,
+            known=known,
         )
 
 
@@ -168,10 +171,10 @@ def load_bundle(folder: Path, key: Ed25519PublicKey | None = None) -> Bundle:
         manifest = _Manifest.model_validate(tomllib.loads(raw.decode()))
     except OSError as error:
         raise BundleError(
-            f"bundle {folder}: {error.strerror}: {MANIFEST}", hint="name a folder of a bundle"
+            "bundle_unreadable", path=str(folder), why=f"{error.strerror}: {MANIFEST}"
         ) from error
     except (ValidationError, ValueError) as error:
-        raise BundleError(f"bundle {folder}: {error}", hint="see engines/CONTRACT.md") from error
+        raise BundleError("bundle_wrong", path=str(folder), why=str(error)) from error
     slices, volume, reading = manifest.slice, manifest.volume, manifest.reading
     return Bundle(
         name=manifest.bundle.name,
@@ -199,12 +202,11 @@ def _checked(path: Path, sha256: str) -> Path:
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise BundleError(f"{path}: {error.strerror}", hint="install the bundle again") from error
-    if found != sha256:
         raise BundleError(
-            f"{path} is not the file that the manifest names (SHA-256 {found[:12]}…)",
-            hint="install the bundle again; do not use this copy",
-        )
+            "bundle_file_unreadable", path=str(path), why=str(error.strerror)
+        ) from error
+    if found != sha256:
+        raise BundleError("bundle_file_changed", path=str(path), sha256=found[:12])
     return path
 
 
@@ -215,4 +217,4 @@ def _points(folder: Path, points: dict[str, _Point]) -> tuple[OperatingPoint, ..
             for name, point in points.items()
         )
     except AgentError as error:
-        raise BundleError(f"bundle {folder}: {error}", hint="see engines/CONTRACT.md") from error
+        raise BundleError("bundle_wrong", path=str(folder), why=str(error)) from error

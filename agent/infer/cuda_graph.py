@@ -52,4 +52,4 @@ class CudaGraph:
     def _call(self, name: str, *arguments: Vendor) -> None:
         code = getattr(self._libcuda, name)(*arguments)
         if code:
-            raise GpuError(f"{name} gave CUDA error {code}", hint="see the CUDA driver's log")
+            raise GpuError("cuda_call_failed", call=name, cuda_error=code)

@@ -91,7 +91,7 @@ class GpuSide:
         self._gpu = self._gpu or self._load()
         reason = misfit(plan.manifest, self._bundle, self._gpu.machine)
         if reason:
-            raise PlanError(f"plan {name}: {reason}", hint="`bleedwatch engine build`")
+            raise PlanError("plan_misfit", plan=name, why=reason)
         before_bytes, _ = self._gpu.memory_bytes
         backend = TensorRtBackend(plan, self._bundle, self._gpu)
         after_bytes, total_bytes = self._gpu.memory_bytes
@@ -100,8 +100,9 @@ class GpuSide:
         if taken_bytes > self._memory_share * total_bytes:
             backend.close()
             raise PlanError(
-                f"plan {name}: the plans in use would take {taken_bytes / total_bytes:.0%} of the"
-                f" GPU's memory, {self._memory_share:.0%} are allowed",
-                hint="set infer.gpu_memory_share, or fewer slabs_per_run in the protocol's profile",
+                "plans_take_too_much",
+                plan=name,
+                taken_percent=100 * taken_bytes / total_bytes,
+                allowed_percent=100 * self._memory_share,
             )
         return backend

@@ -14,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from agent.errors import GpuError, InferenceError
 from agent.infer.backend import Backend
 from agent.infer.gpu_side import GpuSide
+from agent.reasons import Reason
 
 LOOK_S: Final = 1.0
 """How often it is looked whether another plan was activated [s]."""
@@ -44,7 +45,7 @@ class Networks:
         log: FilteringBoundLogger,
     ) -> None:
         """Begin on the CPU; ``refresh`` takes up the GPU."""
-        self.degraded: str | None = None
+        self.degraded: Reason | None = None
         self.gpu_bytes: tuple[int, int] | None = None
         self.name = reference.name
         self._reference = reference
@@ -109,7 +110,7 @@ class Networks:
     def _go_on_without(self, error: InferenceError) -> None:
         self._gpu.close()
         self.gpu_bytes = None
-        self.degraded = f"degraded to CPU: {error}"
+        self.degraded = Reason("degraded_to_cpu", why=error.reason)
         self.name = self._reference.name
         self._next_look_s = self._monotonic() + RETRY_S
-        self._log.error("gpu_failed", reason=str(error), hint=error.hint)
+        self._log.error("gpu_failed", reason=str(error), what_to_do=error.what_to_do)

@@ -63,15 +63,14 @@ def _session(path: Path, threads: int) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises bare Exceptions of its own
-        raise BundleError(f"{path}: {error}", hint="install the bundle again") from error
+        raise BundleError("network_unloadable", path=str(path), why=str(error)) from error
 
 
 def _expect(session: ort.InferenceSession, name: str, shape: tuple[int, ...], path: Path) -> None:
     inputs = {value.name: tuple(value.shape) for value in session.get_inputs()}
     if inputs != {name: shape}:
         raise BundleError(
-            f"{path} takes {inputs}, the manifest says {name} {shape}",
-            hint="see engines/CONTRACT.md",
+            "network_input_differs", path=str(path), inputs=str(inputs), expected=f"{name} {shape}"
         )
 
 
@@ -81,5 +80,5 @@ def _run(
     try:
         values: list[NDArray[Any]] = session.run(outputs, inputs)
     except Exception as error:  # as above
-        raise InferenceError(f"ONNX Runtime: {error}", hint="run `bleedwatch replay`") from error
+        raise InferenceError("onnx_failed", why=str(error)) from error
     return values

@@ -19,6 +19,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, RootModel, Validation
 from agent.errors import PlanError
 from agent.infer.bundle import Bundle
 from agent.infer.signature import check_signature
+from agent.reasons import Reason
 
 MANIFEST: Final = "plan.json"
 SLICE_ENGINE: Final = "slice.plan"
@@ -125,7 +126,7 @@ def load_plan(folder: Path, key: Ed25519PublicKey | None) -> Plan:
     try:
         manifest = PlanManifest.model_validate_json(raw)
     except ValidationError as error:
-        raise PlanError(f"{path}: {error}", hint="`bleedwatch engine build`") from error
+        raise PlanError("plan_manifest_wrong", path=str(path), why=str(error)) from error
     return Plan(
         folder,
         hashlib.sha256(raw).hexdigest(),
@@ -134,7 +135,7 @@ def load_plan(folder: Path, key: Ed25519PublicKey | None) -> Plan:
     )
 
 
-def misfit(manifest: PlanManifest, bundle: Bundle, machine: Machine) -> str | None:
+def misfit(manifest: PlanManifest, bundle: Bundle, machine: Machine) -> Reason | None:
     """Say why a plan is not one of ``bundle`` for ``machine``; None if it fits.
 
     Engines are bound to TensorRT's full version and to the very card; drivers may be newer.
@@ -142,9 +143,9 @@ def misfit(manifest: PlanManifest, bundle: Bundle, machine: Machine) -> str | No
     built_for = manifest.machine
     wanted = f"{bundle.name}/{bundle.version}"
     if manifest.bundle != wanted:
-        return f"built from bundle {manifest.bundle}, not {wanted}"
+        return Reason("plan_of_other_bundle", bundle=manifest.bundle, wanted=wanted)
     if manifest.networks != bundle.network_digests:
-        return f"built from other networks than those of {wanted} today"
+        return Reason("plan_of_other_networks", bundle=wanted)
     facts = (
         ("TensorRT", built_for.tensorrt, machine.tensorrt),
         ("GPU", built_for.gpu, machine.gpu),
@@ -153,7 +154,7 @@ def misfit(manifest: PlanManifest, bundle: Bundle, machine: Machine) -> str | No
     )
     for name, then, now in facts:
         if then != now:
-            return f"built for {name} {then}, this is {now}"
+            return Reason("plan_for_other_machine", part=name, then=then, now=now)
     return None
 
 
@@ -171,7 +172,7 @@ def read_active(plans_folder: Path) -> dict[str, Activation]:
     try:
         return _Active.model_validate_json(_read(path)).root
     except ValidationError as error:
-        raise PlanError(f"{path}: {error}", hint="`bleedwatch engine activate`") from error
+        raise PlanError("active_plan_unreadable", path=str(path), why=str(error)) from error
 
 
 def active_text(active: dict[str, Activation]) -> str:
@@ -182,10 +183,7 @@ def active_text(active: dict[str, Activation]) -> str:
 def _checked(folder: Path, manifest: PlanManifest, name: str) -> bytes:
     content = _read(folder / name)
     if hashlib.sha256(content).hexdigest() != manifest.files.get(name):
-        raise PlanError(
-            f"{folder / name} is not the file that the manifest names",
-            hint="do not use it: `bleedwatch engine build` makes it again",
-        )
+        raise PlanError("plan_file_changed", path=str(folder / name))
     return content
 
 
@@ -193,6 +191,4 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise PlanError(
-            f"{path}: {error.strerror}", hint="`bleedwatch engine list` shows the plans there are"
-        ) from error
+        raise PlanError("plan_unreadable", path=str(path), why=str(error.strerror)) from error

@@ -20,15 +20,16 @@ SUFFIX = ".sig"
 
 def load_public_key(path: Path) -> Ed25519PublicKey:
     """Read a PEM file; ConfigError if it holds no Ed25519 public key."""
-    hint = "`openssl pkey -in PRIVATE.pem -pubout` writes one"
     try:
         key = load_pem_public_key(path.read_bytes())
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", hint=hint) from error
+        raise ConfigError(
+            "public_key_unreadable", path=str(path), why=str(error.strerror)
+        ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise ConfigError(f"{path} is no public key in PEM", hint=hint) from error
+        raise ConfigError("public_key_unusable", path=str(path)) from error
     if not isinstance(key, Ed25519PublicKey):
-        raise ConfigError(f"{path} holds another kind of key than Ed25519", hint=hint)
+        raise ConfigError("public_key_of_other_kind", path=str(path))
     return key
 
 
@@ -41,11 +42,6 @@ def check_signature(manifest: Path, content: bytes, key: Ed25519PublicKey) -> No
     try:
         key.verify(signature.read_bytes(), content)
     except OSError as error:
-        raise SignatureError(
-            f"{manifest} is not signed", hint="`bleedwatch engine sign`, if it is to be trusted"
-        ) from error
+        raise SignatureError("not_signed", path=str(manifest)) from error
     except InvalidSignature as error:
-        raise SignatureError(
-            f"{manifest} is not what was signed, or was signed with another key",
-            hint="do not use this copy: build or install it again",
-        ) from error
+        raise SignatureError("signature_wrong", path=str(manifest)) from error

@@ -32,8 +32,6 @@ DRIVER_VERSION: Final = Path("/proc/driver/nvidia/version")
 NEEDLESS_TACTICS: Final = frozenset({"CUBLAS", "CUBLAS_LT", "CUDNN"})
 """Libraries that convolutions do without; TensorRT 11 no longer knows them."""
 
-DRIVER_HINT: Final = "`nvidia-smi` shows whether the driver sees the card"
-
 TYPES: Final = {"INT8": "int8", "FP8": "fp8", "FP16": "fp16|half", "BF16": "bf16|bfloat16"}
 """What the engine inspector calls a precision that is not FP32, upper and lower case alike."""
 
@@ -82,10 +80,8 @@ class TensorRt:
         with self.guarded("loading an engine"):
             engine = self.trt.Runtime(self.messages.listener).deserialize_cuda_engine(serialised)
         if engine is None:
-            reason = self.messages.last_error
             raise PlanError(
-                f"TensorRT {self.trt.__version__} cannot load the engine: {reason}",
-                hint="`bleedwatch engine build` makes one for this machine",
+                "plan_unloadable", version=self.trt.__version__, why=self.messages.last_error
             )
         return engine
 
@@ -95,12 +91,9 @@ class TensorRt:
         try:
             yield
         except self.cuda.MemoryError as error:
-            raise GpuError(
-                f"{what}: not enough free GPU memory",
-                hint="`nvidia-smi` shows what uses it",
-            ) from error
+            raise GpuError("gpu_memory_short", doing=what) from error
         except self.cuda.Error as error:
-            raise GpuError(f"{what}: {error}", hint=DRIVER_HINT) from error
+            raise GpuError("gpu_failed", doing=what, why=str(error)) from error
 
     def close(self) -> None:
         """Give the GPU back. What is broken already cannot be given back better."""
@@ -123,11 +116,9 @@ def load(log: FilteringBoundLogger) -> TensorRt:
 
         libcuda = ctypes.CDLL("libcuda.so.1")
     except ModuleNotFoundError as error:
-        raise GpuError(
-            f"{error.name} is not installed", hint="pip install '.[gpu]' on a box with a GPU"
-        ) from error
+        raise GpuError("gpu_package_missing", package=error.name or "") from error
     except (ImportError, OSError) as error:
-        raise GpuError(f"no NVIDIA driver: {error}", hint=DRIVER_HINT) from error
+        raise GpuError("no_gpu_driver", why=str(error)) from error
     return connect(trt, cuda, libcuda, log)
 
 
@@ -139,7 +130,7 @@ def connect(trt: Vendor, cuda: Vendor, libcuda: Vendor, log: FilteringBoundLogge
         context = device.retain_primary_context()
         context.push()
     except cuda.Error as error:
-        raise GpuError(f"no GPU: {error}", hint=DRIVER_HINT) from error
+        raise GpuError("no_gpu", why=str(error)) from error
     return TensorRt(trt, cuda, libcuda, device, context, _Messages(trt, log), log)
 
 
@@ -187,7 +178,7 @@ def dtype_of(trt: Vendor, tensor_type: Vendor) -> DTypeLike:
     for known, dtype in ((trt.float32, np.float32), (trt.int32, np.int32)):
         if tensor_type == known:
             return dtype
-    raise PlanError(f"an engine with a tensor of {tensor_type}", hint="see engines/CONTRACT.md")
+    raise PlanError("plan_tensor_type", tensor_type=str(tensor_type))
 
 
 def _precision(tensor: dict[str, Any]) -> str:

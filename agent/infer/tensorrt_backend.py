@@ -52,10 +52,7 @@ class Lane:
             self._stream = gpu.cuda.Stream()
             self._context = engine.create_execution_context()
             if self._context is None:
-                raise GpuError(
-                    f"no context for an engine: {gpu.messages.last_error}",
-                    hint="`nvidia-smi` shows how much GPU memory is free",
-                )
+                raise GpuError("gpu_context_refused", why=gpu.messages.last_error)
             self._input = self._only_input(engine, shape)
             for number in range(engine.num_io_tensors):
                 self._allocate(engine, engine.get_tensor_name(number))
@@ -94,9 +91,10 @@ class Lane:
         inputs = [name for name in names if engine.get_tensor_mode(name) == is_input]
         if len(inputs) != 1 or not self._context.set_input_shape(inputs[0], shape):
             raise PlanError(
-                f"an engine with inputs {inputs} does not take {shape}: "
-                f"{self._gpu.messages.last_error}",
-                hint="`bleedwatch engine build` makes one that does",
+                "plan_input_differs",
+                inputs=str(inputs),
+                shape=str(shape),
+                why=self._gpu.messages.last_error,
             )
         return str(inputs[0])
 
@@ -113,7 +111,7 @@ class Lane:
         cuda, stream = self._gpu.cuda, self._stream
         cuda.memcpy_htod_async(self._device[self._input], self._host[self._input], stream)
         if not self._context.execute_async_v3(stream.handle):
-            raise GpuError(f"TensorRT: {self._gpu.messages.last_error}", hint="see the log above")
+            raise GpuError("tensorrt_failed", why=self._gpu.messages.last_error)
         for name, host in self._host.items():
             if name != self._input:
                 cuda.memcpy_dtoh_async(host, self._device[name], stream)
@@ -191,8 +189,5 @@ def _lane(stack: ExitStack, gpu: TensorRt, engine: Vendor, shape: tuple[int, ...
 
 def _output(outputs: dict[str, NDArray[Any]], name: str) -> NDArray[Any]:
     if name not in outputs:
-        raise PlanError(
-            f"the engine has no output {name}, only {', '.join(outputs)}",
-            hint="see engines/CONTRACT.md",
-        )
+        raise PlanError("plan_output_missing", output=name, outputs=", ".join(outputs))
     return outputs[name]

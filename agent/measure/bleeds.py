@@ -71,10 +71,7 @@ def measure(mask: LabelMask, intervals: VolumeIntervals, *, midline_shift: bool)
     """
     labelled_ml = float(np.count_nonzero(mask.subtypes, axis=(1, 2)) @ mask.grid.voxels_ml)
     if labelled_ml > MOST_ML:
-        raise BadOutputError(
-            f"{labelled_ml:.0f} mL labelled as bleed: more than a head holds",
-            hint="rebuild or replace the bundle",
-        )
+        raise BadOutputError("bleed_absurd", labelled_ml=labelled_ml)
     midplane, head = midplane_of(mask), _head_box_lps_mm(mask)
     found = [
         _measure_part(kji, mask, (midplane, head), intervals)

@@ -72,8 +72,7 @@ class Access:
                 user = {"name": name, "role": role, "argon2": argon2, "added_utc": added_utc}
                 insert(db, "users", user)
         except sqlite3.IntegrityError as error:
-            hint = "`bleedwatch user password` sets a password, `bleedwatch user role` a role"
-            raise AccessError(f"{name}: there is such a user already", hint=hint) from error
+            raise AccessError("user_exists", name=name) from error
 
     def remove_user(self, name: str) -> None:
         """Remove a user with all sessions; AccessError if there is none."""
@@ -191,7 +190,7 @@ def _longest_wait_s(
 
 def _one(changed: sqlite3.Cursor, name: str) -> None:
     if not changed.rowcount:
-        raise AccessError(f"{name}: no such user", hint="`bleedwatch user list` names them")
+        raise AccessError("no_such_user", name=name)
 
 
 def _user(row: sqlite3.Row) -> User:

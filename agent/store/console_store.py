@@ -156,4 +156,4 @@ def _known(series_uid: str, revision: int) -> Iterator[None]:
     try:
         yield
     except sqlite3.IntegrityError as error:
-        raise StoreError(f"no result {revision} of series {series_uid}") from error
+        raise StoreError("no_such_result", series_uid=series_uid, revision=revision) from error

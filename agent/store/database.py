@@ -62,9 +62,7 @@ class Database:
         except sqlite3.Error as error:
             if _is_passing(error):
                 raise _unwritable(error) from error
-            raise StoreError(
-                f"store {path}: {error}", hint="it is no store: move it away"
-            ) from error
+            raise StoreError("not_a_store", path=str(path), why=str(error)) from error
 
     @classmethod
     def existing(cls, path: Path) -> Self:
@@ -183,7 +181,6 @@ def _is_passing(error: sqlite3.Error) -> bool:
 
 
 def _unwritable(error: sqlite3.Error) -> StoreUnwritable:
-    hint = "make room on the disk of the state folder; let the service account write there"
     if LOCKED in str(error):
-        hint = "another process has been writing it for long: `fuser` on it tells which; end that"
-    return StoreUnwritable(f"store: {error}", hint=hint)
+        return StoreUnwritable("store_locked", why=str(error))
+    return StoreUnwritable("store_unwritable", why=str(error))

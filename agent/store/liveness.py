@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
+from agent.reasons import Reason
 from agent.records import Instant
 from agent.store.rows import AgentStatus, Selftest
 
@@ -32,35 +33,35 @@ def lives(status: AgentStatus | None, now: Instant, boot_id: str) -> bool:
 
 def agent_problem(
     status: AgentStatus | None, now: Instant, boot_id: str, free_bytes: int
-) -> str | None:
+) -> Reason | None:
     """Say why nothing is being analysed now, or soon will not be; None when all is well.
 
     ``free_bytes`` is the room on the store's disk: an agent that cannot write cannot say so itself.
     By the monotonic clock, which all processes of one boot share: the wall clock may jump.
     """
     if status is None:
-        return "the agent has never run"
+        return Reason("agent_never_ran")
     if status.boot_id != boot_id:
-        return "the agent has not run since this computer was started"
+        return Reason("agent_not_run_since_boot")
     if free_bytes < FULL_BYTES:
-        return f"the disk that holds the store is full ({free_bytes // 2**20} MiB free)"
+        return Reason("store_disk_full", free_mib=free_bytes // 2**20)
     if not lives(status, now, boot_id):
-        return "the agent is not running"
+        return Reason("agent_not_running")
     if status.folder_problem is not None:
-        return f"export folder unreachable: {status.folder_problem}"
+        return Reason("export_folder_unreachable", why=status.folder_problem)
     return None
 
 
-def selftest_problem(last: Selftest | None, now: Instant, *, daily: bool) -> str | None:
+def selftest_problem(last: Selftest | None, now: Instant, *, daily: bool) -> Reason | None:
     """Say what is wrong with the last self-test, or with there being none; None when all is well.
 
     ``daily`` says that one is expected every day.
     """
     if last is None:
-        return "SELF-TEST MISSING: none has run yet" if daily else None
+        return Reason("selftest_missing") if daily else None
     if last.failure is not None:
-        return f"SELF-TEST FAILED: {last.failure}"
+        return Reason("selftest_failed", why=last.failure)
     age = now.utc - last.at.utc
     if daily and age > OVERDUE and now.monotonic_s > JUST_STARTED_S:
-        return f"SELF-TEST OVERDUE: the last was {age / timedelta(hours=1):.0f} h ago"
+        return Reason("selftest_overdue", age_h=age / timedelta(hours=1))
     return None

@@ -60,10 +60,7 @@ def slices_kept(
     n_bytes, rest = 0, iter(slices)
     while some := list(islice(rest, SLICES_PER_STEP)):
         if database.room_bytes() < ROOM_BYTES:
-            raise StoreUnwritable(
-                f"store: less than {ROOM_BYTES // 2**20} MiB is left, which results need",
-                hint="make room on the disk of the state folder",
-            )
+            raise StoreUnwritable("store_disk_low", needed_mib=ROOM_BYTES // 2**20)
         with database.writing() as db:
             for each in some:
                 insert(db, "slices", named | asdict(each))

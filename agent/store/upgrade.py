@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.errors import StoreError, StoreUnwritable
+from agent.reasons import Reason
 from agent.store.schema import MIGRATIONS
 
 MOST_BACKUPS: Final = 3
@@ -38,7 +39,7 @@ class UpgradeCheck:
     statements: tuple[str, ...]
     store_bytes: int
     free_bytes: int
-    problem: str | None
+    problem: Reason | None
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> None:
@@ -79,17 +80,13 @@ def version_at(path: Path) -> int | None:
         with closing(_read_only(path)) as db:
             return version_of(db)
     except sqlite3.Error as error:
-        raise StoreError(f"store {path}: {error}", hint="`bleedwatch doctor`") from error
+        raise StoreError("store_unreadable", path=str(path), why=str(error)) from error
 
 
 def refuse_newer(version: int, path: Path) -> None:
     """Refuse to go back: what a newer program stores, this one cannot read."""
     if version > len(MIGRATIONS):
-        raise StoreError(
-            f"store {path} is of version {version}, this program knows {len(MIGRATIONS)}",
-            hint="install the newer program again, or name another state folder; "
-            "a copy of before the upgrade lies beside it",
-        )
+        raise StoreError("store_newer", path=str(path), version=version, known=len(MIGRATIONS))
 
 
 def require_this_version(path: Path) -> int:
@@ -102,13 +99,10 @@ def require_this_version(path: Path) -> int:
     """
     version = version_at(path)
     if version is None:
-        raise StoreError(f"no store at {path}", hint="start the agent first")
+        raise StoreError("no_store", path=str(path))
     refuse_newer(version, path)
     if version < len(MIGRATIONS):
-        raise StoreError(
-            f"store {path} is of version {version}, this program's is {len(MIGRATIONS)}",
-            hint="restart agent and console, or `bleedwatch upgrade`",
-        )
+        raise StoreError("store_older", path=str(path), version=version, known=len(MIGRATIONS))
     return version
 
 
@@ -134,9 +128,7 @@ def back_up(path: Path, version: int) -> Path:
     """
     short = _shortage(path)
     if short:
-        raise StoreUnwritable(
-            f"store: {short}", hint="make room, or move the store to a larger disk"
-        )
+        raise StoreUnwritable(short)
     backup = path.with_name(f"{path.name}.v{version}.backup")
     partial = backup.with_name(f".{backup.name}.partial")
     partial.unlink(missing_ok=True)
@@ -170,7 +162,7 @@ def check(path: Path) -> UpgradeCheck:
     )
 
 
-def _tried(path: Path, statements: Iterable[str]) -> str | None:
+def _tried(path: Path, statements: Iterable[str]) -> Reason | None:
     """Run statements on a copy; why that fails, None if it does not."""
     short = _shortage(path)
     if short:
@@ -186,7 +178,7 @@ def _tried(path: Path, statements: Iterable[str]) -> str | None:
                     _run(db, statements)
                 return before or _damage(db)
         except sqlite3.Error as error:
-            return str(error)
+            return Reason("migration_failed", why=str(error))
 
 
 def _run(db: sqlite3.Connection, statements: Iterable[str]) -> None:
@@ -196,13 +188,13 @@ def _run(db: sqlite3.Connection, statements: Iterable[str]) -> None:
     db.execute("COMMIT")
 
 
-def _damage(db: sqlite3.Connection) -> str | None:
+def _damage(db: sqlite3.Connection) -> Reason | None:
     """Say what is wrong within a store, None if nothing is."""
     (found,) = db.execute("PRAGMA integrity_check(1)").fetchone()
     if found != "ok":
-        return f"damaged: {found}"
+        return Reason("store_damaged", why=found)
     broken = db.execute("PRAGMA foreign_key_check").fetchone()
-    return f"a row of {broken[0]} refers to none of {broken[2]}" if broken else None
+    return Reason("store_row_dangling", table=broken[0], to=broken[2]) if broken else None
 
 
 def _copy(path: Path, to: Path) -> None:
@@ -220,11 +212,11 @@ def _read_only(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
 
 
-def _shortage(path: Path) -> str | None:
+def _shortage(path: Path) -> Reason | None:
     needed, free = _size_bytes(path) + SPARE_BYTES, _free_bytes(path)
     if free >= needed:
         return None
-    return f"a copy of it needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free"
+    return Reason("store_backup_short", needed_mb=needed / 1e6, free_mb=free / 1e6)
 
 
 def _size_bytes(path: Path) -> int:

@@ -51,7 +51,7 @@ def folder_identity(folder: Path) -> tuple[int, int]:
             return found.st_dev, found.st_ino
     except OSError as error:
         raise FolderUnreachable(
-            f"{folder}: {error.strerror}", hint="mount the share; let the service account list it"
+            "folder_unreachable", folder=str(folder), why=str(error.strerror)
         ) from error
 
 

@@ -23,6 +23,7 @@ from watchdog.events import (
 from watchdog.observers import Observer
 
 from agent.errors import FolderUnreachable, legible
+from agent.reasons import Reason
 from agent.records import Arrival
 from agent.watch.filesystem import Version, files_in, folder_identity, is_mount, version_of
 from agent.watch.ledger import Ledger
@@ -106,8 +107,8 @@ class Patrol:
         """Prepare to watch ``folder``."""
         self.inbox: SimpleQueue[Message] = SimpleQueue()
         self.outbox: SimpleQueue[Arrival] = SimpleQueue()
-        self.unreachable: str | None = None
-        self.denied: str | None = None
+        self.unreachable: Reason | None = None
+        self.denied: Reason | None = None
         self.alive_s = monotonic()
         self._folder = folder
         self._ledger = ledger
@@ -120,7 +121,7 @@ class Patrol:
         self._scan_began_s = 0.0
         self._next_scan_s = 0.0
         self._not_met: set[str] = set()
-        self._denials: list[str] = []
+        self._denials: list[Reason] = []
         self._new_folders: list[tuple[float, str]] = []
 
     def run(self) -> None:
@@ -140,11 +141,11 @@ class Patrol:
         try:
             identity = folder_identity(self._folder)
         except FolderUnreachable as error:
-            self.unreachable = str(error)
+            self.unreachable = error.reason
             return None
         mounted = is_mount(self._folder)
         if self._was_mount and not mounted:
-            self.unreachable = f"{self._folder}: no longer mounted"
+            self.unreachable = Reason("folder_not_mounted", folder=str(self._folder))
             return None
         self._was_mount, self.unreachable = mounted, None
         return identity
@@ -241,4 +242,6 @@ class Patrol:
                 self._ledger.found(path, version, now_s)
 
     def _deny(self, folder: str, error: OSError) -> None:
-        self._denials.append(f"{legible(folder)}: {error.strerror}")
+        self._denials.append(
+            Reason("folder_unlistable", folder=legible(folder), why=str(error.strerror))
+        )

@@ -10,6 +10,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Final
 
+from agent.reasons import Reason
 from agent.records import Arrival
 from agent.watch.filesystem import sends_events, version_of
 from agent.watch.ledger import Ledger
@@ -82,13 +83,13 @@ class Watcher:
         self._thread.join(timeout=SILENT_S)
 
     @property
-    def problem(self) -> str | None:
+    def problem(self) -> Reason | None:
         """Why the folder, or a folder in it, is unreachable now; None when all is well."""
         if self._patrol.unreachable:
             return self._patrol.unreachable
         silent_s = self._monotonic() - self._patrol.alive_s
         if self._thread.is_alive() and silent_s > SILENT_S:
-            return f"{self._folder}: no answer for {silent_s:.0f} s"
+            return Reason("folder_silent", folder=str(self._folder), silent_s=silent_s)
         return self._patrol.denied
 
     def wait(self, timeout_s: float) -> list[Arrival]:

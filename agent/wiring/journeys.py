@@ -85,8 +85,7 @@ def build_test_watcher(config: Config, queries: Queries) -> Watcher:
     folder.mkdir(exist_ok=True)
     if config.export_folder.resolve().is_relative_to(folder.resolve()):
         raise ConfigError(
-            f"export_folder {config.export_folder} lies in the self-tests' {folder}",
-            hint="let state_folder be a folder of its own",
+            "export_folder_in_selftests", folder=str(config.export_folder), selftests=str(folder)
         )
     return Watcher(
         folder,

@@ -37,7 +37,7 @@ def ingest(
     plot = to_plot(png)
     dcm2niix = shutil.which("dcm2niix")
     if dcm2niix is None:
-        raise ConfigError("dcm2niix is not installed", hint="pip install dcm2niix")
+        raise ConfigError("dcm2niix_missing")
     with scratch_folder(folder) as scratch:
         with out(stderr=True).status("generating 300 slices …"):
             head = head_for(THIN_0_625, HeadRecipe(1, None))

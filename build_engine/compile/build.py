@@ -136,10 +136,7 @@ def compile_network(
         parser = trt.OnnxParser(network, gpu.messages.listener)
         if not parser.parse(graph):
             said = "; ".join(str(parser.get_error(n).desc()) for n in range(parser.num_errors))
-            raise PlanError(
-                f"TensorRT {trt.__version__} does not take the network: {said}",
-                hint="export it with operators that TensorRT has: see engines/CONTRACT.md",
-            )
+            raise PlanError("network_unparsable", version=trt.__version__, why=said)
         config = builder.create_builder_config()
         configure(trt, config, precision)
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
@@ -150,8 +147,7 @@ def compile_network(
         engine = builder.build_serialized_network(network, config)
     if engine is None:
         raise PlanError(
-            f"TensorRT {trt.__version__} cannot compile the network: {gpu.messages.last_error}",
-            hint="another --precision may do; the active plan is untouched",
+            "network_uncompilable", version=trt.__version__, why=gpu.messages.last_error
         )
     replace_file(cache, bytes(config.get_timing_cache().serialize()))
     return Compiled(bytes(engine), layer_precisions(trt, gpu.engine(bytes(engine))))

@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.errors import InferenceError
 from agent.infer import bundle
-from agent.infer.plan import Activation, PlanManifest, load_plan, read_active
+from agent.infer.plan import Activation, Plan, PlanManifest, load_plan, read_active
+from agent.reasons import english
 from build_engine.compile.plans import Site, plan_folders, why_unusable
 from build_engine.compile.verification import load_verification
 
@@ -64,6 +65,13 @@ def plan_rows(
     return tuple(_row(folder, key, site, active) for folder in plan_folders(plans_folder))
 
 
+def _problem(plan: Plan, site: Site | str) -> str | None:
+    if isinstance(site, str):
+        return site
+    reason = why_unusable(plan, site)
+    return english(reason) if reason else None
+
+
 def _row(
     folder: Path, key: Ed25519PublicKey | None, site: Site | str, active: dict[str, Activation]
 ) -> PlanRow:
@@ -73,7 +81,7 @@ def _row(
         manifest = plan.manifest
         verification = load_verification(folder)
         heads = verification.heads if verification else None
-        problem = site if isinstance(site, str) else why_unusable(plan, site)
+        problem = _problem(plan, site)
     except InferenceError as error:
         problem = str(error)
     return PlanRow(

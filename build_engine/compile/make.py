@@ -109,13 +109,13 @@ def _profile(profiles: tuple[ProtocolProfile, ...], name: str) -> ProtocolProfil
         if profile.name == name:
             return profile
     known = ", ".join(profile.name for profile in profiles)
-    raise ConfigError(f"no protocol profile {name!r}", hint=f"name one of: {known}")
+    raise ConfigError("profile_unknown", name=name, known=known)
 
 
 def _on_gpu(plan: Plan, site: Site, gpu: TensorRt) -> TensorRtBackend:
     reason = misfit(plan.manifest, site.bundle, site.here.machine)
     if reason:
-        raise PlanError(f"{plan.manifest.name}: {reason}", hint="`bleedwatch engine build`")
+        raise PlanError("plan_misfit", plan=plan.manifest.name, why=reason)
     return TensorRtBackend(plan, site.bundle, gpu)
 
 

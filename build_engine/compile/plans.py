@@ -26,6 +26,7 @@ from agent.infer.plan import (
     misfit,
     read_active,
 )
+from agent.reasons import Reason
 from build_engine.compile.verification import Here, load_verification, objection
 
 
@@ -85,9 +86,10 @@ def activate(site: Site, name: str, *, even_if_slower: bool = False) -> Activati
     verified = load_verification(plan.folder)
     if verified is not None and verified.slower and not even_if_slower:
         raise PlanError(
-            f"{name} takes {verified.head_ms:.1f} ms a head, the active plan "
-            f"{verified.active_ms:.1f} ms",
-            hint="--even-if-slower activates it all the same",
+            "plan_slower",
+            plan=name,
+            head_ms=verified.head_ms or 0.0,
+            active_ms=verified.active_ms or 0.0,
         )
     active = read_active(site.plans_folder)
     before = active.get(plan.manifest.protocol)
@@ -109,10 +111,7 @@ def rollback(site: Site, protocol: str) -> Activation:
     active = read_active(site.plans_folder)
     current = active.get(protocol)
     if current is None or current.previous is None:
-        raise PlanError(
-            f"there is no earlier plan for {protocol} to go back to",
-            hint="`bleedwatch engine list` shows the plans there are",
-        )
+        raise PlanError("no_earlier_plan", protocol=protocol)
     usable_plan(site, current.previous)
     switched = Activation(plan=current.previous, previous=current.plan)
     _switch(site.plans_folder, {**active, protocol: switched})
@@ -124,14 +123,11 @@ def usable_plan(site: Site, name: str) -> Plan:
     plan = load_plan(site.plans_folder / name, site.key)
     reason = why_unusable(plan, site)
     if reason is not None:
-        raise PlanError(
-            f"{name} cannot be used: {reason}",
-            hint="`bleedwatch engine build`, then `engine verify`",
-        )
+        raise PlanError("plan_unfit", plan=name, why=reason)
     return plan
 
 
-def why_unusable(plan: Plan, site: Site) -> str | None:
+def why_unusable(plan: Plan, site: Site) -> Reason | None:
     """Say why a plan may not be used here; None if it may."""
     return misfit(plan.manifest, site.bundle, site.here.machine) or objection(plan, site.here)
 
@@ -162,11 +158,7 @@ def _writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise PlanError(
-                f"{folder}: the disk is full",
-                hint="free some space; what is active was not touched",
-            ) from error
+            raise PlanError("plans_disk_full", folder=str(folder)) from error
         raise PlanError(
-            f"{error.filename or folder}: {error.strerror}",
-            hint="run it as a user who may write there; what is active was not touched",
+            "plans_unwritable", path=str(error.filename or folder), why=str(error.strerror)
         ) from error

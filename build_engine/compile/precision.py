@@ -69,10 +69,12 @@ def network_at(
     PlanError
         If the file is no ONNX network, or cannot be brought to that precision.
     """
-    with _refusing(f"{path} is no ONNX network", "install the bundle again"):
+    with _refusing(lambda why: PlanError("no_onnx_network", path=str(path), why=why)):
         network = onnx.load_model_from_string(path.read_bytes())
         onnx.checker.check_model(network)
-    with _refusing(f"{path} cannot be had in {precision}", "build it with --precision fp32"):
+    with _refusing(
+        lambda why: PlanError("precision_failed", path=str(path), precision=precision, why=why)
+    ):
         if precision == "int8":
             network = _quantised(network, calibration(), typed=typed)
         if typed and precision != "fp32":
@@ -106,8 +108,7 @@ def _refuse_baked_in_batch(model: ModelProto) -> None:
     for value in trial.graph.output:
         value.type.tensor_type.ClearField("shape")
     del trial.graph.value_info[:]
-    hint = "export the network without it (a Reshape to -1), or run it with the bundle's own batch"
-    with _refusing("the network's batch is written into it", hint):
+    with _refusing(lambda why: PlanError("batch_untraceable", why=why)):
         graph = onnx.shape_inference.infer_shapes(trial, strict_mode=True, data_prop=True).graph
     first = {
         value.name: value.type.tensor_type.shape.dim[0].dim_value
@@ -117,11 +118,9 @@ def _refuse_baked_in_batch(model: ModelProto) -> None:
     lost = [value.name for value in graph.output if first.get(value.name) != more]
     for node in graph.node:
         if more in map(first.get, node.input) and more not in map(first.get, node.output) and lost:
-            raise PlanError(
-                f"the network's batch is written into its {node.op_type} {node.name}", hint=hint
-            )
+            raise PlanError("batch_written_in", operator=node.op_type, node=node.name)
     if lost:
-        raise PlanError(f"{lost[0]} does not depend on the network's batch", hint=hint)
+        raise PlanError("batch_lost", tensor=str(lost[0]))
 
 
 def _quantised(network: ModelProto, samples: Samples, *, typed: bool) -> ModelProto:
@@ -256,11 +255,11 @@ def _replace(graph: GraphProto, nodes: list[NodeProto], weights: list[TensorProt
 
 
 @contextmanager
-def _refusing(what: str, hint: str) -> Iterator[None]:
+def _refusing(refusal: Callable[[str], PlanError]) -> Iterator[None]:
     """Translate whatever the libraries raise; they have bare Exceptions of their own."""
     try:
         yield
     except AgentError:
         raise
     except Exception as error:
-        raise PlanError(f"{what}: {error}", hint=hint) from error
+        raise refusal(str(error)) from error

@@ -16,17 +16,16 @@ from build_engine.compile.plans import replace_file
 
 def load_private_key(path: Path) -> Ed25519PrivateKey:
     """Read a PEM file without a password; ConfigError if it holds no Ed25519 private key."""
-    hint = "`openssl genpkey -algorithm ed25519 -out PRIVATE.pem` makes one"
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", hint=hint) from error
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigError(
-            f"{path} is no private key in PEM without a password", hint=hint
+            "private_key_unreadable", path=str(path), why=str(error.strerror)
         ) from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigError("private_key_unusable", path=str(path)) from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError(f"{path} holds another kind of key than Ed25519", hint=hint)
+        raise ConfigError("private_key_of_other_kind", path=str(path))
     return key
 
 
@@ -61,6 +60,4 @@ def manifest_of(folder: Path) -> Path:
     for name in (plan.MANIFEST, bundle.MANIFEST):
         if (folder / name).is_file():
             return folder / name
-    raise PlanError(
-        f"{folder} is neither a bundle nor a plan", hint="`bleedwatch engine list` shows both"
-    )
+    raise PlanError("nothing_to_sign", folder=str(folder))

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from agent.errors import PlanError
 from agent.infer.plan import Machine, Plan
+from agent.reasons import Reason
 
 FILE: Final = "verification.json"
 
@@ -19,8 +20,6 @@ medians on a box that does other work too."""
 
 FEWEST_HEADS: Final = 50
 """Golden heads that a plan must have read to be used."""
-
-HINT: Final = "`bleedwatch engine verify`"
 
 
 class Here(BaseModel):
@@ -68,24 +67,26 @@ def load_verification(folder: Path) -> Verification | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise PlanError(f"{path}: {error.strerror}", hint=HINT) from error
+        raise PlanError(
+            "verification_unreadable", path=str(path), why=str(error.strerror)
+        ) from error
     except ValidationError as error:
-        raise PlanError(f"{path}: {error}", hint=HINT) from error
+        raise PlanError("verification_unreadable", path=str(path), why=str(error)) from error
 
 
-def objection(plan: Plan, here: Here) -> str | None:
+def objection(plan: Plan, here: Here) -> Reason | None:
     """Say why a plan's verification does not allow it to be used here; None if it does."""
     found = load_verification(plan.folder)
     if found is None:
-        return "it was never verified"
+        return Reason("never_verified")
     return next(_objections(found, plan, here), None)
 
 
-def _objections(found: Verification, plan: Plan, here: Here) -> Iterator[str]:
+def _objections(found: Verification, plan: Plan, here: Here) -> Iterator[Reason]:
     if found.plan_digest != plan.digest:
-        yield "its verification is another plan's"
+        yield Reason("verification_of_other_plan")
     if found.here.machine_id != here.machine_id:
-        yield "it was verified on another machine"
+        yield Reason("verified_on_other_machine")
     then, now = found.here.machine, here.machine
     for name, before, today in (
         ("driver", then.driver, now.driver),
@@ -93,8 +94,8 @@ def _objections(found: Verification, plan: Plan, here: Here) -> Iterator[str]:
         ("GPU", then.gpu, now.gpu),
     ):
         if before != today:
-            yield f"it was verified with {name} {before}, this is {today}"
+            yield Reason("verified_with_other", part=name, then=before, now=today)
     if found.heads < FEWEST_HEADS:
-        yield f"it was verified on {found.heads} golden heads, {FEWEST_HEADS} are needed"
+        yield Reason("verified_on_few_heads", n_heads=found.heads, n_needed=FEWEST_HEADS)
     if found.faults:
-        yield f"it failed its verification: {found.faults[0]}"
+        yield Reason("failed_verification", why=found.faults[0])

@@ -60,15 +60,13 @@ def studies_in(folder: Path) -> list[Path]:
     """
     found = sorted(path for path in folder.iterdir() if path.is_dir())
     if not found:
-        hint = f"{SCAN} and {MASK} or {BOXES} in each"
-        raise ConfigError(f"{folder} holds no folder of a study", hint=hint)
+        raise ConfigError("no_studies", folder=str(folder), scan=SCAN, mask=MASK, boxes=BOXES)
     for study in found:
         match (study / MASK).exists(), (study / BOXES).exists():
             case False, False:
-                hint = "an empty mask, or boxes.csv with its head line only, says: no bleed"
-                raise ConfigError(f"{study} has neither {MASK} nor {BOXES}", hint=hint)
+                raise ConfigError("study_without_labels", study=str(study), mask=MASK, boxes=BOXES)
             case True, True:
-                raise ConfigError(f"{study} has both {MASK} and {BOXES}", hint="keep the mask")
+                raise ConfigError("study_labelled_twice", study=str(study), mask=MASK, boxes=BOXES)
     return found
 
 
@@ -103,12 +101,18 @@ def _boxes_in(path: Path, names: Mapping[int, Subtype]) -> tuple[tuple[Box, Subt
                 edges = {edge: int(row[edge]) for edge in ("column0", "row0", "column1", "row1")}
                 box = Box(slice=row["slice"].strip(), label=int(row["label"]), **edges)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
-                hint = f"the columns are {', '.join(field.name for field in fields(Box))}"
-                raise ConfigError(f"{path}: {dict(row)} is no box: {error}", hint=hint) from error
+                columns = ", ".join(field.name for field in fields(Box))
+                raise ConfigError(
+                    "box_unreadable",
+                    path=str(path),
+                    row=str(dict(row)),
+                    why=str(error),
+                    columns=columns,
+                ) from error
             if box.label not in names:
-                raise ConfigError(f"{path}: label {box.label} has no name in the label map")
+                raise ConfigError("box_label_unnamed", path=str(path), label=box.label)
             if not (0 <= box.column0 <= box.column1 and 0 <= box.row0 <= box.row1):
-                raise ConfigError(f"{path}: {box} is empty or begins outside the image")
+                raise ConfigError("box_empty", path=str(path), box=str(box))
             boxes.append((box, names[box.label]))
     return tuple(boxes)
 
@@ -118,7 +122,7 @@ def _masked(path: Path, names: Mapping[int, Subtype], grid: Grid) -> Bytes:
     values = np.rint(np.asarray(mask.dataobj)).astype(np.int64)
     unnamed = set(np.unique(values).tolist()) - {0, *names}
     if unnamed:
-        raise ConfigError(f"{path}: values {sorted(unnamed)} have no name in the label map")
+        raise ConfigError("mask_values_unnamed", path=str(path), labels=str(sorted(unnamed)))
     subtype_of = np.zeros(int(values.max(initial=0)) + 1, dtype=np.uint8)
     for value, subtype in names.items():
         if value < len(subtype_of):
@@ -131,7 +135,7 @@ def _paint(planes: Mapping[str, Bytes], boxes: Sequence[tuple[Box, Subtype]], sc
     for box, subtype in boxes:
         plane = planes.get(box.slice)
         if plane is None or box.row1 >= plane.shape[0] or box.column1 >= plane.shape[1]:
-            raise ConfigError(f"{scan} holds no such place: {box}", hint="see boxes.csv beside it")
+            raise ConfigError("box_outside_scan", scan=str(scan), box=str(box))
         plane[box.row0 : box.row1 + 1, box.column0 : box.column1 + 1] = subtype
 
 
@@ -173,8 +177,8 @@ def _dicom_head(study: Path, boxes: Sequence[tuple[Box, Subtype]]) -> tuple[Head
             for one in read_slices(path, ReadLimits()):
                 series.add(*one)
         except FileRefused as refused:
-            hint = "leave one CT series and its mask or boxes"
-            raise ConfigError(f"{path}: {refused}", hint=hint) from None
+            reason = refused.reason.without_file()
+            raise ConfigError("study_file_refused", path=str(path), why=reason) from None
     head = series.volume()
     shape = len(head.sop_uids), series.headers[0].rows, series.headers[0].columns
     boxed = np.zeros(shape, dtype=np.uint8)

@@ -72,17 +72,13 @@ def _with_shapes(network: bytes, batch: int) -> GraphProto:
     try:
         return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
     except onnx.shape_inference.InferenceError as error:
-        raise PlanError(
-            f"the network's shapes do not fit together: {error}", hint="install the bundle again"
-        ) from error
+        raise PlanError("shapes_do_not_fit", why=str(error)) from error
 
 
 def _shape(value: ValueInfoProto) -> Shape:
     dimensions = value.type.tensor_type.shape.dim
     if not all(dimension.HasField("dim_value") for dimension in dimensions):
-        raise PlanError(
-            f"the shape of {value.name} cannot be told", hint="export the network with fixed shapes"
-        )
+        raise PlanError("shape_untold", tensor=value.name)
     return tuple(dimension.dim_value for dimension in dimensions)
 
 

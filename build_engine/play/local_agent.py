@@ -36,13 +36,13 @@ _T = TypeVar("_T")
 class ProcessEnded(AgentError):
     """The agent or the console ended by itself."""
 
-    code: ClassVar[str] = "process_ended"
+    kind: ClassVar[str] = "process_ended"
 
 
 class NoAnswer(AgentError):
     """The console did not say in time what was waited for."""
 
-    code: ClassVar[str] = "no_answer"
+    kind: ClassVar[str] = "no_answer"
 
 
 @dataclass(slots=True)
@@ -89,8 +89,10 @@ class Service:
             lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
             said = "\n".join(lines[-TAIL_LINES:])
             raise ProcessEnded(
-                f"the {self.name} ended with code {self.process.returncode}",
-                hint=f"it said last:\n{said}" if said else "it said nothing",
+                "process_ended",
+                name=self.name,
+                exit_code=self.process.returncode,
+                said=said or "nothing",
             )
 
 
@@ -128,7 +130,7 @@ class LocalAgent:
             if found := happened(LOOK_S):
                 return found
             self.check()
-        raise NoAnswer(f"{what}: nothing on the console after {timeout_s:g} s")
+        raise NoAnswer("nothing_on_console", awaited=what, waited_s=timeout_s)
 
     def peak_memory_mb(self) -> float:
         """Largest resident memory that the agent ever had [MB, 10⁶ bytes]."""

@@ -105,7 +105,7 @@ def files_below(folder: Path) -> tuple[ExportFile, ...]:
     """
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     if not paths:
-        raise ConfigError(f"{folder}: no files to play", hint="name a folder of exported images")
+        raise ConfigError("nothing_to_play", folder=str(folder))
     return tuple(ExportFile(path.relative_to(folder), path.read_bytes()) for path in paths)
 
 
@@ -119,8 +119,7 @@ def without(upwards: Sequence[ExportFile], missing: Sequence[int]) -> tuple[Expo
     """
     unknown = set(missing) - set(range(1, len(upwards) + 1))
     if unknown:
-        hint = f"slices are counted from 1 to {len(upwards)}, the lowest first"
-        raise ConfigError(f"there is no slice {min(unknown)} to leave out", hint=hint)
+        raise ConfigError("no_slice_to_leave_out", k=min(unknown), n_slices=len(upwards))
     return tuple(file for number, file in enumerate(upwards, 1) if number not in missing)
 
 
@@ -159,7 +158,7 @@ def chosen_preset(name: str) -> ScannerPreset:
         There is none of that name.
     """
     if name not in PRESETS:
-        raise ConfigError(f"no scanner preset {name}", hint=f"there are {', '.join(PRESETS)}")
+        raise ConfigError("preset_unknown", name=name, known=", ".join(PRESETS))
     return PRESETS[name]
 
 

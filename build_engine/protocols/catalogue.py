@@ -20,6 +20,7 @@ from agent.assemble.protocol import (
 )
 from agent.errors import BundleError, ConfigError
 from agent.infer.bundle import Bundle
+from agent.reasons import Reason, english
 
 KEYS: Final = (*(field.name for field in fields(ProtocolProfile)), BASED_ON)
 """All that a profile may set."""
@@ -38,6 +39,11 @@ class Problem:
     key: str
     what: str
     what_to_do: str
+
+    @property
+    def reason(self) -> Reason:
+        """Say it as why the profile cannot be used."""
+        return Reason("profile_wrong", problem=str(self), remedy=self.what_to_do)
 
     def __str__(self) -> str:
         """Name file and key in one line."""
@@ -72,14 +78,14 @@ def catalogue(folder: Path, bundle: Bundle | None, more: Sequence[Path] = ()) ->
     """
     paths = [*sorted(folder.glob("*.toml")), *more]
     if not paths:
-        raise ConfigError(f"no protocol profile in {folder}", hint="install one, or set the folder")
+        raise ConfigError("no_profiles", folder=str(folder))
     tables: dict[Path, dict[str, Any]] = {}
     unreadable: dict[Path, Problem] = {}
     for path in paths:
         try:
             tables[path] = read_table(path)
         except ConfigError as error:
-            unreadable[path] = _told(path, "", error, "mend the TOML there, or remove the file")
+            unreadable[path] = _told(path, "", error)
     return tuple(
         Entry(path, None, None, (unreadable[path],))
         if path in unreadable
@@ -94,7 +100,7 @@ def _entry(path: Path, tables: dict[Path, dict[str, Any]], bundle: Bundle | None
         file = with_base(path, tables)
     except ConfigError as error:
         # Its own keys are checked when it has a base to stand on.
-        problem = _told(path, BASED_ON, error, error.hint)
+        problem = _told(path, BASED_ON, error)
         return Entry(path, ProfileFile(path, tables[path], None), None, (problem, *namesakes))
     problems = (*_of_values(file), *_of_point(file, bundle), *namesakes)
     try:
@@ -103,9 +109,9 @@ def _entry(path: Path, tables: dict[Path, dict[str, Any]], bundle: Bundle | None
         return Entry(path, file, None, problems)
 
 
-def _told(path: Path, key: str, error: ConfigError, hint: str) -> Problem:
-    what = str(error).removeprefix(f"{path}: ").removeprefix(f"{key}: ")
-    return Problem(path, key, what, hint)
+def _told(path: Path, key: str, error: ConfigError) -> Problem:
+    """Say what keeps a profile's file from being read."""
+    return Problem(path, key, english(error.reason.without_file()), error.what_to_do)
 
 
 def _of_name(path: Path, tables: dict[Path, dict[str, Any]]) -> Iterator[Problem]:
@@ -156,7 +162,7 @@ def _of_point(file: ProfileFile, bundle: Bundle | None) -> Iterator[Problem]:
         bundle.operating_point(name)
     except BundleError as error:
         key = "operating_point"
-        yield Problem(_origin(file, key), key, str(error), error.hint)
+        yield Problem(_origin(file, key), key, str(error), error.what_to_do)
 
 
 def _origin(file: ProfileFile, key: str) -> Path:

@@ -18,6 +18,7 @@ from agent.config import DEFAULT_PATH
 from agent.errors import ConfigError, FolderUnreachable
 from agent.infer.bundle import load_bundle
 from agent.infer.plan import ANY_PROTOCOL
+from agent.reasons import Reason, english, plain
 from build_engine.printing import AsJson, out, print_json
 from build_engine.protocols import tables
 from build_engine.protocols.catalogue import Entry, Problem, catalogue
@@ -84,7 +85,7 @@ def show(
     """
     (entry,) = chosen_entries([name], settings_from(config), None)
     if entry.file is None or entry.profile is None:
-        raise ConfigError(str(entry.problems[0]), hint=entry.problems[0].what_to_do)
+        raise ConfigError(entry.problems[0].reason)
     if as_json:
         rows = tables.values_in_force(entry.file)
         values = {key: {"value": value, "from": origin} for key, value, origin in rows}
@@ -149,7 +150,7 @@ def learn(
     """
     _check_name(name)
     if output and output.exists() and not force:
-        raise ConfigError(f"{output} is there already", hint="--force replaces it")
+        raise ConfigError("profile_file_exists", path=str(output))
     settings = settings_from(config)
     here = output.resolve() if output else None
     files = profile_files(settings.protocols_folder)
@@ -186,7 +187,7 @@ def match(
     sample = _read(folder)
     verdicts = [(series, verdict_on(series, profiles)) for series in sample.series]
     if as_json:
-        told = [{**tables.series_json(s), **asdict(verdict)} for s, verdict in verdicts]
+        told = [{**tables.series_json(s), **tables.verdict_json(one)} for s, one in verdicts]
         print_json({"series": told, "left_out": _left_out_json(sample)})
         return
     for series, verdict in verdicts:
@@ -203,7 +204,7 @@ def _rank(entry: Entry) -> tuple[float, str]:
 
 def _read(folder: Path) -> Sample:
     if not folder.is_dir():
-        raise FolderUnreachable(f"{folder}: no such folder", hint="name one of exported files")
+        raise FolderUnreachable("sample_folder_missing", folder=str(folder))
     return read_sample(folder, _progress)
 
 
@@ -216,17 +217,14 @@ def _progress(paths: Sequence[Path]) -> Iterable[Path]:
 
 def _check_name(name: str | None) -> None:
     if name is not None and (name == ANY_PROTOCOL or not NAME.fullmatch(name)):
-        raise ConfigError(
-            f"a profile cannot be named {name!r}",
-            hint="use lower-case letters, digits, dots and dashes, such as er-scanner-head",
-        )
+        raise ConfigError("profile_name_unfit", name=name)
 
 
 def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", hint="name a file to write to") from error
+        raise ConfigError("profile_unwritable", path=str(path), why=str(error.strerror)) from error
 
 
 def _tell_learned(learned: Learned, sample: Sample, folder: Path, output: Path | None) -> None:
@@ -238,7 +236,7 @@ def _tell_learned(learned: Learned, sample: Sample, folder: Path, output: Path |
             lines.append(f"  [yellow]but with the draft installed it has {escape(str(profile))}[/]")
     for series in sample.series:
         if series.uid in learned.left_out:
-            why = tables.shown(learned.left_out[series.uid])
+            why = tables.shown(english(learned.left_out[series.uid]))
             lines.append(f"left out: {escape(tables.series_title(series))}: {why}")
     lines += tables.left_out_lines(sample.left_out, folder)
     if output:
@@ -259,7 +257,7 @@ def _learned_json(learned: Learned, sample: Sample, output: Path | None) -> dict
         "series": [
             {
                 **tables.series_json(series),
-                "left_out": learned.left_out.get(series.uid),
+                "left_out": _plain(learned.left_out.get(series.uid)),
                 "profile_with_draft": learned.matched.get(series.uid),
             }
             for series in sample.series
@@ -269,9 +267,13 @@ def _learned_json(learned: Learned, sample: Sample, output: Path | None) -> dict
     }
 
 
+def _plain(reason: Reason | None) -> dict[str, Any] | None:
+    return plain(reason) if reason else None
+
+
 def _left_out_json(sample: Sample) -> list[dict[str, Any]]:
     return [
-        {"reason": reason, "paths": [str(path) for path in paths]}
+        {"reason": plain(reason), "paths": [str(path) for path in paths]}
         for reason, paths in tables.by_reason(sample.left_out).items()
     ]
 

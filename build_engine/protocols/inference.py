@@ -74,10 +74,7 @@ def draft_profile(series: Sequence[SampleSeries], known: Known, slab_mm: float, 
     _check_one_scanner(headers)
     found = [*_demands(headers), *_ranges(headers), *_counts(series, known, slab_mm)]
     if not any(one.value for one in found if one.key in DEMANDS):
-        raise NotEligible(
-            "the headers say nothing by which to tell this scanner or protocol from others",
-            hint=f"{known.base.values['name']} covers it: no profile of its own is needed",
-        )
+        raise NotEligible("nothing_to_tell_by", profile=str(known.base.values["name"]))
     base = known.base.values
     lines = [one for one in found if one.value not in (None, base.get(one.key))]
     lines += known.carried(found)
@@ -111,10 +108,7 @@ def _check_one_scanner(headers: Sequence[SliceHeader]) -> None:
     scanners = {(h.manufacturer.casefold(), h.model.casefold()) for h in headers}
     if len(scanners) > 1:
         named = sorted({printable(f"{h.manufacturer} {h.model}") for h in headers})
-        raise NotEligible(
-            f"the head series come from {len(scanners)} scanners: {', '.join(named)}",
-            hint="learn from one scanner's export at a time",
-        )
+        raise NotEligible("several_scanners", n_scanners=len(scanners), scanners=", ".join(named))
 
 
 def _demands(headers: Sequence[SliceHeader]) -> Iterator[Inferred]:

@@ -25,7 +25,7 @@ def bundle_in_use(settings: Config) -> tuple[Bundle | None, tuple[Problem, ...]]
         return load_bundle(settings.bundle_folder), ()
     except BundleError as error:
         what = f"{error}; operating points are not checked"
-        return None, (Problem(settings.bundle_folder, "", what, error.hint),)
+        return None, (Problem(settings.bundle_folder, "", what, error.what_to_do),)
 
 
 def chosen_entries(wanted: Sequence[str], settings: Config, bundle: Bundle | None) -> list[Entry]:
@@ -50,7 +50,7 @@ def _of(wanted: str, entries: Sequence[Entry]) -> list[Entry]:
     found = by_file or [entry for entry in entries if wanted in (entry.name, entry.path.stem)]
     if not found:
         names = ", ".join(entry.name for entry in entries)
-        raise ConfigError(f"no profile or file {wanted}", hint=f"there are {names}")
+        raise ConfigError("profile_or_file_unknown", wanted=wanted, known=names)
     return found[:1]
 
 
@@ -67,5 +67,5 @@ def profiles_with(settings: Config, draft: Path | None) -> tuple[ProtocolProfile
         return profiles
     (entry,) = chosen_entries([str(draft)], settings, None)
     if entry.profile is None:
-        raise ConfigError(str(entry.problems[0]), hint=entry.problems[0].what_to_do)
+        raise ConfigError(entry.problems[0].reason)
     return ranked([entry.profile, *(one for one in profiles if one.name != entry.name)])

@@ -17,9 +17,9 @@ from agent.assemble.protocol import (
     ranked,
 )
 from agent.errors import ConfigError, InputError, NotEligible
+from agent.reasons import Reason
 from agent.records import SliceHeader
 from build_engine.protocols.drafts import Draft
-from build_engine.protocols.header_text import printable
 from build_engine.protocols.inference import Known, draft_profile, name_for
 from build_engine.protocols.matching import missing_from, verdict_on
 from build_engine.protocols.sample import SampleSeries
@@ -42,7 +42,7 @@ class Learned:
 
     draft: Draft
     used: tuple[SampleSeries, ...]
-    left_out: dict[str, str]
+    left_out: dict[str, Reason]
     matched: dict[str, str | None]
 
 
@@ -67,11 +67,8 @@ def learn_from(
     left_out = {uid: why for uid, why in judged.items() if why is not None}
     used = tuple(series for series in sample if series.uid not in left_out)
     if not used:
-        reasons = ", ".join(dict.fromkeys(map(printable, left_out.values())))
-        raise NotEligible(
-            f"no whole plain head to learn from: {reasons or 'no CT series'}",
-            hint="export a head without contrast, reconstructed with a soft kernel, as it comes",
-        )
+        reasons = tuple(dict.fromkeys(left_out.values())) or (Reason("no_ct_series"),)
+        raise NotEligible("no_head_to_learn_from", why=reasons)
     headers = [header for series in used for header in series.slices]
     known = Known(_of_name(expert_on(headers, profiles).name, files), base)
     draft = draft_profile(used, known, slab_mm, _name(name, headers, profiles))
@@ -83,7 +80,7 @@ def _name(
 ) -> str:
     taken = {profile.name for profile in profiles}
     if name in taken:
-        raise ConfigError(f"a profile is named {name} already", hint="choose another --name")
+        raise ConfigError("profile_name_taken", name=name)
     return name or name_for(headers, taken)
 
 
@@ -100,7 +97,7 @@ def _matched(
 
 def why_left_out(
     series: SampleSeries, profiles: Sequence[ProtocolProfile], base: ProtocolProfile
-) -> str | None:
+) -> Reason | None:
     """Say why a series tells nothing of a scanner's plain heads; None if it does.
 
     What is plain is the profile's to say that knows the scanner best, what is a whole head
@@ -109,7 +106,7 @@ def why_left_out(
     if series.refusal:
         return series.refusal
     if not series.slices:
-        return "only localizer images"
+        return Reason("localizers_only")
     expert = expert_on(series.slices, profiles)
     found = content_objections(series.slices, expert)
     if found:
@@ -117,7 +114,7 @@ def why_left_out(
     try:
         grid, missing = series.stack.layout().grid, missing_from(series)
     except InputError as error:
-        return str(error)
+        return error.reason
     n = len(grid.origins_lps_mm)
     however_many = replace(base, max_slices=max(base.max_slices, n))
     found = [*missing, *extent_objections(n, float(grid.shares_mm.sum()), however_many)]
@@ -128,4 +125,4 @@ def _of_name(name: str, files: Sequence[ProfileFile]) -> ProfileFile:
     for file in files:
         if file.values["name"] == name:
             return file
-    raise ConfigError(f"no protocol profile is named {name}", hint="install it: drafts build on it")
+    raise ConfigError("base_profile_not_installed", name=name)

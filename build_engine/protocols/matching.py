@@ -13,6 +13,7 @@ from agent.assemble.protocol import (
     objections,
 )
 from agent.errors import InputError
+from agent.reasons import Reason
 from build_engine.protocols.sample import SampleSeries
 
 
@@ -26,47 +27,47 @@ class Verdict:
     """
 
     profile: str | None
-    refusal: str | None
-    what_to_do: str
-    missing: tuple[str, ...]
-    others: dict[str, tuple[str, ...]]
+    refusal: Reason | None
+    missing: tuple[Reason, ...]
+    others: dict[str, tuple[Reason, ...]]
 
 
 def verdict_on(series: SampleSeries, profiles: Sequence[ProtocolProfile]) -> Verdict:
     """Judge a series as the agent would, whose profiles these are, once all of it has come."""
     if series.refusal:
-        hint = "export the series again; see which of its images is wrong"
-        return Verdict(None, series.refusal, hint, (), {})
+        return Verdict(None, series.refusal, (), {})
     try:
         chosen = choose(series.headers, profiles)
     except InputError as error:
         others = _why_not(series, profiles, None)
-        return Verdict(None, str(error), error.hint, (), others)
+        return Verdict(None, error.reason, (), others)
     others = _why_not(series, profiles, chosen)
     try:
         refusals = _of_extent(series, chosen)
     except InputError as error:
-        return Verdict(chosen.name, str(error), error.hint, (), others)
-    hint = "check that the whole head was exported, as one series" if refusals else ""
+        return Verdict(chosen.name, error.reason, (), others)
     refusal = refusals[0] if refusals else None
-    return Verdict(chosen.name, refusal, hint, missing_from(series), others)
+    return Verdict(chosen.name, refusal, missing_from(series), others)
 
 
-def missing_from(series: SampleSeries) -> tuple[str, ...]:
+def missing_from(series: SampleSeries) -> tuple[Reason, ...]:
     """Say what shows that slices have not come; raises InputError where they do not stack."""
-    gaps, facts = series.stack.layout().gaps, series.stack.facts()
-    short = f"only {facts.n_images} of {facts.expected_images} images came"
-    return (*map(str, gaps), *((short,) if facts.n_images < facts.expected_images else ()))
+    missing = [gap.reason for gap in series.stack.layout().gaps]
+    facts = series.stack.facts()
+    if facts.n_images < facts.expected_images:
+        n_images, n_expected = facts.n_images, facts.expected_images
+        missing.append(Reason("images_missing", n_images=n_images, n_expected=n_expected))
+    return tuple(missing)
 
 
-def _of_extent(series: SampleSeries, profile: ProtocolProfile) -> list[str]:
+def _of_extent(series: SampleSeries, profile: ProtocolProfile) -> list[Reason]:
     grid = series.stack.layout().grid
     return extent_objections(len(grid.origins_lps_mm), float(grid.shares_mm.sum()), profile)
 
 
 def _why_not(
     series: SampleSeries, profiles: Sequence[ProtocolProfile], chosen: ProtocolProfile | None
-) -> dict[str, tuple[str, ...]]:
+) -> dict[str, tuple[Reason, ...]]:
     slices = series.slices
     if not slices:
         return {}
@@ -80,10 +81,10 @@ def _why_not(
 
 def _outdone(
     profile: ProtocolProfile, last_word: ProtocolProfile, chosen: ProtocolProfile | None
-) -> str:
+) -> Reason:
     """Say why a profile that has nothing against a series is not the one chosen."""
     if chosen is None:
-        return f"would fit, but {last_word.name} is for this scanner and has the last word"
+        return Reason("profile_overruled", profile=last_word.name)
     if profile.n_demands == chosen.n_demands:
-        return f"fits too; {chosen.name} asks as much and comes before it by name"
-    return f"fits too; {chosen.name} asks for more and so knows better"
+        return Reason("profile_comes_later", profile=chosen.name)
+    return Reason("profile_knows_less", profile=chosen.name)

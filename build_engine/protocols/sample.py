@@ -17,6 +17,7 @@ from agent.assemble.header import SliceRefused
 from agent.assemble.limits import ReadLimits
 from agent.assemble.series import GrowingSeries, is_localizer
 from agent.errors import FileRefused, FolderUnreachable, InputError
+from agent.reasons import Reason
 from agent.records import SliceHeader
 
 NO_PIXELS: Final = np.zeros((1, 1), np.int16)
@@ -42,7 +43,7 @@ class SampleSeries:
     stack: GrowingSeries = field(default_factory=GrowingSeries)
     written_at_s: list[float] = field(default_factory=list)
     made_on: date | None = None
-    refusal: str | None = None
+    refusal: Reason | None = None
 
     @property
     def slices(self) -> list[SliceHeader]:
@@ -56,7 +57,7 @@ class SampleSeries:
             try:
                 self.stack.add(header, NO_PIXELS)
             except InputError as error:
-                self.refusal = self.refusal or str(error)
+                self.refusal = self.refusal or error.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Sample:
     """What a folder holds: series, by UID, and why other files were left out."""
 
     series: tuple[SampleSeries, ...]
-    left_out: dict[Path, str]
+    left_out: dict[Path, Reason]
 
 
 def read_sample(folder: Path, progress: Progress = iter) -> Sample:
@@ -76,15 +77,15 @@ def read_sample(folder: Path, progress: Progress = iter) -> Sample:
         It, or a folder in it, cannot be listed.
     """
     series: dict[str, SampleSeries] = {}
-    left_out: dict[Path, str] = {}
+    left_out: dict[Path, Reason] = {}
     for path in progress(sorted(_files_below(folder))):
         try:
             slices = read_slices(path, ReadLimits(), settled=True)
         except SliceRefused as error:
             one = series.setdefault(error.series_uid, SampleSeries(error.series_uid))
-            one.refusal = one.refusal or str(error)
+            one.refusal = one.refusal or error.reason
         except FileRefused as error:
-            left_out[path] = str(error).removeprefix(f"{path.name}: ")
+            left_out[path] = error.reason.without_file()
             continue
         else:
             uid = slices[0].header.series_uid
@@ -105,7 +106,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 def _unreachable(error: OSError) -> None:
     raise FolderUnreachable(
-        f"{error.filename}: {error.strerror}", hint="name a folder that this account can list"
+        "sample_folder_unlistable", folder=error.filename, why=str(error.strerror)
     ) from error
 
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.assemble.protocol import BASED_ON, ProfileFile, ProtocolProfile
+from agent.reasons import Reason, english, plain, what_to_do
 from build_engine.protocols.catalogue import Entry, Problem
 from build_engine.protocols.drafts import toml_value
 from build_engine.protocols.header_text import printable
@@ -94,14 +95,15 @@ def series_lines(series: SampleSeries, verdict: Verdict) -> list[str]:
         lines.append(f"  [green]→ {escape(verdict.profile)}[/]")
     if verdict.refusal:
         what = "but not analysed" if verdict.profile else "→ none, not analysed"
-        hint = f" ({verdict.what_to_do})" if verdict.what_to_do else ""
-        lines.append(f"  [yellow]{what}: {shown(verdict.refusal)}[/]{shown(hint)}")
+        remedy = what_to_do(verdict.refusal)
+        hint = f" ({remedy})" if remedy else ""
+        lines.append(f"  [yellow]{what}: {shown(english(verdict.refusal))}[/]{shown(hint)}")
     if verdict.missing:
-        missing = shown("; ".join(verdict.missing))
+        missing = shown("; ".join(map(english, verdict.missing)))
         lines.append(f"  [yellow]{missing}: so it is never called not suspected[/]")
     width = max(map(len, verdict.others), default=0)
     lines += [
-        f"    [dim]{escape(name.ljust(width))}  {shown('; '.join(reasons))}[/]"
+        f"    [dim]{escape(name.ljust(width))}  {shown('; '.join(map(english, reasons)))}[/]"
         for name, reasons in verdict.others.items()
     ]
     return lines
@@ -140,17 +142,27 @@ def series_json(series: SampleSeries) -> dict[str, Any]:
     }
 
 
-def left_out_lines(left_out: dict[Path, str], folder: Path) -> list[str]:
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """Say what matches a series, and what each other profile has against it."""
+    return {
+        "profile": verdict.profile,
+        "refusal": plain(verdict.refusal) if verdict.refusal else None,
+        "missing": list(map(plain, verdict.missing)),
+        "others": {name: list(map(plain, reasons)) for name, reasons in verdict.others.items()},
+    }
+
+
+def left_out_lines(left_out: dict[Path, Reason], folder: Path) -> list[str]:
     """Tell why files are in no series, one line a reason."""
     return [
-        f"left out: {shown(_files(paths, folder))}: {shown(reason)}"
+        f"left out: {shown(_files(paths, folder))}: {shown(english(reason))}"
         for reason, paths in by_reason(left_out).items()
     ]
 
 
-def by_reason(left_out: dict[Path, str]) -> dict[str, list[Path]]:
+def by_reason(left_out: dict[Path, Reason]) -> dict[Reason, list[Path]]:
     """Gather files by the reason for which they were left out."""
-    gathered: dict[str, list[Path]] = {}
+    gathered: dict[Reason, list[Path]] = {}
     for path, reason in left_out.items():
         gathered.setdefault(reason, []).append(path)
     return gathered

@@ -142,6 +142,10 @@ def load_config(path: Path) -> TrainConfig:
     try:
         return TrainConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", hint="name a training TOML") from error
+        raise ConfigError(
+            "training_file_unreadable", path=str(path), why=str(error.strerror)
+        ) from error
     except (ValidationError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}", hint=f"compare with {DEFAULT}") from error
+        raise ConfigError(
+            "training_file_wrong", path=str(path), why=str(error), compare_with=str(DEFAULT)
+        ) from error

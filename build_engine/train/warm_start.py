@@ -58,10 +58,7 @@ def start_from(
                 following.weight.fill_(1.0)
             (following if layer.bias is None else layer).bias.copy_(bias)
         if stored:
-            raise ConfigError(
-                f"{path}: its layers are not those of the network to train",
-                hint="give the contract and the widths that the bundle was trained with",
-            )
+            raise ConfigError("start_bundle_layers", path=str(path))
         _renormalise(network, inputs)
 
 
@@ -84,15 +81,9 @@ def channels_of(
     """
     wanted, trained = neighbours
     if wanted < trained:
-        raise ConfigError(
-            f"the bundle to start from sees {trained} neighbours on either side, not {wanted}",
-            hint="give at least the neighbours that the bundle was trained with",
-        )
+        raise ConfigError("start_bundle_sees_more", trained=trained, wanted=wanted)
     if missing := set(trained_hu) - set(windows_hu):
-        raise ConfigError(
-            f"the bundle to start from sees the window {min(missing)} HU",
-            hint="give every window that the bundle was trained with; others may be added",
-        )
+        raise ConfigError("start_bundle_window", window_hu=str(min(missing)))
     seen = [windows_hu.index(window) for window in trained_hu]
     planes = range(wanted - trained, wanted + trained + 1)
     return [

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.reasons import english
 from agent.records import State
 from agent.store.liveness import agent_problem
 from agent.store.rows import SeriesRow
@@ -68,7 +69,8 @@ class Program:
             return "not started"
         with self.store() as store:
             status, free_bytes = store.queries.agent_status(), store.queries.free_bytes()
-            return agent_problem(status, system_clock(), boot_id(), free_bytes)
+            problem = agent_problem(status, system_clock(), boot_id(), free_bytes)
+            return english(problem) if problem else None
 
 
 def until(condition: Callable[[], object]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.decide import decide
+from agent.reasons import Reason, english
 from agent.records import (
     Gap,
     Measurement,
@@ -17,6 +18,7 @@ from agent.records import (
 POINT = OperatingPoint("balanced", 0.5)
 NOTHING = Measurement((), 0.0, None, None)
 GAP = (Gap(10.0, 25.0, 2),)
+SHORT = Reason("images_missing", n_images=30, n_expected=32)
 
 
 @pytest.mark.parametrize(
@@ -26,11 +28,13 @@ GAP = (Gap(10.0, 25.0, 2),)
         (0.499, (), None, NotSuspected),
         (0.9, GAP, None, Suspected),
         (0.1, GAP, None, NotAnalysed),
-        (0.1, (), "the head is not covered", NotAnalysed),
+        (0.1, (), SHORT, NotAnalysed),
     ],
     ids=["at-the-point", "below", "bleed-despite-gap", "gap", "not-covered"],
 )
-def test_answer(score: float, gaps: tuple[Gap, ...], shortfall: str | None, answer: type) -> None:
+def test_answer(
+    score: float, gaps: tuple[Gap, ...], shortfall: Reason | None, answer: type
+) -> None:
     assert isinstance(decide(score, NOTHING, POINT, gaps=gaps, shortfall=shortfall), answer)
 
 
@@ -39,6 +43,6 @@ def test_a_gap_is_named_in_the_reason_and_in_the_caveat() -> None:
     present = decide(0.9, NOTHING, POINT, gaps=GAP, shortfall=None)
 
     assert isinstance(absent, NotAnalysed)
-    assert "2 slices missing between 10.0 and 25.0 mm" in absent.reason
+    assert "slices missing between 10.0 and 25.0 mm (2)" in english(absent.reason)
     assert isinstance(present, Suspected)
-    assert "2 slices missing between 10.0 and 25.0 mm" in present.caveats[0]
+    assert "slices missing between 10.0 and 25.0 mm (2)" in english(present.caveats[0])

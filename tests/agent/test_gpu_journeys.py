@@ -10,6 +10,7 @@ import pytest
 from agent.infer.gpu_side import GpuSide
 from agent.infer.networks import RETRY_S
 from agent.infer.onnx_backend import OnnxBackend
+from agent.reasons import english
 from agent.report import SeriesReport
 from tests.agent.box import Box
 from tests.nvidia.box import GpuBox
@@ -82,7 +83,7 @@ def test_a_card_that_fails_at_any_moment_costs_no_series_its_answer(box, files, 
 
     assert box.report().engine == on_cpu.engine, "the whole series was run on the CPU"
     assert_alike(box.report(), on_cpu)
-    assert "degraded to CPU" in box.journeys.engine.networks.degraded
+    assert "degraded to CPU" in english(box.journeys.engine.networks.degraded)
 
     box.wait(RETRY_S + 1)
 
@@ -118,4 +119,4 @@ def test_the_cards_memory_is_told_while_it_is_used(box):
     box.card_box.card.broken = "an illegal memory access was encountered"
     box.wait(2)
     assert networks.gpu_bytes is None
-    assert "degraded to CPU" in networks.degraded
+    assert "degraded to CPU" in english(networks.degraded)

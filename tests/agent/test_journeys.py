@@ -149,9 +149,9 @@ def test_a_missing_slice_is_named_and_never_not_suspected(quiet_box: Box, tmp_pa
     report = quiet_box.report()
     assert report.state == "not_analysed"
     assert report.reason
-    assert "1 slice missing between 70.0 and 80.0 mm" in report.reason
+    assert "slices missing between 70.0 and 80.0 mm (1)" in report.reason
     assert report.geometry
-    assert report.geometry.missing == ("1 slice missing between 70.0 and 80.0 mm",)
+    assert report.geometry.missing == ("slices missing between 70.0 and 80.0 mm (1)",)
 
 
 def test_a_bleed_seen_despite_a_missing_slice_is_told_with_the_caveat(
@@ -163,21 +163,21 @@ def test_a_bleed_seen_despite_a_missing_slice_is_told_with_the_caveat(
     box.wait()
 
     assert box.report().state == "suspected"
-    assert "1 slice missing" in box.report().caveats[0]
+    assert "slices missing" in box.report().caveats[0]
 
 
 @pytest.mark.parametrize(
     ("tags", "code", "words"),
     [
-        ({"PatientID": lambda k: "A" if k < 9 else "B"}, "identity", "patient id"),
-        ({"StudyInstanceUID": lambda k: f"1.2.{k // 9 + 1}"}, "identity", "study uid"),
-        ({"ConvolutionKernel": "H70h"}, "not_eligible", "bone"),
-        ({"BodyPartExamined": "CHEST"}, "not_eligible", "not a head"),
-        ({"ContrastBolusAgent": "Iomeron"}, "not_eligible", "contrast"),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "not_eligible", "localizer"),
-        ({"PixelSpacing": None}, "slice_refused", "PixelSpacing"),
-        ({"ImagePositionPatient": None}, "slice_refused", "ImagePositionPatient"),
-        ({"RescaleSlope": 0}, "slice_refused", "slope"),
+        ({"PatientID": lambda k: "A" if k < 9 else "B"}, "identity_differs", "patient id"),
+        ({"StudyInstanceUID": lambda k: f"1.2.{k // 9 + 1}"}, "identity_differs", "study uid"),
+        ({"ConvolutionKernel": "H70h"}, "bone_kernel", "bone"),
+        ({"BodyPartExamined": "CHEST"}, "not_head", "not a head"),
+        ({"ContrastBolusAgent": "Iomeron"}, "contrast_given", "contrast"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localizers_only", "localizer"),
+        ({"PixelSpacing": None}, "attribute_unusable", "PixelSpacing"),
+        ({"ImagePositionPatient": None}, "attribute_unusable", "ImagePositionPatient"),
+        ({"RescaleSlope": 0}, "rescale_absurd", "slope"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -202,7 +202,7 @@ def test_one_uid_with_two_images_refuses_the_series(box: Box, tmp_path: Path) ->
     box.export([*paths, tmp_path / "in" / "changed.dcm"])
     box.wait()
 
-    assert box.report().code == "identity"
+    assert box.report().code == "uid_used_twice"
 
 
 def test_an_image_changed_after_its_result_refuses_the_series(box: Box, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_an_image_changed_after_its_result_refuses_the_series(box: Box, tmp_path
     box.export([tmp_path / "in" / "changed.dcm"])
     box.wait()
 
-    assert box.report().code == "identity"
+    assert box.report().code == "uid_used_twice"
     assert box.report().revision == 2
 
 
@@ -283,7 +283,7 @@ def test_a_file_that_is_never_whole_is_named_and_leaves_a_gap(
         quiet_box.export([paths[10]])
 
     assert quiet_box.report().state == "not_analysed"
-    assert "1 slice missing" in (quiet_box.report().reason or "")
+    assert "slices missing" in (quiet_box.report().reason or "")
     (notice,) = quiet_box.store.queries.notices(10)
     assert "010.dcm" in notice.message
 
@@ -366,7 +366,7 @@ def test_a_series_that_took_the_agent_down_twice_is_set_aside(box: Box, tmp_path
 class FailingBackend(SeeingBackend):
     """Fails on the volume stage with a given error."""
 
-    error: Exception = InferenceError("the card fell off the bus", hint="call service")
+    error: Exception = InferenceError("onnx_failed", why="out of memory")
 
     def see(self, slabs: Floats) -> Floats:
         return super().see(slabs)
@@ -377,7 +377,10 @@ class FailingBackend(SeeingBackend):
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(InferenceError("card lost"), "inference"), (ZeroDivisionError("bug"), "internal")],
+    [
+        (InferenceError("onnx_failed", why="out of memory"), "onnx_failed"),
+        (ZeroDivisionError("bug"), "internal"),
+    ],
     ids=["runtime-fails", "our-own-bug"],
 )
 def test_a_failing_network_ends_the_series_by_name(
@@ -528,7 +531,10 @@ def test_an_unusable_slice_that_comes_while_its_series_is_concluded_ends_in_a_re
     assert str(bad) not in box.store.queries.settled_files()
     box.wait()
 
-    assert [r.code for r in box.store.queries.history(uid("series", 0))] == [None, "slice_refused"]
+    assert [r.code for r in box.store.queries.history(uid("series", 0))] == [
+        None,
+        "attribute_unusable",
+    ]
     assert str(bad) in box.store.queries.settled_files()
 
 
@@ -747,15 +753,23 @@ def test_a_number_beyond_all_bounds_is_not_believed(
 
 
 @pytest.mark.parametrize(
-    ("tags", "words"),
+    ("tags", "code", "words"),
     [
-        ({"ImagePositionPatient": lambda k: [0, 0, 1e200 * k]}, "outside any scanner"),
-        ({"SeriesDescription": "x" * 60_000}, "SeriesDescription of 60000 characters"),
+        (
+            {"ImagePositionPatient": lambda k: [0, 0, 1e200 * k]},
+            "position_absurd",
+            "outside any scanner",
+        ),
+        (
+            {"SeriesDescription": "x" * 60_000},
+            "text_too_long",
+            "SeriesDescription of 60000 characters",
+        ),
     ],
     ids=["position", "text"],
 )
 def test_an_image_with_an_absurd_value_is_refused_by_name(
-    box: Box, tmp_path: Path, tags: dict, words: str
+    box: Box, tmp_path: Path, tags: dict, code: str, words: str
 ) -> None:
     with disable_value_validation():
         paths = write_series(tmp_path / "in", N, **tags)
@@ -763,7 +777,7 @@ def test_an_image_with_an_absurd_value_is_refused_by_name(
     box.export(paths)
     box.wait()
 
-    assert (box.report().state, box.report().code) == ("not_analysed", "slice_refused")
+    assert (box.report().state, box.report().code) == ("not_analysed", code)
     assert words in (box.report().reason or "")
 
 

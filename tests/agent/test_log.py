@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.log import LogStream, open_log
+from agent.reasons import Reason, english
 from tests.agent.program import Program, until
 from tests.phantoms import uid, write_series
 
@@ -19,14 +20,14 @@ def test_a_log_that_cannot_be_written_ends_nothing_and_says_so() -> None:
 
     open_log(stream, json=True).warning("lost")
 
-    assert stream.problem == "the log cannot be written: No space left on device"
+    assert english(stream.problem) == "the log cannot be written: No space left on device"
     os.close(full)
 
 
 def test_a_log_that_can_be_written_again_is_no_problem(tmp_path: Path) -> None:
     log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
     stream = LogStream(log)
-    stream.problem = "the log cannot be written: No space left on device"
+    stream.problem = Reason("log_unwritable", why="No space left on device")
 
     open_log(stream, json=True).warning("kept", path="\udcff")
     os.close(log)

@@ -96,7 +96,7 @@ def test_copies_that_come_after_a_second_try_do_not_bring_the_first_answer_back(
 def test_what_is_tried_in_vain_once_more_is_a_result_of_its_own(box: Box, tmp_path: Path) -> None:
     box.export(write_series(tmp_path / "in", 24, size=128, ConvolutionKernel="H70h"))
     box.wait()
-    assert box.report().code == "not_eligible"
+    assert box.report().code == "bone_kernel"
 
     ask(box)
     ask(box)

@@ -100,7 +100,7 @@ def test_what_is_enabled_still_is_not_removed(installed: Path) -> None:
     with pytest.raises(ConfigError, match=r"bleedwatch-agent\.service: enabled still") as refused:
         uninstall_steps(installed)
 
-    assert "disable bleedwatch-agent.service" in refused.value.hint
+    assert "disable bleedwatch-agent.service" in refused.value.what_to_do
     assert (installed / AGENT).exists()
 
 
@@ -111,7 +111,7 @@ def test_a_masked_unit_stays_masked(installed: Path) -> None:
     with pytest.raises(ConfigError, match="is a link to /dev/null") as refused:
         install_steps(installed, PROGRAM)
 
-    assert "unmask bleedwatch-agent.service" in refused.value.hint
+    assert "unmask bleedwatch-agent.service" in refused.value.what_to_do
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_program_that_services_cannot_start_is_refused(tmp_path: Path, program
     with pytest.raises(ConfigError) as refused:
         install_steps(tmp_path, Path(program))
 
-    assert "/opt/bleedwatch" in refused.value.hint
+    assert "/opt/bleedwatch" in refused.value.what_to_do
 
 
 def test_files_are_open_to_every_account_whatever_the_umask(tmp_path: Path) -> None:

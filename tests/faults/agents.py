@@ -18,6 +18,7 @@ from types import TracebackType
 
 from typing_extensions import Self
 
+from agent.reasons import english
 from agent.records import State
 from agent.store.liveness import agent_problem
 from agent.store.rows import SeriesRow
@@ -122,9 +123,10 @@ class Agent:
 
     def problem(self, store: Store) -> str | None:
         """Say what the console shows in the place of an alert."""
-        return agent_problem(
+        problem = agent_problem(
             store.queries.agent_status(), system_clock(), boot_id(), store.queries.free_bytes()
         )
+        return english(problem) if problem else None
 
     def files(self) -> dict[str, str | None]:
         """Path → refusal of every file that the agent has accounted for."""

@@ -47,8 +47,8 @@ NUMBERED = {"NumberOfSeriesRelatedInstances": N}
     ("left_out", "tags", "words"),
     [
         (slice(0, 1), NUMBERED, "only 31 of 32 images came"),
-        (slice(15, 17), {}, "2 slices missing between 70.0 and 85.0 mm"),
-        (slice(15, 17), NUMBERED, "2 slices missing between 70.0 and 85.0 mm"),
+        (slice(15, 17), {}, "slices missing between 70.0 and 85.0 mm (2)"),
+        (slice(15, 17), NUMBERED, "slices missing between 70.0 and 85.0 mm (2)"),
         (slice(N - 1, N), NUMBERED, "only 31 of 32 images came"),
     ],
     ids=["first", "middle", "middle, count known", "last"],
@@ -71,7 +71,7 @@ def test_missing_slices_are_named(
     [
         (
             {"ImagePositionPatient": lambda k: [-110.25, -110.25, MM * (k if k != 7 else 6)]},
-            "geometry",
+            "position_used_twice",
             "two different images at one position",
         ),
         (
@@ -79,12 +79,12 @@ def test_missing_slices_are_named(
                 "AcquisitionNumber": lambda k: 1 + k // 16,
                 "ImagePositionPatient": lambda k: [-110.25, -110.25, MM * (k % 16)],
             },
-            "geometry",
+            "position_used_twice",
             "two different images at one position",
         ),
-        ({"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}, "not_eligible", "90° from axial"),
-        ({"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]}, "not_eligible", "90° from axial"),
-        ({"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, "not_eligible", "not an original"),
+        ({"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}, "not_axial", "90° from axial"),
+        ({"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]}, "not_axial", "90° from axial"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, "not_original_axial", "not an original"),
     ],
     ids=["duplicate positions", "two acquisitions", "coronal", "sagittal", "reformat"],
 )

@@ -122,7 +122,7 @@ def test_a_file_that_crashes_its_decoder_is_set_aside_and_the_agent_lives(
     row.tell(
         f"planted crash of the decoder: {len(crashed)} file, and {len(named)} of its series by name"
     )
-    assert (bad.state, bad.code) == ("not_analysed", "slice_refused")
+    assert (bad.state, bad.code) == ("not_analysed", "decoder_ended")
     assert "set aside" in bad.reason
     assert len(crashed) == 1
     assert {message.split(":")[0] for message in named} == {f"{k:03d}.dcm" for k in range(N)}

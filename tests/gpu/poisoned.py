@@ -15,6 +15,7 @@ from agent.infer.gpu_side import GpuSide
 from agent.infer.networks import MOST_RESTARTS, RETRY_S, Networks
 from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.plan import Activation, active_text
+from agent.reasons import english
 
 log = structlog.wrap_logger(structlog.PrintLogger())
 engines, plan = Path(sys.argv[1]), sys.argv[2]
@@ -38,7 +39,7 @@ lane = gpu_side.backend("any")._volume
 lane._context.set_tensor_address("block", 256)
 lane._graph = None
 print("after: answered by", run())
-print("console:", networks.degraded)
+print("console:", english(networks.degraded) if networks.degraded else None)
 for _ in range(MOST_RESTARTS):
     now_s[0] += RETRY_S
     networks.refresh()

@@ -69,7 +69,7 @@ def test_plain_heads_are_eligible(changes):
 def test_other_series_are_refused_in_words(changes, reason):
     with pytest.raises(NotEligible, match=reason) as refused:
         choose([replace(PLAIN, **changes)], PROFILES)
-    assert refused.value.hint
+    assert refused.value.what_to_do
 
 
 def test_one_slice_with_contrast_is_enough():
@@ -173,7 +173,7 @@ def test_each_makers_soft_heads_are_analysed_and_its_bone_series_named(name, mak
     for kernel in sharp:
         with pytest.raises(NotEligible, match="bone reconstruction") as refused:
             choose([replace(PLAIN, manufacturer=maker, kernel=kernel)], PROFILES)
-        assert name in str(refused.value.hint)
+        assert name in str(refused.value.what_to_do)
 
 
 def test_a_thickness_beyond_a_scanners_own_profile_is_left_to_the_generic_one(tmp_path):

@@ -67,7 +67,7 @@ class TestRefusedAtStart:
         error = refusal(store, Address(host, 9999), tmp_path)
 
         assert "loopback" in str(error)
-        assert "console.tls_certificate" in error.hint
+        assert "console.tls_certificate" in error.what_to_do
 
     def test_another_address_without_sign_in(
         self, store: Store, authority: Authority, tmp_path: Path
@@ -85,7 +85,7 @@ class TestRefusedAtStart:
         error = refusal(store, Address(host, 9999, True, *authority.make()), tmp_path)
 
         assert "there is none" in str(error)
-        assert "bleedwatch user add" in error.hint
+        assert "bleedwatch user add" in error.what_to_do
 
     @pytest.mark.parametrize(
         ("changes", "words"),
@@ -106,7 +106,7 @@ class TestRefusedAtStart:
         error = refusal(store, Address("0.0.0.0", 9999, None, *files), tmp_path)
 
         assert words in str(error)
-        assert error.hint
+        assert error.what_to_do
 
     @pytest.mark.parametrize(
         ("certificate", "key", "words"),
@@ -136,7 +136,7 @@ class TestRefusedAtStart:
         error = refusal(store, Address("0.0.0.0", 9999, None, *files), tmp_path)
 
         assert words in str(error)
-        assert error.hint
+        assert error.what_to_do
 
 
 @dataclass

@@ -198,7 +198,7 @@ def test_a_port_in_use_is_refused_with_what_to_do(store: Store, tmp_path: Path) 
         with pytest.raises(ConfigError, match="in use") as refusal:
             serve(around(store), Address(*taken.getsockname()))
 
-    assert "console.port" in refusal.value.hint
+    assert "console.port" in refusal.value.what_to_do
 
 
 def test_a_slice_of_an_earlier_boot_has_no_age(client: TestClient, store: Store) -> None:

@@ -35,7 +35,7 @@ def test_no_translation_is_only_a_guess(language: str) -> None:
 
 
 def test_what_the_agent_says_is_gathered_from_its_source() -> None:
-    assert "{1} missing between {2} and {3} mm" in agent_sentences()
+    assert "bone reconstruction (kernel {1})" in agent_sentences()
     assert "the agent is not running" in agent_sentences()
 
 

@@ -7,6 +7,7 @@ untranslated, those that nobody says any more go.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,30 +19,14 @@ from babel.messages.pofile import read_po, write_po
 from agent.console.app import STATIC
 from agent.console.feedback import REASONS
 from agent.console.words import CATALOGUES
+from agent.reasons import PAGE
 from agent.records import Region, Side
 from agent.report import SUBTYPE_NAMES, region_name
 
 AGENT = Path(__file__).parents[3] / "agent"
 
 SPOKEN: dict[str, tuple[str, ...]] = {
-    "analyst.py": ("_analysed",),
-    "assemble/geometry.py": ("orientation_of", "check_same_plane", "order_of"),
-    "assemble/protocol.py": (
-        "choose",
-        "check_extent",
-        "extent_objections",
-        "_of_content",
-        "_of_demands",
-        "_of_ranges",
-    ),
-    "assemble/series.py": ("_add", "check_identity"),
     "console/sign_in.py": ("WRONG", "TOO_MANY"),
-    "decide.py": ("decide",),
-    "infer/networks.py": ("_go_on_without",),
-    "journey.py": ("READ_BY_EYE", "FAULT"),
-    "pipeline.py": ("_shortfall",),
-    "records.py": ("__str__",),
-    "store/liveness.py": ("agent_problem", "selftest_problem"),
 }
 """Where the agent says what a technologist reads: functions and constants of its modules."""
 
@@ -55,8 +40,17 @@ def texts() -> set[str]:
 
 
 def agent_sentences() -> set[str]:
-    """What the agent says, with ``{1}`` … for what it fills in."""
-    return {text for path, names in SPOKEN.items() for text in _said_in(AGENT / path, names)}
+    """What the agent says and the catalogues hold, with ``{1}`` … for what it fills in."""
+    said = {text for path, names in SPOKEN.items() for text in _said_in(AGENT / path, names)}
+    with (CATALOGUES / "de.po").open("rb") as file:
+        known = {message.id for message in read_po(file)}
+    templates = {text for one in PAGE.values() for text in (one.text, one.what_to_do) if text}
+    return said | {_numbered(text) for text in templates} & known
+
+
+def _numbered(template: str) -> str:
+    numbers = iter(range(1, 10))
+    return re.sub(r"\{[^}]*\}", lambda _: f"{{{next(numbers)}}}", template)
 
 
 def _of_scripts() -> Iterator[str]:

@@ -26,7 +26,7 @@ from tests.tiny import write_tiny_bundle
 
 
 def no_gpu() -> TensorRt:
-    raise GpuError("no NVIDIA driver", hint="`nvidia-smi` shows whether the driver sees the card")
+    raise GpuError("no_gpu_driver", why="libcuda.so.1 is not there")
 
 
 @dataclass

@@ -181,7 +181,12 @@ def result_that_no_page_has_shown(box: Scratch) -> None:
         (key_and_no_signature, "signature", "is not signed", "engine sign"),
         (no_key_where_one_is_named, "signature", "gone.pem", "openssl"),
         (profile_without_its_operating_point, "protocols", "'eager'", "balanced"),
-        (plan_in_use_and_no_card, "gpu", "no NVIDIA driver; a plan is in use", "nvidia-smi"),
+        (
+            plan_in_use_and_no_card,
+            "gpu",
+            "not there; a plan is in use",
+            "nvidia-smi",
+        ),
         (list_of_plans_in_use_unreadable, "gpu", "active.json", "engine activate"),
         (
             result_that_no_page_has_shown,

@@ -13,6 +13,7 @@ from agent.infer.backend import Backend, VolumeOutput
 from agent.infer.networks import MOST_RESTARTS, RETRY_S, Networks
 from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.plan import SLICE_ENGINE
+from agent.reasons import english
 from tests.nvidia.box import GpuBox
 
 QUIET = structlog.wrap_logger(structlog.ReturnLogger(), processors=[lambda *_: ""])
@@ -98,7 +99,7 @@ def test_a_plan_that_takes_more_of_the_card_than_its_share_is_not_taken_up(seat)
 
     seat.refresh(after_s=60.0)
 
-    assert "53% of the GPU's memory, 50% are allowed" in seat.networks.degraded
+    assert "53 % of the GPU's memory, 50 % are allowed" in english(seat.networks.degraded)
     assert seat.run()[0] == seat.networks.name == OnnxBackend(seat.box.bundle, threads=1).name
     assert seat.box.card.in_use_bytes() == 0
 
@@ -113,8 +114,8 @@ def test_a_fault_is_run_again_whole_on_the_cpu_and_told(seat):
 
     assert name == expected.name
     assert output.score == expected.run_volume(np.full((1, 6, 20, 32, 32), 0.5, np.float32)).score
-    assert seat.networks.degraded.startswith("degraded to CPU: ")
-    assert "illegal memory access" in seat.networks.degraded
+    assert english(seat.networks.degraded).startswith("degraded to CPU: ")
+    assert "illegal memory access" in english(seat.networks.degraded)
     assert seat.networks.name == expected.name
 
 
@@ -124,7 +125,7 @@ def test_what_is_no_number_is_run_again_on_the_cpu_too(seat):
     seat.box.card.nan_outputs = True
 
     assert seat.run()[0].startswith("ONNX Runtime")
-    assert "not all numbers" in seat.networks.degraded
+    assert "not all numbers" in english(seat.networks.degraded)
 
 
 def test_after_a_rest_the_gpu_is_started_again_by_itself(seat):
@@ -166,7 +167,7 @@ def test_a_gpu_that_never_ran_asks_for_no_new_process(seat):
     for _ in range(2 * MOST_RESTARTS):
         seat.refresh()
 
-    assert "no such device" in seat.networks.degraded
+    assert "no such device" in english(seat.networks.degraded)
     assert not seat.networks.process_spent
 
 
@@ -178,7 +179,7 @@ def test_a_damaged_plan_is_never_loaded_and_told(seat):
 
     seat.refresh()
 
-    assert "is not the file that the manifest names" in seat.networks.degraded
+    assert "is not the file that the manifest names" in english(seat.networks.degraded)
     assert len(seat.box.card.calls) == calls, "nothing was deserialised"
     assert seat.run()[0].startswith("ONNX Runtime")
 
@@ -193,7 +194,7 @@ def test_a_damaged_plan_asks_for_no_new_process(seat):
     for _ in range(2 * MOST_RESTARTS):
         seat.refresh()
 
-    assert "is not the file that the manifest names" in seat.networks.degraded
+    assert "is not the file that the manifest names" in english(seat.networks.degraded)
     assert not seat.networks.process_spent
 
 
@@ -203,7 +204,7 @@ def test_a_plan_of_another_card_is_told_with_both_names(seat):
 
     seat.refresh()
 
-    assert "built for GPU NVIDIA L4, this is NVIDIA T4" in seat.networks.degraded
+    assert "built for GPU NVIDIA L4, this is NVIDIA T4" in english(seat.networks.degraded)
 
 
 def test_an_unreadable_list_of_active_plans_is_told(seat):
@@ -212,7 +213,7 @@ def test_an_unreadable_list_of_active_plans_is_told(seat):
 
     seat.refresh()
 
-    assert "active.json" in seat.networks.degraded
+    assert "active.json" in english(seat.networks.degraded)
 
 
 def test_a_plan_taken_out_of_use_leaves_the_cpu_and_no_complaint(seat):
@@ -229,7 +230,7 @@ def test_a_plan_taken_out_of_use_leaves_the_cpu_and_no_complaint(seat):
 
 def test_where_the_cpu_fails_as_well_the_error_is_the_cpus(seat):
     def failing(backend: Backend) -> None:
-        raise InferenceError(f"{backend.name} failed")
+        raise InferenceError("onnx_failed", why=backend.name)
 
     seat.box.activate(any=seat.box.build())
     seat.refresh()

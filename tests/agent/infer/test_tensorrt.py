@@ -201,7 +201,7 @@ def test_without_a_card_it_is_said_what_to_look_at(today):
     with pytest.raises(GpuError, match="no CUDA-capable device") as caught:
         tensorrt_api.connect(today.nvidia.trt, cuda_module(None), LibCuda(Card()), log)
 
-    assert "nvidia-smi" in caught.value.hint
+    assert "nvidia-smi" in caught.value.what_to_do
     assert isinstance(caught.value.__cause__, Error)
 
 
@@ -209,7 +209,7 @@ def test_without_tensorrt_or_pycuda_it_is_said_how_to_get_them(today):
     with pytest.raises(GpuError, match=r"(tensorrt|pycuda) is not installed") as caught:
         tensorrt_api.load(today.connect().log)
 
-    assert "[gpu]" in caught.value.hint
+    assert "[gpu]" in caught.value.what_to_do
 
 
 def test_a_lane_used_by_another_thread_is_an_error(today):

@@ -71,7 +71,7 @@ def test_a_store_that_another_process_keeps_locked_is_told_as_such(
     with pytest.raises(StoreUnwritable, match="locked") as refusal:
         Store(path, system_clock)
 
-    assert "another process" in refusal.value.hint
+    assert "another process" in refusal.value.what_to_do
     other.close()
 
 
@@ -116,7 +116,7 @@ def test_a_store_of_a_newer_version_is_refused_with_what_to_do(tmp_path: Path) -
     with pytest.raises(StoreError, match="version") as refusal:
         Store(path, system_clock)
 
-    assert "newer program" in refusal.value.hint
+    assert "newer program" in refusal.value.what_to_do
 
 
 def test_what_is_no_store_is_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.reasons import Reason
 from agent.records import TEST_MARK, Instant
 from agent.store.console_store import MOST_SELFTESTS
 from agent.store.liveness import selftest_problem
@@ -102,16 +103,16 @@ def test_the_latest_tests_are_kept(store: Store) -> None:
     ("last", "daily", "problem"),
     [
         (None, False, None),
-        (None, True, "SELF-TEST MISSING: none has run yet"),
+        (None, True, Reason("selftest_missing")),
         (ended(25), True, None),
-        (ended(31), True, "SELF-TEST OVERDUE: the last was 31 h ago"),
+        (ended(31), True, Reason("selftest_overdue", age_h=31.0)),
         (ended(31), False, None),
-        (ended(2, "slow: …"), True, "SELF-TEST FAILED: slow: …"),
-        (ended(31, "slow: …"), False, "SELF-TEST FAILED: slow: …"),
+        (ended(2, "slow: …"), True, Reason("selftest_failed", why="slow: …")),
+        (ended(31, "slow: …"), False, Reason("selftest_failed", why="slow: …")),
     ],
     ids=["none", "missing", "passed", "overdue", "by hand", "failed", "failed by hand"],
 )
-def test_what_the_console_says(last: Selftest | None, daily: bool, problem: str | None) -> None:
+def test_what_the_console_says(last: Selftest | None, daily: bool, problem: Reason | None) -> None:
     assert selftest_problem(last, NOW, daily=daily) == problem
 
 

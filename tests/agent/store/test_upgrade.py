@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import StoreError, StoreUnwritable
+from agent.reasons import Reason, english
 from agent.store import upgrade
 from agent.store.schema import MIGRATIONS
 from agent.wiring import system_clock
@@ -106,7 +107,7 @@ def test_an_upgrade_that_fails_leaves_the_store_as_it_was(tmp_path: Path) -> Non
     with pytest.raises(StoreError, match="suspicions already exists"):
         Store(path, system_clock)
 
-    assert checked.problem == "index suspicions already exists"
+    assert english(checked.problem) == "index suspicions already exists"
     assert version(path) == 1
 
 
@@ -121,7 +122,7 @@ def test_where_there_is_no_room_for_a_copy_nothing_is_upgraded(
         Store(path, system_clock)
 
     assert checked.problem
-    assert "a copy of it needs 1000000" in checked.problem
+    assert "a copy of it needs 1000000" in english(checked.problem)
     assert version(path) == 1
 
 
@@ -149,7 +150,9 @@ def test_a_check_finds_damage(tmp_path: Path) -> None:
         db.execute("INSERT INTO transitions VALUES (1, '9.9.9', 'receiving', '', '', 0)")
         db.commit()
 
-    assert upgrade.check(path).problem == "a row of transitions refers to none of series"
+    assert upgrade.check(path).problem == Reason(
+        "store_row_dangling", table="transitions", to="series"
+    )
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")

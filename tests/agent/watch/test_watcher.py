@@ -13,6 +13,7 @@ from threading import Event, Thread
 import pytest
 from watchdog.observers import Observer
 
+from agent.reasons import english
 from agent.records import Arrival
 from agent.watch import Watcher
 
@@ -164,7 +165,7 @@ def test_a_folder_that_vanishes_is_named_and_watched_again_when_it_returns(tmp_p
     watcher = start()
     folder.rename(tmp_path / "unplugged")
     until(lambda: watcher.problem)
-    assert "No such file" in str(watcher.problem)
+    assert "No such file" in english(watcher.problem)
     assert watcher.wait(0.01) == []
 
     folder.mkdir()
@@ -241,7 +242,7 @@ def test_a_share_that_hangs_is_a_problem_and_holds_up_nobody(folder, monkeypatch
         now_s[0] = 7.0
 
         assert watcher.wait(0.01) == []
-        assert watcher.problem == f"{folder}: no answer for 7 s"
+        assert english(watcher.problem) == f"{folder}: no answer for 7 s"
 
         answers.set()
         until(lambda: watcher.problem is None)

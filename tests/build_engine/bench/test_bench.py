@@ -81,7 +81,7 @@ def test_without_matplotlib_nothing_is_measured_in_vain(
 
     assert isinstance(refused.exception, ConfigError)
     assert "matplotlib" in str(refused.exception)
-    assert refused.exception.hint == "pip install matplotlib"
+    assert refused.exception.what_to_do == "pip install matplotlib"
 
 
 def test_a_folder_that_is_not_there_is_said_before_anything_is_measured(tmp_path: Path) -> None:

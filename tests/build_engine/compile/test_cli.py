@@ -265,7 +265,7 @@ def test_an_operator_that_tensorrt_lacks_is_named(card_box):
     with pytest.raises(PlanError, match="No importer registered for op: Softmax") as caught:
         built(card_box)
 
-    assert "engines/CONTRACT.md" in caught.value.hint
+    assert "engines/CONTRACT.md" in caught.value.what_to_do
     assert list(card_box.plans.glob("[!.]*")) == []
 
 
@@ -311,7 +311,7 @@ def test_an_unknown_protocol_is_answered_with_those_there_are(card_box):
     with pytest.raises(ConfigError, match="no protocol profile 'gee-head'") as caught:
         built(card_box, "--protocol", "gee-head")
 
-    assert "ge-head" in caught.value.hint
+    assert "ge-head" in caught.value.what_to_do
 
 
 def test_without_a_card_plans_are_listed_and_nothing_else_is_done(card_box, monkeypatch):

@@ -16,6 +16,7 @@ from agent.infer.plan import (
     misfit,
     read_active,
 )
+from agent.reasons import english
 from build_engine.compile.plans import activate, rollback, write_plan
 from build_engine.compile.signing import sign
 from tests.build_engine.compile.made import (
@@ -86,12 +87,15 @@ def test_a_truncated_manifest_is_refused(tmp_path):
 def test_a_plan_fits_the_machine_it_was_built_for_whatever_the_driver(machine, says):
     reason = misfit(manifest(), SEEING_BUNDLE, MACHINE.model_copy(update=machine))
 
-    assert (reason or "None").endswith(str(says))
+    assert (english(reason) if reason else "None").endswith(str(says))
 
 
 def test_a_plan_of_another_bundle_or_of_other_networks_does_not_fit():
-    assert "bundle other/2" in misfit(manifest(bundle="other/2"), SEEING_BUNDLE, MACHINE)
-    assert "other networks" in misfit(manifest(networks=("a", "b")), SEEING_BUNDLE, MACHINE)
+    bundle = misfit(manifest(bundle="other/2"), SEEING_BUNDLE, MACHINE)
+    networks = misfit(manifest(networks=("a", "b")), SEEING_BUNDLE, MACHINE)
+
+    assert bundle.code == "plan_of_other_bundle"
+    assert networks.code == "plan_of_other_networks"
 
 
 @pytest.mark.parametrize(

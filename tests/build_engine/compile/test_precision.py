@@ -159,7 +159,7 @@ def test_weights_beyond_fp16_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"network\.onnx cannot be had in fp16") as refused:
         network_at(path, "fp16", never, typed=True)
 
-    assert "fp32" in refused.value.hint
+    assert "fp32" in refused.value.what_to_do
 
 
 @pytest.mark.parametrize("typed", [True, False], ids=["typed", "untyped"])
@@ -276,7 +276,7 @@ def test_a_reshape_that_holds_the_batch_is_refused_by_name() -> None:
     with pytest.raises(PlanError, match="Reshape fixed") as refused:
         batched(network.SerializeToString())
 
-    assert refused.value.hint
+    assert refused.value.what_to_do
 
 
 def test_a_reshape_that_leaves_the_batch_open_is_not_refused() -> None:
@@ -319,7 +319,7 @@ def test_a_file_that_is_no_network_is_refused_by_name(content: bytes, tmp_path: 
     with pytest.raises(PlanError, match=r"slice\.onnx is no ONNX network") as refused:
         network_at(path, "fp32", never, typed=True)
 
-    assert "bundle" in refused.value.hint
+    assert "bundle" in refused.value.what_to_do
 
 
 def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_an_interval_that_is_not_whole_is_refused(tmp_path: Path, text: str):
     with pytest.raises(BundleError, match="interval") as refused:
         load_bundle(with_interval(tmp_path / "part", text))
 
-    assert "CONTRACT.md" in (refused.value.hint or "")
+    assert "CONTRACT.md" in (refused.value.what_to_do or "")
 
 
 def scores(bundle: Bundle, backend: OnnxBackend, bleed: Subtype | None) -> list[float]:

@@ -85,7 +85,7 @@ def test_an_agent_that_ended_is_named_with_what_it_said_last(tmp_path):
         with pytest.raises(ProcessEnded, match="the agent ended with code -9") as ended:
             agent.wait_for("result", lambda s: client.alert("1.2.3", 0.0, s), 30)
 
-    assert "ready" in ended.value.hint
+    assert "ready" in ended.value.what_to_do
 
 
 def test_an_answer_that_does_not_come_is_named(tmp_path):

@@ -93,4 +93,4 @@ def test_an_unknown_scanner_is_named_with_those_there_are(tmp_path):
     result = run(tmp_path, "--preset", "philips")
 
     assert isinstance(result.exception, ConfigError)
-    assert "ge-32x5" in result.exception.hint
+    assert "ge-32x5" in result.exception.what_to_do

@@ -176,9 +176,11 @@ def test_each_series_and_each_file_of_a_messy_folder_is_accounted_for(tmp_path, 
     assert series["Head 5.0"]["series_uid"] == uid("series", 0)
     assert series["Head 5.0"]["slices"] == 24
     assert set(series["Head 5.0"]["others"]) > {"ge-head", "siemens-head"}
-    assert "bone reconstruction" in series["Bone"]["refusal"]
-    assert "no usable PixelSpacing" in series["Torn"]["refusal"]
-    reasons = {one["reason"]: [path[-9:] for path in one["paths"]] for one in tested["left_out"]}
+    assert "bone reconstruction" in series["Bone"]["refusal"]["text"]
+    assert "no usable PixelSpacing" in series["Torn"]["refusal"]["text"]
+    reasons = {
+        one["reason"]["text"]: [path[-9:] for path in one["paths"]] for one in tested["left_out"]
+    }
     assert reasons["not a CT image but MR Image Storage"] == ["r/000.dcm"]
     assert reasons["not a CT image but X-Ray Radiation Dose SR Storage"] == ["e/000.dcm"]
     assert reasons["not a DICOM file"] == ["notes.txt"]
@@ -192,7 +194,7 @@ def test_series_are_told_without_the_patient(tmp_path, config):
     assert "Head 5.0 · kernel STANDARD · 24 slices · PHANTOM P1" in result.output
     assert "→ generic-head" in result.output
     assert "bone reconstruction (kernel H70h)" in result.output
-    assert "scanner maker PHANTOM is not the profile's" in result.output
+    assert "scanner maker 'PHANTOM' is not the profile's" in result.output
     assert "Müller" not in result.output
 
 
@@ -201,8 +203,8 @@ def test_learning_from_a_messy_folder_takes_the_head_alone(tmp_path, config):
 
     left_out = {one["description"]: one["left_out"] for one in learned["series"]}
     assert left_out["Head 5.0"] is None
-    assert "bone reconstruction" in left_out["Bone"]
-    assert "no usable PixelSpacing" in left_out["Torn"]
+    assert "bone reconstruction" in left_out["Bone"]["text"]
+    assert "no usable PixelSpacing" in left_out["Torn"]["text"]
     assert "Müller" not in learned["draft"]
 
 
@@ -279,7 +281,7 @@ def test_a_profile_that_is_not_there_is_named_with_those_there_are(config):
     for command in ("show", "check"):
         result = run(command, "nobody", "--config", config)
         assert isinstance(result.exception, ConfigError)
-        assert "ge-head" in result.exception.hint
+        assert "ge-head" in result.exception.what_to_do
 
 
 def test_checking_fails_where_anything_is_wrong(tmp_path):
@@ -323,7 +325,7 @@ def test_a_draft_is_tried_in_place_of_the_installed_profile_of_its_name(tmp_path
     )
 
     (series,) = tested["series"]
-    assert series["refusal"] == "only 24 slices, 25 needed"
+    assert series["refusal"]["text"] == "only 24 slices, 25 needed"
     assert "generic-head" not in series["others"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from agent.assemble.protocol import ProfileFile
+from agent.reasons import english
 from build_engine.protocols.learning import learn_from, why_left_out
 from tests.build_engine.protocols.made import FILES, PACKAGED, PROFILES, head_of, known
 
@@ -17,7 +18,8 @@ GENERIC = known().base.profile()
 
 
 def left_out(series):
-    return why_left_out(series, PROFILES, GENERIC)
+    reason = why_left_out(series, PROFILES, GENERIC)
+    return english(reason) if reason else None
 
 
 def test_plain_heads_are_learned_from():
@@ -62,4 +64,6 @@ def test_what_is_used_matches_the_draft():
     learned = learn_from([head_of(), head_of(uid="1.9", kernel="BONE")], FILES, 2.5, "ours")
 
     assert learned.matched == {"1.2.3.4": "ours"}
-    assert learned.left_out == {"1.9": "bone reconstruction (kernel BONE)"}
+    assert {uid: english(why) for uid, why in learned.left_out.items()} == {
+        "1.9": "bone reconstruction (kernel BONE)"
+    }

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from agent.assemble.dicom_file import ReadSlice
 from agent.assemble.protocol import ranked
+from agent.reasons import Reason, english, what_to_do
 from build_engine.protocols.matching import verdict_on
 from build_engine.protocols.sample import NO_PIXELS
 from tests.agent.assemble.made import HEADER, IDENTITY
@@ -18,18 +19,20 @@ def test_the_scanners_profile_matches_and_the_others_say_why_not():
     assert (verdict.profile, verdict.refusal, verdict.missing) == ("ge-head", None, ())
     assert set(verdict.others) == {one.name for one in PROFILES} - {"ge-head"}
     assert verdict.others["canon-head"] == (
-        "scanner maker GE MEDICAL SYSTEMS is not the profile's",
+        Reason("maker_not_covered", maker="GE MEDICAL SYSTEMS", profile="canon-head"),
     )
-    assert "fits too; ge-head asks for more" in verdict.others["generic-head"][0]
+    assert "fits too; ge-head asks for more" in english(verdict.others["generic-head"][0])
 
 
 def test_a_bone_series_has_none_and_the_expert_has_the_last_word():
     verdict = verdict_on(head_of(manufacturer="UIH", kernel="B_SHARP_C"), PROFILES)
 
     assert verdict.profile is None
-    assert verdict.refusal == "bone reconstruction (kernel B_SHARP_C)"
-    assert verdict.others["united-imaging-head"] == ("bone reconstruction (kernel B_SHARP_C)",)
-    assert "united-imaging-head is for this scanner" in verdict.others["generic-head"][0]
+    assert english(verdict.refusal) == "bone reconstruction (kernel B_SHARP_C)"
+    assert verdict.others["united-imaging-head"] == (
+        Reason("bone_kernel", kernel="B_SHARP_C", profile="united-imaging-head"),
+    )
+    assert "united-imaging-head is for this scanner" in english(verdict.others["generic-head"][0])
 
 
 def test_of_two_profiles_that_ask_as_much_the_first_by_name_is_chosen():
@@ -39,15 +42,15 @@ def test_of_two_profiles_that_ask_as_much_the_first_by_name_is_chosen():
     verdict = verdict_on(head_of(), profiles)
 
     assert verdict.profile == "a"
-    assert "a asks as much and comes before it by name" in verdict.others["b"][0]
+    assert "a asks as much and comes before it by name" in english(verdict.others["b"][0])
 
 
 def test_a_short_head_matches_and_is_not_analysed():
     verdict = verdict_on(head_of(9), PROFILES)
 
     assert verdict.profile == "generic-head"
-    assert verdict.refusal == "only 9 slices, 10 needed"
-    assert verdict.what_to_do
+    assert english(verdict.refusal) == "only 9 slices, 10 needed"
+    assert what_to_do(verdict.refusal)
 
 
 def test_missing_slices_are_told():
@@ -57,8 +60,12 @@ def test_missing_slices_are_told():
         gappy.put([ReadSlice(header, NO_PIXELS)])
     promised = head_of(13, expected_images=15)
 
-    assert verdict_on(gappy, PROFILES).missing == ("2 slices missing between 60.0 and 90.0 mm",)
-    assert verdict_on(promised, PROFILES).missing == ("only 13 of 15 images came",)
+    assert verdict_on(gappy, PROFILES).missing == (
+        Reason("slices_missing", n_missing=2, below_mm=60.0, above_mm=90.0),
+    )
+    assert verdict_on(promised, PROFILES).missing == (
+        Reason("images_missing", n_images=13, n_expected=15),
+    )
 
 
 def test_two_patients_in_one_series_are_refused():
@@ -68,17 +75,17 @@ def test_two_patients_in_one_series_are_refused():
     verdict = verdict_on(mixed, PROFILES)
 
     assert verdict.profile is None
-    assert "disagree about patient id" in verdict.refusal
-    assert "P1" not in verdict.refusal
+    assert "disagree about patient id" in english(verdict.refusal)
+    assert "P1" not in english(verdict.refusal)
 
 
 def test_a_localizer_has_no_profile():
     verdict = verdict_on(head_of(1, image_type=("ORIGINAL", "PRIMARY", "LOCALIZER")), PROFILES)
 
-    assert (verdict.profile, verdict.refusal) == (None, "only localizer images")
+    assert (verdict.profile, verdict.refusal) == (None, Reason("localizers_only"))
 
 
 def test_coronal_slices_are_refused_in_words():
     coronal = head_of(row_direction=(1.0, 0.0, 0.0), column_direction=(0.0, 0.0, -1.0))
 
-    assert "from axial" in verdict_on(coronal, PROFILES).refusal
+    assert "from axial" in english(verdict_on(coronal, PROFILES).refusal)

@@ -25,4 +25,4 @@ def test_a_draft_from_a_real_head_is_valid_and_matches_it(tmp_path):
     assert values["kernels"] == r"^STD\+$"
     assert values["thickness_mm"] == [3.6, 7.7]
     assert "quiet_s" not in values
-    assert {one["reason"] for one in tested["left_out"]} == {"not a DICOM file"}
+    assert {one["reason"]["text"] for one in tested["left_out"]} == {"not a DICOM file"}

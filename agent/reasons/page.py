@@ -1,0 +1,293 @@
+"""Wordings that the console's page may show: of series, files, networks and the box.
+
+Its catalogues hold every one of them in every language.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from agent.reasons.wording import Wording
+
+READ_BY_EYE: Final = "send the series again, or read it without Bleedwatch"
+EXPORT_AGAIN: Final = "export the series again; check the scanner's export"
+OTHER_PROTOCOL: Final = "if it should be analysed, adapt protocol profile {profile}"
+WHOLE_HEAD: Final = "check that the whole head was exported, as one series"
+OTHER_BUNDLE: Final = "rebuild or replace the bundle"
+INSTALL_BUNDLE: Final = "install the bundle again"
+SEE_CONTRACT: Final = "see engines/CONTRACT.md"
+BUILD_PLAN: Final = "`bleedwatch engine build`"
+LOOK_AT_CARD: Final = "`nvidia-smi` shows whether the driver sees the card"
+
+SERIES: Final = {
+    "not_seen_whole": Wording(
+        "nothing suspected in the slices received, but {missing}",
+        "send the whole series again, or read it without Bleedwatch",
+    ),
+    "slices_missing": Wording(
+        "slices missing between {below_mm:.1f} and {above_mm:.1f} mm ({n_missing})",
+        WHOLE_HEAD,
+    ),
+    "images_missing": Wording("only {n_images} of {n_expected} images came", WHOLE_HEAD),
+    "volume_uncertain": Wording("{because}: the volume is uncertain"),
+    "no_outline": Wording("no outline could be drawn: look at the whole series"),
+    "internal": Wording("a fault in Bleedwatch; its log has the details", READ_BY_EYE),
+    "set_aside": Wording("set aside: its analysis ended the agent {n_times} times", READ_BY_EYE),
+    "files_gone": Wording("its files are no longer in the export folder", READ_BY_EYE),
+    "files_unreadable": Wording("{n_files} of its files can no longer be read", READ_BY_EYE),
+    "localizers_only": Wording(
+        "only localizer images", "none needed: the head series is analysed by itself"
+    ),
+    "not_head": Wording("not a head series: {found}", OTHER_PROTOCOL),
+    "contrast_given": Wording("contrast agent was given", OTHER_PROTOCOL),
+    "bone_kernel": Wording("bone reconstruction (kernel {kernel})", OTHER_PROTOCOL),
+    "not_original_axial": Wording("not an original axial image ({image_type})", OTHER_PROTOCOL),
+    "not_plain_head": Wording("not a plain head series: {description}", OTHER_PROTOCOL),
+    "maker_not_covered": Wording("scanner maker '{maker}' is not the profile's", OTHER_PROTOCOL),
+    "model_not_covered": Wording("scanner model '{model}' is not the profile's", OTHER_PROTOCOL),
+    "description_not_covered": Wording(
+        "series description '{description}' is not the profile's", OTHER_PROTOCOL
+    ),
+    "kernel_not_covered": Wording("kernel '{kernel}' is not the profile's", OTHER_PROTOCOL),
+    "thickness_not_covered": Wording(
+        "slice thickness {thickness_mm} mm, {low_mm} to {high_mm} covered", OTHER_PROTOCOL
+    ),
+    "voltage_not_covered": Wording(
+        "tube voltage {voltage_kv} kV, {low_kv} to {high_kv} covered", OTHER_PROTOCOL
+    ),
+    "matrix_not_covered": Wording(
+        "matrix {matrix_px} pixels, {low_px} to {high_px} covered", OTHER_PROTOCOL
+    ),
+    "too_few_slices": Wording("only {n_slices} slices, {n_needed} needed", WHOLE_HEAD),
+    "too_many_slices": Wording("{n_slices} slices, at most {n_most} are analysed", WHOLE_HEAD),
+    "head_too_short": Wording(
+        "only {covered_mm:.0f} mm of the head, {needed_mm:.0f} mm needed", WHOLE_HEAD
+    ),
+    "identity_differs": Wording(
+        "slices of one series disagree about {attributes}",
+        "two patients or studies share a series UID: check the scanner's worklist",
+    ),
+    "uid_used_twice": Wording(
+        "two different images have the UID {sop_uid}",
+        "the exporting system must not change an image and keep its UID",
+    ),
+    "no_slices": Wording("no slices", READ_BY_EYE),
+    "not_axial": Wording("images are {angle_deg:.0f}° from axial", "send the axial head series"),
+    "matrix_differs": Wording(
+        "images of {rows} x {columns} and {other_rows} x {other_columns} in one series",
+        READ_BY_EYE,
+    ),
+    "pixel_spacing_differs": Wording("pixel spacing differs within the series", READ_BY_EYE),
+    "orientation_differs": Wording("slice orientation differs within the series", READ_BY_EYE),
+    "frames_of_reference_differ": Wording("two frames of reference in one series", READ_BY_EYE),
+    "position_used_twice": Wording(
+        "two different images at one position ({height_mm:.1f} mm)",
+        "send each reconstruction as a series of its own",
+    ),
+    "position_not_finite": Wording("a slice position is not a number", READ_BY_EYE),
+    "slices_share_position": Wording("two slices share a position", "check for doubled slices"),
+    "thickness_unknown": Wording("one slice of unknown thickness", "check SliceThickness"),
+    "grid_not_filled": Wording("values {shape} on a grid {grid_shape}", READ_BY_EYE),
+    "origins_malformed": Wording("slice origins of shape {shape}", READ_BY_EYE),
+}
+"""Why a series has no answer, or what its answer is to be read with."""
+
+FILES: Final = {
+    "file_gone": Wording("gone"),
+    "not_a_file": Wording("not a file"),
+    "file_too_large": Wording("{size_bytes} bytes, limit {limit_bytes}"),
+    "file_unreadable": Wording(
+        "cannot be read: {why}", "let the service account read the export folder"
+    ),
+    "nothing_written": Wording("nothing has been written yet"),
+    "not_dicom": Wording("not a DICOM file"),
+    "dicom_unreadable": Wording("not readable as DICOM ({error})", EXPORT_AGAIN),
+    "header_cut": Wording("the file ends within its header"),
+    "transfer_syntax_unread": Wording("transfer syntax not read: {syntax}"),
+    "inflates_too_large": Wording("inflates to more than {limit_bytes} bytes"),
+    "deflated_cut": Wording("the file ends within its deflated data"),
+    "ends_in_zeros": Wording("the file ends in zeros"),
+    "pixels_not_written": Wording("the file ends before its pixels"),
+    "not_ct": Wording("not a CT image but {sop_class}"),
+    "unknown_object": Wording("not a CT image but an unknown object"),
+    "uid_missing": Wording("a CT image without {keyword}"),
+    "series_set_aside": Wording(
+        "its series was set aside: another of its files ended the decoder", EXPORT_AGAIN
+    ),
+    "decoder_ended": Wording(
+        "set aside: its compressed pixels ended the decoder twice ({how})", EXPORT_AGAIN
+    ),
+    "pixels_undecodable": Wording("its compressed pixels cannot be decoded", EXPORT_AGAIN),
+    "no_pixels": Wording("no pixel data", EXPORT_AGAIN),
+    "rows_not_written": Wording("the last {n_rows} rows are zeros", EXPORT_AGAIN),
+    "pixels_all_zero": Wording("all pixels are zero", EXPORT_AGAIN),
+    "text_too_long": Wording("{keyword} of {n_characters} characters", EXPORT_AGAIN),
+    "attribute_unusable": Wording("no usable {keyword}", EXPORT_AGAIN),
+    "attribute_not_finite": Wording("{keyword} is not a number", EXPORT_AGAIN),
+    "position_absurd": Wording("ImagePositionPatient lies outside any scanner", EXPORT_AGAIN),
+    "pixel_spacing_unusable": Wording("PixelSpacing {row_mm} x {column_mm} mm", EXPORT_AGAIN),
+    "orientation_unusable": Wording(
+        "ImageOrientationPatient is not two square unit vectors", EXPORT_AGAIN
+    ),
+    "rescale_missing": Wording("no usable RescaleSlope and RescaleIntercept", EXPORT_AGAIN),
+    "rescale_absurd": Wording("rescale slope {slope}, intercept {intercept_hu} HU", EXPORT_AGAIN),
+    "matrix_unusable": Wording("matrix {rows} x {columns}, limit {limit_px}", EXPORT_AGAIN),
+    "frame_count_differs": Wording(
+        "{n_described} frames described, {n_declared} declared", EXPORT_AGAIN
+    ),
+    "too_many_frames": Wording("{n_frames} frames of {rows} x {columns}", EXPORT_AGAIN),
+    "colour_image": Wording("colour image", EXPORT_AGAIN),
+    "bits_unusable": Wording("{n_stored} of {n_allocated} bits a pixel", EXPORT_AGAIN),
+    "pixels_empty": Wording("the file holds nothing where its pixels should be", EXPORT_AGAIN),
+    "pixel_vr_unusable": Wording("Pixel Data is neither OW nor OB", EXPORT_AGAIN),
+    "pixels_too_short": Wording(
+        "{n_bytes} bytes of pixels for {n_frames} x {frame_bytes}", EXPORT_AGAIN
+    ),
+    "pixels_cut": Wording("{n_bytes} of {n_declared} bytes of pixels", EXPORT_AGAIN),
+    "compressed_cut": Wording("the file ends within its compressed pixels", EXPORT_AGAIN),
+    "compressed_not_in_items": Wording("compressed pixels are not in items", EXPORT_AGAIN),
+    "compressed_too_large": Wording("compressed pixels are larger than their image", EXPORT_AGAIN),
+    "compressed_frame_count_differs": Wording(
+        "{n_frames} compressed frames, {n_declared} declared", EXPORT_AGAIN
+    ),
+    "compressed_size_differs": Wording(
+        "compressed {rows} x {columns}, declared {declared_rows} x {declared_columns}",
+        EXPORT_AGAIN,
+    ),
+    "not_jpeg": Wording("not a JPEG codestream", EXPORT_AGAIN),
+    "not_jpeg_2000": Wording("not a JPEG 2000 codestream", EXPORT_AGAIN),
+}
+"""Why a file is left out, or refuses its series."""
+
+NETWORKS: Final = {
+    "output_shape": Wording("{output} of shape {shape}, not {expected}", OTHER_BUNDLE),
+    "output_not_finite": Wording("{output} are not all numbers", OTHER_BUNDLE),
+    "labels_off_grid": Wording("labels {shape} on a grid {grid_shape}", OTHER_BUNDLE),
+    "labels_unnamed": Wording(
+        "labels {subtype} and {region} name no subtype or region", OTHER_BUNDLE
+    ),
+    "score_absurd": Wording("study score {score}", OTHER_BUNDLE),
+    "bleed_absurd": Wording(
+        "{labelled_ml:.1f} mL labelled as bleed: more than a head holds", OTHER_BUNDLE
+    ),
+    "onnx_failed": Wording("ONNX Runtime: {why}", "run `bleedwatch replay`"),
+    "bundle_unreadable": Wording("bundle {path}: {why}", "name a folder of a bundle"),
+    "bundle_wrong": Wording("bundle {path}: {why}", SEE_CONTRACT),
+    "bundle_file_unreadable": Wording("{path}: {why}", INSTALL_BUNDLE),
+    "bundle_file_changed": Wording(
+        "{path} is not the file that the manifest names (SHA-256 {sha256}…)",
+        "install the bundle again; do not use this copy",
+    ),
+    "operating_point_unknown": Wording(
+        "bundle {bundle} {version} has no operating point '{point}'", "name one of: {known}"
+    ),
+    "network_unloadable": Wording("{path}: {why}", INSTALL_BUNDLE),
+    "network_input_differs": Wording(
+        "{path} takes {inputs}, the manifest says {expected}", SEE_CONTRACT
+    ),
+    "not_signed": Wording(
+        "{path} is not signed", "`bleedwatch engine sign`, if it is to be trusted"
+    ),
+    "signature_wrong": Wording(
+        "{path} is not what was signed, or was signed with another key",
+        "do not use this copy: build or install it again",
+    ),
+    "plan_unreadable": Wording(
+        "{path}: {why}", "`bleedwatch engine list` shows the plans there are"
+    ),
+    "plan_manifest_wrong": Wording("{path}: {why}", BUILD_PLAN),
+    "plan_file_changed": Wording(
+        "{path} is not the file that the manifest names",
+        "do not use it: `bleedwatch engine build` makes it again",
+    ),
+    "plan_misfit": Wording("plan {plan}: {why}", BUILD_PLAN),
+    "plan_of_other_bundle": Wording("built from bundle {bundle}, not {wanted}", BUILD_PLAN),
+    "plan_of_other_networks": Wording(
+        "built from other networks than those of {bundle} today", BUILD_PLAN
+    ),
+    "plan_for_other_machine": Wording("built for {part} {then}, this is {now}", BUILD_PLAN),
+    "active_plan_unreadable": Wording("{path}: {why}", "`bleedwatch engine activate`"),
+    "plans_take_too_much": Wording(
+        "plan {plan}: the plans in use would take {taken_percent:.0f} % of the GPU's memory, "
+        "{allowed_percent:.0f} % are allowed",
+        "set infer.gpu_memory_share, or fewer slabs_per_run in the protocol's profile",
+    ),
+    "plan_unloadable": Wording(
+        "TensorRT {version} cannot load the engine: {why}",
+        "`bleedwatch engine build` makes one for this machine",
+    ),
+    "plan_tensor_type": Wording("an engine with a tensor of {tensor_type}", SEE_CONTRACT),
+    "plan_input_differs": Wording(
+        "an engine with inputs {inputs} does not take {shape}: {why}",
+        "`bleedwatch engine build` makes one that does",
+    ),
+    "plan_output_missing": Wording(
+        "the engine has no output {output}, only {outputs}", SEE_CONTRACT
+    ),
+    "gpu_package_missing": Wording(
+        "{package} is not installed", "pip install '.[gpu]' on a box with a GPU"
+    ),
+    "no_gpu_driver": Wording("no NVIDIA driver: {why}", LOOK_AT_CARD),
+    "no_gpu": Wording("no GPU: {why}", LOOK_AT_CARD),
+    "gpu_memory_short": Wording(
+        "{doing}: not enough free GPU memory", "`nvidia-smi` shows what uses it"
+    ),
+    "gpu_failed": Wording("{doing}: {why}", LOOK_AT_CARD),
+    "gpu_context_refused": Wording(
+        "no context for an engine: {why}", "`nvidia-smi` shows how much GPU memory is free"
+    ),
+    "tensorrt_failed": Wording("TensorRT: {why}", "see the log above"),
+    "cuda_call_failed": Wording("{call} gave CUDA error {cuda_error}", "see the CUDA driver's log"),
+    "gpu_needs_new_process": Wording(
+        "this process cannot use the GPU again ({degraded})",
+        "start the agent again; as a service it is started by itself",
+    ),
+}
+"""What is wrong with networks, bundles and the GPU."""
+
+BOX: Final = {
+    "degraded_to_cpu": Wording("degraded to CPU: {why}"),
+    "agent_never_ran": Wording("the agent has never run"),
+    "agent_not_run_since_boot": Wording("the agent has not run since this computer was started"),
+    "agent_not_running": Wording("the agent is not running"),
+    "export_folder_unreachable": Wording("export folder unreachable: {why}"),
+    "folder_unreachable": Wording(
+        "{folder}: {why}", "mount the share; let the service account list it"
+    ),
+    "folder_unlistable": Wording("{folder}: {why}", "let this account read it"),
+    "folder_not_mounted": Wording("{folder}: no longer mounted", "mount the share"),
+    "folder_silent": Wording(
+        "{folder}: no answer for {silent_s:.0f} s", "see whether the share's server runs"
+    ),
+    "store_disk_full": Wording(
+        "the disk that holds the store is full ({free_mib} MiB free)",
+        "make room on the disk of the state folder",
+    ),
+    "store_disk_low": Wording(
+        "store: less than {needed_mib} MiB is left, which results need",
+        "make room on the disk of the state folder",
+    ),
+    "store_locked": Wording(
+        "store: {why}",
+        "another process has been writing it for long: `fuser` on it tells which; end that",
+    ),
+    "store_unwritable": Wording(
+        "store: {why}",
+        "make room on the disk of the state folder; let the service account write there",
+    ),
+    "store_backup_short": Wording(
+        "store: a copy of it needs {needed_mb:.0f} MB, {free_mb:.0f} MB are free",
+        "make room, or move the store to a larger disk",
+    ),
+    "log_cut_off": Wording("the log cannot be written: cut off"),
+    "log_unwritable": Wording("the log cannot be written: {why}"),
+    "page_down": Wording("{why}"),
+    "selftest_missing": Wording("SELF-TEST MISSING: none has run yet"),
+    "selftest_failed": Wording("SELF-TEST FAILED: {why}"),
+    "selftest_overdue": Wording("SELF-TEST OVERDUE: the last was {age_h:.0f} h ago"),
+    "selftest_no_result": Wording("no result came in time"),
+    "selftest_not_forgotten": Wording("the test was not taken away in time"),
+}
+"""What is wrong with the box itself."""
+
+PAGE: Final = SERIES | FILES | NETWORKS | BOX

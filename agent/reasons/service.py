@@ -1,0 +1,346 @@
+"""Wordings for service engineers alone, at the command line, in the log and in doctor's lines."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from agent.reasons.wording import Wording
+
+MEND: Final = "mend it, then `bleedwatch config check`"
+NAME_NEW_FILE: Final = "name a file that is not there yet, in a folder that can be written"
+INSTALL_AGAIN: Final = "install Bleedwatch again"
+PLANS_UNTOUCHED: Final = "what is active was not touched"
+LABEL_MAP: Final = "give every value that stands for a bleed a name in the label map"
+
+CONFIGURATION: Final = {
+    "no_configuration": Wording("{path}: no such configuration file", "name one with --config"),
+    "configuration_wrong": Wording("{path}: {why}", MEND),
+    "configuration_unreadable": Wording("{path}: {why}", "mend the file's TOML"),
+    "variable_unknown": Wording(
+        "{variable} in the environment: no such setting{meant}",
+        "`env | grep BLEEDWATCH_`, or systemctl cat bleedwatch-agent",
+    ),
+    "export_folder_in_selftests": Wording(
+        "export_folder {folder} lies in the self-tests' {selftests}",
+        "let state_folder be a folder of its own",
+    ),
+    "operating_point_absurd": Wording(
+        "operating point {point}: score {score} not in (0, 1)", "mend the bundle's manifest"
+    ),
+    "no_profiles": Wording("no protocol profile in {folder}", "install one, or set the folder"),
+    "profile_unreadable": Wording("{why}", "mend the TOML there, or remove the file"),
+    "profile_key_wrong": Wording("{key}: {why}", "`bleedwatch protocol check`"),
+    "profile_name_used_twice": Wording(
+        "two protocol profiles in {folder} are named {name}", "rename one of them, or remove it"
+    ),
+    "base_profile_missing": Wording(
+        "based_on: no profile '{base}' that stands by itself",
+        "name one of the same folder that is not based on another",
+    ),
+    "public_key_unreadable": Wording(
+        "{path}: {why}", "`openssl pkey -in PRIVATE.pem -pubout` writes one"
+    ),
+    "public_key_unusable": Wording(
+        "{path} is no public key in PEM", "`openssl pkey -in PRIVATE.pem -pubout` writes one"
+    ),
+    "public_key_of_other_kind": Wording(
+        "{path} holds another kind of key than Ed25519",
+        "`openssl pkey -in PRIVATE.pem -pubout` writes one",
+    ),
+    "tls_half_named": Wording(
+        "console.tls_certificate and console.tls_key: one without the other",
+        "name both in [console], or neither",
+    ),
+    "sign_in_needed": Wording(
+        "console.sign_in = false on {host}: others could see patients",
+        "leave it out, or set console.host to 127.0.0.1",
+    ),
+    "tls_needed": Wording(
+        "console.host {host}: only a loopback address is served without TLS",
+        "name console.tls_certificate and console.tls_key, or set console.host to 127.0.0.1 and "
+        "view the page on this computer",
+    ),
+    "tls_file_unreadable": Wording(
+        "{setting} {path}: {why}",
+        "make sure that it is there, and that the service account can read it",
+    ),
+    "tls_key_unusable": Wording(
+        "console.tls_key {path}: no PEM key, or one with a passphrase",
+        "`openssl pkey -in {path} -out …` takes a passphrase away",
+    ),
+    "tls_key_of_another": Wording(
+        "console.tls_key {path}: not the key of {certificate}",
+        "name the key that the certificate was made with",
+    ),
+    "certificate_unusable": Wording(
+        "console.tls_certificate {path}: no PEM certificate",
+        "`openssl x509 -in {path} -noout -text` says what it is",
+    ),
+    "certificate_without_host": Wording(
+        "console.tls_certificate {path}: names no host",
+        "have one made with subject alternative names: by these the page is asked for",
+    ),
+    "certificate_expired": Wording(
+        "console.tls_certificate {path}: expired on {until}",
+        "have a new one made; make sure that the clock is right",
+    ),
+    "certificate_not_yet_valid": Wording(
+        "console.tls_certificate {path}: not valid before {since}",
+        "make sure that the clock is right",
+    ),
+    "no_users": Wording(
+        "{url} is for named users, and there is none",
+        "`bleedwatch user add NAME --role technologist`",
+    ),
+    "page_address_in_use": Wording(
+        "console: {address}: {why}",
+        "another console may be running; set console.port to a free one",
+    ),
+    "page_address_unfit": Wording(
+        "console: {address}: {why}",
+        "set console.host and console.port to what this computer can serve",
+    ),
+}
+"""Why the configuration cannot be used."""
+
+COMMANDS: Final = {
+    "command_unavailable": Wording("{command}: {why}", INSTALL_AGAIN),
+    "package_missing": Wording(
+        "{command}: the Python package {package} is not installed",
+        "in Bleedwatch's folder: pip install '.[train]', or '.[gpu]' for an NVIDIA card",
+    ),
+    "agent_running": Wording("another agent is running on {folder}", "`bleedwatch status`"),
+    "no_store": Wording("no store at {path}", "start the agent first"),
+    "store_older": Wording(
+        "store {path} is of version {version}, this program's is {known}",
+        "restart agent and console, or `bleedwatch upgrade`",
+    ),
+    "store_newer": Wording(
+        "store {path} is of version {version}, this program knows {known}",
+        "install the newer program again, or name another state folder; a copy of before the "
+        "upgrade lies beside it",
+    ),
+    "store_unreadable": Wording("store {path}: {why}", "`bleedwatch doctor`"),
+    "not_a_store": Wording("store {path}: {why}", "it is no store: move it away"),
+    "store_damaged": Wording("damaged: {why}"),
+    "store_row_dangling": Wording("a row of {table} refers to none of {to}"),
+    "migration_failed": Wording("{why}"),
+    "no_such_result": Wording(
+        "no result {revision} of series {series_uid}", "`bleedwatch studies` lists what there is"
+    ),
+    "study_unknown": Wording(
+        "no study or series {study} in the store", "`bleedwatch studies` lists what there is"
+    ),
+    "under_way_already": Wording("it is under way already", "`bleedwatch status --watch`"),
+    "no_key_slice": Wording(
+        "there is no key slice of it", "there is one where a bleed was suspected"
+    ),
+    "several_key_slices": Wording(
+        "several series have a key slice: {series_uids}", "name one of them"
+    ),
+    "file_unwritable": Wording("{path}: {why}", NAME_NEW_FILE),
+    "bundle_file_unwritable": Wording("{path}: {why}", NAME_NEW_FILE + ": --to FILE"),
+    "folder_exists": Wording("{folder} is there already", "name a folder that is not"),
+    "folder_unwritable": Wording("{folder}: {why}", "name a folder in one that can be written"),
+    "image_undecodable": Wording("an image that cannot be decoded ({error})"),
+    "image_of_other_kind": Wording("an image of another kind"),
+    "image_with_text": Wording("an image that has a text burned into it"),
+    "no_such_user": Wording("{name}: no such user", "`bleedwatch user list` names them"),
+    "user_exists": Wording(
+        "{name}: there is such a user already",
+        "`bleedwatch user password` sets a password, `bleedwatch user role` a role",
+    ),
+    "user_name_unfit": Wording(
+        "that name will not do", "one to {n_most} letters, digits, spaces, as in: ann.lee"
+    ),
+    "password_length_unfit": Wording(
+        "a password of {n_characters} characters will not do",
+        "at least {n_fewest} characters: four or five words that do not belong together",
+    ),
+    "password_guessable": Wording(
+        "a password that is easily guessed will not do",
+        "at least {n_fewest} characters: four or five words that do not belong together",
+    ),
+    "selftest_study_missing": Wording(
+        "self-test: nothing that writes its study is installed", INSTALL_AGAIN
+    ),
+    "selftest_study_unloadable": Wording("self-test: {why}", INSTALL_AGAIN),
+    "selftest_running": Wording("another self-test is running", "wait until it has ended"),
+    "units_enabled_still": Wording("{units}: enabled still", "first: {command}"),
+    "service_file_unwritable": Wording("{path}: {why}", "run it with sudo"),
+    "python_hidden": Wording(
+        "{path}, which runs this program: services cannot see what lies there",
+        "install it by the system's Python: /usr/bin/python3 -m venv /opt/bleedwatch",
+    ),
+    "program_path_unfit": Wording(
+        "{path}: not a path that a unit can start as it is",
+        "install Bleedwatch below a plain absolute path such as /opt/bleedwatch",
+    ),
+    "program_hidden": Wording(
+        "{path}: services cannot see what lies there",
+        "install Bleedwatch into /opt/bleedwatch, or name the program with --program",
+    ),
+    "unit_is_link": Wording(
+        "{path} is a link to {to}", "`systemctl unmask {unit}`, or take the link away"
+    ),
+    "process_ended": Wording("the {name} ended with code {exit_code}", "it said last:\n{said}"),
+    "nothing_on_console": Wording("{awaited}: nothing on the console after {waited_s} s"),
+}
+"""Why a command does nothing."""
+
+DOCTOR: Final = {
+    "see_export_folder_line": Wording("see the line `export folder`"),
+    "see_store_line": Wording("see the line `store`"),
+    "no_folder_yet": Wording("there is no folder yet"),
+    "no_systemd": Wording("systemd does not run here, or does not answer"),
+}
+"""What doctor finds."""
+
+BUILDING: Final = {
+    "network_unparsable": Wording(
+        "TensorRT {version} does not take the network: {why}",
+        "export it with operators that TensorRT has: see engines/CONTRACT.md",
+    ),
+    "network_uncompilable": Wording(
+        "TensorRT {version} cannot compile the network: {why}",
+        "another --precision may do; the active plan is untouched",
+    ),
+    "no_onnx_network": Wording("{path} is no ONNX network: {why}", "install the bundle again"),
+    "precision_failed": Wording(
+        "{path} cannot be had in {precision}: {why}", "build it with --precision fp32"
+    ),
+    "batch_untraceable": Wording(
+        "the network's batch is written into it: {why}",
+        "export the network without it (a Reshape to -1), or run it with the bundle's own batch",
+    ),
+    "batch_written_in": Wording(
+        "the network's batch is written into its {operator} {node}",
+        "export the network without it (a Reshape to -1), or run it with the bundle's own batch",
+    ),
+    "batch_lost": Wording(
+        "{tensor} does not depend on the network's batch",
+        "export the network without it (a Reshape to -1), or run it with the bundle's own batch",
+    ),
+    "shape_untold": Wording(
+        "the shape of {tensor} cannot be told", "export the network with fixed shapes"
+    ),
+    "shapes_do_not_fit": Wording(
+        "the network's shapes do not fit together: {why}", "install the bundle again"
+    ),
+    "plan_slower": Wording(
+        "{plan} takes {head_ms:.1f} ms a head, the active plan {active_ms:.1f} ms",
+        "--even-if-slower activates it all the same",
+    ),
+    "no_earlier_plan": Wording(
+        "there is no earlier plan for {protocol} to go back to",
+        "`bleedwatch engine list` shows the plans there are",
+    ),
+    "plan_unfit": Wording(
+        "{plan} cannot be used: {why}", "`bleedwatch engine build`, then `engine verify`"
+    ),
+    "never_verified": Wording("it was never verified"),
+    "verification_of_other_plan": Wording("its verification is another plan's"),
+    "verified_on_other_machine": Wording("it was verified on another machine"),
+    "verified_with_other": Wording("it was verified with {part} {then}, this is {now}"),
+    "verified_on_few_heads": Wording(
+        "it was verified on {n_heads} golden heads, {n_needed} are needed"
+    ),
+    "failed_verification": Wording("it failed its verification: {why}"),
+    "verification_unreadable": Wording("{path}: {why}", "`bleedwatch engine verify`"),
+    "plans_disk_full": Wording("{folder}: the disk is full", "free some space; " + PLANS_UNTOUCHED),
+    "plans_unwritable": Wording(
+        "{path}: {why}", "run it as a user who may write there; " + PLANS_UNTOUCHED
+    ),
+    "nothing_to_sign": Wording(
+        "{folder} is neither a bundle nor a plan", "`bleedwatch engine list` shows both"
+    ),
+    "private_key_unreadable": Wording(
+        "{path}: {why}", "`openssl genpkey -algorithm ed25519 -out PRIVATE.pem` makes one"
+    ),
+    "private_key_unusable": Wording(
+        "{path} is no private key in PEM without a password",
+        "`openssl genpkey -algorithm ed25519 -out PRIVATE.pem` makes one",
+    ),
+    "private_key_of_other_kind": Wording(
+        "{path} holds another kind of key than Ed25519",
+        "`openssl genpkey -algorithm ed25519 -out PRIVATE.pem` makes one",
+    ),
+    "profile_unknown": Wording("no protocol profile '{name}'", "name one of: {known}"),
+    "profile_or_file_unknown": Wording("no profile or file {wanted}", "there are {known}"),
+    "profile_wrong": Wording("{problem}", "{remedy}"),
+    "profile_overruled": Wording(
+        "would fit, but {profile} is for this scanner and has the last word"
+    ),
+    "profile_comes_later": Wording("fits too; {profile} asks as much and comes before it by name"),
+    "profile_knows_less": Wording("fits too; {profile} asks for more and so knows better"),
+    "profile_file_exists": Wording("{path} is there already", "--force replaces it"),
+    "profile_unwritable": Wording("{path}: {why}", "name a file to write to"),
+    "profile_name_unfit": Wording(
+        "a profile cannot be named '{name}'",
+        "use lower-case letters, digits, dots and dashes, such as er-scanner-head",
+    ),
+    "profile_name_taken": Wording("a profile is named {name} already", "choose another --name"),
+    "base_profile_not_installed": Wording(
+        "no protocol profile is named {name}", "install it: drafts build on it"
+    ),
+    "sample_folder_missing": Wording("{folder}: no such folder", "name one of exported files"),
+    "sample_folder_unlistable": Wording(
+        "{folder}: {why}", "name a folder that this account can list"
+    ),
+    "no_head_to_learn_from": Wording(
+        "no whole plain head to learn from: {why}",
+        "export a head without contrast, reconstructed with a soft kernel, as it comes",
+    ),
+    "no_ct_series": Wording("no CT series"),
+    "nothing_to_tell_by": Wording(
+        "the headers say nothing by which to tell this scanner or protocol from others",
+        "{profile} covers it: no profile of its own is needed",
+    ),
+    "several_scanners": Wording(
+        "the head series come from {n_scanners} scanners: {scanners}",
+        "learn from one scanner's export at a time",
+    ),
+    "dcm2niix_missing": Wording("dcm2niix is not installed", "pip install dcm2niix"),
+    "matplotlib_missing": Wording("--png: {why}", "pip install matplotlib"),
+    "picture_folder_missing": Wording("--png {path}: no such folder", "make it first"),
+    "output_unwritable": Wording("{path}: {why}", "name another file"),
+    "nothing_to_play": Wording("{folder}: no files to play", "name a folder of exported images"),
+    "no_slice_to_leave_out": Wording(
+        "there is no slice {k} to leave out",
+        "slices are counted from 1 to {n_slices}, the lowest first",
+    ),
+    "preset_unknown": Wording("no scanner preset {name}", "there are {known}"),
+    "no_studies": Wording(
+        "{folder} holds no folder of a study", "{scan} and {mask} or {boxes} in each"
+    ),
+    "study_without_labels": Wording(
+        "{study} has neither {mask} nor {boxes}",
+        "an empty mask, or boxes.csv with its head line only, says: no bleed",
+    ),
+    "study_labelled_twice": Wording("{study} has both {mask} and {boxes}", "keep the mask"),
+    "study_file_refused": Wording("{path}: {why}", "leave one CT series and its mask or boxes"),
+    "mask_values_unnamed": Wording(
+        "{path}: values {labels} have no name in the label map", LABEL_MAP
+    ),
+    "box_label_unnamed": Wording("{path}: label {label} has no name in the label map", LABEL_MAP),
+    "box_unreadable": Wording("{path}: {row} is no box: {why}", "the columns are {columns}"),
+    "box_empty": Wording("{path}: {box} is empty or begins outside the image"),
+    "box_outside_scan": Wording("{scan} holds no such place: {box}", "see boxes.csv beside it"),
+    "training_file_unreadable": Wording("{path}: {why}", "name a training TOML"),
+    "training_file_wrong": Wording("{path}: {why}", "compare with {compare_with}"),
+    "start_bundle_layers": Wording(
+        "{path}: its layers are not those of the network to train",
+        "give the contract and the widths that the bundle was trained with",
+    ),
+    "start_bundle_sees_more": Wording(
+        "the bundle to start from sees {trained} neighbours on either side, not {wanted}",
+        "give at least the neighbours that the bundle was trained with",
+    ),
+    "start_bundle_window": Wording(
+        "the bundle to start from sees the window {window_hu} HU",
+        "give every window that the bundle was trained with; others may be added",
+    ),
+}
+"""Why a bundle, plan or profile is not made or used, at the engineer's desk."""
+
+SERVICE: Final = CONFIGURATION | COMMANDS | DOCTOR | BUILDING
