@@ -78,7 +78,9 @@ class Case:
 
     ``subtypes`` holds a ``Subtype``, 0 or ``UNSURE``; where ``named`` is false, bleeds in brain and
     ventricles are all written as intraparenchymal. ``boxed`` (slab,) tells which slabs show a bleed
-    to an annotator. ``regions`` is None where the anatomy is not known: in real heads.
+    to an annotator. ``regions`` is None where the anatomy is not known: in real heads. ``kinds``
+    (slab, subtype) are what readers named in each slab, and ``alarming`` (slab,) where an earlier
+    bundle saw a bleed that they did not; both None where no reader named kinds.
     """
 
     name: str
@@ -88,6 +90,8 @@ class Case:
     boxed: NDArray[np.bool_]
     heights_mm: NDArray[np.float64]
     named: bool
+    kinds: NDArray[np.bool_] | None = None
+    alarming: NDArray[np.bool_] | None = None
 
     @property
     def real(self) -> bool:
@@ -238,13 +242,18 @@ def save_case(case: Case, path: Path) -> None:
         boxed=case.boxed,
         heights_mm=case.heights_mm,
         named=case.named,
+        kinds=nowhere if case.kinds is None else case.kinds,
+        alarming=nowhere if case.alarming is None else case.alarming,
     )
 
 
 def load_case(path: Path) -> Case:
     """Read what ``save_case`` wrote."""
     with np.load(path, allow_pickle=False) as stored:
-        regions = stored["regions"] if stored["regions"].size else None
+        regions, kinds, alarming = (
+            stored[part] if part in stored and stored[part].size else None
+            for part in ("regions", "kinds", "alarming")
+        )
         return Case(
             name=str(stored["name"]),
             packed=stored["packed"],
@@ -253,4 +262,6 @@ def load_case(path: Path) -> Case:
             boxed=stored["boxed"],
             heights_mm=stored["heights_mm"],
             named=bool(stored["named"]),
+            kinds=kinds,
+            alarming=alarming,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +18,7 @@ from agent.assemble.series import GrowingSeries
 from agent.errors import FileRefused
 from agent.preprocess import SliceInput
 from agent.records import Grid, HeadVolume, Subtype
+from build_engine.heads.ct_ich import trauma_head, trauma_labels, trauma_split
 from build_engine.heads.fields import UNSURE, Bytes, Case, grid_of, random_recipe
 from build_engine.heads.laid_in import with_bleed_laid_in
 from build_engine.heads.phe_sich import held_out_patients, phe_boxes, phe_case, phe_head, phe_silver
@@ -74,8 +76,10 @@ class KnownHead:
     """A head and what is known of it.
 
     ``subtypes`` and ``regions`` (k, j, i) are None where nobody outlined them; ``subtypes`` may
-    hold ``UNSURE``. ``boxes`` are an annotator's, by slice, None where there is none. ``kinds`` are
-    all subtypes there are, ``bleed`` the one asked for.
+    hold ``UNSURE``. ``boxes`` are an annotator's, by slice, None where there is none, and
+    ``slice_kinds`` what readers named in each slice. ``kinds`` are all subtypes there are, the
+    largest first where that is known, and ``bleed`` the one asked for: the largest, or what most
+    slices show.
     """
 
     name: str
@@ -88,6 +92,17 @@ class KnownHead:
     look_alike: LookAlike | None = None
     midline_shift_mm: float | None = None
     boxes: dict[int, list[list[int]]] | None = None
+    slice_kinds: tuple[frozenset[Subtype], ...] | None = None
+    age_years: float | None = None
+
+    @property
+    def bleeding_slices(self) -> NDArray[np.bool_] | None:
+        """Which slices show a bleed to an annotator (k,); None where nobody told."""
+        if self.slice_kinds is not None:
+            return np.array([bool(kinds) for kinds in self.slice_kinds])
+        if self.boxes is not None:
+            return np.array([k in self.boxes for k in range(len(self.head.hu))])
+        return None
 
 
 def generated_heads(count: int) -> Iterator[KnownHead]:
@@ -170,6 +185,29 @@ def real_heads(folder: Path, patients: Iterable[str]) -> Iterator[KnownHead]:
         if clear is not None:
             part = _part(head, clear)
             yield KnownHead(f"phe-{patient}-box-free", part, None, protocol="real, box-free part")
+
+
+def trauma_heads(folder: Path, patients: Iterable[str]) -> Iterator[KnownHead]:
+    """Read CT-ICH patients, whose bleeds readers named slice by slice."""
+    for patient in patients:
+        head = trauma_head(folder, patient)
+        labels = trauma_labels(folder, patient, len(head.hu))
+        counts = Counter(kind for kinds in labels.kinds for kind in sorted(kinds))
+        ranked = tuple(kind for kind, _ in counts.most_common())
+        yield KnownHead(
+            f"trauma-{patient}",
+            head,
+            ranked[0] if ranked else None,
+            ranked,
+            protocol="real, trauma",
+            slice_kinds=labels.kinds,
+            age_years=labels.age_years,
+        )
+
+
+def held_out_trauma_heads(folder: Path) -> Iterator[KnownHead]:
+    """Read the CT-ICH patients that nothing was trained on or chosen with."""
+    return trauma_heads(folder, trauma_split(folder).held_out)
 
 
 def laid_in_heads(folder: Path, contract: SliceInput) -> Iterator[KnownHead]:

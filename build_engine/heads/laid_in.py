@@ -99,6 +99,8 @@ def with_bleed_laid_in(case: Case, rng: np.random.Generator, size: float = 1.0) 
         packed=packed(hu),
         subtypes=_labels(case.subtypes, subtype, here, hu),
         boxed=np.asarray(case.boxed | here.any(axis=(1, 2))),
+        kinds=None,
+        alarming=None,
     )
 
 

@@ -43,6 +43,7 @@ def _head(result: StudyResult) -> dict[str, object]:
         "look_alike": known.look_alike.value if known.look_alike else None,
         "kinds": [kind.name.lower() for kind in known.kinds],
         "bleed": known.bleed.name.lower() if known.bleed else None,
+        "age_years": known.age_years,
         "score": round(result.score, 4),
         "true_ml": result.true_ml,
         "found_ml": result.found_ml,

@@ -83,10 +83,10 @@ class AtCut:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SliceRow:
-    """A real head slice by slice: scores (k,), whether an annotator boxed it (k,), boxes hit."""
+    """A real head slice by slice: scores (k,), whether an annotator saw a bleed (k,), boxes hit."""
 
     scores: NDArray[np.float64]
-    boxed: NDArray[np.bool_]
+    bleeding: NDArray[np.bool_]
     boxes_hit: int
     boxes: int
     false_ml: float
@@ -131,7 +131,7 @@ def results(
         slices = SliceStage(bundle).finish(known.head, backend)
         mask = label_head(known.head, slices, bundle, backend)
         seconds = time.perf_counter() - started_s
-        if known.boxes is not None:
+        if known.bleeding_slices is not None:
             seen = label_head(known.head, slices, bundle.uncut, backend)
             mask = replace(mask, probability=seen.probability)
         at_cuts = tuple(at_cut(mask, cut) for cut in cuts)
@@ -156,7 +156,7 @@ def judged(known: KnownHead, mask: LabelMask, seconds: float) -> StudyResult:
         found_shift_mm=found.midline_shift_mm if found else None,
         seconds=seconds,
         picture=_picture(known, mask),
-        slices=None if known.boxes is None else _slice_row(known.boxes, mask),
+        slices=_slice_row(known, mask),
     )
 
 
@@ -213,19 +213,22 @@ def _place(found: Measurement | None) -> Place | None:
     return Place(largest.subtype, largest.side, largest.region)
 
 
-def _slice_row(boxes: dict[int, list[list[int]]], mask: LabelMask) -> SliceRow:
+def _slice_row(known: KnownHead, mask: LabelMask) -> SliceRow | None:
+    """Judge a head whose slices somebody labelled; None of any other."""
+    bleeding = known.bleeding_slices
+    if bleeding is None:
+        return None
     window = (1, AVERAGED_PX, AVERAGED_PX)
     smooth = ndimage.uniform_filter(mask.probability.astype(np.float32), window) / 255
     flat = np.sort(smooth.reshape(len(smooth), -1), axis=1)
     hits = [
         bool(mask.subtypes[k, row0 : row1 + 1, column0 : column1 + 1].any())
-        for k, slice_boxes in boxes.items()
+        for k, slice_boxes in (known.boxes or {}).items()
         for column0, row0, column1, row1 in slice_boxes
     ]
-    boxed = np.array([k in boxes for k in range(len(smooth))])
-    outside = (mask.subtypes > 0) & ~boxed[:, None, None]
+    outside = (mask.subtypes > 0) & ~bleeding[:, None, None]
     scores: NDArray[np.float64] = flat[:, -SURE_AT].astype(np.float64)
-    return SliceRow(scores, boxed, sum(hits), len(hits), _ml(outside, mask.grid))
+    return SliceRow(scores, bleeding, sum(hits), len(hits), _ml(outside, mask.grid))
 
 
 def _picture(known: KnownHead, mask: LabelMask) -> NDArray[np.uint8]:

@@ -13,6 +13,12 @@ from scipy import stats
 from agent.records import Subtype, VolumeIntervals
 from build_engine.judge.evaluate import MEASURED_FROM_ML, StudyResult
 
+AGES_YEARS: Final = (("child, below 16", 16.0), ("adult", 65.0), ("old, from 65", 200.0))
+"""Age groups, and below which age each ends. Ours."""
+
+MANY_SLICES: Final = 3
+"""A bleed in fewer slices is easily arguable."""
+
 Z_95: Final = 1.96
 BOOTSTRAPS: Final = 1000
 BINS_ML: Final = ((0.0, 1.0), (1.0, 5.0), (5.0, 30.0), (30.0, 1000.0))
@@ -45,6 +51,9 @@ def tables(results: list[StudyResult], judgement: Judgement) -> list[Table]:
         _study_table(results, judgement),
         _subtype_table(results, judgement),
         _grouped_table("By protocol", results, judgement, lambda r: r.known.protocol),
+        _grouped_table(
+            "By age", [r for r in results if r.known.age_years is not None], judgement, _age
+        ),
         _look_alike_table(results, judgement),
         _volume_table(results, judgement),
         _interval_table(results, judgement),
@@ -97,6 +106,8 @@ def _study_table(results: list[StudyResult], judgement: Judgement) -> Table:
         ("bleeds ≥ 1 mL", lambda r: r.true_ml is not None and r.true_ml >= 1.0),
         ("bleeds 0.4–5 mL", lambda r: r.true_ml is not None and 0.4 <= r.true_ml <= 5.0),  # noqa: PLR2004
     ]
+    if any(r.known.slice_kinds for r in results):
+        groups.append((f"bleeds in ≥ {MANY_SLICES} slices", _in_many_slices))
     rows = []
     for name, belongs in groups:
         bleeding = [result for result in results if result.bleeds and belongs(result)]
@@ -117,7 +128,7 @@ def _subtype_table(results: list[StudyResult], judgement: Judgement) -> Table:
     rows = []
     outlined = [r for r in results if r.bleeds and r.true_ml is not None]
     groups: list[tuple[str, list[StudyResult]]] = [
-        (subtype.name.lower(), [r for r in outlined if r.known.bleed is subtype])
+        (subtype.name.lower(), [r for r in results if r.known.kinds and r.known.bleed is subtype])
         for subtype in Subtype
     ]
     for low, high in BINS_ML:
@@ -128,7 +139,8 @@ def _subtype_table(results: list[StudyResult], judgement: Judgement) -> Table:
             named = [r.found.subtype in r.known.kinds for r in group if r.found]
             sensitivity = rate(r.score >= judgement.score for r in group)
             dices = [r.dice for r in group if r.dice is not None]
-            rows.append((name, sensitivity, rate(named), f"{np.median(dices):.2f}"))
+            dice = f"{np.median(dices):.2f}" if dices else "none"
+            rows.append((name, sensitivity, rate(named), dice))
     columns = ("bleeds", "sensitivity", "subtype right, where found", "Dice, median")
     return Table("By subtype and by volume", columns, tuple(rows))
 
@@ -146,6 +158,16 @@ def _grouped_table(
         specificity = rate(r.score < judgement.score for r in group if not r.bleeds)
         rows.append((name, sensitivity, specificity))
     return Table(title, ("heads", "sensitivity", "specificity"), tuple(rows))
+
+
+def _in_many_slices(result: StudyResult) -> bool:
+    return result.slices is not None and result.slices.bleeding.sum() >= MANY_SLICES
+
+
+def _age(result: StudyResult) -> str:
+    """Name the age group of a head whose age is known."""
+    years = result.known.age_years or 0.0
+    return next(name for name, below in AGES_YEARS if years < below)
 
 
 def _look_alike_table(results: list[StudyResult], judgement: Judgement) -> Table:
@@ -251,18 +273,19 @@ def slice_table(by_model: dict[str, list[StudyResult]]) -> Table:
     areas, hits, dices, false_ml, seconds = [], [], [], [], []
     for pairs in columns.values():
         scores = np.concatenate([row.scores for _, row in pairs])
-        boxed = np.concatenate([row.boxed for _, row in pairs])
-        areas.append(_area_text(scores.tolist(), boxed.tolist()))
+        bleeding = np.concatenate([row.bleeding for _, row in pairs])
+        areas.append(_area_text(scores.tolist(), bleeding.tolist()))
         n_hit, n = sum(row.boxes_hit for _, row in pairs), sum(row.boxes for _, row in pairs)
         hits.append(rate([True] * n_hit + [False] * (n - n_hit)))
-        dices.append(f"{np.median([r.dice for r, _ in pairs if r.dice is not None]):.2f}")
+        overlaps = [r.dice for r, _ in pairs if r.dice is not None]
+        dices.append(f"{np.median(overlaps):.2f}" if overlaps else "none")
         false_ml.append(f"{np.mean([row.false_ml for _, row in pairs]):.2f}")
         seconds.append(f"{np.median([r.seconds for r, _ in pairs]):.1f}")
     rows = [
-        ("ROC-AUC of slices, box or none", *areas),
+        ("ROC-AUC of slices, with a bleed or without", *areas),
         ("boxes hit", *hits),
         ("Dice against our silver masks, median", *dices),
-        ("mL marked in slices without a box, mean a head", *false_ml),
+        ("mL marked in slices without a bleed, mean a head", *false_ml),
         ("seconds a head, median", *seconds),
     ]
     return Table("Real heads, slice by slice", ("measure", *columns), tuple(rows))

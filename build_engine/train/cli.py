@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +24,7 @@ model = typer.Typer(help="Train, export and evaluate the networks.", no_args_is_
 
 RealData = Annotated[
     Path | None,
-    typer.Option("--data", help="Folder of PHE-SICH-CT-IDS: NNNN_ct.nii.gz, boxes.json …"),
+    typer.Option("--data", help="Folder of real heads, with phe_sich/ and ct_ich/ in it."),
 ]
 Work = Annotated[Path, typer.Option(help="Folder for cases and weights; kept between runs.")]
 Config = Annotated[
@@ -38,6 +39,7 @@ def train(config: Config, work: Work, data: RealData = None) -> None:
     Example: bleedwatch model train build_engine/train/default.toml --work /scratch/training
     """
     from build_engine.train.config import load_config  # noqa: PLC0415 - torch is optional
+    from build_engine.train.gather import real_data  # noqa: PLC0415
     from build_engine.train.run import train as run  # noqa: PLC0415
 
     chosen = load_config(config)
@@ -56,7 +58,7 @@ def train(config: Config, work: Work, data: RealData = None) -> None:
         def report(name: str, step: int, total: int, loss: float) -> None:
             progress.update(bars[name], completed=step, total=total, loss=loss)
 
-        run(chosen, data, work, report)
+        run(chosen, None if data is None else real_data(data), work, report)
     Console().print(f"weights and curves are in {work}; write a bundle with `model export`")
 
 
@@ -72,9 +74,12 @@ def export(
     Example: bleedwatch model export build_engine/train/default.toml --work /scratch/training
     """
     from build_engine.train.config import load_config  # noqa: PLC0415
+    from build_engine.train.gather import real_data  # noqa: PLC0415
     from build_engine.train.run import export as run  # noqa: PLC0415
 
-    Console().print(f"wrote {run(load_config(config), data, work, to)}")
+    Console().print(
+        f"wrote {run(load_config(config), None if data is None else real_data(data), work, to)}"
+    )
 
 
 @model.command()
@@ -86,7 +91,8 @@ def evaluate(  # noqa: PLR0913 - a command's parameters are its options
         typer.Option(
             "--set",
             help="generated, or phe_sich=FOLDER (its 15 held-out patients), laid_in=FOLDER (these "
-            "patients' box-free parts with bleeds laid in) or bleed_free=FOLDER (DICOM).",
+            "patients' box-free parts with bleeds laid in), ct_ich=FOLDER (its 11 held-out "
+            "patients) or bleed_free=FOLDER (DICOM).",
         ),
     ] = ["generated"],  # noqa: B006 - typer copies it
     heads: Annotated[int, typer.Option(help="How many generated heads.")] = 60,
@@ -140,21 +146,18 @@ def _heads(chosen: str, count: int, bundle: Bundle) -> Iterator[KnownHead]:
     name, _, folder = chosen.partition("=")
     if name == "generated" and not folder:
         return heads.generated_heads(count)
-    if folder and name in ("phe_sich", "laid_in", "bleed_free"):
-        at = Path(folder)
-        if not at.is_dir():
-            raise typer.BadParameter(f"{folder} is not a folder", param_hint="--set")
-        if name == "phe_sich":
-            return heads.held_out_heads(at)
-        return (
-            heads.laid_in_heads(at, bundle.slices)
-            if name == "laid_in"
-            else heads.bleed_free_heads(at)
-        )
-    raise typer.BadParameter(
-        f"{chosen}: name generated, phe_sich=FOLDER, laid_in=FOLDER or bleed_free=FOLDER",
-        param_hint="--set",
-    )
+    in_folder: dict[str, Callable[[Path], Iterator[KnownHead]]] = {
+        "phe_sich": heads.held_out_heads,
+        "laid_in": partial(heads.laid_in_heads, contract=bundle.slices),
+        "ct_ich": heads.held_out_trauma_heads,
+        "bleed_free": heads.bleed_free_heads,
+    }
+    if not folder or name not in in_folder:
+        names = "=FOLDER, ".join(in_folder)
+        raise typer.BadParameter(f"{chosen}: name generated, {names}=FOLDER", param_hint="--set")
+    if not Path(folder).is_dir():
+        raise typer.BadParameter(f"{folder} is not a folder", param_hint="--set")
+    return in_folder[name](Path(folder))
 
 
 def _print(table: Table) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import multiprocessing
 import tempfile
@@ -19,14 +20,18 @@ from torch.utils.data import DataLoader, Dataset
 from build_engine.heads.processes import keep_freed_memory
 
 Batch = tuple[Tensor, ...]
+Weights = dict[str, Tensor]
 BatchOf = Callable[[np.random.Generator], Batch]
 LossOf = Callable[[Any, Batch], Tensor]
 Report = Callable[[str, int, int, float], None]
 
-SAVE_EVERY: Final = 500
+SAVE_EVERY: Final = 100
 REPORT_EVERY: Final = 20
 WARM_UP_SHARE: Final = 0.04
 """The rate climbs over this share of the steps, then falls to 0 along half a cosine."""
+
+AVERAGED_STEPS: Final = 200
+"""Weights are averaged over about so many steps, and the average is what is kept. Ours."""
 
 WEIGHT_DECAY: Final = 1e-3
 LARGEST_GRADIENT: Final = 1.0
@@ -137,7 +142,7 @@ def _train(task: Task, rank: int, report: Report) -> None:
     network, schedule = task.network, task.schedule
     device = next(network.parameters()).device
     optimiser = torch.optim.AdamW(network.parameters(), lr=0.0, weight_decay=WEIGHT_DECAY)
-    first, curve = _resume(task.path, network, optimiser)
+    first, curve, average = _resume(task.path, network, optimiser)
     loaders = schedule.processes if device.type == "cuda" else 0
     batches = DataLoader(
         _Batches(task.batch_of, schedule, rank, first), batch_size=None, num_workers=loaders
@@ -155,15 +160,27 @@ def _train(task: Task, rank: int, report: Report) -> None:
         _share_gradients(network)
         nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
         optimiser.step()
+        _follow(average, network, step)
         losses.append(loss.item())
         done = step + 1
         if rank == 0 and done % REPORT_EVERY == 0:
             curve.append((done, float(np.mean(losses[-REPORT_EVERY:]))))
             report(schedule.name, done, schedule.steps, curve[-1][1])
         if rank == 0 and done % SAVE_EVERY == 0:
-            _save(task.path, network, optimiser, done, curve)
+            _save(task.path, network, optimiser, average, done, curve)
     if rank == 0 and (first < schedule.steps or not task.path.exists()):
-        _save(task.path, network, optimiser, schedule.steps, curve)
+        _save(task.path, network, optimiser, average, schedule.steps, curve)
+    network.load_state_dict(average)
+
+
+def _follow(average: Weights, network: nn.Module, step: int) -> None:
+    """Move the average towards the network's weights, in place; fast in the first steps."""
+    share = max(1 / AVERAGED_STEPS, 1 / (1 + step))
+    for name, value in network.state_dict().items():
+        if value.dtype.is_floating_point:
+            average[name].lerp_(value.detach(), share)
+        else:
+            average[name].copy_(value)
 
 
 def _share_gradients(network: nn.Module) -> None:
@@ -186,12 +203,14 @@ def _save(
     path: Path,
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
+    average: Weights,
     step: int,
     curve: list[tuple[int, float]],
 ) -> None:
     beside = path.with_suffix(".new")
     kept = {
-        "weights": network.state_dict(),
+        "weights": average,
+        "latest": network.state_dict(),
         "optimiser": optimiser.state_dict(),
         "step": step,
         "curve": curve,
@@ -202,13 +221,14 @@ def _save(
 
 def _resume(
     path: Path, network: nn.Module, optimiser: torch.optim.Optimizer
-) -> tuple[int, list[tuple[int, float]]]:
+) -> tuple[int, list[tuple[int, float]], Weights]:
+    """Go on from a checkpoint: its step, its curve and the averaged weights."""
     if not path.exists():
-        return 0, []
+        return 0, [], copy.deepcopy(network.state_dict())
     kept = torch.load(path, weights_only=True)
-    network.load_state_dict(kept["weights"])
+    network.load_state_dict(kept["latest"])
     optimiser.load_state_dict(kept["optimiser"])
-    return kept["step"], kept["curve"]
+    return kept["step"], kept["curve"], kept["weights"]
 
 
 def load_weights(path: Path, network: nn.Module) -> None:

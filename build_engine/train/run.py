@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Final
@@ -14,20 +13,22 @@ import torch
 
 from agent.infer.bundle import load_bundle
 from agent.infer.onnx_backend import OnnxBackend
-from agent.preprocess import SliceInput
 from agent.records import OperatingPoint, Reading, Subtype, VolumeInterval, VolumeIntervals
-from build_engine.heads.annotated import annotated_case, studies_in
-from build_engine.heads.fields import Case, generated_case, load_case, save_case
-from build_engine.heads.known import laid_in_cases, real_heads, validation_heads
-from build_engine.heads.laid_in import with_bleed_laid_in
-from build_engine.heads.phe_sich import held_out_patients, phe_case
-from build_engine.heads.processes import head_makers
+from build_engine.heads.ct_ich import trauma_split
+from build_engine.heads.fields import Case
+from build_engine.heads.known import (
+    laid_in_cases,
+    real_heads,
+    trauma_heads,
+    validation_heads,
+)
 from build_engine.judge.evaluate import CUTS, StudyResult, best_cut, intervals_of
 from build_engine.judge.evaluate import results as results_of
 from build_engine.judge.figures import draw_curves
 from build_engine.train.config import TrainConfig
 from build_engine.train.export import Manifest, cost_text, write_bundle
 from build_engine.train.fit import Report, load_curve, load_weights
+from build_engine.train.gather import RealData, gather, patients_of
 from build_engine.train.networks import SliceNetwork, VolumeNetwork
 from build_engine.train.train import (
     SLICE_WEIGHTS,
@@ -46,9 +47,6 @@ EVEN_ODDS: Final = 0.5
 INTERVAL_SHARE: Final = 0.9
 COPIES_IN_BLOCKS: Final = 4
 
-SMALLEST_LAID_IN: Final = 0.4
-"""Bleeds laid into training patients reach down to this share of what is laid in to evaluate."""
-
 FALSE_SHARE: Final = 0.01
 MISSED_SHARE: Final = 0.03
 
@@ -64,84 +62,7 @@ class Choice:
     operating_points: tuple[OperatingPoint, ...]
 
 
-def patients_of(config: TrainConfig, real: Path) -> tuple[list[str], list[str]]:
-    """Real patients to train on and to validate with; the held-out ones are in neither."""
-    usable, _ = held_out_patients(real)
-    return usable[config.data.real_validation :], usable[: config.data.real_validation]
-
-
-def gather(
-    config: TrainConfig, real: Path | None, work: Path
-) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
-    """Make or read the cases to train on and to validate with; ``work/cases`` keeps them."""
-    (work / "cases").mkdir(parents=True, exist_ok=True)
-    patients: tuple[list[str], list[str]] = ([], []) if real is None else patients_of(config, real)
-    train_seeds, validation_seeds = config.data.train_seeds, config.data.validation_seeds
-    copies = range(1, config.data.bleeds_laid_in + 1)
-    make = partial(_made, config=config, real=real, work=work)
-    with head_makers(config.processes) as pool:
-        train, validation, laid_in = (
-            tuple(map(load_case, pool.map(make, names, chunksize=4)))
-            for names in (
-                [*map(str, train_seeds), *patients[0]],
-                [*map(str, validation_seeds), *patients[1]],
-                [f"{patient}+{copy}" for copy in copies for patient in patients[0]],
-            )
-        )
-        sites = tuple(
-            map(load_case, pool.map(partial(_annotated, work=work), _annotated_studies(config)))
-        )
-    return (*train, *laid_in, *sites), validation
-
-
-@dataclass(frozen=True, slots=True)
-class Study:
-    """One of a site's own studies, and how to read it."""
-
-    folder: Path
-    names: dict[int, Subtype]
-    contract: SliceInput
-
-
-def _annotated_studies(config: TrainConfig) -> list[Study]:
-    return [
-        Study(study, source.names, config.contract.slices)
-        for source in config.annotated
-        for study in studies_in(source.folder)
-    ]
-
-
-def _annotated(study: Study, work: Path) -> Path:
-    path = work / "cases" / f"{study.folder.parent.name}-{study.folder.name}.npz"
-    if not path.exists():
-        save_case(annotated_case(study.folder, study.names, study.contract), path)
-    return path
-
-
-def _made(name: str, config: TrainConfig, real: Path | None, work: Path) -> Path:
-    """Path of a case's file, made if it is not there.
-
-    ``12`` is a generated head's seed, ``0012`` a patient, ``0012+3`` the patient's third copy with
-    a bleed laid in.
-    """
-    path = work / "cases" / f"{name}.npz"
-    if path.exists():
-        return path
-    contract = config.contract.slices
-    if real is None or not name.startswith("0"):
-        save_case(generated_case(int(name), contract), path)
-        return path
-    patient, _, copy = name.partition("+")
-    case = phe_case(real, patient, contract)
-    if copy:
-        rng = np.random.default_rng((config.seed, int(patient), int(copy)))
-        size = float(np.exp(rng.uniform(np.log(SMALLEST_LAID_IN), 0.0)))
-        case = replace(with_bleed_laid_in(case, rng, size), name=f"phe-{name}")
-    save_case(case, path)
-    return path
-
-
-def train(config: TrainConfig, real: Path | None, work: Path, report: Report) -> None:
+def train(config: TrainConfig, real: RealData | None, work: Path, report: Report) -> None:
     """Train both networks; ``slice.pt`` and ``volume.pt`` in ``work`` let a stopped run go on."""
     cases, validation = gather(config, real, work)
     slices = train_slices(config, cases, work, report)
@@ -149,8 +70,8 @@ def train(config: TrainConfig, real: Path | None, work: Path, report: Report) ->
     del cases
     volume = train_volume(config, blocks, work, report)
     if real is not None:
-        _, patients = patients_of(config, real)
-        validation += tuple(laid_in_cases(real, patients, config.contract.slices))
+        _, patients = patients_of(config, real.phe_sich)
+        validation += tuple(laid_in_cases(real.phe_sich, patients, config.contract.slices))
     fit_study_score(volume, block_files(config, validation, slices, work), config.processes)
     torch.save(volume.evidence.state_dict(), work / SCORE_FILE)
     draw_curves(
@@ -169,7 +90,7 @@ def _for_blocks(config: TrainConfig, cases: tuple[Case, ...]) -> tuple[Case, ...
     return tuple(kept)
 
 
-def export(config: TrainConfig, real: Path | None, work: Path, engines: Path) -> Path:
+def export(config: TrainConfig, real: RealData | None, work: Path, engines: Path) -> Path:
     """Write the bundle; cut, operating points and interval are chosen on the validation heads."""
     folder = engines / config.name / config.version
     networks = (
@@ -207,14 +128,17 @@ def _reading(config: TrainConfig, cut: float) -> Reading:
     return Reading(cut, config.reading.midline_shift, config.reading.mirrored)
 
 
-def validation_results(config: TrainConfig, real: Path | None, folder: Path) -> list[StudyResult]:
+def validation_results(
+    config: TrainConfig, real: RealData | None, folder: Path
+) -> list[StudyResult]:
     """Run the bundle in ``folder`` over all validation heads."""
     bundle = load_bundle(folder)
     backend = OnnxBackend(bundle, threads=os.cpu_count() or 1)
     heads = [validation_heads(config.data.validation_seeds)]
     if real is not None:
-        _, patients = patients_of(config, real)
-        heads.append(real_heads(real, patients))
+        _, patients = patients_of(config, real.phe_sich)
+        heads.append(real_heads(real.phe_sich, patients))
+        heads.append(trauma_heads(real.ct_ich, trauma_split(real.ct_ich).validation))
     return list(results_of(chain(*heads), bundle, backend, CUTS))
 
 

@@ -70,13 +70,32 @@ SMOOTH_PX: Final = 30.0
 STREAKED_SHARE: Final = 0.12
 """So many samples show metal and its rays."""
 
-SHARES: Final = {"generated bleed": 0.31, "generated": 0.16, "real bleed": 0.31, "real": 0.22}
+SHARES: Final = {
+    "generated bleed": 0.2,
+    "generated": 0.1,
+    "real bleed": 0.26,
+    "real": 0.12,
+    "trauma bleed": 0.14,
+    "trauma": 0.18,
+}
 """Make-up of a batch. Real slabs without a bleed teach what is merely bright."""
+
+NAMED_PX: Final = 30
+"""A kind that readers named in a slab has to be this large somewhere in it [pixels of 1 mm]."""
+
+NAMED_WEIGHT: Final = 0.3
+ROBUSTNESS: Final = 0.7
+"""Exponent of the generalised cross-entropy, which a wrong name cannot drive far: Zhang and
+Sabuncu 2018."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slabs:
-    """All slabs of many cases, by kind and, for generated bleeds, by subtype."""
+    """All slabs of many cases, by kind.
+
+    Each kind's pools are drawn from evenly: bleeds by subtype, others by whether an earlier bundle
+    alarmed on them.
+    """
 
     cases: tuple[Case, ...]
     pools: dict[str, list[NDArray[np.intp]]]
@@ -98,14 +117,18 @@ def slabs_of_cases(cases: tuple[Case, ...]) -> Slabs:
     """Sort the slabs of cases into pools of (case, slab)."""
     found: dict[tuple[str, int], list[tuple[int, int]]] = {}
     for number, case in enumerate(cases):
-        origin = "real" if case.real else "generated"
+        named = case.kinds is not None
+        origin = "trauma" if named else "real" if case.real else "generated"
         for slab, labels in enumerate(case.subtypes):
             counts = np.bincount(labels.ravel(), minlength=UNSURE + 1)[1 : len(Subtype) + 1]
+            if case.kinds is not None and not counts.any():
+                counts = case.kinds[slab]
             subtype = int(counts.argmax()) + 1 if counts.any() else 0
             if subtype:
                 found.setdefault((f"{origin} bleed", subtype), []).append((number, slab))
             elif not case.boxed[slab]:
-                found.setdefault((origin, 0), []).append((number, slab))
+                hard = int(case.alarming is not None and case.alarming[slab])
+                found.setdefault((origin, hard), []).append((number, slab))
     pools: dict[str, list[NDArray[np.intp]]] = {kind: [] for kind in SHARES}
     for (kind, _), slabs in sorted(found.items()):
         pools[kind].append(np.array(slabs))
@@ -114,19 +137,23 @@ def slabs_of_cases(cases: tuple[Case, ...]) -> Slabs:
 
 def make_batch(
     slabs: Slabs, rng: np.random.Generator, *, contract: SliceInput, count: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Build inputs (batch, channel, j, i), labels (batch, j, i) and whose subtypes are named.
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Build inputs (batch, channel, j, i) and what they are judged by.
 
-    Some slices are thickened, bone is cut off or not and spills into what lies beside it, and metal
-    throws rays.
+    These are labels (batch, j, i), whose subtypes are named (batch,), and the kinds that readers
+    named somewhere in each (batch, subtype). Some slices are thickened, bone is cut off or not and
+    spills into what lies beside it, and metal throws rays.
     """
     drawn = slabs.draw(rng, count)
     stacks, labels = [], []
-    for case, slab in drawn:
+    kinds = np.zeros((count, len(Subtype)), dtype=np.bool_)
+    for number, (case, slab) in enumerate(drawn):
         if rng.random() < THICK_SHARE:
             stack, label = _thickened(case, slab, contract.neighbours)
         else:
             stack, label = _at(case, slab, 1, contract.neighbours), case.subtypes[slab]
+            if case.kinds is not None:
+                kinds[number] = case.kinds[slab]
         stacks.append(_with_other_bone(stack, rng))
         labels.append(label)
     hu = torch.from_numpy(np.stack(stacks))
@@ -140,7 +167,8 @@ def make_batch(
     ]
     inputs = torch.cat(windows, dim=2).flatten(1, 2)
     named = torch.tensor([case.named for case, _ in drawn])
-    return inputs.contiguous(memory_format=torch.channels_last), target[:, 0].long(), named
+    inputs = inputs.contiguous(memory_format=torch.channels_last)
+    return inputs, target[:, 0].long(), named, torch.from_numpy(kinds)
 
 
 def _at(case: Case, slab: int, step: int, neighbours: int) -> Floats:
@@ -281,3 +309,16 @@ def slice_loss(logits: Tensor, target: Tensor, named: Tensor) -> Tensor:
     total = any_bleed.sum(dim=(1, 2)) + bleed.sum(dim=(1, 2))
     dice = 1.0 - ((2 * overlap + SMOOTH_PX) / (total + SMOOTH_PX)).mean()
     return 4.0 * entropy + 0.5 * dice
+
+
+def kinds_loss(logits: Tensor, kinds: Tensor) -> Tensor:
+    """Ask each kind that readers named in a slab to be seen somewhere in it, wherever that is.
+
+    ``kinds`` (batch, subtype). Learning from many instances, one of which is what the name means;
+    names are not always right, and the loss is bounded for that.
+    """
+    if not kinds.any():
+        return logits.new_zeros(())
+    seen = logits.float().softmax(dim=1)[:, 1:].flatten(2).topk(NAMED_PX, dim=2).values.mean(dim=2)
+    loss: Tensor = ((1.0 - seen[kinds].clamp_min(1e-6) ** ROBUSTNESS) / ROBUSTNESS).sum()
+    return loss / len(kinds)

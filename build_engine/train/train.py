@@ -29,7 +29,13 @@ from build_engine.train.blocks import (
 from build_engine.train.config import TrainConfig
 from build_engine.train.fit import BatchOf, Report, Schedule, Task, fit
 from build_engine.train.networks import N_CLASSES, SliceNetwork, VolumeNetwork
-from build_engine.train.slices import make_batch, slabs_of_cases, slice_loss
+from build_engine.train.slices import (
+    NAMED_WEIGHT,
+    kinds_loss,
+    make_batch,
+    slabs_of_cases,
+    slice_loss,
+)
 from build_engine.train.warm_start import channels_of, start_from
 
 SLICE_WEIGHTS: Final = "slice.pt"
@@ -105,8 +111,8 @@ def _schedule(config: TrainConfig, name: Literal["slices", "volume"]) -> Schedul
 
 
 def _slice_loss(logits: Tensor, truth: tuple[Tensor, ...]) -> Tensor:
-    target, named = truth
-    return slice_loss(logits, target, named)
+    target, named, kinds = truth
+    return slice_loss(logits, target, named) + NAMED_WEIGHT * kinds_loss(logits, kinds)
 
 
 def slice_probabilities(network: SliceNetwork, fields: Floats, contract: SliceInput) -> Floats:

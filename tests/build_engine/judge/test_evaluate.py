@@ -201,7 +201,46 @@ def test_a_real_head_is_judged_slice_by_slice():
 
     rows = {row[0]: row[1] for row in found_table.rows}
     assert rows["boxes hit"].startswith("0.800 (4/5;")
-    assert rows["mL marked in slices without a box, mean a head"] == f"{16 * VOXEL_ML:.2f}"
+    assert rows["mL marked in slices without a bleed, mean a head"] == f"{16 * VOXEL_ML:.2f}"
+
+
+def trauma_head(n_bleeding: int, age_years: float, *kinds: Subtype) -> KnownHead:
+    """A head whose first slices readers named, and that nobody outlined."""
+    named = [frozenset(kinds)] * n_bleeding + [frozenset[Subtype]()] * (SHAPE_KJI[0] - n_bleeding)
+    return replace(
+        known_head(kinds[0] if kinds else None),
+        kinds=kinds,
+        subtypes=None,
+        regions=None,
+        midline_shift_mm=None,
+        slice_kinds=tuple(named),
+        age_years=age_years,
+    )
+
+
+def test_a_head_whose_slices_were_named_is_judged_without_an_outline():
+    found = known_head(Subtype.SUBDURAL).subtypes
+    results = [
+        result_of(trauma_head(8, 5.0, Subtype.EPIDURAL, Subtype.SUBDURAL), 0.9, found),
+        result_of(trauma_head(2, 40.0, Subtype.EPIDURAL), 0.3, found),
+        result_of(trauma_head(0, 70.0), 0.6, np.zeros_like(found)),
+    ]
+
+    study, by_age, slices = (
+        table(results, title) for title in ("Study level", "By age", "Real heads, slice by slice")
+    )
+    by_kind = table(results, "By subtype")
+
+    assert study["all bleeds"][0].startswith("0.500 (1/2;")
+    assert study["bleeds in ≥ 3 slices"][0].startswith("1.000 (1/1;")
+    assert by_age["child, below 16"][0].startswith("1.000 (1/1;")
+    assert by_age["old, from 65"][1].startswith("0.000 (0/1;")
+    assert by_kind["epidural"][1].startswith("0.500 (1/2;")  # the first has a subdural bleed too
+    assert by_kind["epidural"][2] == "none"
+    # slices 4 to 7 were found, all of them bleeding in one head and none in another
+    assert slices["mL marked in slices without a bleed, mean a head"] == (
+        f"{200 * VOXEL_ML / 3:.2f}",
+    )
 
 
 def test_the_cut_is_the_one_that_fits():
@@ -388,7 +427,7 @@ def test_one_command_evaluates_the_shipped_bundle(tmp_path: Path):
     assert np.median(clear) < 0.5
 
 
-@pytest.mark.parametrize("wrong", ["nonsense", "phe_sich", "phe_sich=/no/such/folder"])
+@pytest.mark.parametrize("wrong", ["nonsense", "phe_sich", "ct_ich", "phe_sich=/no/such/folder"])
 def test_a_set_that_is_none_is_refused(wrong: str):
     result = CliRunner().invoke(model, ["evaluate", str(BUNDLE), "--set", wrong])
 

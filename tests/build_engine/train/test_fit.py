@@ -158,3 +158,14 @@ def test_the_rate_climbs_and_then_falls_to_nothing():
     assert max(rates) == pytest.approx(1e-2)
     assert np.argmax(rates) < 60
     assert rates[-1] < 1e-6
+
+
+def test_what_is_kept_is_the_average_of_the_last_weights(tmp_path: Path):
+    """A step's own weights jump with its batch."""
+    one = task(tmp_path / "sum.pt")
+
+    fit(one, lambda *_: None)
+
+    kept = torch.load(tmp_path / "sum.pt", weights_only=True)
+    assert torch.equal(kept["weights"]["0.weight"], one.network[0].weight)
+    assert not torch.equal(kept["latest"]["0.weight"], kept["weights"]["0.weight"])
