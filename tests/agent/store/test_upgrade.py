@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -15,9 +16,14 @@ from agent.errors import StoreError, StoreUnwritable
 from agent.reasons import Reason, english
 from agent.store import upgrade
 from agent.store.schema import MIGRATIONS
+from agent.store.view import SeriesView
 from agent.wiring import system_clock
 from tests.agent.store.test_opening import OPEN
 from tests.agent.stored import Store
+
+WRITTEN_BY_59E1EA3 = Path(__file__).with_name("written_by_59e1ea3.sql")
+"""What that program left behind: its agent was killed over five generated studies, one of them
+half-sent; people had answered. Pictures and slices are cut short."""
 
 FORMER = range(1, len(MIGRATIONS))
 
@@ -161,3 +167,80 @@ def test_a_copy_made_by_root_is_the_services_own(tmp_path: Path) -> None:
     os.chown(path, 65534, 65534)
 
     assert upgrade.back_up(path, 1).stat().st_uid == 65534
+
+
+@pytest.fixture
+def left_behind(tmp_path: Path) -> Path:
+    path = tmp_path / "bleedwatch.sqlite"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(WRITTEN_BY_59E1EA3.read_text())
+    return path
+
+
+def rows_of(path: Path, statement: str) -> list[tuple]:
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute(statement).fetchall()
+
+
+def n_rows(path: Path) -> dict[str, int]:
+    tables = rows_of(path, "SELECT name FROM sqlite_master WHERE type = 'table'")
+    return {name: rows_of(path, f"SELECT count(*) FROM {name}")[0][0] for (name,) in tables}
+
+
+def test_every_row_that_59e1ea3_wrote_is_still_there(left_behind: Path) -> None:
+    before = n_rows(left_behind)
+
+    with Store(left_behind, system_clock):
+        pass
+
+    after = n_rows(left_behind)
+    assert {table: n for table, n in after.items() if table in before} == before
+    assert min(before.values()) > 0, "a table of which this store shows nothing"
+
+
+def test_every_result_of_59e1ea3_says_what_it_said(left_behind: Path) -> None:
+    written = rows_of(left_behind, "SELECT series_uid, revision, report FROM results")
+
+    with Store(left_behind, system_clock) as store:
+        read = {
+            (view.series_uid, result.report.revision): result.report
+            for row in store.queries.latest(99)
+            for view in [SeriesView.of(row).with_history(store.queries)]
+            for result in view.results
+        }
+
+    assert len(read) == len(written) > 5
+    for series_uid, revision, text in written:
+        former, report = json.loads(text), read[series_uid, revision]
+        for name in ("study_uid", "result_id", "state", "score", "total_volume_ml", "protocol"):
+            assert getattr(report, name) == former[name]
+        volumes_ml = [finding["volume_ml"] for finding in former["findings"]]
+        assert [finding.volume_ml for finding in report.findings] == volumes_ml
+
+
+def test_what_people_and_the_box_had_done_by_59e1ea3_still_counts(left_behind: Path) -> None:
+    with Store(left_behind, system_clock) as store:
+        queries = store.queries
+        rows = queries.latest(99)
+
+        (alert,) = [row for row in rows if row.alert]
+        assert alert.escalated_at
+        (dismissed,) = [row for row in rows if row.acknowledged]
+        assert (dismissed.acknowledged.who, dismissed.acknowledged.dismissed_because) == (
+            "Ann",
+            "artefact",
+        )
+        (judged,) = [row for row in rows if row.verdict]
+        assert (judged.verdict.who, judged.verdict.agrees) == ("Dr Bob", False)
+        assert queries.unfinished() == ["1.2.826.0.1.3680043.8.498.7"]
+        assert len(queries.files_of("1.2.826.0.1.3680043.8.498.7")) == 3
+        assert len(queries.requested()) == 1
+        assert len(queries.selftests(9)) == 2
+        assert [notice.kind for notice in queries.notices(9)] == ["file_refused"]
+        assert queries.user_roles() == ["technologist"]
+        assert queries.stack(alert.uid, 1)
+        assert queries.picture(alert.uid, 1, "axial")
+        status = queries.agent_status()
+        assert status
+        assert status.folder == "/srv/ct-export"
+        assert sum(queries.totals().results.values()) == n_rows(left_behind)["results"]
