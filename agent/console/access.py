@@ -23,6 +23,7 @@ OPEN: Final = frozenset(
         "/api/sign-in",
         "/api/words",
         "/static/sign-in.js",
+        "/static/dom.js",
         "/static/words.js",
         "/static/sign-in.css",
         "/static/console.css",

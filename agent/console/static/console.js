@@ -1,17 +1,21 @@
 // The page: what the agent is doing, what it found, and whether either can be relied on.
 
 import { alertKey, remindOf, showAlerts, tickAlerts } from "./alerts.js";
+import { at, element, first } from "./dom.js";
 import { checkSession } from "./session.js";
 import { remind, soundButton } from "./sound.js";
-import { capital, clock, element, number, plain, sentence, t, translatePage } from "./words.js";
+import { capital, clock, number, plain, sentence, t, translatePage } from "./words.js";
 import { confirmShown, showWorklist } from "./worklist.js";
 
 const LOST_AFTER_MS = 2700; // the server sends at least one snapshot a second; it is told within three
 const AGAIN_AFTER_MS = 1000;
-const NOTHING = { series: [], notices: [], problem: null, agent: null, today: null, low_disk_bytes: null, repeat_s: [30] };
+/** @type {Snapshot} */
+const NOTHING = {
+  at_utc: "", series: [], notices: [], problem: null, agent: null, selftest: { problem: null }, today: null, low_disk_bytes: null, repeat_s: [30],
+};
 
-const at = (id) => document.getElementById(id);
 let heardAt = performance.now();
+/** @type {Snapshot | null} */
 let latest = null;
 let lost = false;
 
@@ -51,8 +55,12 @@ function refresh() {
   }
 }
 
+/** @param {Series} series @returns {series is Alerted} */
+function isAlerted(series) { return series.alert !== null; }
+
+/** @param {Snapshot} state */
 function show(state) {
-  const waiting = state.series.filter((series) => series.alert);
+  const waiting = state.series.filter(isAlerted);
   document.body.classList.toggle("lost", lost);
   showAlerts(waiting);
   showBanner(state, waiting);
@@ -66,57 +74,65 @@ function show(state) {
 
 function sound() {
   const { series, repeat_s: repeatS } = latest ?? NOTHING;
-  remind(series.filter((s) => s.alert && !s.test).map(alertKey), repeatS, remindOf);
+  remind(series.filter(isAlerted).filter(({ test }) => !test).map(alertKey), repeatS, remindOf);
 }
 
+/** @param {Snapshot} state @param {Alerted[]} waiting */
 function showHeader(state, waiting) {
   put("engine", state.agent ? plain(`${state.agent.bundle}, ${state.agent.backend}`) : "");
   put("degraded", state.agent?.degraded ? `▼ ${sentence(state.agent.degraded)}` : "");
   put("low-disk", state.low_disk_bytes === null ? ""
     : t("▼ disk low: {free} MiB free", { free: number(state.low_disk_bytes / 2 ** 20) }));
-  put("selftest", state.selftest?.problem ? `▼ ${sentence(state.selftest.problem)}` : "");
+  put("selftest", state.selftest.problem ? `▼ ${sentence(state.selftest.problem)}` : "");
   const n = waiting.filter((series) => !series.test).length; // a self-test's alert counts for nobody
   put("waiting", n > 1 ? t("▲ {n} suspected", { n }) : "");
   document.title = n ? t("({n}) SUSPECTED – Bleedwatch", { n }) : "Bleedwatch";
 }
 
+/** @param {Snapshot} state @param {Alerted[]} waiting */
 function showBanner(state, waiting) {
   if (lost && !latest) banner("trouble", t("NOT CONNECTED"), t("This page has not heard from Bleedwatch. Do not rely on it."));
   else if (lost) banner("trouble", t("CONNECTION LOST"), t("Since {time} this page has not heard from Bleedwatch. Do not rely on it.", { time: clock(state.at_utc) }));
-  else if (state.problem) banner("trouble", ...troubleWords(plain(state.problem)));
+  else if (state.problem) showTrouble(plain(state.problem));
   else if (waiting.length) banner("none", "", "");
   else banner("calm", t("Watching"), t("No alert is waiting."));
 }
 
-function troubleWords(problem) {
+/** @param {string} problem */
+function showTrouble(problem) {
   const folder = /^export folder unreachable: (.*)$/su.exec(problem);
   const what = folder ? plain(folder[1]) : capital(sentence(problem));
-  return [folder ? t("EXPORT FOLDER UNREACHABLE") : t("AGENT NOT RUNNING"), t("{what}. No scan is being analysed: call service.", { what })];
+  banner("trouble", folder ? t("EXPORT FOLDER UNREACHABLE") : t("AGENT NOT RUNNING"), t("{what}. No scan is being analysed: call service.", { what }));
 }
 
+/** @param {"trouble" | "calm" | "none"} kind @param {string} title @param {string} text */
 function banner(kind, title, text) {
-  const node = document.querySelector(".banner");
+  const node = first(document, ".banner");
   node.className = `banner ${kind}`;
   node.hidden = kind === "none";
   const lines = [{ trouble: `✖ ${title}`, calm: `● ${title}`, none: "" }[kind], text];
   [...node.children].forEach((line, n) => write(line, lines[n]));
 }
 
+/** @param {Snapshot} state */
 function showDay(state) {
   at("day").hidden = !state.today;
-  for (const [name, n] of Object.entries(state.today ?? {})) write(document.querySelector(`#day [data-count=${name}]`), number(n));
+  for (const [name, n] of Object.entries(state.today ?? {})) write(first(document, `#day [data-count=${name}]`), number(n));
   const expected = state.agent?.alerts_per_100;
   put("expected", expected == null ? "" : t("Of 100 scans without a bleed, about {n} are expected to alarm.", { n: number(expected) }));
 }
 
+/** @param {Snapshot["notices"]} notices */
 function showNotices(notices) {
   const lines = notices.map((notice) => `${clock(notice.at_utc)}  ${plain(notice.message)}`);
   const shown = [...at("notices").children].map((node) => node.textContent);
   if (lines.join("\n") !== shown.join("\n")) at("notices").replaceChildren(...lines.map((line) => element("p", line)));
 }
 
+/** @param {string} id @param {string} text */
 function put(id, text) { write(at(id), text); }
 
-function write(node, text) { // only what is new is written, so that it is read out once
+/** Writes only what is new, so that it is read out once. @param {Element} node @param {string} text */
+function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }

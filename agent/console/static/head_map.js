@@ -1,8 +1,13 @@
 // A schematic head from below, in front and the side, with a mark where each bleed is.
 
-import { element, place, t } from "./words.js";
+import { element } from "./dom.js";
+import { place, t } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
+/** @typedef {[number, number, number]} Place */
+/** @typedef {{ name: string, left: string, right: string, across: 0 | 1, down: 1 | 2, turned: boolean, head: string, brain: string, box: [number, number, number, number] }} View */
+
+/** @type {View[]} */
 const VIEWS = [ // the brain's box in each drawing, and which way across it the patient's axes run
   { name: "from below", left: "R", right: "L", across: 0, down: 1, turned: false,
     head: "M50 4 C46 4 44 9 40 11 C22 15 11 32 11 54 C11 78 28 97 50 97 C72 97 89 78 89 54 C89 32 78 15 60 11 C56 9 54 4 50 4 Z",
@@ -18,6 +23,7 @@ const VIEWS = [ // the brain's box in each drawing, and which way across it the 
     box: [21, 13, 65, 53] },
 ];
 
+/** @param {Finding[]} findings */
 export function headMap(findings) {
   const figure = element("figure", "", "head-map");
   const placed = findings.filter((finding) => finding.place);
@@ -28,33 +34,37 @@ export function headMap(findings) {
   return figure;
 }
 
+/** @param {View} view @param {Finding[]} findings */
 function drawing(view, findings) {
   const svg = shape("svg", { viewBox: "-8 0 116 100" });
   svg.append(
     shape("path", { d: view.head, class: "head" }), shape("path", { d: view.brain, class: "brain" }),
-    letter(view.left, -2), letter(view.right, 102), ...findings.map((finding) => mark(view, finding)));
+    letter(view.left, -2), letter(view.right, 102), ...findings.flatMap((finding) => (finding.place ? [mark(view, finding.place, finding.volume_ml)] : [])));
   return svg;
 }
 
-function mark(view, finding) {
+/** @param {View} view @param {Place} at @param {number} volumeMl */
+function mark(view, at, volumeMl) {
   const [left, top, width, height] = view.box;
-  const down = finding.place[view.down];
+  const down = at[view.down];
   return shape("circle", {
-    cx: left + width * finding.place[view.across],
+    cx: left + width * at[view.across],
     cy: top + height * (view.turned ? 1 - down : down),
-    r: Math.min(16, 4 + 2.4 * Math.cbrt(finding.volume_ml)),
+    r: Math.min(16, 4 + 2.4 * Math.cbrt(volumeMl)),
     class: "mark",
   });
 }
 
+/** @param {string} text @param {number} x */
 function letter(text, x) {
   const node = shape("text", { x, y: 54 });
   node.textContent = text;
   return node;
 }
 
+/** @param {string} name @param {Record<string, string | number>} attributes */
 function shape(name, attributes) {
   const node = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, String(value));
   return node;
 }

@@ -1,20 +1,23 @@
 // Who is signed in. A page whose session is over goes to the sign-in page, and leaves no patient behind.
 
-import { element, t, timeOfDay } from "./words.js";
+import { element, field, first } from "./dom.js";
+import { t, timeOfDay } from "./words.js";
 
 const TOLD_BEFORE_S = 1800; // a shift that goes on signs in again before its page goes dark
 
+/** @type {Session} */
 export const session = { user: null, role: null, csrf: "", ends_in_s: null };
 let known = checkSession();
 
 export async function checkSession() {
   const answer = await fetch("/api/session").catch(() => null);
-  if (answer?.status === 401) return location.replace("/sign-in");
+  if (answer?.status === 401) location.replace("/sign-in");
   if (answer?.ok) Object.assign(session, await answer.json());
-  if (session.user && !document.getElementById("session")) showUser();
+  if (session.user && !document.getElementById("session")) showUser(session.user);
   return session;
 }
 
+/** @param {string} url @param {object} values */
 export async function post(url, values) {
   await known;
   const answer = await fetch(url, {
@@ -26,34 +29,39 @@ export async function post(url, values) {
   return answer;
 }
 
-export async function askName(form) { // a name field, for who is not signed in
+/** Asks for a name, unless somebody is signed in. @param {HTMLFormElement} form */
+export async function askName(form) {
   await known;
-  const { who } = form.elements;
+  const who = field(form, "who");
   who.value = session.user ?? sessionStorage.getItem("who") ?? "";
-  who.closest("label").hidden = session.user !== null;
+  const label = who.closest("label");
+  if (label) label.hidden = session.user !== null;
 }
 
+/** @param {HTMLFormElement} form */
 export function nameIn(form) {
-  const who = session.user ?? form.elements.who.value.trim();
+  const who = session.user ?? field(form, "who").value.trim();
   if (!session.user) sessionStorage.setItem("who", who);
   return who;
 }
 
-function showUser() {
+/** @param {string} user */
+function showUser(user) {
   const node = element("p", "");
   node.id = "session";
   const button = element("button", t("Sign out"), "small");
   button.addEventListener("click", signOut);
-  const roles = { technologist: t("technologist"), service: t("service") };
-  const name = element("bdi", session.user);
-  node.append(name, ` · ${roles[session.role]} `, button);
-  document.querySelector("header").append(node);
-  setTimeout(tellEnd, Math.max(0, session.ends_in_s - TOLD_BEFORE_S) * 1000, name);
+  const name = element("bdi", user);
+  const role = session.role === "service" ? t("service") : t("technologist");
+  node.append(name, ` · ${role} `, button);
+  first(document, "header").append(node);
+  const endsInS = session.ends_in_s ?? 0;
+  setTimeout(tellEnd, Math.max(0, endsInS - TOLD_BEFORE_S) * 1000, name, Math.min(endsInS, TOLD_BEFORE_S));
 }
 
-function tellEnd(name) {
-  const left = Math.min(session.ends_in_s, TOLD_BEFORE_S);
-  const time = timeOfDay(new Date(Date.now() + left * 1000));
+/** @param {HTMLElement} name @param {number} leftS */
+function tellEnd(name, leftS) {
+  const time = timeOfDay(new Date(Date.now() + leftS * 1000));
   name.before(element("strong", t("▼ signs out at {time}", { time })), " ");
 }
 

@@ -1,11 +1,15 @@
 // Signing in, where the page is for named users.
 
+import { at, field, first } from "./dom.js";
 import { sentence, t, translatePage } from "./words.js";
 
-const form = document.getElementById("sign-in");
-const why = document.getElementById("why");
-const button = form.querySelector("button");
-let waiting = null;
+const form = /** @type {HTMLFormElement} */ (at("sign-in"));
+const why = at("why");
+/** @type {HTMLButtonElement} */
+const button = first(form, "button");
+const name = field(form, "name");
+const password = field(form, "password");
+let waiting = 0;
 
 translatePage(document);
 enterIfSignedIn();
@@ -15,27 +19,35 @@ form.addEventListener("submit", async (event) => {
   clearInterval(waiting);
   button.disabled = true;
   const answer = await send().catch(() => null);
-  if (answer?.ok) return location.replace("/");
-  form.elements.password.value = "";
-  form.elements.password.focus();
-  if (!answer) return say(t("Bleedwatch does not answer. Try again, or call service."));
+  if (answer?.ok) {
+    location.replace("/");
+    return;
+  }
+  password.value = "";
+  password.focus();
+  if (!answer) {
+    say(t("Bleedwatch does not answer. Try again, or call service."));
+    return;
+  }
   const told = await answer.json().catch(() => ({ error: t("Not signed in.") }));
   if (told.wait_s > 0) countDown(sentence(told.error), performance.now() + told.wait_s * 1000);
   else say(sentence(told.error));
 });
 
 function send() {
-  const values = { name: form.elements.name.value, password: form.elements.password.value };
+  const values = { name: name.value, password: password.value };
   return fetch("/api/sign-in", {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(values),
   });
 }
 
+/** @param {string} text */
 function say(text) {
   button.disabled = false;
   why.textContent = text;
 }
 
+/** @param {string} text @param {number} untilMs */
 function countDown(text, untilMs) {
   const tick = () => {
     const seconds = Math.ceil((untilMs - performance.now()) / 1000);

@@ -9,21 +9,31 @@ const DECODES = 3;
 const AGAIN_AFTER_MS = 1000;
 
 export class Slices {
-  #path; #stack; #outlined; #ready; #failed;
+  #path; #n; #outlined; #ready; #failed;
   #window = "brain";
   #at = 0;
   #ahead = 1;
-  #blobs = new Map(); // k → [picture, outline or null]
+  /** @type {Map<number, [Blob, Blob | null]>} */
+  #blobs = new Map(); // k → picture and outline
+  /** @type {Map<number, [ImageBitmap, ImageBitmap | null]>} */
   #bitmaps = new Map(); // the same decoded, the least recently used first
+  /** @type {Set<number>} */
   #fetching = new Set();
+  /** @type {Set<number>} */
   #decoding = new Set();
   #stop = new AbortController();
   #pause = 0;
 
-  // `ready()` is called when another slice can be drawn, `failed(status)` when one was not fetched.
+  /**
+   * `ready()` is called when another slice can be drawn, `failed(status)` when one was not fetched.
+   * @param {string} path
+   * @param {{ n: number, outlined: number[] }} stack
+   * @param {() => void} ready
+   * @param {(status: number) => void} failed
+   */
   constructor(path, stack, ready, failed) {
     this.#path = path;
-    this.#stack = stack;
+    this.#n = stack.n;
     this.#outlined = new Set(stack.outlined);
     this.#ready = ready;
     this.#failed = failed;
@@ -31,6 +41,7 @@ export class Slices {
 
   get held() { return { blobs: this.#blobs.size, bitmaps: this.#bitmaps.size }; }
 
+  /** @param {string} window */
   show(window) {
     this.release();
     this.#stop = new AbortController();
@@ -38,6 +49,7 @@ export class Slices {
     this.moveTo(this.#at);
   }
 
+  /** @param {number} k */
   moveTo(k) {
     if (k !== this.#at) this.#ahead = Math.sign(k - this.#at);
     this.#at = k;
@@ -45,11 +57,14 @@ export class Slices {
     this.#work();
   }
 
-  // What is nearest to where one looks and can be drawn: [k, picture, outline or null], or null.
+  /**
+   * What is nearest to where one looks and can be drawn: k, picture and outline.
+   * @returns {[number, ImageBitmap, ImageBitmap | null] | null}
+   */
   nearest() {
     const k = this.#nearestOf(this.#bitmaps.keys());
-    if (k === null) return null;
-    const bitmaps = this.#bitmaps.get(k);
+    const bitmaps = k === null ? undefined : this.#bitmaps.get(k);
+    if (k === null || !bitmaps) return null;
     this.#bitmaps.delete(k);
     this.#bitmaps.set(k, bitmaps);
     return [k, ...bitmaps];
@@ -67,20 +82,22 @@ export class Slices {
 
   #work() {
     if (this.#pause) return;
-    for (let k; this.#fetching.size < FETCHES && (k = this.#toFetch()) !== null;) this.#fetch(k, this.#stop.signal);
-    for (let k; this.#decoding.size < DECODES && (k = this.#toDecode()) !== null;) this.#decode(k, this.#stop.signal);
+    const { signal } = this.#stop;
+    for (let k = this.#toFetch(); this.#fetching.size < FETCHES && k !== null; k = this.#toFetch()) this.#fetch(k, signal);
+    for (let k = this.#toDecode(); this.#decoding.size < DECODES && k !== null; k = this.#toDecode()) this.#decode(k, signal);
   }
 
   #toFetch() { // the nearest one first, and twice as far ahead as behind
     for (let step = 0; step <= HELD; step += 1) {
       for (const k of [this.#at + step * this.#ahead, this.#at - Math.ceil(step / 2) * this.#ahead]) {
-        if (k >= 0 && k < this.#stack.n && !this.#blobs.has(k) && !this.#fetching.has(k)) return k;
+        if (k >= 0 && k < this.#n && !this.#blobs.has(k) && !this.#fetching.has(k)) return k;
       }
     }
     return null;
   }
 
   #toDecode() { // what is looked at, and after it; else what is nearer than all that can be drawn
+    /** @param {number} k */
     const needed = (k) => this.#blobs.has(k) && !this.#bitmaps.has(k) && !this.#decoding.has(k);
     for (let step = 0; step <= AHEAD; step += 1) {
       const k = this.#at + step * this.#ahead;
@@ -91,60 +108,84 @@ export class Slices {
     return near !== null && needed(near) && (drawn === null || this.#away(near) < this.#away(drawn)) ? near : null;
   }
 
+  /** @param {number} k @param {AbortSignal} signal */
   #fetch(k, signal) {
     return this.#doing(this.#fetching, k, signal, async () => {
-      const urls = [`${this.#path}/slices/${k}.png?window=${this.#window}`];
-      if (this.#outlined.has(k)) urls.push(`${this.#path}/slices/${k}/outline.png`);
-      const [picture, outline = null] = await Promise.all(urls.map((url) => blob(url, signal)));
+      const [picture, outline] = await Promise.all([
+        blob(`${this.#path}/slices/${k}.png?window=${this.#window}`, signal),
+        this.#outlined.has(k) ? blob(`${this.#path}/slices/${k}/outline.png`, signal) : null,
+      ]);
       if (!signal.aborted) this.#blobs.set(k, [picture, outline]);
     });
   }
 
+  /** @param {number} k @param {AbortSignal} signal */
   #decode(k, signal) {
     return this.#doing(this.#decoding, k, signal, async () => {
-      const bitmaps = await Promise.all(this.#blobs.get(k).map((each) => each && createImageBitmap(each)));
-      if (signal.aborted) return bitmaps.forEach((each) => each?.close());
-      this.#bitmaps.set(k, bitmaps);
-      if (this.#bitmaps.size > DECODED) this.#close(this.#bitmaps.keys().next().value);
+      const held = this.#blobs.get(k);
+      if (!held) return;
+      const [picture, outline] = await Promise.all([createImageBitmap(held[0]), held[1] && createImageBitmap(held[1])]);
+      if (signal.aborted) {
+        picture.close();
+        outline?.close();
+        return;
+      }
+      this.#bitmaps.set(k, [picture, outline]);
+      if (this.#bitmaps.size > DECODED) this.#close([...this.#bitmaps.keys()][0]);
       this.#ready();
     });
   }
 
+  /** @param {Set<number>} now @param {number} k @param {AbortSignal} signal @param {() => Promise<void>} work */
   async #doing(now, k, signal, work) {
     now.add(k);
     try {
       await work();
     } catch (error) {
-      if (!signal.aborted) this.#tryAgain(k, error);
+      if (!signal.aborted) this.#tryAgain(k, error instanceof NotFetched ? error.status : 0);
     }
     if (signal.aborted) return;
     now.delete(k);
     this.#work();
   }
 
-  #tryAgain(k, error) {
+  /** @param {number} k @param {number} status */
+  #tryAgain(k, status) {
     this.#blobs.delete(k);
     if (this.#pause) return;
     this.#pause = setTimeout(() => { this.#pause = 0; this.#work(); }, AGAIN_AFTER_MS);
-    this.#failed(error.status ?? 0);
+    this.#failed(status);
   }
 
+  /** @param {Iterable<number>} slices */
   #nearestOf(slices) {
+    /** @type {number | null} */
     let nearest = null;
     for (const k of slices) if (nearest === null || this.#away(k) < this.#away(nearest)) nearest = k;
     return nearest;
   }
 
+  /** @param {number} k */
   #away(k) { return Math.abs(k - this.#at); }
 
+  /** @param {number} k */
   #close(k) {
-    this.#bitmaps.get(k).forEach((each) => each?.close());
+    this.#bitmaps.get(k)?.forEach((each) => each?.close());
     this.#bitmaps.delete(k);
   }
 }
 
+class NotFetched extends Error {
+  /** @param {string} url @param {number} status */
+  constructor(url, status) {
+    super(`${status} for ${url}`);
+    this.status = status;
+  }
+}
+
+/** @param {string} url @param {AbortSignal} signal */
 async function blob(url, signal) {
   const answer = await fetch(url, { signal });
-  if (!answer.ok) throw Object.assign(new Error(`${answer.status} for ${url}`), { status: answer.status });
+  if (!answer.ok) throw new NotFetched(url, answer.status);
   return answer.blob();
 }

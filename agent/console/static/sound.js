@@ -13,10 +13,17 @@ const LOUDNESS = 0.25;
 const MUTE_MS = 120_000;
 
 const audio = new AudioContext();
-const due = new Map(); // alert → { at: when it sounds next [ms], times: how often it did }
+/** @type {Map<string, { at: number, times: number }>} */
+const due = new Map(); // alert → when it sounds next [ms], and how often it did
 let mutedUntil = 0;
 
-export function remind(waiting, repeatS, onRepeat) { // waiting: keys of the alerts that nobody has acknowledged
+/**
+ * `waiting` are the keys of the alerts that nobody has acknowledged.
+ * @param {string[]} waiting
+ * @param {number[]} repeatS
+ * @param {(key: string) => void} onRepeat
+ */
+export function remind(waiting, repeatS, onRepeat) {
   const now = performance.now();
   for (const key of due.keys()) if (!waiting.includes(key)) due.delete(key);
   const dueNow = waiting.filter((key) => (due.get(key)?.at ?? 0) <= now);
@@ -28,6 +35,7 @@ export function remind(waiting, repeatS, onRepeat) { // waiting: keys of the ale
   if (dueNow.length && now >= mutedUntil) play();
 }
 
+/** @param {HTMLElement} button */
 export function soundButton(button) {
   const show = () => {
     const leftMs = mutedUntil - performance.now();
@@ -57,6 +65,7 @@ function play() {
   for (const n of [0, 1, 2]) pulse(audio.currentTime + 0.05 + n * 2 * PULSE_S);
 }
 
+/** @param {number} atS */
 function pulse(atS) {
   const envelope = audio.createGain();
   envelope.gain.setValueAtTime(0, atS);

@@ -4,6 +4,7 @@ import { t } from "./words.js";
 
 const SHAPES = { receiving: "…", analysing: "…", suspected: "▲", not_suspected: "✓", not_analysed: "?" };
 
+/** @param {SeriesState} state */
 export function stateWord(state) {
   return {
     receiving: t("receiving"),
@@ -14,6 +15,8 @@ export function stateWord(state) {
   }[state];
 }
 
+/** @param {SeriesState} state */
 export function stateLabel(state) { return `${SHAPES[state]} ${stateWord(state)}`; }
 
+/** @param {SeriesState} state */
 export function isUnderWay(state) { return state === "receiving" || state === "analysing"; }

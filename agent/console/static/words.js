@@ -6,18 +6,23 @@
 const LONGEST = 120; // characters of a name or a description that are shown
 const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu;
 
+/** @type {{ language?: string, words?: Record<string, string> }} */
 const { language = "en", words = {} } = await fetch("/api/words").then((answer) => answer.json()).catch(() => ({}));
-const sentences = Object.keys(words).filter((text) => text.includes("{1}")).map((text) => [asPattern(text), words[text]]);
+const sentences = Object.keys(words).filter((text) => text.includes("{1}")).map((text) => ({ pattern: asPattern(text), translation: words[text] }));
 document.documentElement.lang = language;
 
-export function t(text, values = {}) { // {name} in a text is replaced by the value of that name
+/** @typedef {Record<string, string | number>} Values */
+
+/** {name} in a text is replaced by the value of that name. @param {string} text @param {Values} values */
+export function t(text, values = {}) {
   return fill(words[text] ?? text, values);
 }
 
-export function sentence(text) { // what the agent said: by its whole, or by the pattern that it follows
+/** What the agent said: by its whole, or by the pattern that it follows. @param {string | null} text @returns {string} */
+export function sentence(text) {
   const said = plain(text);
   if (words[said]) return words[said];
-  for (const [pattern, translation] of sentences) {
+  for (const { pattern, translation } of sentences) {
     const found = pattern.exec(said);
     if (found) return fill(translation, Object.fromEntries(found.map((part, n) => [n, n ? sentence(part) : ""])));
   }
@@ -25,81 +30,98 @@ export function sentence(text) { // what the agent said: by its whole, or by the
   return parts.length > 1 ? parts.map(sentence).join("; ") : said;
 }
 
+/** @param {string} text */
 function asPattern(text) {
   const literal = text.split(/\{\d\}/).map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
   return new RegExp(`^${literal.join("(.+?)")}$`, "u");
 }
 
+/** @param {string} text @param {Values} values */
 function fill(text, values) {
-  return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+  return text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
 }
 
+/** @param {number} value */
 export function number(value, digits = 0) {
   return value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
+/** @param {string} iso */
 export function clock(iso) {
   const moment = new Date(iso);
   const time = moment.toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
   return isToday(iso) ? time : `${moment.toLocaleDateString(language, { day: "numeric", month: "short" })} ${time}`;
 }
 
+/** @param {Date} moment */
 export function timeOfDay(moment) {
   return moment.toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 }
 
+/** @param {number} seconds */
 export function duration(seconds) {
   const s = Math.max(0, Math.floor(seconds));
   if (s < 60) return `${s} s`;
   return s < 3600 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${Math.floor(s / 3600)} h ${Math.floor(s / 60) % 60} min`;
 }
 
+/** @param {Series} series */
 export function nameOf({ test, patient }) {
   const name = personName(patient.patient_name);
   return test ? t("TEST, NO PATIENT: {name}", { name }) : name;
 }
 
-function personName(dicom) { // alphabetic=ideographic=phonetic, each family^given^middle^…
-  const [first, second] = plain(dicom).split("=").slice(0, 2).filter((group) => /[^^\s]/.test(group)).map(oneName);
-  if (!first) return t("Name not given");
-  return cut(second ? `${first} (${second})` : first);
+/** From alphabetic=ideographic=phonetic, each family^given^middle^… @param {string} dicom */
+function personName(dicom) {
+  const [alphabetic, ideographic] = plain(dicom).split("=").slice(0, 2).filter((group) => /[^^\s]/.test(group)).map(oneName);
+  if (!alphabetic) return t("Name not given");
+  return cut(ideographic ? `${alphabetic} (${ideographic})` : alphabetic);
 }
 
+/** @param {string} group */
 function oneName(group) {
   const [family, ...given] = group.split("^").map((part) => part.trim());
   return [family, given.filter(Boolean).join(" ")].filter(Boolean).join(", ");
 }
 
+/** @param {string} date */
 export function born(date) {
   return /^\d{8}$/.test(date) ? t("born {date}", { date: `${date.slice(0, 4)}-${date.slice(4, 6)}-${date.slice(6)}` }) : date;
 }
 
-export function place(finding) { // "left basal ganglia", in the order of the language
+/** "left basal ganglia", in the order of the language. @param {Finding} finding */
+export function place(finding) {
   const [side, region] = [finding.side, finding.region].map((name) => t(plain(name)));
   return side && region ? t("{side} {region}", { side, region }) : side || region;
 }
 
-export function findingParts(finding) { // what and where, and how much
+/** What and where, and how much. @param {Finding} finding */
+export function findingParts(finding) {
   const [low, high] = finding.volume_interval_ml.map((ml) => number(ml));
   const what = [capital(t(finding.subtype)), place(finding)].filter(Boolean).join(", ");
   return [`${what}: `, `${number(finding.volume_ml, 1)} mL (${low}–${high})`];
 }
 
+/** @param {Finding} finding */
 export function findingWords(finding) { return findingParts(finding).join(""); }
 
+/** Without what turns or hides the text beside it. @param {string | null | undefined} text */
 export function plain(text) { return cut((text ?? "").replace(UNSEEN, "\ufffd"), 1000); }
+/** @param {string} text */
 export function cut(text, longest = LONGEST) { return text.length > longest ? `${text.slice(0, longest)}…` : text; }
+/** @param {string} word */
 export function capital(word) { return word.charAt(0).toUpperCase() + word.slice(1); }
+/** @param {string} iso */
 export function isToday(iso) { return new Date(iso).toDateString() === new Date().toDateString(); }
 
-export function element(name, text, className = "") {
-  const node = document.createElement(name);
-  node.textContent = text;
-  node.className = className;
-  return node;
-}
-
-export function translatePage(root) { // what the HTML says in English: an element's text, or a label
-  for (const node of root.querySelectorAll("[data-t]")) node.textContent = t(node.textContent.trim());
-  for (const node of root.querySelectorAll("[aria-label]")) node.setAttribute("aria-label", t(node.getAttribute("aria-label")));
+/** What the HTML says in English: an element's text, or a label. @param {ParentNode} root */
+export function translatePage(root) {
+  for (const node of root.querySelectorAll("[data-t]")) {
+    const text = node.textContent ?? "";
+    node.textContent = t(text.trim());
+  }
+  for (const node of root.querySelectorAll("[aria-label]")) {
+    const label = node.getAttribute("aria-label") ?? "";
+    node.setAttribute("aria-label", t(label));
+  }
 }

@@ -1,0 +1,93 @@
+// What the console's server sends to its page.
+
+interface Finding {
+  subtype: string;
+  side: string | null;
+  region: string | null;
+  volume_ml: number;
+  volume_interval_ml: [number, number];
+  probability: number;
+  place: [number, number, number] | null;
+  key_slice: number;
+}
+
+interface Report {
+  revision: number;
+  state: SeriesState;
+  reason: string | null;
+  what_to_do: string | null;
+  score: number | null;
+  total_volume_ml: number | null;
+  midline_shift_mm: number | null;
+  findings: Finding[];
+  caveats: string[];
+}
+
+type SeriesState = "receiving" | "analysing" | "suspected" | "not_suspected" | "not_analysed";
+
+interface SliceStack {
+  kept: "whole";
+  n: number;
+  rows: number;
+  columns: number;
+  spacing_mm: [number, number];
+  heights_mm: number[];
+  outlined: number[];
+}
+
+type KeptSlices = SliceStack | { kept: "coming" | "no" };
+
+interface Session {
+  user: string | null;
+  role: "technologist" | "service" | null;
+  csrf: string;
+  ends_in_s: number | null;
+}
+
+interface Patient {
+  patient_name: string;
+  patient_id: string;
+  birth_date: string;
+  sex: string;
+  accession: string;
+}
+
+interface Answer {
+  who: string;
+  at_utc: string;
+  note: string;
+}
+
+interface Series {
+  series_uid: string;
+  test: boolean;
+  patient: Patient;
+  description: string | null;
+  state: SeriesState;
+  slices: number;
+  expected: number;
+  last_slice_utc: string;
+  last_slice_age_s: number | null;
+  revision: number;
+  report: Report | null;
+  shown_utc: string | null;
+  acknowledged: (Answer & { dismissed_because: string }) | null;
+  verdict: (Answer & { agrees: boolean }) | null;
+  alert: Report | null;
+  escalated_utc: string | null;
+  escalation_problem: string | null;
+}
+
+type Alerted = Series & { alert: Report };
+
+interface Snapshot {
+  at_utc: string;
+  problem: string | null;
+  agent: { bundle: string; backend: string; degraded: string | null; alerts_per_100: number | null } | null;
+  selftest: { problem: string | null };
+  low_disk_bytes: number | null;
+  repeat_s: number[];
+  today: Record<string, number> | null;
+  series: Series[];
+  notices: { message: string; at_utc: string }[];
+}
