@@ -29,7 +29,7 @@ ACTIVE: Final = "active.json"
 ANY_PROTOCOL: Final = "any"
 """Stands for every protocol that has no plan of its own."""
 
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "fp16"]
 
 
 class _Record(BaseModel):

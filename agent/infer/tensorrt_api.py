@@ -150,10 +150,8 @@ def configure(trt: Vendor, config: Vendor, precision: Precision) -> None:
     """Set a builder's configuration so that layers run in the graph's precision, and no other."""
     config.clear_flag(trt.BuilderFlag.TF32)  # FP32 is to be what ONNX Runtime's is
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for ``layer_precisions``
-    if not is_strongly_typed(trt):
-        allowed = {"fp32": (), "fp16": ("FP16",), "int8": ("INT8", "FP16")}[precision]
-        for name in allowed:
-            config.set_flag(getattr(trt.BuilderFlag, name))
+    if precision == "fp16" and not is_strongly_typed(trt):
+        config.set_flag(trt.BuilderFlag.FP16)
     tactics = [
         tactic
         for name, tactic in trt.TacticSource.__members__.items()

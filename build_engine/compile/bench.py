@@ -11,14 +11,13 @@ from rich.table import Table
 
 from agent.config import DEFAULT_PATH, load_config
 from agent.infer.plan import Precision
-from build_engine.compile.golden import CALIBRATION_HEADS, calibration_from, golden_heads
-from build_engine.compile.site import ConfigPath, reference_of, site_of, take_gpu
+from build_engine.compile.site import ConfigPath, site_of, take_gpu
 from build_engine.printing import AsJson, out, print_json, table
 
 if TYPE_CHECKING:
     from build_engine.compile.timing import BenchRow
 
-PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
+PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "fp16")
 
 
 def bench(
@@ -47,9 +46,7 @@ def bench(
     from build_engine.compile.timing import RUNS, Bencher  # noqa: PLC0415 - likewise
 
     site = site_of(settings, gpu, bundle)
-    heads = golden_heads(CALIBRATION_HEADS)
-    calibration = calibration_from(heads, site.bundle, reference_of(site))
-    bencher = Bencher(site.bundle, gpu, calibration, site.plans_folder / TIMINGS)
+    bencher = Bencher(site.bundle, gpu, site.plans_folder / TIMINGS)
     with out(stderr=True).status("compiling and timing …"):
         rows = list(bencher.rows((precision,) if precision else PRECISIONS, tuple(batch)))
     if to is not None:

@@ -21,7 +21,6 @@ from agent.infer.tensorrt_api import (
     layer_precisions,
     network_flags,
 )
-from build_engine.compile.golden import Calibration
 from build_engine.compile.plans import replace_file, write_plan
 from build_engine.compile.precision import batched, network_at
 
@@ -54,12 +53,11 @@ def build_plan(
     recipe: Recipe,
     gpu: TensorRt,
     plans_folder: Path,
-    calibration: Calibration,
     tell: Callable[[str], object],
 ) -> PlanManifest:
     """Build a plan into a folder of its own, which appears whole or not at all.
 
-    ``calibration`` gives what the networks are fed with, for INT8 alone; ``tell`` hears each step.
+    ``tell`` hears each step.
 
     Raises
     ------
@@ -69,7 +67,7 @@ def build_plan(
         The GPU fails.
     """
     bundle = recipe.bundle
-    compiled = compile_bundle(recipe, gpu, calibration, plans_folder / TIMINGS, tell)
+    compiled = compile_bundle(recipe, gpu, plans_folder / TIMINGS, tell)
     manifest = PlanManifest(
         bundle=f"{bundle.name}/{bundle.version}",
         networks=bundle.network_digests,
@@ -88,7 +86,6 @@ def build_plan(
 def compile_bundle(
     recipe: Recipe,
     gpu: TensorRt,
-    calibration: Calibration,
     timings: Path,
     tell: Callable[[str], object],
 ) -> dict[str, Compiled]:
@@ -96,30 +93,26 @@ def compile_bundle(
     bundle, precision = recipe.bundle, recipe.precision
     slabs = (recipe.slabs_per_run, *bundle.slices.shape[1:])
     tell(f"slice network: {precision} graph")
-    slices = slice_graph(bundle, precision, calibration, gpu)
+    slices = slice_graph(bundle, precision, gpu)
     tell("slice network: compiling")
     slice_engine = compile_network(gpu, slices, slabs, precision, timings)
     tell(f"volume network: {precision} graph")
-    volume = volume_graph(bundle, precision, calibration, gpu)
+    volume = volume_graph(bundle, precision, gpu)
     tell("volume network: compiling")
     volume_engine = compile_network(gpu, volume, bundle.volume.shape, precision, timings)
     return {SLICE_ENGINE: slice_engine, VOLUME_ENGINE: volume_engine}
 
 
-def slice_graph(
-    bundle: Bundle, precision: Precision, calibration: Calibration, gpu: TensorRt
-) -> bytes:
+def slice_graph(bundle: Bundle, precision: Precision, gpu: TensorRt) -> bytes:
     """Bring the slice network to a precision and free its batch; raises PlanError."""
     typed = is_strongly_typed(gpu.trt)
-    return batched(network_at(bundle.slice_network, precision, calibration.slabs, typed=typed))
+    return batched(network_at(bundle.slice_network, precision, typed=typed))
 
 
-def volume_graph(
-    bundle: Bundle, precision: Precision, calibration: Calibration, gpu: TensorRt
-) -> bytes:
+def volume_graph(bundle: Bundle, precision: Precision, gpu: TensorRt) -> bytes:
     """Bring the volume network to a precision; raises PlanError."""
     typed = is_strongly_typed(gpu.trt)
-    return network_at(bundle.volume_network, precision, calibration.blocks, typed=typed)
+    return network_at(bundle.volume_network, precision, typed=typed)
 
 
 def compile_network(

@@ -15,7 +15,7 @@ from agent.errors import ConfigError, PlanError, SignatureError
 from agent.infer.plan import ANY_PROTOCOL, Plan, Precision, load_plan, misfit, read_active
 from agent.infer.tensorrt_api import TensorRt
 from agent.infer.tensorrt_backend import TensorRtBackend
-from build_engine.compile.golden import CALIBRATION_HEADS, calibration_from, golden_heads
+from build_engine.compile.golden import golden_heads
 from build_engine.compile.plans import Site, usable_plan
 from build_engine.compile.site import (
     ConfigPath,
@@ -53,10 +53,8 @@ def build(
 
     site = site_of(settings, gpu, bundle)
     recipe = Recipe(site.bundle, protocol, profile.slabs_per_run, precision)
-    heads = golden_heads(CALIBRATION_HEADS)
-    calibration = calibration_from(heads, site.bundle, reference_of(site))
     with _steps(quiet=as_json) as tell:
-        manifest = build_plan(recipe, gpu, site.plans_folder, calibration, tell)
+        manifest = build_plan(recipe, gpu, site.plans_folder, tell)
     if as_json:
         print_json({"plan": manifest.name, "layers": manifest.layers})
         return

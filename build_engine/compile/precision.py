@@ -1,7 +1,10 @@
 """The graph that TensorRT compiles: a bundle's network in the precision that it is to run in.
 
-From TensorRT 10 on networks are strongly typed: the graph says what is FP16 or INT8. Inputs and
-outputs stay as the bundle has them, so that who feeds an engine need not know its precision.
+From TensorRT 10 on networks are strongly typed: the graph says what is FP16. Inputs and outputs
+stay as the bundle has them, so that who feeds an engine need not know its precision.
+
+There is no INT8: memory, not arithmetic, holds these networks back, and it decided differently on
+some heads.
 
 The FP16 pass is ours: those of ONNX Runtime and onnxconverter-common go back to FP16 between any
 two nodes that are kept in FP32, round the constants of such nodes (1e-8 becomes 6e-8 or 1e-7), and
@@ -10,59 +13,40 @@ leave a graph that `onnx.checker` refuses.
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
-
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as in agent.infer.onnx_backend; read at import
-
-from onnxruntime.quantization import CalibrationDataReader, quantize_static
-from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from agent.errors import AgentError, PlanError
 from agent.infer.plan import Precision
 
-Samples = Iterable[NDArray[np.float32]]
-
 SLABS: Final = "slabs"
 """Name of a batched network's first dimension."""
 
-FP16: Final = frozenset({"Conv", "DequantizeLinear"})
+FP16: Final = frozenset({"Conv"})
 """Operators that run in FP16 wherever they stand."""
 
-FP16_WITH_INPUTS: Final = frozenset(
-    {"Add", "ArgMax", "QuantizeLinear", "Relu", "Reshape", "Resize"}
-)
+FP16_WITH_INPUTS: Final = frozenset({"Add", "ArgMax", "Relu", "Reshape", "Resize"})
 """Operators that run in FP16 where all that they work on already is FP16.
 
 All else stays FP32, and with it every probability and what is made of it: softmax, the logarithm of
 probabilities down to 1e-4, the largest mean of many pixels, the score.
 """
 
-TYPED_INT8_OPSET: Final = 19
-"""First opset whose QuantizeLinear and DequantizeLinear know FP16."""
 
-
-def network_at(
-    path: Path, precision: Precision, calibration: Callable[[], Samples], *, typed: bool
-) -> bytes:
+def network_at(path: Path, precision: Precision, *, typed: bool) -> bytes:
     """Read a bundle's network and bring it to a precision.
 
     Parameters
     ----------
-    calibration
-        Gives inputs such as the network gets, each of its whole shape; asked for INT8 alone.
     typed
         Whether the graph alone says what is FP16, as TensorRT 10 and later have it. Before, FP16 is
-        the builder's to choose, and only INT8 is in the graph.
+        the builder's to choose, and the graph stays as it is.
 
     Raises
     ------
@@ -75,9 +59,7 @@ def network_at(
     with _refusing(
         lambda why: PlanError("precision_failed", path=str(path), precision=precision, why=why)
     ):
-        if precision == "int8":
-            network = _quantised(network, calibration(), typed=typed)
-        if typed and precision != "fp32":
+        if typed and precision == "fp16":
             network = _halved(network)
         onnx.checker.check_model(network, full_check=True)
     return bytes(network.SerializeToString())
@@ -121,57 +103,6 @@ def _refuse_baked_in_batch(model: ModelProto) -> None:
             raise PlanError("batch_written_in", operator=node.op_type, node=node.name)
     if lost:
         raise PlanError("batch_lost", tensor=str(lost[0]))
-
-
-def _quantised(network: ModelProto, samples: Samples, *, typed: bool) -> ModelProto:
-    """Put Q/DQ pairs before the convolutions: symmetric INT8, the weights' by channel.
-
-    Their outputs and biases stay as they were: TensorRT fuses both into the convolution.
-    """
-    if typed:
-        network = onnx.version_converter.convert_version(network, TYPED_INT8_OPSET)
-    network = onnx.shape_inference.infer_shapes(network, strict_mode=True)
-    add_pre_process_metadata(network)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "network.onnx"
-        quantize_static(
-            network,
-            path,
-            _Reader(network.graph.input[0].name, samples),
-            op_types_to_quantize=["Conv"],
-            per_channel=True,
-            extra_options={
-                "ActivationSymmetric": True,
-                "WeightSymmetric": True,
-                "QuantizeBias": False,
-                "OpTypesToExcludeOutputQuantization": ["Conv"],
-            },
-        )
-        network = onnx.load(path)
-    _bypass_quantisation(network.graph)
-    return network
-
-
-def _bypass_quantisation(graph: GraphProto) -> None:
-    """Give all but convolutions what there was before Q/DQ.
-
-    Skips would else be rounded at each level that they cross: on generated heads the score then
-    moves twice as far, and some bleeds get another name.
-    """
-    given_by = {name: node for node in graph.node for name in node.output}
-    for node in graph.node:
-        for place, name in enumerate(node.input) if node.op_type != "Conv" else ():
-            if name in given_by and given_by[name].op_type == "DequantizeLinear":
-                quantised = given_by[name].input[0]
-                node.input[place] = given_by[quantised].input[0]
-
-
-class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, name: str, samples: Samples) -> None:
-        self._inputs = ({name: sample} for sample in samples)
-
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        return next(self._inputs, None)
 
 
 def _halved(network: ModelProto) -> ModelProto:

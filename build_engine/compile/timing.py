@@ -20,7 +20,6 @@ from agent.infer.plan import Precision
 from agent.infer.tensorrt_api import TensorRt
 from agent.infer.tensorrt_backend import SLICE_LANES, Lane
 from build_engine.compile.build import compile_network, slice_graph, volume_graph
-from build_engine.compile.golden import Calibration
 from build_engine.judge.cost import Cost, cost_of
 
 WARM_UPS: Final = 3
@@ -28,18 +27,18 @@ RUNS: Final = 20
 IN_A_ROW: Final = 12
 """Batches of which the throughput is told."""
 
-OPS_PER_CLOCK: Final[dict[str, tuple[int, int, int]]] = {
-    "7.5": (128, 1024, 2048),
-    "8.0": (128, 2048, 4096),
-    "8.6": (256, 1024, 2048),
-    "8.7": (256, 2048, 4096),
-    "8.9": (256, 1024, 2048),
-    "9.0": (256, 4096, 8192),
-    "10.0": (256, 8192, 16384),
-    "12.0": (256, 1024, 2048),
+OPS_PER_CLOCK: Final[dict[str, tuple[int, int]]] = {
+    "7.5": (128, 1024),
+    "8.0": (128, 2048),
+    "8.6": (256, 1024),
+    "8.7": (256, 2048),
+    "8.9": (256, 1024),
+    "9.0": (256, 4096),
+    "10.0": (256, 8192),
+    "12.0": (256, 1024),
 }
 """Operations that one multiprocessor does in a clock, at compute capability, in FP32 (CUDA cores),
-FP16 and INT8 (tensor cores, dense); a multiply-add counts twice. Source: NVIDIA's architecture
+FP16 (tensor cores, dense); a multiply-add counts twice. Source: NVIDIA's architecture
 white papers (Turing, Ampere GA100 and GA102, Orin, Ada, Hopper, Blackwell)."""
 
 
@@ -61,20 +60,19 @@ class Bencher:
 
     bundle: Bundle
     gpu: TensorRt
-    calibration: Calibration
     timings: Path
 
     def rows(
         self, precisions: tuple[Precision, ...], batches: tuple[int, ...]
     ) -> Iterator[BenchRow]:
         """Compile and time one after another."""
-        bundle, feed = self.bundle, self.calibration
+        bundle = self.bundle
         for precision in precisions:
-            slices = slice_graph(bundle, precision, feed, self.gpu)
+            slices = slice_graph(bundle, precision, self.gpu)
             for batch in batches:
                 shape = (batch, *bundle.slices.shape[1:])
                 yield self._row(("slice", precision), slices, shape, SLICE_LANES)
-            volume = volume_graph(bundle, precision, feed, self.gpu)
+            volume = volume_graph(bundle, precision, self.gpu)
             yield self._row(("volume", precision), volume, bundle.volume.shape, 1)
 
     def _row(
@@ -123,7 +121,7 @@ def _limit_s(gpu: TensorRt, cost: Cost, precision: Precision) -> float | None:
     if known is None:
         return None
     wanted, get = gpu.cuda.device_attribute, gpu.device.get_attribute
-    per_clock = known[("fp32", "fp16", "int8").index(precision)] * gpu.machine.multiprocessors
+    per_clock = known[("fp32", "fp16").index(precision)] * gpu.machine.multiprocessors
     ops_per_s = per_clock * get(wanted.CLOCK_RATE) * 1e3
     bytes_per_clock = 2 * get(wanted.GLOBAL_MEMORY_BUS_WIDTH) / 8
     bytes_per_s = bytes_per_clock * get(wanted.MEMORY_CLOCK_RATE) * 1e3

@@ -18,7 +18,6 @@ from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.plan import ANY_PROTOCOL, Plan, PlanManifest, Precision, load_plan
 from agent.infer.tensorrt_api import TensorRt
 from build_engine.compile.build import Recipe, build_plan
-from build_engine.compile.golden import Calibration, calibration_from, golden_heads
 
 SLABS_PER_RUN = 8
 
@@ -31,7 +30,6 @@ class RealBox:
     bundle: Bundle
     gpu: TensorRt
     reference: OnnxBackend
-    calibration: Calibration
     said: list[dict]
 
     def build(self, precision: Precision) -> Plan:
@@ -42,7 +40,7 @@ class RealBox:
     def _built(self, precision: Precision) -> PlanManifest:
         recipe = Recipe(self.bundle, ANY_PROTOCOL, SLABS_PER_RUN, precision)
         plans = self.folder / "plans"
-        return build_plan(recipe, self.gpu, plans, self.calibration, lambda _: None)
+        return build_plan(recipe, self.gpu, plans, lambda _: None)
 
     __hash__ = object.__hash__
 
@@ -68,6 +66,5 @@ def box(engines: Path) -> Iterator[RealBox]:
     gpu = tensorrt_api.load(log)
     bundle = load_bundle(engines / InferConfig().bundle)
     reference = OnnxBackend(bundle, threads=8)
-    calibration = calibration_from(list(golden_heads(8)), bundle, reference)
-    yield RealBox(engines, bundle, gpu, reference, calibration, said)
+    yield RealBox(engines, bundle, gpu, reference, said)
     gpu.close()

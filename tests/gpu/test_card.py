@@ -22,7 +22,7 @@ from tests.gpu.conftest import RealBox
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(900)]
 
-PRECISIONS = ["fp32", "fp16", "int8"]
+PRECISIONS = ["fp32", "fp16"]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -14,13 +14,11 @@ from agent.infer.plan import ANY_PROTOCOL, Activation, Precision, active_text, l
 from agent.infer.tensorrt_api import TensorRt
 from agent.infer.tensorrt_backend import TensorRtBackend
 from build_engine.compile.build import Recipe, build_plan
-from build_engine.compile.golden import Calibration
 from tests.nvidia.cuda import Card, LibCuda, cuda_module
 from tests.nvidia.tensorrt import Nvidia
 from tests.tiny import BUNDLE, write_engines
 
 SLABS_PER_RUN = 3
-NO_CALIBRATION = Calibration(list, list)
 
 
 @dataclass
@@ -51,7 +49,7 @@ class GpuBox:
         """Build a plan; returns its name."""
         recipe = Recipe(self.bundle, protocol, SLABS_PER_RUN, precision)
         gpu = self.connect()
-        manifest = build_plan(recipe, gpu, self.plans, NO_CALIBRATION, lambda _: None)
+        manifest = build_plan(recipe, gpu, self.plans, lambda _: None)
         gpu.close()
         return manifest.name
 

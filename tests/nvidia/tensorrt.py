@@ -40,7 +40,6 @@ class ILogger:
 class DataType(enum.IntEnum):
     FLOAT = 0
     HALF = 1
-    INT8 = 2
     INT32 = 3
 
 
@@ -68,7 +67,6 @@ TYPES = {onnx.TensorProto.FLOAT: DataType.FLOAT, onnx.TensorProto.INT32: DataTyp
 SAID = {
     onnx.TensorProto.FLOAT: ("Row major linear FP32", "Float"),
     onnx.TensorProto.FLOAT16: ("Channel major FP16 format where channel % 8 == 0", "Half"),
-    onnx.TensorProto.INT8: ("Thirty-two wide channel vectorized row major Int8 format", "Int8"),
 }
 
 
@@ -272,11 +270,9 @@ class Builder:
             return "no implementation within the workspace"
         types = {value.data_type for value in network.model.graph.initializer}
         allowed = {flag.name for flag in config.flags}
-        if not self._nvidia.strongly_typed:
-            if onnx.TensorProto.FLOAT16 in types and "FP16" not in allowed:
-                return "FP16 weights, and FP16 is not allowed"
-            if onnx.TensorProto.INT8 in types and "INT8" not in allowed:
-                return "INT8 weights, and INT8 is not allowed"
+        halved = not self._nvidia.strongly_typed and onnx.TensorProto.FLOAT16 in types
+        if halved and "FP16" not in allowed:
+            return "FP16 weights, and FP16 is not allowed"
         for value in network.inputs:
             if -1 in shape_of(value) and not any(value.name in p.shapes for p in config.profiles):
                 return f"dynamic or shape inputs, but no optimization profile: {value.name}"
@@ -341,9 +337,7 @@ class Engine:
         return json.dumps({"Layers": [self._layer(node, types) for node in convolutions]})
 
     def _layer(self, node: onnx.NodeProto, types: dict[str, int]) -> dict[str, Any]:
-        quantised = node.input[1] not in types
-        kind = onnx.TensorProto.INT8 if quantised else types[node.input[1]]
-        long, short = SAID[kind]
+        long, short = SAID[types[node.input[1]]]
         tensor = {"Name": node.input[0]} | (
             {"Format": long, "DataType": short}
             if self.nvidia.splits_types

@@ -102,7 +102,7 @@ def test_a_plan_of_another_bundle_or_of_other_networks_does_not_fit():
     "change",
     [
         {"networks": ("a", "b")},
-        {"precision": "int8"},
+        {"precision": "fp32"},
         {"slabs_per_run": 4},
         {"machine": MACHINE.model_copy(update={"tensorrt": "11.0.0.1"})},
         {"machine": MACHINE.model_copy(update={"gpu": "NVIDIA T4"})},

@@ -72,33 +72,25 @@ def reference(bleeding: HeadVolume) -> tuple[LabelMask, Recorder]:
     return read(bleeding, BUNDLE, recorder), recorder
 
 
-def never() -> list[np.ndarray]:
-    raise AssertionError("nothing is calibrated for this precision")
-
-
 def ml(mask: LabelMask) -> float:
     return float(np.count_nonzero(mask.subtypes, axis=(1, 2)) @ mask.grid.voxels_ml)
 
 
 @SHIPPED
 def test_fp32_is_the_network_as_it_is(path: Path) -> None:
-    assert onnx.load_model_from_string(network_at(path, "fp32", never, typed=True)) == onnx.load(
-        path
-    )
+    assert onnx.load_model_from_string(network_at(path, "fp32", typed=True)) == onnx.load(path)
 
 
 @SHIPPED
 def test_before_networks_were_typed_fp16_is_left_to_the_builder(path: Path) -> None:
-    assert onnx.load_model_from_string(network_at(path, "fp16", never, typed=False)) == onnx.load(
-        path
-    )
+    assert onnx.load_model_from_string(network_at(path, "fp16", typed=False)) == onnx.load(path)
 
 
 @SHIPPED
 def test_fp16_convolves_in_fp16_and_judges_in_fp32(path: Path) -> None:
     before = graph_of(path.read_bytes())
 
-    graph = graph_of(network_at(path, "fp16", never, typed=True))
+    graph = graph_of(network_at(path, "fp16", typed=True))
 
     kinds = types(graph)
     ends = [(value.name, kinds[value.name]) for value in (*graph.input, *graph.output)]
@@ -113,7 +105,7 @@ def test_fp16_convolves_in_fp16_and_judges_in_fp32(path: Path) -> None:
 
 @SHIPPED
 def test_fp16_casts_only_where_the_convolutions_begin_and_end(path: Path) -> None:
-    graph = graph_of(network_at(path, "fp16", never, typed=True))
+    graph = graph_of(network_at(path, "fp16", typed=True))
 
     kinds = types(graph)
     casts = [(kinds[node.input[0]], kinds[node.output[0]]) for node in nodes(graph, "Cast")]
@@ -125,7 +117,7 @@ def test_a_head_in_fp16_is_judged_as_in_fp32(
 ) -> None:
     names = ("slice.onnx", "volume.onnx")
     for name, path in zip(names, (BUNDLE.slice_network, BUNDLE.volume_network), strict=True):
-        (tmp_path / name).write_bytes(network_at(path, "fp16", never, typed=True))
+        (tmp_path / name).write_bytes(network_at(path, "fp16", typed=True))
     slices, volume = map(tmp_path.joinpath, names)
     half = replace(BUNDLE, slice_network=slices, volume_network=volume)
 
@@ -146,7 +138,7 @@ def test_a_tiny_constant_of_a_node_in_fp32_stays_what_it_is(tmp_path: Path) -> N
     least = np.array(1e-8, np.float32)
     path = written(tmp_path, small_network(*between, least=least))
 
-    graph = graph_of(network_at(path, "fp16", never, typed=True))
+    graph = graph_of(network_at(path, "fp16", typed=True))
 
     (clip,) = nodes(graph, "Clip")
     assert arrays(graph)[clip.input[1]] == least
@@ -157,91 +149,20 @@ def test_weights_beyond_fp16_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path, small_network(scale=1e6))
 
     with pytest.raises(PlanError, match=r"network\.onnx cannot be had in fp16") as refused:
-        network_at(path, "fp16", never, typed=True)
+        network_at(path, "fp16", typed=True)
 
     assert "fp32" in refused.value.what_to_do
 
 
-@pytest.mark.parametrize("typed", [True, False], ids=["typed", "untyped"])
-def test_int8_is_symmetric_and_by_channel_before_every_convolution(
-    typed: bool, tmp_path: Path
-) -> None:
-    path = written(tmp_path, small_network())
-
-    graph = graph_of(network_at(path, "int8", lambda: [slabs()], typed=typed))
-
-    values, given_by = arrays(graph), {node.output[0]: node for node in graph.node}
-    for node in nodes(graph, "Conv"):
-        activation, weight = (given_by[name] for name in node.input[:2])
-        assert activation.op_type == weight.op_type == "DequantizeLinear"
-        assert values[activation.input[1]].shape == ()
-        assert values[weight.input[1]].shape == values[weight.input[0]].shape[:1]
-        assert values[weight.input[0]].dtype == np.int8
-        assert node.input[2] in values, "the bias stays a float"
-    for node in nodes(graph, "QuantizeLinear", "DequantizeLinear"):
-        assert values[node.input[2]].dtype == np.int8
-        assert not values[node.input[2]].any()
-    assert [node.op_type for node in graph.node if node.input[0] == "conv"] == ["Relu"]
-
-
-def test_a_skip_past_an_int8_convolution_is_not_rounded(tmp_path: Path) -> None:
-    side = helper.make_node("Conv", ["relu", "w3"], ["side"], name="side")
-    add = helper.make_node("Add", ["relu", "side"], ["in"], name="add")
-    path = written(tmp_path, small_network(side, add, w3=np.ones((8, 8, 1, 1), np.float32)))
-
-    graph = graph_of(network_at(path, "int8", lambda: [slabs()], typed=True))
-
-    assert [list(node.input) for node in nodes(graph, "Add")] == [["relu", "side"]]
-    assert len(nodes(graph, "QuantizeLinear")) == 3
-
-
-def test_typed_int8_has_fp16_around_it_and_untyped_int8_fp32(tmp_path: Path) -> None:
-    path = written(tmp_path, small_network())
-
-    typed, untyped = (
-        types(graph_of(network_at(path, "int8", lambda: [slabs()], typed=typed)))
-        for typed in (True, False)
-    )
-
-    assert [typed["conv"], typed["relu"], typed["logits"]] == [HALF] * 3
-    assert typed["slabs"] == typed["probabilities"] == FLOAT
-    assert HALF not in untyped.values()
-
-
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_a_small_network_gives_nearly_the_same(precision: str, tmp_path: Path) -> None:
+def test_a_small_network_gives_nearly_the_same_in_fp16(tmp_path: Path) -> None:
     path = written(tmp_path, small_network())
     (wanted,) = run(path.read_bytes(), slabs())
 
-    (found,) = run(network_at(path, precision, lambda: [slabs()], typed=True), slabs())
+    (found,) = run(network_at(path, "fp16", typed=True), slabs())
 
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, wanted, atol={"fp16": 0.005, "int8": 0.05}[precision])
+    np.testing.assert_allclose(found, wanted, atol=0.005)
     assert not np.array_equal(found, wanted)
-
-
-def bleeding_places(probabilities: np.ndarray) -> int:
-    return np.count_nonzero(1.0 - probabilities[:, 0] >= 0.5)
-
-
-@SHIPPED
-def test_int8_sees_the_bleed_that_fp32_sees(
-    path: Path, reference: tuple[LabelMask, Recorder]
-) -> None:
-    seen = reference[1].blocks if path == BUNDLE.volume_network else reference[1].slabs
-    given, wanted = max(seen, key=lambda pair: bleeding_places(pair[1]))
-
-    found = run(network_at(path, "int8", lambda: [given], typed=True), given)[0]
-
-    assert bleeding_places(wanted) > 500
-    assert bleeding_places(found) == pytest.approx(bleeding_places(wanted), rel=0.05)
-
-
-def test_int8_without_anything_to_calibrate_on_is_refused(tmp_path: Path) -> None:
-    path = written(tmp_path, small_network())
-
-    with pytest.raises(PlanError, match=r"network\.onnx cannot be had in int8"):
-        network_at(path, "int8", list, typed=True)
 
 
 def test_a_slab_gives_the_same_whatever_it_is_run_with(
@@ -249,7 +170,7 @@ def test_a_slab_gives_the_same_whatever_it_is_run_with(
 ) -> None:
     eight = np.concatenate([given for given, _ in reference[1].slabs[3:5]])
 
-    network = batched(network_at(BUNDLE.slice_network, "fp16", never, typed=True))
+    network = batched(network_at(BUNDLE.slice_network, "fp16", typed=True))
 
     together = run(network, eight)
     for count in (1, 4):
@@ -317,11 +238,11 @@ def test_a_file_that_is_no_network_is_refused_by_name(content: bytes, tmp_path: 
     path.write_bytes(content)
 
     with pytest.raises(PlanError, match=r"slice\.onnx is no ONNX network") as refused:
-        network_at(path, "fp32", never, typed=True)
+        network_at(path, "fp32", typed=True)
 
     assert "bundle" in refused.value.what_to_do
 
 
 def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"slice\.onnx"):
-        network_at(tmp_path / "slice.onnx", "fp32", never, typed=True)
+        network_at(tmp_path / "slice.onnx", "fp32", typed=True)
