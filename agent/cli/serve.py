@@ -9,7 +9,7 @@ import threading
 from agent import daemon
 from agent.cli.options import ConfigPath
 from agent.config import DEFAULT_PATH, load_config
-from agent.console.app import Surroundings
+from agent.console.app import Context
 from agent.console.audit import AuditLog
 from agent.console.server import serve
 from agent.log import LogStream, open_log
@@ -41,5 +41,5 @@ def console(config: ConfigPath = DEFAULT_PATH) -> None:
         store = ConsoleStore(database, system_clock)
         log = open_log(LogStream(), json=not sys.stderr.isatty())
         audit = AuditLog(settings.audit_path, system_clock, store.notice)
-        around = Surroundings(store, system_clock, boot_id(), audit, log, settings.page)
-        serve(around, settings.console.address)
+        context = Context(store, system_clock, boot_id(), audit, log, settings.page)
+        serve(context, settings.console.address)

@@ -59,7 +59,7 @@ def add(
     name = check_name(name)
     with _opened(config) as (store, audit):
         argon2 = hash_password(_password(from_stdin=password_stdin), name)
-        store.access.add_user(name, role.value, argon2, system_clock())
+        store.accounts.add_user(name, role.value, argon2, system_clock())
         audit.user_changed(_account(), name, f"user added, role {role.value}")
     typer.echo(f"{name}: added, {role.value}")
 
@@ -71,7 +71,7 @@ def list_users(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) ->
     Example: sudo -u bleedwatch bleedwatch user list
     """
     with _opened(config) as (store, _):
-        users = store.access.users()
+        users = store.accounts.users()
     out = Console(highlight=False, soft_wrap=True)
     if as_json:
         told = [
@@ -95,7 +95,7 @@ def remove(name: Name, config: ConfigPath = DEFAULT_PATH) -> None:
     Example: sudo -u bleedwatch bleedwatch user remove ann.lee
     """
     with _opened(config) as (store, audit):
-        store.access.remove_user(name)
+        store.accounts.remove_user(name)
         audit.user_changed(_account(), name, "user removed")
     typer.echo(f"{name}: removed")
 
@@ -110,7 +110,7 @@ def password(
     """
     with _opened(config) as (store, audit):
         argon2 = hash_password(_password(from_stdin=password_stdin), name)
-        store.access.set_password(name, argon2)
+        store.accounts.set_password(name, argon2)
         audit.user_changed(_account(), name, "password set")
     typer.echo(f"{name}: password set")
 
@@ -122,7 +122,7 @@ def role(name: Name, role: RoleOption, config: ConfigPath = DEFAULT_PATH) -> Non
     Example: sudo -u bleedwatch bleedwatch user role ann.lee --role service
     """
     with _opened(config) as (store, audit):
-        store.access.set_role(name, role.value)
+        store.accounts.set_role(name, role.value)
         audit.user_changed(_account(), name, f"role set to {role.value}")
     typer.echo(f"{name}: {role.value}")
 

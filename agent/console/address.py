@@ -1,4 +1,4 @@
-"""Where the page is served, and what that asks for: TLS and sign-in, but on this computer alone."""
+"""Where the page is served; beyond this computer, that requires TLS and sign-in."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from agent.errors import ConfigError
 from agent.records import Instant
 
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
-"""Names by which this computer asks for its page; any other is a page elsewhere reaching in."""
+"""Host headers of requests from this computer. Any other may be a page from elsewhere, whose name
+was rebound to this address (DNS rebinding)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The console's part of the configuration; ``sign_in`` None is: unless loopback."""
+    """The console's part of the configuration. ``sign_in`` None: required unless loopback."""
 
     host: str
     port: int
@@ -42,7 +43,7 @@ class Address:
         Raises
         ------
         ConfigError
-            If the address asks for TLS or sign-in and goes without, or the certificate is no use.
+            If TLS or sign-in is required and missing, or the certificate cannot be used.
         """
         if not is_loopback(self.host):
             self._check_for_others()
@@ -54,8 +55,8 @@ class Address:
         certificate.check(now)
         return certificate
 
-    def names(self, certificate: Certificate | None) -> tuple[str, ...]:
-        """Return the names by which the page may be asked for."""
+    def hosts(self, certificate: Certificate | None) -> tuple[str, ...]:
+        """Return the host names that the page answers to."""
         host = (self.host, f"[{self.host}]")
         return (*LOOPBACK_NAMES, *host, *(certificate.names if certificate else ()))
 
@@ -67,7 +68,7 @@ class Address:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this computer can reach an address."""
+    """Return whether only this computer can reach an address."""
     if host == "localhost":
         return True
     try:

@@ -1,4 +1,4 @@
-"""The page's HTTP: one page, one snapshot, one stream of events, and what concerns one result."""
+"""The console's web application: the page, its JSON snapshot, its event stream, its middleware."""
 
 from __future__ import annotations
 
@@ -23,19 +23,26 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
-from agent.console.access import LOOPBACK, Admission, Door, Guard, Person, person_of
 from agent.console.audit import AuditLog
+from agent.console.audit_middleware import AuditMiddleware
+from agent.console.authorization import (
+    LOOPBACK,
+    AccessPolicy,
+    Authenticator,
+    AuthorizationMiddleware,
+    Principal,
+    principal_of,
+)
 from agent.console.escalation import Escalation
 from agent.console.feedback import Feedback
-from agent.console.images import Pictures
+from agent.console.images import Images
 from agent.console.lockout import Lockout
-from agent.console.metrics import watching_routes
+from agent.console.metrics import monitoring_routes
 from agent.console.requests import named_result, read_values
 from agent.console.sessions import Sessions
 from agent.console.settings import PageSettings
 from agent.console.sign_in import SignIn, session
 from agent.console.snapshot import snapshot
-from agent.console.witness import Witness
 from agent.console.words import spoken, words
 from agent.errors import StoreUnwritable
 from agent.records import Clock
@@ -44,10 +51,11 @@ from agent.store.console_store import ConsoleStore
 CHANNEL: Final = "console"
 
 LOOK_S: Final = 0.03
-"""How often the store is asked whether anything was committed [s]; it costs some 10 µs."""
+"""Between two checks of whether anything was committed to the store [s]; one costs some 10 µs."""
 
 KEEP_ALIVE_S: Final = 1.0
-"""A snapshot at least this often [s]: three missed ones tell the page that it is cut off."""
+"""A snapshot is sent at least this often [s]; the page takes 2.7 s of silence for a lost
+connection."""
 
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -62,8 +70,8 @@ STATIC: Final = Path(__file__).parent / "static"
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the page is served from and with, and by which ``door`` one comes in."""
+class Context:
+    """What the application is built from: store, clock, logs, and the site's settings."""
 
     store: ConsoleStore
     clock: Clock
@@ -71,39 +79,39 @@ class Surroundings:
     audit: AuditLog
     log: FilteringBoundLogger
     settings: PageSettings = field(default_factory=PageSettings)
-    door: Door = LOOPBACK
+    policy: AccessPolicy = LOOPBACK
 
 
-def create_app(around: Surroundings) -> Starlette:
-    """Build the page's application over an open store, for who may come in."""
-    store, door, audit = around.store, around.door, around.audit
-    sessions = Sessions(store.access, around.clock, around.boot_id)
-    admission = Admission(door, sessions)
-    escalation = Escalation(store, around.clock, around.boot_id, around.settings, around.log)
-    desk = _Desk(around, admission, escalation)
+def create_app(context: Context) -> Starlette:
+    """Build the application over an open store."""
+    store, policy, audit = context.store, context.policy, context.audit
+    sessions = Sessions(store.accounts, context.clock, context.boot_id)
+    authenticator = Authenticator(policy, sessions)
+    escalation = Escalation(store, context.clock, context.boot_id, context.settings, context.log)
+    endpoints = _Endpoints(context, authenticator, escalation)
     result = "/api/series/{uid}/{revision:int}"
     routes = [
-        Route("/", desk.page),
-        Route("/api/words", desk.words),
+        Route("/", endpoints.page),
+        Route("/api/words", endpoints.words),
         Route("/api/session", session),
-        Route("/api/state", desk.state),
-        Route("/api/events", desk.events),
-        *Pictures(store.queries, around.clock).routes(result),
-        Route(f"{result}/shown", desk.shown, methods=["POST"]),
+        Route("/api/state", endpoints.state),
+        Route("/api/events", endpoints.events),
+        *Images(store.queries, context.clock).routes(result),
+        Route(f"{result}/shown", endpoints.shown, methods=["POST"]),
         *Feedback(store).routes(result),
-        *watching_routes(store.queries, around.clock, around.boot_id),
+        *monitoring_routes(store.queries, context.clock, context.boot_id),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    if door.sign_in:
-        lockout = Lockout(store.access, around.clock, around.boot_id)
-        routes += SignIn(store.access, sessions, lockout, audit, door).routes
+    if policy.sign_in:
+        lockout = Lockout(store.accounts, context.clock, context.boot_id)
+        routes += SignIn(store.accounts, sessions, lockout, audit, policy).routes
     return Starlette(
         routes=routes,
         middleware=[
-            Middleware(_WithHeaders),
-            Middleware(TrustedHostMiddleware, allowed_hosts=door.names, www_redirect=False),
-            Middleware(Guard, admission=admission),
-            Middleware(Witness, audit=audit, queries=store.queries),
+            Middleware(_SecurityHeadersMiddleware),
+            Middleware(TrustedHostMiddleware, allowed_hosts=policy.hosts, www_redirect=False),
+            Middleware(AuthorizationMiddleware, authenticator=authenticator),
+            Middleware(AuditMiddleware, audit=audit, queries=store.queries),
         ],
         exception_handlers={StoreUnwritable: _unwritable, Exception: _fault},
         lifespan=lambda _app: _served(audit, escalation),
@@ -112,7 +120,7 @@ def create_app(around: Surroundings) -> Starlette:
 
 @asynccontextmanager
 async def _served(audit: AuditLog, escalation: Escalation) -> AsyncIterator[None]:
-    """Note in the audit log that the page is served, and that it no longer is."""
+    """Record the start and the stop in the audit log; escalate while the page is served."""
     audit.started()
     async with escalation.running():
         yield
@@ -124,20 +132,22 @@ async def _unwritable(_request: Request, error: Exception) -> Response:
 
 
 async def _fault(_request: Request, _error: Exception) -> Response:
-    """Answer for a fault of ours; the error goes on to the log."""
+    """Answer after an unforeseen error, whose traceback is in the log."""
     return PlainTextResponse("a fault in Bleedwatch; its log has the details\n", 500, HEADERS)
 
 
-class _Desk:
-    """The endpoints. The store's calls block, so they run beside the event loop."""
+class _Endpoints:
+    """The endpoints of the page itself. The store's calls block, so they run in the thread pool."""
 
-    def __init__(self, around: Surroundings, admission: Admission, escalation: Escalation) -> None:
-        self._store = around.store
-        self._clock = around.clock
-        self._boot_id = around.boot_id
-        self._settings = around.settings
-        self._audit = around.audit
-        self._admission = admission
+    def __init__(
+        self, context: Context, authenticator: Authenticator, escalation: Escalation
+    ) -> None:
+        self._store = context.store
+        self._clock = context.clock
+        self._boot_id = context.boot_id
+        self._settings = context.settings
+        self._audit = context.audit
+        self._authenticator = authenticator
         self._escalation = escalation
 
     async def page(self, _request: Request) -> Response:
@@ -146,7 +156,7 @@ class _Desk:
         return Response(html, media_type="text/html")
 
     async def words(self, request: Request) -> Response:
-        """Give the words of the language that the site has set, or that the browser asks for."""
+        """Return the translations into the site's language, else the browser's."""
         wanted = request.headers.get("accept-language", "")
         language = self._settings.language or spoken(wanted)
         return JSONResponse(
@@ -154,7 +164,7 @@ class _Desk:
         )
 
     async def state(self, request: Request) -> Response:
-        return JSONResponse(await self._snapshot(person_of(request)))
+        return JSONResponse(await self._snapshot(principal_of(request)))
 
     async def events(self, request: Request) -> Response:
         return StreamingResponse(self._stream(request), media_type="text/event-stream")
@@ -165,39 +175,39 @@ class _Desk:
         await run_in_threadpool(self._store.receipt, uid, revision, CHANNEL)
         return Response(status_code=204)
 
-    async def _snapshot(self, person: Person) -> dict[str, Any]:
-        return await run_in_threadpool(self._shown_to, person)
+    async def _snapshot(self, principal: Principal) -> dict[str, Any]:
+        return await run_in_threadpool(self._shown_to, principal)
 
-    def _shown_to(self, person: Person) -> dict[str, Any]:
-        """Take a snapshot, and note which patients it shows to whom."""
-        now, untold = self._clock(), self._escalation.problems
-        shown = snapshot(self._store.queries, now, self._boot_id, self._settings, untold)
-        for series in shown["series"]:
+    def _shown_to(self, principal: Principal) -> dict[str, Any]:
+        """Take a snapshot, and record in the audit log which patients the principal was shown."""
+        now, problems = self._clock(), self._escalation.problems
+        taken = snapshot(self._store.queries, now, self._boot_id, self._settings, problems)
+        for series in taken["series"]:
             result = series["series_uid"], series["revision"]
-            self._audit.viewed(person, series["study_uid"], result, "worklist")
-        return shown
+            self._audit.viewed(principal, series["study_uid"], result, "worklist")
+        return taken
 
     async def _stream(self, request: Request) -> AsyncIterator[str]:
         """Send a snapshot whenever something was committed, and every second in any case.
 
-        It ends with the session: the page asks again, and is told to sign in.
+        The stream ends with the session; the page then connects again and is sent to sign in.
         """
-        seen, sent_s = None, 0.0
+        sent_mark, sent_s = None, 0.0
         yield "retry: 1000\n\n"
         while not await request.is_disconnected():
             mark = await run_in_threadpool(self._store.queries.change_mark)
             now_s = self._clock().monotonic_s
-            if mark != seen or now_s - sent_s >= KEEP_ALIVE_S:
-                person = await run_in_threadpool(self._admission.person, request)
-                if person is None:
+            if mark != sent_mark or now_s - sent_s >= KEEP_ALIVE_S:
+                principal = await run_in_threadpool(self._authenticator.principal, request)
+                if principal is None:
                     return
-                seen, sent_s = mark, now_s
-                yield f"data: {json.dumps(await self._snapshot(person))}\n\n"
+                sent_mark, sent_s = mark, now_s
+                yield f"data: {json.dumps(await self._snapshot(principal))}\n\n"
             await asyncio.sleep(LOOK_S)
 
 
-class _WithHeaders:
-    """Puts the security headers on every answer, streams included."""
+class _SecurityHeadersMiddleware:
+    """Adds the security headers to every response, streams included."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,7 +1,7 @@
 """One line of the audit log: an AuditMessage after DICOM PS3.15 A.5 in an RFC 5424 frame.
 
-It departs from the standard in one thing: no patient is named, as in all of Bleedwatch's logs.
-Study and series UIDs lead to the patient for who has the PACS, and tell nothing to anyone else.
+It departs from the standard in one point: it does not name the patient, as no log of Bleedwatch
+does. Whoever has the PACS finds the patient by the study UID.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from agent.console.access import Person
+from agent.console.authorization import Principal
 
 PRI: Final = 85
 """Facility 10 (security), severity 5 (normal but significant). Source: DICOM PS3.15 A.6."""
@@ -23,7 +23,7 @@ MSGID: Final = "DICOM+RFC3881"
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A code with its meaning and the system that it is of."""
+    """A coded value, its meaning, and its coding scheme."""
 
     value: str
     meaning: str
@@ -61,12 +61,12 @@ SUCCESS, MINOR_FAILURE, SERIOUS_FAILURE = "0", "4", "8"
 
 
 def our_code(word: str) -> Code:
-    """Return a role or an action by a code of our own. Source of "99": DICOM PS3.3, 8.2."""
+    """Code a role or an action in a private coding scheme. Source of "99": DICOM PS3.3, 8.2."""
     return Code(word, word.replace("-", " ").capitalize(), "99BLEEDWATCH")
 
 
 @dataclass(frozen=True, slots=True)
-class Thing:
+class AuditedObject:
     """What an event is about: a study or, in a security alert, a user or a computer."""
 
     named_by: Code
@@ -84,17 +84,17 @@ class Event:
     kind: Code
     action: str
     outcome: str = SUCCESS
-    thing: Thing | None = None
+    subject: AuditedObject | None = None
 
 
-def audit_line(event: Event, person: Person, at_utc: datetime, host: str, pid: int) -> str:
-    """Write an event down, in ASCII and on one line, whatever its names hold."""
+def audit_line(event: Event, principal: Principal, at_utc: datetime, host: str, pid: int) -> str:
+    """Format an event as one line of ASCII, whatever characters its names hold."""
     root = ET.Element("AuditMessage")
     _identify(root, event, at_utc)
-    _participate(root, person)
+    _participate(root, principal)
     ET.SubElement(root, "AuditSourceIdentification", AuditSourceID=host)
-    if event.thing:
-        _object(root, event.thing)
+    if event.subject:
+        _object(root, event.subject)
     message = ET.tostring(root, encoding="us-ascii", xml_declaration=False).decode("ascii")
     moment = at_utc.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return f"<{PRI}>1 {moment} {host} bleedwatch {pid} {MSGID} - {message}\n"
@@ -112,30 +112,30 @@ def _identify(root: ET.Element, event: Event, at_utc: datetime) -> None:
     _coded(node, "EventTypeCode", event.kind)
 
 
-def _participate(root: ET.Element, person: Person) -> None:
+def _participate(root: ET.Element, principal: Principal) -> None:
     node = ET.SubElement(
-        root, "ActiveParticipant", UserID=_clean(person.user or "kiosk"), UserIsRequestor="true"
+        root, "ActiveParticipant", UserID=_clean(principal.user or "kiosk"), UserIsRequestor="true"
     )
-    if person.address:
-        node.set("NetworkAccessPointID", _clean(person.address))
+    if principal.address:
+        node.set("NetworkAccessPointID", _clean(principal.address))
         node.set("NetworkAccessPointTypeCode", "2")
-    if person.role:
-        role = APPLICATION if person.role == "application" else our_code(person.role)
+    if principal.role:
+        role = APPLICATION if principal.role == "application" else our_code(principal.role)
         _coded(node, "RoleIDCode", role)
 
 
-def _object(root: ET.Element, thing: Thing) -> None:
+def _object(root: ET.Element, subject: AuditedObject) -> None:
     node = ET.SubElement(
         root,
         "ParticipantObjectIdentification",
-        ParticipantObjectID=_clean(thing.uid),
+        ParticipantObjectID=_clean(subject.uid),
         ParticipantObjectTypeCode="2",
-        ParticipantObjectTypeCodeRole=thing.role,
+        ParticipantObjectTypeCodeRole=subject.role,
     )
-    _coded(node, "ParticipantObjectIDTypeCode", thing.named_by)
-    ET.SubElement(node, "ParticipantObjectName").text = _clean(thing.name)
-    if thing.alert:
-        value = base64.b64encode(thing.alert.encode()).decode("ascii")
+    _coded(node, "ParticipantObjectIDTypeCode", subject.named_by)
+    ET.SubElement(node, "ParticipantObjectName").text = _clean(subject.name)
+    if subject.alert:
+        value = base64.b64encode(subject.alert.encode()).decode("ascii")
         ET.SubElement(node, "ParticipantObjectDetail", type="Alert Description", value=value)
 
 
@@ -145,5 +145,5 @@ def _coded(parent: ET.Element, name: str, code: Code) -> None:
 
 
 def _clean(text: str) -> str:
-    """Leave out what XML cannot hold, and what would end a line."""
+    """Replace what XML cannot hold, and what would end the line."""
     return "".join(c if c.isprintable() else "?" for c in text)

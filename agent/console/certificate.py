@@ -20,10 +20,10 @@ from agent.records import Instant
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate in a file, whose key is at hand.
+    """A certificate in a file, with a private key that fits it.
 
-    ``names`` are the hosts that it is for, as a browser's Host header has them; a browser goes by
-    no others, so neither does the page. ``der`` is the certificate itself.
+    ``names`` are the hosts in its subject alternative names, in the form of a Host header: browsers
+    accept no others (the common name is ignored). ``der`` is the certificate itself.
     """
 
     path: Path
@@ -33,7 +33,7 @@ class Certificate:
     der: bytes
 
     def check(self, now: Instant) -> None:
-        """Make sure that it is valid now; ConfigError if not."""
+        """Raise ConfigError if it is not valid now, or names no host."""
         if not self.names:
             raise ConfigError("certificate_without_host", path=str(self.path))
         if now.utc > self.until_utc:
@@ -47,7 +47,7 @@ class Certificate:
 
 
 def read_certificate(path: Path, key_path: Path) -> Certificate:
-    """Read a PEM certificate (those of its issuers may follow) and its key, without a passphrase.
+    """Read a PEM certificate (its issuers' may follow) and its unencrypted key.
 
     Raises
     ------

@@ -1,7 +1,8 @@
-"""A suspicion that nobody acknowledges is told elsewhere too: POSTed to a URL of the site's.
+"""Escalation: a suspicion that nobody acknowledges is POSTed to a URL that the site has set.
 
-The page, a pager's gateway or a chat's webhook is the site's; what is sent names nobody: UIDs and
-findings. Told at least once: a restart between the answer and its note in the store tells again.
+The URL is a pager's gateway or a chat's webhook. The message identifies nobody: it holds UIDs and
+findings. Delivery is at least once: after a crash between the response and its receipt in the
+store, the message is sent again.
 """
 
 from __future__ import annotations
@@ -25,17 +26,19 @@ from agent.store.console_store import ConsoleStore
 from agent.store.rows import SeriesRow
 
 LOOK_S: Final = 1.0
+"""Between two looks for alerts that are due [s]. Ours."""
 
-AGAIN_S: Final = 15.0
-"""Between two attempts to tell of one suspicion [s]. Ours: a gateway restarts in less than many."""
+RETRY_S: Final = 15.0
+"""Between two attempts to send one alert [s]. Ours: within some of these a gateway restarts."""
 
-ANSWER_S: Final = 10.0
+RESPONSE_S: Final = 10.0
+"""How long the gateway may take to respond [s]. Ours."""
 
 
 class Escalation:
-    """Looks for suspicions that have waited too long, and tells of them.
+    """Sends the alerts that have waited too long.
 
-    ``problems`` says by series UID why one could not be told.
+    ``problems`` holds, by series UID, why an alert could not be sent.
     """
 
     def __init__(
@@ -46,7 +49,7 @@ class Escalation:
         settings: PageSettings,
         log: FilteringBoundLogger,
     ) -> None:
-        """Tell as the settings say."""
+        """Send as the settings say."""
         self.problems: dict[str, str] = {}
         self._store = store
         self._clock = clock
@@ -57,7 +60,7 @@ class Escalation:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Look once a second while the page is served, if the site names a URL."""
+        """Look for due alerts within this context, if the site has set a URL."""
         if self._settings.escalate_to is None:
             yield
             return
@@ -79,7 +82,7 @@ class Escalation:
             self.problems = {uid: why for uid, why in self.problems.items() if uid in waiting}
             for row in waiting.values():
                 if self._is_due(row):
-                    self._tell(row)
+                    self._send(row)
         except StoreUnwritable as error:
             self._log.warning(error.kind, reason=str(error), what_to_do=error.what_to_do)
 
@@ -87,25 +90,25 @@ class Escalation:
         now_s = self._clock().monotonic_s
         waited_s = self._waited_s(row)
         waited_enough = waited_s is None or waited_s >= self._settings.escalate_after_s
-        return waited_enough and now_s - self._tried_s.get(row.uid, float("-inf")) >= AGAIN_S
+        return waited_enough and now_s - self._tried_s.get(row.uid, float("-inf")) >= RETRY_S
 
     def _waited_s(self, row: SeriesRow) -> float | None:
-        """How long a suspicion has waited, None if since before this boot."""
+        """How long an alert has waited [s]; None if since before this boot."""
         status = self._store.queries.agent_status()
         this_boot = status is not None and status.boot_id == self._boot_id
         alerted_at = row.alerted_at or self._clock()
         return age_s(alerted_at, self._clock(), this_boot=this_boot)
 
-    def _tell(self, row: SeriesRow) -> None:
+    def _send(self, row: SeriesRow) -> None:
         report = row.alert
         if report is None:
             return
         self._tried_s[row.uid] = self._clock().monotonic_s
         waited_s = self._waited_s(row)
-        said = {"event": "unacknowledged_alert", "waited_s": waited_s}
+        message = {"event": "unacknowledged_alert", "waited_s": waited_s}
         try:
-            _post(self._settings.escalate_to or "", said | {"report": report.model_dump()})
-        except Exception as error:  # noqa: BLE001 - whatever a gateway does must end no other's turn
+            _post(self._settings.escalate_to or "", message | {"report": report.model_dump()})
+        except Exception as error:  # noqa: BLE001 - one that fails must not stop the others
             self.problems[row.uid] = _reason(error)
             self._log.warning("escalation_failed", series_uid=row.uid, reason=_reason(error))
             return
@@ -115,19 +118,19 @@ class Escalation:
         self._log.info("escalated", series_uid=row.uid, waited_s=waited_s)
 
 
-def _post(url: str, said: dict[str, object]) -> None:
-    """POST as JSON; raises whatever keeps it from being taken."""
+def _post(url: str, message: dict[str, object]) -> None:
+    """POST as JSON; raises what urllib raises where it is not accepted."""
     request = urllib.request.Request(  # noqa: S310 - the configuration allows http and https only
         url,
-        json.dumps(said).encode(),
+        json.dumps(message).encode(),
         {"Content-Type": "application/json", "User-Agent": "Bleedwatch"},
     )
-    with urllib.request.urlopen(request, timeout=ANSWER_S):  # noqa: S310
+    with urllib.request.urlopen(request, timeout=RESPONSE_S):  # noqa: S310
         pass
 
 
 def _reason(error: Exception) -> str:
-    """Say why, without the URL: it may hold a secret."""
+    """Describe a failure without the URL, which may hold a secret."""
     if isinstance(error, urllib.error.HTTPError):
         return f"answered with {error.code}"
     if isinstance(error, urllib.error.URLError):

@@ -1,4 +1,4 @@
-"""What people say of a result: seen, dismissed because …, right or wrong."""
+"""People's answers to a result: acknowledged, dismissed with a reason, judged right or wrong."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from agent.console.access import Person, person_of
+from agent.console.authorization import Principal, principal_of
 from agent.console.requests import named_result, one_line, read_values
 from agent.errors import StoreError
 from agent.store.console_store import ConsoleStore
@@ -25,63 +25,65 @@ REASONS: Final = ("calcification", "artefact", "known bleed", "post-operative", 
 
 
 class Feedback:
-    """The endpoints of one result that write. The store's calls block: beside the event loop."""
+    """The endpoints for these answers. The store's calls block, so they run in the thread pool."""
 
     def __init__(self, store: ConsoleStore) -> None:
         """Write to this store."""
         self._store = store
 
     def routes(self, result: str) -> list[Route]:
-        """Give the routes below a result's own path."""
+        """Return the routes below ``result``, a path with ``uid`` and ``revision``."""
         return [
             Route(f"{result}/acknowledge", self.acknowledge, methods=["POST"]),
             Route(f"{result}/verdict", self.verdict, methods=["POST"]),
         ]
 
     async def acknowledge(self, request: Request) -> Response:
-        """Take note of an alert; with a reason, dismiss it. The first who did stands."""
+        """Acknowledge an alert or, with a reason, dismiss it; the first acknowledgement stands."""
         values = await read_values(request)
         reason = values.get("dismissed_because")
         if reason is not None and reason not in REASONS:
             raise HTTPException(422, f"dismissed because of one of: {', '.join(REASONS)}")
-        who, note = _who(person_of(request), values), one_line(values.get("note", ""), LONGEST_NOTE)
+        who = _name_of(principal_of(request), values)
+        note = one_line(values.get("note", ""), LONGEST_NOTE)
         if reason == "other" and not note:
             raise HTTPException(422, "other than what? say it in the note")
-        given = await _stored(
+        acknowledged = await _stored(
             run_in_threadpool(self._store.acknowledge, *named_result(request), who, note, reason)
         )
         return JSONResponse(
             {
-                "who": given.who,
-                "at_utc": given.at.utc.isoformat(),
-                "dismissed_because": given.dismissed_because,
+                "who": acknowledged.who,
+                "at_utc": acknowledged.at.utc.isoformat(),
+                "dismissed_because": acknowledged.dismissed_because,
             }
         )
 
     async def verdict(self, request: Request) -> Response:
-        """Say that a result is right or wrong."""
+        """Store a verdict: the result is right, or it is wrong."""
         values = await read_values(request)
         agrees = values.get("agrees")
         if not isinstance(agrees, bool):
             raise HTTPException(422, "agrees: true or false")
-        who, note = _who(person_of(request), values), one_line(values.get("note", ""), LONGEST_NOTE)
+        who = _name_of(principal_of(request), values)
+        note = one_line(values.get("note", ""), LONGEST_NOTE)
         uid, revision = named_result(request)
         await _stored(run_in_threadpool(self._store.judge, uid, revision, who, note, agrees=agrees))
         return Response(status_code=204)
 
 
-def _who(person: Person, values: dict[str, object]) -> str:
-    """Return the name that it is stored under: of who is signed in, and of nobody else."""
-    given = one_line(values.get("who", ""), LONGEST_NAME)
-    if person.user is not None and given not in ("", person.user):
-        raise HTTPException(403, f"{person.user} is signed in, and nobody else")
-    if not given and person.user is None:
+def _name_of(principal: Principal, values: dict[str, object]) -> str:
+    """Return the name to store: the signed-in user's, or the one typed at the kiosk."""
+    typed = one_line(values.get("who", ""), LONGEST_NAME)
+    if principal.user is not None and typed not in ("", principal.user):
+        raise HTTPException(403, f"{principal.user} is signed in, and nobody else")
+    if not typed and principal.user is None:
         raise HTTPException(422, "who says so?")
-    return person.user or given
+    return principal.user or typed
 
 
 async def _stored(written: Awaitable[Result]) -> Result:
-    """Wait until it is stored; 404 where there is no such result."""
+    """Await a write to the store; 404 where there is no such result."""
     try:
         return await written
     except StoreError as error:

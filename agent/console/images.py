@@ -1,4 +1,4 @@
-"""The pictures of a result over HTTP: its three views, and all its slices in the usual windows."""
+"""The images of a result over HTTP: its three views, and all its slices in the usual windows."""
 
 from __future__ import annotations
 
@@ -31,25 +31,26 @@ WINDOWS_HU: Final = {
 widths 130 to 300 of Radiopaedia, "Windowing (CT)"; bone as usual in teaching."""
 
 GREYS: Final = bytes(grey for grey in range(256) for _ in range(3))
-"""A palette of all greys: Pillow filters what has none, which on noise takes twice the time and
-saves nothing (512²: 2 ms and 69 kB, without a palette 5 ms and 87 kB)."""
+"""A palette of all greys: without one Pillow filters the rows before it compresses them, which on
+CT noise costs time and bytes (512²: 2 ms and 69 kB with a palette, 5 ms and 87 kB without)."""
 
-COMING_S: Final = 60.0
-"""Slices are kept within seconds of the result; of an older one without, none come any more [s].
-Ours: a burst of thin series in front of it takes some 10 s each."""
+STORED_WITHIN_S: Final = 60.0
+"""Slices are stored within this time of their result [s]; where none are by then, none will be.
+Ours: each thin series that waits in front takes some 10 s."""
 
 MOST_SLICES: Final = 2**31
+"""More overflows SQLite's integers. Ours."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
-    """The endpoints. The store's calls and rendering block, so they run beside the event loop."""
+class Images:
+    """The endpoints. The store's calls and the rendering block, so they run in the thread pool."""
 
     queries: Queries
     clock: Clock
 
     def routes(self, result: str) -> list[Route]:
-        """Serve what belongs to a ``result``, a path with ``uid`` and ``revision``."""
+        """Return the routes below ``result``, a path with ``uid`` and ``revision``."""
         return [
             Route(f"{result}/views/{{view}}.png", self.view),
             Route(f"{result}/slices", self.slices),
@@ -63,7 +64,7 @@ class Pictures:
         return _png(await run_in_threadpool(self.queries.picture, *named), "no such picture")
 
     async def slices(self, request: Request) -> Response:
-        """Describe the slices to scroll through, or say whether they are still coming."""
+        """Describe the stored slices, or say whether they are still being stored."""
         return JSONResponse(await run_in_threadpool(self._slices, *named_result(request)))
 
     def _slices(self, uid: str, revision: int) -> dict[str, object]:
@@ -74,7 +75,7 @@ class Pictures:
         if concluded is None:
             raise HTTPException(404, "no such result")
         age_s = (self.clock().utc - concluded.utc).total_seconds()
-        return {"kept": "coming" if 0 <= age_s < COMING_S else "no"}
+        return {"kept": "coming" if 0 <= age_s < STORED_WITHIN_S else "no"}
 
     async def slice(self, request: Request) -> Response:
         """Answer with one slice in one window."""
@@ -95,7 +96,7 @@ class Pictures:
 
 
 def render_slice(encoded: EncodedSlice, window: str) -> bytes:
-    """Draw a slice as PNG, a pixel each, in one of ``WINDOWS_HU``."""
+    """Render a slice as PNG, one pixel a voxel, in one of ``WINDOWS_HU``."""
     pixels, header = jpeg_ls.decode_buffer(encoded.jls)
     stored = np.frombuffer(pixels, "<u2").reshape(header["height"], header["width"])
     picture = Image.fromarray(_grey_by_stored_value(window).take(stored))
@@ -107,7 +108,7 @@ def render_slice(encoded: EncodedSlice, window: str) -> bytes:
 
 @cache
 def _grey_by_stored_value(window: str) -> NDArray[np.uint8]:
-    """Grey value of each value that a kept slice may hold."""
+    """Return the grey of each value that a stored slice may hold."""
     level_hu, width_hu = WINDOWS_HU[window]
     hu = np.arange(2**16) + STORED_ABOVE_HU
     grey = (hu - (level_hu - width_hu / 2)) / width_hu * 255

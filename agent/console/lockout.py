@@ -1,10 +1,10 @@
-"""How long signing in has to wait after wrong passwords. Never for ever, and never for a session.
+"""Throttling of sign-in: how long the next attempt has to wait after wrong passwords.
 
-Tries are counted under three keys. A name at one address has few, and that is where guessing ends;
-an address has some, whatever names it tries; a name has many, so that who guesses from elsewhere
-cannot lock its owner out at the console. What has waited for 15 minutes may be tried again. NIST
-SP 800-63B-4, 3.2.2, asks for no more than 100 tries in a row for one account: by one address that
-takes a day, and passwords are of 15 characters.
+Attempts are counted under three keys: a name at one address (the fewest are free, which stops
+guessing), an address (whatever names it tries) and a name (the most are free, so that guessing from
+elsewhere does not lock the owner out at the console). No wait is longer than 15 minutes, and open
+sessions are not affected. NIST SP 800-63B-4, 3.2.2, allows 100 consecutive failed attempts on an
+account: from one address these take a day.
 """
 
 from __future__ import annotations
@@ -13,45 +13,45 @@ import ipaddress
 from typing import Final
 
 from agent.records import Clock
-from agent.store.access import Access
+from agent.store.accounts import Accounts
 
 FREE: Final = {"name-at-address": 5, "address": 20, "name": 50}
-"""Wrong passwords in a row before any wait. Ours."""
+"""Wrong passwords in a row before the first wait, by kind of key. Ours."""
 
 FIRST_WAIT_S: Final = 30.0
 LONGEST_WAIT_S: Final = 900.0
-"""Each further one doubles the wait, up to this [s]. Ours."""
+"""The wait doubles with each further wrong password, up to this [s]. Ours."""
 
 MOST_DOUBLINGS: Final = 10
 
 
 class Lockout:
-    """The tries in a store: a restart of console or computer forgets none."""
+    """The throttle. Its counts are in the store: neither a restart nor a reboot resets them."""
 
-    def __init__(self, access: Access, clock: Clock, boot_id: str) -> None:
-        """Count them there."""
-        self._access = access
+    def __init__(self, accounts: Accounts, clock: Clock, boot_id: str) -> None:
+        """Count in the store."""
+        self._accounts = accounts
         self._clock = clock
         self._boot_id = boot_id
 
-    def take_try(self, name: str, address: str) -> float:
-        """Count a try before it is made; returns for how long it has to wait instead, or 0 [s]."""
+    def count_attempt(self, name: str, address: str) -> float:
+        """Count an attempt before it is made; returns how long it has to wait instead, or 0 [s]."""
         now_s = self._clock().monotonic_s
-        return self._access.take_try(_keys(name, address), wait_s, now_s, self._boot_id)
+        return self._accounts.count_attempt(_keys(name, address), wait_s, now_s, self._boot_id)
 
     def next_wait_s(self, name: str, address: str) -> float:
-        """Return for how long a next try has to wait [s]."""
-        return self._access.wait_s(_keys(name, address), wait_s, self._clock().monotonic_s)
+        """Return how long the next attempt would have to wait [s]."""
+        return self._accounts.wait_s(_keys(name, address), wait_s, self._clock().monotonic_s)
 
-    def forgive(self, name: str, address: str) -> None:
-        """Forget a name's tries, since it has signed in; its address may have tried others."""
+    def reset(self, name: str, address: str) -> None:
+        """Forget a name's attempts after a sign-in; its address may have tried other names."""
         both, of_address, of_name = _keys(name, address)
-        self._access.forgive(forget=(both, of_name), take_back=(of_address,))
+        self._accounts.reset_attempts(forget=(both, of_name), take_back=(of_address,))
 
 
-def wait_s(key: str, n_tries: int, age_s: float) -> float:
-    """Tell how long a next try has to wait, with so many before it, the last that long ago [s]."""
-    beyond = n_tries - FREE[key.partition(" ")[0]]
+def wait_s(key: str, n_attempts: int, age_s: float) -> float:
+    """Return the wait [s] after ``n_attempts`` under a key, the last of them ``age_s`` ago."""
+    beyond = n_attempts - FREE[key.partition(" ")[0]]
     if beyond < 0:
         return 0.0
     longest_s = min(FIRST_WAIT_S * (1 << min(beyond, MOST_DOUBLINGS)), LONGEST_WAIT_S)
@@ -68,7 +68,7 @@ def _keys(name: str, address: str) -> tuple[str, str, str]:
 
 
 def _network(address: str) -> str:
-    """Return the address; of an IPv6 one the /64, whose every address one computer may take."""
+    """Return an IPv4 address, or an IPv6 address's /64: one computer may use all of that."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

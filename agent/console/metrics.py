@@ -1,7 +1,7 @@
-"""What a monitoring system asks: ``/metrics`` in Prometheus' format, ``/healthz``, ``/readyz``.
+"""The endpoints for monitoring: ``/metrics`` in Prometheus' format, ``/healthz``, ``/readyz``.
 
-All of it is read from the store when it is asked for, so that it survives a restart of either
-process. No name, no UID and no path is in it.
+Everything is read from the store at each request, so that counters survive a restart of either
+process. There are no names, UIDs or paths in it.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from agent.store.totals import BOUNDS_S, Totals
 PREFIX: Final = "bleedwatch_"
 
 
-def watching_routes(queries: Queries, clock: Clock, boot_id: str) -> list[Route]:
-    """Return the endpoints over an open store, whose calls block: they run beside the loop."""
+def monitoring_routes(queries: Queries, clock: Clock, boot_id: str) -> list[Route]:
+    """Return the routes. The store's calls block, so they run in the thread pool."""
     registry = CollectorRegistry()
     registry.register(_StoreCollector(queries, clock, boot_id))
 
     async def health(_request: Request) -> Response:
-        """Say that the page is served and the store answers, whatever the agent does."""
+        """Answer 200 where the console runs and can read the store, whatever the agent does."""
         await run_in_threadpool(queries.change_mark)
         return PlainTextResponse("ok\n")
 
     async def ready(_request: Request) -> Response:
-        """Say that a series that comes now would be analysed; 503 with the reason if not."""
+        """Answer 200 where a series that arrived now would be analysed, else 503 and the reason."""
         reason = await run_in_threadpool(not_ready, queries, clock(), boot_id)
         return PlainTextResponse(f"{reason or 'ok'}\n", 503 if reason else 200)
 
@@ -58,7 +58,7 @@ def watching_routes(queries: Queries, clock: Clock, boot_id: str) -> list[Route]
 
 
 def not_ready(queries: Queries, now: Instant, boot_id: str) -> str | None:
-    """Say why a series that comes now would not be analysed at once; None if it would."""
+    """Say why a series that arrived now would not be analysed at once; None if it would."""
     status = queries.agent_status()
     problem = agent_problem(status, now, boot_id, queries.free_bytes())
     if problem is None and status and not status.networks_ready:
@@ -67,7 +67,7 @@ def not_ready(queries: Queries, now: Instant, boot_id: str) -> str | None:
 
 
 class _StoreCollector(Collector):
-    """Reads all metrics from the store."""
+    """Collects all metrics from the store."""
 
     def __init__(self, queries: Queries, clock: Clock, boot_id: str) -> None:
         self._queries = queries
@@ -75,11 +75,11 @@ class _StoreCollector(Collector):
         self._boot_id = boot_id
 
     def describe(self) -> Iterable[Metric]:
-        """Name none beforehand: nothing else is registered that they could clash with."""
+        """Return none: this registry has no other collector whose names could clash."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """Read the store, and give every metric."""
+        """Yield every metric, from the store."""
         queries, now = self._queries, self._clock()
         status = queries.agent_status()
         ready = not_ready(queries, now, self._boot_id) is None
@@ -148,8 +148,8 @@ def _waiting(queries: Queries, now: datetime) -> Iterator[Metric]:
     yield undelivered
     last = queries.last_slice_at()
     if last is not None:
-        told = "When a patient's last slice came [Unix time]"
-        yield _gauge("last_slice_time_seconds", told, last.timestamp())
+        help_text = "When a patient's last slice came [Unix time]"
+        yield _gauge("last_slice_time_seconds", help_text, last.timestamp())
 
 
 def _disk(queries: Queries) -> Iterator[Metric]:
@@ -166,8 +166,8 @@ def _selftests(last: Selftest | None, status: AgentStatus | None, now: Instant) 
     at_s = last.at.utc.timestamp()
     yield _gauge("selftest_time_seconds", "When the last self-test ended [Unix time]", at_s)
     if last.latency_s is not None:
-        told = "From its last slice on disk to its result"
-        yield _gauge("selftest_latency_seconds", told, last.latency_s)
+        help_text = "From its last slice on disk to its result"
+        yield _gauge("selftest_latency_seconds", help_text, last.latency_s)
     if last.volume_ml is not None and last.truth_ml is not None:
         error = last.volume_ml / last.truth_ml - 1
         yield _gauge(
@@ -175,12 +175,12 @@ def _selftests(last: Selftest | None, status: AgentStatus | None, now: Instant) 
         )
 
 
-def _gauge(name: str, told: str, value: float) -> Metric:
-    return GaugeMetricFamily(PREFIX + name, told, value=float(value))
+def _gauge(name: str, help_text: str, value: float) -> Metric:
+    return GaugeMetricFamily(PREFIX + name, help_text, value=float(value))
 
 
-def _by(name: str, told: str, label: str, values: Mapping[str, float]) -> Metric:
-    family = CounterMetricFamily(PREFIX + name, told, labels=[label])
+def _by(name: str, help_text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = CounterMetricFamily(PREFIX + name, help_text, labels=[label])
     for each, value in sorted(values.items()):
         family.add_metric([each], value)
     return family

@@ -1,4 +1,4 @@
-"""Passwords: what will do as one, and Argon2id."""
+"""Passwords: which are accepted, and their hashing by Argon2id."""
 
 from __future__ import annotations
 
@@ -11,27 +11,32 @@ import argon2
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from agent.errors import AccessError
-from agent.store.access import Access, User
+from agent.store.accounts import Accounts, User
 
 SHORTEST: Final = 15
-"""Characters of a password that is the only factor. Source: NIST SP 800-63B-4, 3.1.1.2."""
+"""Fewest characters of a password that is the only factor. Source: NIST SP 800-63B-4, 3.1.1.2."""
 
 LONGEST: Final = 1000
-"""More is no password, and would only keep the processor busy. Ours."""
+"""Most characters: hashing more would only keep the processor busy. Ours."""
 
 LONGEST_NAME: Final = 64
 
 FEWEST_DIFFERENT: Final = 5
-"""Different characters of a password: "aaaaaaaaaaaaaaa" is none. Ours."""
+"""Fewest different characters: "aaaaaaaaaaaaaaa" is refused. Ours."""
 
 HASHER: Final = argon2.PasswordHasher.from_parameters(argon2.profiles.RFC_9106_LOW_MEMORY)
-"""Argon2id with 64 MiB: the networks run beside it. Source: RFC 9106, 4, second recommendation."""
+"""Argon2id with 64 MiB, since the networks need the memory. Source: RFC 9106, 4, second
+recommendation."""
 
 
 def check_name(name: str) -> str:
-    """Return a user's name as it is stored; AccessError if it will not do.
+    """Return a user's name as it is stored, in NFC and stripped.
 
-    It is shown on the page and stands in the audit log: one line, without what turns other text.
+    Raises
+    ------
+    AccessError
+        If it is empty, too long, or holds characters that do not print or that turn other text:
+        it is shown on the page and stands in the audit log.
     """
     name = unicodedata.normalize("NFC", name).strip()
     if not name or not name.isprintable() or len(name) > LONGEST_NAME:
@@ -55,27 +60,27 @@ def hash_password(password: str, name: str) -> str:
 
 
 class Passwords:
-    """Tells whose password was given, in the same time whether or not there is such a user."""
+    """Checks names and passwords, in the same time whether or not there is such a user."""
 
-    def __init__(self, access: Access) -> None:
-        """Go by the users in a store."""
-        self._access = access
-        self._nobodys = _hash_of_nothing()
+    def __init__(self, accounts: Accounts) -> None:
+        """Check against the users in a store."""
+        self._accounts = accounts
+        self._unmatchable = _unmatchable_hash()
 
     def user(self, name: str, password: str) -> User | None:
         """Return the user with this name and password, None if there is none."""
-        user = self._access.user(unicodedata.normalize("NFC", name))
-        argon2_hash = user.argon2 if user else self._nobodys
-        given = _bytes(password) if len(password) <= LONGEST else b""
-        if not _verified(argon2_hash, given) or user is None:
+        user = self._accounts.user(unicodedata.normalize("NFC", name))
+        argon2_hash = user.argon2 if user else self._unmatchable
+        candidate = _bytes(password) if len(password) <= LONGEST else b""
+        if not _verified(argon2_hash, candidate) or user is None:
             return None
         if HASHER.check_needs_rehash(argon2_hash):
-            self._access.rehash(user.name, argon2_hash, HASHER.hash(given))
+            self._accounts.rehash(user.name, argon2_hash, HASHER.hash(candidate))
         return user
 
 
-def _hash_of_nothing() -> str:
-    """Return a hash that takes as long to compare with as a user's, and that no password has."""
+def _unmatchable_hash() -> str:
+    """Return a random hash: verifying against it takes the usual time, and always fails."""
     salt, digest = (
         base64.b64encode(secrets.token_bytes(n_bytes)).decode().rstrip("=")
         for n_bytes in (HASHER.salt_len, HASHER.hash_len)
@@ -92,5 +97,5 @@ def _verified(argon2_hash: str, password: bytes) -> bool:
 
 
 def _bytes(password: str) -> bytes:
-    """Make one of the ways in which keyboards give the same characters. Source: as SHORTEST."""
+    """Normalise: keyboards compose the same characters differently. Source: as for SHORTEST."""
     return unicodedata.normalize("NFC", password).encode(errors="surrogatepass")

@@ -1,4 +1,4 @@
-"""Reading what a page sends."""
+"""Validation of what the page sends."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 MOST_BODY_BYTES: Final = 16_384
+"""A note of the most characters takes some 4000 bytes. Ours."""
 
 MOST_REVISIONS: Final = 2**31
+"""More overflows SQLite's integers. Ours."""
 
 
 async def read_values(request: Request) -> dict[str, Any]:
-    """Read a POST's JSON object."""
+    """Read the JSON object in a request's body; HTTPException where it is none."""
     if not request.headers.get("content-type", "").startswith("application/json"):
         raise HTTPException(415, "send JSON")
     body = bytearray()
@@ -32,7 +34,7 @@ async def read_values(request: Request) -> dict[str, Any]:
 
 
 def named_result(request: Request) -> tuple[str, int]:
-    """Read which result of which series a path names."""
+    """Return the series UID and the revision that a path names."""
     uid, revision = request.path_params["uid"], request.path_params["revision"]
     if revision > MOST_REVISIONS:
         raise HTTPException(404, "no such result")
@@ -40,7 +42,7 @@ def named_result(request: Request) -> tuple[str, int]:
 
 
 def one_line(value: object, longest: int) -> str:
-    """Read one line of text, without what turns or hides other text."""
+    """Return a text as one line of at most ``longest`` characters, unprintable ones blanked."""
     if not isinstance(value, str):
         raise HTTPException(422, "send text")
     return "".join(c if c.isprintable() else " " for c in value).strip()[:longest]

@@ -1,4 +1,4 @@
-"""Serving the page."""
+"""The console's HTTP server."""
 
 from __future__ import annotations
 
@@ -8,31 +8,33 @@ from dataclasses import replace
 
 import uvicorn
 
-from agent.console.access import Door
 from agent.console.address import Address
-from agent.console.app import Surroundings, create_app
+from agent.console.app import Context, create_app
+from agent.console.authorization import AccessPolicy
 from agent.errors import ConfigError
 
 
-def serve(around: Surroundings, address: Address) -> None:
+def serve(context: Context, address: Address) -> None:
     """Serve the page at ``address`` until told to stop.
 
     Raises
     ------
     ConfigError
-        If the address asks for TLS, sign-in or a user that is not there, or is in use.
+        If TLS, sign-in or a user is required and missing, or the address cannot be bound.
     """
-    certificate = address.checked_certificate(around.clock())
-    if address.needs_sign_in and not around.store.queries.user_roles():
+    certificate = address.checked_certificate(context.clock())
+    if address.needs_sign_in and not context.store.queries.user_roles():
         raise ConfigError("no_users", url=address.url)
-    door = Door(address.names(certificate), address.needs_sign_in, certificate is not None)
+    policy = AccessPolicy(
+        address.hosts(certificate), address.needs_sign_in, certificate is not None
+    )
     with _listener(address.host, address.port) as listener:
         config = uvicorn.Config(
-            create_app(replace(around, door=door)),
+            create_app(replace(context, policy=policy)),
             log_level="warning",
             timeout_graceful_shutdown=1,
             server_header=False,
-            proxy_headers=False,  # who asks is who is connected: a header could name anyone
+            proxy_headers=False,  # the peer is the client: any client can set X-Forwarded-For
             ssl_certfile=address.tls_certificate,
             ssl_keyfile=address.tls_key,
         )

@@ -1,4 +1,4 @@
-"""What a site sets about the page."""
+"""What a site configures of the page."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ LANGUAGES: Final = ("en", "de", "fr", "es", "zh")
 Language: TypeAlias = Literal["en", "de", "fr", "es", "zh"]
 
 Shown: TypeAlias = Literal["full", "initials", "nothing"]
-"""How much of who the patient is."""
+"""How much of the patient's identity the page shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageSettings:
-    """How the page speaks and alerts.
+    """The page's language, and how it alerts.
 
-    ``language`` None: the browser's. An alert sounds when it comes, and again after each of
-    ``repeat_s``, the last of them over and over, until somebody acknowledges it; after
-    ``escalate_after_s`` it is told to ``escalate_to`` too, a URL, if there is one.
+    ``language`` None is the browser's. An alert sounds at once, then after each of ``repeat_s``,
+    then after the last of these again and again, until somebody acknowledges it. One that nobody
+    has acknowledged for ``escalate_after_s`` is posted to the URL ``escalate_to``, if one is set.
     """
 
     language: Language | None = None

@@ -1,4 +1,4 @@
-"""What the page shows, as one JSON object: the agent's state and the worklist."""
+"""What the page shows, as one JSON object: the state of the agent and the worklist."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ MOST_SERIES = 50
 MOST_NOTICES = 5
 
 CLOCKS_AGREE_S = 3600.0
-"""Clocks further apart than a changed time zone or a set clock explains: the moment is of an
-earlier boot, and its monotonic time means nothing [s]."""
+"""Where monotonic and wall clock differ by more than this about how long ago something was, it was
+in an earlier boot, to which monotonic times do not carry over [s]. Ours: more than an adjustment of
+the wall clock explains."""
 
 LOW_BYTES = 1024**3
-"""A disk with less room than this is said to be low [bytes]: some hundred heads' results. Ours."""
+"""The page warns below this much free space [bytes]. Ours: some hundred heads' results."""
 
 
 def snapshot(
@@ -30,12 +31,12 @@ def snapshot(
     now: Instant,
     boot_id: str,
     settings: PageSettings,
-    untold: Mapping[str, str],
+    escalation_problems: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Take the state of everything that the page shows.
+    """Return the state of everything that the page shows.
 
-    Ages are in seconds by the monotonic clock, and null for what happened before this boot.
-    ``untold`` says by series UID why an escalation could not be told.
+    Ages are in seconds by the monotonic clock, null for what happened before this boot.
+    ``escalation_problems`` holds, by series UID, why an alert could not be escalated.
     """
     status, free_bytes = queries.agent_status(), queries.free_bytes()
     this_boot = status is not None and status.boot_id == boot_id
@@ -59,7 +60,7 @@ def snapshot(
         "today": asdict(queries.counts_since(now.midnight)),
         "series": [
             _series(row, now, settings.patient, this_boot=this_boot)
-            | {"escalation_problem": untold.get(row.uid)}
+            | {"escalation_problem": escalation_problems.get(row.uid)}
             for row in queries.worklist(MOST_SERIES)
         ],
         "notices": [
@@ -70,7 +71,7 @@ def snapshot(
 
 
 def age_s(moment: Instant, now: Instant, *, this_boot: bool) -> float | None:
-    """Say how long ago a moment was, None where only the wall clock could tell [s]."""
+    """Return how long ago a moment was [s], None where only the wall clock could tell."""
     by_monotonic_s = now.monotonic_s - moment.monotonic_s
     by_wall_clock_s = (now.utc - moment.utc).total_seconds()
     agree = abs(by_wall_clock_s - by_monotonic_s) < CLOCKS_AGREE_S
@@ -78,7 +79,7 @@ def age_s(moment: Instant, now: Instant, *, this_boot: bool) -> float | None:
 
 
 def _selftest(queries: Queries, status: AgentStatus | None, now: Instant) -> dict[str, Any]:
-    """Say when the last self-test ran, and what is wrong with it: a state of the box, no alert."""
+    """Return when the last self-test ran, and what is wrong with it."""
     last = next(iter(queries.selftests(1)), None)
     daily = status is not None and status.selftest_daily
     problem = selftest_problem(last, now, daily=daily)
@@ -89,15 +90,15 @@ def _selftest(queries: Queries, status: AgentStatus | None, now: Instant) -> dic
 
 
 def _series(row: SeriesRow, now: Instant, shown: Shown, *, this_boot: bool) -> dict[str, Any]:
-    view = SeriesView.of(row).identified(_shown_of(row.identity, shown), row.description)
+    view = SeriesView.of(row).identified(_allowed_identity(row.identity, shown), row.description)
     return view.model_dump(mode="json") | {
         "last_slice_age_s": age_s(row.last_slice, now, this_boot=this_boot),
         "committed_monotonic_s": row.concluded_at.monotonic_s if row.concluded_at else None,
     }
 
 
-def _shown_of(identity: Identity, shown: Shown) -> Identity:
-    """Keep of who the patient is what the site lets the page show."""
+def _allowed_identity(identity: Identity, shown: Shown) -> Identity:
+    """Return as much of the patient's identity as the site lets the page show."""
     if shown == "full":
         return identity
     name = _initials(identity.patient_name) if shown == "initials" else ""

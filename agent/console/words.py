@@ -1,4 +1,4 @@
-"""The page's words in its languages, from gettext catalogues."""
+"""The page's translations, from gettext catalogues."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CATALOGUES: Final = Path(__file__).parent / "languages"
 
 
 def words(language: Language) -> dict[str, str]:
-    """Return the translation of each English text; none for English itself."""
+    """Return English text → translation; empty for English."""
     if language == "en":
         return {}
     with (CATALOGUES / f"{language}.po").open("rb") as file:
@@ -27,11 +27,12 @@ def words(language: Language) -> dict[str, str]:
 
 
 def spoken(accept_language: str) -> Language:
-    """Choose the language that a browser asks for, English if the page speaks none of them.
+    """Return the first language of an Accept-Language header that there is a catalogue for.
 
-    Preference is by order: browsers send the languages that a person reads, the dearest first.
+    English where there is none. Quality values are ignored: browsers send the languages in order of
+    preference.
     """
-    asked = [
+    preferred = [
         part.partition(";")[0].strip().replace("-", "_") for part in accept_language.split(",")
     ]
-    return cast("Language", negotiate_locale(asked, LANGUAGES) or "en")
+    return cast("Language", negotiate_locale(preferred, LANGUAGES) or "en")

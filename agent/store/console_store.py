@@ -9,7 +9,7 @@ from typing import Final
 
 from agent.errors import StoreError
 from agent.records import Clock, is_test
-from agent.store.access import Access
+from agent.store.accounts import Accounts
 from agent.store.changes import add_notice, ask_again
 from agent.store.database import Database, insert, replace
 from agent.store.queries import Queries
@@ -33,7 +33,7 @@ class ConsoleStore:
     def __init__(self, database: Database, clock: Clock) -> None:
         """Write to this database."""
         self.queries = Queries(database)
-        self.access = Access(database)
+        self.accounts = Accounts(database)
         self._db = database
         self._clock = clock
 

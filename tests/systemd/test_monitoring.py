@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from agent.console.app import create_app
 from agent.service import PACKAGED_FILES
 from agent.wiring import system_clock
-from tests.agent.console.made import around
+from tests.agent.console.made import context_of
 from tests.agent.console.test_metrics import a_day
 from tests.agent.stored import Store
 
@@ -83,7 +83,7 @@ def alerts() -> list[str]:
 def test_only_metrics_that_there_are_are_asked_for(path: Path, tmp_path: Path) -> None:
     with Store(tmp_path / "store.sqlite", system_clock) as store:
         a_day(store)
-        client = TestClient(create_app(around(store)), base_url="http://localhost")
+        client = TestClient(create_app(context_of(store)), base_url="http://localhost")
         served = {
             word
             for line in client.get("/metrics").text.splitlines()

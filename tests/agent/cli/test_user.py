@@ -60,7 +60,7 @@ def test_a_user_is_added_listed_changed_and_removed_and_the_audit_log_has_it(box
     (user,) = json.loads(box.call("list", "--json").out)["users"]
     assert (user["name"], user["role"]) == ("Ann Lee", "service")
     with box.program.store() as store:
-        passwords = Passwords(store.console.access)
+        passwords = Passwords(store.console.accounts)
         assert passwords.user("Ann Lee", PASSWORD) is None
         assert passwords.user("Ann Lee", other) is not None
 
@@ -87,7 +87,7 @@ def test_what_cannot_be_done_is_one_line_and_what_to_do(
 ) -> None:
     (box.program.folder / "state").mkdir()
     with box.program.store() as store:
-        store.console.access.add_user("ann", "technologist", "hash", system_clock())
+        store.console.accounts.add_user("ann", "technologist", "hash", system_clock())
 
     refused = box.call(*words)
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from starlette.testclient import TestClient
 
-from agent.console.access import Door
 from agent.console.app import create_app
+from agent.console.authorization import AccessPolicy
 from agent.console.passwords import hash_password
 from agent.console.sessions import Sessions
 from tests.agent.box import SetClock
-from tests.agent.console.made import around
+from tests.agent.console.made import context_of
 from tests.agent.stored import Store
 
 PASSWORD = "correct horse battery staple"
@@ -41,12 +41,14 @@ class Ward:
         self.restart()
 
     def add(self, name: str, role: str) -> None:
-        self.store.console.access.add_user(name, role, hashed(name), self.clock())
+        self.store.console.accounts.add_user(name, role, hashed(name), self.clock())
 
     def restart(self) -> None:
         """Begin as a new process would."""
-        door = Door(sign_in=True)
-        made = around(self.store, self.audit_path, clock=self.clock, boot=self.boot, door=door)
+        policy = AccessPolicy(sign_in=True)
+        made = context_of(
+            self.store, self.audit_path, clock=self.clock, boot=self.boot, policy=policy
+        )
         self.app = create_app(made)
 
     def page(self, address: str = AT_THE_SCANNER, base_url: str = "http://localhost") -> Page:
@@ -62,7 +64,7 @@ class Page:
 
     def enter(self, ward: Ward, name: str) -> Page:
         """Begin a session without a password, which takes its time."""
-        token = Sessions(ward.store.console.access, ward.clock, ward.boot).begin(name)
+        token = Sessions(ward.store.console.accounts, ward.clock, ward.boot).begin(name)
         self.http.cookies.set("bleedwatch", token)
         self.csrf = self.http.get("/api/session").json()["csrf"]
         return self

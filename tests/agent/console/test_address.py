@@ -28,7 +28,7 @@ from agent.doctor.verdict import Mark
 from agent.errors import ConfigError
 from agent.wiring import system_clock
 from tests.agent.console.certificates import NAMES, Authority
-from tests.agent.console.made import around
+from tests.agent.console.made import context_of
 from tests.agent.console.signed_in import PASSWORD, hashed
 from tests.agent.doctor.scratch import Scratch, free_port
 from tests.agent.reports import live, receive, report
@@ -44,7 +44,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 def with_user(store: Store) -> None:
-    store.console.access.add_user("ann", "technologist", hashed("ann"), system_clock())
+    store.console.accounts.add_user("ann", "technologist", hashed("ann"), system_clock())
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def refusal(store: Store, address: Address, tmp_path: Path) -> ConfigError:
     with pytest.raises(ConfigError) as refused:
-        serve(around(store), address)
+        serve(context_of(store), address)
     return refused.value
 
 
@@ -206,7 +206,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> It
     folder = tmp_path_factory.mktemp("served")
     with Store(folder / "bleedwatch.sqlite", system_clock) as store:
         for name in ("ann", "bea", "cem"):
-            store.console.access.add_user(name, "technologist", hashed(name), system_clock())
+            store.console.accounts.add_user(name, "technologist", hashed(name), system_clock())
         live(store, system_clock)
         program = Served(folder, free_port(), store, authority.ca)
         program.start(*authority.make("served"))
@@ -274,7 +274,7 @@ class TestServedByTls:
         while not stream.readline().startswith(b"data: "):
             pass
 
-        served.store.console.access.remove_user("bea")
+        served.store.console.accounts.remove_user("bea")
 
         while stream.readline():  # to its end, which a session that lasted would never reach
             pass
@@ -420,20 +420,20 @@ class TestInABrowser:
     def test_a_page_whose_session_ends_says_so_and_shows_no_patient(
         self, page: Page, served: Served
     ) -> None:
-        served.store.console.access.add_user("dan", "technologist", hashed("dan"), system_clock())
+        served.store.console.accounts.add_user("dan", "technologist", hashed("dan"), system_clock())
         receive(served.store, system_clock, "1.9")
         page.get_by_label("Name").fill("dan")
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in").click()
         expect(page.locator("#worklist")).to_contain_text("DOE, JANE")
 
-        served.store.console.access.set_password("dan", hashed("dan"))
+        served.store.console.accounts.set_password("dan", hashed("dan"))
 
         expect(page.locator("h2")).to_have_text("✖ SIGNED OUT", timeout=30_000)
         assert "DOE" not in page.content()
 
     def test_the_sessions_end_is_told_half_an_hour_before(self, page: Page, served: Served) -> None:
-        served.store.console.access.add_user("eve", "service", hashed("eve"), system_clock())
+        served.store.console.accounts.add_user("eve", "service", hashed("eve"), system_clock())
         page.get_by_label("Name").fill("eve")
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in").click()

@@ -18,7 +18,6 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from agent.console.access import Person
 from agent.console.app import create_app
 from agent.console.audit import AuditLog
 from agent.console.audit_message import (
@@ -27,15 +26,16 @@ from agent.console.audit_message import (
     REPORT,
     STUDY,
     SUCCESS,
+    AuditedObject,
     Event,
-    Thing,
     audit_line,
     our_code,
 )
+from agent.console.authorization import Principal
 from agent.records import Identity, Instant
 from agent.store.rows import SeriesProgress
 from tests.agent.box import MIDNIGHT, SetClock
-from tests.agent.console.made import around
+from tests.agent.console.made import context_of
 from tests.agent.console.signed_in import AT_THE_SCANNER, Page, Ward
 from tests.agent.reports import receive, report
 from tests.agent.stored import Store
@@ -176,7 +176,7 @@ class TestViews:
         assert lines(ward) == []
 
     def test_on_this_computer_it_is_the_kiosk_that_views(self, ward: Ward) -> None:
-        app = create_app(around(ward.store, ward.audit_path, clock=ward.clock, boot=ward.boot))
+        app = create_app(context_of(ward.store, ward.audit_path, clock=ward.clock, boot=ward.boot))
         for _ in range(2):
             TestClient(app, "http://localhost", client=("127.0.0.1", 9)).get("/api/state")
 
@@ -184,13 +184,21 @@ class TestViews:
 
         assert line.who == ("kiosk", "127.0.0.1")
 
-    def test_the_log_remembers_so_many_views_and_no_more(self, tmp_path: Path) -> None:
+    def test_the_latest_views_are_remembered_and_no_more(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("agent.console.audit.MOST_REMEMBERED", 20)
         audit = AuditLog(tmp_path / "audit.log", SetClock(), lambda *_: None)
-        for n in range(20_100):
-            audit._is_noted(("page", f"1.{n}", 1, "worklist"))
+        ann = Principal("ann", "technologist", AT_THE_SCANNER, page="session")
 
-        assert len(audit._viewed) == 20_000
-        assert audit._is_noted(("page", "1.20099", 1, "worklist"))
+        def n_recorded(*uids: str) -> int:
+            for uid in uids:
+                audit.viewed(ann, "1.2.3", (uid, 1), "worklist")
+            return len((tmp_path / "audit.log").read_text().splitlines())
+
+        assert n_recorded(*(f"1.{n}" for n in range(25))) == 25
+        assert n_recorded("1.24", "1.10") == 25
+        assert n_recorded("1.0") == 26
 
 
 class TestActions:
@@ -386,12 +394,12 @@ class TestTheFile:
 def test_whatever_names_hold_a_line_is_one_line_and_reads_back(
     name: str, host: str, uid: str
 ) -> None:
-    thing = Thing(STUDY, uid, f"series {uid}", REPORT)
+    thing = AuditedObject(STUDY, uid, f"series {uid}", REPORT)
     event = Event(ACCESSED, our_code("worklist"), READ, SUCCESS, thing)
-    person = Person(name, "technologist", "10.0.0.5")
+    principal = Principal(name, "technologist", "10.0.0.5")
     at = Instant(MIDNIGHT, 0.0).utc
 
-    line = Line(audit_line(event, person, at, host, 7))
+    line = Line(audit_line(event, principal, at, host, 7))
 
     shown = "".join(c if c.isprintable() else "?" for c in name or "kiosk")
     assert line.who == (shown, "10.0.0.5")

@@ -17,7 +17,7 @@ from agent.console.app import create_app
 from agent.records import Instant
 from agent.wiring import system_clock
 from tests.agent.console.browsing import until
-from tests.agent.console.made import around
+from tests.agent.console.made import context_of
 from tests.agent.reports import live, receive, report
 from tests.agent.stored import Store
 
@@ -75,7 +75,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @contextmanager
 def page_of(store: Store, url: str | None, after_s: float = 0.0) -> Iterator[TestClient]:
-    made = around(store, escalate_after_s=after_s, escalate_to=url)
+    made = context_of(store, escalate_after_s=after_s, escalate_to=url)
     with TestClient(create_app(made), base_url="http://localhost") as client:
         yield client
 

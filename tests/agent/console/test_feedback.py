@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from agent.console.app import create_app
 from agent.console.feedback import REASONS
 from agent.wiring import system_clock
-from tests.agent.console.made import around
+from tests.agent.console.made import context_of
 from tests.agent.reports import live, not_analysed, not_suspected, receive, report
 from tests.agent.stored import Store
 
@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def client_of(store: Store, **settings: object) -> TestClient:
-    made = around(store, **settings)
+    made = context_of(store, **settings)
     return TestClient(create_app(made), base_url="http://localhost")
 
 

@@ -19,7 +19,7 @@ from agent.errors import ConfigError
 from agent.records import TEST_MARK, Instant
 from agent.store.rows import Selftest
 from agent.wiring import system_clock
-from tests.agent.console.made import around
+from tests.agent.console.made import context_of
 from tests.agent.reports import live, not_analysed, receive, report
 from tests.agent.stored import Store
 
@@ -38,7 +38,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def app(store: Store, tmp_path: Path) -> Starlette:
-    return create_app(around(store))
+    return create_app(context_of(store))
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_a_port_in_use_is_refused_with_what_to_do(store: Store, tmp_path: Path) 
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(ConfigError, match="in use") as refusal:
-            serve(around(store), Address(*taken.getsockname()))
+            serve(context_of(store), Address(*taken.getsockname()))
 
     assert "console.port" in refusal.value.what_to_do
 

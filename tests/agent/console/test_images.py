@@ -16,7 +16,7 @@ from agent.console.app import create_app
 from agent.console.images import WINDOWS_HU
 from agent.records import Instant
 from agent.wiring import system_clock
-from tests.agent.console.made import around
+from tests.agent.console.made import context_of
 from tests.agent.console.stacks import BLEED, OUTLINED, SIZE, grey_of, keep_stack
 from tests.agent.reports import receive, report
 from tests.agent.stored import Store
@@ -35,7 +35,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def client(store: Store) -> TestClient:
-    return TestClient(create_app(around(store)), base_url="http://localhost")
+    return TestClient(create_app(context_of(store)), base_url="http://localhost")
 
 
 def pixels(png: bytes, mode: str = "L") -> np.ndarray:
@@ -104,7 +104,9 @@ def test_slices_that_do_not_come_any_more_are_not_kept(store: Store) -> None:
         now = system_clock()
         return Instant(now.utc + timedelta(minutes=2), now.monotonic_s + 120)
 
-    later = TestClient(create_app(around(store, clock=minutes_later)), base_url="http://localhost")
+    later = TestClient(
+        create_app(context_of(store, clock=minutes_later)), base_url="http://localhost"
+    )
 
     assert later.get(f"{RESULT}/slices").json() == {"kept": "no"}
 

@@ -16,7 +16,7 @@ from agent.console.app import create_app
 from agent.records import TEST_MARK, Instant
 from agent.store.rows import Keep, Selftest
 from agent.wiring import system_clock
-from tests.agent.console.made import around
+from tests.agent.console.made import context_of
 from tests.agent.reports import live, not_analysed, not_suspected, receive, report
 from tests.agent.stored import Store
 
@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def client(store: Store) -> TestClient:
-    return TestClient(create_app(around(store)), base_url="http://localhost")
+    return TestClient(create_app(context_of(store)), base_url="http://localhost")
 
 
 def conclude(store: Store, uid: str, **changes: object) -> None:
@@ -111,7 +111,7 @@ def test_an_alert_ages_until_it_is_acknowledged(tmp_path: Path) -> None:
     with Store(tmp_path / "store.sqlite", lambda: earlier) as store:
         conclude(store, "1.2.3.4")
         client = TestClient(
-            create_app(around(store, clock=lambda: now)), base_url="http://localhost"
+            create_app(context_of(store, clock=lambda: now)), base_url="http://localhost"
         )
         age = "bleedwatch_oldest_unacknowledged_alert_age_seconds"
         assert values(client)[age] == pytest.approx(360.0)

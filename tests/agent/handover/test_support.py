@@ -71,7 +71,7 @@ def plant_store(scratch: Scratch, planted: Planted) -> None:
         store.agent.conclude(report(UID), {"axial": planted("picture").encode()}, ["console"])
         store.console.acknowledge(UID, 1, planted("who"), planted("note"))
         store.console.judge(UID, 1, planted("judge"), planted("verdict"), agrees=False)
-        store.console.access.add_user(planted("user"), "service", planted("hash"), system_clock())
+        store.console.accounts.add_user(planted("user"), "service", planted("hash"), system_clock())
         (scratch.store_path.parent / "audit.log").write_text(planted("audit log"))
         store.agent.notice("file_refused", planted("notice"))
         path, refusal = f"/srv/{planted('path')}/1.dcm", planted("refusal")

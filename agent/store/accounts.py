@@ -1,7 +1,7 @@
-"""Who may use the console: named users, their sessions, and how often signing in was tried.
+"""Who may use the console: users, their sessions, and the attempts to sign in.
 
-Times are of the monotonic clock, with the boot that they belong to: a clock that is set gains
-nobody anything.
+Times are monotonic, with the boot that they belong to: setting the wall clock neither prolongs a
+session nor shortens a wait.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from agent.store.database import Database, insert
 
 ROLES: Final = ("technologist", "service")
 
-TRIES_KEPT_S: Final = 86_400.0
-"""Tries under one key are forgotten after a day without another [s]. Ours."""
+ATTEMPTS_KEPT_S: Final = 86_400.0
+"""Attempts under a key are forgotten after a day without another [s]. Ours."""
 
-ONE_MORE_TRY: Final = "ON CONFLICT (key) DO UPDATE SET n = n + 1, last_s = excluded.last_s"
+ONE_MORE_ATTEMPT: Final = "ON CONFLICT (key) DO UPDATE SET n = n + 1, last_s = excluded.last_s"
 
-TRIES: Final = "SELECT * FROM tries WHERE key IN (SELECT value FROM json_each(?))"
+ATTEMPTS: Final = "SELECT * FROM tries WHERE key IN (SELECT value FROM json_each(?))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Someone who is signed in; the role is the one that the user has at this moment."""
+    """Someone who is signed in; ``role`` is the one that the user has now."""
 
     user: str
     role: str
@@ -48,11 +48,11 @@ class Session:
     used_monotonic_s: float
 
 
-class Access:
-    """The users, sessions and tries in a store."""
+class Accounts:
+    """The users, sessions and sign-in attempts in a store."""
 
     def __init__(self, database: Database) -> None:
-        """Ask and tell this database."""
+        """Read and write this database."""
         self._db = database
 
     def users(self) -> list[User]:
@@ -60,7 +60,7 @@ class Access:
         return [_user(row) for row in self._db.rows("SELECT * FROM users ORDER BY name")]
 
     def user(self, name: str) -> User | None:
-        """Return one user, None if there is none of that name; ASCII letters of either case."""
+        """Return a user, None if there is none of that name; ASCII letters match in either case."""
         rows = self._db.rows("SELECT * FROM users WHERE name = ?", name)
         return _user(rows[0]) if rows else None
 
@@ -97,7 +97,7 @@ class Access:
             db.execute("UPDATE users SET argon2 = ? WHERE name = ? AND argon2 = ?", values)
 
     def begin_session(self, token_sha256: str, user: str, now_s: float, boot_id: str) -> None:
-        """Note that a user has signed in."""
+        """Store a new session."""
         session = {
             "token_sha256": token_sha256,
             "user": user,
@@ -126,49 +126,49 @@ class Access:
         )
 
     def use_session(self, token_sha256: str, now_s: float) -> None:
-        """Note that a session is in use."""
+        """Store when a session was last used."""
         with self._db.writing() as db:
             values = now_s, token_sha256
             db.execute("UPDATE sessions SET used_monotonic_s = ? WHERE token_sha256 = ?", values)
 
     def end_session(self, token_sha256: str) -> None:
-        """Forget a session; there need be none."""
+        """Delete a session, if there is one."""
         with self._db.writing() as db:
             db.execute("DELETE FROM sessions WHERE token_sha256 = ?", (token_sha256,))
 
     def end_sessions(self, began_before_s: float, boot_id: str) -> None:
-        """Forget the sessions that began before a moment or in another boot."""
+        """Delete the sessions that began before a moment or in another boot."""
         with self._db.writing() as db:
             values = began_before_s, boot_id
             db.execute("DELETE FROM sessions WHERE began_monotonic_s < ? OR boot_id <> ?", values)
 
-    def take_try(
+    def count_attempt(
         self,
         keys: Iterable[str],
         wait_s: Callable[[str, int, float], float],
         now_s: float,
         boot_id: str,
     ) -> float:
-        """Count a try to sign in under each key, unless one of them has to wait.
+        """Count an attempt to sign in under each key, unless one of the keys has to wait.
 
-        ``wait_s`` tells, of a key, the number of its tries and the age of the last [s], for how
-        long. Returns the longest such wait [s]; 0 where the try was counted and may be made. It is
-        counted before it is made, so that tries at the same moment gain nothing.
+        ``wait_s`` (key, number of attempts, age of the last [s]) returns that wait [s]. Returns
+        the longest of them; 0 where the attempt was counted and may be made. It is counted before
+        the password is checked, so that simultaneous attempts gain nothing.
         """
         keys = tuple(keys)
         with self._db.writing() as db:
             db.execute("UPDATE tries SET boot_id = ?1, last_s = 0 WHERE boot_id <> ?1", (boot_id,))
-            db.execute("DELETE FROM tries WHERE last_s < ?", (now_s - TRIES_KEPT_S,))
-            rows = db.execute(TRIES, (json.dumps(keys),))
+            db.execute("DELETE FROM tries WHERE last_s < ?", (now_s - ATTEMPTS_KEPT_S,))
+            rows = db.execute(ATTEMPTS, (json.dumps(keys),))
             longest_s = _longest_wait_s(rows, wait_s, now_s)
             if longest_s == 0:
                 for key in keys:
                     first = {"key": key, "n": 1, "last_s": now_s, "boot_id": boot_id}
-                    insert(db, "tries", first, ONE_MORE_TRY)
+                    insert(db, "tries", first, ONE_MORE_ATTEMPT)
         return longest_s
 
-    def forgive(self, forget: Iterable[str], take_back: Iterable[str]) -> None:
-        """Forget the tries under some keys, and take one back under others: signing in worked."""
+    def reset_attempts(self, forget: Iterable[str], take_back: Iterable[str]) -> None:
+        """After a sign-in: forget the attempts under some keys, and the latest one under others."""
         with self._db.writing() as db:
             db.executemany("DELETE FROM tries WHERE key = ?", [(key,) for key in forget])
             back = [(key,) for key in take_back]
@@ -177,8 +177,8 @@ class Access:
     def wait_s(
         self, keys: Iterable[str], wait_s: Callable[[str, int, float], float], now_s: float
     ) -> float:
-        """Return for how long a next try under these keys has to wait [s]; see ``take_try``."""
-        rows = self._db.rows(TRIES, json.dumps(tuple(keys)))
+        """Return how long the next attempt under these keys would have to wait [s]."""
+        rows = self._db.rows(ATTEMPTS, json.dumps(tuple(keys)))
         return _longest_wait_s(rows, wait_s, now_s)
 
 

@@ -13,7 +13,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from agent.console.access import CSRF_HEADER
+from agent.console.authorization import CSRF_HEADER
 from agent.console.lockout import Lockout
 from agent.console.passwords import HASHER, hash_password
 from agent.console.sessions import IDLE_S, LIFETIME_S
@@ -155,17 +155,17 @@ class TestSigningIn:
 
     def test_a_hash_of_other_parameters_is_made_anew(self, ward: Ward) -> None:
         old = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
-        ward.store.console.access.set_password("ann", old)
+        ward.store.console.accounts.set_password("ann", old)
 
         assert ward.page().sign_in().status_code == 200
 
-        user = ward.store.console.access.user("ann")
+        user = ward.store.console.accounts.user("ann")
         assert user is not None
         assert not HASHER.check_needs_rehash(user.argon2)
         assert ward.page().sign_in().status_code == 200
 
     def test_keyboards_that_compose_letters_differently_give_one_password(self, ward: Ward) -> None:
-        ward.store.console.access.set_password("ann", hashed("ann", "f\u00fcnfzehn Zeichen"))
+        ward.store.console.accounts.set_password("ann", hashed("ann", "f\u00fcnfzehn Zeichen"))
 
         assert ward.page().sign_in("ann", "fu\u0308nfzehn Zeichen").status_code == 200
 
@@ -246,7 +246,7 @@ class TestASession:
         assert not page.may
 
     def test_ends_when_its_user_is_removed(self, ward: Ward, ann: Page) -> None:
-        ward.store.console.access.remove_user("ann")
+        ward.store.console.accounts.remove_user("ann")
         assert not ann.may
 
         ward.add("ann", "service")  # whoever comes after with that name begins anew
@@ -255,7 +255,7 @@ class TestASession:
     def test_ends_when_its_password_is_set_anew(self, ward: Ward, ann: Page) -> None:
         sam = ward.page().enter(ward, "sam")
 
-        ward.store.console.access.set_password("ann", hashed("ann"))
+        ward.store.console.accounts.set_password("ann", hashed("ann"))
 
         assert not ann.may
         assert sam.may
@@ -301,7 +301,7 @@ class TestRoles:
         assert ward.page(ELSEWHERE).http.get(path).status_code == 401
 
     def test_a_role_is_another_at_once(self, ward: Ward, ann: Page) -> None:
-        ward.store.console.access.set_role("ann", "service")
+        ward.store.console.accounts.set_role("ann", "service")
 
         assert ann.http.get("/metrics").status_code == 200
         assert ann.http.get("/api/session").json()["role"] == "service"
@@ -362,10 +362,10 @@ class TestCountingTries:
 
     @pytest.fixture
     def lockout(self, ward: Ward) -> Lockout:
-        return Lockout(ward.store.console.access, ward.clock, ward.boot)
+        return Lockout(ward.store.console.accounts, ward.clock, ward.boot)
 
     def made(self, lockout: Lockout, names: list[str], address: str) -> int:
-        return sum(lockout.take_try(name, address) == 0 for name in names)
+        return sum(lockout.count_attempt(name, address) == 0 for name in names)
 
     def test_an_address_has_twenty_whatever_names_it_tries(self, lockout: Lockout) -> None:
         names = [f"user{n}" for n in range(40)]
@@ -390,7 +390,7 @@ class TestCountingTries:
 
     def test_tries_at_the_same_moment_gain_nothing(self, lockout: Lockout) -> None:
         with ThreadPoolExecutor(16) as many:
-            waits_s = list(many.map(lambda _: lockout.take_try("ann", ELSEWHERE), range(32)))
+            waits_s = list(many.map(lambda _: lockout.count_attempt("ann", ELSEWHERE), range(32)))
 
         assert waits_s.count(0) == 5
 
@@ -400,7 +400,7 @@ class TestCountingTries:
         waits_s = []
         for _ in range(60):
             ward.clock.now_s += 900
-            assert lockout.take_try("ann", ELSEWHERE) == 0
+            assert lockout.count_attempt("ann", ELSEWHERE) == 0
             waits_s.append(lockout.next_wait_s("ann", ELSEWHERE))
 
         assert waits_s[:11] == [0, 0, 0, 0, 30, 60, 120, 240, 480, 900, 900]
