@@ -230,7 +230,7 @@ def _status(
     receiving, queued = journeys.counts
     bundle, networks = journeys.engine.bundle, journeys.engine.networks
     gpu_used_bytes, gpu_total_bytes = networks.gpu_bytes or (None, None)
-    points = [bundle.operating_point(p.operating_point) for p in journeys.engine.profiles]
+    points = [bundle.contract.operating_point(p.operating_point) for p in journeys.engine.profiles]
     return AgentStatus(
         pid=os.getpid(),
         boot_id=boot_id(),
@@ -239,7 +239,7 @@ def _status(
         folder=str(config.export_folder),
         folder_problem=english(problem) if problem else None,
         backend=networks.name,
-        bundle=f"{bundle.name} {bundle.version}",
+        bundle=f"{bundle.contract.name} {bundle.contract.version}",
         degraded=english(networks.degraded) if networks.degraded else None,
         receiving=receiving,
         queued=queued,

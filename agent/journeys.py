@@ -233,7 +233,7 @@ class Journeys:
     def _opened(self, series_uid: str, identity: Identity) -> Journey:
         """Open a journey that the store knows of; a concluded series is read again whole."""
         now = self._clock()
-        journey = Journey(series_uid, identity, now, now, SliceStage(self.engine.bundle))
+        journey = Journey(series_uid, identity, now, now, SliceStage(self.engine.bundle.contract))
         before = self._store.queries.series(series_uid)
         if before is None:
             self._store.progress(journey.progress())
@@ -310,7 +310,7 @@ class Journeys:
 
     def _advance(self, journey: Journey) -> bool:
         """Run slabs of an open series, once enough slices have come since the last time."""
-        fewest = journey.advanced_slices + self.engine.bundle.slices.batch
+        fewest = journey.advanced_slices + self.engine.bundle.contract.slices.batch
         if journey.refusal or journey.profile is None or len(journey.slices.headers) < fewest:
             return False
         journey.advanced_slices = len(journey.slices.headers)

@@ -85,7 +85,7 @@ def analyse(slices: GrowingSeries, stage: SliceStage, engine: Engine) -> Analysi
     InferenceError
         If a network fails or gives what cannot be trusted.
     """
-    timings_s: dict[str, float] = {}
+    contract, timings_s = engine.bundle.contract, dict[str, float]()
     with _timed(timings_s, "assemble"):
         profile = choose([*slices.set_aside, *slices.headers], engine.profiles)
         head = slices.volume()
@@ -95,16 +95,16 @@ def analyse(slices: GrowingSeries, stage: SliceStage, engine: Engine) -> Analysi
         with _timed(timings_s, "slice_stage"):
             seen = stage.finish(head, backend)
         with _timed(timings_s, "volume_stage"):
-            return label_head(head, seen, engine.bundle, backend), backend.name
+            return label_head(head, seen, contract, backend), backend.name
 
     mask, run_by = engine.networks.run(profile.name, labelled)
     with _timed(timings_s, "measure"):
-        shift = engine.bundle.reading.midline_shift
-        measured = measure(mask, engine.bundle.intervals, midline_shift=shift)
+        shift = contract.reading.midline_shift
+        measured = measure(mask, contract.intervals, midline_shift=shift)
     assessment = decide(
         mask.score,
         measured,
-        engine.bundle.operating_point(profile.operating_point),
+        contract.operating_point(profile.operating_point),
         gaps=head.gaps,
         shortfall=_shortfall(slices),
     )
@@ -145,7 +145,7 @@ def report_of(subject: Subject, analysis: Analysis, engine: Engine) -> SeriesRep
 
 def _engine_name(bundle: Bundle, run_by: str | None) -> str | None:
     """Bundle, version and backend; None where no network ran."""
-    return f"{bundle.name} {bundle.version}, {run_by}" if run_by else None
+    return f"{bundle.contract.name} {bundle.contract.version}, {run_by}" if run_by else None
 
 
 def suspected_in(analysis: Analysis) -> tuple[HeadVolume, NDArray[np.uint8]] | None:

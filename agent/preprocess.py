@@ -12,10 +12,11 @@ Pure, and the one place that fixes the frames the networks see. Training uses th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, NonNegativeInt, PositiveFloat, PositiveInt
 from scipy.sparse import csr_array
 
 from agent.records import Grid, Subtype
@@ -34,6 +35,16 @@ SUBSAMPLES: Final = 4
 Floats = NDArray[np.float32]
 
 
+def _rising(window_hu: tuple[float, float]) -> tuple[float, float]:
+    if window_hu[0] >= window_hu[1]:
+        raise ValueError(f"the window {window_hu} HU does not rise")
+    return window_hu
+
+
+Window = Annotated[tuple[float, float], AfterValidator(_rising)]
+"""HU that become 0 and 1."""
+
+
 @dataclass(frozen=True, slots=True)
 class SliceInput:
     """What the slice network takes: (batch, channels, size_px, size_px), float32.
@@ -42,12 +53,12 @@ class SliceInput:
     ``windows_hu``; each window is clipped and scaled to 0…1.
     """
 
-    pixel_mm: float
-    size_px: int
-    slab_mm: float
-    neighbours: int
-    windows_hu: tuple[tuple[float, float], ...]
-    batch: int
+    pixel_mm: PositiveFloat
+    size_px: PositiveInt
+    slab_mm: PositiveFloat
+    neighbours: NonNegativeInt
+    windows_hu: tuple[Window, ...]
+    batch: PositiveInt
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -63,9 +74,9 @@ class VolumeInput:
     Channels are the five subtype probabilities of the slice network, then ``windows_hu`` as above.
     """
 
-    voxel_kji_mm: tuple[float, float, float]
-    shape_kji: tuple[int, int, int]
-    windows_hu: tuple[tuple[float, float], ...]
+    voxel_kji_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    shape_kji: tuple[PositiveInt, PositiveInt, PositiveInt]
+    windows_hu: tuple[Window, ...]
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:

@@ -12,10 +12,11 @@ from datetime import datetime
 from enum import Enum, IntEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeFloat
 
 from agent.errors import BadOutputError, ConfigError, GeometryError
 from agent.reasons import Reason
@@ -25,6 +26,9 @@ MM3_PER_ML: Final = 1000.0
 TEST_MARK: Final = "TEST."
 """What the UID of a self-test's series begins with, in the journal and for all who read it. A DICOM
 UID has no letters: no patient's series can be taken for a test, nor be mixed with one."""
+
+Probability: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
+"""Checked where it is read from a file, as all bounds in types are."""
 
 Vector: TypeAlias = tuple[float, float, float]
 
@@ -37,6 +41,19 @@ class Subtype(IntEnum):
     SUBARACHNOID = 3
     SUBDURAL = 4
     EPIDURAL = 5
+
+    @property
+    def word(self) -> str:
+        """As reports, bundles and configurations spell it, such as "subdural"."""
+        return self.name.lower()
+
+    @classmethod
+    def of(cls, word: str) -> Subtype:
+        """Look up what a file spells; ValueError if it names no subtype."""
+        for subtype in cls:
+            if subtype.word == word:
+                return subtype
+        raise ValueError(f"{word!r} is none of {', '.join(one.word for one in cls)}")
 
 
 class Region(IntEnum):
@@ -62,6 +79,13 @@ class Region(IntEnum):
     CEREBELLUM = 18
     VENTRICLES = 19
     EXTRA_AXIAL = 20
+
+    @property
+    def word(self) -> str:
+        """As reports spell it, without its side: "basal ganglia", "extra-axial"."""
+        if self is Region.EXTRA_AXIAL:
+            return "extra-axial"
+        return self.name.removeprefix("LEFT_").removeprefix("RIGHT_").replace("_", " ").lower()
 
 
 LEFT_REGIONS: Final = tuple(r for r in Region if r.name.startswith("LEFT_"))
@@ -314,7 +338,7 @@ class Reading:
     each slab as it is and as its mirror image, and both answers are averaged.
     """
 
-    bleed_probability: float
+    bleed_probability: Probability
     midline_shift: bool
     mirrored: bool
 
@@ -332,9 +356,9 @@ class VolumeInterval:
     of a bleed and what is taken for one differ in size.
     """
 
-    below: float
-    above: float
-    absolute_ml: float
+    below: NonNegativeFloat
+    above: NonNegativeFloat
+    absolute_ml: NonNegativeFloat
 
     def of(self, volume_ml: float) -> tuple[float, float]:
         """Interval about ``volume_ml`` [mL]."""

@@ -6,25 +6,32 @@ who the patient is stands in the store's series row, beside the report.
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
 
 from agent.reasons import english
 from agent.records import Finding, Gap, Grid, Region, Subtype, Vector
 
-SubtypeName: TypeAlias = Literal[
-    "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "epidural"
-]
 
-SUBTYPE_NAMES: Final[dict[Subtype, SubtypeName]] = {
-    Subtype.INTRAPARENCHYMAL: "intraparenchymal",
-    Subtype.INTRAVENTRICULAR: "intraventricular",
-    Subtype.SUBARACHNOID: "subarachnoid",
-    Subtype.SUBDURAL: "subdural",
-    Subtype.EPIDURAL: "epidural",
-}
+def _words_of(labels: type[Subtype | Region]) -> AfterValidator:
+    known = {label.word for label in labels}
+
+    def known_word(word: str) -> str:
+        if word not in known:
+            raise ValueError(f"{word!r} is none of {', '.join(sorted(known))}")
+        return word
+
+    return AfterValidator(known_word)
+
+
+def _schema_of(labels: type[Subtype | Region]) -> WithJsonSchema:
+    return WithJsonSchema({"enum": list(dict.fromkeys(label.word for label in labels))})
+
+
+SubtypeWord: TypeAlias = Annotated[str, _words_of(Subtype), _schema_of(Subtype)]
+RegionWord: TypeAlias = Annotated[str, _words_of(Region), _schema_of(Region)]
 
 
 class _Wire(BaseModel):
@@ -34,9 +41,9 @@ class _Wire(BaseModel):
 class FindingReport(_Wire):
     """One connected bleed."""
 
-    subtype: Literal["intraparenchymal", "intraventricular", "subarachnoid", "subdural", "epidural"]
+    subtype: SubtypeWord
     side: Literal["left", "right", "midline"] | None
-    region: str | None
+    region: RegionWord | None
     """Such as "basal ganglia"; None where the anatomy is not known."""
     volume_ml: float
     volume_interval_ml: tuple[float, float]
@@ -106,19 +113,12 @@ class SliceStack(_Wire):
     """Which slices have an outline."""
 
 
-def region_name(region: Region) -> str:
-    """Name a region as a report does, without its side: "basal ganglia", "extra-axial"."""
-    if region is Region.EXTRA_AXIAL:
-        return "extra-axial"
-    return region.name.removeprefix("LEFT_").removeprefix("RIGHT_").replace("_", " ").lower()
-
-
 def finding_report(finding: Finding) -> FindingReport:
     """Put one finding into words and rounded numbers."""
     return FindingReport(
-        subtype=SUBTYPE_NAMES[finding.subtype],
+        subtype=finding.subtype.word,
         side=finding.side.value if finding.side else None,
-        region=region_name(finding.region) if finding.region else None,
+        region=finding.region.word if finding.region else None,
         volume_ml=round(finding.volume_ml, 2),
         volume_interval_ml=_rounded_pair(finding.volume_interval_ml),
         probability=round(finding.probability, 3),

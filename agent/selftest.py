@@ -27,7 +27,7 @@ from agent.infer import tensorrt_api
 from agent.log import LogStream, open_log
 from agent.reasons import Reason
 from agent.records import TEST_MARK, KnownBleed
-from agent.report import SUBTYPE_NAMES, FindingReport
+from agent.report import FindingReport
 from agent.service import ACCOUNT
 from agent.store.console_store import ConsoleStore
 from agent.store.liveness import agent_problem
@@ -167,7 +167,7 @@ def compared(
 
 def _misread(largest: FindingReport, bleed: KnownBleed) -> str | None:
     """Say in what the largest finding is not the bleed."""
-    subtype, side = SUBTYPE_NAMES[bleed.subtype], bleed.side.value
+    subtype, side = bleed.subtype.word, bleed.side.value
     if (largest.subtype, largest.side) != (subtype, side):
         return f"taken for {largest.subtype}, side {largest.side}: it is {subtype}, {side}"
     low_ml, high_ml = largest.volume_interval_ml

@@ -10,6 +10,7 @@ import numpy as np
 
 from agent.infer.backend import Backend, Floats, VolumeOutput
 from agent.infer.bundle import Bundle
+from agent.infer.contract import Contract, NetworkDigests
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
 from agent.preprocess import SliceInput, VolumeInput
@@ -73,9 +74,9 @@ def head(grid: Grid, bleed: np.ndarray) -> HeadVolume:
     return HeadVolume(hu, grid, tuple(f"1.2.{k}" for k in range(len(hu))), ())
 
 
-def read(whole: HeadVolume, bundle: Bundle, backend: Backend) -> LabelMask:
+def read(whole: HeadVolume, contract: Contract, backend: Backend) -> LabelMask:
     """Take a head through both stages."""
-    return label_head(whole, SliceStage(bundle).finish(whole, backend), bundle, backend)
+    return label_head(whole, SliceStage(contract).finish(whole, backend), contract, backend)
 
 
 def labels(
@@ -104,19 +105,18 @@ def halved_brain(grid: Grid, boundary_x_mm: np.ndarray | float = 0.0) -> np.ndar
 
 INTERVALS = dict.fromkeys(Subtype, VolumeInterval(0.1, 0.1, 1.0))
 
-SEEING_BUNDLE = Bundle(
+SEEING = Contract(
     name="seeing",
     version="0",
-    digest="0" * 64,
     slices=SliceInput(1.0, 256, 2.5, 1, ((0.0, 80.0), (-20.0, 100.0)), 4),
     volume=VolumeInput((4.0, 2.0, 2.0), (40, 128, 128), ((0.0, 80.0),)),
-    slice_network=Path("slice.onnx"),
-    volume_network=Path("volume.onnx"),
-    network_digests=("1" * 64, "2" * 64),
     reading=Reading(bleed_probability=0.5, midline_shift=True, mirrored=False),
     intervals=INTERVALS,
     operating_points=(OperatingPoint("balanced", 0.5),),
+    sha256=NetworkDigests("1" * 64, "2" * 64),
+    card={},
 )
+SEEING_BUNDLE = Bundle(SEEING, digest="0" * 64, folder=Path("seeing"))
 
 
 @dataclass
@@ -138,7 +138,7 @@ class SeeingBackend:
 
     @property
     def slabs_per_run(self) -> int:
-        return self.bundle.slices.batch
+        return self.bundle.contract.slices.batch
 
     def run_slices(self, batches: Iterable[Floats]) -> Iterator[Floats]:
         return map(self.see, batches)
@@ -146,8 +146,9 @@ class SeeingBackend:
     def see(self, slabs: Floats) -> Floats:
         self.batches.append(slabs)
         self.slices_run += int(slabs.any(axis=(1, 2, 3)).sum())
-        low, high = self.bundle.slices.windows_hu[0]
-        middle = self.bundle.slices.neighbours * len(self.bundle.slices.windows_hu)
+        contract = self.bundle.contract.slices
+        low, high = contract.windows_hu[0]
+        middle = contract.neighbours * len(contract.windows_hu)
         hu = slabs[:, middle] * (high - low) + low
         blood = (hu >= 50) & (hu < 79)  # bone and its edges end at the window's top
         out = np.zeros((len(slabs), len(Subtype) + 1, *slabs.shape[2:]), np.float32)

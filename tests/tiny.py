@@ -20,14 +20,10 @@ PX, VOXELS_KJI = 64, (20, 32, 32)
 BATCH, CHANNELS, MIDDLE = 4, 6, 2
 
 MANIFEST = """
-[bundle]
 name = "tiny"
 version = "{version}"
-opset = 17
 
-[slice]
-file = "slice.onnx"
-sha256 = "{slice}"
+[slices]
 pixel_mm = 4.0
 size_px = 64
 slab_mm = 5.0
@@ -36,8 +32,6 @@ windows_hu = [[0.0, 80.0], [-20.0, 100.0]]
 batch = 4
 
 [volume]
-file = "volume.onnx"
-sha256 = "{volume}"
 voxel_kji_mm = [8.0, 8.0, 8.0]
 shape_kji = [20, 32, 32]
 windows_hu = [[0.0, 80.0]]
@@ -45,13 +39,22 @@ windows_hu = [[0.0, 80.0]]
 [reading]
 bleed_probability = 0.3
 midline_shift = false
+mirrored = false
 
-[interval]
-relative = 0.5
-absolute_ml = 1.0
+[intervals]
+intraparenchymal = {{ below = 0.5, above = 0.5, absolute_ml = 1.0 }}
+intraventricular = {{ below = 0.5, above = 0.5, absolute_ml = 1.0 }}
+subarachnoid = {{ below = 0.5, above = 0.5, absolute_ml = 1.0 }}
+subdural = {{ below = 0.5, above = 0.5, absolute_ml = 1.0 }}
+epidural = {{ below = 0.5, above = 0.5, absolute_ml = 1.0 }}
 
-[operating_points.balanced]
+[[operating_points]]
+name = "balanced"
 score = 0.5
+
+[sha256]
+slices = "{slice}"
+volume = "{volume}"
 
 [card]
 trained_on = "nothing"

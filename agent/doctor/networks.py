@@ -22,7 +22,7 @@ CARD: Final = Path("/proc/driver/nvidia")
 def bundle(box: Box) -> Verdict:
     """Check that every file of the bundle is the one that its manifest names."""
     found = load_bundle(box.config.bundle_folder)
-    return well(f"{found.name} {found.version}, SHA-256 {found.digest[:12]}…")
+    return well(f"{found.contract.name} {found.contract.version}, SHA-256 {found.digest[:12]}…")
 
 
 def signature(box: Box) -> Verdict:
@@ -39,7 +39,7 @@ def protocols(box: Box) -> Verdict:
     found = load_bundle(box.config.bundle_folder)
     profiles = load_profiles(box.config.protocols_folder)
     for profile in profiles:
-        found.operating_point(profile.operating_point)
+        found.contract.operating_point(profile.operating_point)
     return well(f"{len(profiles)} profiles")
 
 

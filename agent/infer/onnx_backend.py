@@ -28,8 +28,8 @@ class OnnxBackend:
         self._bundle = bundle
         self._slices = _session(bundle.slice_network, threads)
         self._volume = _session(bundle.volume_network, threads)
-        _expect(self._slices, "slabs", bundle.slices.shape, bundle.slice_network)
-        _expect(self._volume, "block", bundle.volume.shape, bundle.volume_network)
+        _expect(self._slices, "slabs", bundle.contract.slices.shape, bundle.slice_network)
+        _expect(self._volume, "block", bundle.contract.volume.shape, bundle.volume_network)
 
     @property
     def name(self) -> str:
@@ -39,11 +39,11 @@ class OnnxBackend:
     @property
     def slabs_per_run(self) -> int:
         """See ``Backend``."""
-        return self._bundle.slices.batch
+        return self._bundle.contract.slices.batch
 
     def run_slices(self, batches: Iterable[Floats]) -> Iterator[Floats]:
         """See ``Backend``."""
-        batch, _, rows, columns = self._bundle.slices.shape
+        batch, _, rows, columns = self._bundle.contract.slices.shape
         for slabs in batches:
             (probabilities,) = _run(self._slices, ["probabilities"], {"slabs": slabs})
             yield sound(probabilities, (batch, N_CLASSES, rows, columns), "slice probabilities")
@@ -51,7 +51,7 @@ class OnnxBackend:
     def run_volume(self, block: Floats) -> VolumeOutput:
         """See ``Backend``."""
         bleed, anatomy, score = _run(self._volume, ["bleed", "anatomy", "score"], {"block": block})
-        return sound_volume(bleed, anatomy, score, self._bundle.volume.shape_kji)
+        return sound_volume(bleed, anatomy, score, self._bundle.contract.volume.shape_kji)
 
 
 def _session(path: Path, threads: int) -> ort.InferenceSession:

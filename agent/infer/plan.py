@@ -141,7 +141,7 @@ def misfit(manifest: PlanManifest, bundle: Bundle, machine: Machine) -> Reason |
     Engines are bound to TensorRT's full version and to the very card; drivers may be newer.
     """
     built_for = manifest.machine
-    wanted = f"{bundle.name}/{bundle.version}"
+    wanted = f"{bundle.contract.name}/{bundle.contract.version}"
     if manifest.bundle != wanted:
         return Reason("plan_of_other_bundle", bundle=manifest.bundle, wanted=wanted)
     if manifest.networks != bundle.network_digests:

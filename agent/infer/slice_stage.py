@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.infer.backend import Backend, Floats
-from agent.infer.bundle import Bundle
+from agent.infer.contract import Contract
 from agent.preprocess import field_from_slices, field_matrices, slab_number, slice_input
 from agent.records import Grid, HeadVolume
 
@@ -44,9 +44,9 @@ class SliceOutput:
 class SliceStage:
     """The slice stage of one series."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, contract: Contract) -> None:
         """Start with nothing computed."""
-        self._contract, self._mirrored = bundle.slices, bundle.reading.mirrored
+        self._contract, self._mirrored = contract.slices, contract.reading.mirrored
         self._fields: dict[Key, Floats] = {}
         self._probabilities: dict[SampleKey, Floats] = {}
 

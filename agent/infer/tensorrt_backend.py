@@ -142,10 +142,10 @@ class TensorRtBackend:
         self._name = f"TensorRT {gpu.trt.__version__}, {gpu.device.name()}, {plan.manifest.name}"
         self.slabs_per_run = plan.manifest.slabs_per_run
         slices, volume = (gpu.engine(it) for it in (plan.slice_engine, plan.volume_engine))
-        slabs = (self.slabs_per_run, *bundle.slices.shape[1:])
+        slabs = (self.slabs_per_run, *bundle.contract.slices.shape[1:])
         with ExitStack() as stack:
             self._lanes = [_lane(stack, gpu, slices, slabs) for _ in range(SLICE_LANES)]
-            self._volume = _lane(stack, gpu, volume, bundle.volume.shape)
+            self._volume = _lane(stack, gpu, volume, bundle.contract.volume.shape)
             self._held = stack.pop_all()
 
     @property
@@ -169,14 +169,14 @@ class TensorRtBackend:
         self._volume.start(block)
         outputs = self._volume.finish()
         bleed, anatomy, score = (_output(outputs, name) for name in ("bleed", "anatomy", "score"))
-        return sound_volume(bleed, anatomy, score, self._bundle.volume.shape_kji)
+        return sound_volume(bleed, anatomy, score, self._bundle.contract.volume.shape_kji)
 
     def close(self) -> None:
         """Free what it holds on the GPU."""
         self._held.close()
 
     def _probabilities(self, lane: Lane) -> Floats:
-        _, _, rows, columns = self._bundle.slices.shape
+        _, _, rows, columns = self._bundle.contract.slices.shape
         shape = (self.slabs_per_run, N_CLASSES, rows, columns)
         return sound(_output(lane.finish(), "probabilities"), shape, "slice probabilities")
 

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.infer.backend import Backend
-from agent.infer.bundle import Bundle
+from agent.infer.contract import Contract
 from agent.infer.slice_stage import SliceOutput, slab_frame
 from agent.preprocess import (
     Block,
     SliceInput,
+    VolumeInput,
     axis_mm,
     block_of,
     image_matrices,
@@ -22,7 +23,7 @@ from agent.records import HeadVolume, LabelMask
 
 
 def label_head(
-    head: HeadVolume, slices: SliceOutput, bundle: Bundle, backend: Backend
+    head: HeadVolume, slices: SliceOutput, contract: Contract, backend: Backend
 ) -> LabelMask:
     """Refine, name and place what the slice stage saw.
 
@@ -34,22 +35,22 @@ def label_head(
     InferenceError
         If the network fails, or gives what cannot be trusted.
     """
-    contracts, least = (bundle.slices, bundle.volume), bundle.reading.bleed_probability
+    inputs, least = (contract.slices, contract.volume), contract.reading.bleed_probability
     heights_mm, slide_ji_mm = slab_frame(head.grid, slices.slabs)
-    block = block_of(slices.fields, heights_mm, slide_ji_mm, contracts)
-    output = backend.run_volume(volume_input(block, slices.fields, slices.probabilities, contracts))
+    block = block_of(slices.fields, heights_mm, slide_ji_mm, inputs)
+    output = backend.run_volume(volume_input(block, slices.fields, slices.probabilities, inputs))
     subtypes = np.zeros(head.grid.shape_kji, dtype=np.uint8)
     probability = np.zeros(head.grid.shape_kji, dtype=np.uint8)
     regions = np.zeros(head.grid.shape_kji, dtype=np.uint8)
-    to_image = image_matrices(head.grid, bundle.slices)
-    to_pixels = _nearest_field_pixels(head, bundle.slices)
+    to_image = image_matrices(head.grid, contract.slices)
+    to_pixels = _nearest_field_pixels(head, contract.slices)
     anatomy = np.pad(output.anatomy.astype(np.uint8), (0, 1))  # nothing, one past each end
     for number, slab in enumerate(slices.slabs):
-        regions[slab.first_k : slab.end_k] = _regions(head, block, number, anatomy, bundle)
+        regions[slab.first_k : slab.end_k] = _regions(head, block, number, anatomy, contract.volume)
         bleed = (1.0 - slices.probabilities[number, 0]).clip(0.0, 1.0)
         if bleed.max() < least**2:
             continue  # no certainty of the volume network would make it bleed
-        refined = slab_from_block(block, number, output.bleed, contracts)
+        refined = slab_from_block(block, number, output.bleed, inputs)
         fused = np.sqrt(bleed * refined[1:].sum(axis=0).clip(0.0, 1.0))
         names = refined[1:].argmax(axis=0).astype(np.uint8) + 1
         image = to_image[0] @ fused @ to_image[1].T
@@ -75,7 +76,7 @@ def _nearest_field_pixels(
 
 
 def _regions(
-    head: HeadVolume, block: Block, number: int, anatomy: NDArray[np.uint8], bundle: Bundle
+    head: HeadVolume, block: Block, number: int, anatomy: NDArray[np.uint8], contract: VolumeInput
 ) -> NDArray[np.uint8]:
     """Anatomy labels of one slab on the scanner's pixels; ``anatomy`` is one longer each way."""
     grid = head.grid
@@ -84,7 +85,7 @@ def _regions(
         number,
         axis_mm(grid.rows, grid.row_spacing_mm),
         axis_mm(grid.columns, grid.column_spacing_mm),
-        bundle.volume,
+        contract,
     )
     labels: NDArray[np.uint8] = anatomy[k][j][:, i]
     return labels

@@ -172,7 +172,9 @@ NETWORKS: Final = {
     ),
     "onnx_failed": Wording("ONNX Runtime: {why}", "run `bleedwatch replay`"),
     "bundle_unreadable": Wording("bundle {path}: {why}", "name a folder of a bundle"),
-    "bundle_wrong": Wording("bundle {path}: {why}", SEE_CONTRACT),
+    "bundle_wrong": Wording(
+        "{path}: {why}", "export the bundle again (`bleedwatch model export`): engines/CONTRACT.md"
+    ),
     "bundle_file_unreadable": Wording("{path}: {why}", INSTALL_BUNDLE),
     "bundle_file_changed": Wording(
         "{path} is not the file that the manifest names (SHA-256 {sha256}…)",

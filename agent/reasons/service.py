@@ -328,6 +328,10 @@ BUILDING: Final = {
     "box_outside_scan": Wording("{scan} holds no such place: {box}", "see boxes.csv beside it"),
     "training_file_unreadable": Wording("{path}: {why}", "name a training TOML"),
     "training_file_wrong": Wording("{path}: {why}", "compare with {compare_with}"),
+    "real_data_missing": Wording("{path} is missing", "name a folder with both data sets"),
+    "bundle_is_there": Wording(
+        "{folder} is there already", "give this run another version, or remove that one"
+    ),
     "start_bundle_layers": Wording(
         "{path}: its layers are not those of the network to train",
         "give the contract and the widths that the bundle was trained with",

@@ -47,7 +47,7 @@ def build_journeys(config: Config, store: AgentStore, log: FilteringBoundLogger)
     bundle = load_bundle(config.bundle_folder, key)
     profiles = load_profiles(config.protocols_folder)
     for profile in profiles:
-        bundle.operating_point(profile.operating_point)
+        bundle.contract.operating_point(profile.operating_point)
     reference = OnnxBackend(bundle, threads=config.infer.threads)
     gpu = GpuSide(
         config.plans_folder,

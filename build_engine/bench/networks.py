@@ -43,16 +43,16 @@ def networks(
     """
     loaded = load_bundle(bundle)
     backend = OnnxBackend(loaded, threads=threads)
-    slabs = np.random.default_rng(0).random(loaded.slices.shape, dtype=np.float32)
-    block = np.zeros(loaded.volume.shape, dtype=np.float32)
+    slabs = np.random.default_rng(0).random(loaded.contract.slices.shape, dtype=np.float32)
+    block = np.zeros(loaded.contract.volume.shape, dtype=np.float32)
     timed_s = {
         "slice network, a slab": _median_s(lambda _: list(backend.run_slices([slabs])), runs)
-        * loaded.reading.runs_per_slab
-        / loaded.slices.batch,
+        * loaded.contract.reading.runs_per_slab
+        / loaded.contract.slices.batch,
         "volume network, a head": _median_s(lambda _: backend.run_volume(block), runs),
     }
     with head_makers(1) as maker:
-        for grid_mm in (loaded.volume.voxel_kji_mm, USUAL_KJI_MM):
+        for grid_mm in (loaded.contract.volume.voxel_kji_mm, USUAL_KJI_MM):
             name = f"generator, a head at {' x '.join(f'{step:g}' for step in grid_mm)} mm"
             timed_s[name] = maker.submit(_seconds_a_head, grid_mm, runs).result()
     if as_json:
@@ -61,7 +61,7 @@ def networks(
     timed = table("Of", numbers=("Takes", "Throughput"))
     for name, seconds in timed_s.items():
         timed.add_row(name, f"{1000 * seconds:.1f} ms", f"{1 / seconds:.1f} /s")
-    out().print(f"{loaded.name}, {threads} threads, medians of {runs} runs")
+    out().print(f"{loaded.contract.name}, {threads} threads, medians of {runs} runs")
     out().print(timed)
 
 

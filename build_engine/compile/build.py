@@ -69,7 +69,7 @@ def build_plan(
     bundle = recipe.bundle
     compiled = compile_bundle(recipe, gpu, plans_folder / TIMINGS, tell)
     manifest = PlanManifest(
-        bundle=f"{bundle.name}/{bundle.version}",
+        bundle=f"{bundle.contract.name}/{bundle.contract.version}",
         networks=bundle.network_digests,
         protocol=recipe.protocol,
         precision=recipe.precision,
@@ -91,7 +91,7 @@ def compile_bundle(
 ) -> dict[str, Compiled]:
     """Compile both networks; the engines by file name. Raises as ``build_plan``."""
     bundle, precision = recipe.bundle, recipe.precision
-    slabs = (recipe.slabs_per_run, *bundle.slices.shape[1:])
+    slabs = (recipe.slabs_per_run, *bundle.contract.slices.shape[1:])
     tell(f"slice network: {precision} graph")
     slices = slice_graph(bundle, precision, gpu)
     tell("slice network: compiling")
@@ -99,7 +99,7 @@ def compile_bundle(
     tell(f"volume network: {precision} graph")
     volume = volume_graph(bundle, precision, gpu)
     tell("volume network: compiling")
-    volume_engine = compile_network(gpu, volume, bundle.volume.shape, precision, timings)
+    volume_engine = compile_network(gpu, volume, bundle.contract.volume.shape, precision, timings)
     return {SLICE_ENGINE: slice_engine, VOLUME_ENGINE: volume_engine}
 
 

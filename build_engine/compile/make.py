@@ -82,15 +82,15 @@ def verify(
     gpu = take_gpu()
     site = site_of(settings, gpu, loaded.manifest.bundle)
     profile = _profile(load_profiles(settings.protocols_folder), loaded.manifest.protocol)
-    point = site.bundle.operating_point(profile.operating_point)
+    point = site.bundle.contract.operating_point(profile.operating_point)
     tolerance = MOST_DIFFERENT[loaded.manifest.precision]
     with closing(_on_gpu(loaded, site, gpu)) as backend:
         pair = backend, reference_of(site)
-        found = compare(golden_heads(heads), site.bundle, pair, (point,), tolerance)
+        found = compare(golden_heads(heads), site.bundle.contract, pair, (point,), tolerance)
         differences = [
             *track(found, "reading golden heads", heads, console=out(stderr=True), disable=as_json)
         ]
-        took_ms = head_ms(site.bundle, backend)
+        took_ms = head_ms(site.bundle.contract, backend)
     verification = record(loaded, site.here, differences, (took_ms, _active_ms(loaded, site, gpu)))
     if as_json:
         print_json(verification.model_dump(mode="json"))
@@ -127,7 +127,7 @@ def _active_ms(plan: Plan, site: Site, gpu: TensorRt) -> float | None:
     except (PlanError, SignatureError):
         return None  # what is broken is no reason to keep a better one out
     with closing(_on_gpu(other, site, gpu)) as backend:
-        return head_ms(site.bundle, backend)
+        return head_ms(site.bundle.contract, backend)
 
 
 def _print(plan: str, verification: Verification) -> None:

@@ -70,10 +70,10 @@ class Bencher:
         for precision in precisions:
             slices = slice_graph(bundle, precision, self.gpu)
             for batch in batches:
-                shape = (batch, *bundle.slices.shape[1:])
+                shape = (batch, *bundle.contract.slices.shape[1:])
                 yield self._row(("slice", precision), slices, shape, SLICE_LANES)
             volume = volume_graph(bundle, precision, self.gpu)
-            yield self._row(("volume", precision), volume, bundle.volume.shape, 1)
+            yield self._row(("volume", precision), volume, bundle.contract.volume.shape, 1)
 
     def _row(
         self, what: tuple[str, Precision], graph: bytes, shape: tuple[int, ...], n_lanes: int

@@ -14,7 +14,7 @@ import numpy as np
 
 from agent.errors import BadOutputError
 from agent.infer.backend import Backend, Floats
-from agent.infer.bundle import Bundle
+from agent.infer.contract import Contract
 from agent.infer.plan import Plan, PlanManifest, Precision
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
@@ -58,7 +58,7 @@ class HeadDifference:
 
 def compare(
     heads: Iterable[HeadVolume],
-    bundle: Bundle,
+    contract: Contract,
     backends: tuple[Backend, Backend],
     points: Sequence[OperatingPoint],
     tolerance: float,
@@ -69,25 +69,25 @@ def compare(
     """
     ours, reference = backends
     for number, head in enumerate(heads, start=1):
-        name, expected = f"golden head {number}", read_head(head, bundle, reference)
+        name, expected = f"golden head {number}", read_head(head, contract, reference)
         try:
-            found = read_head(head, bundle, ours)
+            found = read_head(head, contract, ours)
         except BadOutputError as error:
             yield HeadDifference(1.0, expected.blood_ml, f"{name}: {error}")
         else:
             yield difference(name, (found, expected), points, tolerance)
 
 
-def read_head(head: HeadVolume, bundle: Bundle, backend: Backend) -> HeadReading:
+def read_head(head: HeadVolume, contract: Contract, backend: Backend) -> HeadReading:
     """Take a head through both stages; BadOutputError if a network gives no numbers.
 
     A head with more blood than a skull holds counts as one without a score: so it is at a site.
     """
-    slices = SliceStage(bundle).finish(head, backend)
-    mask = label_head(head, slices, bundle, backend)
-    seen = label_head(head, slices, bundle.uncut, backend)
+    slices = SliceStage(contract).finish(head, backend)
+    mask = label_head(head, slices, contract, backend)
+    seen = label_head(head, slices, contract.uncut, backend)
     try:
-        findings = measure(mask, bundle.intervals, midline_shift=False).findings
+        findings = measure(mask, contract.intervals, midline_shift=False).findings
     except BadOutputError:
         findings, mask = (), replace(mask, score=0.0)
     return HeadReading(
@@ -124,16 +124,16 @@ def difference(
     return HeadDifference(probability, volume_ml, "; ".join(faults) or None)
 
 
-def head_ms(bundle: Bundle, backend: Backend) -> float | None:
+def head_ms(contract: Contract, backend: Backend) -> float | None:
     """Time the networks alone on a head of ``TIMED_SLABS`` slabs: the median of some runs [ms].
 
     None where they give no numbers.
     """
     rng = np.random.default_rng(0)
-    slabs = rng.random((backend.slabs_per_run, *bundle.slices.shape[1:]), dtype=np.float32)
-    runs = TIMED_SLABS * bundle.reading.runs_per_slab
+    slabs = rng.random((backend.slabs_per_run, *contract.slices.shape[1:]), dtype=np.float32)
+    runs = TIMED_SLABS * contract.reading.runs_per_slab
     batches = [slabs] * math.ceil(runs / backend.slabs_per_run)
-    block = rng.random(bundle.volume.shape, dtype=np.float32)
+    block = rng.random(contract.volume.shape, dtype=np.float32)
     try:
         taken_s = [_run_s(backend, batches, block) for _ in range(TIMED_RUNS)]
     except BadOutputError:

@@ -95,7 +95,7 @@ def with_bleed_laid_in(case: Case, rng: np.random.Generator, size: float = 1.0) 
     here = share > 0.5
     return replace(
         case,
-        name=f"{case.name}-{subtype.name.lower()}",
+        name=f"{case.name}-{subtype.word}",
         packed=packed(hu),
         subtypes=_labels(case.subtypes, subtype, here, hu),
         boxed=np.asarray(case.boxed | here.any(axis=(1, 2))),

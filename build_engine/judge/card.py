@@ -41,8 +41,8 @@ def _head(result: StudyResult) -> dict[str, object]:
         "name": known.name,
         "protocol": known.protocol,
         "look_alike": known.look_alike.value if known.look_alike else None,
-        "kinds": [kind.name.lower() for kind in known.kinds],
-        "bleed": known.bleed.name.lower() if known.bleed else None,
+        "kinds": [kind.word for kind in known.kinds],
+        "bleed": known.bleed.word if known.bleed else None,
         "age_years": known.age_years,
         "score": round(result.score, 4),
         "true_ml": result.true_ml,
@@ -60,7 +60,7 @@ def _place(place: Place | None) -> dict[str, str | None] | None:
     if place is None:
         return None
     return {
-        "subtype": place.subtype.name.lower(),
+        "subtype": place.subtype.word,
         "side": place.side.value if place.side else None,
         "region": place.region.name.lower() if place.region else None,
     }

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -16,7 +13,7 @@ from scipy import ndimage
 
 from agent.errors import BadOutputError
 from agent.infer.backend import Backend
-from agent.infer.bundle import Bundle
+from agent.infer.contract import Contract
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
 from agent.measure import measure
@@ -28,7 +25,6 @@ from agent.records import (
     Side,
     Subtype,
     VolumeInterval,
-    VolumeIntervals,
 )
 from build_engine.heads.fields import UNSURE, Bytes
 from build_engine.heads.known import KnownHead
@@ -39,27 +35,7 @@ SURE_AT: Final = 3
 AVERAGED_PX: Final = 9
 """… over this many of the scanner's pixels square."""
 
-CUTS: Final = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
-"""Bleed probabilities at which a mask could be cut."""
-
-SMALLEST_END: Final = 0.15
-"""Neither end of an interval is nearer to the volume than this share of it: heads at a site differ
-from those that it is chosen on by more than these among themselves. Ours: the aim of the design."""
-
-ABSOLUTES_ML: Final = (1.0, 2.0, 3.0)
-"""Parts of an interval that do not grow with the volume; the one that makes it narrowest is taken
-[mL]. Ours."""
-
-AS_NOTHING_ML: Final = 0.5
-"""A lower end below this is as good as nothing: widths are compared as if it were this. Ours."""
-
-MEASURED_FROM_ML: Final = 5.0
-"""From here on a volume has to be right within a share of it [mL]."""
-
 PICTURE_PX: Final = 240
-
-FEWEST_TO_TELL: Final = 20
-"""So many found bleeds of a subtype tell its volume's interval; fewer say little of its ends."""
 
 ANY: Final = dict.fromkeys(Subtype, VolumeInterval(0.0, 0.0, 0.0))
 
@@ -120,19 +96,19 @@ class StudyResult:
 
 
 def results(
-    heads: Iterable[KnownHead], bundle: Bundle, backend: Backend, cuts: Sequence[float] = ()
+    heads: Iterable[KnownHead], contract: Contract, backend: Backend, cuts: Sequence[float] = ()
 ) -> Iterator[StudyResult]:
-    """Run the bundle over known heads; none of ``cuts`` may be below the bundle's own.
+    """Run networks over known heads; none of ``cuts`` may be below their contract's own.
 
-    Where slices are ranked, they are by what the networks saw, whatever the bundle's own cut.
+    Where slices are ranked, they are by what the networks saw, whatever that cut.
     """
     for known in heads:
         started_s = time.perf_counter()
-        slices = SliceStage(bundle).finish(known.head, backend)
-        mask = label_head(known.head, slices, bundle, backend)
+        slices = SliceStage(contract).finish(known.head, backend)
+        mask = label_head(known.head, slices, contract, backend)
         seconds = time.perf_counter() - started_s
         if known.bleeding_slices is not None:
-            seen = label_head(known.head, slices, bundle.uncut, backend)
+            seen = label_head(known.head, slices, contract.uncut, backend)
             mask = replace(mask, probability=seen.probability)
         at_cuts = tuple(at_cut(mask, cut) for cut in cuts)
         yield replace(judged(known, mask, seconds), at_cuts=at_cuts)
@@ -246,74 +222,3 @@ def _picture(known: KnownHead, mask: LabelMask) -> NDArray[np.uint8]:
         area = labels[k, ::step, ::step] > 0
         picture[area & ~ndimage.binary_erosion(area)] = colour
     return picture
-
-
-def intervals_of(results: list[StudyResult], share: float) -> VolumeIntervals:
-    """Interval of each subtype, that holds the true volume of ``share`` of those found as it.
-
-    A subtype that was found in fewer than ``FEWEST_TO_TELL`` heads has that of all heads together;
-    from nothing to twice the volume if there is none.
-    """
-    told = [result for result in results if result.found and result.true_ml and result.found_ml]
-    every = _narrowest(told, share)
-    by_subtype = {
-        subtype: [one for one in told if one.found and one.found.subtype is subtype]
-        for subtype in Subtype
-    }
-    return {
-        subtype: every if len(own) < FEWEST_TO_TELL else _narrowest(own, share)
-        for subtype, own in by_subtype.items()
-    }
-
-
-def _narrowest(results: list[StudyResult], share: float) -> VolumeInterval:
-    """Find the interval, narrowest for these heads, that holds ``share`` of a next head's.
-
-    Of n heads it holds (n + 1) · share, as conformal prediction asks: Vovk et al. 2005.
-    """
-    if not results:
-        return VolumeInterval(1.0, 1.0, ABSOLUTES_ML[0])
-    found_ml = np.array([result.found_ml for result in results])
-    over_ml = found_ml - np.array([result.true_ml or 0.0 for result in results])
-    held = min(len(results), math.ceil((len(results) + 1) * share))
-    intervals = chain.from_iterable(
-        _that_hold(held, found_ml, over_ml, absolute_ml) for absolute_ml in ABSOLUTES_ML
-    )
-    return min(intervals, key=partial(_width, found_ml=found_ml.tolist()))
-
-
-def _that_hold(
-    held: int, found_ml: NDArray[np.float64], over_ml: NDArray[np.float64], absolute_ml: float
-) -> Iterator[VolumeInterval]:
-    """Give the interval of every lower end that leaves ``held`` heads to choose the upper by."""
-    below = np.maximum(over_ml - absolute_ml, 0.0) / found_ml
-    above = np.maximum(-over_ml - absolute_ml, 0.0) / found_ml
-    for low in np.unique(below).tolist():
-        if np.count_nonzero(below <= low) >= held:
-            high = float(np.sort(above[below <= low])[held - 1])
-            lower, upper = (_rounded_up(max(end, SMALLEST_END)) for end in (low, high))
-            yield VolumeInterval(lower, upper, absolute_ml)
-
-
-def _width(interval: VolumeInterval, found_ml: list[float]) -> float:
-    """Ratio of the interval's ends, as the mean of its logarithm over heads."""
-    ends_ml = [interval.of(one_ml) for one_ml in found_ml]
-    return float(np.mean([math.log(high / max(low, AS_NOTHING_ML)) for low, high in ends_ml]))
-
-
-def _rounded_up(share: float) -> float:
-    return math.ceil(share * 100) / 100
-
-
-def best_cut(results: list[StudyResult]) -> float:
-    """Cut at which volumes are least wrong, in the median: those that matter, if there are any.
-
-    What is right for small bleeds, seen in part, would overstate the large ones.
-    """
-    outlined = [result for result in results if result.true_ml]
-    large = [result for result in outlined if (result.true_ml or 0.0) >= MEASURED_FROM_ML]
-    measured = large or outlined
-    true_ml = np.array([result.true_ml or 0.0 for result in measured])
-    found_ml = np.array([[at.found_ml for at in result.at_cuts] for result in measured])
-    errors = np.median(np.abs(found_ml / true_ml[:, None] - 1), axis=0)
-    return CUTS[int(errors.argmin())]

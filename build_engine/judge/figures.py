@@ -94,7 +94,7 @@ def draw_failures(results: list[StudyResult], judgement: Judgement, path: Path) 
         what = "false alarm"
         if result.known.bleed is not None:
             volume = "" if result.true_ml is None else f" {result.true_ml:.1f} mL"
-            what = f"missed {result.known.bleed.name.lower()}{volume}"
+            what = f"missed {result.known.bleed.word}{volume}"
         look_alike = result.known.look_alike
         place.set_title(
             f"{what}\n{result.known.protocol}, {result.score:.2f}"

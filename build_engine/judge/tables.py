@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from agent.records import Subtype, VolumeIntervals
-from build_engine.judge.evaluate import MEASURED_FROM_ML, StudyResult
+from build_engine.judge.evaluate import StudyResult
 
 AGES_YEARS: Final = (("child, below 16", 16.0), ("adult", 65.0), ("old, from 65", 200.0))
 """Age groups, and below which age each ends. Ours."""
@@ -22,6 +22,9 @@ MANY_SLICES: Final = 3
 Z_95: Final = 1.96
 BOOTSTRAPS: Final = 1000
 BINS_ML: Final = ((0.0, 1.0), (1.0, 5.0), (5.0, 30.0), (30.0, 1000.0))
+MEASURED_FROM_ML: Final = 5.0
+"""From here on a volume has to be right within a share of it [mL]."""
+
 PLACED_FROM_ML: Final = 2.0
 CLOSE_SHARE: Final = 0.15
 CLOSE_ML: Final = 1.0
@@ -128,7 +131,7 @@ def _subtype_table(results: list[StudyResult], judgement: Judgement) -> Table:
     rows = []
     outlined = [r for r in results if r.bleeds and r.true_ml is not None]
     groups: list[tuple[str, list[StudyResult]]] = [
-        (subtype.name.lower(), [r for r in results if r.known.kinds and r.known.bleed is subtype])
+        (subtype.word, [r for r in results if r.known.kinds and r.known.bleed is subtype])
         for subtype in Subtype
     ]
     for low, high in BINS_ML:
@@ -212,7 +215,7 @@ def _interval_table(results: list[StudyResult], judgement: Judgement) -> Table:
     for subtype, interval in judgement.intervals.items():
         own = [r for r in alerted if r.found and r.found.subtype is subtype]
         reach = f"−{interval.below:.0%} +{interval.above:.0%} ±{interval.absolute_ml:g} mL"
-        rows.append((subtype.name.lower(), reach, rate(_held(r, judgement) for r in own)))
+        rows.append((subtype.word, reach, rate(_held(r, judgement) for r in own)))
     columns = ("taken for", "90 % interval of a volume", "holds the truth")
     return Table("Intervals of the bleeds alerted to", columns, tuple(rows) if alerted else ())
 

@@ -240,7 +240,7 @@ def _subtype(bleed: Bleed | None, seed: int, n: int) -> Subtype | None:
 def _bleed_text(recipe: HeadRecipe) -> str:
     if recipe.bleed is None:
         return "no bleed"
-    return f"{recipe.bleed.name.lower()} {recipe.volume_ml:g} mL"
+    return f"{recipe.bleed.word} {recipe.volume_ml:g} mL"
 
 
 @contextmanager

@@ -159,7 +159,7 @@ def _of_point(file: ProfileFile, bundle: Bundle | None) -> Iterator[Problem]:
     if bundle is None or not isinstance(name, str):
         return
     try:
-        bundle.operating_point(name)
+        bundle.contract.operating_point(name)
     except BundleError as error:
         key = "operating_point"
         yield Problem(_origin(file, key), key, str(error), error.what_to_do)

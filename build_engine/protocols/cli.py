@@ -155,7 +155,7 @@ def learn(
     here = output.resolve() if output else None
     files = profile_files(settings.protocols_folder)
     others = [file for file in files if file.path.resolve() != here]
-    slab_mm = load_bundle(settings.bundle_folder).slices.slab_mm
+    slab_mm = load_bundle(settings.bundle_folder).contract.slices.slab_mm
     sample = _read(folder)
     learned = learn_from(sample.series, others, slab_mm, name)
     if output:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from agent.config import PACKAGED_ENGINES
 from agent.errors import ConfigError
+from agent.infer.contract import FolderName, SubtypeKey
 from agent.preprocess import SliceInput, VolumeInput
-from agent.records import Subtype
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -19,11 +19,6 @@ else:
     import tomli as tomllib
 
 DEFAULT = Path(__file__).with_name("default.toml")
-
-
-SubtypeName = Literal[
-    "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "epidural"
-]
 
 
 def _among_packaged(folder: Path) -> Path:
@@ -61,43 +56,14 @@ class AnnotatedFolder(_Table):
     """A folder of a site's own heads (``build_engine.heads.annotated``) and what its masks say."""
 
     folder: Path
-    labels: dict[int, SubtypeName]
-
-    @property
-    def names(self) -> dict[int, Subtype]:
-        """Subtype of each value of a mask."""
-        return {value: Subtype[name.upper()] for value, name in self.labels.items()}
+    labels: dict[int, SubtypeKey]
 
 
-class Contract(_Table):
-    """The frames that the networks see (agent.preprocess)."""
+class Inputs(_Table):
+    """What the networks take, as the bundle's contract will say it."""
 
-    pixel_mm: float
-    size_px: int
-    slab_mm: float
-    neighbours: int
-    windows_hu: tuple[tuple[float, float], ...]
-    batch: int
-    voxel_kji_mm: tuple[float, float, float]
-    shape_kji: tuple[int, int, int]
-    volume_windows_hu: tuple[tuple[float, float], ...]
-
-    @property
-    def slices(self) -> SliceInput:
-        """What the slice network takes."""
-        return SliceInput(
-            self.pixel_mm,
-            self.size_px,
-            self.slab_mm,
-            self.neighbours,
-            self.windows_hu,
-            self.batch,
-        )
-
-    @property
-    def volume(self) -> VolumeInput:
-        """What the volume network takes."""
-        return VolumeInput(self.voxel_kji_mm, self.shape_kji, self.volume_windows_hu)
+    slices: SliceInput
+    volume: VolumeInput
 
 
 class ReadingChoice(_Table):
@@ -123,14 +89,14 @@ class TrainConfig(_Table):
     with the program, such as ``default/1.4.0``, or any other.
     """
 
-    name: str
-    version: str
+    name: FolderName
+    version: FolderName
     start_from: Annotated[Path, AfterValidator(_among_packaged)] | None = None
     seed: int
     processes: int
     data: Cases
     annotated: tuple[AnnotatedFolder, ...] = ()
-    contract: Contract
+    contract: Inputs
     slices: Stage
     volume: Stage
     reading: ReadingChoice
@@ -145,7 +111,12 @@ def load_config(path: Path) -> TrainConfig:
         raise ConfigError(
             "training_file_unreadable", path=str(path), why=str(error.strerror)
         ) from error
-    except (ValidationError, ValueError) as error:
-        raise ConfigError(
-            "training_file_wrong", path=str(path), why=str(error), compare_with=str(DEFAULT)
-        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _wrong(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except ValueError as error:
+        raise _wrong(path, str(error)) from error
+
+
+def _wrong(path: Path, why: str) -> ConfigError:
+    return ConfigError("training_file_wrong", path=str(path), why=why, compare_with=str(DEFAULT))

@@ -1,44 +1,29 @@
-"""Trained networks to a bundle: two ONNX files and their manifest (engines/CONTRACT.md)."""
+"""Trained networks to the files of a bundle: two of ONNX and their manifest."""
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import tomli_w
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from agent.infer.bundle import SLICE_FILE, VOLUME_FILE
+from agent.infer.contract import CONTRACT, Contract, NetworkDigests
 from agent.preprocess import SliceInput, VolumeInput
-from agent.records import OperatingPoint, Reading, VolumeIntervals
+from agent.records import Reading
 from build_engine.judge.cost import cost_of
-from build_engine.train.networks import N_CLASSES, SliceNetwork, VolumeNetwork
+from build_engine.train.networks import SliceNetwork, VolumeNetwork
 
 OPSET: Final = 17
 
-SLICE_FILE: Final = "slice.onnx"
-VOLUME_FILE: Final = "volume.onnx"
-
 SCORE_POOL_PX: Final = 5
 """A slice's score is the largest bleed probability that persists over this many pixels square."""
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """All that ``bundle.toml`` says beside the files' digests."""
-
-    name: str
-    version: str
-    slices: SliceInput
-    volume: VolumeInput
-    reading: Reading
-    intervals: VolumeIntervals
-    operating_points: tuple[OperatingPoint, ...]
-    card: dict[str, str]
 
 
 class _SliceGraph(nn.Module):  # type: ignore[misc]
@@ -66,24 +51,28 @@ class _VolumeGraph(nn.Module):  # type: ignore[misc]
         return bleed.softmax(dim=1), region.argmax(dim=1).to(torch.int32), study.sigmoid()
 
 
-def write_bundle(
-    folder: Path, networks: tuple[SliceNetwork, VolumeNetwork], manifest: Manifest
-) -> None:
-    """Export both networks and their manifest to ``folder``; each file is replaced whole."""
-    folder.mkdir(parents=True, exist_ok=True)
-    slices, volume = networks
-    slabs = torch.zeros(manifest.slices.shape)
-    block_channels = N_CLASSES - 1 + len(manifest.volume.windows_hu)
-    block = torch.zeros((1, block_channels, *manifest.volume.shape_kji))
-    slice_onnx = _onnx_bytes(_SliceGraph(slices), slabs, ("slabs", "probabilities", "score"))
-    volume_onnx = _onnx_bytes(_VolumeGraph(volume), block, ("block", "bleed", "anatomy", "score"))
-    text = _manifest_text(manifest, _sha256(slice_onnx), _sha256(volume_onnx))
-    for name, content in (
-        (SLICE_FILE, slice_onnx),
-        (VOLUME_FILE, volume_onnx),
-        ("bundle.toml", text.encode()),
-    ):
-        _replace(folder / name, content)
+def write_networks(
+    folder: Path,
+    networks: tuple[SliceNetwork, VolumeNetwork],
+    inputs: tuple[SliceInput, VolumeInput],
+) -> NetworkDigests:
+    """Export both networks to a new folder; what they take is ``inputs``."""
+    folder.mkdir(parents=True)
+    slices = _onnx_bytes(
+        _SliceGraph(networks[0]), inputs[0].shape, ("slabs", "probabilities", "score")
+    )
+    volume = _onnx_bytes(
+        _VolumeGraph(networks[1]), inputs[1].shape, ("block", "bleed", "anatomy", "score")
+    )
+    (folder / SLICE_FILE).write_bytes(slices)
+    (folder / VOLUME_FILE).write_bytes(volume)
+    return NetworkDigests(*(hashlib.sha256(content).hexdigest() for content in (slices, volume)))
+
+
+def manifest_text(contract: Contract) -> str:
+    """Write a contract as ``read_contract`` reads it."""
+    table = CONTRACT.dump_python(contract, exclude_none=True)
+    return tomli_w.dumps(table, multiline_strings=True)
 
 
 def cost_text(folder: Path, contract: SliceInput, reading: Reading) -> str:
@@ -97,7 +86,7 @@ def cost_text(folder: Path, contract: SliceInput, reading: Reading) -> str:
     )
 
 
-def _onnx_bytes(graph: nn.Module, sample: Tensor, names: tuple[str, ...]) -> bytes:
+def _onnx_bytes(graph: nn.Module, shape: tuple[int, ...], names: tuple[str, ...]) -> bytes:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # The tracing exporter is deprecated, but keeps to the plain operators that old TensorRTs
         # know, and folds batch normalisation by itself.
@@ -105,7 +94,7 @@ def _onnx_bytes(graph: nn.Module, sample: Tensor, names: tuple[str, ...]) -> byt
         path = Path(folder) / "network.onnx"
         torch.onnx.export(
             graph.eval(),
-            (sample,),
+            (torch.zeros(shape),),
             str(path),
             input_names=list(names[:1]),
             output_names=list(names[1:]),
@@ -113,64 +102,3 @@ def _onnx_bytes(graph: nn.Module, sample: Tensor, names: tuple[str, ...]) -> byt
             dynamo=False,
         )
         return path.read_bytes()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_bytes(content)
-    beside.replace(path)
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _manifest_text(manifest: Manifest, slice_sha256: str, volume_sha256: str) -> str:
-    slices, volume = manifest.slices, manifest.volume
-    lines = [
-        "[bundle]",
-        f'name = "{manifest.name}"',
-        f'version = "{manifest.version}"',
-        f"opset = {OPSET}",
-        "",
-        "[slice]",
-        f'file = "{SLICE_FILE}"',
-        f'sha256 = "{slice_sha256}"',
-        f"pixel_mm = {slices.pixel_mm}",
-        f"size_px = {slices.size_px}",
-        f"slab_mm = {slices.slab_mm}",
-        f"neighbours = {slices.neighbours}",
-        f"windows_hu = {_array(slices.windows_hu)}",
-        f"batch = {slices.batch}",
-        "",
-        "[volume]",
-        f'file = "{VOLUME_FILE}"',
-        f'sha256 = "{volume_sha256}"',
-        f"voxel_kji_mm = {list(volume.voxel_kji_mm)}",
-        f"shape_kji = {list(volume.shape_kji)}",
-        f"windows_hu = {_array(volume.windows_hu)}",
-        "",
-        "[reading]",
-        f"bleed_probability = {manifest.reading.bleed_probability}",
-        f"midline_shift = {str(manifest.reading.midline_shift).lower()}",
-        f"mirrored = {str(manifest.reading.mirrored).lower()}",
-    ]
-    for subtype, interval in manifest.intervals.items():
-        lines += [
-            "",
-            f"[interval.{subtype.name.lower()}]",
-            f"below = {interval.below}",
-            f"above = {interval.above}",
-            f"absolute_ml = {interval.absolute_ml}",
-        ]
-    for point in manifest.operating_points:
-        lines += ["", f"[operating_points.{point.name}]", f"score = {point.score}"]
-        if point.alerts_per_100 is not None:
-            lines.append(f"alerts_per_100 = {point.alerts_per_100}")
-    lines += ["", "[card]"]
-    lines += [f'{key} = """\n{text}"""' for key, text in manifest.card.items()]
-    return "\n".join(lines) + "\n"
-
-
-def _array(windows_hu: tuple[tuple[float, float], ...]) -> str:
-    return str([list(window) for window in windows_hu])

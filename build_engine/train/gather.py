@@ -44,7 +44,7 @@ def real_data(folder: Path) -> RealData:
     found = RealData(folder / "phe_sich", folder / "ct_ich")
     for needed in (found.phe_sich / "boxes.json", found.ct_ich / "labels.json"):
         if not needed.exists():
-            raise ConfigError(f"{needed} is missing", hint="name a folder with both data sets")
+            raise ConfigError("real_data_missing", path=str(needed))
     return found
 
 
@@ -103,7 +103,7 @@ class Study:
 
 def _annotated_studies(config: TrainConfig) -> list[Study]:
     return [
-        Study(study, source.names, config.contract.slices)
+        Study(study, source.labels, config.contract.slices)
         for source in config.annotated
         for study in studies_in(source.folder)
     ]
@@ -154,6 +154,6 @@ def _seen_before(config: TrainConfig, head: HeadVolume) -> Floats:
         return np.zeros(head.grid.shape_kji, dtype=np.float32)
     bundle = load_bundle(config.start_from)
     backend = OnnxBackend(bundle, threads=1)
-    slices = SliceStage(bundle).finish(head, backend)
-    seen = label_head(head, slices, bundle.uncut, backend).probability
+    slices = SliceStage(bundle.contract).finish(head, backend)
+    seen = label_head(head, slices, bundle.contract.uncut, backend).probability
     return np.divide(seen, 255, dtype=np.float32)

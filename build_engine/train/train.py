@@ -93,14 +93,14 @@ def _warm_start(
     bundle = load_bundle(config.start_from)  # refuses what is not whole
     rng = np.random.default_rng(config.seed)
     samples = (batch_of(rng)[0] for _ in range(WARM_START_BATCHES))
-    wanted = config.contract
+    wanted, had = config.contract, bundle.contract
     if name == "slices":
-        neighbours = wanted.neighbours, bundle.slices.neighbours
-        channels = channels_of(wanted.windows_hu, bundle.slices.windows_hu, neighbours)
+        neighbours = wanted.slices.neighbours, had.slices.neighbours
+        channels = channels_of(wanted.slices.windows_hu, had.slices.windows_hu, neighbours)
         start_from(network, bundle.slice_network, samples, channels)
     else:
         channels = channels_of(
-            wanted.volume_windows_hu, bundle.volume.windows_hu, before=N_CLASSES - 1
+            wanted.volume.windows_hu, had.volume.windows_hu, before=N_CLASSES - 1
         )
         start_from(network, bundle.volume_network, samples, channels)
 

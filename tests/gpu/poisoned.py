@@ -26,7 +26,7 @@ gpu_side = GpuSide(
     engines / "plans", bundle, None, lambda: tensorrt_api.load(log), memory_share=1.0
 )
 networks = Networks(OnnxBackend(bundle, threads=4), gpu_side, lambda: now_s[0], log)
-block = np.zeros(bundle.volume.shape, np.float32)
+block = np.zeros(bundle.contract.volume.shape, np.float32)
 
 
 def run() -> str:

@@ -35,14 +35,14 @@ def test_layers_really_run_in_the_precision_asked_for(box: RealBox, precision):
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_golden_heads_are_read_as_by_onnx_runtime(box: RealBox, precision):
-    points = box.bundle.operating_points[:1]
+    points = box.bundle.contract.operating_points[:1]
     tolerance = MOST_DIFFERENT[precision]
 
     with closing(TensorRtBackend(box.build(precision), box.bundle, box.gpu)) as backend:
         pair = backend, box.reference
         heads = golden_heads(FEWEST_HEADS)
-        found = list(compare(heads, box.bundle, pair, points, tolerance))
-        took_ms = head_ms(box.bundle, backend)
+        found = list(compare(heads, box.bundle.contract, pair, points, tolerance))
+        took_ms = head_ms(box.bundle.contract, backend)
 
     probability = max(one.probability for one in found)
     volume_ml = max(one.volume_ml for one in found)
@@ -60,7 +60,7 @@ def test_runs_are_replayed_as_cuda_graphs(box: RealBox):
 
 def test_slabs_keep_their_order_through_both_lanes(box: RealBox):
     rng = np.random.default_rng(3)
-    shape = (8, *box.bundle.slices.shape[1:])
+    shape = (8, *box.bundle.contract.slices.shape[1:])
     batches = [rng.random(shape, dtype=np.float32) for _ in range(7)]
 
     with closing(TensorRtBackend(box.build("fp32"), box.bundle, box.gpu)) as backend:

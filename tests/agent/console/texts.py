@@ -20,8 +20,7 @@ from agent.console.app import STATIC
 from agent.console.feedback import REASONS
 from agent.console.words import CATALOGUES
 from agent.reasons import PAGE
-from agent.records import Region, Side
-from agent.report import SUBTYPE_NAMES, region_name
+from agent.records import Region, Side, Subtype
 
 AGENT = Path(__file__).parents[3] / "agent"
 
@@ -89,9 +88,9 @@ class _Page(HTMLParser):
 
 
 def _of_reports() -> Iterator[str]:
-    yield from SUBTYPE_NAMES.values()
+    yield from (subtype.word for subtype in Subtype)
     yield from (side.value for side in Side)
-    yield from (region_name(region) for region in Region)
+    yield from (region.word for region in Region)
     yield from REASONS
 
 

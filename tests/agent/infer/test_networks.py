@@ -37,7 +37,7 @@ class Seat:
 
     def run(self, protocol: str = "ge-head") -> tuple[str, VolumeOutput]:
         """Run one block; returns what ran it, and what came out."""
-        block = np.full(self.box.bundle.volume.shape, 0.5, np.float32)
+        block = np.full(self.box.bundle.contract.volume.shape, 0.5, np.float32)
         return self.networks.run(protocol, lambda one: (one.name, one.run_volume(block)))
 
 

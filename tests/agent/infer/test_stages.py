@@ -11,7 +11,16 @@ from agent.infer.bundle import Bundle
 from agent.infer.slice_stage import SliceStage, slabs_of
 from agent.measure import measure
 from agent.records import HeadVolume, Subtype
-from tests.heads import INTERVALS, SEEING_BUNDLE, SeeingBackend, axial_grid, ball, head, read
+from tests.heads import (
+    INTERVALS,
+    SEEING,
+    SEEING_BUNDLE,
+    SeeingBackend,
+    axial_grid,
+    ball,
+    head,
+    read,
+)
 
 THIN = np.arange(-75.0, 76.0, 0.625)
 THICK = np.arange(-75.0, 76.0, 5.0)
@@ -34,7 +43,7 @@ def test_a_ball_of_blood_keeps_its_volume_and_place(
     backend = SeeingBackend(bundle, Subtype.SUBDURAL)
     whole = head(grid, blood)
 
-    mask = read(whole, bundle, backend)
+    mask = read(whole, bundle.contract, backend)
 
     (finding,) = measure(mask, INTERVALS, midline_shift=False).findings
     assert finding.subtype is Subtype.SUBDURAL
@@ -66,12 +75,12 @@ def test_read_mirrored_as_well_a_bleed_on_either_side_counts_alike(
 ) -> None:
     grid = axial_grid(THICK)
     whole = head(grid, ball(grid, (side_mm, -20.0, 10.0), 21.0))
-    mirrored = replace(bundle, reading=replace(bundle.reading, mirrored=True))
+    mirrored = replace(SEEING, reading=replace(SEEING.reading, mirrored=True))
     backend = LeftEyedBackend(bundle)
 
     both = SliceStage(mirrored).finish(whole, backend)
 
-    once = SliceStage(bundle).finish(whole, SeeingBackend(bundle))
+    once = SliceStage(bundle.contract).finish(whole, SeeingBackend(bundle))
     assert backend.slices_run == 2 * len(both.slabs)
     np.testing.assert_allclose(both.probabilities[:, 1:], once.probabilities[:, 1:] / 2, atol=1e-6)
 
@@ -97,18 +106,19 @@ def growing(whole: HeadVolume, first_k: int, end_k: int) -> HeadVolume:
 def test_work_done_while_slices_arrive_is_the_work_of_the_end(
     neighbours: int, heights: np.ndarray, upwards: bool, bundle: Bundle
 ) -> None:
-    bundle = replace(bundle, slices=replace(bundle.slices, neighbours=neighbours))
+    contract = replace(SEEING, slices=replace(SEEING.slices, neighbours=neighbours))
+    bundle = replace(bundle, contract=contract)
     grid = axial_grid(heights, tilt_deg=12.0)
     whole = head(grid, ball(grid, (25.0, -20.0, -30.0), 25.0))
     backend, reference = SeeingBackend(bundle), SeeingBackend(bundle)
-    stage, n = SliceStage(bundle), len(heights)
+    stage, n = SliceStage(bundle.contract), len(heights)
 
     early = 0
     for count in range(2, n + 1):
         part = growing(whole, 0, count) if upwards else growing(whole, n - count, n)
         early += stage.advance(part, backend)
     streamed = stage.finish(whole, backend)
-    at_once = SliceStage(bundle).finish(whole, reference)
+    at_once = SliceStage(bundle.contract).finish(whole, reference)
 
     assert early >= 0.6 * len(at_once.slabs)
     assert backend.slices_run == len(at_once.slabs), "nothing was run twice"
@@ -120,12 +130,12 @@ def test_a_slice_that_comes_late_changes_only_what_it_touches(bundle: Bundle) ->
     grid = axial_grid(THICK)
     whole = head(grid, ball(grid, (25.0, -20.0, 10.0), 25.0))
     without = growing(whole, 0, len(THICK) - 1)
-    backend, stage = SeeingBackend(bundle), SliceStage(bundle)
+    backend, stage = SeeingBackend(bundle), SliceStage(bundle.contract)
     stage.finish(without, backend)
     before = backend.slices_run
 
     late = stage.finish(whole, backend)
 
     assert backend.slices_run - before == 2
-    fresh = SliceStage(bundle).finish(whole, SeeingBackend(bundle))
+    fresh = SliceStage(bundle.contract).finish(whole, SeeingBackend(bundle))
     np.testing.assert_array_equal(late.probabilities, fresh.probabilities)

@@ -28,7 +28,7 @@ def today(tmp_path) -> GpuBox:
 
 
 def some_slabs(box: GpuBox, count: int) -> Floats:
-    shape = (count, *box.bundle.slices.shape[1:])
+    shape = (count, *box.bundle.contract.slices.shape[1:])
     return np.random.default_rng(1).random(shape, dtype=np.float32)
 
 
@@ -54,7 +54,7 @@ def test_slabs_give_what_the_reference_gives_in_their_order(box, count):
 
 def test_a_block_gives_what_the_reference_gives(box):
     backend = box.ready()
-    block = np.random.default_rng(2).random(box.bundle.volume.shape, dtype=np.float32)
+    block = np.random.default_rng(2).random(box.bundle.contract.volume.shape, dtype=np.float32)
 
     found = backend.run_volume(block)
 
@@ -69,7 +69,7 @@ def test_runs_are_replayed_as_graphs_and_allocate_nothing(today):
     allocations = today.card.calls.count("cuMemAlloc")
 
     probabilities(backend, some_slabs(today, 9))
-    backend.run_volume(np.zeros(today.bundle.volume.shape, np.float32))
+    backend.run_volume(np.zeros(today.bundle.contract.volume.shape, np.float32))
 
     assert today.libcuda.launched == 4, "three batches and a volume"
     assert today.card.calls.count("cuMemAlloc") == allocations
@@ -124,7 +124,7 @@ def test_what_is_no_number_is_refused(today):
     with pytest.raises(BadOutputError, match="not all numbers"):
         probabilities(backend, some_slabs(today, 1))
     with pytest.raises(BadOutputError, match="not all numbers"):
-        backend.run_volume(np.zeros(today.bundle.volume.shape, np.float32))
+        backend.run_volume(np.zeros(today.bundle.contract.volume.shape, np.float32))
 
 
 def test_a_fault_of_the_card_is_a_gpu_error_for_good(today):

@@ -15,7 +15,7 @@ from agent.infer.plan import (
 )
 from build_engine.compile.plans import Site, replace_file, write_plan
 from build_engine.compile.verification import FILE, Here, Verification
-from tests.heads import SEEING_BUNDLE
+from tests.heads import SEEING, SEEING_BUNDLE
 
 MACHINE = Machine(
     gpu="NVIDIA L4",
@@ -33,7 +33,7 @@ START = datetime(2026, 11, 24, 8, 0, tzinfo=timezone.utc)
 
 def manifest(**changes: object) -> PlanManifest:
     made = PlanManifest(
-        bundle=f"{SEEING_BUNDLE.name}/{SEEING_BUNDLE.version}",
+        bundle=f"{SEEING.name}/{SEEING.version}",
         networks=SEEING_BUNDLE.network_digests,
         protocol=ANY_PROTOCOL,
         precision="fp16",

@@ -15,7 +15,7 @@ from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
 from build_engine.compile.verify import MOST_DIFFERENT, compare, head_ms
 from build_engine.heads.known import generated_head
-from tests.heads import SEEING_BUNDLE, SeeingBackend
+from tests.heads import SEEING, SEEING_BUNDLE, SeeingBackend
 
 BUNDLE = load_bundle(PACKAGED_ENGINES / InferConfig().bundle)
 ROUNDED = 1e-3
@@ -45,15 +45,16 @@ class Rounded:
 def test_a_slab_that_rounding_takes_below_the_cut_is_no_difference():
     """It was left out of one mask and not of the other: as if its probability were 0."""
     head, reference = generated_head(11).head, OnnxBackend(BUNDLE, threads=2)
-    slices = SliceStage(BUNDLE).finish(head, reference)
-    seen = label_head(head, slices, BUNDLE.uncut, reference)
+    slices = SliceStage(BUNDLE.contract).finish(head, reference)
+    seen = label_head(head, slices, BUNDLE.contract.uncut, reference)
     highest = 1 - slices.probabilities[:, 0].min(axis=(1, 2))
     told = np.array([seen.probability[one.first_k : one.end_k].max() for one in slices.slabs])
     slab = int(np.where(highest < 0.6, told, 0).argmax())
     just_below = float(np.sqrt(highest[slab] * (1 - ROUNDED / 2)))
-    bundle = replace(BUNDLE, reading=replace(BUNDLE.reading, bleed_probability=just_below))
+    contract = BUNDLE.contract
+    contract = replace(contract, reading=replace(contract.reading, bleed_probability=just_below))
 
-    (found,) = compare([head], bundle, (Rounded(reference), reference), (), TOLERANCE)
+    (found,) = compare([head], contract, (Rounded(reference), reference), (), TOLERANCE)
 
     assert told[slab] > 255 * TOLERANCE  # it would be seen to differ
     assert found.fault is None
@@ -63,9 +64,8 @@ def test_the_time_of_a_head_counts_the_mirrored_runs():
     """It was told for one run a slab, whatever the bundle's reading."""
     slabs_run = []
     for mirrored in (False, True):
-        reading = replace(SEEING_BUNDLE.reading, mirrored=mirrored)
-        backend = SeeingBackend(SEEING_BUNDLE)
-        assert head_ms(replace(SEEING_BUNDLE, reading=reading), backend) is not None
+        backend, reading = SeeingBackend(SEEING_BUNDLE), replace(SEEING.reading, mirrored=mirrored)
+        assert head_ms(replace(SEEING, reading=reading), backend) is not None
         slabs_run.append(backend.slices_run)
 
     assert slabs_run[1] == 2 * slabs_run[0]

@@ -97,7 +97,7 @@ def test_the_shipped_networks_cost_what_their_card_says():
     manifest = (BUNDLE.slice_network.parent / "bundle.toml").read_text()
 
     run = cost_of(batched(BUNDLE.slice_network.read_bytes()), batch=1).flops / 1e9
-    slab = 2 * run if BUNDLE.reading.mirrored else run
+    slab = 2 * run if BUNDLE.contract.reading.mirrored else run
     head = cost_of(BUNDLE.volume_network.read_bytes(), batch=1).flops / 1e9
 
     assert f"slice network {slab:.1f} GFLOP a slab" in manifest

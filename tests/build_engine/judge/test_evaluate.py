@@ -41,7 +41,7 @@ from build_engine.judge.tables import (
 )
 from build_engine.synth.lookalike import LookAlike
 from build_engine.train.cli import model
-from tests.heads import INTERVALS, SEEING_BUNDLE, SeeingBackend, axial_grid, ball, head
+from tests.heads import INTERVALS, SEEING, SEEING_BUNDLE, SeeingBackend, axial_grid, ball, head
 
 BUNDLE = PACKAGED_ENGINES / InferConfig().bundle
 JUDGEMENT = Judgement(0.5, INTERVALS)
@@ -267,9 +267,8 @@ def test_slices_are_ranked_alike_whatever_the_cut():
     known = KnownHead("real", with_clot, Subtype.INTRAPARENCHYMAL, boxes={12: [[0, 0, 9, 9]]})
     ranked = []
     for cut in (0.05, 0.5):
-        reading = replace(SEEING_BUNDLE.reading, bleed_probability=cut)
-        bundle = replace(SEEING_BUNDLE, reading=reading)
-        (result,) = results_of([known], bundle, FaintBackend(bundle))
+        contract = replace(SEEING, reading=replace(SEEING.reading, bleed_probability=cut))
+        (result,) = results_of([known], contract, FaintBackend(SEEING_BUNDLE))
         assert result.slices
         ranked.append(result.slices.scores)
 

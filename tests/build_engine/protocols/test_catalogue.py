@@ -11,7 +11,7 @@ from agent.errors import ConfigError
 from agent.records import OperatingPoint
 from build_engine.protocols.catalogue import KEYS, catalogue
 from tests.build_engine.protocols.made import PACKAGED
-from tests.heads import SEEING_BUNDLE
+from tests.heads import SEEING, SEEING_BUNDLE
 
 OWN = 'name = "own"\nbased_on = "generic-head"\n'
 
@@ -94,7 +94,8 @@ def test_a_bases_mistake_is_named_in_the_base(tmp_path):
 
 
 def test_an_operating_point_of_another_bundle_is_a_problem_of_who_names_it():
-    without = replace(SEEING_BUNDLE, operating_points=(OperatingPoint("sharp", 0.5),))
+    sharp = replace(SEEING, operating_points=(OperatingPoint("sharp", 0.5),))
+    without = replace(SEEING_BUNDLE, contract=sharp)
 
     found = {one for entry in catalogue(PACKAGED, without) for one in entry.problems}
 

@@ -47,16 +47,18 @@ real_validation = 0
 folder = "{site}"
 labels = {{ 1 = "subdural", 4 = "epidural" }}
 
-[contract]
+[contract.slices]
 pixel_mm = 2.0
 size_px = 128
 slab_mm = 5.0
 neighbours = 1
 windows_hu = [[0.0, 80.0]]
 batch = 4
+
+[contract.volume]
 voxel_kji_mm = [8.0, 4.0, 4.0]
 shape_kji = [24, 64, 64]
-volume_windows_hu = [[0.0, 80.0]]
+windows_hu = [[0.0, 80.0]]
 
 [slices]
 width = 4
@@ -99,12 +101,16 @@ def test_a_site_trains_exports_and_evaluates_its_own_bundle(tmp_path: Path):
     printed = run("evaluate", folder, "--heads", 4, "--json")
 
     bundle = load_bundle(folder)
-    assert {point.name for point in bundle.operating_points} == {
+    assert {point.name for point in bundle.contract.operating_points} == {
         "balanced",
         "specific",
         "sensitive",
     }
-    assert "GFLOP" in (folder / "bundle.toml").read_text()
+    assert "GFLOP" in bundle.contract.card["cost"]
+    assert bundle.contract.card["trained_on"] == (
+        "3 generated heads (build_engine.synth, seeds from 1). 1 annotated heads of site, their "
+        "bleeds named subdural or epidural. Anatomy is from generated heads alone."
+    )
     assert (tmp_path / "work" / "curves.png").exists()
     assert (tmp_path / "work" / "cases" / "site-one.npz").exists()
     assert json.loads(printed)["generated"]
@@ -114,7 +120,7 @@ def test_blocks_older_than_the_slice_network_are_made_again(tmp_path: Path):
     study = write_study(tmp_path / "site" / "one", RAS)
     (tmp_path / "tiny.toml").write_text(TINY.format(site=tmp_path / "site"))
     config = load_config(tmp_path / "tiny.toml")
-    case = annotated_case(study, config.annotated[0].names, config.contract.slices)
+    case = annotated_case(study, config.annotated[0].labels, config.contract.slices)
     network = SliceNetwork(config.contract.slices, config.slices.width).eval()
     (tmp_path / SLICE_WEIGHTS).touch()
 
@@ -139,5 +145,5 @@ def test_the_committed_configuration_is_the_shipped_bundles(tmp_path: Path):
 
     bundle = load_bundle(DEFAULT.parents[2] / "engines" / config.name / config.version)
 
-    assert bundle.slices == config.contract.slices
-    assert bundle.volume == config.contract.volume
+    assert bundle.contract.slices == config.contract.slices
+    assert bundle.contract.volume == config.contract.volume

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,28 +15,31 @@ import torch
 
 from agent.config import PACKAGED_ENGINES, InferConfig
 from agent.errors import ConfigError
-from agent.infer.bundle import load_bundle
+from agent.infer.bundle import MANIFEST, SLICE_FILE, VOLUME_FILE, load_bundle
 from agent.infer.onnx_backend import OnnxBackend
 from agent.preprocess import SliceInput, VolumeInput
-from agent.records import HeadVolume, OperatingPoint, Reading, Subtype
+from agent.records import HeadVolume, Subtype
 from build_engine.heads.fields import case_of, grid_of
 from build_engine.synth.head import HeadRecipe, make_head
 from build_engine.train.config import DEFAULT, TrainConfig, load_config
-from build_engine.train.export import SLICE_FILE, VOLUME_FILE, Manifest, write_bundle
+from build_engine.train.export import manifest_text, write_networks
 from build_engine.train.networks import SliceNetwork, VolumeNetwork
 from build_engine.train.train import train_slices
 from build_engine.train.warm_start import channels_of, start_from
-from tests.heads import INTERVALS
+from tests.heads import SEEING
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 SLICES = SliceInput(4.0, 64, 5.0, 1, ((0.0, 80.0),), 2)
 VOLUME = VolumeInput((8.0, 8.0, 8.0), (16, 32, 32), ((0.0, 80.0),))
 BLOCK = (1, 6, *VOLUME.shape_kji)
-MANIFEST = Manifest(
-    "one", "1", SLICES, VOLUME, Reading(0.5, midline_shift=False, mirrored=False),
-    INTERVALS, (OperatingPoint("balanced", 0.5),), {},
-)  # fmt: skip
+
+
+def write_bundle(folder: Path, networks: tuple[SliceNetwork, VolumeNetwork]) -> Path:
+    digests = write_networks(folder, networks, (SLICES, VOLUME))
+    contract = replace(SEEING, slices=SLICES, volume=VOLUME, sha256=digests)
+    (folder / MANIFEST).write_text(manifest_text(contract))
+    return folder
 
 
 def used(network: torch.nn.Module, shape: tuple[int, ...]) -> torch.nn.Module:
@@ -63,8 +66,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SliceNetwo
     slices = used(SliceNetwork(SLICES, 4), SLICES.shape)
     volume = used(VolumeNetwork(VOLUME, 4), BLOCK)
     volume.correction.weight.data.normal_()
-    folder = tmp_path_factory.mktemp("bundle")
-    write_bundle(folder, (slices, volume), MANIFEST)
+    folder = write_bundle(tmp_path_factory.mktemp("bundle") / "1", (slices, volume))
     return folder, slices, volume
 
 
@@ -137,7 +139,7 @@ def test_but_for_its_new_layers_a_deeper_network_starts_from_what_the_bundle_doe
         network.down[-1] = network.down[-1][:-1]  # one residual block less where pixels are few
     used(slices, SLICES.shape)
     used(volume, BLOCK).correction.weight.data.normal_()
-    write_bundle(tmp_path, (slices, volume), MANIFEST)
+    folder = write_bundle(tmp_path / "1", (slices, volume))
     was, now, shape = (
         (slices, SliceNetwork(SLICES, 4), SLICES.shape)
         if which == SLICE_FILE
@@ -145,7 +147,7 @@ def test_but_for_its_new_layers_a_deeper_network_starts_from_what_the_bundle_doe
     )
     samples = [torch.rand(shape, generator=torch.Generator().manual_seed(n)) for n in range(3)]
 
-    start_from(now, tmp_path / which, samples, range(shape[1]))
+    start_from(now, folder / which, samples, range(shape[1]))
 
     with torch.no_grad():
         assert np.allclose(first(now(samples[0])), first(was(samples[0])), atol=1e-4)
@@ -154,10 +156,10 @@ def test_but_for_its_new_layers_a_deeper_network_starts_from_what_the_bundle_doe
 def test_training_starts_from_what_the_shipped_slice_network_does():
     bundle = load_bundle(PACKAGED_ENGINES / InferConfig().bundle)
     rng = torch.Generator().manual_seed(4)
-    samples = [torch.rand(bundle.slices.shape, generator=rng) for _ in range(3)]
-    now = SliceNetwork(bundle.slices, load_config(DEFAULT).slices.width)
+    samples = [torch.rand(bundle.contract.slices.shape, generator=rng) for _ in range(3)]
+    now = SliceNetwork(bundle.contract.slices, load_config(DEFAULT).slices.width)
 
-    start_from(now, bundle.slice_network, samples, range(bundle.slices.shape[1]))
+    start_from(now, bundle.slice_network, samples, range(bundle.contract.slices.shape[1]))
 
     wanted = next(OnnxBackend(bundle, threads=1).run_slices(iter([samples[0].numpy()])))
     with torch.no_grad():
@@ -167,8 +169,10 @@ def test_training_starts_from_what_the_shipped_slice_network_does():
 
 def test_training_starts_from_what_the_shipped_volume_network_does_with_a_window_more():
     bundle = load_bundle(PACKAGED_ENGINES / InferConfig().bundle)
-    wider = replace(bundle.volume, windows_hu=(*bundle.volume.windows_hu, (-100.0, 900.0)))
-    channels = channels_of(wider.windows_hu, bundle.volume.windows_hu, before=len(Subtype))
+    wider = replace(
+        bundle.contract.volume, windows_hu=(*bundle.contract.volume.windows_hu, (-100.0, 900.0))
+    )
+    channels = channels_of(wider.windows_hu, bundle.contract.volume.windows_hu, before=len(Subtype))
     rng = torch.Generator().manual_seed(3)
     samples = [torch.rand(wider.shape, generator=rng) * 0.3 for _ in range(2)]
     now = VolumeNetwork(wider, load_config(DEFAULT).volume.width)
@@ -194,12 +198,8 @@ def test_a_neighbour_that_the_bundle_sees_is_not_left_out():
 
 def test_a_run_starts_from_the_bundle_that_it_names(tmp_path: Path, exported):
     folder, slices, _ = exported
-    contract = {
-        "pixel_mm": 4.0, "size_px": 64, "slab_mm": 5.0, "neighbours": 1, "batch": 2,
-        "windows_hu": [[0.0, 80.0]], "volume_windows_hu": [[0.0, 80.0]],
-        "voxel_kji_mm": [8.0, 8.0, 8.0], "shape_kji": [16, 32, 32],
-    }  # fmt: skip
     no_training = {"width": 4, "steps": 0, "batch": 2, "learning_rate": 1e-3}
+    contract = {"slices": asdict(SLICES), "volume": asdict(VOLUME)}
     changed = {
         "start_from": folder, "processes": 1, "contract": contract, "slices": no_training,
     }  # fmt: skip

@@ -1,0 +1,155 @@
+"""How trained networks are to be read, chosen on the validation heads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.infer.contract import Contract
+from agent.records import OperatingPoint, Subtype, VolumeInterval
+from build_engine.judge.evaluate import StudyResult
+from build_engine.judge.tables import MEASURED_FROM_ML
+
+CUTS: Final = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+"""Bleed probabilities at which a mask could be cut."""
+
+SMALLEST_END: Final = 0.15
+"""Neither end of an interval is nearer to the volume than this share of it: heads at a site differ
+from those that it is chosen on by more than these among themselves. Ours: the aim of the design."""
+
+ABSOLUTES_ML: Final = (1.0, 2.0, 3.0)
+"""Parts of an interval that do not grow with the volume; the one that makes it narrowest is taken
+[mL]. Ours."""
+
+AS_NOTHING_ML: Final = 0.5
+"""A lower end below this is as good as nothing: widths are compared as if it were this. Ours."""
+
+FEWEST_TO_TELL: Final = 20
+"""So many found bleeds of a subtype tell its volume's interval; fewer say little of its ends."""
+
+EVEN_ODDS: Final = 0.5
+"""Study score at which a bleed is as likely as not."""
+
+INTERVAL_SHARE: Final = 0.9
+FALSE_SHARE: Final = 0.01
+MISSED_SHARE: Final = 0.03
+
+BALANCED: Final = "balanced"
+
+
+def chosen(contract: Contract, results: list[StudyResult]) -> Contract:
+    """Set cut, volume intervals and operating points by results at each of ``CUTS``."""
+    cut = best_cut(results)
+    alerted = [
+        replace(result, found_ml=at.found_ml, found=at.found)
+        for result, at in ((one, one.at_cuts[CUTS.index(cut)]) for one in results)
+        if result.score >= EVEN_ODDS
+    ]
+    return replace(
+        contract,
+        reading=replace(contract.reading, bleed_probability=cut),
+        intervals=intervals_of(alerted, INTERVAL_SHARE),
+        operating_points=operating_points(results),
+    )
+
+
+def operating_points(results: list[StudyResult]) -> tuple[OperatingPoint, ...]:
+    """Choose three points, from the study scores of the validation heads.
+
+    *balanced* is even odds: the score is calibrated on these heads (``fit_study_score``), and the
+    best of a few dozen scores would fit the threshold to single heads. *specific* lets 1 % of the
+    heads without a bleed pass, *sensitive* misses 3 % of the bleeds.
+    """
+    clear = np.array([result.score for result in results if not result.bleeds])
+    bleeding = np.array([result.score for result in results if result.bleeds])
+    scores = {
+        BALANCED: EVEN_ODDS,
+        "specific": max(EVEN_ODDS, float(np.quantile(clear, 1 - FALSE_SHARE))),
+        "sensitive": min(EVEN_ODDS, float(np.quantile(bleeding, MISSED_SHARE))),
+    }
+    return tuple(
+        OperatingPoint(
+            name,
+            min(max(round(score, 3), 0.001), 0.999),
+            round(100 * float((clear >= score).mean()), 1),
+        )
+        for name, score in scores.items()
+    )
+
+
+def intervals_of(results: list[StudyResult], share: float) -> dict[Subtype, VolumeInterval]:
+    """Interval of each subtype, that holds the true volume of ``share`` of those found as it.
+
+    A subtype that was found in fewer than ``FEWEST_TO_TELL`` heads has that of all heads together;
+    from nothing to twice the volume if there is none.
+    """
+    told = [result for result in results if result.found and result.true_ml and result.found_ml]
+    every = _narrowest(told, share)
+    by_subtype = {
+        subtype: [one for one in told if one.found and one.found.subtype is subtype]
+        for subtype in Subtype
+    }
+    return {
+        subtype: every if len(own) < FEWEST_TO_TELL else _narrowest(own, share)
+        for subtype, own in by_subtype.items()
+    }
+
+
+def _narrowest(results: list[StudyResult], share: float) -> VolumeInterval:
+    """Find the interval, narrowest for these heads, that holds ``share`` of a next head's.
+
+    Of n heads it holds (n + 1) · share, as conformal prediction asks: Vovk et al. 2005.
+    """
+    if not results:
+        return VolumeInterval(1.0, 1.0, ABSOLUTES_ML[0])
+    found_ml = np.array([result.found_ml for result in results])
+    over_ml = found_ml - np.array([result.true_ml or 0.0 for result in results])
+    held = min(len(results), math.ceil((len(results) + 1) * share))
+    intervals = chain.from_iterable(
+        _that_hold(held, found_ml, over_ml, absolute_ml) for absolute_ml in ABSOLUTES_ML
+    )
+    return min(intervals, key=partial(_width, found_ml=found_ml.tolist()))
+
+
+def _that_hold(
+    held: int, found_ml: NDArray[np.float64], over_ml: NDArray[np.float64], absolute_ml: float
+) -> Iterator[VolumeInterval]:
+    """Give the interval of every lower end that leaves ``held`` heads to choose the upper by."""
+    below = np.maximum(over_ml - absolute_ml, 0.0) / found_ml
+    above = np.maximum(-over_ml - absolute_ml, 0.0) / found_ml
+    for low in np.unique(below).tolist():
+        if np.count_nonzero(below <= low) >= held:
+            high = float(np.sort(above[below <= low])[held - 1])
+            lower, upper = (_rounded_up(max(end, SMALLEST_END)) for end in (low, high))
+            yield VolumeInterval(lower, upper, absolute_ml)
+
+
+def _width(interval: VolumeInterval, found_ml: list[float]) -> float:
+    """Ratio of the interval's ends, as the mean of its logarithm over heads."""
+    ends_ml = [interval.of(one_ml) for one_ml in found_ml]
+    return float(np.mean([math.log(high / max(low, AS_NOTHING_ML)) for low, high in ends_ml]))
+
+
+def _rounded_up(share: float) -> float:
+    return math.ceil(share * 100) / 100
+
+
+def best_cut(results: list[StudyResult]) -> float:
+    """Cut at which volumes are least wrong, in the median: those that matter, if there are any.
+
+    What is right for small bleeds, seen in part, would overstate the large ones.
+    """
+    outlined = [result for result in results if result.true_ml]
+    large = [result for result in outlined if (result.true_ml or 0.0) >= MEASURED_FROM_ML]
+    measured = large or outlined
+    true_ml = np.array([result.true_ml or 0.0 for result in measured])
+    found_ml = np.array([[at.found_ml for at in result.at_cuts] for result in measured])
+    errors = np.median(np.abs(found_ml / true_ml[:, None] - 1), axis=0)
+    return CUTS[int(errors.argmin())]
