@@ -15,18 +15,13 @@ from typer.testing import CliRunner
 
 from agent.config import PACKAGED_ENGINES, InferConfig
 from agent.preprocess import Floats
-from agent.records import Grid, HeadVolume, LabelMask, Region, Side, Subtype
+from agent.records import LabelMask, Region, Side, Subtype
 from build_engine.heads.fields import UNSURE
 from build_engine.heads.known import PROTOCOLS, KnownHead, evaluation_recipe
 from build_engine.judge.card import write_card
 from build_engine.judge.evaluate import (
-    CUTS,
-    AtCut,
     StudyResult,
     at_cut,
-    best_cut,
-    intervals_of,
-    judged,
 )
 from build_engine.judge.evaluate import results as results_of
 from build_engine.judge.figures import draw_failures
@@ -41,40 +36,11 @@ from build_engine.judge.tables import (
 )
 from build_engine.synth.lookalike import LookAlike
 from build_engine.train.cli import model
+from tests.build_engine.judge.made import SHAPE_KJI, VOXEL_ML, grid, known_head, result_of
 from tests.heads import INTERVALS, SEEING, SEEING_BUNDLE, SeeingBackend, axial_grid, ball, head
 
 BUNDLE = PACKAGED_ENGINES / InferConfig().bundle
 JUDGEMENT = Judgement(0.5, INTERVALS)
-SHAPE_KJI = (12, 40, 40)
-VOXEL_ML = 5.0 * 5.0 * 4.0 / 1000
-
-
-def grid() -> Grid:
-    origins_mm = np.zeros((SHAPE_KJI[0], 3))
-    origins_mm[:, 2] = np.arange(SHAPE_KJI[0]) * 4.0
-    return Grid(origins_mm, (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), 5.0, 5.0, *SHAPE_KJI[1:], 4.0)
-
-
-def known_head(bleed: Subtype | None = Subtype.SUBDURAL, **changes) -> KnownHead:
-    subtypes = np.zeros(SHAPE_KJI, dtype=np.uint8)
-    if bleed:
-        subtypes[4:8, 10:20, 25:30] = bleed
-    regions = np.full(SHAPE_KJI, Region.RIGHT_FRONTAL, dtype=np.uint8)
-    regions[:, :, 20:] = Region.LEFT_FRONTAL
-    names = tuple(map(str, range(SHAPE_KJI[0])))
-    head = HeadVolume(np.full(SHAPE_KJI, 30, dtype=np.int16), grid(), names, ())
-    kinds = (bleed,) if bleed else ()
-    known = KnownHead("one", head, bleed, kinds, subtypes, regions, midline_shift_mm=0.0)
-    return replace(known, **changes)
-
-
-def result_of(
-    known: KnownHead, score: float, found: np.ndarray | None = None, seconds: float = 1.0
-) -> StudyResult:
-    subtypes = known.subtypes if found is None else found
-    probability = np.where(subtypes > 0, 255, 0).astype(np.uint8)
-    regions = known.regions if known.regions is not None else np.zeros_like(subtypes)
-    return judged(known, LabelMask(subtypes, regions, probability, grid(), score), seconds)
 
 
 def table(results: list[StudyResult], title: str) -> dict[str, tuple[str, ...]]:
@@ -243,14 +209,6 @@ def test_a_head_whose_slices_were_named_is_judged_without_an_outline():
     )
 
 
-def test_the_cut_is_the_one_that_fits():
-    result = result_of(known_head(), 0.9)
-    true_ml = result.true_ml or 0.0
-    at_cuts = tuple(AtCut(true_ml * (1.6 - 2 * cut), None) for cut in CUTS)  # right at 0.3
-
-    assert best_cut([replace(result, at_cuts=at_cuts)]) == 0.3
-
-
 class FaintBackend(SeeingBackend):
     """Is hardly sure of what it sees."""
 
@@ -289,82 +247,6 @@ def test_a_bleed_is_named_as_it_is_at_the_cut_that_is_chosen():
     assert sure.found
     assert (faint.found.subtype, sure.found.subtype) == (Subtype.SUBDURAL, Subtype.EPIDURAL)
     assert faint.found_ml == pytest.approx(3.5 * sure.found_ml)
-
-
-def told(taken_for: Subtype, found_ml: float, true_ml: float) -> StudyResult:
-    result = result_of(known_head(taken_for), 0.9)
-    return replace(result, found_ml=found_ml, true_ml=true_ml)
-
-
-def test_an_interval_is_as_wide_below_and_above_as_its_own_subtype_needs():
-    too_small = [told(Subtype.SUBDURAL, 20.0, 21.0 + number) for number in range(20)]
-    too_large = [told(Subtype.EPIDURAL, 20.0, 19.0 - 0.8 * number) for number in range(20)]
-
-    intervals = intervals_of(too_small + too_large, 0.9)
-
-    # 19 of 20 are held, (20 + 1) · 0.9: up to 1 + 18 mL more, and up to 1 + 14.4 mL less;
-    # nothing is told more exactly than to 15 %
-    subdural, epidural = intervals[Subtype.SUBDURAL], intervals[Subtype.EPIDURAL]
-    assert (subdural.below, subdural.above) == (0.15, 0.9)
-    assert (epidural.below, epidural.above) == (0.72, 0.15)
-    assert subdural.absolute_ml == epidural.absolute_ml == 1.0
-
-
-def test_a_subtype_that_was_hardly_found_has_the_interval_of_all():
-    many = [told(Subtype.SUBDURAL, 20.0, 31.0) for _ in range(20)]
-    one = told(Subtype.EPIDURAL, 20.0, 20.0)
-
-    intervals = intervals_of([*many, one], 0.9)
-
-    assert intervals[Subtype.EPIDURAL] == intervals[Subtype.SUBDURAL]
-    assert intervals[Subtype.EPIDURAL].above == 0.5
-
-
-def test_the_part_of_an_interval_that_does_not_grow_is_the_one_that_makes_it_narrowest():
-    small = [told(Subtype.SUBDURAL, 2.0, 3.9) for _ in range(5)]
-    large = [told(Subtype.SUBDURAL, 40.0, 40.0) for _ in range(20)]
-
-    mostly_large, mostly_small = (
-        intervals_of(heads, 0.9)[Subtype.SUBDURAL] for heads in (small + large, small * 4 + large)
-    )
-
-    # 2 mL more than 1.15 · 2 mL hold 3.9 mL, and tell 40 mL more exactly than 1.45 and 1 mL would
-    assert (mostly_large.above, mostly_large.absolute_ml) == (0.15, 2.0)
-    assert (mostly_small.above, mostly_small.absolute_ml) == (0.45, 1.0)
-
-
-def test_nothing_found_tells_an_interval_from_nothing_to_twice_the_volume():
-    interval = intervals_of([], 0.9)[Subtype.SUBDURAL]
-
-    assert (interval.below, interval.above) == (1.0, 1.0)
-
-
-@given(st.lists(st.tuples(st.floats(0.5, 90), st.floats(0.5, 90)), min_size=1, max_size=40))
-def test_nine_in_ten_are_held(volumes_ml: list[tuple[float, float]]):
-    heads = [told(Subtype.SUBDURAL, *pair) for pair in volumes_ml]
-
-    interval = intervals_of(heads, 0.9)[Subtype.SUBDURAL]
-
-    ends_ml = [interval.of(found_ml) for found_ml, _ in volumes_ml]
-    held = [
-        low - 1e-9 <= truth <= high + 1e-9
-        for (low, high), (_, truth) in zip(ends_ml, volumes_ml, strict=True)
-    ]
-    assert np.mean(held) >= 0.9
-
-
-def test_the_cut_is_that_of_the_bleeds_large_enough_to_be_measured():
-    result = result_of(known_head(), 0.9)
-    small, large = (
-        replace(result, true_ml=true_ml, at_cuts=tuple(AtCut(ml, None) for ml in found_ml))
-        for true_ml, found_ml in (
-            (1.0, [1.1 - cut for cut in CUTS]),
-            (20.0, [28.0 - 20 * cut for cut in CUTS]),
-        )
-    )
-
-    assert best_cut([small, small, large]) == 0.4
-    assert best_cut([small, small]) == 0.1
 
 
 def test_test_heads_are_unlike_those_trained_on():
