@@ -1,7 +1,7 @@
-"""The log: facts for who looks after the box. Nothing that a patient depends on is only here.
+"""The log, for whoever maintains the box. Nothing that a patient depends on is only logged.
 
-Series are named by their UID; durations end in ``_s``. No patient data: neither what headers say,
-nor the names of files, which scanners may make from patients'.
+Series are named by their UID; durations end in ``_s``. There is no patient data: neither texts from
+headers, nor names of files, which scanners may derive from patients' names.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from agent.reasons import Reason
 
 
 class LogStream:
-    """stderr, but for one thing: a log that cannot be written ends nothing else.
+    """A stream like stderr, except that a failure to write raises nothing.
 
     ``problem`` is why the last line could not be written, None when all is well.
     """
 
     def __init__(self, descriptor: int = 2) -> None:
-        """Write to an open file; by itself, to stderr."""
+        """Write to a file descriptor, by default stderr's."""
         self._descriptor = descriptor
         self._line = ""
         self.problem: Reason | None = None
 
     def write(self, text: str) -> None:
-        """Take text in; it is written when it is flushed."""
+        """Buffer text until ``flush``."""
         self._line += text
 
     def flush(self) -> None:
-        """Write what was taken in. What cannot be written is lost, and said to be."""
+        """Write what is buffered; where that fails it is lost, and ``problem`` says so."""
         line, self._line = self._line.encode(errors="backslashreplace"), ""
         try:
             cut_off = os.write(self._descriptor, line) < len(line)
@@ -45,9 +45,9 @@ class LogStream:
 
 
 def traceback_without_words(exc_info: ExcInfo) -> str:
-    """Say where an exception was raised and of what type, and from which one it was raised.
+    """Format an exception and its causes as types and stack frames, without their messages.
 
-    Not what it says, which may quote an image's header; but for the system's own words.
+    A message may quote an image's header; only those of the operating system are kept.
     """
     error: BaseException | None = exc_info[1]
     lines = []

@@ -21,7 +21,7 @@ from typing import ClassVar, Final, TypeAlias, TypeVar
 
 from agent.config import Config
 from agent.doctor.page import console
-from agent.doctor.verdict import Box, Mark
+from agent.doctor.result import Box, Mark
 from agent.errors import AgentError, ConfigError, StoreError
 from agent.infer import tensorrt_api
 from agent.log import LogStream, open_log

@@ -1,4 +1,4 @@
-"""Bleedwatch as a service: the files that systemd needs, put in place and taken away again."""
+"""Bleedwatch as a service: the files that systemd needs, installed and removed."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ PACKAGED_FILES: Final = Path(__file__).resolve().parent.parent / "systemd"
 """Units and configuration as they are installed."""
 
 PACKAGED_PROGRAM: Final = "/opt/bleedwatch/bin/bleedwatch"
-"""What the packaged units start; replaced by where the program really is."""
+"""The program in the packaged units; replaced by the path of the installed one."""
 
 UNITS: Final = (
     "bleedwatch-agent.service",
     "bleedwatch-console.service",
     "bleedwatch-selftest.timer",
 )
-"""Those that are enabled; the agent's own timer is the agent's business."""
+"""The units to enable. The agent's unit starts bleedwatch-agent.timer itself, by OnFailure=."""
 
 ACCOUNT: Final = "bleedwatch"
-"""Whom the services run as."""
+"""The account that the services run as."""
 
 TARGETS: Final = {
     "bleedwatch-agent.service": "/etc/systemd/system/bleedwatch-agent.service",
@@ -44,10 +44,10 @@ TARGETS: Final = {
 """Packaged file → where it goes."""
 
 HIDDEN: Final = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - none is used
-"""What ProtectHome= and PrivateTmp= keep services from seeing."""
+"""Folders that ProtectHome= and PrivateTmp= hide from the services."""
 
 
-class Deed(Enum):
+class Action(Enum):
     """What is done to a file."""
 
     WRITE = "write"
@@ -58,24 +58,24 @@ class Deed(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One file, and what is done to it; ``content`` is what it then holds, where that changes."""
+    """One file and what is done to it; ``content`` is its new content, None where it has none."""
 
-    deed: Deed
+    action: Action
     path: Path
     why: str
     content: str | None = None
 
 
 def install_steps(root: Path, program: Path) -> tuple[Step, ...]:
-    """Say what it takes to have the services in ``root``; nothing is written yet.
+    """Return the steps that install the services in ``root``; nothing is written yet.
 
-    ``program`` is ``bleedwatch`` as the services will find it. A configuration that is there is
-    kept, whatever it holds; every other file is written anew where it differs.
+    ``program`` is the path of ``bleedwatch`` that the services will start. An existing
+    configuration is kept; every other file is replaced where it differs.
 
     Raises
     ------
     ConfigError
-        If services cannot start the program, or a unit's place is taken by a link.
+        If services cannot start the program, or a symbolic link is in a unit's place.
     """
     _check_program(program)
     return tuple(
@@ -85,12 +85,12 @@ def install_steps(root: Path, program: Path) -> tuple[Step, ...]:
 
 
 def uninstall_steps(root: Path) -> tuple[Step, ...]:
-    """Say what it takes to have the services no longer; store, account and plans are not touched.
+    """Return the steps that remove the services; store, account and plans stay.
 
     Raises
     ------
     ConfigError
-        If a unit is enabled still.
+        If a unit is still enabled.
     """
     enabled = sorted((root / "etc/systemd/system").glob("*.wants/bleedwatch-*"))
     now = "--now " if root == Path("/") else ""
@@ -105,16 +105,16 @@ def uninstall_steps(root: Path) -> tuple[Step, ...]:
 
 
 def carry_out(steps: Iterable[Step]) -> None:
-    """Do what the steps say; each file is replaced at once.
+    """Carry the steps out; each file is replaced atomically.
 
     Raises
     ------
     ConfigError
-        If a file cannot be written; steps before it are done, and doing all again is no harm.
+        If a file cannot be written. Earlier steps are done; repeating them all does no harm.
     """
     for step in steps:
         try:
-            if step.deed is Deed.REMOVE:
+            if step.action is Action.REMOVE:
                 step.path.unlink()
             elif step.content is not None:
                 _write(step.path, step.content)
@@ -125,7 +125,7 @@ def carry_out(steps: Iterable[Step]) -> None:
 
 
 def commands_after_install(root: Path) -> tuple[str, ...]:
-    """Say what is to be called next, in this order."""
+    """Return the commands to run next, in this order."""
     into = f" --root={root}" if root != Path("/") else ""
     made = (
         f"systemd-sysusers{into} bleedwatch.conf",
@@ -145,7 +145,7 @@ def this_program() -> Path:
     Raises
     ------
     ConfigError
-        If services cannot see the Python that it runs on.
+        If its Python lies in a folder that is hidden from services.
     """
     python = Path(sys.executable).resolve()
     if _is_hidden(python):
@@ -178,12 +178,12 @@ def _install_step(path: Path, content: str) -> Step:
     if path.is_symlink():
         raise ConfigError("unit_is_link", path=str(path), to=str(path.readlink()), unit=path.name)
     if not path.exists():
-        return Step(Deed.WRITE, path, "new", content)
+        return Step(Action.WRITE, path, "new", content)
     if path.read_text(encoding="utf-8") == content:
-        return Step(Deed.KEEP, path, "as it should be")
+        return Step(Action.KEEP, path, "as it should be")
     if path.name == DEFAULT_PATH.name:
-        return Step(Deed.KEEP, path, "this box's own configuration")
-    return Step(Deed.REPLACE, path, "differs from this version's", content)
+        return Step(Action.KEEP, path, "this box's own configuration")
+    return Step(Action.REPLACE, path, "differs from this version's", content)
 
 
 def _uninstall_step(name: str, path: Path) -> Step | None:
@@ -192,12 +192,12 @@ def _uninstall_step(name: str, path: Path) -> Step | None:
     if path.name == DEFAULT_PATH.name:
         packaged = (PACKAGED_FILES / name).read_text(encoding="utf-8")
         if path.read_text(encoding="utf-8") != packaged:
-            return Step(Deed.KEEP, path, "this box's own configuration")
-    return Step(Deed.REMOVE, path, "was installed")
+            return Step(Action.KEEP, path, "this box's own configuration")
+    return Step(Action.REMOVE, path, "was installed")
 
 
 def _write(path: Path, content: str) -> None:
-    """Write a file that every account may read, whatever root's umask is."""
+    """Write a file that every account may read, whatever the umask."""
     for folder in reversed(path.parents):
         if not folder.exists():
             folder.mkdir()

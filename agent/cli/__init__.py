@@ -1,4 +1,4 @@
-"""The ``bleedwatch`` program: thin commands over the rooms that do the work."""
+"""The ``bleedwatch`` program: thin commands over the packages that do the work."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rich.markup import escape
 from agent.errors import AgentError, BundleError, ConfigError, RequestRefused, StoreError
 
 EXIT_CONFIG = 78
-"""sysexits' EX_CONFIG: systemd is told not to restart on it."""
+"""EX_CONFIG of sysexits.h; RestartPreventExitStatus= keeps systemd from restarting on it."""
 
 COMMAND_GROUP = "bleedwatch.commands"
-"""Entry points that are the commands: functions, or Typer programs of several (pyproject.toml)."""
+"""The group of entry points that are the commands: functions or Typer apps (pyproject.toml)."""
 
 SEE: Final = "See what is going on"
 SERVICE: Final = "Service"
@@ -32,7 +32,7 @@ PANELS: Final = {
     MODEL: ("engine", "model", "protocol"),
     MEASURE: ("bench",),
 }
-"""Where each command stands in the help, and in which order."""
+"""The panels of the help, and the order of commands in each."""
 
 OTHERS: Final = "Others"
 

@@ -1,4 +1,4 @@
-"""``bleedwatch doctor``: what is wrong with this box, and what to do about it."""
+"""``bleedwatch doctor``: what is wrong on this computer, and what to do about it."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ def doctor(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> Non
     """
     silent = open_log(LogStream(), json=False, level=logging.CRITICAL)
     lines = examine(config, lambda: tensorrt_api.load(silent))
-    told = list(lines if as_json else _printed(lines))
-    n_wrong = sum(line.verdict.mark is Mark.WRONG for line in told)
+    checks = list(lines if as_json else _printed(lines))
+    n_wrong = sum(line.result.mark is Mark.WRONG for line in checks)
     out = Console(highlight=False, soft_wrap=True)
     if as_json:
-        out.print_json(json.dumps({"well": n_wrong == 0, "checks": list(map(_plain, told))}))
+        out.print_json(json.dumps({"well": n_wrong == 0, "checks": list(map(_plain, checks))}))
     else:
         out.print(
-            f"{n_wrong} of {len(told)} checks found something wrong" if n_wrong else "all well"
+            f"{n_wrong} of {len(checks)} checks found something wrong" if n_wrong else "all well"
         )
     raise typer.Exit(1 if n_wrong else 0)
 
 
 def _printed(lines: Iterable[Line]) -> Iterator[Line]:
-    """Print each line as it comes, so that a check that never ends hides none before it."""
+    """Print each line as soon as its check ends, so that one that hangs hides none before it."""
     out = Console(highlight=False, soft_wrap=True)
     for line in lines:
-        verdict = line.verdict
-        next_step = f" → {verdict.next_step}" if verdict.next_step else ""
-        out.print(f"{MARKS[verdict.mark]} {line.check:<15}{escape(verdict.found + next_step)}")
+        result = line.result
+        next_step = f" → {result.next_step}" if result.next_step else ""
+        out.print(f"{MARKS[result.mark]} {line.check:<15}{escape(result.found + next_step)}")
         yield line
 
 
 def _plain(line: Line) -> dict[str, str]:
     return {
         "check": line.check,
-        **dataclasses.asdict(line.verdict),
-        "mark": line.verdict.mark.value,
+        **dataclasses.asdict(line.result),
+        "mark": line.result.mark.value,
     }

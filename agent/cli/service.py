@@ -1,4 +1,4 @@
-"""``bleedwatch service``: have agent and console run by systemd, or no longer."""
+"""``bleedwatch service``: install and remove agent and console as services of systemd."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def install(
     steps = install_steps(root.absolute(), program or this_program())
     if not dry_run:
         carry_out(steps)
-    _tell(steps, commands_after_install(root.absolute()), dry_run=dry_run, as_json=as_json)
+    _print(steps, commands_after_install(root.absolute()), dry_run=dry_run, as_json=as_json)
 
 
 @service_app.command()
@@ -61,17 +61,19 @@ def uninstall(root: Root = Path("/"), *, dry_run: DryRun = False, as_json: AsJso
     if not dry_run:
         carry_out(steps)
     after = ("systemctl daemon-reload",) if root.absolute() == Path("/") else ()
-    _tell(steps, after, dry_run=dry_run, as_json=as_json)
+    _print(steps, after, dry_run=dry_run, as_json=as_json)
 
 
-def _tell(steps: tuple[Step, ...], after: tuple[str, ...], *, dry_run: bool, as_json: bool) -> None:
+def _print(
+    steps: tuple[Step, ...], after: tuple[str, ...], *, dry_run: bool, as_json: bool
+) -> None:
     out = Console(highlight=False, soft_wrap=True)
     if as_json:
-        files = [{"do": s.deed.value, "path": str(s.path), "why": s.why} for s in steps]
+        files = [{"do": s.action.value, "path": str(s.path), "why": s.why} for s in steps]
         out.print_json(json.dumps({"dry_run": dry_run, "files": files, "next": after}))
         return
     for step in steps:
-        out.print(f"{step.deed.value:<8} {step.path}  ({step.why})", markup=False)
+        out.print(f"{step.action.value:<8} {step.path}  ({step.why})", markup=False)
     if not steps:
         out.print("there is nothing to do")
     if dry_run:

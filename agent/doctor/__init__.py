@@ -1,6 +1,6 @@
-"""Doctor: is this box well, and what is to be done where it is not."""
+"""Doctor: checks whether everything on this box is as it should be, and what to do if not."""
 
 from agent.doctor.examination import examine
-from agent.doctor.verdict import Line, Mark, Verdict
+from agent.doctor.result import CheckResult, Line, Mark
 
-__all__ = ["Line", "Mark", "Verdict", "examine"]
+__all__ = ["CheckResult", "Line", "Mark", "examine"]

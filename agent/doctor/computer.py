@@ -1,4 +1,4 @@
-"""The computer itself: Python and packages, the time, systemd's view of the services."""
+"""Checks of the computer: Python and packages, the time, the services as systemd sees them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Final
 
 from packaging.requirements import Requirement
 
-from agent.doctor.verdict import NotChecked, Verdict, note, well, wrong
+from agent.doctor.result import CheckResult, NotChecked, note, well, wrong
 
 TIME_ERROR: Final = 5
-"""What adjtimex(2) returns while no time source has the clock in hand."""
+"""What adjtimex(2) returns while the clock is not synchronised (TIME_ERROR)."""
 
 TIMEX_BYTES: Final = 512
-"""More than ``struct timex`` takes on any platform; all zero, it asks and sets nothing."""
+"""More than ``struct timex`` takes on any platform [bytes]; zeroed, it only reads."""
 
 ANSWER_S: Final = 10.0
 """How long systemd may take to answer [s]."""
@@ -35,8 +35,8 @@ PROPERTIES: Final = (
 )
 
 
-def packages() -> Verdict:
-    """Check that every package that Bleedwatch needs is installed, in a version that will do."""
+def packages() -> CheckResult:
+    """Check that every required package is installed, in a version that is allowed."""
     try:
         needed = [Requirement(line) for line in requires("bleedwatch") or ()]
     except PackageNotFoundError:
@@ -51,8 +51,8 @@ def packages() -> Verdict:
     )
 
 
-def time_source() -> Verdict:
-    """Check that something keeps the clock right: NTP, PTP or the like."""
+def time_source() -> CheckResult:
+    """Check that the clock is synchronised, by NTP, PTP or the like."""
     state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES))
     if state == TIME_ERROR:
         return note(
@@ -62,52 +62,52 @@ def time_source() -> Verdict:
     return well("the clock is kept right")
 
 
-def unit(name: str) -> Verdict:
-    """Check that systemd knows a service, starts it with the computer and has it running."""
-    known = _properties(name)
-    if known["LoadState"] == "masked":
+def unit(name: str) -> CheckResult:
+    """Check that a unit is installed, enabled and running."""
+    properties = _properties(name)
+    if properties["LoadState"] == "masked":
         return wrong("masked: it cannot be started", f"`systemctl unmask {name}`")
-    if known["LoadState"] != "loaded":
-        return wrong(f"not installed ({known['LoadState']})", "`bleedwatch service install`")
-    state = ", ".join(dict.fromkeys((known["ActiveState"], known["SubState"])))
-    if known["ActiveState"] != "active":
+    if properties["LoadState"] != "loaded":
+        return wrong(f"not installed ({properties['LoadState']})", "`bleedwatch service install`")
+    state = ", ".join(dict.fromkeys((properties["ActiveState"], properties["SubState"])))
+    if properties["ActiveState"] != "active":
         return wrong(
-            f"{state}{_why(known)}", f"`journalctl -u {name} -n 9`, `systemctl start {name}`"
+            f"{state}{_why(properties)}", f"`journalctl -u {name} -n 9`, `systemctl start {name}`"
         )
-    if known["UnitFileState"] != "enabled":
-        told = f"{state}, but will not start with the computer: {known['UnitFileState']}"
-        return wrong(told, f"`systemctl enable {name}`")
-    if known["NRestarts"] != "0":
-        return note(f"{state}; restarts: {known['NRestarts']}", f"`journalctl -u {name}`")
+    if properties["UnitFileState"] != "enabled":
+        found = f"{state}, but will not start with the computer: {properties['UnitFileState']}"
+        return wrong(found, f"`systemctl enable {name}`")
+    if properties["NRestarts"] != "0":
+        return note(f"{state}; restarts: {properties['NRestarts']}", f"`journalctl -u {name}`")
     return well(state)
 
 
-def _why(known: dict[str, str]) -> str:
-    """Say why a unit does not run, where systemd knows more than that."""
-    if known["ExecMainStatus"] == EXIT_CONFIG:
+def _why(properties: dict[str, str]) -> str:
+    """Return why a unit does not run, as far as systemd knows; "" if it does not."""
+    if properties["ExecMainStatus"] == EXIT_CONFIG:
         return ": its configuration, store or bundle cannot be used"
-    return "" if known["Result"] == "success" else f": {known['Result']}"
+    return "" if properties["Result"] == "success" else f": {properties['Result']}"
 
 
 def _properties(name: str) -> dict[str, str]:
     command = ["systemctl", "show", name, f"--property={','.join(PROPERTIES)}"]
     try:
-        asked = subprocess.run(  # noqa: S603 - fixed words
+        shown = subprocess.run(  # noqa: S603 - fixed words
             command, capture_output=True, text=True, check=True, timeout=ANSWER_S
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise NotChecked("no_systemd") from error
     return dict.fromkeys(PROPERTIES, "") | dict(
-        line.split("=", 1) for line in asked.stdout.splitlines() if "=" in line
+        line.split("=", 1) for line in shown.stdout.splitlines() if "=" in line
     )
 
 
 def _unmet(needed: Iterable[Requirement]) -> Iterable[str]:
     for one in needed:
         try:
-            found = version(one.name)
+            installed = version(one.name)
         except PackageNotFoundError:
             yield f"{one.name} is missing"
             continue
-        if not one.specifier.contains(found, prereleases=True):
-            yield f"{one.name} is {found}, {one.specifier} is needed"
+        if not one.specifier.contains(installed, prereleases=True):
+            yield f"{one.name} is {installed}, {one.specifier} is needed"

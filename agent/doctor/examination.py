@@ -1,4 +1,4 @@
-"""All checks, one after another: whatever one of them meets, the others are made."""
+"""All checks, one after another: one that fails does not keep the others from being made."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Final
 
 from agent.config import load_config
 from agent.doctor import computer, folders, journal, networks, page
-from agent.doctor.verdict import Box, Line, NotChecked, Verdict, note, well, wrong
+from agent.doctor.result import Box, CheckResult, Line, NotChecked, note, well, wrong
 from agent.errors import AgentError, ConfigError
 from agent.infer.tensorrt_api import TensorRt
 from agent.service import ACCOUNT
 from agent.watch.watcher import MOUNTS
 from agent.wiring import boot_id, system_clock
 
-OF_THE_COMPUTER: Final[tuple[tuple[str, Callable[[], Verdict]], ...]] = (
+OF_THE_COMPUTER: Final[tuple[tuple[str, Callable[[], CheckResult]], ...]] = (
     ("packages", computer.packages),
     ("time source", computer.time_source),
     ("agent's unit", partial(computer.unit, "bleedwatch-agent")),
     ("console's unit", partial(computer.unit, "bleedwatch-console")),
 )
 
-OF_THE_BOX: Final[tuple[tuple[str, Callable[[Box], Verdict]], ...]] = (
+OF_THE_BOX: Final[tuple[tuple[str, Callable[[Box], CheckResult]], ...]] = (
     ("export folder", folders.export_folder),
     ("events", folders.events),
     ("free space", folders.free_space),
@@ -42,11 +42,11 @@ OF_THE_BOX: Final[tuple[tuple[str, Callable[[Box], Verdict]], ...]] = (
     ("protocols", networks.protocols),
     ("gpu", networks.gpu),
 )
-"""The GPU is last: a driver that hangs or crashes does so after everything else was told."""
+"""The GPU is last: where its driver hangs or crashes, every other result is out by then."""
 
 
 def examine(config_path: Path, take_gpu: Callable[[], TensorRt]) -> Iterator[Line]:
-    """Make every check, and give each one's line as soon as it is made."""
+    """Make every check; yield each line as soon as its check ends."""
     for name, check in OF_THE_COMPUTER:
         yield Line(name, _guarded(check))
     try:
@@ -63,8 +63,8 @@ def examine(config_path: Path, take_gpu: Callable[[], TensorRt]) -> Iterator[Lin
         yield Line(name, _guarded(partial(on_box, box)))
 
 
-def _guarded(check: Callable[[], Verdict]) -> Verdict:
-    """Turn whatever a check meets into its verdict."""
+def _guarded(check: Callable[[], CheckResult]) -> CheckResult:
+    """Make a check, and turn whatever it raises into a result."""
     try:
         return check()
     except NotChecked as error:

@@ -1,4 +1,4 @@
-"""The folders: can the scanner's be read, does it tell of changes, is there space."""
+"""Checks of the folders: can the export folder be read, does it raise events, is there space."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from agent.doctor.verdict import Box, NotChecked, Verdict, well, wrong
+from agent.doctor.result import Box, CheckResult, NotChecked, well, wrong
 from agent.watch.filesystem import files_in, folder_identity, sends_events
 
 LEAST_FREE_BYTES: Final = 1_000_000_000
-"""Some two heads of thin slices in the export folder, thousands of results in the store. Ours."""
+"""Least free space [bytes]. Ours: two heads of thin slices, or thousands of results."""
 
 
-def export_folder(box: Box) -> Verdict:
-    """Check that the export folder is there, and that the services' account can read it."""
+def export_folder(box: Box) -> CheckResult:
+    """Check that the export folder exists, and that the services' account can read it."""
     folder = box.config.export_folder
     folder_identity(folder)
     paths = [str(folder), *(path for path, _ in islice(files_in(str(folder), _passed_over), 1))]
@@ -31,24 +31,24 @@ def export_folder(box: Box) -> Verdict:
     return well(f"{folder} can be read")
 
 
-def events(box: Box) -> Verdict:
+def events(box: Box) -> CheckResult:
     """Check how the agent learns of new files."""
     folder, polling = box.config.export_folder, box.config.watch.polling
     if not folder.exists():
         raise NotChecked("see_export_folder_line")
-    told = sends_events(folder, box.mounts)
-    if polling is False and not told:
+    raises_events = sends_events(folder, box.mounts)
+    if polling is False and not raises_events:
         return wrong(
             f"{folder} lies on a share that sends no events, and watch.polling is false",
             "take watch.polling out of the configuration",
         )
-    if polling or not told:
+    if polling or not raises_events:
         return well("none: the folder is listed every second")
     return well(f"sent; the folder is also listed every {box.config.watch.rescan_s:g} s")
 
 
-def free_space(box: Box) -> Verdict:
-    """Check the space for results, and for what the scanner exports."""
+def free_space(box: Box) -> CheckResult:
+    """Check the free space for results, and for what the scanner exports."""
     free = {
         folder: shutil.disk_usage(folder).free
         for folder in (box.config.state_folder, box.config.export_folder)
@@ -57,20 +57,20 @@ def free_space(box: Box) -> Verdict:
     if not free:
         raise NotChecked("no_folder_yet")
     short = [folder for folder, free_bytes in free.items() if free_bytes < LEAST_FREE_BYTES]
-    told = ", ".join(
+    space = ", ".join(
         f"{free_bytes / 1e9:.1f} GB at {folder}" for folder, free_bytes in free.items()
     )
     if short:
-        return wrong(f"{told} free", f"make room at {short[0]}")
-    return well(f"{told} free")
+        return wrong(f"{space} free", f"make room at {short[0]}")
+    return well(f"{space} free")
 
 
 def _passed_over(_path: str, _error: OSError) -> None:
-    """One folder that cannot be listed is told by the agent's own line."""
+    """Pass over a folder that cannot be listed: the check of the agent reports it."""
 
 
 def _readable(path: str, account: str) -> bool:
-    """Try it as the account, where that can be: root can read what the account cannot."""
+    """Try to read as the account, if run by root: root can read what the account cannot."""
     try:
         who = pwd.getpwnam(account)
     except KeyError:

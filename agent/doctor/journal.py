@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.console.address import Address
-from agent.doctor.verdict import Box, NotChecked, Verdict, note, well, wrong
+from agent.doctor.result import Box, CheckResult, NotChecked, note, well, wrong
 from agent.errors import StoreError
 from agent.reasons import english
 from agent.records import is_test
@@ -28,7 +28,7 @@ UNSHOWN: Final = timedelta(minutes=1)
 START: Final = "`systemctl start bleedwatch-agent`, then `journalctl -u bleedwatch-agent -n 30`"
 
 
-def store(box: Box) -> Verdict:
+def store(box: Box) -> CheckResult:
     """Check that the store is whole, and of a version that this program knows.
 
     It is opened for reading alone: a newer program's store is not touched, nor an older one's.
@@ -56,7 +56,7 @@ def store(box: Box) -> Verdict:
     return well(f"{path} is whole")
 
 
-def clock(box: Box) -> Verdict:
+def clock(box: Box) -> CheckResult:
     """Check that the time is not before what was stored last."""
     with _opened(box) as queries:
         status = queries.agent_status()
@@ -70,7 +70,7 @@ def clock(box: Box) -> Verdict:
     return well(f"{box.now.utc:%Y-%m-%d %H:%M} UTC")
 
 
-def agent(box: Box) -> Verdict:
+def agent(box: Box) -> CheckResult:
     """Check that the agent lives, watches what is configured, and runs at its full speed."""
     with _opened(box) as queries:
         status = queries.agent_status()
@@ -91,7 +91,7 @@ def agent(box: Box) -> Verdict:
     return well(f"{status.bundle}, {status.backend}")
 
 
-def last_series(box: Box) -> Verdict:
+def last_series(box: Box) -> CheckResult:
     """Tell when something last came from the scanner."""
     with _opened(box) as queries:
         moments = [row.last_slice.utc for row in queries.worklist(2) if not row.test]
@@ -101,7 +101,7 @@ def last_series(box: Box) -> Verdict:
     return well(f"{_ago(box.now.utc - max(moments))} ago; {today} today")
 
 
-def alerts(box: Box) -> Verdict:
+def alerts(box: Box) -> CheckResult:
     """Tell of suspected bleeds that nobody has acknowledged."""
     with _opened(box) as queries:
         waiting = [row.last_slice.utc for row in queries.worklist(0) if not row.test]
@@ -114,7 +114,7 @@ def alerts(box: Box) -> Verdict:
     return well("none waits for an acknowledgement")
 
 
-def deliveries(box: Box) -> Verdict:
+def deliveries(box: Box) -> CheckResult:
     """Check that every result has reached those whom it is for."""
     with _opened(box) as queries:
         waiting = [one for one in queries.undelivered() if not is_test(one.series_uid)]
@@ -128,7 +128,7 @@ def deliveries(box: Box) -> Verdict:
     return well("every result was shown")
 
 
-def selftest(box: Box) -> Verdict:
+def selftest(box: Box) -> CheckResult:
     """Check that a generated bleed went the whole way when that was last tried."""
     with _opened(box) as queries:
         last = next(iter(queries.selftests(1)), None)
@@ -143,7 +143,7 @@ def selftest(box: Box) -> Verdict:
     return well(f"passed {_ago(box.now.utc - last.at.utc)} ago, alert after {last.latency_s:.1f} s")
 
 
-def users(box: Box) -> Verdict:
+def users(box: Box) -> CheckResult:
     """Check that someone may sign in, where the page asks for it."""
     if not address(box).needs_sign_in:
         return well("nobody needs to sign in: the page is served to this computer alone")

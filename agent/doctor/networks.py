@@ -1,4 +1,4 @@
-"""The networks: the bundle's digests and signature, the profiles, the GPU and its plans."""
+"""Checks of the networks: the bundle, its signature, the profiles, the GPU and its plans."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Final
 
 from agent.assemble.protocol import load_profiles
 from agent.config import Config
-from agent.doctor.verdict import Box, Verdict, note, well, wrong
+from agent.doctor.result import Box, CheckResult, note, well, wrong
 from agent.errors import AgentError, GpuError
 from agent.infer.bundle import Bundle, load_bundle
 from agent.infer.plan import Machine, load_plan, misfit, read_active
 from agent.infer.signature import load_public_key
 from agent.reasons import Reason, english
 
-CARD: Final = Path("/proc/driver/nvidia")
-"""There where NVIDIA's driver is loaded."""
+DRIVER: Final = Path("/proc/driver/nvidia")
+"""Exists where NVIDIA's driver is loaded."""
 
 
-def bundle(box: Box) -> Verdict:
-    """Check that every file of the bundle is the one that its manifest names."""
-    found = load_bundle(box.config.bundle_folder)
-    return well(f"{found.contract.name} {found.contract.version}, SHA-256 {found.digest[:12]}…")
+def bundle(box: Box) -> CheckResult:
+    """Check that every file of the bundle has the digest that its manifest states."""
+    loaded = load_bundle(box.config.bundle_folder)
+    return well(f"{loaded.contract.name} {loaded.contract.version}, SHA-256 {loaded.digest[:12]}…")
 
 
-def signature(box: Box) -> Verdict:
-    """Check the bundle's signature, where the configuration names a key."""
+def signature(box: Box) -> CheckResult:
+    """Check the bundle's signature, if the configuration names a key."""
     key = box.config.infer.public_key
     if key is None:
         return note("not asked for: infer.public_key is not set")
@@ -34,16 +34,16 @@ def signature(box: Box) -> Verdict:
     return well(f"the bundle is signed by {key}")
 
 
-def protocols(box: Box) -> Verdict:
+def protocols(box: Box) -> CheckResult:
     """Check that every protocol profile can be used with the bundle."""
-    found = load_bundle(box.config.bundle_folder)
+    loaded = load_bundle(box.config.bundle_folder)
     profiles = load_profiles(box.config.protocols_folder)
     for profile in profiles:
-        found.contract.operating_point(profile.operating_point)
+        loaded.contract.operating_point(profile.operating_point)
     return well(f"{len(profiles)} profiles")
 
 
-def gpu(box: Box) -> Verdict:
+def gpu(box: Box) -> CheckResult:
     """Check that the plans in use fit the bundle, the card, its driver and TensorRT."""
     active = read_active(box.config.plans_folder)
     try:
@@ -51,28 +51,30 @@ def gpu(box: Box) -> Verdict:
     except GpuError as error:
         if active:
             return wrong(f"{error}; a plan is in use, so the CPU stands in", error.what_to_do)
-        told = f"no plan is in use: the CPU runs the networks ({error})"
-        return note(told, error.what_to_do) if CARD.exists() else well(told)
+        found = f"no plan is in use: the CPU runs the networks ({error})"
+        return note(found, error.what_to_do) if DRIVER.exists() else well(found)
     try:
         machine = card.machine
     finally:
         card.close()
-    told = f"{machine.gpu}, driver {machine.driver}, TensorRT {machine.tensorrt}"
+    found = f"{machine.gpu}, driver {machine.driver}, TensorRT {machine.tensorrt}"
     if not active:
-        return note(f"{told}; no plan is in use", "`bleedwatch engine build`, `verify`, `activate`")
+        return note(
+            f"{found}; no plan is in use", "`bleedwatch engine build`, `verify`, `activate`"
+        )
     names = sorted({one.plan for one in active.values()})
     unfit = list(_unfit(box.config, names, machine))
     if unfit:
         return wrong("; ".join(unfit), "`bleedwatch engine build`, `verify`, `activate`")
-    return well(f"{told}; {', '.join(names)}")
+    return well(f"{found}; {', '.join(names)}")
 
 
 def _unfit(config: Config, names: Iterable[str], machine: Machine) -> Iterable[str]:
     key = load_public_key(config.infer.public_key) if config.infer.public_key else None
-    found: Bundle = load_bundle(config.bundle_folder, key)
+    loaded: Bundle = load_bundle(config.bundle_folder, key)
     for name in names:
         try:
-            reason = misfit(load_plan(config.plans_folder / name, key).manifest, found, machine)
+            reason = misfit(load_plan(config.plans_folder / name, key).manifest, loaded, machine)
         except AgentError as error:
             reason = error.reason
         if reason:

@@ -1,4 +1,4 @@
-"""The console: does its page answer, and by a certificate that browsers will take."""
+"""Checks of the console: does its page answer, and is its certificate valid."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Final
 from agent.console.address import Address
 from agent.console.certificate import Certificate
 from agent.doctor.journal import address
-from agent.doctor.verdict import Box, Verdict, note, well, wrong
+from agent.doctor.result import Box, CheckResult, note, well, wrong
 
 ANSWER_S: Final = 5.0
 """How long the page may take to answer [s]."""
 
 
 EXPIRES_SOON: Final = timedelta(days=30)
-"""A certificate with less to go is worth a word: to have one made takes its time. Ours."""
+"""Within this time of its expiry a certificate gets a note: a new one takes weeks. Ours."""
 
 START: Final = "`systemctl start bleedwatch-console`, `journalctl -u bleedwatch-console -n 9`"
 
 
-def console(box: Box) -> Verdict:
+def console(box: Box) -> CheckResult:
     """Check that the console's page is served, and that it can read the store.
 
-    Whoever serves it is asked for the configured certificate, not for one that is trusted here: its
-    issuer is known to the browsers, and need not be known to this computer.
+    The served certificate is compared with the configured one instead of being verified: its issuer
+    is known to the browsers, and need not be known to this computer.
     """
     served = address(box)
     certificate = served.checked_certificate(box.now)
@@ -55,15 +55,16 @@ def console(box: Box) -> Verdict:
     return well(f"{served.url} is served")
 
 
-def certificate(box: Box) -> Verdict:
-    """Check that the page's certificate is valid, and will be for some time."""
-    found = address(box).checked_certificate(box.now)
-    if found is None:
+def certificate(box: Box) -> CheckResult:
+    """Check that the page's certificate is valid, and stays so for some time."""
+    served = address(box).checked_certificate(box.now)
+    if served is None:
         return well("none is needed: the page is served to this computer alone")
-    told = f"{found.path} is valid until {found.until_utc:%Y-%m-%d}, for {', '.join(found.names)}"
-    if found.until_utc - box.now.utc < EXPIRES_SOON:
-        return note(told, "have the next one made; then `systemctl restart bleedwatch-console`")
-    return well(told)
+    until, names = f"{served.until_utc:%Y-%m-%d}", ", ".join(served.names)
+    found = f"{served.path} is valid until {until}, for {names}"
+    if served.until_utc - box.now.utc < EXPIRES_SOON:
+        return note(found, "have the next one made; then `systemctl restart bleedwatch-console`")
+    return well(found)
 
 
 def _connection(served: Address, certificate: Certificate | None) -> http.client.HTTPConnection:
@@ -83,7 +84,7 @@ def _certificate_of(connection: http.client.HTTPConnection) -> bytes | None:
 
 
 def _own(host: str) -> str:
-    """Return where this computer finds a page that is served at ``host``: 0.0.0.0 is anywhere."""
+    """Return the address by which this computer reaches ``host``; for 0.0.0.0 that is loopback."""
     try:
         parsed = ipaddress.ip_address(host)
     except ValueError:

@@ -1,13 +1,12 @@
-"""CT images without whose they are: what is on a list here is kept, all else is left out.
+"""De-identification of CT images: only the attributes listed here are kept.
 
-Stricter than PS3.15's Basic Profile, which lists what to remove: texts, dates, times, persons,
-devices, private attributes and every sequence but those of frames are gone, whether the standard
-knows them or not. UIDs are replaced, the same one by the same one throughout an archive. Pixels are
-decoded and written anew, so that nothing hides in a codec's comments, behind the last pixel or in
-bits that hold no value.
+Stricter than PS3.15's Basic Profile, which lists what to remove: free texts, dates, times, persons,
+devices, private attributes and all sequences but those of frames are left out, whether the
+standard knows them or not. UIDs are replaced consistently throughout an archive. Pixels are decoded
+and encoded anew: nothing remains in a codec's comments, behind the last pixel or in unused bits.
 
-What is left is the head itself: a name burned into the picture stays, and a face can be drawn from
-thin slices. Libraries that remove what they know left 1242 (dicom-anonymizer 2.1) and 1473
+Not removed: a name burned into the pixels, and the face that can be rendered from thin slices.
+Measured: libraries that remove a list of attributes left 1242 (dicom-anonymizer 2.1) and 1473
 (dicognito 0.19) of 1529 planted texts.
 """
 
@@ -50,20 +49,20 @@ EMPTY: Final = (
 )
 """Must be there, and may be empty (type 2)."""
 
-GIVEN: Final = "GIVEN"
-"""What is said of a contrast agent, instead of its name."""
+CONTRAST: Final = "GIVEN"
+"""Replaces the name of a contrast agent; that one was given must stay."""
 
-MEANT: Final = re.compile(r"[A-Za-z0-9 ._+/-]{0,64}")
-"""Texts that may be kept: names of scanners and kernels, words of the standard."""
+VOCABULARY: Final = re.compile(r"[A-Za-z0-9 ._+/-]{0,64}")
+"""Texts that may be kept: names of scanners and kernels, defined terms of the standard."""
 
 
 def deidentified(content: bytes, new_uid: Callable[[str], str]) -> bytes:
-    """Return one image without whose it is.
+    """Return one image de-identified.
 
     Raises
     ------
     RequestRefused
-        If it is no CT image, says that something is burned into it, or cannot be decoded.
+        If it is no CT image, declares burned-in annotation, or cannot be decoded.
     """
     try:
         image = dcmread(BytesIO(content))
@@ -72,7 +71,7 @@ def deidentified(content: bytes, new_uid: Callable[[str], str]) -> bytes:
         kept.PixelData = _pixels(image)
     except RequestRefused:
         raise
-    except Exception as error:  # whatever a file from outside makes a decoder do
+    except Exception as error:  # a damaged file may make a decoder raise anything
         raise RequestRefused("image_undecodable", error=type(error).__name__) from error
     for keyword in REPLACED:
         if keyword in image:
@@ -80,14 +79,14 @@ def deidentified(content: bytes, new_uid: Callable[[str], str]) -> bytes:
     for keyword in EMPTY:
         setattr(kept, keyword, None)
     if image.get("ContrastBolusAgent") or image.get("ContrastBolusAgentSequence"):
-        kept.ContrastBolusAgent = GIVEN
+        kept.ContrastBolusAgent = CONTRAST
     kept.PatientIdentityRemoved = "YES"
     kept.DeidentificationMethod = "Bleedwatch: only listed attributes are kept"
     return _written(kept)
 
 
 def uid_maker(secret: str) -> Callable[[str], str]:
-    """Give a function that replaces a UID, always by the same for the same ``secret``."""
+    """Return a function that replaces UIDs, consistently for one ``secret``."""
     return lambda uid: str(generate_uid(entropy_srcs=[secret, uid]))
 
 
@@ -104,19 +103,19 @@ def _kept(image: Dataset) -> Dataset:
         element = image[keyword]
         if element.VR == "SQ":
             setattr(kept, keyword, [_kept(item) for item in element.value])
-        elif _is_meant(element.value):
+        elif _may_be_kept(element.value):
             setattr(kept, keyword, element.value)
     return kept
 
 
-def _is_meant(value: Any) -> bool:  # noqa: ANN401 - whatever stands in an attribute
-    """Whether a value is a number, or a word that scanners use."""
+def _may_be_kept(value: Any) -> bool:  # noqa: ANN401 - whatever stands in an attribute
+    """Return whether a value is a number or a term, and no free text."""
     values = value if isinstance(value, MultiValue | list) else [value]
-    return all(MEANT.fullmatch(str(one)) for one in values)
+    return all(VOCABULARY.fullmatch(str(one)) for one in values)
 
 
 def _pixels(image: Dataset) -> bytes:
-    """Decode all frames; pydicom clears the bits that hold no value."""
+    """Decode all frames; pydicom clears the unused bits."""
     pixels = np.asarray(image.pixel_array)
     return pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
 

@@ -1,4 +1,4 @@
-"""A study as files for a radiologist or an engineer: results as JSON, key slices as PNG."""
+"""Export of a study for a radiologist or an engineer: results as JSON, key slices as PNG."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from agent.store.view import SeriesView
 def export(
     queries: Queries, rows: Iterable[SeriesRow], folder: Path, *, with_identity: bool
 ) -> list[Path]:
-    """Write what is known of these series into a new folder, which only its owner can read.
+    """Write these series into a new folder, readable by its owner only.
 
-    The folder is there whole or not at all.
+    It is written elsewhere and then renamed, so that it is complete or not there.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""The services' log in facts that name no patient.
+"""The services' log without patient data.
 
-The agent's own lines hold file names and errors' words beside their facts: of each line what is on
-a list here is told, of a traceback where in which program's file it passed. Lines of any other form
-are left out and counted.
+Only the fields listed here are taken from each line of ours, since others may hold file names or
+messages of errors; from a traceback only source files, line numbers and functions. Lines in any
+other format are left out and counted.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ ANSWER_S: Final = 60.0
 """How long journald may take to answer [s]."""
 
 WORDS: Final = "event", "level", "state", "code", "completed_by"
-"""Fields whose values are words of the program's own."""
+"""Fields whose values are identifiers of the program's own."""
 
 NUMBERS: Final = "revision", "unfinished"
-"""Fields that hold a number, beside all that end in ``_s``: a duration."""
+"""Fields that hold a number, besides the durations, which end in ``_s``."""
 
 WORD: Final = re.compile(r"[a-z_]{1,40}")
 TIMESTAMP: Final = re.compile(r"[0-9T:.Z+-]{10,40}")
@@ -36,22 +36,22 @@ RAISED: Final = re.compile(
 
 
 def log_lines() -> tuple[list[dict[str, Any]], str]:
-    """Return the latest lines of both services, oldest first, and what is to be said of them."""
+    """Return the latest lines of both services, oldest first, and a remark on how many they are."""
     command = ["journalctl", "--no-pager", "--output=json", f"--lines={MOST_LINES}"]
     command += [f"--unit={unit}" for unit in UNITS]
     try:
-        asked = subprocess.run(  # noqa: S603 - fixed words
+        shown = subprocess.run(  # noqa: S603 - fixed words
             command, capture_output=True, check=True, timeout=ANSWER_S
         )
     except (OSError, subprocess.SubprocessError) as error:
         return [], f"there is no journal to read here ({type(error).__name__})"
-    entries = asked.stdout.decode(errors="replace").splitlines()
-    told = list(_told(entries))
-    left_out = len(entries) - len(told)
-    return told, f"{len(told)} lines; {left_out} of another form than the agent's were left out"
+    entries = shown.stdout.decode(errors="replace").splitlines()
+    lines = list(_lines_of(entries))
+    left_out = len(entries) - len(lines)
+    return lines, f"{len(lines)} lines; {left_out} of another form than the agent's were left out"
 
 
-def _told(entries: Iterable[str]) -> Iterator[dict[str, Any]]:
+def _lines_of(entries: Iterable[str]) -> Iterator[dict[str, Any]]:
     for entry in entries:
         fields = _object(entry)
         message = fields.get("MESSAGE")
@@ -64,7 +64,7 @@ def _told(entries: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 def line_facts(message: str) -> dict[str, Any]:
-    """Say what one line tells that can be told; nothing of a line that is not the agent's form."""
+    """Return the listed fields of one line; {} where it is not in our format."""
     line = _object(message)
     if not WORD.fullmatch(str(line.get("event", ""))):
         return {}
@@ -86,7 +86,7 @@ def line_facts(message: str) -> dict[str, Any]:
 
 
 def _traceback_facts(text: str) -> dict[str, Any]:
-    """Say what was raised and where it passed: no message, and no line of a program."""
+    """Return the type of the exception and its frames, without message or source lines."""
     places = [
         f"{frame[1]}:{place[1]} {place[2]}"
         for line in text.splitlines()

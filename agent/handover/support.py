@@ -1,6 +1,7 @@
-"""One archive for who looks after the box from afar: everything about it, nothing about a patient.
+"""The support bundle: an archive that describes the box to remote support, without patient data.
 
-Facts are taken by name, never a whole text with parts blacked out: see ``facts`` and ``log_lines``.
+Only listed fields are included; no text is included with parts masked. See ``facts`` and
+``log_lines``.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ MOST_SERIES: Final = 500
 MOST_NOTICES: Final = 1000
 
 SECRET: Final = re.compile(r"passw|secret|token|credential|private|auth|escalate_to", re.IGNORECASE)
-"""Settings whose value is never told; a hook's URL is a secret itself."""
+"""Settings whose value is masked; a webhook's URL is a secret itself."""
 
 IN_ADDRESS: Final = re.compile(r"//[^/@\s]*@")
 """A user's name and password within an address."""
@@ -49,8 +50,8 @@ EVER: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 MASKED: Final = "•••"
 
-UNTOLD: Final = frozenset({"export folder", "agent"})
-"""Doctor's checks whose words may quote a path below the export folder."""
+LEFT_OUT: Final = frozenset({"export folder", "agent"})
+"""Doctor's checks whose text may quote a path below the export folder."""
 
 ON_THE_BOX: Final = "left out, it may name files: `bleedwatch doctor` tells it on the box"
 
@@ -70,7 +71,7 @@ the box did something.
 
 
 def write_archive(path: Path, config_path: Path, now: Instant, boot_id: str) -> None:
-    """Write the archive, which only its owner can read; all but what doctor and a study add.
+    """Write the archive, readable by its owner only, without doctor's results and a study's images.
 
     Raises
     ------
@@ -83,14 +84,14 @@ def write_archive(path: Path, config_path: Path, now: Instant, boot_id: str) -> 
 
 
 def add_doctor(path: Path, lines: Iterable[Line]) -> None:
-    """Add doctor's lines; a driver that hangs or crashes under it leaves the archive whole."""
-    told = [doctor_facts(line) for line in lines]
+    """Add doctor's results, last: a driver that hangs or crashes leaves the archive complete."""
+    checks = [doctor_facts(line) for line in lines]
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(f"{path.stem}/doctor.json", _json(told))
+        archive.writestr(f"{path.stem}/doctor.json", _json(checks))
 
 
 def add_study(path: Path, queries: Queries, rows: Iterable[SeriesRow]) -> list[str]:
-    """Add a study's images without whose they are; returns what was left out, and why."""
+    """Add a study's images, de-identified; returns what was left out, and why."""
     new_uid, left_out = uid_maker(secrets.token_hex()), Counter[str]()
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         for row in rows:
@@ -148,7 +149,7 @@ def _store_texts(config_path: Path, now: Instant, boot_id: str) -> Iterator[tupl
 
 
 def store_facts(queries: Queries, now: Instant, boot_id: str) -> dict[str, Any]:
-    """Count what the store holds, and say how the agent is."""
+    """Return counts of what the store holds, and the state of the agent."""
     agent = queries.agent_status()
     rows = queries.latest(MOST_SERIES)
     return {
@@ -180,7 +181,7 @@ def store_facts(queries: Queries, now: Instant, boot_id: str) -> dict[str, Any]:
 
 
 def timing_facts(rows: Iterable[SeriesRow]) -> dict[str, dict[str, float]]:
-    """Say of each stage how long it took: median, 95 of 100, longest [s]."""
+    """Return how long each stage took over these series: median, 95th percentile, longest [s]."""
     by_stage: dict[str, list[float]] = {}
     for row in rows:
         for stage, seconds in (row.report.timings_s if row.report else {}).items():
@@ -197,7 +198,7 @@ def timing_facts(rows: Iterable[SeriesRow]) -> dict[str, dict[str, float]]:
 
 
 def config_facts(path: Path) -> Any:  # noqa: ANN401 - for JSON
-    """Say what is set and where, or why the configuration cannot be used; secrets are masked."""
+    """Return every setting with its origin, secrets masked; or why there are none."""
     try:
         settings = load_settings(path)
     except ConfigError as error:
@@ -206,26 +207,26 @@ def config_facts(path: Path) -> Any:  # noqa: ANN401 - for JSON
 
 
 def masked(name: str, value: Any) -> Any:  # noqa: ANN401 - whatever a setting holds
-    """Give a setting's value, but for what opens a door."""
+    """Return a setting's value, masked where it is or holds a secret."""
     if value is not None and SECRET.search(name):
         return MASKED
     return IN_ADDRESS.sub(f"//{MASKED}@", value) if isinstance(value, str) else value
 
 
 def doctor_facts(line: Line) -> dict[str, str]:
-    """Give a check's line; of those that may quote a file's name, how it ended."""
-    verdict = line.verdict
-    told = line.check not in UNTOLD and not verdict.found.startswith("the check failed")
+    """Return a check's result; only its mark where the text may quote a file's name."""
+    result = line.result
+    may_be_shared = line.check not in LEFT_OUT and not result.found.startswith("the check failed")
     return {
         "check": line.check,
-        "mark": verdict.mark.value,
-        "found": verdict.found if told else ON_THE_BOX,
-        "next_step": verdict.next_step if told else "",
+        "mark": result.mark.value,
+        "found": result.found if may_be_shared else ON_THE_BOX,
+        "next_step": result.next_step if may_be_shared else "",
     }
 
 
 def version_facts() -> dict[str, Any]:
-    """Say what is installed: packages, Python, system, driver. Not what the computer is called."""
+    """Return the versions of packages, Python, system and driver, but not the host name."""
     driver = Path("/proc/driver/nvidia/version")
     return {
         "python": platform.python_version(),

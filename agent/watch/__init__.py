@@ -1,4 +1,4 @@
-"""The export folder to the files worth reading."""
+"""From the export folder to the files that are worth reading."""
 
 from agent.watch.watcher import Watcher
 

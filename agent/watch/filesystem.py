@@ -1,4 +1,4 @@
-"""What a folder holds, and on what kind of file system."""
+"""The files below a folder, and what kind of file system they lie on."""
 
 from __future__ import annotations
 
@@ -10,12 +10,23 @@ from typing import Final, NamedTuple
 
 from agent.errors import FolderUnreachable
 
-SILENT_TYPES: Final = ("9p", "afs", "ceph", "cifs", "fuse", "glusterfs", "lustre", "nfs", "smb")
-"""File systems on which other machines write, and whose kernels tell of none of it (inotify(7))."""
+EVENTLESS_TYPES: Final = (
+    "9p",
+    "afs",
+    "ceph",
+    "cifs",
+    "fuse",
+    "glusterfs",
+    "lustre",
+    "nfs",
+    "smb",
+)
+"""Types of file systems on which changes by other machines raise no inotify event. Source:
+inotify(7)."""
 
 
 class Version(NamedTuple):
-    """What changes when a file does."""
+    """What identifies one state of a file: any change of its content changes one of these."""
 
     size_bytes: int
     mtime_ns: int
@@ -23,18 +34,18 @@ class Version(NamedTuple):
 
 
 def sends_events(folder: Path, mounts: str) -> bool:
-    """Say whether the file system of ``folder`` tells of every change.
+    """Return whether the file system of ``folder`` raises an event for every change.
 
     ``mounts`` is the text of ``/proc/mounts``: device, mount point, type and options, a line each.
     """
     real, best, kind = os.path.realpath(folder), "", ""
     for line in mounts.splitlines():
-        _device, escaped, found, *_rest = line.split(" ")
+        _device, escaped, file_system, *_rest = line.split(" ")
         point = escaped.encode().decode("unicode_escape").encode("latin-1").decode(errors="replace")
         inside = real == point or real.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= len(best):
-            best, kind = point, found
-    return not kind.startswith(SILENT_TYPES)
+            best, kind = point, file_system
+    return not kind.startswith(EVENTLESS_TYPES)
 
 
 def folder_identity(folder: Path) -> tuple[int, int]:
@@ -46,9 +57,9 @@ def folder_identity(folder: Path) -> tuple[int, int]:
         It is missing, or cannot be listed.
     """
     try:
-        found = folder.stat()
+        status = folder.stat()
         with os.scandir(folder):
-            return found.st_dev, found.st_ino
+            return status.st_dev, status.st_ino
     except OSError as error:
         raise FolderUnreachable(
             "folder_unreachable", folder=str(folder), why=str(error.strerror)
@@ -56,10 +67,9 @@ def folder_identity(folder: Path) -> tuple[int, int]:
 
 
 def is_mount(folder: Path) -> bool:
-    """Say whether something is mounted there; not if it is gone.
+    """Return whether the folder is a mount point; False if it is gone.
 
-    Unlike ``Path.is_mount`` of Python 3.11 and before, which raises where the folder goes while it
-    is being looked at.
+    ``Path.is_mount`` of Python 3.11 and before raises where the folder vanishes during the call.
     """
     return os.path.ismount(os.path.realpath(folder))
 
@@ -67,32 +77,32 @@ def is_mount(folder: Path) -> bool:
 def version_of(path: str) -> Version | None:
     """Version of a regular file, None for anything else or nothing. Links are not followed."""
     try:
-        found = os.lstat(path)
+        status = os.lstat(path)
     except (OSError, ValueError):
         return None
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return None
-    return Version(found.st_size, found.st_mtime_ns, found.st_ino)
+    return Version(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def files_in(folder: str, denied: Callable[[str, OSError], None]) -> Iterator[tuple[str, Version]]:
     """Yield every regular file below ``folder``, whatever its name.
 
-    Symbolic links are not followed: what they lead to is either found by itself or not in the
-    folder. ``denied`` is told of each folder that is there and cannot be listed.
+    Symbolic links are not followed: a target within the folder is found anyway. ``denied`` is
+    called with each folder that exists and cannot be listed.
     """
     waiting = [folder]
     while waiting:
         current = waiting.pop()
         try:
             with os.scandir(current) as entries:
-                found = list(entries)
+                listed = list(entries)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
             denied(current, error)
             continue
-        for entry in found:
+        for entry in listed:
             if _is_folder(entry):
                 waiting.append(entry.path)
             elif version := version_of(entry.path):

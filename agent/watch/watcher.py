@@ -1,4 +1,4 @@
-"""The export folder, watched: events are hints, a periodic scan is the truth."""
+"""The watched export folder: events make it quick, a periodic scan makes it complete."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from typing import Final
 from agent.reasons import Reason
 from agent.records import Arrival
 from agent.watch.filesystem import sends_events, version_of
-from agent.watch.ledger import Ledger
-from agent.watch.patrol import NotWhole, Patrol, Stop
+from agent.watch.scanner import FolderScanner, Retry, Stop
+from agent.watch.tracker import FileTracker
 
-SILENT_S: Final = 5.0
-"""A watching thread stuck this long in one call has an unresponsive share under it [s]. Ours."""
+UNRESPONSIVE_S: Final = 5.0
+"""A thread that waits this long in one file system call is on an unresponsive share [s]. Ours."""
 
 MOUNTS: Final = Path("/proc/mounts")
 
 
 class Watcher:
-    """Files worth reading below one folder, each version once.
+    """The files below one folder, each version once.
 
-    A thread of its own lists the folder and takes in events, so that a share that hangs holds up
-    nobody who asks. Nothing is ever written to the folder.
+    A thread of its own lists the folder and receives the events, so that a share that hangs does
+    not block the caller. Nothing is ever written to the folder.
 
     Parameters
     ----------
     folder
-        With all folders below it, however deep. It may be missing at first.
+        Watched with all folders below it. It may be missing at first.
     rescan_s
-        Pause between reconciling scans [s].
+        Pause between scans where events come [s].
     polling
-        Do without events; None: wherever the file system sends none.
+        True: scans only. None: scans only where the file system raises no events.
     monotonic
         Seconds since boot.
     known
-        Path → (size, mtime_ns) of files that need not be handed out.
+        Path → (size, mtime_ns) of files that are not to be emitted.
     """
 
     def __init__(
@@ -51,23 +51,23 @@ class Watcher:
         monotonic: Callable[[], float],
         known: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
-        """Describe what to watch; watching begins with the ``with`` block."""
+        """Prepare; watching begins with the ``with`` block."""
         self._folder = folder.absolute()
         if polling is None:
             polling = not (MOUNTS.exists() and sends_events(self._folder, MOUNTS.read_text()))
         self._monotonic = monotonic
-        self._patrol = Patrol(
+        self._scanner = FolderScanner(
             self._folder,
-            Ledger(known or {}, version_of),
+            FileTracker(known or {}, version_of),
             rescan_s=rescan_s,
             polling=polling,
             monotonic=monotonic,
         )
-        self._thread = Thread(target=self._patrol.run, name="watch", daemon=True)
+        self._thread = Thread(target=self._scanner.run, name="watch", daemon=True)
 
     def __enter__(self) -> Watcher:  # noqa: PYI034 - Self is not in Python 3.10
         """Begin to watch."""
-        # watchdog meets a new folder twice when it is filled at once, and says so at great length.
+        # watchdog warns at length when it adds a new, quickly filled folder twice: harmless.
         warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning, "watchdog")
         self._thread.start()
         return self
@@ -79,18 +79,18 @@ class Watcher:
         traceback: TracebackType | None,
     ) -> None:
         """Stop watching; does not wait for a share that hangs."""
-        self._patrol.inbox.put(Stop())
-        self._thread.join(timeout=SILENT_S)
+        self._scanner.inbox.put(Stop())
+        self._thread.join(timeout=UNRESPONSIVE_S)
 
     @property
     def problem(self) -> Reason | None:
         """Why the folder, or a folder in it, is unreachable now; None when all is well."""
-        if self._patrol.unreachable:
-            return self._patrol.unreachable
-        silent_s = self._monotonic() - self._patrol.alive_s
-        if self._thread.is_alive() and silent_s > SILENT_S:
+        if self._scanner.unreachable:
+            return self._scanner.unreachable
+        silent_s = self._monotonic() - self._scanner.alive_s
+        if self._thread.is_alive() and silent_s > UNRESPONSIVE_S:
             return Reason("folder_silent", folder=str(self._folder), silent_s=silent_s)
-        return self._patrol.denied
+        return self._scanner.denied
 
     def wait(self, timeout_s: float) -> list[Arrival]:
         """Return files that are new or changed as soon as there are any; [] after ``timeout_s``.
@@ -98,18 +98,18 @@ class Watcher:
         Raises
         ------
         RuntimeError
-            The watching thread has died: a bug, and nothing would be seen any more.
+            The watching thread has died, which is a bug.
         """
         if not self._thread.is_alive():
             raise RuntimeError("the watching thread is not running")
         arrivals: list[Arrival] = []
         try:
-            arrivals.append(self._patrol.outbox.get(timeout=timeout_s))
+            arrivals.append(self._scanner.outbox.get(timeout=timeout_s))
             while True:
-                arrivals.append(self._patrol.outbox.get_nowait())
+                arrivals.append(self._scanner.outbox.get_nowait())
         except Empty:
             return arrivals
 
     def retry(self, path: Path) -> None:
-        """Say that a file was not whole: it comes again when it changes, or a while later."""
-        self._patrol.inbox.put(NotWhole(str(path)))
+        """Have a file that was incomplete emitted again: when it changes, or a while later."""
+        self._scanner.inbox.put(Retry(str(path)))

@@ -10,7 +10,7 @@ import pytest
 from agent.errors import ConfigError
 from agent.service import (
     TARGETS,
-    Deed,
+    Action,
     Step,
     carry_out,
     install_steps,
@@ -29,8 +29,8 @@ def installed(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def deeds(steps: tuple[Step, ...]) -> dict[str, Deed]:
-    return {step.path.name: step.deed for step in steps}
+def actions(steps: tuple[Step, ...]) -> dict[str, Action]:
+    return {step.path.name: step.action for step in steps}
 
 
 def contents(root: Path) -> dict[Path, bytes]:
@@ -59,7 +59,7 @@ def test_installing_again_changes_nothing(installed: Path) -> None:
     again = install_steps(installed, PROGRAM)
     carry_out(again)
 
-    assert set(deeds(again).values()) == {Deed.KEEP}
+    assert set(actions(again).values()) == {Action.KEEP}
     assert contents(installed) == before
 
 
@@ -79,7 +79,7 @@ def test_a_changed_unit_is_replaced_and_said_to_be(installed: Path) -> None:
     steps = install_steps(installed, PROGRAM)
     carry_out(steps)
 
-    assert [name for name, deed in deeds(steps).items() if deed is Deed.REPLACE] == [
+    assert [name for name, action in actions(steps).items() if action is Action.REPLACE] == [
         "bleedwatch-agent.service"
     ]
     assert contents(installed) == before

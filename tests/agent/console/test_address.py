@@ -24,7 +24,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from agent.console.address import Address
 from agent.console.server import serve
 from agent.console.sessions import LIFETIME_S
-from agent.doctor.verdict import Mark
+from agent.doctor.result import Mark
 from agent.errors import ConfigError
 from agent.wiring import system_clock
 from tests.agent.console.certificates import NAMES, Authority

@@ -13,8 +13,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from agent.config import PACKAGED_ENGINES, load_config
-from agent.doctor import Verdict, examine
-from agent.doctor.verdict import Box
+from agent.doctor import CheckResult, examine
+from agent.doctor.result import Box
 from agent.errors import GpuError
 from agent.infer.tensorrt_api import TensorRt
 from agent.records import Instant
@@ -108,8 +108,8 @@ class Scratch:
         with Store(self.store_path, system_clock) as store:
             store.agent.heartbeat(AgentStatus(**(values | changes)))  # type: ignore[arg-type]
 
-    def verdicts(self) -> dict[str, Verdict]:
-        return {line.check: line.verdict for line in examine(self.config, self.take_gpu)}
+    def results(self) -> dict[str, CheckResult]:
+        return {line.check: line.result for line in examine(self.config, self.take_gpu)}
 
     def box(self, mounts: str = "", account: str = "bleedwatch") -> Box:
         config = load_config(self.config)

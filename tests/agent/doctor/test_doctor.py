@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from agent.doctor import Mark, Verdict, computer, folders, journal
+from agent.doctor import CheckResult, Mark, computer, folders, journal
 from agent.infer.plan import Activation, active_text
 from agent.records import TEST_MARK, Instant
 from agent.store.rows import Selftest
@@ -42,12 +42,12 @@ def scratch(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> Scrat
 
 
 def test_on_a_box_that_is_well_nothing_is_wrong(scratch: Scratch) -> None:
-    verdicts = scratch.verdicts()
+    results = scratch.results()
 
-    assert [name for name, one in verdicts.items() if one.mark is Mark.WRONG] == []
-    assert verdicts["agent"].found == "tiny 1, ONNX Runtime, CPU"
-    assert verdicts["bundle"].found.startswith("tiny 1, SHA-256 ")
-    assert verdicts["export folder"].found == f"{scratch.export} can be read"
+    assert [name for name, one in results.items() if one.mark is Mark.WRONG] == []
+    assert results["agent"].found == "tiny 1, ONNX Runtime, CPU"
+    assert results["bundle"].found.startswith("tiny 1, SHA-256 ")
+    assert results["export folder"].found == f"{scratch.export} can be read"
 
 
 def no_export_folder(box: Scratch) -> None:
@@ -202,12 +202,12 @@ def test_what_is_broken_is_told_on_its_own_line_with_what_to_do(
 ) -> None:
     broken(scratch)
 
-    verdicts = scratch.verdicts()
+    results = scratch.results()
 
-    assert verdicts[check].mark is Mark.WRONG
-    assert found in verdicts[check].found
-    assert next_step in verdicts[check].next_step
-    assert len(verdicts) == 22
+    assert results[check].mark is Mark.WRONG
+    assert found in results[check].found
+    assert next_step in results[check].next_step
+    assert len(results) == 22
 
 
 def test_a_configuration_that_cannot_be_used_leaves_the_other_lines_standing(
@@ -215,14 +215,14 @@ def test_a_configuration_that_cannot_be_used_leaves_the_other_lines_standing(
 ) -> None:
     scratch.config.write_text('export_foldr = "/srv"\n')
 
-    verdicts = scratch.verdicts()
+    results = scratch.results()
 
-    assert "did you mean export_folder?" in verdicts["configuration"].found
-    assert verdicts["packages"].mark is Mark.WELL
-    assert verdicts["store"] == Verdict(
+    assert "did you mean export_folder?" in results["configuration"].found
+    assert results["packages"].mark is Mark.WELL
+    assert results["store"] == CheckResult(
         Mark.NOTE, "not checked: there is no configuration to go by"
     )
-    assert len(verdicts) == 22
+    assert len(results) == 22
 
 
 def test_a_check_that_fails_itself_hides_no_other(scratch: Scratch) -> None:
@@ -231,10 +231,10 @@ def test_a_check_that_fails_itself_hides_no_other(scratch: Scratch) -> None:
 
     scratch.take_gpu = a_fault
 
-    verdicts = scratch.verdicts()
+    results = scratch.results()
 
-    assert verdicts["gpu"].found == "the check failed: RuntimeError: a fault of ours"
-    assert [name for name, one in verdicts.items() if one.mark is Mark.WRONG] == ["gpu"]
+    assert results["gpu"].found == "the check failed: RuntimeError: a fault of ours"
+    assert [name for name, one in results.items() if one.mark is Mark.WRONG] == ["gpu"]
 
 
 def test_without_a_store_what_it_would_tell_is_not_checked_and_none_is_made(
@@ -242,10 +242,10 @@ def test_without_a_store_what_it_would_tell_is_not_checked_and_none_is_made(
 ) -> None:
     scratch.store_path.unlink()
 
-    verdicts = scratch.verdicts()
+    results = scratch.results()
 
     for name in ("clock", "agent", "last series", "alerts", "deliveries"):
-        assert verdicts[name] == Verdict(Mark.NOTE, "not checked: see the line `store`")
+        assert results[name] == CheckResult(Mark.NOTE, "not checked: see the line `store`")
     assert not scratch.store_path.exists()
 
 
@@ -253,7 +253,7 @@ def test_a_newer_programs_store_is_not_touched(scratch: Scratch) -> None:
     newer_store(scratch)
     before = scratch.store_path.read_bytes()
 
-    scratch.verdicts()
+    scratch.results()
 
     assert scratch.store_path.read_bytes() == before
 
@@ -314,7 +314,7 @@ def test_how_the_agent_learns_of_files_is_told(
 def test_another_program_on_the_consoles_port_is_told(scratch: Scratch) -> None:
     with page_that_says(b"<html>PACS</html>") as port:
         scratch.configure(port=port)
-        told = scratch.verdicts()["console"]
+        told = scratch.results()["console"]
 
     assert told.mark is Mark.WRONG
     assert f"ss -ltnp sport = :{port}" in told.next_step
@@ -328,28 +328,28 @@ def test_a_signed_bundle_is_told_to_be(scratch: Scratch) -> None:
     sign(scratch.engines / "tiny/1", key)
     scratch.configure(infer=f'public_key = "{scratch.root / "key.pem"}"')
 
-    told = scratch.verdicts()["signature"]
+    told = scratch.results()["signature"]
 
     assert told.mark is Mark.WELL
     assert "key.pem" in told.found
 
 
 def test_alerts_and_the_last_series_are_told_without_a_name(scratch: Scratch) -> None:
-    assert scratch.verdicts()["last series"].found == "none has come yet"
+    assert scratch.results()["last series"].found == "none has come yet"
 
     with Store(scratch.store_path, system_clock) as store:
         receive(store, system_clock, UID, name="DOE^JANE")
         store.agent.conclude(report(UID), {}, [])
 
-    verdicts = scratch.verdicts()
-    assert verdicts["last series"].found.endswith("s ago; 1 today")
-    assert verdicts["alerts"].mark is Mark.NOTE
-    assert verdicts["alerts"].found.startswith("suspected and not acknowledged: 1;")
-    assert "DOE" not in str(verdicts)
+    results = scratch.results()
+    assert results["last series"].found.endswith("s ago; 1 today")
+    assert results["alerts"].mark is Mark.NOTE
+    assert results["alerts"].found.startswith("suspected and not acknowledged: 1;")
+    assert "DOE" not in str(results)
 
     with Store(scratch.store_path, system_clock) as store:
         store.console.acknowledge(UID, 1, "MTRA", "")
-    assert scratch.verdicts()["alerts"].found == "none waits for an acknowledgement"
+    assert scratch.results()["alerts"].found == "none waits for an acknowledgement"
 
 
 @pytest.mark.parametrize(
@@ -392,8 +392,8 @@ def test_a_self_tests_alert_waits_for_nobody(scratch: Scratch) -> None:
         receive(store, system_clock, f"{TEST_MARK}1.9")
         store.agent.conclude(report(f"{TEST_MARK}1.9"), {}, ["console"])
 
-    assert scratch.verdicts()["alerts"].found == "none waits for an acknowledgement"
-    assert scratch.verdicts()["last series"].found == "none has come yet"
+    assert scratch.results()["alerts"].found == "none waits for an acknowledgement"
+    assert scratch.results()["last series"].found == "none has come yet"
 
 
 class TestOnACard:
@@ -407,7 +407,7 @@ class TestOnACard:
         return card
 
     def test_a_card_without_a_plan_is_worth_a_word(self, scratch: Scratch, card: GpuBox) -> None:
-        told = scratch.verdicts()["gpu"]
+        told = scratch.results()["gpu"]
 
         assert told.mark is Mark.NOTE
         assert "TensorRT 10.7.0; no plan is in use" in told.found
@@ -416,7 +416,7 @@ class TestOnACard:
         plan = card.build()
         card.activate(any=plan)
 
-        told = scratch.verdicts()["gpu"]
+        told = scratch.results()["gpu"]
 
         assert told.mark is Mark.WELL
         assert plan in told.found
@@ -426,7 +426,7 @@ class TestOnACard:
         card.activate(any=plan)
         scratch.take_gpu = GpuBox(card.folder.with_name("newer"), version="10.8.0").connect
 
-        told = scratch.verdicts()["gpu"]
+        told = scratch.results()["gpu"]
 
         assert told.mark is Mark.WRONG
         assert f"plan {plan}: built for TensorRT 10.7.0, this is 10.8.0" in told.found
@@ -437,7 +437,7 @@ class TestOnACard:
         card.activate(any=plan)
         (card.plans / plan / "slice.plan").write_bytes(b"something else")
 
-        assert "is not the file that the manifest names" in scratch.verdicts()["gpu"].found
+        assert "is not the file that the manifest names" in scratch.results()["gpu"].found
 
 
 class TestOfTheComputer:
@@ -514,11 +514,11 @@ class TestOfTheComputer:
         write_systemctl(tmp_path, lines)
         monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
 
-        verdict = computer.unit("bleedwatch-agent")
+        result = computer.unit("bleedwatch-agent")
 
-        assert verdict.mark is mark
-        assert found in verdict.found
-        assert next_step in verdict.next_step
+        assert result.mark is mark
+        assert found in result.found
+        assert next_step in result.next_step
 
     @pytest.mark.parametrize("systemctl", ["absent", "in vain"])
     def test_where_no_systemd_runs_units_are_not_checked(
@@ -527,7 +527,7 @@ class TestOfTheComputer:
         if systemctl == "absent":
             monkeypatch.setenv("PATH", "")
 
-        told = scratch.verdicts()["agent's unit"]
+        told = scratch.results()["agent's unit"]
 
         assert told.mark is Mark.NOTE
         assert "systemd does not run here" in told.found

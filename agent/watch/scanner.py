@@ -1,4 +1,4 @@
-"""What the watching thread does: events and scans in, arrivals out."""
+"""What the watching thread does: events and periodic scans in, arrivals out."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from agent.errors import FolderUnreachable, legible
 from agent.reasons import Reason
 from agent.records import Arrival
 from agent.watch.filesystem import Version, files_in, folder_identity, is_mount, version_of
-from agent.watch.ledger import Ledger
+from agent.watch.tracker import FileTracker
 
 CHECK_S: Final = 0.5
-"""How often it is checked that the folder is still the one being watched [s]. Ours."""
+"""Between two checks that the folder is still the one being watched [s]. Ours."""
 
 POLL_S: Final = 1.0
-"""Longest pause between scans where no events come [s]. Ours: what a share's server bears."""
+"""Between scans where there are no events [s]. Ours: a load that a file server bears."""
 
 SCAN_SHARE: Final = 0.1
-"""Largest share of the time that is spent scanning: a folder of a year's studies on a slow share
-is scanned less often, not all the time. Ours."""
+"""Largest share of the time spent scanning: a folder of a year's studies on a slow file server is
+scanned less often. Ours."""
 
 SCAN_STEP: Final = 200
-"""Files scanned before waiting events are looked at. Ours: a few ms on a local disk."""
+"""Files scanned before waiting events are handled. Ours: a few ms on a local disk."""
 
 NEW_FOLDER_S: Final = 0.0, 0.1, 0.3, 1.0
-"""When a new folder is scanned after its event [s]: what is written into it before the kernel
-watches it raises no event. Ours."""
+"""Delays after which a new folder is scanned [s]: files written before inotify watches it raise no
+event. Ours."""
 
 _EVENTS: Final[list[type[FileSystemEvent]]] = [
     DirCreatedEvent,
@@ -54,29 +54,29 @@ _EVENTS: Final[list[type[FileSystemEvent]]] = [
 ]
 
 
-class Noticed(NamedTuple):
-    """An event named this path."""
+class FileEvent(NamedTuple):
+    """A file system event that named this path."""
 
     path: str
     is_folder: bool
     closed: bool
 
 
-class NotWhole(NamedTuple):
-    """The reader found this file not whole."""
+class Retry(NamedTuple):
+    """The reader found this file incomplete: it is to be emitted again."""
 
     path: str
 
 
 class Stop(NamedTuple):
-    """Watching is over."""
+    """The thread is to end."""
 
 
-Message: TypeAlias = Noticed | NotWhole | Stop
+Message: TypeAlias = FileEvent | Retry | Stop
 
 
-class _Hints(FileSystemEventHandler):
-    """Passes watchdog's events on to the watching thread."""
+class _EventForwarder(FileSystemEventHandler):
+    """Puts watchdog's events into the watching thread's inbox."""
 
     def __init__(self, inbox: SimpleQueue[Message]) -> None:
         self._inbox = inbox
@@ -85,20 +85,21 @@ class _Hints(FileSystemEventHandler):
         moved = isinstance(event, (DirMovedEvent, FileMovedEvent))
         path = os.fsdecode(event.dest_path if moved else event.src_path)
         closed = moved or isinstance(event, FileClosedEvent)
-        self._inbox.put(Noticed(path, event.is_directory, closed))
+        self._inbox.put(FileEvent(path, event.is_directory, closed))
 
 
-class Patrol:
-    """Keeps the ledger of one folder; all but the queues and the three notes is its thread's own.
+class FolderScanner:
+    """Follows one folder in a thread of its own.
 
-    ``unreachable`` and ``denied`` say what is wrong with the folder and with a folder in it, and
-    ``alive_s`` when the thread last was not waiting for the file system.
+    Other threads use only the two queues and three attributes: ``unreachable`` (why the folder
+    cannot be watched), ``denied`` (why a folder below it cannot be listed) and ``alive_s`` (when
+    the thread was last not waiting for the file system).
     """
 
     def __init__(
         self,
         folder: Path,
-        ledger: Ledger,
+        tracker: FileTracker,
         *,
         rescan_s: float,
         polling: bool,
@@ -111,7 +112,7 @@ class Patrol:
         self.denied: Reason | None = None
         self.alive_s = monotonic()
         self._folder = folder
-        self._ledger = ledger
+        self._tracker = tracker
         self._polling = polling
         self._rescan_s = self._pause_s = rescan_s
         self._monotonic = monotonic
@@ -120,16 +121,16 @@ class Patrol:
         self._scan: Iterator[tuple[str, Version]] | None = None
         self._scan_began_s = 0.0
         self._next_scan_s = 0.0
-        self._not_met: set[str] = set()
+        self._unseen: set[str] = set()
         self._denials: list[Reason] = []
         self._new_folders: list[tuple[float, str]] = []
 
     def run(self) -> None:
-        """Watch until told to stop, beginning anew whenever the folder was gone or replaced."""
+        """Watch until ``Stop``; begin anew whenever the folder was gone or replaced."""
         while not self._stop.is_set():
             identity = self._identity()
             if identity is None:
-                self._take_in(CHECK_S)
+                self._receive(CHECK_S)
                 continue
             with self._events():
                 self._scan, self._next_scan_s = None, self._monotonic()
@@ -137,7 +138,7 @@ class Patrol:
                     self._watch_for(CHECK_S)
 
     def _identity(self) -> tuple[int, int] | None:
-        """Which folder is there now; notes why there is none."""
+        """Return the folder's identity; where there is none, set ``unreachable``."""
         try:
             identity = folder_identity(self._folder)
         except FolderUnreachable as error:
@@ -152,19 +153,19 @@ class Patrol:
 
     @contextmanager
     def _events(self) -> Iterator[None]:
-        """Have the kernel's events sent to the inbox, if it has any to send."""
+        """Have file system events put into the inbox, where there are any."""
         self._pause_s = min(self._rescan_s, POLL_S)
         if self._polling:
             yield
             return
         observer = Observer()
         observer.schedule(
-            _Hints(self.inbox), str(self._folder), recursive=True, event_filter=_EVENTS
+            _EventForwarder(self.inbox), str(self._folder), recursive=True, event_filter=_EVENTS
         )
         try:
             observer.start()
         except OSError:
-            # Gone again, or the kernel's limit on watches is reached: the scans see all there is.
+            # The folder vanished, or the limit on inotify watches is reached: scans still find all.
             yield
             return
         self._pause_s = self._rescan_s
@@ -179,56 +180,56 @@ class Patrol:
         while not self._stop.is_set() and (now_s := self._monotonic()) < end_s:
             self._scan_some(now_s)
             self._scan_new_folders(now_s)
-            for arrival in self._ledger.take_due(now_s):
+            for arrival in self._tracker.take_due(now_s):
                 self.outbox.put(arrival)
-            self._take_in(max(0.0, min(end_s, self._next_s()) - self._monotonic()))
+            self._receive(max(0.0, min(end_s, self._next_s()) - self._monotonic()))
 
     def _next_s(self) -> float:
-        """When there is next something to do without a message."""
+        """Return when something is next due without a message [s]."""
         times = [self._next_scan_s, *(due_s for due_s, _ in self._new_folders)]
-        due_s = self._ledger.next_due_s
+        due_s = self._tracker.next_due_s
         return min(times if due_s is None else [*times, due_s])
 
-    def _take_in(self, timeout_s: float) -> None:
-        """Take in the messages there are, waiting for the first."""
+    def _receive(self, timeout_s: float) -> None:
+        """Handle the messages that are there, waiting for the first."""
         self.alive_s = self._monotonic()
         try:
-            self._take(self.inbox.get(timeout=timeout_s))
+            self._handle(self.inbox.get(timeout=timeout_s))
             while not self._stop.is_set():
-                self._take(self.inbox.get_nowait())
+                self._handle(self.inbox.get_nowait())
         except Empty:
             self.alive_s = self._monotonic()
 
-    def _take(self, message: Message) -> None:
+    def _handle(self, message: Message) -> None:
         now_s = self._monotonic()
         if isinstance(message, Stop):
             self._stop.set()
-        elif isinstance(message, NotWhole):
-            self._ledger.not_whole(message.path, now_s)
+        elif isinstance(message, Retry):
+            self._tracker.not_whole(message.path, now_s)
         elif message.is_folder:
             self._new_folders += [(now_s + delay_s, message.path) for delay_s in NEW_FOLDER_S]
         else:
-            self._ledger.noticed(message.path, now_s, closed=message.closed)
+            self._tracker.noticed(message.path, now_s, closed=message.closed)
 
     def _scan_some(self, now_s: float) -> None:
-        """Go on with the scan under way, or begin one if it is time."""
+        """Continue the scan, or begin one if it is due."""
         if now_s < self._next_scan_s:
             return
         if self._scan is None:
             self._scan = files_in(str(self._folder), self._deny)
-            self._scan_began_s, self._not_met = now_s, self._ledger.paths
+            self._scan_began_s, self._unseen = now_s, self._tracker.paths
             self._denials = []
         step = list(islice(self._scan, SCAN_STEP))
         for path, version in step:
-            self._ledger.found(path, version, now_s)
-            self._not_met.discard(path)
+            self._tracker.found(path, version, now_s)
+            self._unseen.discard(path)
         if len(step) < SCAN_STEP:
             self._end_scan()
 
     def _end_scan(self) -> None:
-        for path in self._not_met:
+        for path in self._unseen:
             if version_of(path) is None:
-                self._ledger.forget(path)
+                self._tracker.forget(path)
         self.denied = self._denials[0] if self._denials else None
         now_s = self._monotonic()
         pause_s = max(self._pause_s, (now_s - self._scan_began_s) / SCAN_SHARE)
@@ -239,7 +240,7 @@ class Patrol:
         self._new_folders = [entry for entry in self._new_folders if entry[0] > now_s]
         for folder in due:
             for path, version in files_in(folder, self._deny):
-                self._ledger.found(path, version, now_s)
+                self._tracker.found(path, version, now_s)
 
     def _deny(self, folder: str, error: OSError) -> None:
         self._denials.append(
