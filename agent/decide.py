@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.reasons import Reason
 from agent.records import (
     Assessment,
-    Gap,
+    Evidence,
     Measurement,
     NotAnalysed,
     NotSuspected,
@@ -15,17 +15,13 @@ from agent.records import (
 
 
 def decide(
-    score: float,
-    measured: Measurement,
-    point: OperatingPoint,
-    *,
-    gaps: tuple[Gap, ...],
-    shortfall: Reason | None,
+    score: float, measured: Measurement, point: OperatingPoint, evidence: Evidence
 ) -> Assessment:
-    """Say whether a bleed is suspected, by the study score alone.
+    """Say whether a bleed is suspected, by the study score alone, where the head was seen.
 
-    A bleed that is seen is told even from an incomplete head, with the caveat. The absence of one
-    is told only of a head that was seen whole: a missing slice may be the one that shows it.
+    The only place that says *not suspected*, and only of a whole, plausible head of which every
+    file was read: a missing slice may be the one that shows the bleed. A bleed that is seen is told
+    even from a part of a head, with the caveat. Of what is no head in HU, no score means anything.
 
     Parameters
     ----------
@@ -35,17 +31,22 @@ def decide(
         What was measured; a suspicion without a measured bleed says so.
     point : OperatingPoint
         Suspected at or above ``point.score``.
-    gaps : tuple of Gap
-        Where slices are missing within the head.
-    shortfall : Reason or None
-        What else of the head was not seen; None if it was seen whole.
+    evidence : Evidence
+        How much of a head the score is of.
     """
-    missing = tuple(gap.reason for gap in gaps) + ((shortfall,) if shortfall else ())
+    if evidence.faults:
+        return implausible(evidence.faults)
+    missing = evidence.missing
     if score >= point.score:
         caveats = tuple(Reason("volume_uncertain", because=one) for one in missing)
         if not measured.findings:
             caveats += (Reason("no_outline"),)
-        return Suspected(score, point, caveats)
+        return Suspected(score, point, caveats + evidence.remarks)
     if missing:
         return NotAnalysed(Reason("not_seen_whole", missing=missing))
-    return NotSuspected(score, point)
+    return NotSuspected(score, point, evidence.remarks)
+
+
+def implausible(faults: tuple[Reason, ...]) -> NotAnalysed:
+    """Say of a stack, before any network runs, that it is no head in HU."""
+    return NotAnalysed(Reason("implausible", faults=faults))

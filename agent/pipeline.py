@@ -12,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.assemble.completeness import Completion
+from agent.assemble.coverage import unseen_of
+from agent.assemble.head_facts import facts_of
+from agent.assemble.plausibility import faults_of
 from agent.assemble.protocol import ProtocolProfile, check_extent, choose
 from agent.assemble.series import GrowingSeries
-from agent.decide import decide
+from agent.decide import decide, implausible
 from agent.draw.key_slice import render_key_slice
 from agent.draw.reformats import render_reformat
 from agent.infer.backend import Backend
@@ -26,6 +29,7 @@ from agent.measure import measure
 from agent.reasons import Reason, english, what_to_do
 from agent.records import (
     Assessment,
+    Evidence,
     HeadVolume,
     LabelMask,
     Measurement,
@@ -90,6 +94,9 @@ def analyse(slices: GrowingSeries, stage: SliceStage, engine: Engine) -> Analysi
         profile = choose([*slices.set_aside, *slices.headers], engine.profiles)
         head = slices.volume()
         check_extent(head, profile)
+        evidence = evidence_of(slices, head)
+    if evidence.faults:
+        return Analysis(implausible(evidence.faults), profile, head, timings_s=timings_s)
 
     def labelled(backend: Backend) -> tuple[LabelMask, str]:
         with _timed(timings_s, "slice_stage"):
@@ -105,10 +112,22 @@ def analyse(slices: GrowingSeries, stage: SliceStage, engine: Engine) -> Analysi
         mask.score,
         measured,
         contract.operating_point(profile.operating_point),
-        gaps=head.gaps,
-        shortfall=_shortfall(slices),
+        evidence,
     )
     return Analysis(assessment, profile, head, mask, run_by, measured, timings_s)
+
+
+def evidence_of(slices: GrowingSeries, head: HeadVolume) -> Evidence:
+    """Gather what shows how much of a head has come."""
+    facts = facts_of(head)
+    return Evidence(
+        faults=faults_of(facts),
+        gaps=head.gaps,
+        shortfall=_shortfall(slices),
+        unread=(),
+        unseen=unseen_of(facts),
+        remarks=(),
+    )
 
 
 def report_of(subject: Subject, analysis: Analysis, engine: Engine) -> SeriesReport:
@@ -135,7 +154,7 @@ def report_of(subject: Subject, analysis: Analysis, engine: Engine) -> SeriesRep
         else None,
         midline_shift_mm=_rounded(measured.midline_shift_mm) if measured else None,
         findings=tuple(finding_report(finding) for finding in findings),
-        caveats=tuple(map(english, answer.caveats)) if isinstance(answer, Suspected) else (),
+        caveats=tuple(map(english, scored.caveats)) if scored else (),
         geometry=geometry_report(head.grid, head.gaps) if head else None,
         completed_by=subject.completion.rule,
         engine=_engine_name(engine.bundle, analysis.run_by),

@@ -437,6 +437,30 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """How much of a head an answer is of. Nothing is taken for granted: no field has a default.
+
+    ``faults`` says why it is no head in HU. ``gaps`` are missing slices, ``shortfall`` what else
+    was promised and did not come, ``unread`` the files that came and could not be read, each named,
+    ``unseen`` what the images themselves do not show of a head. ``remarks`` take nothing away from
+    an answer and are to be read with it.
+    """
+
+    faults: tuple[Reason, ...]
+    gaps: tuple[Gap, ...]
+    shortfall: Reason | None
+    unread: tuple[Reason, ...]
+    unseen: tuple[Reason, ...]
+    remarks: tuple[Reason, ...]
+
+    @property
+    def missing(self) -> tuple[Reason, ...]:
+        """All that keeps the head from having been seen whole."""
+        shortfall = (self.shortfall,) if self.shortfall else ()
+        return (*(gap.reason for gap in self.gaps), *shortfall, *self.unread, *self.unseen)
+
+
+@dataclass(frozen=True, slots=True)
 class Suspected:
     """A bleed is suspected."""
 
@@ -451,6 +475,7 @@ class NotSuspected:
 
     score: float
     point: OperatingPoint
+    caveats: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

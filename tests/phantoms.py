@@ -28,16 +28,17 @@ FIELD_MM = 224.0
 
 
 def phantom_hu(k: int, n: int, size: int = 64, seed: int = 0) -> NDArray[np.int16]:
-    """Slice ``k`` of ``n``: skull, noisy brain and a bright block at the patient's left front.
+    """Slice ``k`` of ``n``: skull, noisy brain, a ventricle, a bright block at the left front.
 
-    The upper half closes over like a dome; the block stays inside it up to four fifths.
+    Both halves close like a dome; the block stays inside it from one sixth to five sixths.
     """
     rows, columns = np.mgrid[:size, :size] / (size - 1) * 2 - 1
-    up = max(0.0, k / max(n - 1, 1) - 0.5) / 0.55
+    up = abs(k / max(n - 1, 1) - 0.5) / 0.55
     radius = np.hypot(columns / 0.75, rows / 0.9) / np.sqrt(1 - up**2)
     noise = np.random.default_rng([seed, k]).normal(0, 5, (size, size))
     hu = np.where(radius < 1, 900.0, -990.0)
-    hu = np.where(radius < 0.88, 35.0 + 3 * k / max(n - 1, 1), hu) + noise
+    hu = np.where(radius < 0.88, 35.0 + 3 * k / max(n - 1, 1), hu)
+    hu = np.where(np.hypot(columns / 0.2, rows / 0.25) < 1, 8.0, hu) + noise
     hu[(columns > 0.2) & (columns < 0.4) & (rows < -0.2) & (rows > -0.4)] = 70.0
     return hu.round().astype(np.int16)
 

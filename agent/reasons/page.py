@@ -13,6 +13,7 @@ READ_BY_EYE: Final = "send the series again, or read it without Bleedwatch"
 EXPORT_AGAIN: Final = "export the series again; check the scanner's export"
 OTHER_PROTOCOL: Final = "if it should be analysed, adapt protocol profile {profile}"
 WHOLE_HEAD: Final = "check that the whole head was exported, as one series"
+CHECK_EXPORT: Final = "check what was scanned and how it was exported; read it without Bleedwatch"
 OTHER_BUNDLE: Final = "rebuild or replace the bundle"
 INSTALL_BUNDLE: Final = "install the bundle again"
 SEE_CONTRACT: Final = "see engines/CONTRACT.md"
@@ -29,6 +30,31 @@ SERIES: Final = {
         WHOLE_HEAD,
     ),
     "images_missing": Wording("only {n_images} of {n_expected} images came", WHOLE_HEAD),
+    "vertex_not_seen": Wording(
+        "the top of the head is not in it: the highest slice still shows {percent:.0f} % of the "
+        "largest section of the brain",
+        WHOLE_HEAD,
+    ),
+    "base_not_seen": Wording(
+        "the base of the skull is not in it: the lowest slice still shows {percent:.0f} % of the "
+        "largest section of the brain",
+        WHOLE_HEAD,
+    ),
+    "levels_without_brain": Wording(
+        "no brain is seen at {n_levels} levels between others that show it", WHOLE_HEAD
+    ),
+    "brain_cut_off": Wording("the brain reaches the edge of the image", WHOLE_HEAD),
+    "implausible": Wording("this is no head CT that can be trusted: {faults}", CHECK_EXPORT),
+    "no_air": Wording("no air round the head, so these are no HU", CHECK_EXPORT),
+    "air_off": Wording("air at {air_hu:.0f} HU, so these are no HU", CHECK_EXPORT),
+    "no_skull": Wording("no skull with a brain in it is seen", CHECK_EXPORT),
+    "not_brain": Wording(
+        "only {percent:.0f} % of what the skull encloses is as dense as brain", CHECK_EXPORT
+    ),
+    "uniform": Wording(
+        "what the skull encloses differs by {spread_hu:.0f} HU only, as in a phantom", CHECK_EXPORT
+    ),
+    "slices_repeated": Wording("{n_slices} slices are copies of another one", CHECK_EXPORT),
     "volume_uncertain": Wording("{because}: the volume is uncertain"),
     "no_outline": Wording("no outline could be drawn: look at the whole series"),
     "internal": Wording("a fault in Bleedwatch; its log has the details", READ_BY_EYE),

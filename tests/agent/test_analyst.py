@@ -12,7 +12,7 @@ from agent.infer.backend import Floats, VolumeOutput
 from agent.records import State
 from tests.agent.box import Box
 from tests.heads import SEEING_BUNDLE, SeeingBackend
-from tests.phantoms import uid, write_series
+from tests.phantoms import INTERCEPT, phantom_hu, uid, write_series
 
 N = 32
 
@@ -21,15 +21,25 @@ class PowerCut(BaseException):
     """Ends the process: nothing catches it."""
 
 
-def is_poison(slabs: Floats) -> bool:
-    """Whether a batch is of the series that ``write_poison`` wrote."""
-    return bool(slabs[slabs > 0].mean() > 0.99)
+FRAME_PX = 6
+
+
+def is_poison(images: Floats) -> bool:
+    """Whether any of these (n, channel, …) is of the series that ``write_poison`` wrote."""
+    bright = (images[:, -1] > 0.99).reshape(len(images), -1)
+    return bool(bright.mean(axis=1).max() > 0.2)
 
 
 def write_poison(folder: Path, seed: int = 7) -> list[Path]:
-    """A series that is as bright as it can be all over."""
-    bright = [np.full((64, 64), 3000 + k, "<u2").tobytes() for k in range(N)]
-    return write_series(folder, N, seed=seed, PixelData=bright.__getitem__)
+    """A head within a bright frame."""
+    return write_series(folder, N, seed=seed, PixelData=lambda k: framed(k, seed).tobytes())
+
+
+def framed(k: int, seed: int) -> np.ndarray:
+    hu = phantom_hu(k, N, seed=seed).astype(int)
+    inner = np.zeros(hu.shape, bool)
+    inner[FRAME_PX:-FRAME_PX, FRAME_PX:-FRAME_PX] = True
+    return np.where(inner, hu - INTERCEPT, 3000).astype("<u2")
 
 
 class PoisonedSlices(SeeingBackend):
@@ -55,16 +65,16 @@ class PoisonedScore(SeeingBackend):
 
     def run_volume(self, block: Floats) -> VolumeOutput:
         seen = super().run_volume(block)
-        return replace(seen, score=Unroundable(0.9)) if block.mean() > 0.1 else seen
+        return replace(seen, score=Unroundable(0.9)) if is_poison(block) else seen
 
 
 class BloodyNeedle(SeeingBackend):
-    """Sees nothing but blood in a head that is less than a pixel wide."""
+    """Sees a bar of blood in a head so narrow that its picture would be less than a pixel wide."""
 
     narrow = False
 
     def see(self, slabs: Floats) -> Floats:
-        self.narrow = bool((slabs > 0).mean() < 0.05)
+        self.narrow = bool((slabs > 0).mean(axis=(1, 2, 3)).max() < 0.1)
         return self.blood(super().see(slabs))
 
     def run_volume(self, block: Floats) -> VolumeOutput:
@@ -74,8 +84,9 @@ class BloodyNeedle(SeeingBackend):
     def blood(self, probabilities: Floats) -> Floats:
         if not self.narrow:
             return probabilities
-        out = np.zeros_like(probabilities)
-        out[:, self.subtype] = 1.0
+        out, middle = np.zeros_like(probabilities), probabilities.shape[-2] // 2
+        out[:, self.subtype, ..., middle - 4 : middle + 4, :] = 1.0
+        out[:, 0] = 1.0 - out[:, self.subtype]
         return out
 
 
@@ -111,7 +122,7 @@ def test_a_key_slice_that_cannot_be_drawn_takes_no_suspicion_back(
     tmp_path: Path,
 ) -> None:
     box = a_box(tmp_path, BloodyNeedle(SEEING_BUNDLE))
-    needle = {"PixelSpacing": [3.5, 0.002]}  # no pixel is left of its width in the picture
+    needle = {"PixelSpacing": [50.0, 0.38]}  # no pixel is left of its width in the picture
     poison = write_series(tmp_path / "bad", N, seed=7, **needle)
 
     box.export([*poison, *write_series(tmp_path / "good", N)])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 
 from agent.decide import decide
-from agent.reasons import Reason, english
+from agent.reasons import Reason
 from agent.records import (
+    Assessment,
+    Evidence,
     Gap,
     Measurement,
     NotAnalysed,
@@ -17,32 +21,78 @@ from agent.records import (
 
 POINT = OperatingPoint("balanced", 0.5)
 NOTHING = Measurement((), 0.0, None, None)
-GAP = (Gap(10.0, 25.0, 2),)
-SHORT = Reason("images_missing", n_images=30, n_expected=32)
+WHOLE = Evidence(faults=(), gaps=(), shortfall=None, unread=(), unseen=(), remarks=())
+
+GAP = Gap(10.0, 25.0, 2)
+SHORTFALL = Reason("images_missing", n_images=30, n_expected=32)
+UNREAD = Reason("pixels_cut", n_bytes=3, n_declared=4).of_file("I007")
+UNSEEN = Reason("vertex_not_seen", percent=60.0)
+FAULT = Reason("no_air")
+REMARK = Reason("no_outline")
 
 
-@pytest.mark.parametrize(
-    ("score", "gaps", "shortfall", "answer"),
-    [
-        (0.5, (), None, Suspected),
-        (0.499, (), None, NotSuspected),
-        (0.9, GAP, None, Suspected),
-        (0.1, GAP, None, NotAnalysed),
-        (0.1, (), SHORT, NotAnalysed),
-    ],
-    ids=["at-the-point", "below", "bleed-despite-gap", "gap", "not-covered"],
-)
-def test_answer(
-    score: float, gaps: tuple[Gap, ...], shortfall: Reason | None, answer: type
-) -> None:
-    assert isinstance(decide(score, NOTHING, POINT, gaps=gaps, shortfall=shortfall), answer)
+def answer_to(score: float, evidence: Evidence) -> Assessment:
+    return decide(score, NOTHING, POINT, evidence)
 
 
-def test_a_gap_is_named_in_the_reason_and_in_the_caveat() -> None:
-    absent = decide(0.1, NOTHING, POINT, gaps=GAP, shortfall=None)
-    present = decide(0.9, NOTHING, POINT, gaps=GAP, shortfall=None)
+@pytest.mark.parametrize("score", [0.0, 0.499, 0.5, 1.0])
+def test_not_suspected_is_said_of_a_low_score_and_of_nothing_amiss(score: float) -> None:
+    """Every row of the table: what is amiss, and what may then be said at all."""
+    amiss = {
+        "faults": ((), (FAULT,)),
+        "gaps": ((), (GAP,)),
+        "shortfall": (None, SHORTFALL),
+        "unread": ((), (UNREAD,)),
+        "unseen": ((), (UNSEEN,)),
+        "remarks": ((), (REMARK,)),
+    }
+    rows = [dict(zip(amiss, row, strict=True)) for row in product(*amiss.values())]
 
-    assert isinstance(absent, NotAnalysed)
-    assert "slices missing between 10.0 and 25.0 mm (2)" in english(absent.reason)
-    assert isinstance(present, Suspected)
-    assert "slices missing between 10.0 and 25.0 mm (2)" in english(present.caveats[0])
+    for row in rows:
+        if row["faults"]:
+            expected = "no head in HU"
+        elif score >= 0.5:
+            expected = "suspected"
+        elif row["gaps"] or row["shortfall"] or row["unread"] or row["unseen"]:
+            expected = "not seen whole"
+        else:
+            expected = "not suspected"
+        assert said(answer_to(score, Evidence(**row))) == expected, row
+
+
+def said(answer: Assessment) -> str:
+    match answer:
+        case Suspected():
+            return "suspected"
+        case NotSuspected():
+            return "not suspected"
+        case NotAnalysed(Reason(code="implausible")):
+            return "no head in HU"
+        case NotAnalysed(Reason(code="not_seen_whole")):
+            return "not seen whole"
+    raise AssertionError(answer)
+
+
+def test_all_that_is_missing_is_named_in_the_reason_and_in_the_caveats() -> None:
+    evidence = Evidence((), (GAP,), SHORTFALL, (UNREAD,), (UNSEEN,), (REMARK,))
+
+    absent, present = answer_to(0.1, evidence), answer_to(0.9, evidence)
+
+    missing = (GAP.reason, SHORTFALL, UNREAD, UNSEEN)
+    assert absent == NotAnalysed(Reason("not_seen_whole", missing=missing))
+    uncertain = tuple(Reason("volume_uncertain", because=one) for one in missing)
+    assert present == Suspected(0.9, POINT, (*uncertain, Reason("no_outline"), REMARK))
+
+
+def test_remarks_are_told_with_the_answer_they_do_not_change() -> None:
+    evidence = Evidence((), (), None, (), (), (REMARK,))
+
+    assert answer_to(0.1, evidence) == NotSuspected(0.1, POINT, (REMARK,))
+
+
+def test_every_fault_is_named() -> None:
+    faults = (FAULT, Reason("slices_repeated", n_slices=3))
+
+    answer = answer_to(0.9, Evidence(faults, (), None, (), (), ()))
+
+    assert answer == NotAnalysed(Reason("implausible", faults=faults))

@@ -1,0 +1,200 @@
+"""What is no head in HU is told from a head, with which of it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from agent.assemble.head_facts import facts_of
+from agent.assemble.plausibility import faults_of
+from agent.records import HeadVolume
+from tests.agent.assemble.whole_heads import made_head, volume
+
+Hu = NDArray[np.int16]
+
+INTERCEPT_HU = -1024
+
+
+def faults_in(head: HeadVolume) -> set[str]:
+    return {fault.code for fault in faults_of(facts_of(head))}
+
+
+def altered(change: Callable[[NDArray[np.int32]], NDArray[np.number]]) -> HeadVolume:
+    """A head whose HU became something else, and were clipped to what 16 bits hold."""
+    head = made_head()
+    hu = np.clip(change(head.hu.astype(np.int32)), -32768, 32767).astype(np.int16)
+    return volume(hu, 5.0, 1.0)
+
+
+def stored(change: Callable[[NDArray[np.int32]], NDArray[np.number]]) -> HeadVolume:
+    """A head whose stored values, HU + 1024 in 12 bits, became something else."""
+    return altered(lambda hu: change(np.clip(hu - INTERCEPT_HU, 0, 4095)) + INTERCEPT_HU)
+
+
+@pytest.mark.parametrize("slice_mm", [0.625, 1.25, 2.5, 5.0])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_head_has_no_fault(seed: int, slice_mm: float) -> None:
+    assert faults_in(made_head(seed, slice_mm)) == set()
+
+
+def test_a_noisy_thin_head_has_no_fault() -> None:
+    head = made_head(1, 1.25)
+    noise = np.random.default_rng(0).normal(0, 25, head.hu.shape)
+
+    assert faults_in(volume((head.hu + noise).astype(np.int16), 1.25, 1.0)) == set()
+
+
+@pytest.mark.parametrize("padding_hu", [-1024, -1500, -2000, -3024])
+def test_a_head_whose_surroundings_are_padded_has_no_fault(padding_hu: int) -> None:
+    assert faults_in(altered(lambda hu: np.where(hu < -900, padding_hu, hu))) == set()
+
+
+@pytest.mark.parametrize(
+    ("head", "faults"),
+    [
+        (lambda: altered(lambda hu: hu - 32768), {"no_skull"}),
+        (lambda: altered(lambda hu: hu + 1024), {"no_air", "no_skull"}),
+        (lambda: altered(lambda hu: hu + 1000), {"no_skull"}),
+        (lambda: altered(lambda hu: hu - 1000), {"no_skull"}),
+        (lambda: altered(lambda hu: hu + 30), {"not_brain"}),
+        (lambda: altered(lambda hu: hu - 30), {"not_brain"}),
+        (lambda: altered(lambda hu: hu * 0.5), {"air_off"}),
+        (lambda: altered(lambda hu: hu * 2), {"not_brain"}),
+        (lambda: altered(lambda hu: -hu), {"air_off", "no_skull"}),
+        (lambda: stored(lambda values: values * 2), {"no_skull"}),
+        (lambda: stored(lambda values: values // 2), {"no_skull"}),
+        (lambda: stored(lambda values: 4095 - values), {"no_air", "no_skull"}),
+        (lambda: stored(lambda values: values << 4), {"no_skull"}),
+        (lambda: stored(lambda values: values >> 4), {"no_skull"}),
+        (lambda: stored(lambda values: values & 0xFF), {"no_skull"}),
+        (
+            lambda: stored(lambda values: values.astype(np.uint16).byteswap().astype(int)),
+            {"no_skull"},
+        ),
+        (lambda: altered(lambda hu: np.maximum(hu, 0)), {"no_air"}),
+        (lambda: altered(lambda hu: hu & 0xFFFF), {"no_air"}),
+        (lambda: altered(lambda hu: np.clip((hu + 20) * 2, 0, 255)), {"no_air", "no_skull"}),
+    ],
+    ids=[
+        "moved by 32768",
+        "intercept lost",
+        "1000 HU too dense",
+        "1000 HU too light",
+        "30 HU too dense",
+        "30 HU too light",
+        "half as dense",
+        "twice as dense",
+        "negative",
+        "slope 2 forgotten",
+        "slope 0.5 forgotten",
+        "MONOCHROME1 taken for MONOCHROME2",
+        "High Bit 15 not heeded",
+        "shifted by four bits",
+        "eight bits of twelve",
+        "byte order",
+        "negative values cut off",
+        "signed read as unsigned",
+        "a windowed picture",
+    ],
+)
+def test_values_that_are_no_hu_are_told(head: Callable[[], HeadVolume], faults: set[str]) -> None:
+    assert faults <= faults_in(head())
+
+
+def noisy(hu: NDArray[np.floating], sigma_hu: float = 5.0) -> HeadVolume:
+    """Give 32 slices of one section noise of their own."""
+    noise = np.random.default_rng(0).normal(0, sigma_hu, (32, *hu.shape))
+    return volume(np.clip(hu + noise, -1024, 3000).astype(np.int16), 5.0, 1.0)
+
+
+def section() -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
+    """Rows, columns and distance from the middle of a section of 256 mm."""
+    rows, columns = np.mgrid[:256, :256] - 127.5
+    return rows, columns, np.hypot(rows, columns)
+
+
+def water_bath(wall_hu: float) -> HeadVolume:
+    _, _, radius = section()
+    return noisy(np.select([radius < 95, radius < 101], [0, wall_hu], -1000))
+
+
+def head_phantom() -> HeadVolume:
+    """A ball of brain-like stuff in a shell like bone, as dose is measured with."""
+    _, _, radius = section()
+    heights_mm = np.linspace(-95, 95, 32)[:, None, None]
+    distance = np.hypot(radius, heights_mm)
+    hu = np.select([distance < 85, distance < 92], [35, 900], -1000)
+    noise = np.random.default_rng(0).normal(0, 5, hu.shape)
+    return volume((hu + noise).astype(np.int16), 6.0, 1.0)
+
+
+def trunk() -> HeadVolume:
+    """Fat, muscle, organs, a spine and a closed ring of ribs."""
+    rows, columns, _ = section()
+    skin = np.hypot(columns / 115, rows / 85)
+    spine = np.hypot(columns / 20, (rows - 50) / 18) < 1
+    liver, gas = np.hypot((columns + 40) / 45, rows / 45) < 1, np.hypot(columns / 10, rows / 25) < 1
+    within = [spine, gas, liver, skin < 0.8, skin < 0.84, skin < 0.88, skin < 1]
+    return noisy(np.select(within, [400, -900, 60, -100, 500, 55, -100], -1000), 10)
+
+
+def pelvis() -> HeadVolume:
+    """A ring of bone round muscle and a bladder."""
+    rows, columns, _ = section()
+    skin, ring = np.hypot(columns / 115, rows / 85), np.hypot(columns / 80, rows / 60)
+    bladder = np.hypot(columns / 35, rows / 30) < 1
+    within = [bladder, np.abs(ring - 1) < 0.08, skin < 0.85, skin < 1]
+    return noisy(np.select(within, [8, 600, 58, -100], -1000), 10)
+
+
+def knees() -> HeadVolume:
+    _, columns, _ = section()
+    rows = section()[0]
+    distance = np.minimum(np.hypot(columns - 60, rows), np.hypot(columns + 60, rows))
+    within = [distance < 26, distance < 30, distance < 44, distance < 50]
+    return noisy(np.select(within, [-30, 900, 58, -100], -1000), 10)
+
+
+@pytest.mark.parametrize(
+    ("stack", "fault"),
+    [
+        (lambda: water_bath(120), "not_brain"),
+        (lambda: water_bath(900), "not_brain"),
+        (lambda: water_bath(0), "no_skull"),
+        (head_phantom, "uniform"),
+        (trunk, "not_brain"),
+        (pelvis, "not_brain"),
+        (knees, "no_skull"),
+        (lambda: noisy(np.full((256, 256), -1000.0)), "no_skull"),
+        (lambda: noisy(np.full((256, 256), 0.0), 300), "no_skull"),
+        (lambda: volume(np.zeros((32, 256, 256), np.int16), 5.0, 1.0), "no_air"),
+    ],
+    ids=[
+        "water bath",
+        "water in a bony shell",
+        "water without a wall",
+        "head phantom",
+        "trunk",
+        "pelvis",
+        "knees",
+        "empty scan",
+        "noise",
+        "zeros",
+    ],
+)
+def test_what_is_no_head_is_told(stack: Callable[[], HeadVolume], fault: str) -> None:
+    assert fault in faults_in(stack())
+
+
+@pytest.mark.parametrize("n_copies", [1, 3, 31])
+def test_copies_of_one_slice_are_told(n_copies: int) -> None:
+    hu = made_head().hu.copy()
+    k = np.linspace(12, len(hu) - 10, n_copies).round().astype(int)
+    hu[k] = hu[len(hu) // 2 + 3]
+
+    (fault,) = faults_of(facts_of(volume(hu, 5.0, 1.0)))
+
+    assert fault.code == "slices_repeated"
