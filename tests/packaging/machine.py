@@ -31,7 +31,7 @@ class Machine:
         entered = ["nsenter", f"--mount=/proc/{self.holder_pid}/ns/mnt", "chroot", str(self.root)]
         return subprocess.run(
             [*entered, *command],
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
+            env={"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
             capture_output=True, text=True, check=False, timeout=300, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 

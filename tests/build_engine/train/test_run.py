@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -28,79 +30,41 @@ pytestmark = [
     pytest.mark.timeout(400),
 ]
 
-TINY = """
-name = "tiny"
-version = "0.0.1"
-seed = 3
-processes = 2
+PAGE = Path(__file__).parents[3] / ".docs" / "own-model.md"
 
-[data]
-first_train_seed = 1
-generated_train = 3
-generated_in_blocks = 2
-first_validation_seed = 9001
-generated_validation = 6
-bleeds_laid_in = 0
-real_validation = 0
-
-[[annotated]]
-folder = "{site}"
-labels = {{ 1 = "subdural", 4 = "epidural" }}
-
-[contract.slices]
-pixel_mm = 2.0
-size_px = 128
-slab_mm = 5.0
-neighbours = 1
-windows_hu = [[0.0, 80.0]]
-batch = 4
-
-[contract.volume]
-voxel_kji_mm = [8.0, 4.0, 4.0]
-shape_kji = [24, 64, 64]
-windows_hu = [[0.0, 80.0]]
-
-[slices]
-width = 4
-steps = 20
-batch = 4
-learning_rate = 2e-3
-
-[volume]
-width = 4
-steps = 20
-batch = 1
-learning_rate = 2e-3
-
-[reading]
-midline_shift = false
-mirrored = true
-
-[card]
-limits = "Trained for a test: it finds nothing."
-"""
+SITE = 'folder = "my-heads"'
 
 
-def run(*arguments: object) -> str:
+def shown(kind: str) -> str:
+    """Return what the page's worked example shows as one kind of code."""
+    return "\n".join(re.findall(rf"```{kind}\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL))
+
+
+TINY = shown("toml")
+
+
+def run(command: str, folder: Path) -> str:
     """Run a command as a site does: training forks, which a process full of tests must not."""
-    program = [sys.executable, "-c", "from build_engine.train.cli import model; model()"]
-    command = [*program, *map(str, arguments)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    words = shlex.split(command)
+    assert words.pop(0) == "bleedwatch"
+    result = subprocess.run(
+        [sys.executable, "-m", "agent", *words],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert result.returncode == 0, result.stderr
     return result.stdout
 
 
-def test_a_site_trains_exports_and_evaluates_its_own_bundle(tmp_path: Path):
-    write_study(tmp_path / "site" / "one", RAS)
-    config = tmp_path / "tiny.toml"
-    config.write_text(TINY.format(site=tmp_path / "site"))
+def test_the_pages_worked_example_trains_exports_and_evaluates_a_bundle(tmp_path: Path):
+    write_study(tmp_path / "my-heads" / "one", RAS)
+    (tmp_path / "mine.toml").write_text(TINY)
 
-    run("train", config, "--work", tmp_path / "work")
-    run("export", config, "--work", tmp_path / "work", "--to", tmp_path / "engines")
-    folder = tmp_path / "engines" / "tiny" / "0.0.1"
-    printed = run("evaluate", folder, "--heads", 4, "--json")
+    train, export, evaluate = shown("sh").splitlines()
+    run(train, tmp_path)
+    run(export, tmp_path)
+    printed = run(evaluate, tmp_path)
 
-    bundle = load_bundle(folder)
+    bundle = load_bundle(tmp_path / "engines" / "mine" / "0.1.0")
     assert {point.name for point in bundle.contract.operating_points} == {
         "balanced",
         "specific",
@@ -108,17 +72,17 @@ def test_a_site_trains_exports_and_evaluates_its_own_bundle(tmp_path: Path):
     }
     assert "GFLOP" in bundle.contract.card["cost"]
     assert bundle.contract.card["trained_on"] == (
-        "3 generated heads (build_engine.synth, seeds from 1). 1 annotated heads of site, their "
-        "bleeds named subdural or epidural. Anatomy is from generated heads alone."
+        "3 generated heads (build_engine.synth, seeds from 1). 1 annotated heads of my-heads, "
+        "their bleeds named subdural or epidural. Anatomy is from generated heads alone."
     )
     assert (tmp_path / "work" / "curves.png").exists()
-    assert (tmp_path / "work" / "cases" / "site-one.npz").exists()
+    assert (tmp_path / "work" / "cases" / "my-heads-one.npz").exists()
     assert json.loads(printed)["generated"]
 
 
 def test_blocks_older_than_the_slice_network_are_made_again(tmp_path: Path):
-    study = write_study(tmp_path / "site" / "one", RAS)
-    (tmp_path / "tiny.toml").write_text(TINY.format(site=tmp_path / "site"))
+    study = write_study(tmp_path / "my-heads" / "one", RAS)
+    (tmp_path / "tiny.toml").write_text(TINY.replace(SITE, f'folder = "{tmp_path / "my-heads"}"'))
     config = load_config(tmp_path / "tiny.toml")
     case = annotated_case(study, config.annotated[0].labels, config.contract.slices)
     network = SliceNetwork(config.contract.slices, config.slices.width).eval()
@@ -134,7 +98,7 @@ def test_blocks_older_than_the_slice_network_are_made_again(tmp_path: Path):
     assert kept_at == made_at
     assert path.stat().st_mtime_ns != made_at
     block = load_block(path)
-    assert block.name == "site-one"
+    assert block.name == "my-heads-one"
     assert set(block.subtypes.ravel().tolist()) == {0, Subtype.SUBDURAL, Subtype.EPIDURAL}
     assert block.bleeds
     assert block.regions is None

@@ -1,0 +1,103 @@
+"""README and pages: each command, option, extra, setting, file and link in them exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from agent.cli import build_app
+from agent.config import Config
+from tests.documentation.reasons import PAGE, with_tables
+from tests.documentation.texts import SOURCE, TEXTS, Shown, anchors_of, links_in, shown_in
+
+PROGRAM: Any = typer.main.get_command(build_app())
+
+SHOWN = [shown for path in TEXTS for shown in shown_in(path)]
+
+MOST_README_LINES = 150
+
+
+def command_of(words: tuple[str, ...]) -> tuple[Any, list[str]]:
+    """Walk to the command that a call names; what is left are its arguments."""
+    command, left = PROGRAM, list(words)
+    while left and left[0] in getattr(command, "commands", {}):
+        command = command.commands[left.pop(0)]
+    return command, left
+
+
+@pytest.mark.parametrize("shown", SHOWN, ids=str)
+def test_a_command_that_a_text_shows_exists(shown: Shown) -> None:
+    first = shown.words[0]
+    groups = [PROGRAM, *(one for one in PROGRAM.commands.values() if hasattr(one, "commands"))]
+
+    assert first.startswith("-") or any(first in group.commands for group in groups), shown
+
+
+@pytest.mark.parametrize("shown", [one for one in SHOWN if "--" in str(one)], ids=str)
+def test_an_option_that_a_text_shows_exists(shown: Shown) -> None:
+    command, arguments = command_of(shown.words)
+    wanted = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", " ".join(arguments)))
+
+    known = {option for parameter in command.params for option in parameter.opts} | {
+        option for parameter in command.params for option in parameter.secondary_opts
+    }
+    assert wanted - known - {"--help", "--install-completion"} == set()
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    for link in links_in(path):
+        target, _, anchor = link.partition("#")
+        if re.match(r"https?://|mailto:", link) or target.startswith("../security"):
+            continue
+        there = (path.parent / target).resolve() if target else path
+        assert there.exists(), f"{path.name}: {link}"
+        if anchor and there.suffix == ".md":
+            assert anchor in anchors_of(there), f"{path.name}: {link}"
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_a_folder_or_file_of_the_tree_that_a_text_names_is_there(path: Path) -> None:
+    spans = re.findall(r"`([^`\n]+)`", path.read_text(encoding="utf-8"))
+    tops = r"agent|build_engine|engines|systemd|tests|\.(?:ci|docs|packaging|github|changes)"
+    named = [span for span in spans if re.fullmatch(rf"({tops})/[\w./-]*", span)]
+    placeholders = re.compile(r"[A-Z]{3}|^engines/mine/")  # ISSUE, NAME …, and the worked example's
+
+    missing = [name for name in named if not (SOURCE / name).exists()]
+    assert [name for name in missing if not placeholders.search(name)] == []
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_an_extra_that_a_text_installs_exists(path: Path) -> None:
+    extras = re.findall(r"pip install (?:-e )?'?\.\[([a-z,]+)\]'?", path.read_text("utf-8"))
+    project = (SOURCE / "pyproject.toml").read_text(encoding="utf-8")
+
+    for extra in ",".join(extras).split(","):
+        assert not extra or re.search(rf"^{extra} = \[", project, re.MULTILINE), extra
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_a_setting_that_a_text_names_exists(path: Path) -> None:
+    tables = {
+        name: field.annotation
+        for name, field in Config.model_fields.items()
+        if hasattr(field.annotation, "model_fields")
+    }
+    named = re.findall(rf"`({'|'.join(tables)})\.(\w+)( = [^`]+)?`", path.read_text("utf-8"))
+
+    for table, setting, _ in named:
+        assert setting in tables[table].model_fields, f"{table}.{setting}"
+
+
+def test_the_readme_is_short() -> None:
+    assert len((SOURCE / "README.md").read_text().splitlines()) <= MOST_README_LINES
+
+
+def test_the_troubleshooting_page_has_every_reason_as_the_program_words_it() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+
+    assert text == with_tables(text), "python -m tests.documentation.reasons"
