@@ -107,7 +107,7 @@ def analyse(slices: GrowingSeries, stage: SliceStage, engine: Engine) -> Analysi
     mask, run_by = engine.networks.run(profile.name, labelled)
     with _timed(timings_s, "measure"):
         shift = contract.reading.midline_shift
-        measured = measure(mask, contract.intervals, midline_shift=shift)
+        measured = measure(mask, contract.interval, midline_shift=shift)
     assessment = decide(
         mask.score,
         measured,

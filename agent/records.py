@@ -6,7 +6,7 @@ LPS: +x to the patient's left, +y posterior, +z to the head.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, IntEnum
@@ -350,23 +350,25 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class VolumeInterval:
-    """90 % interval of a measured volume v of one subtype.
+    """90 % interval of a measured volume v, the wider the less sure its voxels are.
 
-    From v·(1 - below) - absolute_ml, never below 0, to v·(1 + above) + absolute_ml: what is missed
-    of a bleed and what is taken for one differ in size.
+    With d the square of the doubt, which is 1 less the voxels' mean bleed probability: from
+    v·(1 - below - below_by_doubt·d) - absolute_ml, never below 0, to
+    v·(1 + above + above_by_doubt·d) + absolute_ml. What is missed of a bleed and what is taken for
+    one differ in size.
     """
 
     below: NonNegativeFloat
     above: NonNegativeFloat
+    below_by_doubt: NonNegativeFloat
+    above_by_doubt: NonNegativeFloat
     absolute_ml: NonNegativeFloat
 
-    def of(self, volume_ml: float) -> tuple[float, float]:
-        """Interval about ``volume_ml`` [mL]."""
-        low_ml = volume_ml - self.below * volume_ml - self.absolute_ml
-        return max(0.0, low_ml), volume_ml + self.above * volume_ml + self.absolute_ml
-
-
-VolumeIntervals: TypeAlias = Mapping[Subtype, VolumeInterval]
+    def of(self, volume_ml: float, doubt: float) -> tuple[float, float]:
+        """Interval about ``volume_ml`` [mL] where the ``doubt`` is 0…1."""
+        below_ml = (self.below + self.below_by_doubt * doubt**2) * volume_ml + self.absolute_ml
+        above_ml = (self.above + self.above_by_doubt * doubt**2) * volume_ml + self.absolute_ml
+        return max(0.0, volume_ml - below_ml), volume_ml + above_ml
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ def halved_brain(grid: Grid, boundary_x_mm: np.ndarray | float = 0.0) -> np.ndar
     return np.where(inside, regions, 0).astype(np.uint8)
 
 
-INTERVALS = dict.fromkeys(Subtype, VolumeInterval(0.1, 0.1, 1.0))
+INTERVAL = VolumeInterval(0.1, 0.1, 0.0, 0.0, 1.0)
 
 SEEING = Contract(
     name="seeing",
@@ -111,7 +111,7 @@ SEEING = Contract(
     slices=SliceInput(1.0, 256, 2.5, 1, ((0.0, 80.0), (-20.0, 100.0)), 4),
     volume=VolumeInput((4.0, 2.0, 2.0), (40, 128, 128), ((0.0, 80.0),)),
     reading=Reading(bleed_probability=0.5, midline_shift=True, mirrored=False),
-    intervals=INTERVALS,
+    interval=INTERVAL,
     operating_points=(OperatingPoint("balanced", 0.5),),
     sha256=NetworkDigests("1" * 64, "2" * 64),
     card={},

@@ -41,12 +41,12 @@ bleed_probability = 0.3
 midline_shift = false
 mirrored = false
 
-[intervals]
-intraparenchymal = {{ below = 0.5, above = 0.5, absolute_ml = 1.0 }}
-intraventricular = {{ below = 0.5, above = 0.5, absolute_ml = 1.0 }}
-subarachnoid = {{ below = 0.5, above = 0.5, absolute_ml = 1.0 }}
-subdural = {{ below = 0.5, above = 0.5, absolute_ml = 1.0 }}
-epidural = {{ below = 0.5, above = 0.5, absolute_ml = 1.0 }}
+[interval]
+below = 0.5
+above = 0.5
+below_by_doubt = 0.0
+above_by_doubt = 0.0
+absolute_ml = 1.0
 
 [[operating_points]]
 name = "balanced"

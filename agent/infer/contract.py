@@ -6,24 +6,21 @@ Training fills it, export writes it, the agent reads it; ``engines/CONTRACT.md``
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     TypeAdapter,
     ValidationError,
 )
 
 from agent.errors import AgentError, BundleError
 from agent.preprocess import SliceInput, VolumeInput
-from agent.records import OperatingPoint, Reading, Subtype, VolumeInterval
+from agent.records import OperatingPoint, Reading, VolumeInterval
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -33,24 +30,10 @@ else:
 LEAST_TOLD: Final = 1 / 255
 """Masks tell no smaller probability than this."""
 
-SubtypeKey = Annotated[
-    Subtype, BeforeValidator(Subtype.of), PlainSerializer(lambda subtype: subtype.word)
-]
-"""A subtype that files spell by its word."""
-
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 """What a bundle's folders, ``engines/<name>/<version>``, can be called."""
-
-
-def _of_all_subtypes(
-    intervals: Mapping[Subtype, VolumeInterval],
-) -> Mapping[Subtype, VolumeInterval]:
-    missing = [subtype.word for subtype in Subtype if subtype not in intervals]
-    if missing:
-        raise ValueError(f"there is none of {', '.join(missing)}")
-    return intervals
 
 
 def _of_different_names(points: tuple[OperatingPoint, ...]) -> tuple[OperatingPoint, ...]:
@@ -71,7 +54,7 @@ class NetworkDigests:
 class Contract:
     """What is to be known of a model beside its networks, whose digests it holds.
 
-    ``intervals`` has one of every subtype. ``card`` is what people are told of the model, by
+    ``card`` is what people are told of the model, by
     heading: what it was trained and evaluated on, its limits.
     """
 
@@ -80,7 +63,7 @@ class Contract:
     slices: SliceInput
     volume: VolumeInput
     reading: Reading
-    intervals: Annotated[dict[SubtypeKey, VolumeInterval], AfterValidator(_of_all_subtypes)]
+    interval: VolumeInterval
     operating_points: Annotated[
         tuple[OperatingPoint, ...], Field(min_length=1), AfterValidator(_of_different_names)
     ]
@@ -141,22 +124,26 @@ def _laid_out_anew(table: dict[str, Any]) -> dict[str, Any]:
     """Bring the layout that bundles before 2.0.0 have into today's.
 
     There the digests stood beside what the networks take, operating points were tables by name, and
-    ``interval`` could be one for all subtypes, as wide below as above.
+    ``interval`` was as wide below as above, or one for each subtype, of which the widest ends are
+    taken.
     """
     try:
         slices, volume, interval = (dict(table[key]) for key in ("slice", "volume", "interval"))
         sha256 = {"slices": slices.pop("sha256"), "volume": volume.pop("sha256")}
         if "relative" in interval:
             reach = interval.pop("relative")
-            one = {"below": reach, "above": reach, **interval}
-            interval = {subtype.word: one for subtype in Subtype}
+            interval = {"any": {"below": reach, "above": reach, **interval}}
+        widest = {
+            end: max(one[end] for one in interval.values())
+            for end in ("below", "above", "absolute_ml")
+        }
         return {
             "name": table["bundle"]["name"],
             "version": table["bundle"]["version"],
             "slices": {key: value for key, value in slices.items() if key != "file"},
             "volume": {key: value for key, value in volume.items() if key != "file"},
             "reading": {"mirrored": False, **table["reading"]},
-            "intervals": interval,
+            "interval": {**widest, "below_by_doubt": 0.0, "above_by_doubt": 0.0},
             "operating_points": [
                 {"name": name, **point} for name, point in table["operating_points"].items()
             ],

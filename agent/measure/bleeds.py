@@ -20,7 +20,7 @@ from agent.records import (
     Side,
     Subtype,
     Vector,
-    VolumeIntervals,
+    VolumeInterval,
 )
 
 CONNECTIVITY = 26
@@ -47,15 +47,15 @@ HeadBox: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
 Anatomy: TypeAlias = tuple[Midplane | None, HeadBox | None]
 
 
-def measure(mask: LabelMask, intervals: VolumeIntervals, *, midline_shift: bool) -> Measurement:
+def measure(mask: LabelMask, interval: VolumeInterval, *, midline_shift: bool) -> Measurement:
     """Measure each connected bleed, largest first, and the midline shift if that is asked for.
 
     Parameters
     ----------
     mask : LabelMask
         Subtype and region of every voxel, on the scanner's grid.
-    intervals : VolumeIntervals
-        The bundle's 90 % interval of a volume, for each subtype.
+    interval : VolumeInterval
+        The bundle's 90 % interval of a volume.
     midline_shift : bool
         Whether the regions are good enough to measure it from.
 
@@ -74,7 +74,7 @@ def measure(mask: LabelMask, intervals: VolumeIntervals, *, midline_shift: bool)
         raise BadOutputError("bleed_absurd", labelled_ml=labelled_ml)
     midplane, head = midplane_of(mask), _head_box_lps_mm(mask)
     found = [
-        _measure_part(kji, mask, (midplane, head), intervals)
+        _measure_part(kji, mask, (midplane, head), interval)
         for kji in _connected_parts(mask.subtypes)
         if mask.grid.voxels_ml[kji[:, 0]].sum() >= SMALLEST_ML
     ]
@@ -123,7 +123,7 @@ def _box_about(subtypes: NDArray[np.uint8]) -> tuple[slice, slice, slice] | None
 
 
 def _measure_part(
-    kji: NDArray[np.intp], mask: LabelMask, anatomy: Anatomy, intervals: VolumeIntervals
+    kji: NDArray[np.intp], mask: LabelMask, anatomy: Anatomy, interval: VolumeInterval
 ) -> Finding:
     midplane, head = anatomy
     voxels_ml = mask.grid.voxels_ml[kji[:, 0]]
@@ -131,6 +131,8 @@ def _measure_part(
     positions_lps_mm = mask.grid.to_lps_mm(kji)
     centroid_lps_mm = np.average(positions_lps_mm, axis=0, weights=voxels_ml)
     x_mm, y_mm, z_mm = centroid_lps_mm.tolist()
+    probabilities = mask.probability[tuple(kji.T)] / 255
+    doubt = 1.0 - float(np.average(probabilities, weights=voxels_ml))
     key_slice_k = int(np.bincount(kji[:, 0]).argmax())
     subtype = Subtype(int(np.bincount(mask.subtypes[tuple(kji.T)], voxels_ml).argmax()))
     return Finding(
@@ -138,8 +140,8 @@ def _measure_part(
         side=_side(positions_lps_mm, voxels_ml, midplane),
         region=_region(mask.regions[tuple(kji.T)]),
         volume_ml=volume_ml,
-        volume_interval_ml=intervals[subtype].of(volume_ml),
-        probability=float(mask.probability[tuple(kji.T)].max()) / 255,
+        volume_interval_ml=interval.of(volume_ml, doubt),
+        probability=float(probabilities.max()),
         extent_mm=_extent_mm(kji, key_slice_k, mask.grid),
         centroid_lps_mm=(x_mm, y_mm, z_mm),
         place=_place(centroid_lps_mm, head),

@@ -37,7 +37,7 @@ AVERAGED_PX: Final = 9
 
 PICTURE_PX: Final = 240
 
-ANY: Final = dict.fromkeys(Subtype, VolumeInterval(0.0, 0.0, 0.0))
+ANY: Final = VolumeInterval(0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class AtCut:
-    """What there is where a bleed must be so probable: its volume [mL], and the largest bleed."""
+    """What there is where a bleed must be so probable: its volume [mL], and the largest bleed.
+
+    ``doubt`` is 1 less the mean probability of the bleed's voxels.
+    """
 
     found_ml: float
+    doubt: float
     found: Place | None
 
 
@@ -73,12 +77,14 @@ class StudyResult:
     """One head: what there was, and what was found. Volumes in mL; ``dice`` of any bleed.
 
     ``true_ml``, ``dice`` and ``truth`` are None where nobody outlined the bleed; ``at_cuts`` is for
-    whoever chooses among ``CUTS``. ``picture`` (row, column, 3) is the slice that tells most.
+    whoever chooses among ``CUTS``. ``doubt`` is as in ``AtCut``. ``picture`` (row, column, 3) is
+    the slice that tells most.
     """
 
     known: KnownHead
     score: float
     found_ml: float
+    doubt: float
     true_ml: float | None
     dice: float | None
     truth: Place | None
@@ -125,6 +131,7 @@ def judged(known: KnownHead, mask: LabelMask, seconds: float) -> StudyResult:
         known=known,
         score=mask.score if found else 0.0,
         found_ml=_ml(mask.subtypes > 0, mask.grid),
+        doubt=_doubt(mask.subtypes > 0, mask),
         true_ml=_true_ml(known),
         dice=_dice(known.subtypes, mask.subtypes),
         truth=_truth(known),
@@ -140,7 +147,8 @@ def at_cut(mask: LabelMask, cut: float) -> AtCut:
     """Tell what is left of a mask where a bleed must be more probable than it was cut at."""
     blood = mask.probability >= round(cut * 255)
     cut_mask = replace(mask, subtypes=mask.subtypes * blood)
-    return AtCut(_ml(blood, mask.grid), _place(_measured(cut_mask, midline_shift=False)))
+    found = _place(_measured(cut_mask, midline_shift=False))
+    return AtCut(_ml(blood, mask.grid), _doubt(blood, mask), found)
 
 
 def _measured(mask: LabelMask, *, midline_shift: bool) -> Measurement | None:
@@ -153,6 +161,14 @@ def _measured(mask: LabelMask, *, midline_shift: bool) -> Measurement | None:
 
 def _ml(blood: NDArray[np.bool_], grid: Grid) -> float:
     return float(np.count_nonzero(blood, axis=(1, 2)) @ grid.voxels_ml)
+
+
+def _doubt(blood: NDArray[np.bool_], mask: LabelMask) -> float:
+    """Doubt in all blood that was found, as in a bleed's interval; 1 where there is none."""
+    if not blood.any():
+        return 1.0
+    weights = np.broadcast_to(mask.grid.voxels_ml[:, None, None], blood.shape)[blood]
+    return 1.0 - float(np.average(mask.probability[blood] / 255, weights=weights))
 
 
 def _true_ml(known: KnownHead) -> float | None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from agent.records import Subtype, VolumeIntervals
+from agent.records import Subtype, VolumeInterval
 from build_engine.judge.evaluate import StudyResult
 
 AGES_YEARS: Final = (("child, below 16", 16.0), ("adult", 65.0), ("old, from 65", 200.0))
@@ -42,10 +42,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """At which study score a bleed is suspected, and the intervals that volumes are told with."""
+    """At which study score a bleed is suspected, and the interval that volumes are told with."""
 
     score: float
-    intervals: VolumeIntervals
+    interval: VolumeInterval
 
 
 def tables(results: list[StudyResult], judgement: Judgement) -> list[Table]:
@@ -197,6 +197,7 @@ def _volume_table(results: list[StudyResult], judgement: Judgement) -> Table:
     bias_ml = differences_ml.mean()
     large = true_ml >= MEASURED_FROM_ML
     close = np.abs(differences_ml) <= np.maximum(CLOSE_SHARE * true_ml, CLOSE_ML)
+    widths = [_width(r, judgement) for r in alerted if r.found_ml >= MEASURED_FROM_ML]
     ratio = np.median(found_ml[large] / true_ml[large]) - 1 if large.any() else float("nan")
     rows = (
         ("bias, mL", f"{bias_ml:+.1f}"),
@@ -204,19 +205,22 @@ def _volume_table(results: list[StudyResult], judgement: Judgement) -> Table:
         (f"error of bleeds ≥ {MEASURED_FROM_ML:g} mL, median", f"{ratio:+.0%}"),
         (f"within ±15 % or ±1 mL, ≥ {MEASURED_FROM_ML:g} mL", rate(close[large].tolist())),
         ("truth within the 90 % interval", rate(_held(r, judgement) for r in alerted)),
+        (
+            f"width of that interval over the volume found, ≥ {MEASURED_FROM_ML:g} mL, median",
+            f"{np.median(widths):.2f}" if widths else "none",
+        ),
     )
     return Table("Volumes of the bleeds alerted to", ("measure", "value"), rows)
 
 
 def _interval_table(results: list[StudyResult], judgement: Judgement) -> Table:
-    """Intervals that volumes are told with, by what the largest finding was taken for."""
+    """How often the interval holds, by what the largest finding was taken for."""
     alerted = [r for r in results if r.true_ml and r.found and r.score >= judgement.score]
     rows = []
-    for subtype, interval in judgement.intervals.items():
+    for subtype in Subtype:
         own = [r for r in alerted if r.found and r.found.subtype is subtype]
-        reach = f"−{interval.below:.0%} +{interval.above:.0%} ±{interval.absolute_ml:g} mL"
-        rows.append((subtype.word, reach, rate(_held(r, judgement) for r in own)))
-    columns = ("taken for", "90 % interval of a volume", "holds the truth")
+        rows.append((subtype.word, rate(_held(r, judgement) for r in own)))
+    columns = ("taken for", "the 90 % interval holds the truth")
     return Table("Intervals of the bleeds alerted to", columns, tuple(rows) if alerted else ())
 
 
@@ -224,8 +228,14 @@ def _held(result: StudyResult, judgement: Judgement) -> bool:
     """Whether the interval told holds the true volume; none is told without a finding."""
     if result.found is None or result.true_ml is None:
         return False
-    low_ml, high_ml = judgement.intervals[result.found.subtype].of(result.found_ml)
+    low_ml, high_ml = judgement.interval.of(result.found_ml, result.doubt)
     return low_ml <= result.true_ml <= high_ml
+
+
+def _width(result: StudyResult, judgement: Judgement) -> float:
+    """Width of the interval told, as a share of the volume found."""
+    low_ml, high_ml = judgement.interval.of(result.found_ml, result.doubt)
+    return (high_ml - low_ml) / result.found_ml
 
 
 def _place_table(results: list[StudyResult]) -> Table:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.infer.contract import Contract
-from agent.records import OperatingPoint, Subtype, VolumeInterval
+from agent.records import OperatingPoint, VolumeInterval
 from build_engine.judge.evaluate import StudyResult
 from build_engine.judge.tables import MEASURED_FROM_ML
 
@@ -31,9 +31,6 @@ ABSOLUTES_ML: Final = (1.0, 2.0, 3.0)
 AS_NOTHING_ML: Final = 0.5
 """A lower end below this is as good as nothing: widths are compared as if it were this. Ours."""
 
-FEWEST_TO_TELL: Final = 20
-"""So many found bleeds of a subtype tell its volume's interval; fewer say little of its ends."""
-
 EVEN_ODDS: Final = 0.5
 """Study score at which a bleed is as likely as not."""
 
@@ -45,17 +42,17 @@ BALANCED: Final = "balanced"
 
 
 def chosen(contract: Contract, results: list[StudyResult]) -> Contract:
-    """Set cut, volume intervals and operating points by results at each of ``CUTS``."""
+    """Set cut, volume interval and operating points by results at each of ``CUTS``."""
     cut = best_cut(results)
     alerted = [
-        replace(result, found_ml=at.found_ml, found=at.found)
+        replace(result, found_ml=at.found_ml, doubt=at.doubt, found=at.found)
         for result, at in ((one, one.at_cuts[CUTS.index(cut)]) for one in results)
         if result.score >= EVEN_ODDS
     ]
     return replace(
         contract,
         reading=replace(contract.reading, bleed_probability=cut),
-        intervals=intervals_of(alerted, INTERVAL_SHARE),
+        interval=interval_of(alerted, INTERVAL_SHARE),
         operating_points=operating_points(results),
     )
 
@@ -84,56 +81,52 @@ def operating_points(results: list[StudyResult]) -> tuple[OperatingPoint, ...]:
     )
 
 
-def intervals_of(results: list[StudyResult], share: float) -> dict[Subtype, VolumeInterval]:
-    """Interval of each subtype, that holds the true volume of ``share`` of those found as it.
+def interval_of(results: list[StudyResult], share: float) -> VolumeInterval:
+    """Find the interval, narrowest for these heads, that holds ``share`` of a next head's truth.
 
-    A subtype that was found in fewer than ``FEWEST_TO_TELL`` heads has that of all heads together;
-    from nothing to twice the volume if there is none.
+    Of n heads it holds (n + 1) · share, as conformal prediction asks: Vovk et al. 2005. From
+    nothing to twice the volume where no bleed was found, or no growth with doubt holds so many.
     """
     told = [result for result in results if result.found and result.true_ml and result.found_ml]
-    every = _narrowest(told, share)
-    by_subtype = {
-        subtype: [one for one in told if one.found and one.found.subtype is subtype]
-        for subtype in Subtype
-    }
-    return {
-        subtype: every if len(own) < FEWEST_TO_TELL else _narrowest(own, share)
-        for subtype, own in by_subtype.items()
-    }
-
-
-def _narrowest(results: list[StudyResult], share: float) -> VolumeInterval:
-    """Find the interval, narrowest for these heads, that holds ``share`` of a next head's.
-
-    Of n heads it holds (n + 1) · share, as conformal prediction asks: Vovk et al. 2005.
-    """
-    if not results:
-        return VolumeInterval(1.0, 1.0, ABSOLUTES_ML[0])
-    found_ml = np.array([result.found_ml for result in results])
-    over_ml = found_ml - np.array([result.true_ml or 0.0 for result in results])
-    held = min(len(results), math.ceil((len(results) + 1) * share))
+    held = min(len(told), math.ceil((len(told) + 1) * share))
     intervals = chain.from_iterable(
-        _that_hold(held, found_ml, over_ml, absolute_ml) for absolute_ml in ABSOLUTES_ML
+        _that_hold(held, told, absolute_ml) for absolute_ml in ABSOLUTES_ML
     )
-    return min(intervals, key=partial(_width, found_ml=found_ml.tolist()))
+    widest = VolumeInterval(1.0, 1.0, 0.0, 0.0, ABSOLUTES_ML[0])
+    return min(intervals, key=partial(_width, results=told), default=widest)
 
 
 def _that_hold(
-    held: int, found_ml: NDArray[np.float64], over_ml: NDArray[np.float64], absolute_ml: float
+    held: int, results: list[StudyResult], absolute_ml: float
 ) -> Iterator[VolumeInterval]:
     """Give the interval of every lower end that leaves ``held`` heads to choose the upper by."""
-    below = np.maximum(over_ml - absolute_ml, 0.0) / found_ml
-    above = np.maximum(-over_ml - absolute_ml, 0.0) / found_ml
-    for low in np.unique(below).tolist():
+    if not results:
+        return
+    found_ml, doubt = np.array([(result.found_ml, result.doubt) for result in results]).T
+    over_ml = found_ml - np.array([result.true_ml or 0.0 for result in results])
+    surely_ml = SMALLEST_END * found_ml + absolute_ml
+    below, above = (_growth(out_ml - surely_ml, found_ml, doubt) for out_ml in (over_ml, -over_ml))
+    for low in np.unique(below[np.isfinite(below)]).tolist():
         if np.count_nonzero(below <= low) >= held:
             high = float(np.sort(above[below <= low])[held - 1])
-            lower, upper = (_rounded_up(max(end, SMALLEST_END)) for end in (low, high))
-            yield VolumeInterval(lower, upper, absolute_ml)
+            if math.isfinite(high):
+                ends = _rounded_up(low), _rounded_up(high)
+                yield VolumeInterval(SMALLEST_END, SMALLEST_END, *ends, absolute_ml)
 
 
-def _width(interval: VolumeInterval, found_ml: list[float]) -> float:
+def _growth(
+    lacking_ml: NDArray[np.float64], found_ml: NDArray[np.float64], doubt: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Growth with doubt that each end needs; infinite where it is wrong without any doubt."""
+    missing = np.maximum(lacking_ml, 0.0) / found_ml
+    growth = np.full(len(missing), np.inf)
+    np.divide(missing, doubt**2, out=growth, where=doubt > 0)
+    return np.where(missing > 0, growth, 0.0)
+
+
+def _width(interval: VolumeInterval, results: list[StudyResult]) -> float:
     """Ratio of the interval's ends, as the mean of its logarithm over heads."""
-    ends_ml = [interval.of(one_ml) for one_ml in found_ml]
+    ends_ml = [interval.of(result.found_ml, result.doubt) for result in results]
     return float(np.mean([math.log(high / max(low, AS_NOTHING_ML)) for low, high in ends_ml]))
 
 

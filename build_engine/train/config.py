@@ -6,12 +6,20 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    ValidationError,
+)
 
 from agent.config import PACKAGED_ENGINES
 from agent.errors import ConfigError
-from agent.infer.contract import FolderName, SubtypeKey
+from agent.infer.contract import FolderName
 from agent.preprocess import SliceInput, VolumeInput
+from agent.records import Subtype
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -19,6 +27,11 @@ else:
     import tomli as tomllib
 
 DEFAULT = Path(__file__).with_name("default.toml")
+
+
+SubtypeByWord = Annotated[
+    Subtype, BeforeValidator(Subtype.of), PlainSerializer(lambda subtype: subtype.word)
+]
 
 
 def _among_packaged(folder: Path) -> Path:
@@ -56,7 +69,7 @@ class AnnotatedFolder(_Table):
     """A folder of a site's own heads (``build_engine.heads.annotated``) and what its masks say."""
 
     folder: Path
-    labels: dict[int, SubtypeKey]
+    labels: dict[int, SubtypeByWord]
 
 
 class Inputs(_Table):

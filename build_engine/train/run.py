@@ -15,7 +15,7 @@ from agent.errors import ConfigError
 from agent.infer.bundle import MANIFEST, Bundle
 from agent.infer.contract import Contract, NetworkDigests
 from agent.infer.onnx_backend import OnnxBackend
-from agent.records import OperatingPoint, Reading, Subtype, VolumeInterval
+from agent.records import OperatingPoint, Reading, VolumeInterval
 from build_engine.heads.ct_ich import trauma_split
 from build_engine.heads.fields import Case
 from build_engine.heads.known import (
@@ -121,7 +121,7 @@ def _trial_contract(config: TrainConfig, digests: NetworkDigests) -> Contract:
         slices=config.contract.slices,
         volume=config.contract.volume,
         reading=Reading(CUTS[0], config.reading.midline_shift, config.reading.mirrored),
-        intervals=dict.fromkeys(Subtype, VolumeInterval(1.0, 1.0, 1.0)),
+        interval=VolumeInterval(1.0, 1.0, 0.0, 0.0, 1.0),
         operating_points=(OperatingPoint(BALANCED, EVEN_ODDS),),
         sha256=digests,
         card={},

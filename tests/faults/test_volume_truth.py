@@ -15,7 +15,7 @@ from agent.assemble.series import GrowingSeries
 from agent.measure import measure
 from agent.records import LabelMask, Subtype
 from tests.faults.conftest import Row
-from tests.heads import INTERVALS
+from tests.heads import INTERVAL
 from tests.phantoms import INTERCEPT, slice_dataset, uid, write
 
 BLOOD_HU, BRAIN_HU = 60, 30
@@ -151,7 +151,7 @@ def measured_ml(paths: list[Path]) -> float:
     head = series.volume()
     blood = (head.hu == BLOOD_HU).astype(np.uint8)
     mask = LabelMask(blood * Subtype.SUBDURAL, blood * 0, blood * 255, head.grid, 0.9)
-    return measure(mask, INTERVALS, midline_shift=False).total_volume_ml
+    return measure(mask, INTERVAL, midline_shift=False).total_volume_ml
 
 
 @pytest.mark.parametrize("name", SCANNERS)

@@ -38,12 +38,12 @@ bleed_probability = 0.45
 midline_shift = false
 mirrored = true
 
-[intervals]
-intraparenchymal = {{ below = 0.25, above = 2.5, absolute_ml = 1.0 }}
-intraventricular = {{ below = 0.25, above = 0.25, absolute_ml = 1.0 }}
-subarachnoid = {{ below = 0.25, above = 0.25, absolute_ml = 1.0 }}
-subdural = {{ below = 0.25, above = 0.25, absolute_ml = 1.0 }}
-epidural = {{ below = 0.25, above = 0.25, absolute_ml = 1.0 }}
+[interval]
+below = 0.25
+above = 0.5
+below_by_doubt = 1.0
+above_by_doubt = 2.5
+absolute_ml = 1.0
 
 [[operating_points]]
 name = "balanced"
@@ -106,15 +106,13 @@ trained_on = "nothing"
 
 
 def contract(**changes: object) -> Contract:
-    one = VolumeInterval(0.25, 0.25, 1.0)
     told = {
         "name": "default",
         "version": "2.0.0",
         "slices": SliceInput(1.0, 256, 2.5, 2, ((0.0, 80.0), (-20.0, 500.0)), 4),
         "volume": VolumeInput((4.0, 2.0, 2.0), (40, 128, 128), ((0.0, 80.0),)),
         "reading": Reading(0.45, midline_shift=False, mirrored=True),
-        "intervals": dict.fromkeys(Subtype, one)
-        | {Subtype.INTRAPARENCHYMAL: VolumeInterval(0.25, 2.5, 1.0)},
+        "interval": VolumeInterval(0.25, 0.5, 1.0, 2.5, 1.0),
         "operating_points": (OperatingPoint("balanced", 0.5, 4.9), OperatingPoint("specific", 0.7)),
         "sha256": NetworkDigests(SLICES_SHA256, VOLUME_SHA256),
         "card": {"trained_on": "nothing"},
@@ -130,21 +128,20 @@ def test_a_manifest_from_before_version_2_is_read_as_well():
     assert read_contract(BEFORE_2, PATH) == contract(
         version="1.4.0",
         reading=Reading(0.45, midline_shift=False, mirrored=False),
-        intervals=dict.fromkeys(Subtype, VolumeInterval(0.25, 0.25, 1.0)),
+        interval=VolumeInterval(0.25, 0.25, 0.0, 0.0, 1.0),
         operating_points=(OperatingPoint("balanced", 0.5, 4.9),),
     )
 
 
-def test_an_interval_of_each_subtype_is_read_from_before_version_2():
+def test_of_an_interval_for_each_subtype_from_before_version_2_the_widest_ends_are_taken():
     table = "".join(
-        f"[interval.{subtype.word}]\nbelow = 0.1\nabove = {subtype}.5\nabsolute_ml = 2.0\n"
+        f"[interval.{subtype.word}]\nbelow = 0.{subtype}\nabove = {6 - subtype}.0\n"
+        "absolute_ml = 2.0\n"
         for subtype in Subtype
     )
     old = BEFORE_2.replace("[interval]\nrelative = 0.25\nabsolute_ml = 1.0\n", table)
 
-    assert read_contract(old, PATH).intervals == {
-        subtype: VolumeInterval(0.1, subtype + 0.5, 2.0) for subtype in Subtype
-    }
+    assert read_contract(old, PATH).interval == VolumeInterval(0.5, 5.0, 0.0, 0.0, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -157,15 +154,14 @@ def test_an_interval_of_each_subtype_is_read_from_before_version_2():
         (TODAY.replace("batch = 4", "batch = 4\ndepth = 3"), "slices.depth: "),
         (TODAY.replace("[-20.0, 500.0]", "[500.0, -20.0]"), "does not rise"),
         (TODAY.replace("= 0.45", "= 1.0"), "reading.bleed_probability: "),
-        (TODAY.replace("below = 0.25, above = 2.5", "below = -0.1, above = 2.5"), "intervals."),
-        (TODAY.replace("subdural = {", "subdued = {"), "'subdued' is none of"),
-        (TODAY.replace("subdural = {", "# subdural = {"), "there is none of subdural"),
+        (TODAY.replace("below = 0.25", "below = -0.1"), "interval.below: "),
+        (TODAY.replace("below = 0.25\n", ""), "interval.below: "),
         (TODAY.replace("score = 0.7", "score = 7.0"), "score 7 not in"),
         (TODAY.replace('"specific"', '"balanced"'), "two have the same name"),
         (f"operating_points = []\n{WITHOUT_POINTS}{FROM_SHA256}", "operating_points: "),
         (TODAY.replace(SLICES_SHA256, "1234"), "sha256.slices: "),
         (TODAY.replace('"default"', '"../default"'), "name: "),
-        (BEFORE_2.replace("[interval]\nrelative = 0.25", "[interval]"), "intervals."),
+        (BEFORE_2.replace("[interval]\nrelative = 0.25", "[interval]"), "bundle.toml"),
         (BEFORE_2.replace("[volume]", "[volumes]"), "there is no 'volume'"),
         (BEFORE_2.replace("batch = 4", "batch = 4\ndepth = 3"), "slices.depth: "),
     ],

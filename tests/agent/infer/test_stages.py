@@ -12,7 +12,7 @@ from agent.infer.slice_stage import SliceStage, slabs_of
 from agent.measure import measure
 from agent.records import HeadVolume, Subtype
 from tests.heads import (
-    INTERVALS,
+    INTERVAL,
     SEEING,
     SEEING_BUNDLE,
     SeeingBackend,
@@ -45,7 +45,7 @@ def test_a_ball_of_blood_keeps_its_volume_and_place(
 
     mask = read(whole, bundle.contract, backend)
 
-    (finding,) = measure(mask, INTERVALS, midline_shift=False).findings
+    (finding,) = measure(mask, INTERVAL, midline_shift=False).findings
     assert finding.subtype is Subtype.SUBDURAL
     assert finding.volume_ml == pytest.approx(true_ml, rel=0.12)
     assert finding.centroid_lps_mm == pytest.approx((25.0, -20.0, 10.0), abs=1.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from agent.measure import measure as measure_with
 from agent.measure.bleeds import SMALLEST_ML
 from agent.records import LabelMask, Region, Side, Subtype, VolumeInterval
-from tests.heads import INTERVALS, axial_grid, ball, halved_brain, labels, positions_lps_mm
+from tests.heads import INTERVAL, axial_grid, ball, halved_brain, labels, positions_lps_mm
 
 measure = partial(measure_with, midline_shift=True)
 EVEN = np.arange(-75.0, 76.0, 2.5)
@@ -23,7 +24,7 @@ UNEVEN = np.r_[np.arange(-75.0, 0.0, 2.5), np.arange(0.0, 76.0, 5.0)]
 def test_no_label_gives_no_finding() -> None:
     grid = axial_grid(EVEN)
 
-    measured = measure(labels(grid, np.zeros(grid.shape_kji, bool), Subtype.SUBDURAL), INTERVALS)
+    measured = measure(labels(grid, np.zeros(grid.shape_kji, bool), Subtype.SUBDURAL), INTERVAL)
 
     assert measured.findings == ()
     assert measured.total_volume_ml == 0
@@ -36,7 +37,7 @@ def test_volume_of_a_ball(heights: np.ndarray, tilt_deg: float) -> None:
     grid = axial_grid(heights, tilt_deg=tilt_deg, pixel_mm=0.9, rows=256, columns=256)
     bleed = ball(grid, (20.0, 5.0, 0.0), 20.0)
 
-    (finding,) = measure(labels(grid, bleed, Subtype.SUBDURAL), INTERVALS).findings
+    (finding,) = measure(labels(grid, bleed, Subtype.SUBDURAL), INTERVAL).findings
 
     assert finding.volume_ml == pytest.approx(4 / 3 * np.pi * 2.0**3, rel=0.02)
     assert finding.centroid_lps_mm == pytest.approx((20.0, 5.0, 0.0), abs=1.0)
@@ -45,24 +46,30 @@ def test_volume_of_a_ball(heights: np.ndarray, tilt_deg: float) -> None:
     assert (low, high) == pytest.approx((finding.volume_ml * 0.9 - 1, finding.volume_ml * 1.1 + 1))
 
 
-def test_the_interval_is_that_of_the_bleeds_own_subtype() -> None:
+def test_the_interval_is_the_wider_the_less_sure_a_bleeds_own_voxels_are() -> None:
     grid = axial_grid(EVEN, pixel_mm=0.9, rows=256, columns=256)
-    mask = labels(grid, ball(grid, (20.0, 5.0, 0.0), 20.0), Subtype.SUBDURAL)
-    intervals = INTERVALS | {Subtype.SUBDURAL: VolumeInterval(0.1, 1.0, 2.0)}
+    sure, doubtful = (ball(grid, (x_mm, 5.0, 0.0), 15.0) for x_mm in (40.0, -40.0))
+    mask = labels(grid, sure | doubtful, Subtype.SUBDURAL)
+    probability = np.where(doubtful, 102, 255).astype(np.uint8)
+    interval = VolumeInterval(0.1, 0.2, 0.5, 2.0, 1.0)
 
-    (finding,) = measure(mask, intervals).findings
+    findings = measure(replace(mask, probability=probability), interval).findings
 
-    told_ml = finding.volume_ml
-    assert finding.volume_interval_ml == pytest.approx((told_ml * 0.9 - 2, told_ml * 2 + 2))
+    told_ml = findings[0].volume_ml
+    told = {round(one.probability, 1): one.volume_interval_ml for one in findings}
+    assert told[1.0] == pytest.approx((told_ml * 0.9 - 1, told_ml * 1.2 + 1))
+    # a doubt of 0.6 adds 0.36 times as much
+    assert told[0.4] == pytest.approx((told_ml * 0.72 - 1, told_ml * 1.92 + 1))
 
 
-@given(
-    st.floats(0, 500), st.floats(0, 2), st.floats(0, 5), st.floats(0, 3),
-)  # fmt: skip
+ENDS = st.floats(0, 5)
+
+
+@given(st.floats(0, 500), st.floats(0, 1), st.builds(VolumeInterval, ENDS, ENDS, ENDS, ENDS, ENDS))
 def test_an_interval_holds_its_volume_and_nothing_below_0(
-    volume_ml: float, below: float, above: float, absolute_ml: float
+    volume_ml: float, doubt: float, interval: VolumeInterval
 ) -> None:
-    low_ml, high_ml = VolumeInterval(below, above, absolute_ml).of(volume_ml)
+    low_ml, high_ml = interval.of(volume_ml, doubt)
 
     assert 0 <= low_ml <= volume_ml <= high_ml
 
@@ -74,7 +81,7 @@ def test_touching_blood_under_the_skull_is_one_bleed_named_after_its_larger_part
     mask.subtypes[(mask.subtypes > 0) & lowest] = Subtype.SUBDURAL
     mask.subtypes[ball(grid, (-40.0, 5.0, 0.0), 8.0)] = Subtype.SUBDURAL
 
-    largest, other = measure(mask, INTERVALS).findings
+    largest, other = measure(mask, INTERVAL).findings
 
     assert largest.subtype is Subtype.EPIDURAL
     assert largest.volume_ml == pytest.approx(4 / 3 * np.pi * 2.0**3, rel=0.02)
@@ -90,7 +97,7 @@ def test_place_is_told_from_right_to_left_front_to_back_bottom_to_top(
     bleed = ball(grid, (35.0, -45.0, 0.0), 10.0)  # the brain reaches ±70, ±90, ±75 mm
 
     (finding,) = measure(
-        labels(grid, bleed, Subtype.SUBDURAL, halved_brain(grid)), INTERVALS
+        labels(grid, bleed, Subtype.SUBDURAL, halved_brain(grid)), INTERVAL
     ).findings
 
     assert finding.place == pytest.approx((0.75, 0.25, 0.5), abs=0.05)
@@ -100,7 +107,7 @@ def test_place_is_not_guessed_without_anatomy() -> None:
     grid = axial_grid(EVEN)
 
     (finding,) = measure(
-        labels(grid, ball(grid, (35.0, 0.0, 0.0), 10.0), Subtype.SUBDURAL), INTERVALS
+        labels(grid, ball(grid, (35.0, 0.0, 0.0), 10.0), Subtype.SUBDURAL), INTERVAL
     ).findings
 
     assert finding.place is None
@@ -120,7 +127,7 @@ def test_side_is_the_patients(x_mm: float, side: Side, region: Region | None) ->
     bleed = ball(grid, (x_mm, 50.0, 0.0), 12.0)
 
     (finding,) = measure(
-        labels(grid, bleed, Subtype.INTRAPARENCHYMAL, halved_brain(grid)), INTERVALS
+        labels(grid, bleed, Subtype.INTRAPARENCHYMAL, halved_brain(grid)), INTERVAL
     ).findings
 
     assert finding.side is side
@@ -131,7 +138,7 @@ def test_without_anatomy_side_and_region_are_absent_not_guessed() -> None:
     grid = axial_grid(EVEN)
 
     (finding,) = measure(
-        labels(grid, ball(grid, (40.0, 0.0, 0.0), 12.0), Subtype.EPIDURAL), INTERVALS
+        labels(grid, ball(grid, (40.0, 0.0, 0.0), 12.0), Subtype.EPIDURAL), INTERVAL
     ).findings
 
     assert finding.side is None
@@ -146,7 +153,7 @@ def test_a_ventricle_wider_on_one_side_does_not_move_the_midline() -> None:
     regions[uneven & (regions > 0)] = Region.VENTRICLES
     nothing = np.zeros(grid.shape_kji, bool)
 
-    measured = measure(labels(grid, nothing, Subtype.SUBDURAL, regions), INTERVALS)
+    measured = measure(labels(grid, nothing, Subtype.SUBDURAL, regions), INTERVAL)
 
     assert measured.midline_shift_mm == pytest.approx(0.0, abs=1.5)
 
@@ -158,7 +165,7 @@ def test_midline_shift_is_how_far_the_septum_lies_off_the_skulls_midline(shift_m
     bow = shift_mm * np.clip(2 - np.abs(y_mm) / 30, 0, 1)[None, :, None]
     nothing = np.zeros(grid.shape_kji, bool)
 
-    measured = measure(labels(grid, nothing, Subtype.SUBDURAL, halved_brain(grid, bow)), INTERVALS)
+    measured = measure(labels(grid, nothing, Subtype.SUBDURAL, halved_brain(grid, bow)), INTERVAL)
 
     assert measured.midline_shift_mm == pytest.approx(shift_mm, abs=1.5)
 
@@ -168,7 +175,7 @@ def test_specks_are_no_findings_and_the_largest_comes_first() -> None:
     small, large = ball(grid, (-30.0, 0.0, 0.0), 8.0), ball(grid, (30.0, 0.0, 0.0), 15.0)
     speck = ball(grid, (0.0, 60.0, 30.0), 1.0)
 
-    findings = measure(labels(grid, small | large | speck, Subtype.SUBDURAL), INTERVALS).findings
+    findings = measure(labels(grid, small | large | speck, Subtype.SUBDURAL), INTERVAL).findings
 
     assert [f.volume_ml >= SMALLEST_ML for f in findings] == [True, True]
     assert findings[0].volume_ml > findings[1].volume_ml
@@ -179,7 +186,7 @@ def test_every_part_is_measured_once(subtypes: np.ndarray) -> None:
     grid = axial_grid(np.arange(4) * 5.0, rows=6, columns=7, pixel_mm=6.0)
     zeros = np.zeros_like(subtypes)
 
-    measured = measure(LabelMask(subtypes, zeros, zeros, grid, 0.5), INTERVALS)
+    measured = measure(LabelMask(subtypes, zeros, zeros, grid, 0.5), INTERVAL)
 
     voxels_ml = (subtypes > 0).sum(axis=(1, 2)) @ grid.voxels_ml
     assert measured.total_volume_ml == pytest.approx(voxels_ml)
@@ -200,7 +207,7 @@ def test_a_mirrored_head_swaps_sides(subtypes: np.ndarray) -> None:
     )
     other = {Side.LEFT: Side.RIGHT, Side.RIGHT: Side.LEFT, Side.MIDLINE: Side.MIDLINE}
 
-    there = measure(LabelMask(big, regions, big, grid, 0.5), INTERVALS).findings
-    back = measure(LabelMask(big[:, :, ::-1], mirrored_regions, big, grid, 0.5), INTERVALS).findings
+    there = measure(LabelMask(big, regions, big, grid, 0.5), INTERVAL).findings
+    back = measure(LabelMask(big[:, :, ::-1], mirrored_regions, big, grid, 0.5), INTERVAL).findings
 
     assert sorted(other[f.side] for f in there if f.side) == sorted(f.side for f in back if f.side)

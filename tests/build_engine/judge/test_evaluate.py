@@ -37,10 +37,10 @@ from build_engine.judge.tables import (
 from build_engine.synth.lookalike import LookAlike
 from build_engine.train.cli import model
 from tests.build_engine.judge.made import SHAPE_KJI, VOXEL_ML, grid, known_head, result_of
-from tests.heads import INTERVALS, SEEING, SEEING_BUNDLE, SeeingBackend, axial_grid, ball, head
+from tests.heads import INTERVAL, SEEING, SEEING_BUNDLE, SeeingBackend, axial_grid, ball, head
 
 BUNDLE = PACKAGED_ENGINES / InferConfig().bundle
-JUDGEMENT = Judgement(0.5, INTERVALS)
+JUDGEMENT = Judgement(0.5, INTERVAL)
 
 
 def table(results: list[StudyResult], title: str) -> dict[str, tuple[str, ...]]:

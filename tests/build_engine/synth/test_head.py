@@ -22,7 +22,7 @@ from build_engine.heads.known import evaluation_recipe
 from build_engine.synth.acquisition import Acquisition
 from build_engine.synth.head import HeadRecipe, SynthHead, make_head
 from build_engine.synth.lookalike import LookAlike
-from tests.heads import INTERVALS
+from tests.heads import INTERVAL
 
 COARSE_KJI_MM = (5.0, 2.0, 2.0)
 PLAIN = Acquisition(
@@ -158,7 +158,7 @@ def test_the_falx_keeps_an_uneven_heads_midline_straight(seed: int):
     names = np.full(head.hu.shape, 255, dtype=np.uint8)
     mask = LabelMask(head.subtypes, head.regions, names, grid_of(head), score=0.0)
 
-    assert measure(mask, INTERVALS, midline_shift=True).midline_shift_mm < 5.0
+    assert measure(mask, INTERVAL, midline_shift=True).midline_shift_mm < 5.0
 
 
 def test_left_lies_towards_higher_columns_and_every_region_is_there():

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.records import Subtype
 from build_engine.judge.evaluate import AtCut, StudyResult
-from build_engine.train.choice import CUTS, best_cut, chosen, intervals_of
+from build_engine.train.choice import CUTS, best_cut, chosen, interval_of
 from tests.build_engine.judge.made import known_head, result_of
 from tests.heads import SEEING
 
@@ -19,69 +18,62 @@ from tests.heads import SEEING
 def test_the_cut_is_the_one_that_fits():
     result = result_of(known_head(), 0.9)
     true_ml = result.true_ml or 0.0
-    at_cuts = tuple(AtCut(true_ml * (1.6 - 2 * cut), None) for cut in CUTS)  # right at 0.3
+    at_cuts = tuple(AtCut(true_ml * (1.6 - 2 * cut), 0.5, None) for cut in CUTS)  # right at 0.3
 
     assert best_cut([replace(result, at_cuts=at_cuts)]) == 0.3
 
 
-def told(taken_for: Subtype, found_ml: float, true_ml: float) -> StudyResult:
-    result = result_of(known_head(taken_for), 0.9)
-    return replace(result, found_ml=found_ml, true_ml=true_ml)
+def told(found_ml: float, true_ml: float, doubt: float = 0.5) -> StudyResult:
+    return replace(result_of(known_head(), 0.9), found_ml=found_ml, true_ml=true_ml, doubt=doubt)
 
 
-def test_an_interval_is_as_wide_below_and_above_as_its_own_subtype_needs():
-    too_small = [told(Subtype.SUBDURAL, 20.0, 21.0 + number) for number in range(20)]
-    too_large = [told(Subtype.EPIDURAL, 20.0, 19.0 - 0.8 * number) for number in range(20)]
+def test_an_interval_is_as_wide_below_and_above_as_the_bleeds_ask():
+    too_small = [told(20.0, 24.0 + number) for number in range(10)]
+    too_large = [told(20.0, 16.0 - number) for number in range(10)]
 
-    intervals = intervals_of(too_small + too_large, 0.9)
+    interval = interval_of(too_small + too_large, 0.9)
 
-    # 19 of 20 are held, (20 + 1) · 0.9: up to 1 + 18 mL more, and up to 1 + 14.4 mL less;
-    # nothing is told more exactly than to 15 %
-    subdural, epidural = intervals[Subtype.SUBDURAL], intervals[Subtype.EPIDURAL]
-    assert (subdural.below, subdural.above) == (0.15, 0.9)
-    assert (epidural.below, epidural.above) == (0.72, 0.15)
-    assert subdural.absolute_ml == epidural.absolute_ml == 1.0
-
-
-def test_a_subtype_that_was_hardly_found_has_the_interval_of_all():
-    many = [told(Subtype.SUBDURAL, 20.0, 31.0) for _ in range(20)]
-    one = told(Subtype.EPIDURAL, 20.0, 20.0)
-
-    intervals = intervals_of([*many, one], 0.9)
-
-    assert intervals[Subtype.EPIDURAL] == intervals[Subtype.SUBDURAL]
-    assert intervals[Subtype.EPIDURAL].above == 0.5
+    # 19 of 20 are held, (20 + 1) · 0.9: all that are too small, by up to 13 mL, and all but one
+    # that are too large, by up to 12 mL. 15 % and 1 mL are told without doubt, which are 4 mL;
+    # the rest grows with the square of the doubt, a quarter
+    assert (interval.below, interval.above, interval.absolute_ml) == (0.15, 0.15, 1.0)
+    assert interval.above_by_doubt == pytest.approx(4 * (13 - 4) / 20)
+    assert interval.below_by_doubt == pytest.approx(4 * (12 - 4) / 20)
 
 
-def test_the_part_of_an_interval_that_does_not_grow_is_the_one_that_makes_it_narrowest():
-    small = [told(Subtype.SUBDURAL, 2.0, 3.9) for _ in range(5)]
-    large = [told(Subtype.SUBDURAL, 40.0, 40.0) for _ in range(20)]
+def test_what_is_sure_is_told_narrowly_where_what_is_doubtful_is_wrong():
+    sure = [told(20.0, 22.0, 0.1) for _ in range(20)]
+    doubtful = [told(20.0, 40.0, 0.8) for _ in range(20)]
 
-    mostly_large, mostly_small = (
-        intervals_of(heads, 0.9)[Subtype.SUBDURAL] for heads in (small + large, small * 4 + large)
-    )
+    interval = interval_of(sure + doubtful, 0.9)
 
-    # 2 mL more than 1.15 · 2 mL hold 3.9 mL, and tell 40 mL more exactly than 1.45 and 1 mL would
-    assert (mostly_large.above, mostly_large.absolute_ml) == (0.15, 2.0)
-    assert (mostly_small.above, mostly_small.absolute_ml) == (0.45, 1.0)
+    assert interval.of(20.0, 0.1)[1] < 25.0
+    assert interval.of(20.0, 0.8)[1] >= 40.0
 
 
 def test_nothing_found_tells_an_interval_from_nothing_to_twice_the_volume():
-    interval = intervals_of([], 0.9)[Subtype.SUBDURAL]
-
-    assert (interval.below, interval.above) == (1.0, 1.0)
+    assert interval_of([], 0.9).of(10.0, 0.5) == (0.0, 21.0)
 
 
-@given(st.lists(st.tuples(st.floats(0.5, 90), st.floats(0.5, 90)), min_size=1, max_size=40))
-def test_nine_in_ten_are_held(volumes_ml: list[tuple[float, float]]):
-    heads = [told(Subtype.SUBDURAL, *pair) for pair in volumes_ml]
+def test_where_no_doubt_explains_the_error_the_interval_is_the_widest():
+    wrong = [told(20.0, 90.0, 0.0) for _ in range(20)]
 
-    interval = intervals_of(heads, 0.9)[Subtype.SUBDURAL]
+    assert interval_of(wrong, 0.9) == interval_of([], 0.9)
 
-    ends_ml = [interval.of(found_ml) for found_ml, _ in volumes_ml]
+
+VOLUME_ML = st.floats(0.5, 90)
+
+
+@given(st.lists(st.tuples(VOLUME_ML, VOLUME_ML, st.floats(0.01, 0.9)), min_size=1, max_size=40))
+def test_nine_in_ten_are_held(volumes_ml: list[tuple[float, float, float]]):
+    heads = [told(*one) for one in volumes_ml]
+
+    interval = interval_of(heads, 0.9)
+
+    ends_ml = [interval.of(found_ml, doubt) for found_ml, _, doubt in volumes_ml]
     held = [
         low - 1e-9 <= truth <= high + 1e-9
-        for (low, high), (_, truth) in zip(ends_ml, volumes_ml, strict=True)
+        for (low, high), (_, truth, _) in zip(ends_ml, volumes_ml, strict=True)
     ]
     assert np.mean(held) >= 0.9
 
@@ -89,7 +81,7 @@ def test_nine_in_ten_are_held(volumes_ml: list[tuple[float, float]]):
 def test_the_cut_is_that_of_the_bleeds_large_enough_to_be_measured():
     result = result_of(known_head(), 0.9)
     small, large = (
-        replace(result, true_ml=true_ml, at_cuts=tuple(AtCut(ml, None) for ml in found_ml))
+        replace(result, true_ml=true_ml, at_cuts=tuple(AtCut(ml, 0.5, None) for ml in found_ml))
         for true_ml, found_ml in (
             (1.0, [1.1 - cut for cut in CUTS]),
             (20.0, [28.0 - 20 * cut for cut in CUTS]),
@@ -102,8 +94,8 @@ def test_the_cut_is_that_of_the_bleeds_large_enough_to_be_measured():
 
 def test_a_contract_is_read_as_its_validation_heads_ask():
     bleeding, clear = result_of(known_head(), 0.9), result_of(known_head(None), 0.2)
-    truth = AtCut(bleeding.true_ml or 0.0, bleeding.found)
-    missed = AtCut(0.0, None)
+    truth = AtCut(bleeding.true_ml or 0.0, 0.5, bleeding.found)
+    missed = AtCut(0.0, 1.0, None)
     at_cuts = tuple(truth if cut == 0.25 else missed for cut in CUTS)
 
     contract = chosen(
@@ -118,5 +110,5 @@ def test_a_contract_is_read_as_its_validation_heads_ask():
         "sensitive": 0.5,
     }
     assert contract.operating_point("balanced").alerts_per_100 == 0.0
-    assert contract.intervals[Subtype.SUBDURAL].of(10.0)[0] == pytest.approx(7.5)
+    assert contract.interval.of(10.0, 0.5)[0] == pytest.approx(7.5)
     assert (contract.slices, contract.sha256) == (SEEING.slices, SEEING.sha256)

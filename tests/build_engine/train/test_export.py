@@ -18,7 +18,7 @@ from agent.errors import ConfigError
 from agent.infer.bundle import MANIFEST
 from agent.infer.contract import Contract, NetworkDigests, read_contract
 from agent.preprocess import SliceInput, VolumeInput
-from agent.records import OperatingPoint, Reading, Subtype, VolumeInterval
+from agent.records import OperatingPoint, Reading, VolumeInterval
 from build_engine.train.config import DEFAULT, TrainConfig, load_config
 from build_engine.train.export import manifest_text
 from build_engine.train.gather import RealData
@@ -48,9 +48,7 @@ CONTRACTS = st.builds(
         st.lists(WINDOW).map(tuple),
     ),
     reading=st.builds(Reading, PROBABILITY, st.booleans(), st.booleans()),
-    intervals=st.fixed_dictionaries(
-        dict.fromkeys(Subtype, st.builds(VolumeInterval, NOT_NEGATIVE, NOT_NEGATIVE, NOT_NEGATIVE))
-    ),
+    interval=st.builds(VolumeInterval, *[NOT_NEGATIVE] * 5),
     operating_points=st.lists(
         st.builds(OperatingPoint, st.text(), PROBABILITY, st.none() | NOT_NEGATIVE),
         min_size=1,
