@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from typing_extensions import Self
 
 from agent.config import Config
 from agent.errors import ConfigError, GpuError, StoreUnwritable
-from agent.journeys import Journeys
 from agent.log import LogStream
 from agent.notify import Supervisor
 from agent.reasons import Reason, english
@@ -26,7 +25,7 @@ from agent.store.agent_store import AgentStore
 from agent.store.rows import AgentStatus
 from agent.watch import Watcher
 from agent.wiring import boot_id, open_database, system_clock
-from agent.wiring.journeys import build_journeys, build_test_watcher, build_watcher
+from agent.wiring.agent import Agent, build_agent, build_test_watcher, build_watcher
 
 TICK_S = 0.03
 """How long the reading thread waits for a file before it looks at what may be complete."""
@@ -47,9 +46,6 @@ REQUESTS_S = 1.0
 
 ABANDONED = timedelta(minutes=10)
 """A self-test left unfinished this long ago was ended in its middle: its alert is taken away."""
-
-FILES_PER_TURN = 16
-"""Files read before completeness and heartbeat get their turn again."""
 
 
 def run(
@@ -92,25 +88,24 @@ def _serve(
     with ExitStack() as stack:
         store = AgentStore(stack.enter_context(open_database(config)), system_clock)
         queries = store.queries
-        journeys = build_journeys(config, store, log)
+        agent = build_agent(config, store, log)
         unfinished = [row for uid in queries.unfinished() if (row := queries.series(uid))]
-        journeys.adopt(unfinished)
+        agent.intake.adopt(unfinished)
         watcher = stack.enter_context(build_watcher(config, queries))
         tests = stack.enter_context(build_test_watcher(config, queries))
         log.info("watching", folder=str(config.export_folder), unfinished=len(unfinished))
-        worker = stack.enter_context(_Worker(journeys, log, supervisor))
-        _watch(config, (store, journeys, (watcher, tests), supervisor), worker, stream, stop)
+        worker = stack.enter_context(_Worker(agent, log, supervisor))
+        heart = _Heart(config, store, agent, watcher, worker, supervisor, stream)
+        _watch(config, (store, agent, (watcher, tests)), heart, stop)
         supervisor.stopping()
 
 
 class _Worker(threading.Thread):
     """The thread that owns the networks; at the end of its block, it ends its series and stops."""
 
-    def __init__(
-        self, journeys: Journeys, log: FilteringBoundLogger, supervisor: Supervisor
-    ) -> None:
+    def __init__(self, agent: Agent, log: FilteringBoundLogger, supervisor: Supervisor) -> None:
         super().__init__(name="inference", daemon=True)
-        self._journeys = journeys
+        self._agent = agent
         self._log = log
         self._supervisor = supervisor
         self._over = threading.Event()
@@ -127,7 +122,7 @@ class _Worker(threading.Thread):
 
     def run(self) -> None:
         """Warm the networks up, then work; meanwhile files are read already."""
-        networks = self._journeys.engine.networks
+        networks = self._agent.engine.networks
         try:
             networks.refresh()
             self._log.info("ready", run_by=networks.name)
@@ -135,7 +130,7 @@ class _Worker(threading.Thread):
             self._supervisor.ready(f"analysing; networks run by {networks.name}")
             while not self._over.is_set():
                 self._supervisor.networks_turned()
-                if not self._journeys.work_once():
+                if not self._agent.analyst.work_once():
                     self._over.wait(IDLE_S)
         except StoreUnwritable as error:
             self._error = error
@@ -176,61 +171,74 @@ def _only_one(state_folder: Path) -> Iterator[None]:
         yield
 
 
+@dataclass
+class _Heart:
+    """Tells, twice a second, that the agent lives and how it is."""
+
+    config: Config
+    store: AgentStore
+    agent: Agent
+    watcher: Watcher
+    worker: _Worker
+    supervisor: Supervisor
+    stream: LogStream
+    started: Instant = field(default_factory=system_clock)
+    beaten_s: float = float("-inf")
+    log_problem: Reason | None = None
+
+    def beat(self) -> None:
+        """Give a sign of life, if it is time."""
+        now = system_clock()
+        if now.monotonic_s - self.beaten_s < HEARTBEAT_S:
+            return
+        status = _status(self.config, self.agent, self.watcher, (self.started, now))
+        self.store.heartbeat(replace(status, networks_ready=self.worker.ready))
+        self.store.forget_tests(now.utc - ABANDONED)
+        self.supervisor.feed_watchdog()
+        self.beaten_s = now.monotonic_s
+        problem = self.stream.problem
+        if problem and problem != self.log_problem:
+            self.store.notice("log_unwritable", english(problem))
+        self.log_problem = problem
+
+
 def _watch(
     config: Config,
-    parts: tuple[AgentStore, Journeys, tuple[Watcher, Watcher], Supervisor],
-    worker: _Worker,
-    stream: LogStream,
+    parts: tuple[AgentStore, Agent, tuple[Watcher, Watcher]],
+    heart: _Heart,
     stop: threading.Event,
 ) -> None:
-    store, journeys, (watcher, tests), supervisor = parts
-    started, beaten_s = system_clock(), float("-inf")
-    log_problem: Reason | None = None
+    store, agent, (watcher, tests) = parts
     pruned_s = looked_s = float("-inf")
     while not stop.is_set():
-        worker.check()
-        networks, degraded = journeys.engine.networks, journeys.engine.networks.degraded
-        if degraded and networks.process_spent and journeys.at_rest:
+        heart.worker.check()
+        networks, degraded = agent.engine.networks, agent.engine.networks.degraded
+        if degraded and networks.process_spent and agent.shell.at_rest:
             raise GpuError("gpu_needs_new_process", degraded=degraded)
-        arrivals = [*watcher.wait(TICK_S), *tests.wait(0.0)]
-        for first in range(0, max(1, len(arrivals)), FILES_PER_TURN):
-            for half_written in journeys.take(arrivals[first : first + FILES_PER_TURN]):
-                is_test = half_written.is_relative_to(config.selftest_folder)
-                (tests if is_test else watcher).retry(half_written)
-            now = system_clock()
-            if now.monotonic_s - beaten_s >= HEARTBEAT_S:
-                status = _status(config, journeys, watcher, (started, now))
-                store.heartbeat(replace(status, networks_ready=worker.ready))
-                store.forget_tests(now.utc - ABANDONED)
-                supervisor.feed_watchdog()
-                beaten_s = now.monotonic_s
-                log_problem = _told_of_log(store, stream.problem, log_problem)
-        if now.monotonic_s - looked_s >= REQUESTS_S and watcher.problem is None:
-            journeys.open_requested()
-            looked_s = now.monotonic_s
-        if now.monotonic_s - pruned_s >= PRUNE_S and watcher.problem is None:
+        for not_whole in agent.intake.read([*watcher.wait(TICK_S), *tests.wait(0.0)]):
+            for path in not_whole:
+                is_test = path.is_relative_to(config.selftest_folder)
+                (tests if is_test else watcher).retry(path)
+            heart.beat()
+        heart.beat()
+        now_s = system_clock().monotonic_s
+        if now_s - looked_s >= REQUESTS_S and watcher.problem is None:
+            agent.intake.open_requested()
+            looked_s = now_s
+        if now_s - pruned_s >= PRUNE_S and watcher.problem is None:
             store.prune(config.store.keep, lambda path: not os.path.lexists(path))
             store.prune_slices(config.store.keep_slices)
-            pruned_s = now.monotonic_s
-        # Only after all that had arrived is read: a slice still unread is no missing slice.
-        journeys.close_complete()
-
-
-def _told_of_log(store: AgentStore, problem: Reason | None, told: Reason | None) -> Reason | None:
-    """Say on the console that the log cannot be written, once."""
-    if problem and problem != told:
-        store.notice("log_unwritable", english(problem))
-    return problem
+            pruned_s = now_s
 
 
 def _status(
-    config: Config, journeys: Journeys, watcher: Watcher, times: tuple[Instant, Instant]
+    config: Config, agent: Agent, watcher: Watcher, times: tuple[Instant, Instant]
 ) -> AgentStatus:
     (started, now), problem = times, watcher.problem
-    receiving, queued = journeys.counts
-    bundle, networks = journeys.engine.bundle, journeys.engine.networks
+    receiving, queued = agent.shell.counts
+    bundle, networks = agent.engine.bundle, agent.engine.networks
     gpu_used_bytes, gpu_total_bytes = networks.gpu_bytes or (None, None)
-    points = [bundle.contract.operating_point(p.operating_point) for p in journeys.engine.profiles]
+    points = [bundle.contract.operating_point(p.operating_point) for p in agent.engine.profiles]
     return AgentStatus(
         pid=os.getpid(),
         boot_id=boot_id(),

@@ -14,7 +14,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from agent.assemble.completeness import Completion
 from agent.cli.options import AsJson
 from agent.cli.tables import reports_table
 from agent.config import DEFAULT_PATH, Config, load_config
@@ -25,7 +24,7 @@ from agent.report import SeriesReport
 from agent.store.agent_store import AgentStore
 from agent.watch.filesystem import files_in, folder_identity
 from agent.wiring import open_database, system_clock
-from agent.wiring.journeys import build_journeys
+from agent.wiring.agent import build_agent
 
 REPLAYED_SERIES = 10_000
 
@@ -81,7 +80,7 @@ def _json(found: Replayed) -> dict[str, Any]:
 
 
 def replayed(config: Config) -> Replayed:
-    """Take every file of the export folder through the agent's own journeys, and stop.
+    """Take every file of the export folder the way it has in the agent, and stop.
 
     Raises
     ------
@@ -91,11 +90,10 @@ def replayed(config: Config) -> Replayed:
     with open_database(config) as database:
         store = AgentStore(database, system_clock)
         log = open_log(LogStream(), json=False, level=logging.WARNING)
-        journeys = build_journeys(config, store, log)
+        agent = build_agent(config, store, log)
         folder_identity(config.export_folder)
-        not_whole = journeys.take(_arrivals(config.export_folder))
-        journeys.close_all(Completion("end_of_folder", "the folder was read once"))
-        while journeys.work_once():
+        not_whole = agent.intake.read_once(_arrivals(config.export_folder))
+        while agent.analyst.work_once():
             pass
         rows = store.queries.worklist(limit=REPLAYED_SERIES)
         reports = sorted((r.report for r in rows if r.report), key=lambda each: each.series_uid)

@@ -6,36 +6,23 @@ What a call has returned from is on the disk (WAL, synchronous=FULL).
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Final
 
-from agent.records import Arrival, Clock, EncodedSlice, Instant, State, is_test
-from agent.report import SeriesReport, SliceStack
-from agent.store.changes import NOTHING_NEW, add_notice, answered, attempted, change
-from agent.store.database import Database, insert, replace
+from agent.records import Clock, EncodedSlice
+from agent.report import SliceStack
+from agent.store.changes import add_notice
+from agent.store.commit import write
+from agent.store.database import Database, replace
+from agent.store.effects import Effect
 from agent.store.queries import Queries
 from agent.store.retention import forget_files, forget_series, forget_tests
 from agent.store.rows import (
     AgentStatus,
-    FileNote,
     Keep,
-    SeriesProgress,
-    moment_columns,
-    path_text,
 )
 from agent.store.slices import forget_slices, slices_bytes, slices_kept
-from agent.store.totals import count_result
-
-FURTHER_PROGRESS: Final = """
-    ON CONFLICT (uid) DO UPDATE SET state = excluded.state,
-        description = excluded.description, protocol = excluded.protocol,
-        slices = excluded.slices, expected = excluded.expected,
-        last_utc = excluded.last_utc, last_monotonic_s = excluded.last_monotonic_s
-"""
-"""Of a series that is known: who the patient is stays, and when the first slice came."""
 
 
 class AgentStore:
@@ -48,114 +35,12 @@ class AgentStore:
         self._clock = clock
         self._looked_to = ""
 
-    def note_files(self, files: Iterable[FileNote]) -> None:
-        """Journal what became of files, replacing what was known of the same paths."""
-        notes = [asdict(note) | {"path": path_text(note.path)} for note in files]
-        if notes:
-            with self._db.writing() as db:
-                for note in notes:
-                    replace(db, "files", note)
-
-    def settle_files(self, files: Iterable[Arrival]) -> None:
-        """Say that what these versions of files hold is in a result.
-
-        By version and not by series: a slice that came while its series was being analysed is in no
-        result yet, and must be read again if the agent ends now.
-        """
-        values = [(path_text(str(file.path)), file.size_bytes, file.mtime_ns) for file in files]
+    def commit(self, effects: Iterable[Effect]) -> None:
+        """Write effects of series' lives, in order, all of them or none."""
+        now = self._clock()
         with self._db.writing() as db:
-            db.executemany(
-                "UPDATE files SET settled = 1 WHERE path = ? AND size_bytes = ? AND mtime_ns = ?",
-                values,
-            )
-
-    def progress(self, progress: SeriesProgress) -> None:
-        """Say that a series is being received, and how far it is."""
-        series = {
-            "uid": progress.series_uid,
-            **asdict(progress.identity),
-            "description": progress.description,
-            "protocol": progress.protocol,
-            "state": State.RECEIVING,
-            "slices": progress.slices,
-            "expected": progress.expected,
-            **moment_columns("first", progress.first_slice),
-            **moment_columns("last", progress.last_slice),
-        }
-        with self._db.writing() as db:
-            before = db.execute(
-                "SELECT state FROM series WHERE uid = ?", (progress.series_uid,)
-            ).fetchone()
-            insert(db, "series", series, FURTHER_PROGRESS)
-            if before is None or before["state"] != State.RECEIVING:
-                change(db, progress.series_uid, State.RECEIVING, "", self._clock())
-
-    def begin_analysis(self, series_uid: str) -> int:
-        """Say that a series is complete and about to be analysed; counts as ``begin_attempt``."""
-        with self._db.writing() as db:
-            db.execute("UPDATE series SET state = ? WHERE uid = ?", (State.ANALYSING, series_uid))
-            change(db, series_uid, State.ANALYSING, "", self._clock())
-            return attempted(db, series_uid)
-
-    def begin_attempt(self, series_uid: str) -> int:
-        """Say that the networks are about to run on a series; returns how often that did not end.
-
-        It is on the disk before they run, so that a series that takes the process down is counted.
-        """
-        with self._db.writing() as db:
-            return attempted(db, series_uid)
-
-    def end_attempt(self, series_uid: str) -> None:
-        """Say that the process has survived what ``begin_attempt`` announced."""
-        with self._db.writing() as db:
-            db.execute("UPDATE series SET attempts = attempts - 1 WHERE uid = ?", (series_uid,))
-
-    def conclude(
-        self, report: SeriesReport, pictures: Mapping[str, bytes], channels: Sequence[str]
-    ) -> bool:
-        """Commit a result, its ``pictures`` (PNG by view), the series' state and its deliveries.
-
-        Returns False, and alerts nobody, where the store has this very result already.
-        """
-        uid = report.series_uid
-        with self._db.writing() as db:
-            same = db.execute(
-                "SELECT revision, report FROM results WHERE result_id = ?", (report.result_id,)
-            ).fetchone()
-            if same is not None:
-                report = SeriesReport.model_validate_json(same["report"])
-            else:
-                _add_result(db, report, pictures, channels, self._clock())
-            db.execute(
-                "UPDATE series SET state = ?, revision = ?, attempts = 0, protocol = ?"
-                " WHERE uid = ?",
-                (report.state, report.revision, report.protocol, uid),
-            )
-            change(db, uid, State(report.state), report.reason or "", self._clock())
-            answered(db, uid)
-        return same is None
-
-    def restore(self, series_uid: str) -> None:
-        """Give a series the state of its latest result again: what came since was nothing new."""
-        with self._db.writing() as db:
-            row = db.execute(
-                "SELECT state FROM results WHERE series_uid = ? ORDER BY revision DESC",
-                (series_uid,),
-            ).fetchone()
-            changed = db.execute(
-                "UPDATE series SET state = ? WHERE uid = ? AND state <> ?",
-                (row["state"], series_uid, row["state"]),
-            )
-            was_asked_for = answered(db, series_uid)
-            if changed.rowcount or was_asked_for:
-                change(db, series_uid, State(row["state"]), NOTHING_NEW, self._clock())
-
-    def decline(self, series_uid: str, reason: str) -> None:
-        """Say that a series that was asked for again cannot be read; its result stands."""
-        with self._db.writing() as db:
-            row = db.execute("SELECT state FROM series WHERE uid = ?", (series_uid,)).fetchone()
-            if row is not None and answered(db, series_uid):
-                change(db, series_uid, State(row["state"]), reason, self._clock())
+            for effect in effects:
+                write(db, effect, now)
 
     def notice(self, kind: str, message: str) -> None:
         """Note something that concerns no series; see ``changes.add_notice``."""
@@ -207,27 +92,3 @@ class AgentStore:
         with self._db.writing() as db:
             text = json.dumps(asdict(status), default=datetime.isoformat)
             replace(db, "agent", {"id": 1, "status": text})
-
-
-def _add_result(
-    db: sqlite3.Connection,
-    report: SeriesReport,
-    pictures: Mapping[str, bytes],
-    channels: Sequence[str],
-    now: Instant,
-) -> None:
-    """Add a result that the store does not have, in the transaction under way."""
-    named = {"series_uid": report.series_uid, "revision": report.revision}
-    result = {
-        "result_id": report.result_id,
-        "state": report.state,
-        "report": report.model_dump_json(),
-        **moment_columns("at", now),
-    }
-    insert(db, "results", named | result)
-    for view, png in pictures.items():
-        insert(db, "pictures", named | {"view": view, "png": png})
-    for channel in channels:
-        insert(db, "outbox", named | {"channel": channel, **moment_columns("since", now)})
-    if not is_test(report.series_uid):
-        count_result(db, report)

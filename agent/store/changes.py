@@ -23,13 +23,6 @@ def change(db: sqlite3.Connection, uid: str, state: State, detail: str, now: Ins
     insert(db, "transitions", changed)
 
 
-def attempted(db: sqlite3.Connection, uid: str) -> int:
-    """Count an attempt that is about to begin; returns how many did not end."""
-    db.execute("UPDATE series SET attempts = attempts + 1 WHERE uid = ?", (uid,))
-    (attempts,) = db.execute("SELECT attempts FROM series WHERE uid = ?", (uid,)).fetchone()
-    return int(attempts)
-
-
 def ask_again(db: sqlite3.Connection, uid: str, now: Instant) -> bool:
     """Ask for a concluded series again, once; see ``ConsoleStore.request``."""
     row = db.execute("SELECT state FROM series WHERE uid = ?", (uid,)).fetchone()

@@ -90,7 +90,8 @@ class SeriesRow:
     acknowledged it or a later result: what a revision says does not take an alert back;
     ``alerted_at`` is when it was committed, ``escalated_at`` when it was told elsewhere too.
     ``verdict`` is the latest on the latest revision.
-    ``repeats`` counts how often a *not analysed* was asked to be tried again.
+    ``repeats`` counts how often a *not analysed* was asked to be tried again, ``attempts`` how
+    often the networks' work on it was begun and did not end.
     """
 
     uid: str
@@ -104,6 +105,7 @@ class SeriesRow:
     last_slice: Instant
     revision: int
     repeats: int
+    attempts: int
     report: SeriesReport | None
     concluded_at: Instant | None
     shown_at: Instant | None
@@ -295,6 +297,7 @@ def series_row(row: sqlite3.Row) -> SeriesRow:
         last_slice=instant_of(row, "last"),
         revision=row["revision"],
         repeats=row["repeats"],
+        attempts=row["attempts"],
         report=SeriesReport.model_validate_json(row["report"]) if row["report"] else None,
         concluded_at=instant_of(row, "at") if row["at_utc"] else None,
         shown_at=instant_of(row, "delivered") if row["delivered_utc"] else None,

@@ -1,4 +1,4 @@
-"""What constructs: clocks and database here, for every command; the agent's own in ``journeys``.
+"""What constructs: clocks and database here, for every command; the agent's own in ``agent``.
 
 Apart, because a command that only looks into the store would wait for all that the agent loads.
 """

@@ -9,22 +9,24 @@ from pathlib import Path
 
 import structlog
 
-from agent.archive import Archive
+from agent.assemble.completeness import Completion
 from agent.assemble.limits import ReadLimits
-from agent.assemble.protocol import load_profiles
+from agent.assemble.protocol import ProtocolProfile, load_profiles
 from agent.config import PACKAGED_ENGINES
 from agent.infer.backend import Backend
 from agent.infer.bundle import Bundle
 from agent.infer.gpu_side import GpuSide
 from agent.infer.networks import Networks
 from agent.infer.tensorrt_api import TensorRt
-from agent.intake import Intake
-from agent.journeys import Journeys
 from agent.pipeline import Engine
 from agent.records import Arrival, Instant
 from agent.report import SeriesReport
+from agent.series.archive import Archive
+from agent.series.reader import Reader
+from agent.wiring.agent import joined
 from tests.agent.stored import Store
 
+PROFILES = load_profiles(PACKAGED_ENGINES / "protocols")
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
@@ -40,13 +42,14 @@ class SetClock:
 
 @dataclass
 class Box:
-    """One agent's journeys over a store that outlives them."""
+    """One agent over a store that outlives it."""
 
     store_path: Path
     bundle: Bundle
     backend: Backend
     clock: SetClock = field(default_factory=SetClock)
     tests_folder: Path | None = None
+    profiles: tuple[ProtocolProfile, ...] = PROFILES
     limits: ReadLimits = field(default_factory=ReadLimits)
 
     def __post_init__(self) -> None:
@@ -54,18 +57,22 @@ class Box:
 
     def start(self) -> None:
         """Begin as a new process would: nothing in memory, everything from the store."""
-        self.store = Store(self.store_path, self.clock)
+        self.store = self.open_store()
         log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[lambda *_: ""])
         networks = Networks(self.backend, self.gpu(), lambda: self.clock.now_s, log)
-        engine = Engine(self.bundle, networks, load_profiles(PACKAGED_ENGINES / "protocols"))
+        engine = Engine(self.bundle, networks, self.profiles)
         archive = Archive(self.store.agent, log, keeps_slices=True)
-        intake = Intake(self.store.agent, self.limits, log, self.tests_folder)
-        self.journeys = Journeys(engine, self.store.agent, archive, intake, self.clock, log)
-        self.journeys.adopt(
+        reader = Reader(self.store.agent, self.limits, log, self.tests_folder)
+        self.agent = joined(engine, self.store.agent, reader, archive, self.clock, log)
+        self.agent.intake.adopt(
             row
             for uid in self.store.queries.unfinished()
             if (row := self.store.queries.series(uid))
         )
+
+    def open_store(self) -> Store:
+        """Open the store that outlives this."""
+        return Store(self.store_path, self.clock)
 
     def gpu(self) -> GpuSide:
         """No plan lies there, so it is never loaded."""
@@ -82,28 +89,35 @@ class Box:
         for path in paths:
             self.clock.now_s += 1 / rate_per_s
             not_whole += self.hand_in([path])
-            self.journeys.close_complete()
-            while self.journeys.work_once():
-                pass
+            self.work()
         return not_whole
 
     def hand_in(self, paths: Iterable[Path]) -> list[Path]:
         """Have files read, and nothing worked on; returns those that were not whole."""
-        found = [(path, path.lstat()) for path in paths]
-        return list(
-            self.journeys.take(
-                Arrival(path, file.st_size, file.st_mtime_ns, self.clock.now_s)
-                for path, file in found
-            )
-        )
+        arrivals = map(self.arrival, paths)
+        return [path for turn in self.agent.intake.read(arrivals) for path in turn]
+
+    def arrival(self, path: Path) -> Arrival:
+        """Say of a file what the watcher would, now."""
+        file = path.lstat()
+        return Arrival(path, file.st_size, file.st_mtime_ns, self.clock.now_s)
+
+    def end_all(self) -> None:
+        """Find every series complete, whatever the rules say."""
+        with self.agent.shell.held() as board:
+            board.end_all(Completion("quiet", "always"), self.clock())
+
+    def work(self) -> None:
+        """Have the networks' thread do all that there is to do."""
+        while self.agent.analyst.work_once():
+            pass
 
     def wait(self, seconds: float = 20.0) -> None:
         """Let time pass with nothing new."""
         for _ in range(10):
             self.clock.now_s += seconds / 10
-            self.journeys.close_complete()
-            while self.journeys.work_once():
-                pass
+            self.hand_in([])
+            self.work()
 
     def reports(self) -> list[SeriesReport]:
         """Return the latest report of every series."""

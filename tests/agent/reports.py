@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from agent.records import Clock, Identity
 from agent.report import FindingReport, GeometryReport, SeriesReport
+from agent.store.effects import Conclude, ShowProgress
 from agent.store.rows import AgentStatus, SeriesProgress
 from agent.wiring import boot_id
 from tests.agent.stored import Store
@@ -76,18 +79,27 @@ def receive(
 ) -> None:
     """Let a series be received."""
     now = clock()
-    store.agent.progress(
-        SeriesProgress(
-            series_uid=uid,
-            identity=identity(name),
-            description="HEAD 5.0",
-            protocol="generic-head",
-            slices=17,
-            expected=expected,
-            first_slice=now,
-            last_slice=now,
-        )
+    progress = SeriesProgress(
+        series_uid=uid,
+        identity=identity(name),
+        description="HEAD 5.0",
+        protocol="generic-head",
+        slices=17,
+        expected=expected,
+        first_slice=now,
+        last_slice=now,
     )
+    store.agent.commit([ShowProgress(progress)])
+
+
+def add_result(
+    store: Store,
+    result: SeriesReport,
+    pictures: Mapping[str, bytes] | None = None,
+    channels: tuple[str, ...] = ("console",),
+) -> None:
+    """Let a series have a result, on its way to ``channels``."""
+    store.agent.commit([Conclude(result, pictures or {}, channels)])
 
 
 def live(

@@ -16,12 +16,20 @@ from agent.report import SeriesReport
 from agent.selftest import SelftestFailed, compared, generator, run_selftest
 from agent.store.rows import Selftest, SeriesRow
 from agent.wiring import system_clock
-from agent.wiring.journeys import build_test_watcher
+from agent.wiring.agent import build_test_watcher
 from build_engine.play.local_agent import LocalAgent, local_agent
 from tests.agent.box import MIDNIGHT, Box
 from tests.agent.doctor.scratch import page_that_says
 from tests.agent.program import until
-from tests.agent.reports import finding, live, not_analysed, not_suspected, receive, report
+from tests.agent.reports import (
+    add_result,
+    finding,
+    live,
+    not_analysed,
+    not_suspected,
+    receive,
+    report,
+)
 from tests.agent.stored import Store
 from tests.heads import SEEING_BUNDLE, SeeingBackend
 from tests.phantoms import uid, write_series
@@ -33,7 +41,7 @@ ENGINE = "default 0.1.0, ONNX Runtime CPU"
 
 def answered(store: Store, concluded_s: float, answer: SeriesReport) -> SeriesRow:
     receive(store, system_clock, UID)
-    store.agent.conclude(answer, {"axial": b"\x89PNG"}, ["console"])
+    add_result(store, answer, {"axial": b"\x89PNG"})
     row = store.queries.series(UID)
     assert row is not None
     return replace(row, concluded_at=Instant(MIDNIGHT, concluded_s))
@@ -144,7 +152,7 @@ def test_somebody_at_the_page_may_acknowledge_it_first(tmp_path: Path, store: St
 
     def played(_folder: Path) -> KnownBleed:
         receive(store, system_clock, UID)
-        store.agent.conclude(report(UID), {"axial": b"\x89PNG"}, ["console"])
+        add_result(store, report(UID), {"axial": b"\x89PNG"})
         threading.Timer(1.0, acknowledge_and_forget).start()
         return replace(BLEED, last_on_disk_monotonic_s=system_clock().monotonic_s)
 
@@ -226,9 +234,9 @@ def test_a_patient_waits_for_no_test(tmp_path: Path) -> None:
     box.hand_in(write_series(tmp_path / "selftest", 32))
     box.hand_in(write_series(tmp_path / "export", 32))
     box.clock.now_s += 60.0
-    box.journeys.close_complete()
+    box.hand_in([])
 
-    box.journeys.work_once()
+    box.agent.analyst.work_once()
 
     concluded = [row.uid for row in box.store.queries.worklist(9) if row.report]
     assert concluded == [uid("series", 0)]

@@ -104,11 +104,11 @@ from agent.console.settings import PageSettings
 from agent.console.snapshot import snapshot
 from tests.agent.stored import Store
 from agent.wiring import boot_id, system_clock
-from tests.agent.reports import receive, report
+from tests.agent.reports import add_result, receive, report
 store = Store(Path(sys.argv[1]), system_clock)
 for n in range(5):
     receive(store, system_clock, f"1.{n}")
-    store.agent.conclude(report(f"1.{n}"), {}, [])
+    add_result(store, report(f"1.{n}"))
     store.console.acknowledge(f"1.{n}", 1, "Ann", "")
     Event().wait(0.7)
 shown = snapshot(store.queries, system_clock(), boot_id(), PageSettings(), {})

@@ -29,12 +29,10 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from agent.assemble.completeness import Completion
 from agent.assemble.decoder import DecoderProcess
 from agent.assemble.dicom_file import ReadSlice, read_slices
 from agent.assemble.limits import ReadLimits
 from agent.errors import FileRefused
-from agent.records import Arrival
 from tests.agent.box import Box
 from tests.faults.conftest import Row
 from tests.heads import SEEING_BUNDLE, SeeingBackend
@@ -205,10 +203,8 @@ def test_mutated_files_end_by_name_in_an_agent(
         paths.append(tmp_path / f"{n}.dcm")
         paths[-1].write_bytes(mutated(chance.choice(originals), chance)[1])
 
-    not_whole = box.journeys.take(arrival(box, path) for path in paths)
-    box.journeys.close_all(Completion("end_of_folder", "test"))
-    while box.journeys.work_once():
-        pass
+    not_whole = box.agent.intake.read_once(map(box.arrival, paths))
+    box.work()
 
     with_slices = box.store.sql("SELECT count(*) AS n FROM files WHERE refusal IS NULL")
     refused = box.store.sql("SELECT count(*) AS n FROM files WHERE refusal IS NOT NULL")
@@ -219,11 +215,6 @@ def test_mutated_files_end_by_name_in_an_agent(
     )
     assert sum(counts) == n_files
     assert box.store.queries.unfinished() == []
-
-
-def arrival(box: Box, path: Path) -> Arrival:
-    found = path.stat()
-    return Arrival(path, found.st_size, found.st_mtime_ns, box.clock.now_s)
 
 
 def resident_mb() -> float:

@@ -12,9 +12,10 @@ from pathlib import Path
 from agent.console.settings import PageSettings
 from agent.console.snapshot import snapshot
 from agent.records import Instant
+from agent.store.effects import NoteFile
 from agent.store.rows import FileNote
 from agent.wiring import boot_id, system_clock
-from tests.agent.reports import not_suspected, receive, report
+from tests.agent.reports import add_result, not_suspected, receive, report
 from tests.agent.stored import Store
 from tests.faults.agents import Agent, ended, until
 from tests.faults.conftest import Row
@@ -43,19 +44,18 @@ def fill(path: Path, n_series: int, ago: timedelta, export: Path) -> None:
         for n in range(n_series):
             series_uid = uid("old", n)
             receive(store, clock, series_uid)
-            store.agent.conclude(
-                report(series_uid) if n % 3 == 0 else not_suspected(series_uid),
-                {"axial": bytes(20_000)} if n % 3 == 0 else {},
-                ["console"],
-            )
+            bleeds = n % 3 == 0
+            result = report(series_uid) if bleeds else not_suspected(series_uid)
+            add_result(store, result, {"axial": bytes(20_000)} if bleeds else {})
             store.console.receipt(series_uid, 1, "console")
-            if n % 3 == 0 and n < n_series - 9:
+            if bleeds and n < n_series - 9:
                 store.console.acknowledge(series_uid, 1, "Ann", "")
             mtime_ns = int(clock.utc.timestamp() * 1e9)
-            store.agent.note_files(
+            notes = [
                 FileNote(f"{export}/{n}/{k}", 524_288, mtime_ns, series_uid, "1", None, True)
                 for k in range(FILES_PER_SERIES)
-            )
+            ]
+            store.agent.commit(map(NoteFile, notes))
             clock.utc += timedelta(seconds=EVERY_S)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from agent.cli import main
 from agent.wiring import system_clock
-from tests.agent.reports import live, not_analysed, receive
+from tests.agent.reports import add_result, live, not_analysed, receive
 from tests.agent.stored import Store
 
 UID = "1.2.3.4"
@@ -70,7 +70,7 @@ def test_a_reason_with_brackets_is_printed_as_it_is(
     told = not_analysed(UID).model_copy(update={"reason": "Thorax [/b] [5.0]"})
     with store:
         receive(store, system_clock, UID)
-        store.agent.conclude(told, {}, [])
+        add_result(store, told, channels=())
 
     assert call(monkeypatch, *command, "--config", config) == 0
     assert "Thorax [/b] [5.0]" in capsys.readouterr().out

@@ -11,7 +11,7 @@ import pytest
 from agent.records import Instant
 from agent.wiring import system_clock
 from tests.agent.cli.conftest import Call
-from tests.agent.reports import not_analysed, not_suspected, receive, report
+from tests.agent.reports import add_result, not_analysed, not_suspected, receive, report
 from tests.agent.stored import Store
 
 PNG = b"\x89PNG"
@@ -24,9 +24,9 @@ def study(store: Store) -> None:
     """A suspicion that someone acknowledged, and a series that was not analysed."""
     for uid in (BLED, GAPPED):
         receive(store, system_clock, uid)
-    store.agent.conclude(report(BLED), {"axial": PNG}, ["console"])
+    add_result(store, report(BLED), {"axial": PNG})
     reason = {"reason": "a file's name, quoted"}
-    store.agent.conclude(not_analysed(GAPPED).model_copy(update=reason), {}, ["console"])
+    add_result(store, not_analysed(GAPPED).model_copy(update=reason))
     store.console.acknowledge(BLED, 1, "MTRA Schmidt", "a word of hers")
 
 
@@ -84,9 +84,9 @@ def test_prune_forgets_what_its_dry_run_told_of(store: Store, call: Call) -> Non
     long_ago = Instant(system_clock().utc - timedelta(days=500), 0.0)
     for number in range(3):
         receive(store, lambda: long_ago, f"1.2.{number}")
-        store.agent.conclude(not_suspected(f"1.2.{number}"), {}, [])
+        add_result(store, not_suspected(f"1.2.{number}"), channels=())
     receive(store, lambda: long_ago, "1.2.3")
-    store.agent.conclude(report("1.2.3"), {"axial": PNG}, [])  # nobody has acknowledged it
+    add_result(store, report("1.2.3"), {"axial": PNG}, channels=())  # nobody has acknowledged it
     receive(store, system_clock, "1.2.4")
 
     dry = json.loads(call("prune", "--dry-run", "--json").stdout)

@@ -10,7 +10,7 @@ import pytest
 
 from agent.wiring import system_clock
 from tests.agent.cli.conftest import Call
-from tests.agent.reports import not_suspected, receive, report
+from tests.agent.reports import add_result, not_suspected, receive, report
 from tests.agent.stored import Store
 
 
@@ -19,7 +19,7 @@ def said(store: Store, call: Call) -> Call:
     """Call ``feedback`` on a store in which something was said of two of three series."""
     for uid, told in (("1.1", report), ("1.2", not_suspected), ("1.3", report)):
         receive(store, system_clock, uid)
-        store.agent.conclude(told(uid), {}, ["console"])
+        add_result(store, told(uid))
     store.console.acknowledge("1.1", 1, "Ann", "=1+1", "artefact")
     store.console.judge("1.2", 1, "Dr Bob", "a bleed was missed", agrees=False)
     return lambda *options: call("feedback", *options)

@@ -11,7 +11,7 @@ import pytest
 from agent.cli import main
 from agent.records import TEST_MARK
 from agent.wiring import system_clock
-from tests.agent.reports import receive, report
+from tests.agent.reports import add_result, receive, report
 from tests.agent.stored import Store
 
 UID = f"{TEST_MARK}1.2.3.4"
@@ -24,7 +24,7 @@ def config(tmp_path: Path) -> Path:
     with Store(tmp_path / "bleedwatch.sqlite", system_clock) as store:
         for uid in (UID, "1.2.3.4"):
             receive(store, system_clock, uid)
-            store.agent.conclude(report(uid), {}, ["console"])
+            add_result(store, report(uid))
     return path
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pexpect
 
 from agent.wiring import system_clock
-from tests.agent.reports import live, receive, report
+from tests.agent.reports import add_result, live, receive, report
 from tests.agent.stored import Store
 
 PATIENCE_S = 60.0
@@ -28,7 +28,7 @@ def test_status_tells_what_is_under_way_and_how_much_came_today(
     live(store, system_clock, degraded="degraded to CPU: no GPU")
     receive(store, system_clock, "1.2.3.4", expected=32)
     receive(store, system_clock, "1.2.3.5")
-    store.agent.conclude(report("1.2.3.5"), {}, ["console"])
+    add_result(store, report("1.2.3.5"))
     store.agent.notice("file_refused", "001.dcm: no image")
 
     told = subprocess.run(command(tmp_path, "--json"), capture_output=True, text=True, check=False)

@@ -11,7 +11,7 @@ import pytest
 from agent.records import Instant
 from agent.wiring import system_clock
 from tests.agent.cli.conftest import Call
-from tests.agent.reports import not_analysed, not_suspected, receive, report
+from tests.agent.reports import add_result, not_analysed, not_suspected, receive, report
 from tests.agent.stored import Store
 
 PNG = b"\x89PNG of the second revision"
@@ -26,11 +26,11 @@ def day(store: Store) -> None:
     for uid in (BLED, CLEAR, GAPPED):
         receive(store, system_clock, uid)
     timings_s = {"slice_stage": 0.41, "total": 1.38}
-    store.agent.conclude(not_suspected(OLD), {}, ["console"])
-    store.agent.conclude(not_suspected(CLEAR), {}, ["console"])
-    store.agent.conclude(not_analysed(GAPPED), {}, ["console"])
-    store.agent.conclude(report(BLED, timings_s=timings_s), {"axial": b"\x89PNG"}, ["console"])
-    store.agent.conclude(report(BLED, revision=2, timings_s=timings_s), {"axial": PNG}, ["console"])
+    add_result(store, not_suspected(OLD))
+    add_result(store, not_suspected(CLEAR))
+    add_result(store, not_analysed(GAPPED))
+    add_result(store, report(BLED, timings_s=timings_s), {"axial": b"\x89PNG"})
+    add_result(store, report(BLED, revision=2, timings_s=timings_s), {"axial": PNG})
     store.console.receipt(BLED, 1, "console")
     store.console.acknowledge(BLED, 1, "MTRA Schmidt", "seen")
 

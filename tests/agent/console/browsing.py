@@ -17,7 +17,7 @@ from PIL import Image
 
 from agent.report import SeriesReport
 from agent.wiring import system_clock
-from tests.agent.reports import live, receive, report
+from tests.agent.reports import add_result, live, receive, report
 from tests.agent.stored import Store
 
 CHROMIUM = shutil.which("chromium")
@@ -102,7 +102,7 @@ def conclude(
     """Conclude a suspicion; its pictures, if none are given, are a grey each."""
     drawn = pictures or {view: png(grey) for view, grey in VIEWS.items()}
     receive(console.store, system_clock, suspicion.series_uid, name)
-    console.store.agent.conclude(suspicion, drawn, ["console"])
+    add_result(console.store, suspicion, drawn)
     live(console.store, system_clock)
 
 

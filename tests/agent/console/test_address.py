@@ -31,7 +31,7 @@ from tests.agent.console.certificates import NAMES, Authority
 from tests.agent.console.made import context_of
 from tests.agent.console.signed_in import PASSWORD, hashed
 from tests.agent.doctor.scratch import Scratch, free_port
-from tests.agent.reports import live, receive, report
+from tests.agent.reports import add_result, live, receive, report
 from tests.agent.stored import Store
 
 UID = "1.2.3.4"
@@ -391,7 +391,7 @@ class TestInABrowser:
         self, page: Page, served: Served, tmp_path: Path
     ) -> None:
         receive(served.store, system_clock, UID)
-        served.store.agent.conclude(report(UID), {}, ["console"])
+        add_result(served.store, report(UID))
         live(served.store, system_clock)
         expect(page.locator("h2")).to_have_text("✖ SIGNED OUT")
         page.screenshot(path=tmp_path / "signed-out.png")

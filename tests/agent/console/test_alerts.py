@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from agent.wiring import system_clock
 from tests.agent.console.browsing import CHROMIUM, IN_A_BROWSER, QUIET, Console, suspect, until
-from tests.agent.reports import finding, live, not_suspected, receive, report
+from tests.agent.reports import add_result, finding, live, not_suspected, receive, report
 from tests.agent.stored import Store
 
 pytestmark = IN_A_BROWSER
@@ -178,7 +178,7 @@ def test_a_result_is_judged_afterwards(page: Page, console: Console) -> None:
 
 def test_a_bleed_that_was_missed_can_be_told(page: Page, console: Console) -> None:
     receive(console.store, system_clock)
-    console.store.agent.conclude(not_suspected("1.2.3.4"), {}, ["console"])
+    add_result(console.store, not_suspected("1.2.3.4"))
 
     page.get_by_role("button", name="Disagree").click()
     page.get_by_label("Your name").fill("Dr Bob")
@@ -199,7 +199,7 @@ def test_a_result_is_drawn_once_though_it_is_then_noted_as_shown(
     )
 
     with page.expect_response("**/shown"):
-        console.store.agent.conclude(not_suspected("1.2.3.4"), {}, ["console"])
+        add_result(console.store, not_suspected("1.2.3.4"))
     page.wait_for_timeout(1500)  # longer than the page takes to hear of it
 
     assert console.store.queries.undelivered() == []
@@ -212,7 +212,7 @@ def test_a_button_pressed_while_another_series_goes_on_is_still_pressed(
     """All rows were drawn anew whenever one of them changed, which swallowed the click."""
     for uid in ("1.2.3.4", "1.2.3.5"):
         receive(console.store, system_clock, uid)
-    console.store.agent.conclude(not_suspected("1.2.3.4"), {}, ["console"])
+    add_result(console.store, not_suspected("1.2.3.4"))
     page.get_by_role("button", name="Disagree").hover()
 
     page.mouse.down()
@@ -349,7 +349,7 @@ def test_the_alert_speaks_the_browsers_language(
 
 def test_an_older_report_without_a_place_is_shown(page: Page, console: Console) -> None:
     receive(console.store, system_clock)
-    console.store.agent.conclude(report(), {}, ["console"])
+    add_result(console.store, report())
     store: Store = console.store
     store.sql("UPDATE results SET report = json_remove(report, '$.findings[0].place')")
 

@@ -33,11 +33,12 @@ from agent.console.audit_message import (
 )
 from agent.console.authorization import Principal
 from agent.records import Identity, Instant
+from agent.store.effects import ShowProgress
 from agent.store.rows import SeriesProgress
 from tests.agent.box import MIDNIGHT, SetClock
 from tests.agent.console.made import context_of
 from tests.agent.console.signed_in import AT_THE_SCANNER, Page, Ward
-from tests.agent.reports import receive, report
+from tests.agent.reports import add_result, receive, report
 from tests.agent.stored import Store
 
 UID = "1.2.3.4"
@@ -115,7 +116,7 @@ def ward(tmp_path: Path) -> Iterator[Ward]:
     clock = SetClock()
     with Store(tmp_path / "store.sqlite", clock) as store:
         receive(store, clock)
-        store.agent.conclude(report(), {"axial": b"\x89PNG"}, ["console"])
+        add_result(store, report(), {"axial": b"\x89PNG"})
         yield Ward(store, tmp_path / "audit.log", clock)
 
 
@@ -150,7 +151,7 @@ class TestViews:
         ann = enter(ward)
         ann.http.get("/api/state")
         receive(ward.store, ward.clock, "1.9")
-        ward.store.agent.conclude(report(revision=2), {}, ["console"])
+        add_result(ward.store, report(revision=2))
 
         ann.http.get("/api/state")
 
@@ -282,10 +283,9 @@ class TestSigningIn:
 
 def test_nothing_of_a_patient_is_in_it(ward: Ward) -> None:
     now = ward.clock()
-    ward.store.agent.progress(
-        SeriesProgress("1.9", PLANTED, "PLANTED-DESCRIPTION", "generic-head", 9, 0, now, now)
-    )
-    ward.store.agent.conclude(report("1.9", study_uid="1.2.3"), {"axial": b"\x89PNG"}, ["console"])
+    planted = SeriesProgress("1.9", PLANTED, "PLANTED-DESCRIPTION", "generic-head", 9, 0, now, now)
+    ward.store.agent.commit([ShowProgress(planted)])
+    add_result(ward.store, report("1.9", study_uid="1.2.3"), {"axial": b"\x89PNG"})
     ann = ward.page()
     ann.sign_in("ann", "wrong")
     ann.sign_in("PLANTED^NAME", "PLANTED")

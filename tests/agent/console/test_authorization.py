@@ -20,7 +20,7 @@ from agent.console.sessions import IDLE_S, LIFETIME_S
 from agent.errors import AccessError
 from tests.agent.box import SetClock
 from tests.agent.console.signed_in import AT_THE_SCANNER, ELSEWHERE, PASSWORD, Page, Ward, hashed
-from tests.agent.reports import receive, report
+from tests.agent.reports import add_result, receive, report
 from tests.agent.stored import Store
 
 UID = "1.2.3.4"
@@ -33,7 +33,7 @@ def ward(tmp_path: Path) -> Iterator[Ward]:
     clock = SetClock()
     with Store(tmp_path / "store.sqlite", clock) as store:
         receive(store, clock)
-        store.agent.conclude(report(), {"axial": b"\x89PNG"}, ["console"])
+        add_result(store, report(), {"axial": b"\x89PNG"})
         yield Ward(store, tmp_path / "audit.log", clock)
 
 

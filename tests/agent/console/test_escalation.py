@@ -18,7 +18,7 @@ from agent.records import Instant
 from agent.wiring import system_clock
 from tests.agent.console.browsing import until
 from tests.agent.console.made import context_of
-from tests.agent.reports import live, receive, report
+from tests.agent.reports import add_result, live, receive, report
 from tests.agent.stored import Store
 
 
@@ -82,7 +82,7 @@ def page_of(store: Store, url: str | None, after_s: float = 0.0) -> Iterator[Tes
 
 def suspect(store: Store, uid: str = "1.2.3.4") -> None:
     receive(store, system_clock, uid)
-    store.agent.conclude(report(uid), {}, ["console"])
+    add_result(store, report(uid))
 
 
 def shown(client: TestClient) -> dict:

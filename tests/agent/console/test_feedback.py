@@ -14,7 +14,7 @@ from agent.console.app import create_app
 from agent.console.feedback import REASONS
 from agent.wiring import system_clock
 from tests.agent.console.made import context_of
-from tests.agent.reports import live, not_analysed, not_suspected, receive, report
+from tests.agent.reports import add_result, live, not_analysed, not_suspected, receive, report
 from tests.agent.stored import Store
 
 RESULT = "/api/series/1.2.3.4/1"
@@ -24,7 +24,7 @@ RESULT = "/api/series/1.2.3.4/1"
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store(tmp_path / "store.sqlite", system_clock) as opened:
         receive(opened, system_clock)
-        opened.agent.conclude(report(), {}, ["console"])
+        add_result(opened, report())
         live(opened, system_clock)
         yield opened
 
@@ -110,7 +110,7 @@ def test_the_day_in_numbers(client: TestClient, store: Store) -> None:
         [report, report, report, report, not_suspected, not_analysed, not_analysed]
     ):
         receive(store, system_clock, f"1.{n}")
-        store.agent.conclude(said(f"1.{n}"), {}, ["console"])
+        add_result(store, said(f"1.{n}"))
     store.console.judge("1.0", 1, "Ann", "", agrees=True)
     store.console.judge("1.1", 1, "Ann", "", agrees=False)
     store.console.acknowledge("1.2", 1, "Ann", "", "artefact")
@@ -131,7 +131,7 @@ def test_the_day_in_numbers(client: TestClient, store: Store) -> None:
 
 def test_what_was_said_is_there_to_be_exported(store: Store) -> None:
     receive(store, system_clock, "1.9")
-    store.agent.conclude(not_suspected("1.9"), {}, ["console"])
+    add_result(store, not_suspected("1.9"))
     receive(store, system_clock, "1.10")
     store.console.acknowledge("1.2.3.4", 1, "Ann", "", "artefact")
     store.console.judge("1.9", 1, "Dr Bob", "missed", agrees=False)

@@ -20,7 +20,7 @@ from agent.records import TEST_MARK, Instant
 from agent.store.rows import Selftest
 from agent.wiring import system_clock
 from tests.agent.console.made import context_of
-from tests.agent.reports import live, not_analysed, receive, report
+from tests.agent.reports import add_result, live, not_analysed, receive, report
 from tests.agent.stored import Store
 
 UID = "1.2.3.4"
@@ -31,7 +31,7 @@ RESULT = f"/api/series/{UID}/1"
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store(tmp_path / "store.sqlite", system_clock) as opened:
         receive(opened, system_clock)
-        opened.agent.conclude(report(), {"axial": b"\x89PNG"}, ["console"])
+        add_result(opened, report(), {"axial": b"\x89PNG"})
         live(opened, system_clock)
         yield opened
 
@@ -162,7 +162,7 @@ def test_a_fault_carries_the_security_headers_too(app: Starlette, store: Store) 
 
 def test_an_alert_outlives_a_later_result(client: TestClient, store: Store) -> None:
     later = not_analysed(UID).model_copy(update={"revision": 2, "result_id": "later"})
-    store.agent.conclude(later, {}, ["console"])
+    add_result(store, later)
 
     (series,) = client.get("/api/state").json()["series"]
 

@@ -18,7 +18,7 @@ from agent.records import Instant
 from agent.wiring import system_clock
 from tests.agent.console.made import context_of
 from tests.agent.console.stacks import BLEED, OUTLINED, SIZE, grey_of, keep_stack
-from tests.agent.reports import receive, report
+from tests.agent.reports import add_result, receive, report
 from tests.agent.stored import Store
 
 RESULT = "/api/series/1.2.3.4/1"
@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     with Store(tmp_path / "store.sqlite", system_clock) as opened:
         receive(opened, system_clock)
         views = {"axial": b"\x89PNG a", "coronal": b"\x89PNG c", "sagittal": b"\x89PNG s"}
-        opened.agent.conclude(report(), views, ["console"])
+        add_result(opened, report(), views)
         yield opened
 
 
@@ -89,7 +89,7 @@ def test_an_outline_is_served_where_there_is_one(client: TestClient, store: Stor
 
 
 def test_each_revision_has_its_own_slices(client: TestClient, store: Store) -> None:
-    store.agent.conclude(report(revision=2), {"axial": b"\x89PNG 2"}, ["console"])
+    add_result(store, report(revision=2), {"axial": b"\x89PNG 2"})
     keep_stack(store, revision=2)
 
     second = RESULT.removesuffix("1") + "2"

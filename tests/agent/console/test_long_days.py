@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from agent.wiring import system_clock
 from tests.agent.console.browsing import IN_A_BROWSER, Console, suspect, until
-from tests.agent.reports import finding, live, not_analysed, not_suspected, receive
+from tests.agent.reports import add_result, finding, live, not_analysed, not_suspected, receive
 
 pytestmark = IN_A_BROWSER
 
@@ -54,7 +54,7 @@ def test_a_day_of_events_leaves_no_memory_behind(
     console: Console, browser: Browser, request: pytest.FixtureRequest
 ) -> None:
     receive(console.store, system_clock, "1.1")
-    console.store.agent.conclude(not_suspected("1.1"), {}, ["console"])
+    add_result(console.store, not_suspected("1.1"))
     suspect(console, findings=(finding(place=(0.8, 0.3, 0.6)),))
     page = browser.new_page()
     page.add_init_script(FED_BY_HAND)
@@ -82,9 +82,9 @@ def test_a_day_of_events_leaves_no_memory_behind(
 def filled(request: pytest.FixtureRequest, page: Page, console: Console) -> Page:
     receive(console.store, system_clock, "1.1", expected=32)
     receive(console.store, system_clock, "1.3")
-    console.store.agent.conclude(not_suspected("1.3"), {}, ["console"])
+    add_result(console.store, not_suspected("1.3"))
     receive(console.store, system_clock, "1.4")
-    console.store.agent.conclude(not_analysed("1.4"), {}, ["console"])
+    add_result(console.store, not_analysed("1.4"))
     live(console.store, system_clock, alerts_per_100=13.3)
     if request.param == "alerts":
         for uid in ("1.5", "1.6"):

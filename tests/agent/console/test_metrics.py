@@ -14,10 +14,11 @@ from starlette.testclient import TestClient
 
 from agent.console.app import create_app
 from agent.records import TEST_MARK, Instant
+from agent.store.effects import Restore
 from agent.store.rows import Keep, Selftest
 from agent.wiring import system_clock
 from tests.agent.console.made import context_of
-from tests.agent.reports import live, not_analysed, not_suspected, receive, report
+from tests.agent.reports import add_result, live, not_analysed, not_suspected, receive, report
 from tests.agent.stored import Store
 
 PROMTOOL = shutil.which("promtool")
@@ -38,7 +39,7 @@ def client(store: Store) -> TestClient:
 
 def conclude(store: Store, uid: str, **changes: object) -> None:
     receive(store, system_clock, uid)
-    store.agent.conclude(report(uid, **{"timings_s": TIMINGS_S} | changes), {}, ["console"])
+    add_result(store, report(uid, **{"timings_s": TIMINGS_S} | changes))
 
 
 def a_day(store: Store) -> None:
@@ -55,7 +56,7 @@ def a_day(store: Store) -> None:
     store.console.acknowledge("1.2.3.5", 1, "Ann", "")
     receive(store, system_clock, "1.2.3.6")
     unseen = not_analysed("1.2.3.6").model_copy(update={"engine": None})
-    store.agent.conclude(unseen, {}, ["console"])
+    add_result(store, unseen)
     store.agent.notice("not_whole", "DOE.dcm: half a file")
     store.console.note_selftest(Selftest(system_clock(), None, "default 0.1.0", 1.4, 33.0, 30.0))
 
@@ -125,7 +126,7 @@ def test_a_copy_of_a_result_or_an_acknowledgement_counts_once(
     client: TestClient, store: Store
 ) -> None:
     conclude(store, "1.2.3.4")
-    store.agent.conclude(report(revision=2, result_id="1.2.3.4 1"), {}, ["console"])
+    store.agent.commit([Restore("1.2.3.4", 1)])
     for who in ("Ann", "Bob"):
         store.console.acknowledge("1.2.3.4", 1, who, "")
 
@@ -136,7 +137,7 @@ def test_a_copy_of_a_result_or_an_acknowledgement_counts_once(
 
 def test_what_the_store_forgets_stays_counted(client: TestClient, store: Store) -> None:
     receive(store, system_clock, "1.2.3.4")
-    store.agent.conclude(not_suspected("1.2.3.4"), {}, ["console"])
+    add_result(store, not_suspected("1.2.3.4"))
     store.console.receipt("1.2.3.4", 1, "console")
 
     assert store.agent.prune(Keep(days=400, bytes=0), lambda _: True) == 1

@@ -10,10 +10,19 @@ from playwright.sync_api import Browser, Page, expect
 
 from agent.records import TEST_MARK, Identity, Instant
 from agent.report import SeriesReport
+from agent.store.effects import ShowAnalysis, ShowProgress
 from agent.store.rows import Selftest, SeriesProgress
 from agent.wiring import system_clock
 from tests.agent.console.browsing import IN_A_BROWSER, Console, suspect, until
-from tests.agent.reports import finding, live, not_analysed, not_suspected, receive, report
+from tests.agent.reports import (
+    add_result,
+    finding,
+    live,
+    not_analysed,
+    not_suspected,
+    receive,
+    report,
+)
 
 pytestmark = IN_A_BROWSER
 
@@ -123,11 +132,11 @@ def test_two_alerts_are_both_in_front(page: Page, console: Console) -> None:
 def test_every_state_is_a_word_and_a_shape(page: Page, console: Console) -> None:
     receive(console.store, system_clock, "1.1", expected=32)
     receive(console.store, system_clock, "1.2")
-    console.store.agent.begin_analysis("1.2")
+    console.store.agent.commit([ShowAnalysis("1.2")])
     receive(console.store, system_clock, "1.3")
-    console.store.agent.conclude(not_suspected("1.3"), {}, ["console"])
+    add_result(console.store, not_suspected("1.3"))
     receive(console.store, system_clock, "1.4")
-    console.store.agent.conclude(not_analysed("1.4"), {}, ["console"])
+    add_result(console.store, not_analysed("1.4"))
     live(console.store, system_clock)
 
     worklist = page.locator("#worklist")
@@ -161,7 +170,7 @@ def test_an_alert_stays_in_front_whatever_a_later_result_says(
 ) -> None:
     suspect(console)
     second = later("1.2.3.4").model_copy(update={"revision": 2, "result_id": "later"})
-    console.store.agent.conclude(second, {}, ["console"])
+    add_result(console.store, second)
 
     expect(page.locator(".alert")).to_contain_text(words)
     page.get_by_label("Your name").fill("Ann")
@@ -172,7 +181,7 @@ def test_an_alert_stays_in_front_whatever_a_later_result_says(
 
 def test_a_missing_picture_is_a_word(page: Page, console: Console) -> None:
     receive(console.store, system_clock)
-    console.store.agent.conclude(report(), {}, ["console"])
+    add_result(console.store, report())
 
     expect(page.locator(".alert")).to_contain_text("No picture")
 
@@ -260,12 +269,13 @@ HOSTILE = "<script>alert(1)</script>\"'><svg onload=alert(2)>\u202e\x00"
 def test_hostile_text_is_text_wherever_it_stands(page: Page, console: Console) -> None:
     now = system_clock()
     who = Identity(HOSTILE, HOSTILE, HOSTILE, HOSTILE, "1.2.3", HOSTILE)
-    console.store.agent.progress(SeriesProgress("1.2.3.4", who, HOSTILE, None, 17, 0, now, now))
+    progress = SeriesProgress("1.2.3.4", who, HOSTILE, None, 17, 0, now, now)
+    console.store.agent.commit([ShowProgress(progress)])
     said = report(caveats=(HOSTILE,), findings=(finding(region=HOSTILE),), engine=HOSTILE)
-    console.store.agent.conclude(said, {}, ["console"])
+    add_result(console.store, said)
     receive(console.store, system_clock, "1.9")
     ended = not_analysed("1.9").model_copy(update={"reason": HOSTILE, "what_to_do": HOSTILE})
-    console.store.agent.conclude(ended, {}, ["console"])
+    add_result(console.store, ended)
     console.store.console.acknowledge("1.9", 1, HOSTILE, HOSTILE, HOSTILE)
     console.store.console.judge("1.9", 1, HOSTILE, HOSTILE, agrees=False)
     console.store.agent.notice(HOSTILE, HOSTILE)

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, expect
 
 from agent.wiring import system_clock
 from tests.agent.console.browsing import IN_A_BROWSER, Console, suspect
-from tests.agent.reports import finding, live, not_analysed, not_suspected, receive
+from tests.agent.reports import add_result, finding, live, not_analysed, not_suspected, receive
 
 pytestmark = IN_A_BROWSER
 
@@ -68,9 +68,9 @@ def test_a_kiosk_shows_it_whole(
 ) -> None:
     receive(console.store, system_clock, "1.1", "MÜLLER^KARL", expected=32)
     receive(console.store, system_clock, "1.3", "ROE^RICHARD")
-    console.store.agent.conclude(not_suspected("1.3"), {}, ["console"])
+    add_result(console.store, not_suspected("1.3"))
     receive(console.store, system_clock, "1.4", "POE^EDGAR")
-    console.store.agent.conclude(not_analysed("1.4"), {}, ["console"])
+    add_result(console.store, not_analysed("1.4"))
     live(console.store, system_clock)
     state(console)
     page = browser.new_page(viewport={"width": size[0], "height": size[1]})

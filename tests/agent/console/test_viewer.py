@@ -22,7 +22,7 @@ from tests.agent.console.browsing import (
     until,
 )
 from tests.agent.console.stacks import BLEED, OUTLINED, grey_of, keep, keep_stack
-from tests.agent.reports import finding, live, not_suspected, report
+from tests.agent.reports import add_result, finding, live, not_suspected, report
 
 pytestmark = IN_A_BROWSER
 
@@ -293,7 +293,7 @@ def test_each_revision_shows_its_own_slices(page: Page, kept: Console) -> None:
     expect(opened(page)).to_have_attribute("aria-valuetext", at(1, 9))
 
     third = not_suspected("1.2.3.4").model_copy(update={"revision": 3, "result_id": "third"})
-    kept.store.agent.conclude(third, {}, ["console"])
+    add_result(kept.store, third)
     expect(page.locator(".alert")).to_contain_text("says not suspected")
     page.keyboard.press("End")
     expect(page.get_by_role("slider", name="Slices")).to_have_attribute("aria-valuetext", at(8, 9))

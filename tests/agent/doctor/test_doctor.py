@@ -21,7 +21,7 @@ from agent.store.rows import Selftest
 from agent.wiring import system_clock
 from build_engine.compile.signing import sign
 from tests.agent.doctor.scratch import Scratch, page_that_says, write_systemctl
-from tests.agent.reports import not_suspected, receive, report
+from tests.agent.reports import add_result, not_suspected, receive, report
 from tests.agent.stored import Store
 from tests.nvidia.box import GpuBox
 
@@ -156,7 +156,7 @@ def result_that_no_page_has_shown(box: Scratch) -> None:
     earlier = Instant(now.utc - timedelta(hours=3), now.monotonic_s)
     with Store(box.store_path, lambda: earlier) as store:
         receive(store, lambda: earlier, UID)
-        store.agent.conclude(not_suspected(UID), {}, ["console"])
+        add_result(store, not_suspected(UID))
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_alerts_and_the_last_series_are_told_without_a_name(scratch: Scratch) ->
 
     with Store(scratch.store_path, system_clock) as store:
         receive(store, system_clock, UID, name="DOE^JANE")
-        store.agent.conclude(report(UID), {}, [])
+        add_result(store, report(UID), channels=())
 
     results = scratch.results()
     assert results["last series"].found.endswith("s ago; 1 today")
@@ -390,7 +390,7 @@ def test_the_last_self_test_is_told(  # noqa: PLR0913
 def test_a_self_tests_alert_waits_for_nobody(scratch: Scratch) -> None:
     with Store(scratch.store_path, system_clock) as store:
         receive(store, system_clock, f"{TEST_MARK}1.9")
-        store.agent.conclude(report(f"{TEST_MARK}1.9"), {}, ["console"])
+        add_result(store, report(f"{TEST_MARK}1.9"))
 
     assert scratch.results()["alerts"].found == "none waits for an acknowledgement"
     assert scratch.results()["last series"].found == "none has come yet"

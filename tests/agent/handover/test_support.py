@@ -19,11 +19,12 @@ from agent.handover.log_lines import line_facts
 from agent.handover.support import MASKED, add_doctor, masked, write_archive
 from agent.infer.tensorrt_api import TensorRt
 from agent.records import Identity
+from agent.store.effects import NoteFile
 from agent.store.rows import FileNote
 from agent.wiring import boot_id, system_clock
 from tests.agent.doctor.scratch import Scratch, write_systemctl
 from tests.agent.handover.planted import Planted, unpacked
-from tests.agent.reports import not_analysed, receive, report
+from tests.agent.reports import add_result, not_analysed, receive, report
 from tests.agent.stored import Store
 from tests.phantoms import uid, write_series
 
@@ -67,17 +68,16 @@ def plant_store(scratch: Scratch, planted: Planted) -> None:
         for series in (UID, "1.2.3.5"):
             receive(store, system_clock, series)
         told = {"reason": planted("reason"), "what_to_do": planted("what to do")}
-        store.agent.conclude(not_analysed("1.2.3.5").model_copy(update=told), {}, ["console"])
-        store.agent.conclude(report(UID), {"axial": planted("picture").encode()}, ["console"])
+        add_result(store, not_analysed("1.2.3.5").model_copy(update=told))
+        add_result(store, report(UID), {"axial": planted("picture").encode()})
         store.console.acknowledge(UID, 1, planted("who"), planted("note"))
         store.console.judge(UID, 1, planted("judge"), planted("verdict"), agrees=False)
         store.console.accounts.add_user(planted("user"), "service", planted("hash"), system_clock())
         (scratch.store_path.parent / "audit.log").write_text(planted("audit log"))
         store.agent.notice("file_refused", planted("notice"))
         path, refusal = f"/srv/{planted('path')}/1.dcm", planted("refusal")
-        store.agent.note_files(
-            [FileNote(path, 1, 1, UID, planted("sop uid"), refusal, settled=True)]
-        )
+        note = FileNote(path, 1, 1, UID, planted("sop uid"), refusal, settled=True)
+        store.agent.commit([NoteFile(note)])
     scratch.beat(
         folder=planted("folder"),
         folder_problem=planted("folder problem"),
@@ -103,7 +103,7 @@ def planted_log(planted: Planted) -> list[Any]:
     named = {"reason": planted("log reason"), "name": planted("log name"), "timestamp": at}
     raised = (
         'Traceback (most recent call last):\n  File "/opt/bleedwatch/lib/python3.11/site-packages/'
-        'agent/journeys.py", line 210, in _put_slice\n'
+        'agent/series/intake.py", line 210, in _put_slice\n'
         f'    read("{planted("source line")}")\nValueError: {planted("message")}\n'
         f"{planted('second line')}"
     )
@@ -138,7 +138,7 @@ def test_the_archive_tells_what_a_service_engineer_asks_for(
 ) -> None:
     with Store(scratch.store_path, system_clock) as store:
         receive(store, system_clock, UID)
-        store.agent.conclude(report(UID, timings_s={"total": 1.5}), {}, ["console"])
+        add_result(store, report(UID, timings_s={"total": 1.5}))
     line = {"event": "concluded", "series_uid": UID, "total_s": 1.5, "revision": 2}
     write_journalctl(tmp_path / "bin", [json.dumps(line), "Segmentation fault"])
     to = tmp_path / "support.zip"
@@ -167,13 +167,13 @@ def test_the_archive_tells_what_a_service_engineer_asks_for(
 
 
 def test_of_an_error_its_kind_and_place_are_told() -> None:
-    raised = 'File "/opt/x/lib/python3.11/agent/journeys.py", line 7, in put\nKeyError: "DOE"'
+    raised = 'File "/opt/x/lib/python3.11/agent/series/intake.py", line 7, in put\nKeyError: "DOE"'
 
     told = line_facts(json.dumps({"event": "judging_failed", "exception": raised}))
 
     assert told["exception"] == {
         "raised": ["KeyError"],
-        "at": ["lib/python3.11/agent/journeys.py:7 put"],
+        "at": ["lib/python3.11/agent/series/intake.py:7 put"],
     }
 
 
@@ -264,7 +264,7 @@ def test_a_studys_images_are_added_without_whose_they_are(
     with Store(scratch.store_path, system_clock) as store:
         receive(store, system_clock, uid("series", 0))
         notes = [FileNote(str(p), 1, 1, uid("series", 0), None, None, settled=True) for p in paths]
-        store.agent.note_files(notes)
+        store.agent.commit(map(NoteFile, notes))
     paths[3].unlink()
 
     assert call(monkeypatch, scratch, "--to", to, "--with-study", uid("series", 0)) == 0

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,12 +16,22 @@ from hypothesis import strategies as st
 
 from agent.errors import StoreError, StoreUnwritable
 from agent.reasons import Reason, english
-from agent.records import Arrival, Instant, State
+from agent.records import Instant, State
 from agent.report import SeriesReport
+from agent.store.effects import (
+    BeginAttempt,
+    Conclude,
+    Effect,
+    EndAttempt,
+    NoteFile,
+    Restore,
+    Settle,
+    ShowAnalysis,
+)
 from agent.store.liveness import agent_problem
 from agent.store.rows import AgentStatus, FileNote
 from tests.agent.box import SetClock
-from tests.agent.reports import live, not_analysed, not_suspected, receive, report
+from tests.agent.reports import add_result, live, not_analysed, not_suspected, receive, report
 from tests.agent.stored import Store
 
 UID = "1.2.3.4"
@@ -39,14 +50,19 @@ def store(tmp_path: Path, clock: SetClock) -> Iterator[Store]:
         yield opened
 
 
+class PowerCut(BaseException):
+    """Ends the process: nothing catches it."""
+
+
 def test_the_same_result_alerts_once(store: Store, clock: SetClock) -> None:
     receive(store, clock)
+    add_result(store, report(), {"axial": b"png"})
+    store.agent.commit([ShowAnalysis(UID)])
 
-    first = store.agent.conclude(report(), {"axial": b"png"}, ["console"])
-    store.agent.begin_analysis(UID)
-    second = store.agent.conclude(report(revision=2, result_id=f"{UID} 1"), {}, ["console"])
+    with pytest.raises(sqlite3.IntegrityError):
+        add_result(store, report(revision=2, result_id=f"{UID} 1"))
+    store.agent.commit([Restore(UID, 1)])
 
-    assert (first, second) == (True, False)
     assert len(store.queries.undelivered()) == len(store.queries.history(UID)) == 1
     row = store.queries.series(UID)
     assert row is not None
@@ -58,10 +74,10 @@ def test_a_revision_supersedes_and_needs_its_own_acknowledgement(
     store: Store, clock: SetClock
 ) -> None:
     receive(store, clock)
-    store.agent.conclude(report(), {}, ["console"])
+    add_result(store, report())
     store.console.acknowledge(UID, 1, "Ann", "")
 
-    store.agent.conclude(report(revision=2), {}, ["console"])
+    add_result(store, report(revision=2))
 
     row = store.queries.series(UID)
     assert row is not None
@@ -82,11 +98,11 @@ def test_a_later_result_does_not_take_an_alert_back(
     store: Store, clock: SetClock, later: str
 ) -> None:
     receive(store, clock)
-    store.agent.conclude(report(), {}, ["console"])
+    add_result(store, report())
     clock.now_s += 1
     receive(store, clock, "1.9")
 
-    store.agent.conclude(revised(later, 2), {}, ["console"])
+    add_result(store, revised(later, 2))
 
     first, _ = store.queries.worklist(2)
     assert (first.uid, first.state.value) == (UID, later)
@@ -112,7 +128,7 @@ def test_an_alert_waits_until_it_or_a_later_result_is_acknowledged(acts: list[st
         for act in acts:
             if isinstance(act, str):
                 results.append(act)
-                store.agent.conclude(revised(act, len(results)), {}, [])
+                add_result(store, revised(act, len(results)), channels=())
             elif act <= len(results):
                 store.console.acknowledge(UID, act, "Ann", "")
                 given_to.add(act)
@@ -127,9 +143,9 @@ def test_an_alert_waits_until_it_or_a_later_result_is_acknowledged(acts: list[st
 def test_every_change_of_state_is_kept_in_order(store: Store, clock: SetClock) -> None:
     receive(store, clock)
     receive(store, clock)
-    store.agent.begin_analysis(UID)
+    store.agent.commit([ShowAnalysis(UID)])
     clock.now_s += 1
-    store.agent.conclude(not_analysed(UID), {}, [])
+    add_result(store, not_analysed(UID), channels=())
     receive(store, clock)
 
     changes = store.queries.transitions(UID)
@@ -147,19 +163,42 @@ def test_work_that_did_not_end_is_counted_until_there_is_a_result(
     store: Store, clock: SetClock
 ) -> None:
     receive(store, clock)
+    counted = []
+    for effect in (BeginAttempt, EndAttempt, BeginAttempt, BeginAttempt):
+        store.agent.commit([effect(UID)])
+        counted.append(n_attempts(store))
+    add_result(store, report(), channels=())
 
-    store.agent.begin_attempt(UID)
-    store.agent.end_attempt(UID)
-    counted = [store.agent.begin_attempt(UID), store.agent.begin_analysis(UID)]
-    store.agent.conclude(report(), {}, [])
+    assert counted == [1, 0, 1, 2]
+    assert n_attempts(store) == 0
 
-    assert counted == [1, 2]
-    assert store.agent.begin_attempt(UID) == 1
+
+def n_attempts(store: Store) -> int:
+    row = store.queries.series(UID)
+    assert row
+    return row.attempts
+
+
+def test_effects_are_written_all_or_none_and_in_order(store: Store, clock: SetClock) -> None:
+    receive(store, clock)
+    note = FileNote("/slice", 1, 10, UID, "1.1.1", None, settled=False)
+
+    def cut() -> Iterator[Effect]:
+        yield NoteFile(note)
+        yield Conclude(report(), {}, ())
+        raise PowerCut
+
+    with pytest.raises(PowerCut):
+        store.agent.commit(cut())
+    assert (store.queries.files_of(UID), store.queries.history(UID)) == ([], [])
+
+    store.agent.commit([NoteFile(note), Conclude(report(), {}, ()), Settle((note,))])
+    assert store.queries.settled_files() == {"/slice": (1, 10)}
 
 
 def test_the_first_acknowledgement_stands(store: Store, clock: SetClock) -> None:
     receive(store, clock)
-    store.agent.conclude(report(), {}, ["console"])
+    add_result(store, report())
 
     first = store.console.acknowledge(UID, 1, "Ann", "called")
     second = store.console.acknowledge(UID, 1, "Bob", "")
@@ -175,7 +214,7 @@ def test_what_has_no_result_cannot_be_acknowledged(store: Store) -> None:
 
 def test_a_result_is_undelivered_until_its_receipt(store: Store, clock: SetClock) -> None:
     receive(store, clock)
-    store.agent.conclude(report(), {}, ["console"])
+    add_result(store, report())
 
     store.console.receipt(UID, 1, "console")
     clock.now_s += 5
@@ -192,7 +231,7 @@ def test_unacknowledged_suspicions_come_first(store: Store, clock: SetClock) -> 
     for uid in ("1.1", "1.2", "1.3"):
         clock.now_s += 1
         receive(store, clock, uid)
-        store.agent.conclude(report(uid) if uid != "1.3" else not_suspected(uid), {}, [])
+        add_result(store, report(uid) if uid != "1.3" else not_suspected(uid), channels=())
     store.console.acknowledge("1.2", 1, "Ann", "")
 
     assert [row.uid for row in store.queries.worklist(10)] == ["1.1", "1.3", "1.2"]
@@ -203,7 +242,7 @@ def test_no_unacknowledged_suspicion_falls_off_the_worklist(store: Store, clock:
         clock.now_s += 1
         receive(store, clock, f"1.{number}")
         if number < 3:
-            store.agent.conclude(report(f"1.{number}"), {}, [])
+            add_result(store, report(f"1.{number}"), channels=())
     receive(store, clock, "1.0")
 
     listed = [row.uid for row in store.queries.worklist(2)]
@@ -212,20 +251,18 @@ def test_no_unacknowledged_suspicion_falls_off_the_worklist(store: Store, clock:
 
 
 def test_only_files_in_a_result_and_refused_ones_are_settled(store: Store, clock: SetClock) -> None:
-    store.agent.note_files(
-        [
-            FileNote("/done", 1, 10, "1.1", "1.1.1", None, settled=False),
-            FileNote("/late", 1, 10, "1.1", "1.1.2", None, settled=False),
-            FileNote("/open", 2, 20, "1.2", "1.2.1", None, settled=False),
-            FileNote("/text", 3, 30, None, None, "not a DICOM file", settled=True),
-        ]
-    )
+    notes = [
+        FileNote("/done", 1, 10, "1.1", "1.1.1", None, settled=False),
+        FileNote("/late", 1, 10, "1.1", "1.1.2", None, settled=False),
+        FileNote("/open", 2, 20, "1.2", "1.2.1", None, settled=False),
+        FileNote("/text", 3, 30, None, None, "not a DICOM file", settled=True),
+    ]
+    store.agent.commit(map(NoteFile, notes))
     receive(store, clock, "1.1")
     receive(store, clock, "1.2")
-    store.agent.conclude(report("1.1"), {}, [])
-    store.agent.settle_files(
-        [Arrival(Path("/done"), 1, 10, 0.0), Arrival(Path("/open"), 2, 19, 0.0)]  # an older /open
-    )
+    add_result(store, report("1.1"), channels=())
+    older = replace(notes[2], mtime_ns=19)
+    store.agent.commit([Settle((notes[0], older))])
 
     assert store.queries.settled_files() == {"/done": (1, 10), "/text": (3, 30)}
     assert store.queries.unfinished() == ["1.2"]
@@ -362,12 +399,14 @@ def test_a_sign_of_life_comes_back_as_it_was_given(store: Store, clock: SetClock
 WRITE = """
 import sys
 from pathlib import Path
+from agent.store.effects import NoteFile
 from agent.store.rows import FileNote
 from tests.agent.stored import Store
 from agent.wiring import system_clock
 store = Store(Path(sys.argv[1]), system_clock)
 for number in range(100_000):
-    store.agent.note_files([FileNote(str(number), 0, 0, None, None, "refused", True)])
+    note = FileNote(str(number), 0, 0, None, None, "refused", True)
+    store.agent.commit([NoteFile(note)])
     print(number, flush=True)
 """
 

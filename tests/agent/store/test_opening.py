@@ -13,7 +13,7 @@ import pytest
 from agent.errors import StoreError, StoreUnwritable
 from agent.store.schema import MIGRATIONS
 from agent.wiring import system_clock
-from tests.agent.reports import report
+from tests.agent.reports import add_result, report
 from tests.agent.stored import Store
 
 LONG_AGO = "2026-01-01T00:00:00+00:00"
@@ -83,7 +83,8 @@ def test_a_key_slice_of_an_older_version_is_kept_as_the_axial_picture(tmp_path: 
         assert store.queries.history("1.1") == [report("1.1")]
         assert store.queries.picture("1.1", 1, "axial") == b"png"
         assert store.queries.picture("1.2", 1, "axial") is None
-        assert store.agent.conclude(report("1.2", revision=2), {"axial": b"new"}, ["console"])
+        add_result(store, report("1.2", revision=2), {"axial": b"new"})
+        assert store.queries.picture("1.2", 2, "axial") == b"new"
 
 
 def write_older_store(path: Path, key_slices: dict[str, bytes | None]) -> None:

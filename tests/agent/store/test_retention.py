@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from agent.records import State
+from agent.store.effects import NoteFile, ShowAnalysis
 from agent.store.rows import FileNote, Keep
 from tests.agent.box import SetClock
-from tests.agent.reports import not_suspected, receive, report
+from tests.agent.reports import add_result, not_suspected, receive, report
 from tests.agent.stored import Store
 
 DAY_S = 86_400.0
@@ -34,9 +35,7 @@ def conclude(
 ) -> None:
     """Receive and conclude a series."""
     receive(store, clock, uid)
-    store.agent.conclude(
-        report(uid) if suspected else not_suspected(uid), {"axial": b"x" * 9000}, ["console"]
-    )
+    add_result(store, report(uid) if suspected else not_suspected(uid), {"axial": b"x" * 9000})
     if shown:
         store.console.receipt(uid, 1, "console")
 
@@ -69,7 +68,7 @@ def test_what_is_undelivered_unacknowledged_or_unfinished_is_never_forgotten(
     conclude(store, clock, "1.2", suspected=True)
     receive(store, clock, "1.3")
     receive(store, clock, "1.4")
-    store.agent.begin_analysis("1.4")
+    store.agent.commit([ShowAnalysis("1.4")])
     clock.now_s += 1000 * DAY_S
 
     for keep in (DAYS_30, Keep(days=30, bytes=0)):
@@ -87,7 +86,7 @@ def test_a_suspicion_that_a_later_result_took_back_is_kept_until_it_is_acknowled
 ) -> None:
     conclude(store, clock, "1.1", suspected=True)
     later = not_suspected("1.1").model_copy(update={"revision": 2, "result_id": "later"})
-    store.agent.conclude(later, {}, ["console"])
+    add_result(store, later)
     store.console.receipt("1.1", 2, "console")
     clock.now_s += 1000 * DAY_S
 
@@ -114,9 +113,8 @@ def test_above_its_size_the_oldest_are_forgotten_first(store: Store, clock: SetC
 
 def note(store: Store, path: str, uid: str | None, *, mtime_s: float = 0.0) -> None:
     refusal = None if uid else "no slice"
-    store.agent.note_files(
-        [FileNote(path, 1, int(mtime_s * 1e9), uid, None, refusal, settled=True)]
-    )
+    noted = FileNote(path, 1, int(mtime_s * 1e9), uid, None, refusal, settled=True)
+    store.agent.commit([NoteFile(noted)])
 
 
 def test_files_that_are_still_there_are_remembered_or_they_would_be_analysed_again(
@@ -147,8 +145,8 @@ def test_files_of_series_that_are_kept_are_remembered_even_if_they_are_gone(
 
 
 def test_all_files_are_looked_at_in_turn(store: Store, clock: SetClock) -> None:
-    store.agent.note_files(
-        FileNote(f"/{n}", 1, 0, None, None, "no slice", settled=True) for n in range(4500)
+    store.agent.commit(
+        NoteFile(FileNote(f"/{n}", 1, 0, None, None, "no slice", settled=True)) for n in range(4500)
     )
     clock.now_s += 1000 * DAY_S
 

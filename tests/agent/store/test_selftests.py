@@ -11,10 +11,11 @@ import pytest
 from agent.reasons import Reason
 from agent.records import TEST_MARK, Instant
 from agent.store.console_store import MOST_SELFTESTS
+from agent.store.effects import NoteFile, ShowAnalysis
 from agent.store.liveness import selftest_problem
 from agent.store.rows import FileNote, Selftest
 from tests.agent.box import MIDNIGHT, SetClock
-from tests.agent.reports import not_suspected, receive, report
+from tests.agent.reports import add_result, not_suspected, receive, report
 from tests.agent.stored import Store
 
 UID = f"{TEST_MARK}1.2.3.4"
@@ -35,8 +36,8 @@ def ended(hours_ago: float, failure: str | None = None) -> Selftest:
 def conclude(store: Store, uid: str) -> None:
     receive(store, SetClock(), uid)
     note = FileNote(f"/state/{uid}", 1, 1, uid, "1.9", refusal=None, settled=True)
-    store.agent.note_files([note])
-    store.agent.conclude(report(uid), {"axial": b"png"}, ["console"])
+    store.agent.commit([NoteFile(note)])
+    add_result(store, report(uid), {"axial": b"png"})
 
 
 def test_a_test_that_was_acknowledged_is_forgotten_with_all_that_was_its(store: Store) -> None:
@@ -75,10 +76,11 @@ def test_a_test_stays_until_it_is_acknowledged_or_was_abandoned(store: Store) ->
 def test_a_test_on_its_way_in_the_agent_is_not_forgotten(store: Store) -> None:
     receive(store, SetClock(), UID)
     store.agent.forget_tests(MIDNIGHT + timedelta(days=9))
-    store.agent.begin_analysis(UID)
+    store.agent.commit([ShowAnalysis(UID)])
     store.agent.forget_tests(MIDNIGHT + timedelta(days=9))
 
-    assert store.agent.conclude(not_suspected(UID), {}, ["console"])
+    add_result(store, not_suspected(UID))
+    assert len(store.queries.history(UID)) == 1
 
 
 def test_the_days_count_is_of_patients(store: Store) -> None:

@@ -12,7 +12,7 @@ from agent.records import EncodedSlice
 from agent.report import SliceStack
 from agent.store.rows import Keep
 from tests.agent.box import SetClock
-from tests.agent.reports import not_suspected, receive, report
+from tests.agent.reports import add_result, not_suspected, receive, report
 from tests.agent.stored import Store
 
 DAY_S = 86_400.0
@@ -49,7 +49,7 @@ def suspect(
 ) -> None:
     """Conclude a suspicion with all its slices, acknowledged where it was ``seen``."""
     receive(store, clock, uid)
-    store.agent.conclude(report(uid, revision=revision), {"axial": b"png"}, ["console"])
+    add_result(store, report(uid, revision=revision), {"axial": b"png"})
     for _ in store.agent.keep_slices(uid, revision, STACK, slices()):
         pass
     if seen:
@@ -76,7 +76,7 @@ def test_slices_are_given_back_as_they_were(store: Store, clock: SetClock) -> No
 
 def test_none_is_shown_before_all_are_kept(store: Store, clock: SetClock) -> None:
     receive(store, clock, "1.1")
-    store.agent.conclude(report("1.1"), {}, ["console"])
+    add_result(store, report("1.1"))
     steps = store.agent.keep_slices("1.1", 1, STACK, slices())
 
     n_steps = 0
@@ -91,7 +91,7 @@ def test_none_is_shown_before_all_are_kept(store: Store, clock: SetClock) -> Non
 
 def test_what_a_crash_left_half_kept_goes_with_the_next(store: Store, clock: SetClock) -> None:
     receive(store, clock, "1.1")
-    store.agent.conclude(report("1.1"), {}, ["console"])
+    add_result(store, report("1.1"))
     next(store.agent.keep_slices("1.1", 1, STACK, slices()))
     assert 0 < n_rows(store, "1.1") < N
 
@@ -107,7 +107,7 @@ def test_a_disk_without_room_to_spare_keeps_results_and_no_slices(
     receive(store, clock, "1.1")
     monkeypatch.setattr("agent.store.slices.ROOM_BYTES", 10**18)
 
-    store.agent.conclude(report("1.1"), {"axial": b"png"}, ["console"])
+    add_result(store, report("1.1"), {"axial": b"png"})
     with pytest.raises(StoreUnwritable, match="which results need"):
         next(store.agent.keep_slices("1.1", 1, STACK, slices()))
 
@@ -150,7 +150,7 @@ def test_slices_of_an_unacknowledged_suspicion_are_never_forgotten(
 ) -> None:
     suspect(store, clock, "1.1", seen=False)
     later = not_suspected("1.1").model_copy(update={"revision": 2, "result_id": "later"})
-    store.agent.conclude(later, {}, ["console"])
+    add_result(store, later)
     clock.now_s += 1000 * DAY_S
 
     assert store.agent.prune_slices(Keep(days=7, bytes=0)) == 0
@@ -165,7 +165,7 @@ def test_a_newer_revision_takes_the_place_of_an_older_ones_slices(
 ) -> None:
     suspect(store, clock, "1.1", seen=False)
     receive(store, clock, "1.1")
-    store.agent.conclude(report("1.1", revision=2), {}, ["console"])
+    add_result(store, report("1.1", revision=2))
     for _ in store.agent.keep_slices("1.1", 2, STACK, slices()):
         assert store.queries.stack("1.1", 1), "gone before there are newer ones"
 

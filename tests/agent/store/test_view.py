@@ -13,7 +13,7 @@ from agent.console.snapshot import snapshot
 from agent.handover.facts import series_facts
 from agent.store.view import SeriesView
 from tests.agent.box import SetClock
-from tests.agent.reports import not_suspected, receive, report
+from tests.agent.reports import add_result, not_suspected, receive, report
 from tests.agent.stored import Store
 
 UID = "1.2.3.4"
@@ -27,11 +27,11 @@ def store(tmp_path: Path) -> Iterator[Store]:
     clock = SetClock()
     with Store(tmp_path / "store.sqlite", clock) as opened:
         receive(opened, clock)
-        opened.agent.conclude(report(), {}, ["console"])
+        add_result(opened, report())
         opened.console.receipt(UID, 1, "console")
         opened.console.acknowledge(UID, 1, "Ann", "called", "artefact")
         second = not_suspected(UID).model_copy(update={"revision": 2, "result_id": "2"})
-        opened.agent.conclude(second, {}, ["console"])
+        add_result(opened, second)
         opened.console.judge(UID, 2, "Dr Bob", "right", agrees=True)
         yield opened
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.records import State
+from agent.store.effects import BeginAttempt
 from tests.agent.box import Box
 from tests.agent.program import Program, until
 from tests.heads import SEEING_BUNDLE, SeeingBackend
@@ -27,7 +28,7 @@ def box(tmp_path: Path) -> Box:
 
 def ask(box: Box) -> None:
     assert box.store.console.request(UID)
-    box.journeys.open_requested()
+    box.agent.intake.open_requested()
     box.wait()
 
 
@@ -60,8 +61,9 @@ def test_a_series_that_was_set_aside_is_tried_anew_with_its_attempts_counted_fro
     paths = write_series(tmp_path / "in", 24, size=128)
     box.export(paths[:4])
     for _ in range(2):
-        box.store.agent.begin_attempt(UID)  # as a process does that then dies
-    box.export(paths[4:])
+        box.store.agent.commit([BeginAttempt(UID)])  # as a process does that then dies
+    box.start()
+    box.export(paths)
     box.wait()
     assert box.report().code == "set_aside"
 
@@ -71,7 +73,9 @@ def test_a_series_that_was_set_aside_is_tried_anew_with_its_attempts_counted_fro
         (1, "not_analysed"),
         (2, "suspected"),
     ]
-    assert box.store.agent.begin_attempt(UID) == 1
+    row = box.store.queries.series(UID)
+    assert row
+    assert row.attempts == 0
 
 
 def test_copies_that_come_after_a_second_try_do_not_bring_the_first_answer_back(
@@ -80,8 +84,9 @@ def test_copies_that_come_after_a_second_try_do_not_bring_the_first_answer_back(
     paths = write_series(tmp_path / "in", 24, size=128)
     box.export(paths[:4])
     for _ in range(2):
-        box.store.agent.begin_attempt(UID)
-    box.export(paths[4:])
+        box.store.agent.commit([BeginAttempt(UID)])
+    box.start()
+    box.export(paths)
     box.wait()
     ask(box)
 
@@ -134,10 +139,10 @@ def test_an_agent_that_ended_meanwhile_does_it_when_it_runs_again(box: Box, tmp_
     box.export(write_series(tmp_path / "in", 24, size=128, ConvolutionKernel="H70h"))
     box.wait()
     assert box.store.console.request(UID)
-    box.journeys.open_requested()
+    box.agent.intake.open_requested()
 
     box.start()
-    box.journeys.open_requested()
+    box.agent.intake.open_requested()
     box.wait()
 
     assert [one.revision for one in box.store.queries.history(UID)] == [1, 2]

@@ -1,4 +1,4 @@
-"""Arrivals to slices: each file read once it is whole, or named with the reason why not."""
+"""Files to slices: each read once it is whole, or named with the reason why not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMED_AFTER_S = 10.0
 """A file half-written and unchanged for this long is named; it is still waited for [s]."""
 
 
-class Intake:
+class Reader:
     """Reads files, and remembers those that are not whole yet."""
 
     def __init__(

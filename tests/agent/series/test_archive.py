@@ -1,4 +1,4 @@
-"""agent.archive: slices of suspicions are kept after their results, and in nobody's way."""
+"""agent.series.archive: slices of suspicions are kept after their results, and in nobody's way."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import structlog
 
-from agent.archive import Archive
-from agent.records import STORED_ABOVE_HU, Arrival, State
+from agent.records import STORED_ABOVE_HU, State
+from agent.series.archive import Archive
 from tests.agent.box import Box
-from tests.agent.reports import receive, report
+from tests.agent.reports import add_result, receive, report
 from tests.agent.stored import Store
 from tests.heads import SEEING_BUNDLE, SeeingBackend, axial_grid, head
 from tests.phantoms import phantom_hu, uid, write_series
@@ -32,11 +32,10 @@ def box(tmp_path: Path) -> Box:
 def arrive(box: Box, paths: list[Path]) -> None:
     """Let whole series arrive and be found complete, while the networks' thread does nothing."""
     for path in paths:
-        found = path.lstat()
         box.clock.now_s += 0.01
-        box.journeys.take([Arrival(path, found.st_size, found.st_mtime_ns, box.clock.now_s)])
+        box.hand_in([path])
     box.clock.now_s += 20
-    box.journeys.close_complete()
+    box.hand_in([])
 
 
 def states(box: Box) -> list[State]:
@@ -81,12 +80,12 @@ def test_no_series_waits_for_the_slices_of_another(box: Box, tmp_path: Path) -> 
     both = [write_series(tmp_path / str(seed), N, seed=seed) for seed in (0, 1)]
     arrive(box, [path for paths in both for path in paths])
 
-    box.journeys.work_once()
+    box.agent.analyst.work_once()
     assert not any(box.store.queries.stack(uid("series", seed), 1) for seed in (0, 1))
-    box.journeys.work_once()
+    box.agent.analyst.work_once()
 
     assert states(box) == [State.SUSPECTED] * 2
-    while box.journeys.work_once():
+    while box.agent.analyst.work_once():
         pass
     assert all(box.store.queries.stack(uid("series", seed), 1) for seed in (0, 1))
 
@@ -98,12 +97,12 @@ def test_of_many_suspicions_at_once_all_slices_are_kept_and_few_are_held(
     arrive(box, [path for n in seeds for path in write_series(tmp_path / str(n), N, seed=n)])
 
     for _ in seeds:
-        box.journeys.work_once()
+        box.agent.analyst.work_once()
 
     assert states(box) == [State.SUSPECTED] * len(seeds)
     kept = [n for n in seeds if box.store.queries.stack(uid("series", n), 1)]
     assert len(kept) == len(seeds) - 1
-    while box.journeys.work_once():
+    while box.agent.analyst.work_once():
         pass
     assert all(box.store.queries.stack(uid("series", n), 1) for n in seeds)
 
@@ -111,8 +110,8 @@ def test_of_many_suspicions_at_once_all_slices_are_kept_and_few_are_held(
 def test_a_power_cut_before_the_slices_loses_no_result(box: Box, tmp_path: Path) -> None:
     paths = write_series(tmp_path / "in", N)
     arrive(box, paths)
-    box.journeys.work_once()  # the result …
-    box.journeys.work_once()  # … and some of the slices
+    box.agent.analyst.work_once()  # the result …
+    box.agent.analyst.work_once()  # … and some of the slices
 
     box.start()
     box.export(paths)
@@ -125,11 +124,11 @@ def test_a_power_cut_before_the_slices_loses_no_result(box: Box, tmp_path: Path)
 
 def test_a_full_disk_takes_the_slices_and_nothing_else(box: Box, tmp_path: Path) -> None:
     arrive(box, write_series(tmp_path / "0", N))
-    box.journeys.work_once()
+    box.agent.analyst.work_once()
     pages = box.store.database.rows("PRAGMA page_count")[0]["page_count"]
     box.store.pragma("max_page_count", pages + 8)  # as a disk with 32 kB left
 
-    while box.journeys.work_once():
+    while box.agent.analyst.work_once():
         pass
     assert box.store.queries.stack(uid("series", 0), 1) is None
     assert states(box) == [State.SUSPECTED]
@@ -151,7 +150,7 @@ def test_slices_that_cannot_be_encoded_are_not_kept_and_end_nothing(box: Box) ->
 
     for series_uid, each in (("1.1", replace(good, hu=rough)), ("1.2", good)):
         receive(box.store, box.clock, series_uid)
-        box.store.agent.conclude(report(series_uid), {}, ["console"])
+        add_result(box.store, report(series_uid))
         archive.add(series_uid, 1, each, labels)
     while archive.keep_some():
         pass

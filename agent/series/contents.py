@@ -1,13 +1,12 @@
-"""One series on its way: what has come of it, and whether that is all.
+"""What has come of one series, and whether that is all. It grows under the shell's lock.
 
-Whoever holds ``Journeys``' lock may change an open journey; one that was withdrawn to be concluded
-changes no more, but for what the network's thread itself finds out.
+Contents that the networks have taken grow no more: what comes later goes into ``taken_up`` ones.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -18,7 +17,7 @@ from agent.assemble.series import Added, GrowingSeries
 from agent.errors import AgentError, InputError, NotEligible
 from agent.infer.slice_stage import SliceStage
 from agent.reasons import Reason
-from agent.records import Arrival, Identity, Instant, NotAnalysed, SliceHeader
+from agent.records import Identity, Instant, NotAnalysed, SliceHeader
 from agent.store.rows import SeriesProgress
 
 SILENT_S = 5.0
@@ -32,36 +31,51 @@ FAULT = NotAnalysed(Reason("internal"))
 
 
 @dataclass
-class Journey:
-    """One series on its way. ``concluded_id`` names the result that it had before, if any.
+class Contents:
+    """What has come of one series.
 
-    ``files`` are those that came on this journey: they are in its result, whatever it is.
-    ``repeats`` counts how often it was asked to be tried again, ``n_unread`` the files that it was
-    read from before and that cannot be read again.
+    ``answered`` are the results that it has (result ID → revision), ``repeats`` is how often it was
+    asked to be tried again, and ``n_attempts`` how often the networks' work on it ended the agent.
+    ``n_unread`` counts files that it was read from before and that cannot be read again.
     """
 
-    series_uid: str
+    uid: str
     identity: Identity
+    bundle_digest: str
     first_slice: Instant
     last_slice: Instant
     stage: SliceStage
+    answered: Mapping[str, int] = field(default_factory=dict)
+    repeats: int = 0
+    n_attempts: int = 0
+    n_unread: int = 0
     slices: GrowingSeries = field(default_factory=GrowingSeries)
     sop_uids: set[str] = field(default_factory=set)
-    files: list[Arrival] = field(default_factory=list)
     seen_s: list[float] = field(default_factory=list)
+    expected_images: int = 0
     advanced_slices: int = 0
     profile: ProtocolProfile | None = None
     refusal: NotAnalysed | None = None
-    concluded_id: str | None = None
-    repeats: int = 0
-    n_unread: int = 0
-    completion: Completion | None = None
-    completed_at: Instant | None = None
 
     @property
     def headers(self) -> list[SliceHeader]:
         """Headers of all images in hand, localizers first."""
         return [*self.slices.set_aside, *self.slices.headers]
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SOP UID → digest of all images in hand."""
+        return {header.sop_uid: header.digest for header in self.headers}
+
+    @property
+    def next_revision(self) -> int:
+        """The number of the result that these contents give."""
+        return max(self.answered.values(), default=0) + 1
+
+    @property
+    def known_revision(self) -> int | None:
+        """Which result was made of these very contents, None if none was."""
+        return self.answered.get(self.result_id) if self.answered else None
 
     def put(self, read: ReadSlice, profiles: Sequence[ProtocolProfile], now: Instant) -> None:
         """Take in one slice; one that does not belong refuses the series."""
@@ -70,6 +84,8 @@ class Journey:
             added = self.slices.add(read.header, read.hu)
         except InputError as error:
             self.refusal, added = NotAnalysed(error.reason), Added.NEW
+        else:
+            self.expected_images = max(self.expected_images, read.header.expected_images)
         if added is not Added.DUPLICATE:
             self._seen(now)
         if self.profile is None:
@@ -90,26 +106,27 @@ class Journey:
         self.last_slice = now
         self.seen_s.append(now.monotonic_s)
 
-    def result_id(self, engine_digest: str) -> str:
-        """Name the result that these images give: the same images, engine and refusal, the same.
+    @property
+    def result_id(self) -> str:
+        """Name the result that these images give: the same images, bundle and refusal, the same.
 
         Unless it was asked to be tried again: that gives a result of its own.
         """
         code = self.refusal.reason.code if self.refusal else ""
         tried = [f"again {self.repeats}"] if self.repeats else []
-        parts = [self.series_uid, engine_digest, code, *tried, *sorted(self.sop_uids)]
+        parts = [self.uid, self.bundle_digest, code, *tried, *sorted(self.sop_uids)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def progress(self) -> SeriesProgress:
         """Say how far it is."""
-        headers = self.headers
+        first = next(iter(self.slices.set_aside or self.slices.headers), None)
         return SeriesProgress(
-            series_uid=self.series_uid,
+            series_uid=self.uid,
             identity=self.identity,
-            description=headers[0].description if headers else "",
+            description=first.description if first else "",
             protocol=self.profile.name if self.profile else None,
-            slices=len(headers),
-            expected=max((header.expected_images for header in headers), default=0),
+            slices=len(self.slices.set_aside) + len(self.slices.headers),
+            expected=self.expected_images,
             first_slice=self.first_slice,
             last_slice=self.last_slice,
         )
@@ -130,17 +147,15 @@ class Journey:
             return Completion("deadline", f"{waited_s:.0f} s since the first slice")
         return None
 
-    def taken_up(self, now: Instant, engine_digest: str) -> Journey:
-        """Go on from where this one was withdrawn: a slice has come too late for its result."""
+    def taken_up(self, now: Instant) -> Contents:
+        """Go on from here: the networks have these, and a file has come too late for them."""
         return replace(
             self,
             first_slice=now,
             last_slice=now,
             slices=self.slices.continued(),
             sop_uids=set(self.sop_uids),
-            files=[],
             seen_s=[now.monotonic_s],
-            concluded_id=self.result_id(engine_digest),
-            completion=None,
-            completed_at=None,
+            answered={**self.answered, self.result_id: self.next_revision},
+            n_attempts=0,
         )

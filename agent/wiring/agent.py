@@ -1,13 +1,13 @@
-"""The agent put together: configuration and store in; journeys and watchers out."""
+"""The agent put together: configuration and store in; what moves series on, and watchers, out."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 from threadpoolctl import threadpool_limits
 
-from agent.archive import Archive
 from agent.assemble.protocol import load_profiles
 from agent.config import Config
 from agent.errors import ConfigError
@@ -17,16 +17,30 @@ from agent.infer.gpu_side import GpuSide
 from agent.infer.networks import Networks
 from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.signature import load_public_key
-from agent.intake import Intake
-from agent.journeys import Journeys
 from agent.pipeline import Engine
+from agent.records import Clock
+from agent.series.analyst import Analyst
+from agent.series.archive import Archive
+from agent.series.intake import Intake
+from agent.series.reader import Reader
+from agent.series.shell import Shell
 from agent.store.agent_store import AgentStore
 from agent.store.queries import Queries
 from agent.watch import Watcher
 from agent.wiring import system_clock
 
 
-def build_journeys(config: Config, store: AgentStore, log: FilteringBoundLogger) -> Journeys:
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """What moves series on: a thread that reads files has ``intake``, the networks' ``analyst``."""
+
+    engine: Engine
+    shell: Shell
+    intake: Intake
+    analyst: Analyst
+
+
+def build_agent(config: Config, store: AgentStore, log: FilteringBoundLogger) -> Agent:
     """Load bundle and profiles, start the reference backend, and join them to the store.
 
     The GPU is taken up by the thread that runs the networks, once it looks for plans.
@@ -58,8 +72,22 @@ def build_journeys(config: Config, store: AgentStore, log: FilteringBoundLogger)
     )
     engine = Engine(bundle, Networks(reference, gpu, time.monotonic, log), profiles)
     archive = Archive(store, log, keeps_slices=config.store.slices_mb > 0)
-    intake = Intake(store, config.read.limits, log, config.selftest_folder)
-    return Journeys(engine, store, archive, intake, system_clock, log)
+    reader = Reader(store, config.read.limits, log, config.selftest_folder)
+    return joined(engine, store, reader, archive, system_clock, log)
+
+
+def joined(
+    engine: Engine,
+    store: AgentStore,
+    reader: Reader,
+    archive: Archive,
+    clock: Clock,
+    log: FilteringBoundLogger,
+) -> Agent:
+    """Join an engine and a store to an agent that has no series in memory."""
+    shell = Shell(store)
+    intake = Intake(engine, store.queries, shell, reader, clock, log)
+    return Agent(engine, shell, intake, Analyst(engine, shell, archive, clock, log))
 
 
 def build_watcher(config: Config, queries: Queries) -> Watcher:

@@ -1,4 +1,4 @@
-"""agent.journeys and agent.pipeline: every series that arrives ends in one of three answers."""
+"""agent.series and agent.pipeline: every series that arrives ends in one of three answers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.config import disable_value_validation
 
-from agent.assemble.completeness import PATIENCE, Completion
+from agent.assemble.completeness import PATIENCE
 from agent.assemble.limits import ReadLimits
 from agent.errors import InferenceError
 from agent.infer.backend import Floats, VolumeOutput
-from agent.records import Arrival, State
+from agent.records import State
 from agent.report import SeriesReport
-from tests.agent.box import Box
+from agent.store.effects import BeginAttempt
+from tests.agent.box import PROFILES, Box
 from tests.heads import SEEING_BUNDLE, SeeingBackend
 from tests.phantoms import uid, write_series
 
@@ -352,7 +353,7 @@ def test_a_series_that_took_the_agent_down_twice_is_set_aside(box: Box, tmp_path
     other = write_series(tmp_path / "other", N, seed=1)
     box.export(paths[:3])
     for _ in range(2):
-        box.store.agent.begin_analysis(uid("series", 0))  # and there the process died
+        box.store.agent.commit([BeginAttempt(uid("series", 0))])  # and there the process died
 
     box.start()
     box.export([*paths, *other])
@@ -462,12 +463,12 @@ def test_a_slice_that_comes_during_the_analysis_survives_a_kill_right_after_it(
 
     def late() -> None:
         backend.meanwhile = lambda: None
-        box.journeys.take([arrival_of(box, paths[-1])])
+        box.hand_in([paths[-1]])
 
     backend.meanwhile = late
     box.clock.now_s += 20
-    box.journeys.close_complete()
-    box.journeys.work_once()
+    box.hand_in([])
+    box.agent.analyst.work_once()
     box.start()
     settled = box.store.queries.settled_files()
 
@@ -478,11 +479,6 @@ def test_a_slice_that_comes_during_the_analysis_survives_a_kill_right_after_it(
     assert box.report().geometry.slices == N
 
 
-def arrival_of(box: Box, path: Path) -> Arrival:
-    found = path.lstat()
-    return Arrival(path, found.st_size, found.st_mtime_ns, box.clock.now_s)
-
-
 def box_where_it_comes_meanwhile(tmp_path: Path, first: list[Path], late: list[Path]) -> Box:
     """A box that has the ``late`` files read in the middle of concluding the first ones."""
     backend = SlowBackend(SEEING_BUNDLE, score=0.9)
@@ -490,13 +486,13 @@ def box_where_it_comes_meanwhile(tmp_path: Path, first: list[Path], late: list[P
 
     def meanwhile() -> None:
         backend.meanwhile = lambda: None
-        box.journeys.take(arrival_of(box, path) for path in late)
+        box.hand_in(late)
 
     backend.meanwhile = meanwhile
     box.export(first)
     box.clock.now_s += 20
-    box.journeys.close_complete()
-    box.journeys.work_once()
+    box.hand_in([])
+    box.agent.analyst.work_once()
     return box
 
 
@@ -555,14 +551,14 @@ def test_a_series_concluded_between_two_files_of_one_turn_keeps_both(
     paths = write_series(tmp_path / "in", N)
     box.export(paths[:-2])
     box.clock.now_s += 20
-    box.journeys.close_complete()
+    box.hand_in([])
 
-    def turn() -> Iterator[Arrival]:
-        yield arrival_of(box, paths[-2])
-        box.journeys.work_once()
-        yield arrival_of(box, paths[-1])
+    def turn() -> Iterator[Path]:
+        yield paths[-2]
+        box.agent.analyst.work_once()
+        yield paths[-1]
 
-    box.journeys.take(turn())
+    box.hand_in(turn())
     box.wait()
 
     assert geometries(box) == [N - 1, N]
@@ -576,7 +572,7 @@ def test_a_late_slice_read_before_a_kill_revises_the_whole_series(box: Box, tmp_
     paths = write_series(tmp_path / "in", N)
     box.export(paths[:-1])
     box.wait()
-    box.journeys.take([arrival_of(box, paths[-1])])
+    box.hand_in([paths[-1]])
 
     box.start()
     settled = box.store.queries.settled_files()
@@ -592,13 +588,13 @@ def test_no_slice_is_lost_however_the_two_threads_meet(box: Box, tmp_path: Path)
 
     def work() -> None:
         while not done.is_set():
-            box.journeys.work_once()
+            box.agent.analyst.work_once()
 
     worker = threading.Thread(target=work)
     worker.start()
     for path in paths:
-        box.journeys.take([arrival_of(box, path)])
-        box.journeys.close_all(Completion("quiet", "always"))
+        box.hand_in([path])
+        box.end_all()
     done.set()
     worker.join()
     box.wait()
@@ -613,12 +609,12 @@ def test_a_file_whose_series_is_concluded_while_others_are_still_read_is_settled
 ) -> None:
     paths = write_series(tmp_path / "in", N)
 
-    def arrivals() -> Iterator[Arrival]:
-        yield from (arrival_of(box, path) for path in paths)
-        box.journeys.close_all(Completion("quiet", "always"))  # as the other thread may, meanwhile
-        assert box.journeys.work_once()
+    def arriving() -> Iterator[Path]:
+        yield from paths
+        box.end_all()  # as the other thread may, meanwhile
+        assert box.agent.analyst.work_once()
 
-    box.journeys.take(arrivals())
+    box.hand_in(arriving())
 
     assert geometries(box) == [N]
     assert set(box.store.queries.settled_files()) == {str(path) for path in paths}
@@ -644,10 +640,13 @@ class BrokenNumber(float):
 
 def box_with_profile(tmp_path: Path, **changes: object) -> Box:
     """A box whose only protocol profile is changed."""
-    box = Box(tmp_path / "store.sqlite", SEEING_BUNDLE, SeeingBackend(SEEING_BUNDLE, score=0.9))
-    (generic,) = [p for p in box.journeys.engine.profiles if p.name == "generic-head"]
-    box.journeys.engine = replace(box.journeys.engine, profiles=(replace(generic, **changes),))
-    return box
+    (generic,) = [p for p in PROFILES if p.name == "generic-head"]
+    return Box(
+        tmp_path / "store.sqlite",
+        SEEING_BUNDLE,
+        SeeingBackend(SEEING_BUNDLE, score=0.9),
+        profiles=(replace(generic, **changes),),
+    )
 
 
 def ends(box: Box) -> dict[str, tuple[str, str | None]]:
@@ -718,10 +717,9 @@ def test_a_bug_while_a_file_is_read_again_ends_its_series_by_name(tmp_path: Path
     box.wait()
     assert box.report().state == "suspected"
 
-    box.journeys._concluded.clear()
-    (profile,) = box.journeys.engine.profiles
-    broken = replace(profile, other_image_types=Broken())
-    box.journeys.engine = replace(box.journeys.engine, profiles=(broken,))
+    (profile,) = box.profiles
+    box.profiles = (replace(profile, other_image_types=Broken()),)
+    box.start()
     box.export(paths[-1:])
     box.wait()
 

@@ -1,4 +1,4 @@
-"""agent.analyst: whatever one series provokes is its own answer, and disturbs no other."""
+"""agent.series.analyst: whatever one series provokes is its own answer, and disturbs no other."""
 
 from __future__ import annotations
 

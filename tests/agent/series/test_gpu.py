@@ -21,7 +21,7 @@ N = 32
 
 @dataclass
 class CardBox(Box):
-    """A box whose journeys may use its card."""
+    """A box whose agent may use its card."""
 
     card_box: GpuBox | None = None
 
@@ -83,11 +83,11 @@ def test_a_card_that_fails_at_any_moment_costs_no_series_its_answer(box, files, 
 
     assert box.report().engine == on_cpu.engine, "the whole series was run on the CPU"
     assert_alike(box.report(), on_cpu)
-    assert "degraded to CPU" in english(box.journeys.engine.networks.degraded)
+    assert "degraded to CPU" in english(box.agent.engine.networks.degraded)
 
     box.wait(RETRY_S + 1)
 
-    assert box.journeys.engine.networks.degraded is None
+    assert box.agent.engine.networks.degraded is None
 
 
 def test_a_plan_activated_while_a_series_comes_is_taken_up_after_it(box, files):
@@ -102,11 +102,11 @@ def test_a_plan_activated_while_a_series_comes_is_taken_up_after_it(box, files):
     box.wait()
 
     assert first in box.report().engine
-    assert second in box.journeys.engine.networks.name
+    assert second in box.agent.engine.networks.name
 
 
 def test_the_cards_memory_is_told_while_it_is_used(box):
-    networks = box.journeys.engine.networks
+    networks = box.agent.engine.networks
     box.wait()
     assert networks.gpu_bytes is None
 

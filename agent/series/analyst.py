@@ -1,0 +1,219 @@
+"""What the thread that owns the networks does: run a series' slabs as they come, and answer it.
+
+Whatever goes wrong on the way is turned into the series' answer, so that it disturbs no other; a
+series that takes the whole process down is counted before, and set aside the third time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from structlog.typing import FilteringBoundLogger
+
+from agent.deliver.outbox import channels_for
+from agent.errors import AgentError, InputError
+from agent.pipeline import (
+    Analysis,
+    Engine,
+    Subject,
+    analyse,
+    pictures_of,
+    report_of,
+    suspected_in,
+)
+from agent.reasons import Reason
+from agent.records import Clock, HeadVolume, NotAnalysed, is_test
+from agent.report import SeriesReport
+from agent.series.archive import Archive
+from agent.series.contents import FAULT, Contents
+from agent.series.lifecycle import (
+    Answered,
+    Complete,
+    Event,
+    NothingNew,
+    SlabsBegun,
+    SlabsDone,
+    Taken,
+)
+from agent.series.shell import InMemory, Shell
+
+MOST_ATTEMPTS: Final = 2
+"""Work begun on a series this often and never ended took the process down each time."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """A report, its pictures as PNG by view, and the analysis that it tells of."""
+
+    report: SeriesReport
+    pictures: dict[str, bytes]
+    analysis: Analysis
+
+
+class Analyst:
+    """Works on one series at a time. All of it is one thread's."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        shell: Shell,
+        archive: Archive,
+        clock: Clock,
+        log: FilteringBoundLogger,
+    ) -> None:
+        """Work with these."""
+        self._engine = engine
+        self._shell = shell
+        self._archive = archive
+        self._clock = clock
+        self._log = log
+
+    def work_once(self) -> bool:
+        """Answer a complete series, run slabs of one that is received, or keep some slices.
+
+        The first of these that there is to do; False if there was nothing.
+        """
+        if self._between_series():
+            self._engine.networks.refresh()
+        return self._conclude_next() or self._run_slabs() or self._archive.keep_some()
+
+    def _between_series(self) -> bool:
+        """Whether the networks have run on no series yet that is under way."""
+        with self._shell.held() as board:
+            return not any(each.advanced_slices for each in board.growing())
+
+    def _conclude_next(self) -> bool:
+        """Take the next complete series to its answer; False if there is none."""
+        with self._shell.held() as board:
+            match min(board.in_state(Complete), key=_turn, default=None):
+                case InMemory(Complete() as complete, Contents() as contents) as one:
+                    revision = contents.known_revision
+                    board.move(one, Taken() if revision is None else NothingNew(revision))
+                    board.commit()
+                case _:
+                    return False
+        if revision is None:
+            self._conclude(contents, complete)
+        return True
+
+    def _conclude(self, contents: Contents, complete: Complete) -> None:
+        """Answer a series that is taken, and store that with its deliveries."""
+        answer = self._answer(contents, complete)
+        report = answer.report
+        self._commit(contents.uid, Answered(report, answer.pictures, channels_for(report)))
+        self._log.info(
+            "concluded",
+            series_uid=contents.uid,
+            state=report.state,
+            code=report.code,
+            revision=report.revision,
+            slices=len(contents.headers),
+            engine=report.engine,
+            completed_by=report.completed_by,
+            **{f"{stage}_s": seconds for stage, seconds in report.timings_s.items()},
+        )
+        suspected = suspected_in(answer.analysis)
+        if suspected:
+            self._archive.add(contents.uid, report.revision, *suspected)
+
+    def _answer(self, contents: Contents, complete: Complete) -> Answer:
+        """Take one series to its answer, whatever happens on the way."""
+        answer = self._guarded(
+            contents.uid,
+            lambda: self._told(contents, complete, self._analysed(contents)),
+        )
+        if isinstance(answer, NotAnalysed):
+            return self._told(contents, complete, Analysis(answer))
+        return answer
+
+    def _analysed(self, contents: Contents) -> Analysis:
+        if contents.n_attempts >= MOST_ATTEMPTS:
+            return Analysis(NotAnalysed(Reason("set_aside", n_times=contents.n_attempts)))
+        if contents.refusal is not None:
+            return Analysis(contents.refusal)
+        if not contents.headers:
+            return Analysis(NotAnalysed(Reason("files_gone")))
+        return analyse(contents.slices, contents.stage, self._engine)
+
+    def _told(self, contents: Contents, complete: Complete, analysis: Analysis) -> Answer:
+        """Report an analysis; a picture that cannot be drawn takes no suspicion back."""
+        drawn = {
+            view: self._guarded(contents.uid, draw) for view, draw in pictures_of(analysis).items()
+        }
+        pictures = {view: png for view, png in drawn.items() if isinstance(png, bytes)}
+        last_s, now_s = contents.last_slice.monotonic_s, self._clock().monotonic_s
+        analysis.timings_s["completeness"] = complete.at.monotonic_s - last_s
+        analysis.timings_s["total"] = now_s - last_s
+        subject = Subject(
+            contents.uid,
+            contents.identity.study_uid,
+            contents.next_revision,
+            contents.result_id,
+            complete.completion,
+        )
+        return Answer(report_of(subject, analysis, self._engine), pictures, analysis)
+
+    def _run_slabs(self) -> bool:
+        """Run slabs that can no longer change, of a series under way; False if there are none."""
+        with self._shell.held() as board:
+            growing = board.growing()
+        return any(self._advance(contents) for contents in growing)
+
+    def _advance(self, contents: Contents) -> bool:
+        """Run slabs of a series, once enough slices have come since the last time."""
+        fewest = contents.advanced_slices + self._engine.bundle.contract.slices.batch
+        too_few = len(contents.slices.headers) < fewest
+        profile = contents.profile
+        if too_few or profile is None or contents.refusal or contents.n_attempts >= MOST_ATTEMPTS:
+            return False
+        contents.advanced_slices = len(contents.slices.headers)
+
+        def slabs_run() -> int:
+            head = self._head_so_far(contents)
+            if head is None:
+                return 0
+            return self._engine.networks.run(
+                profile.name, lambda backend: contents.stage.advance(head, backend)
+            )
+
+        self._commit(contents.uid, SlabsBegun())
+        ran = self._guarded(contents.uid, slabs_run)
+        self._commit(contents.uid, SlabsDone())
+        if isinstance(ran, NotAnalysed):
+            contents.refusal = contents.refusal or ran
+            return False
+        return ran > 0
+
+    def _commit(self, uid: str, event: Event) -> None:
+        """Move a series on, with all its effects on the disk."""
+        with self._shell.held() as board:
+            board.move(board.of(uid), event)
+            board.commit()
+
+    def _head_so_far(self, contents: Contents) -> HeadVolume | None:
+        """Return the slices so far, None where they did not come in order."""
+        try:
+            with self._shell.held():
+                slices = contents.slices
+                return slices.volume() if slices.layout().in_order else None
+        except InputError:
+            return None  # the whole series will say so, by name, when it is complete
+
+    def _guarded(self, series_uid: str, work: Callable[[], Result]) -> Result | NotAnalysed:
+        """Work on one series, and turn whatever goes wrong into *not analysed, because …*."""
+        try:
+            return work()
+        except AgentError as error:
+            return NotAnalysed(error.reason)
+        except Exception:  # noqa: BLE001 - our own fault must still end the series by name
+            self._log.exception("analysis_failed", series_uid=series_uid)
+            return FAULT
+
+
+def _turn(one: InMemory) -> bool:
+    """Order complete series: a patient's goes before a test's."""
+    return is_test(one.state.uid)

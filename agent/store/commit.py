@@ -1,0 +1,133 @@
+"""How each effect of a series' life is written, within the transaction of all of them."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import asdict
+from typing import Final
+
+from agent.reasons import Reason, english
+from agent.records import Instant, State, is_test
+from agent.store.changes import NOTHING_NEW, answered, change
+from agent.store.database import insert, replace
+from agent.store.effects import (
+    BeginAttempt,
+    Conclude,
+    Decline,
+    Effect,
+    EndAttempt,
+    NoteFile,
+    Restore,
+    Settle,
+    ShowAnalysis,
+    ShowProgress,
+)
+from agent.store.rows import FileNote, SeriesProgress, moment_columns, path_text
+from agent.store.totals import count_result
+
+FURTHER_PROGRESS: Final = """
+    ON CONFLICT (uid) DO UPDATE SET state = excluded.state,
+        description = excluded.description, protocol = excluded.protocol,
+        slices = excluded.slices, expected = excluded.expected,
+        last_utc = excluded.last_utc, last_monotonic_s = excluded.last_monotonic_s
+"""
+"""Of a series that is known: who the patient is stays, and when the first slice came."""
+
+
+def write(db: sqlite3.Connection, effect: Effect, now: Instant) -> None:  # noqa: C901 - a table
+    """Write one effect."""
+    match effect:
+        case NoteFile(note):
+            _note_file(db, note)
+        case ShowProgress(progress):
+            _show_progress(db, progress, now)
+        case ShowAnalysis(uid):
+            db.execute("UPDATE series SET state = ? WHERE uid = ?", (State.ANALYSING, uid))
+            change(db, uid, State.ANALYSING, "", now)
+        case BeginAttempt(uid):
+            db.execute("UPDATE series SET attempts = attempts + 1 WHERE uid = ?", (uid,))
+        case EndAttempt(uid):
+            db.execute("UPDATE series SET attempts = attempts - 1 WHERE uid = ?", (uid,))
+        case Conclude():
+            _conclude(db, effect, now)
+        case Restore(uid, revision):
+            _restore(db, uid, revision, now)
+        case Settle(notes):
+            _settle(db, notes)
+        case Decline(uid, reason):
+            _decline(db, uid, reason, now)
+
+
+def _note_file(db: sqlite3.Connection, note: FileNote) -> None:
+    replace(db, "files", asdict(note) | {"path": path_text(note.path)})
+
+
+def _settle(db: sqlite3.Connection, notes: tuple[FileNote, ...]) -> None:
+    """Settle files by version: one that was written anew meanwhile is in no result."""
+    db.executemany(
+        "UPDATE files SET settled = 1 WHERE path = ? AND size_bytes = ? AND mtime_ns = ?",
+        [(path_text(note.path), note.size_bytes, note.mtime_ns) for note in notes],
+    )
+
+
+def _show_progress(db: sqlite3.Connection, progress: SeriesProgress, now: Instant) -> None:
+    uid = progress.series_uid
+    series = {
+        "uid": uid,
+        **asdict(progress.identity),
+        "description": progress.description,
+        "protocol": progress.protocol,
+        "state": State.RECEIVING,
+        "slices": progress.slices,
+        "expected": progress.expected,
+        **moment_columns("first", progress.first_slice),
+        **moment_columns("last", progress.last_slice),
+    }
+    before = db.execute("SELECT state FROM series WHERE uid = ?", (uid,)).fetchone()
+    insert(db, "series", series, FURTHER_PROGRESS)
+    if before is None or before["state"] != State.RECEIVING:
+        change(db, uid, State.RECEIVING, "", now)
+
+
+def _conclude(db: sqlite3.Connection, conclude: Conclude, now: Instant) -> None:
+    report = conclude.report
+    uid = report.series_uid
+    named = {"series_uid": uid, "revision": report.revision}
+    result = {
+        "result_id": report.result_id,
+        "state": report.state,
+        "report": report.model_dump_json(),
+        **moment_columns("at", now),
+    }
+    insert(db, "results", named | result)
+    for view, png in conclude.pictures.items():
+        insert(db, "pictures", named | {"view": view, "png": png})
+    for channel in conclude.channels:
+        insert(db, "outbox", named | {"channel": channel, **moment_columns("since", now)})
+    if not is_test(uid):
+        count_result(db, report)
+    db.execute(
+        "UPDATE series SET state = ?, revision = ?, attempts = 0, protocol = ? WHERE uid = ?",
+        (report.state, report.revision, report.protocol, uid),
+    )
+    change(db, uid, State(report.state), report.reason or "", now)
+    answered(db, uid)
+
+
+def _restore(db: sqlite3.Connection, uid: str, revision: int, now: Instant) -> None:
+    (state,) = db.execute(
+        "SELECT state FROM results WHERE series_uid = ? AND revision = ?", (uid, revision)
+    ).fetchone()
+    changed = db.execute(
+        "UPDATE series SET state = ?1, revision = ?2, attempts = 0"
+        " WHERE uid = ?3 AND (state, revision) <> (?1, ?2)",
+        (state, revision, uid),
+    )
+    if answered(db, uid) or changed.rowcount:
+        change(db, uid, State(state), NOTHING_NEW, now)
+
+
+def _decline(db: sqlite3.Connection, uid: str, reason: Reason, now: Instant) -> None:
+    row = db.execute("SELECT state FROM series WHERE uid = ?", (uid,)).fetchone()
+    if row is not None and answered(db, uid):
+        change(db, uid, State(row["state"]), english(reason), now)
