@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import cc3d
 import numpy as np
@@ -23,7 +23,7 @@ from agent.records import (
     VolumeInterval,
 )
 
-CONNECTIVITY = 26
+CONNECTIVITY: Final = 26
 """A thin subdural film on thick slices may touch only at corners."""
 
 MOST_ML = 1000.0

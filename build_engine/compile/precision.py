@@ -179,10 +179,11 @@ def _cast(name: str, turned: str, *, in_half: bool) -> NodeProto:
 
 
 def _replace(graph: GraphProto, nodes: list[NodeProto], weights: list[TensorProto]) -> None:
-    copies = [type(one).FromString(one.SerializeToString()) for one in (*nodes, *weights)]
+    new_nodes = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    new_weights = [TensorProto.FromString(weight.SerializeToString()) for weight in weights]
     del graph.node[:], graph.initializer[:], graph.value_info[:]
-    graph.node.extend(copies[: len(nodes)])
-    graph.initializer.extend(copies[len(nodes) :])
+    graph.node.extend(new_nodes)
+    graph.initializer.extend(new_weights)
 
 
 @contextmanager

@@ -118,7 +118,7 @@ def _boxes_in(path: Path, names: Mapping[int, Subtype]) -> tuple[tuple[Box, Subt
 
 
 def _masked(path: Path, names: Mapping[int, Subtype], grid: Grid) -> Bytes:
-    mask = nibabel.load(path)
+    mask = nibabel.Nifti1Image.from_filename(path)
     values = np.rint(np.asarray(mask.dataobj)).astype(np.int64)
     unnamed = set(np.unique(values).tolist()) - {0, *names}
     if unnamed:
@@ -140,7 +140,7 @@ def _paint(planes: Mapping[str, Bytes], boxes: Sequence[tuple[Box, Subtype]], sc
 
 
 def _boxed_in_nifti(path: Path, boxes: Sequence[tuple[Box, Subtype]], grid: Grid) -> Bytes:
-    scan = nibabel.load(path)
+    scan = nibabel.Nifti1Image.from_filename(path)
     boxed = np.zeros(scan.shape, dtype=np.uint8)
     _paint({str(k): boxed[:, :, k].T for k in range(boxed.shape[2])}, boxes, path)
     return _on_grid(boxed, np.asarray(scan.affine), grid)
@@ -148,7 +148,7 @@ def _boxed_in_nifti(path: Path, boxes: Sequence[tuple[Box, Subtype]], grid: Grid
 
 def _nifti_head(path: Path) -> HeadVolume:
     """Read a scan, its rows turned to the back, its columns to the left and its slices up."""
-    image = nibabel.as_closest_canonical(nibabel.load(path))
+    image = nibabel.as_closest_canonical(nibabel.Nifti1Image.from_filename(path))
     to_lps = LPS_FROM_RAS @ np.asarray(image.affine)
     values = np.asarray(image.dataobj)[::-1, ::-1]
     to_lps[:3, 3] += to_lps[:3, 0] * (values.shape[0] - 1) + to_lps[:3, 1] * (values.shape[1] - 1)

@@ -72,7 +72,7 @@ def trauma_head(folder: Path, patient: str) -> HeadVolume:
     """Read one patient; the pixel size is nominal, and HU are clipped to -20…100."""
     import nibabel  # noqa: PLC0415 - of the training extra; generated heads do without
 
-    image = nibabel.load(folder / f"{patient}_ct.nii.gz")
+    image = nibabel.Nifti1Image.from_filename(folder / f"{patient}_ct.nii.gz")
     hu: NDArray[np.int16] = np.asarray(image.dataobj).transpose(2, 1, 0).astype(np.int16)
     pixel_mm, _, slice_mm = (float(size) for size in image.header.get_zooms())
     slices, rows, columns = hu.shape

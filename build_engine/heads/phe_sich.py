@@ -54,7 +54,7 @@ def phe_head(folder: Path, patient: str) -> HeadVolume:
 def _phe_stack(path: Path) -> NDArray[np.int16]:
     import nibabel  # noqa: PLC0415 - of the training extra; generated heads do without
 
-    values = np.asarray(nibabel.load(path).dataobj)
+    values = np.asarray(nibabel.Nifti1Image.from_filename(path).dataobj)
     turned: NDArray[np.int16] = values.transpose(2, 1, 0).astype(np.int16)
     return turned
 

@@ -54,7 +54,7 @@ class PeerClass(IntEnum):
 BLOOD: Final = (PeerClass.INTRAPARENCHYMAL, PeerClass.EXTRA_AXIAL, PeerClass.INTRAVENTRICULAR)
 
 
-class PeerNetwork(nn.Module):  # type: ignore[misc]
+class PeerNetwork(nn.Module):
     """DeepMedic: a block (batch, 1, k+80, j+80, i+80) of -1…1 to logits (batch, class, k, j, i)."""
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class PeerNetwork(nn.Module):  # type: ignore[misc]
         return logits
 
 
-class _MiddleOf(nn.Module):  # type: ignore[misc]
+class _MiddleOf(nn.Module):
     def __init__(self, scale: int) -> None:
         super().__init__()
         self.picked = slice(scale // 2, None, scale)
@@ -86,7 +86,7 @@ class _MiddleOf(nn.Module):  # type: ignore[misc]
         return values[..., self.picked, self.picked, self.picked]
 
 
-class _Layer(nn.Module):  # type: ignore[misc]
+class _Layer(nn.Module):
     """Normalise, PReLU, unpadded convolution; its input is added where the widths agree."""
 
     def __init__(self, low: int, high: int, size: int) -> None:
@@ -143,7 +143,7 @@ def load_network(path: Path) -> PeerNetwork:
     """Load one published weight set; a missing, unknown or misshapen tensor is a RuntimeError."""
     network = PeerNetwork()
     network.load_state_dict({_own_key(key): value for key, value in load_file(path).items()})
-    network.eval().to(memory_format=torch.channels_last_3d)
+    network.eval().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return network
 
 
@@ -198,7 +198,7 @@ def _cube(corner: tuple[int, ...], size: int) -> tuple[slice, ...]:
     return tuple(slice(at, at + size) for at in corner)
 
 
-@torch.inference_mode()  # type: ignore[untyped-decorator]
+@torch.inference_mode()
 def _mean_softmax(peer: Peer, block: Floats) -> Floats:
     values = torch.from_numpy(np.ascontiguousarray(block))[None, None]
     total = sum(network(values).float().softmax(dim=1)[0] for network in peer.networks)

@@ -55,7 +55,9 @@ def derive(target: Path) -> None:
 def _maps() -> tuple[Floats, Floats, Floats, tuple[float, float, float]]:
     """Grey, white and brain at ``STEP_MM``, averaged from 1 mm, and the first voxel's x, y, z."""
     at_1mm = [
-        nibabel.load(str(files("nilearn") / MAPS.format(name))).get_fdata(dtype=np.float32)
+        nibabel.Nifti1Image.from_filename(str(files("nilearn") / MAPS.format(name))).get_fdata(
+            dtype=np.float32
+        )
         for name in ("gm", "wm", "t1")
     ]
     grey, white, brain = (

@@ -26,7 +26,7 @@ SCORE_POOL_PX: Final = 5
 """A slice's score is the largest bleed probability that persists over this many pixels square."""
 
 
-class _SliceGraph(nn.Module):  # type: ignore[misc]
+class _SliceGraph(nn.Module):
     """The slice network with the outputs that the contract names."""
 
     def __init__(self, network: SliceNetwork) -> None:
@@ -39,7 +39,7 @@ class _SliceGraph(nn.Module):  # type: ignore[misc]
         return probabilities, bleed.amax(dim=(1, 2, 3)).clamp(0.0, 1.0)
 
 
-class _VolumeGraph(nn.Module):  # type: ignore[misc]
+class _VolumeGraph(nn.Module):
     """The volume network with the outputs that the contract names."""
 
     def __init__(self, network: VolumeNetwork) -> None:

@@ -60,7 +60,7 @@ class Schedule:
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
-class _Batches(Dataset[Batch]):  # type: ignore[misc]
+class _Batches(Dataset[Batch]):
     """The batch of every step from ``first``: it follows from seed, process and step alone."""
 
     def __init__(self, batch_of: BatchOf, schedule: Schedule, rank: int, first: int) -> None:
@@ -187,10 +187,11 @@ def _share_gradients(network: nn.Module) -> None:
     """Average the gradients of all processes, in place."""
     if not distributed.is_initialized():
         return
+    gradients = []
     for part in network.parameters():
         if part.grad is None:  # a batch may leave a head of the network out, in this process only
             part.grad = torch.zeros_like(part)
-    gradients = [part.grad for part in network.parameters()]
+        gradients.append(part.grad)
     joined = torch.cat([gradient.flatten() for gradient in gradients])
     distributed.all_reduce(joined)
     joined /= distributed.get_world_size()

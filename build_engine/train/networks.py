@@ -33,7 +33,7 @@ EVIDENCE_POOLS_KJI: Final = ((1, 3, 3), (2, 5, 5), (3, 9, 9))
 about 0.14, 1 and 4 mL for voxels of 4 by 2 by 2 mm."""
 
 
-class SliceNetwork(nn.Module):  # type: ignore[misc]
+class SliceNetwork(nn.Module):
     """A slab and its neighbours (batch, channels, j, i) to class logits (batch, class, j, i)."""
 
     def __init__(self, contract: SliceInput, width: int) -> None:
@@ -72,7 +72,7 @@ class SliceNetwork(nn.Module):  # type: ignore[misc]
         return logits
 
 
-class VolumeNetwork(nn.Module):  # type: ignore[misc]
+class VolumeNetwork(nn.Module):
     """A block (batch, channels, k, j, i) to bleed logits, region logits and a study logit.
 
     The bleed logits are the slice stage's log-probabilities plus a learned correction, so that the
@@ -102,8 +102,8 @@ class VolumeNetwork(nn.Module):  # type: ignore[misc]
         self.correction = nn.Conv3d(width, N_CLASSES, 1)
         self.region = nn.Conv3d(width, N_REGIONS, 1)
         self.evidence = nn.Linear(len(EVIDENCE_POOLS_KJI), 1)
-        nn.init.zeros_(self.correction.weight)
-        nn.init.zeros_(self.correction.bias)
+        for parameter in self.correction.parameters():
+            nn.init.zeros_(parameter)
         nn.init.ones_(self.evidence.weight)
         nn.init.zeros_(self.evidence.bias)
 
@@ -150,7 +150,7 @@ def _evidence(block: Tensor, bleed: Tensor) -> Tensor:
     return torch.log(evidence) - torch.log(1.0 - evidence)
 
 
-class _Residual(nn.Module):  # type: ignore[misc]
+class _Residual(nn.Module):
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
         self.inner = inner

@@ -54,7 +54,7 @@ def train_slices(
     """Train the slice network; a file in ``folder`` holds its weights and lets it go on."""
     torch.manual_seed(config.seed)
     network = SliceNetwork(config.contract.slices, config.slices.width)
-    network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     slabs, contract = slabs_of_cases(cases), config.contract.slices
     batch_of = partial(make_batch, slabs, contract=contract, count=config.slices.batch)
     if not (folder / SLICE_WEIGHTS).exists():
@@ -71,7 +71,7 @@ def train_volume(
     """Train the volume network on files of blocks; one in ``folder`` lets it go on."""
     torch.manual_seed(config.seed + 1)
     network = VolumeNetwork(config.contract.volume, config.volume.width)
-    network.to(memory_format=torch.channels_last_3d)
+    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     batch_of = partial(draw_blocks, blocks, count=config.volume.batch)
     if not (folder / VOLUME_WEIGHTS).exists():
         _warm_start(config, "volume", network, batch_of)

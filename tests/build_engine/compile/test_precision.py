@@ -69,7 +69,7 @@ def bleeding() -> HeadVolume:
 @pytest.fixture(scope="module")
 def reference(bleeding: HeadVolume) -> tuple[LabelMask, Recorder]:
     recorder = Recorder()
-    return read(bleeding, BUNDLE, recorder), recorder
+    return read(bleeding, BUNDLE.contract, recorder), recorder
 
 
 def ml(mask: LabelMask) -> float:
@@ -115,13 +115,11 @@ def test_fp16_casts_only_where_the_convolutions_begin_and_end(path: Path) -> Non
 def test_a_head_in_fp16_is_judged_as_in_fp32(
     bleeding: HeadVolume, reference: tuple[LabelMask, Recorder], tmp_path: Path
 ) -> None:
-    names = ("slice.onnx", "volume.onnx")
-    for name, path in zip(names, (BUNDLE.slice_network, BUNDLE.volume_network), strict=True):
-        (tmp_path / name).write_bytes(network_at(path, "fp16", typed=True))
-    slices, volume = map(tmp_path.joinpath, names)
-    half = replace(BUNDLE, slice_network=slices, volume_network=volume)
+    for path in (BUNDLE.slice_network, BUNDLE.volume_network):
+        (tmp_path / path.name).write_bytes(network_at(path, "fp16", typed=True))
+    half = replace(BUNDLE, folder=tmp_path)
 
-    mask = read(bleeding, BUNDLE, OnnxBackend(half, threads=2))
+    mask = read(bleeding, BUNDLE.contract, OnnxBackend(half, threads=2))
 
     assert ml(reference[0]) > 5.0
     assert ml(mask) == pytest.approx(ml(reference[0]), rel=0.02)
