@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from agent.cli import build_app
-from agent.config import Config
+from agent.config import Config, InferConfig
 from tests.documentation.reasons import PAGE, with_tables
 from tests.documentation.texts import SOURCE, TEXTS, Shown, anchors_of, links_in, shown_in
 
@@ -95,6 +95,13 @@ def test_a_setting_that_a_text_names_exists(path: Path) -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((SOURCE / "README.md").read_text().splitlines()) <= MOST_README_LINES
+
+
+@pytest.mark.parametrize("name", ["README.md", ".docs/model-card.md"])
+def test_how_good_it_is_is_told_of_the_bundle_in_use(name: str) -> None:
+    version = InferConfig().bundle.rpartition("/")[2]
+
+    assert re.search(rf"\b(bundle|default) {re.escape(version)}\b", (SOURCE / name).read_text())
 
 
 def test_the_troubleshooting_page_has_every_reason_as_the_program_words_it() -> None:

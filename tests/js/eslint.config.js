@@ -37,5 +37,5 @@ export default [
     },
   },
   { files: ["agent/console/static/**"], languageOptions: { globals: globals.browser } },
-  { files: ["tests/js/**"], languageOptions: { globals: { ...globals.node, document: "readonly" } } },
+  { files: ["tests/js/**"], languageOptions: { globals: { ...globals.node, document: "readonly", window: "readonly" } } },
 ];

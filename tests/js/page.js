@@ -11,7 +11,7 @@ export const refused = (status) => ({ ok: false, status, json: async () => ({}) 
 // `answers` maps a path to what fetch() answers there, or to a function of the request that does; no other path is asked for.
 export async function openPage(answers = {}) {
   const html = await readFile(new URL("index.html", STATIC), "utf-8");
-  const { window } = new JSDOM(html, { url: "http://localhost:8742/" });
+  const { window } = new JSDOM(html, { url: "http://localhost:8742/", pretendToBeVisual: true });
   const requests = [];
   const fetch = async (url, options = {}) => {
     requests.push({ url, ...options });
@@ -19,7 +19,8 @@ export async function openPage(answers = {}) {
     if (answer === undefined) throw new TypeError(`nobody answers ${url}`);
     return typeof answer === "function" ? answer(options) : answer;
   };
-  const names = { window, document: window.document, location: window.location, sessionStorage: window.sessionStorage, fetch };
+  const { HTMLElement, customElements } = window;
+  const names = { window, HTMLElement, customElements, document: window.document, location: window.location, sessionStorage: window.sessionStorage, fetch };
   for (const [name, value] of Object.entries(names)) Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
   return { document: window.document, requests };
 }

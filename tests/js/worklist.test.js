@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
+import { load, ok, openPage } from "./page.js";
+
+const { document, requests } = await openPage({
+  "/api/words": ok({ language: "en", words: {} }),
+  "/api/session": ok({ user: null, role: "service", csrf: "", ends_in_s: null }),
+  "/api/series/1.2/1/shown": () => ok({}),
+  "/api/series/1.2/2/shown": () => ok({}),
+  "/api/series/1.2/1/verdict": () => ok({}),
+});
+const { confirmShown, showWorklist } = await load("worklist.js");
+
+const REPORT = { revision: 1, state: "not_suspected", findings: [], caveats: [], reason: null };
+const SERIES = {
+  series_uid: "1.2", test: false, state: "not_suspected", slices: 32, expected: 0, revision: 1, report: REPORT, alert: null,
+  description: "HEAD 5mm", patient: { patient_name: "DOE^JANE", patient_id: "P1" }, last_slice_utc: "2026-11-23T10:00:00Z",
+  last_slice_age_s: 1, shown_utc: null, acknowledged: null, verdict: null, escalated_utc: null, escalation_problem: null,
+};
+
+const rows = () => [...document.querySelectorAll("#worklist tr")];
+const cells = () => [...rows()[0].querySelectorAll("td")].map((cell) => cell.textContent);
+const posted = () => requests.filter(({ method }) => method === "POST").map(({ url }) => url);
+
+beforeEach(() => {
+  showWorklist([], true);
+  requests.length = 0;
+});
+
+test("an empty list says so, once the server was heard", () => {
+  const { hidden } = document.getElementById("empty");
+  showWorklist([], false);
+
+  assert.deepEqual([hidden, document.getElementById("empty").hidden], [false, true]);
+});
+
+test("a row says state, patient, series and slices", () => {
+  showWorklist([SERIES], true);
+
+  assert.deepEqual(cells().slice(0, 4), ["✓ not suspected", "DOE, JANEP1", "HEAD 5mm", "32"]);
+});
+
+test("what a header says is text, never markup", () => {
+  showWorklist([{ ...SERIES, description: "<img src=x onerror=alert(1)>" }], true);
+
+  assert.equal(rows()[0].querySelector("img"), null);
+  assert.equal(cells()[2], "<img src=x onerror=alert(1)>");
+});
+
+test("slices that were promised are counted against their number", () => {
+  showWorklist([{ ...SERIES, state: "receiving", report: null, slices: 8, expected: 32 }], true);
+
+  assert.equal(rows()[0].querySelector("progress").value, 8);
+  assert.match(cells()[3], /8 of 32/);
+});
+
+test("a row that would show the same is left alone, whatever time went by", () => {
+  showWorklist([SERIES], true);
+  const [before] = rows();
+
+  showWorklist([{ ...SERIES, last_slice_age_s: 99 }], true);
+
+  assert.equal(rows()[0], before);
+});
+
+test("rows keep the order that the server gives", () => {
+  showWorklist([SERIES, { ...SERIES, series_uid: "1.3" }], true);
+  const [first, second] = rows();
+  showWorklist([{ ...SERIES, series_uid: "1.3" }, SERIES], true);
+
+  assert.deepEqual(rows(), [second, first]);
+});
+
+test("a verdict can be given, and its form closes once it is stored", async () => {
+  showWorklist([SERIES], true);
+  rows()[0].querySelector(".verdict button:last-of-type").click();
+  await turn();
+  const form = rows()[0].querySelector("form.verdict");
+  form.elements.who.value = "Dr Lee";
+
+  form.dispatchEvent(new window.Event("submit", { cancelable: true }));
+  await turn();
+  await turn();
+
+  const { body } = requests.find(({ url }) => url.endsWith("/verdict"));
+  assert.deepEqual(JSON.parse(body), { who: "Dr Lee", note: "", agrees: false });
+  assert.equal(rows()[0].querySelector("form"), null);
+});
+
+test("a result that was shown is confirmed once", async () => {
+  confirmShown(SERIES);
+  confirmShown(SERIES);
+  await turn();
+
+  assert.deepEqual(posted(), ["/api/series/1.2/1/shown"]);
+});
+
+test("a result that another page has shown is not confirmed again, but an alert of an earlier one is", async () => {
+  const later = { ...SERIES, revision: 3, report: { ...REPORT, revision: 3 }, shown_utc: "2026-11-23T10:00:00Z" };
+  confirmShown({ ...later, alert: { ...REPORT, revision: 2, state: "suspected" } });
+  await turn();
+
+  assert.deepEqual(posted(), ["/api/series/1.2/2/shown"]);
+});
+
+test("a page that nobody can see confirms nothing", async () => {
+  Object.defineProperty(document, "hidden", { value: true, configurable: true });
+  confirmShown({ ...SERIES, series_uid: "1.4" });
+  delete document.hidden;
+  await turn();
+
+  assert.deepEqual(posted(), []);
+});
