@@ -1,13 +1,23 @@
-"""One BLAS thread, as the agent has it, and no test that fails because a machine is slow."""
+"""What all tests share: one BLAS thread, as the agent has it, and a small program to run."""
 
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when numpy is first imported: more fight the agent
+
+from tests.program import Program
+from tests.tiny import write_engines
+
+# Under nohup SIGINT is ignored, and what the tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("bleedwatch", deadline=None)
 settings.load_profile("bleedwatch")
@@ -15,3 +25,16 @@ settings.load_profile("bleedwatch")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run tests/faults with all their faults")
+
+
+@pytest.fixture(scope="session")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Packaged protocol profiles, and a bundle that costs next to nothing."""
+    return write_engines(tmp_path_factory.mktemp("engines"))
+
+
+@pytest.fixture
+def program(tmp_path: Path, engines: Path) -> Iterator[Program]:
+    """The program on a box of its own; nothing runs yet."""
+    with Program(tmp_path / "box", engines) as program:
+        yield program

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from agent.log import LogStream, open_log
 from agent.reasons import Reason, english
-from tests.agent.program import Program, until
 from tests.phantoms import uid, write_series
+from tests.program import Program, until
 
 
 def test_a_log_that_cannot_be_written_ends_nothing_and_says_so() -> None:
@@ -76,20 +77,19 @@ PLANTED = {
 }
 
 
-def test_what_an_agent_logs_names_series_and_no_patient(tmp_path: Path) -> None:
-    program = Program(tmp_path / "box")
-    with program.start() as running:
-        write_series(program.export / "PLANTED^FOLDER", 24, size=128, **PLANTED)
-        write_series(program.export, 1, seed=1, PixelSpacing=None, **PLANTED)[0].rename(
-            program.export / "PLANTED_REFUSED.dcm"
-        )
-        (program.export / "PLANTED_OTHER.dcm").write_bytes(b"PLANTED, and no DICOM")
-        until(lambda: len(program.concluded()) == 2)
-        with program.store() as store:
-            until(lambda: len(store.queries.notices(9)) >= 2)
-            assert all(notice.message.startswith("PLANTED_") for notice in store.queries.notices(9))
-        running.terminate()
-        _, said = running.communicate(timeout=60)
+def test_what_an_agent_logs_names_series_and_no_patient(program: Program) -> None:
+    program.start()
+    write_series(program.export / "PLANTED^FOLDER", 24, size=128, **PLANTED)
+    write_series(program.export, 1, seed=1, PixelSpacing=None, **PLANTED)[0].rename(
+        program.export / "PLANTED_REFUSED.dcm"
+    )
+    (program.export / "PLANTED_OTHER.dcm").write_bytes(b"PLANTED, and no DICOM")
+    until(lambda: len(program.concluded()) == 2)
+    with program.store() as store:
+        until(lambda: len(store.queries.notices(9)) >= 2)
+        assert all(notice.message.startswith("PLANTED_") for notice in store.queries.notices(9))
+    program.end(signal.SIGTERM)
+    said = program.log.read_text()
 
     assert "PLANTED" not in said
     assert "19770707" not in said

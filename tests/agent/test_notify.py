@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
+import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from agent.config import PACKAGED_ENGINES
 from agent.notify import Supervisor
-
-PATIENCE_S = 60.0
+from tests.program import PATIENCE_S, Program
+from tests.tiny import write_engines
 
 
 class Listener:
@@ -52,40 +49,23 @@ def supervisor(tmp_path: Path) -> Supervisor:
 
 
 @pytest.fixture
-def engines(tmp_path: Path) -> Path:
-    return shutil.copytree(PACKAGED_ENGINES, tmp_path / "engines")
-
-
-@pytest.fixture
-def agent(tmp_path: Path, listener: Listener, engines: Path) -> Iterator[subprocess.Popen[str]]:
-    (tmp_path / "export").mkdir()
-    config = tmp_path / "agent.toml"
-    config.write_text(
-        f'export_folder = "{tmp_path / "export"}"\nstate_folder = "{tmp_path / "state"}"\n'
-        f'engines_folder = "{engines}"\n'
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "agent", "run", "--config", str(config)],
-        env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    yield process
-    process.kill()
-    process.communicate()
+def agent(tmp_path: Path, listener: Listener) -> Iterator[Program]:
+    with Program(tmp_path / "box", write_engines(tmp_path / "engines")) as program:
+        program.environment["NOTIFY_SOCKET"] = str(tmp_path / "notify")
+        program.start()
+        yield program
 
 
 def test_the_agent_is_ready_once_the_networks_are_then_alive_then_stopping(
-    agent: subprocess.Popen[str], listener: Listener
+    agent: Program, listener: Listener
 ) -> None:
     said = [listener.hear()]
     while "WATCHDOG=1" not in said[-1]:
         said.append(listener.hear())
-    agent.terminate()
-    while said[-1] not in ("STOPPING=1", ""):
-        said.append(listener.hear())
+    agent.end(signal.SIGTERM)
+    said += listener.waiting()
 
-    _, log = agent.communicate(timeout=PATIENCE_S)
+    log = agent.log.read_text()
     assert said[0].startswith("READY=1\nSTATUS=analysing; networks run by ONNX Runtime")
     assert set(said[1:-1]) == {"WATCHDOG=1"}
     assert said[-1] == "STOPPING=1"
@@ -93,19 +73,18 @@ def test_the_agent_is_ready_once_the_networks_are_then_alive_then_stopping(
 
 
 def test_a_stuck_thread_of_the_networks_starves_the_watchdog_though_the_folder_is_read(
-    agent: subprocess.Popen[str], listener: Listener, engines: Path, tmp_path: Path
+    agent: Program, listener: Listener
 ) -> None:
     while "WATCHDOG=1" not in listener.hear():
         pass
-    (engines / "plans").mkdir()
+    (agent.engines / "plans").mkdir()
 
-    os.mkfifo(engines / "plans" / "active.json")  # read by that thread, and nobody writes to it
+    os.mkfifo(agent.engines / "plans" / "active.json")  # read by that thread; nobody writes to it
 
     deadline_s = time.monotonic() + PATIENCE_S
     while listener.hear(timeout_s=3.0):
         assert time.monotonic() < deadline_s, "still fed"
-    status = [sys.executable, "-m", "agent", "status", "--config", str(tmp_path / "agent.toml")]
-    assert subprocess.run(status, check=False, capture_output=True).returncode == 0
+    assert agent.call("status").returncode == 0
     assert listener.waiting() == []
 
 

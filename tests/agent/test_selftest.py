@@ -20,7 +20,6 @@ from agent.wiring.agent import build_test_watcher
 from build_engine.play.local_agent import LocalAgent, local_agent
 from tests.agent.box import MIDNIGHT, Box
 from tests.agent.doctor.scratch import page_that_says
-from tests.agent.program import until
 from tests.agent.reports import (
     add_result,
     finding,
@@ -33,6 +32,7 @@ from tests.agent.reports import (
 from tests.agent.stored import Store
 from tests.heads import SEEING_BUNDLE, SeeingBackend
 from tests.phantoms import uid, write_series
+from tests.program import until
 
 UID = f"{TEST_MARK}1.2.3.4"
 BLEED = KnownBleed("1.2.3.4", Subtype.SUBDURAL, Side.LEFT, 30.0, last_on_disk_monotonic_s=100.0)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.agents import Agent
-from tests.tiny import write_engines
+from tests.program import Program
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -41,12 +40,7 @@ def row(request: pytest.FixtureRequest) -> Row:
     return Row(request.config.getoption("--full"))
 
 
-@pytest.fixture(scope="session")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_engines(tmp_path_factory.mktemp("engines"))
-
-
 @pytest.fixture
-def agent(tmp_path: Path, engines: Path) -> Iterator[Agent]:
-    with Agent(tmp_path / "box", engines) as agent:
+def agent(tmp_path: Path, engines: Path) -> Iterator[Program]:
+    with Program(tmp_path / "box", engines) as agent:
         yield agent

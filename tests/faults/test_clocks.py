@@ -12,18 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.program import Program, until
-from tests.faults.agents import Agent, ended
 from tests.faults.conftest import Row
 from tests.phantoms import uid, write_series
-from tests.tiny import BUNDLE
+from tests.program import Program, ended, until
 
 N = 24
 LIBRARIES = list(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 
 
 def test_files_with_old_times_are_read_like_new_ones(
-    agent: Agent, tmp_path: Path, row: Row
+    agent: Program, tmp_path: Path, row: Row
 ) -> None:
     agent.started()
     made = write_series(tmp_path / "made", N, NumberOfSeriesRelatedInstances=N)
@@ -47,17 +45,15 @@ def test_files_with_old_times_are_read_like_new_ones(
 @pytest.mark.skipif(not LIBRARIES, reason="Debian's package faketime is not installed")
 @pytest.mark.parametrize("hours", [1, -1], ids="{:+d} h".format)
 def test_a_clock_that_jumps_in_the_middle_of_a_series_changes_nothing(
-    tmp_path: Path, engines: Path, row: Row, hours: int
+    program: Program, tmp_path: Path, row: Row, hours: int
 ) -> None:
-    program, clock = Program(tmp_path / "box"), tmp_path / "clock"
+    clock = tmp_path / "clock"
     clock.write_text("+0")
     environment = {
         **os.environ,
         "LD_PRELOAD": str(LIBRARIES[0]),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_NO_CACHE": "1",
-        "BLEEDWATCH_ENGINES_FOLDER": str(engines),
-        "BLEEDWATCH_INFER__BUNDLE": BUNDLE,
         "DONT_FAKE_MONOTONIC": "1",
     }
     process = subprocess.Popen(

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from agent.store.rows import SeriesRow
-from tests.faults.agents import Agent, ended, until
 from tests.faults.conftest import Row
 from tests.phantoms import slice_dataset, uid, write, write_series
+from tests.program import Program, ended, until
 
 N = 24
 EVENTS = Path("/proc/sys/fs/inotify/max_queued_events")
@@ -34,13 +34,13 @@ def made_files(folder: Path, n: int) -> list[Path]:
     return paths
 
 
-def all_accounted(agent: Agent, paths: list[Path]) -> Callable[[], bool]:
+def all_accounted(agent: Program, paths: list[Path]) -> Callable[[], bool]:
     expected = set(map(str, paths))
     return lambda: expected <= set(agent.files())
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["as they come", "with a full queue"])
-def test_a_burst_of_files(agent: Agent, tmp_path: Path, row: Row, stopped: bool) -> None:
+def test_a_burst_of_files(agent: Program, tmp_path: Path, row: Row, stopped: bool) -> None:
     n_files, n_bursts = row.amount(12_000, 600), row.amount(3, 1)
     agent.started()
 
@@ -133,7 +133,7 @@ SENDS = into_nested_folders, by_moved_folders, by_hard_links, by_renaming, by_ap
 def test_ways_of_sending(tmp_path: Path, engines: Path, row: Row, polling: bool) -> None:
     n_files = row.amount(500, 60)
     more = f"[watch]\npolling = {str(polling).lower()}\n"
-    with Agent(tmp_path / "box", engines, more) as agent:
+    with Program(tmp_path / "box", engines, more) as agent:
         agent.started()
         for send in SENDS:
             made = made_files(tmp_path / send.__name__, n_files)
@@ -149,7 +149,7 @@ def test_ways_of_sending(tmp_path: Path, engines: Path, row: Row, polling: bool)
             )
 
 
-def all_read(agent: Agent, paths: list[Path]) -> bool:
+def all_read(agent: Program, paths: list[Path]) -> bool:
     files = agent.files()
     return all(files.get(str(path), "missing") is None for path in paths)
 
@@ -191,7 +191,7 @@ def left_half(paths: list[Path], export: Path, span_s: float) -> None:
     "write_slowly", [trickled, preallocated, left_half], ids=lambda write: write.__name__
 )
 def test_files_written_slowly_are_never_read_half(
-    agent: Agent, tmp_path: Path, row: Row, write_slowly: Callable
+    agent: Program, tmp_path: Path, row: Row, write_slowly: Callable
 ) -> None:
     n_files, span_s = row.amount(50, 10), 20.0 if row.full else 3.0
     agent.started()

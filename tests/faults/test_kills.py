@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.agents import Agent, ended, until
 from tests.faults.conftest import Row
 from tests.phantoms import uid, write_series
+from tests.program import Program, ended, until
 
 N = 24
 SERIES_PER_KILL = 0.5
@@ -21,7 +21,7 @@ BACKLOG_S = 600.0
 SET_ASIDE = "not_analysed", "set_aside"
 
 
-def export(agent: Agent, made: Path, seeds: range, pause_s: float) -> None:
+def export(agent: Program, made: Path, seeds: range, pause_s: float) -> None:
     """Rename series into the folder, slice by slice, those of two patients in turn."""
     for first in range(seeds.start, seeds.stop, 2):
         pair = [
@@ -37,7 +37,7 @@ def export(agent: Agent, made: Path, seeds: range, pause_s: float) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_sigkill_at_random_moments(agent: Agent, tmp_path: Path, row: Row) -> None:
+def test_sigkill_at_random_moments(agent: Program, tmp_path: Path, row: Row) -> None:
     n_kills = row.amount(500, 40)
     n_series = round(n_kills * SERIES_PER_KILL)
     moments, before_ready = random.Random(20261124), 0

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.agents import Agent, ended, until
 from tests.faults.conftest import Row
 from tests.phantoms import uid, write_series
+from tests.program import Program, ended, problem_in, until
 
 N = 24
 TOLD_S = 5.0
@@ -48,15 +48,15 @@ def unmount(folder: Path) -> None:
     subprocess.run(["umount", "--lazy", str(folder)], check=False, capture_output=True)
 
 
-def told_s(agent: Agent, words: str | None) -> float:
+def told_s(agent: Program, words: str | None) -> float:
     """How long it takes until the console says these words, or that all is well [s]."""
     with agent.store() as store:
         if words is None:
-            return until(lambda: agent.problem(store) is None)
-        return until(lambda: words in (agent.problem(store) or ""))
+            return until(lambda: problem_in(store) is None)
+        return until(lambda: words in (problem_in(store) or ""))
 
 
-def finish(agent: Agent, seed: int) -> None:
+def finish(agent: Program, seed: int) -> None:
     """Export a series and wait for its result."""
     write_series(agent.export / str(seed), N, seed=seed)
     with agent.store() as store:
@@ -67,15 +67,15 @@ def finish(agent: Agent, seed: int) -> None:
 @pytest.fixture(params=[False, True], ids=["events", "polling"])
 def watching(
     tmp_path: Path, engines: Path, row: Row, request: pytest.FixtureRequest
-) -> Iterator[Agent]:
+) -> Iterator[Program]:
     if request.param and not row.full:
         pytest.skip("polling is tried with --full")
     more = f"[watch]\npolling = {str(request.param).lower()}\n"
-    with Agent(tmp_path / "box", engines, more) as agent:
+    with Program(tmp_path / "box", engines, more) as agent:
         yield agent
 
 
-def test_a_share_that_is_unmounted_and_comes_back(watching: Agent, row: Row) -> None:
+def test_a_share_that_is_unmounted_and_comes_back(watching: Program, row: Row) -> None:
     with mounted(watching.export):
         watching.started()
         finish(watching, 0)
@@ -91,7 +91,7 @@ def test_a_share_that_is_unmounted_and_comes_back(watching: Agent, row: Row) -> 
     assert back_s <= TOLD_S
 
 
-def test_a_folder_that_is_replaced(watching: Agent, tmp_path: Path, row: Row) -> None:
+def test_a_folder_that_is_replaced(watching: Program, tmp_path: Path, row: Row) -> None:
     watching.started()
     finish(watching, 0)
 
@@ -106,7 +106,7 @@ def test_a_folder_that_is_replaced(watching: Agent, tmp_path: Path, row: Row) ->
 
 
 @pytest.mark.parametrize("below", ["", "study"], ids=["the folder", "a folder in it"])
-def test_a_folder_that_is_made_unreadable(watching: Agent, row: Row, below: str) -> None:
+def test_a_folder_that_is_made_unreadable(watching: Program, row: Row, below: str) -> None:
     watching.as_nobody()
     closed = watching.export / below
     closed.mkdir(exist_ok=True)
@@ -124,7 +124,7 @@ def test_a_folder_that_is_made_unreadable(watching: Agent, row: Row, below: str)
     assert max(gone_s, back_s) <= TOLD_S
 
 
-def test_the_agent_needs_no_right_to_write_and_never_writes(agent: Agent, row: Row) -> None:
+def test_the_agent_needs_no_right_to_write_and_never_writes(agent: Program, row: Row) -> None:
     with mounted(agent.export):
         write_series(agent.export / "0", N)
         before = listing(agent.export)
@@ -147,10 +147,10 @@ def listing(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 @pytest.fixture
-def cramped(tmp_path: Path, engines: Path) -> Iterator[Agent]:
+def cramped(tmp_path: Path, engines: Path) -> Iterator[Program]:
     """An agent whose state folder is a disk of its own, of 40 MiB."""
     state = tmp_path / "box" / "state"
-    with mounted(state, "size=40m"), Agent(tmp_path / "box", engines) as agent:
+    with mounted(state, "size=40m"), Program(tmp_path / "box", engines) as agent:
         yield agent
 
 
@@ -166,21 +166,21 @@ def fill(folder: Path) -> Path:
     return filler
 
 
-def test_a_full_disk_for_the_store(cramped: Agent, row: Row) -> None:
+def test_a_full_disk_for_the_store(cramped: Program, row: Row) -> None:
     cramped.started()
     finish(cramped, 0)
     pid = cramped.process.pid
 
     with cramped.store() as console:
         filler = fill(cramped.state)
-        full_s = until(lambda: "disk that holds the store is full" in cramped.problem(console))
+        full_s = until(lambda: "disk that holds the store is full" in problem_in(console))
         for seed in (1, 2):
             write_series(cramped.export / str(seed), N, seed=seed)
         until(lambda: "store_unwritable" in cramped.log.read_text())
         filler.unlink()
-        back_s = until(lambda: cramped.problem(console) is None)
-        until(lambda: all(ended(console.series(uid("series", seed))) for seed in (0, 1, 2)))
-        histories = [console.history(uid("series", seed)) for seed in (0, 1, 2)]
+        back_s = until(lambda: problem_in(console) is None)
+        until(lambda: all(ended(console.queries.series(uid("series", seed))) for seed in (0, 1, 2)))
+        histories = [console.queries.history(uid("series", seed)) for seed in (0, 1, 2)]
 
     row.tell(
         f"disk full for the store: told after {full_s:.1f} s; well {back_s:.1f} s after there was "
@@ -193,21 +193,21 @@ def test_a_full_disk_for_the_store(cramped: Agent, row: Row) -> None:
     assert (cramped.process.pid, cramped.process.exitcode) == (pid, None)
 
 
-def test_a_full_disk_for_the_store_at_the_start(cramped: Agent, row: Row) -> None:
+def test_a_full_disk_for_the_store_at_the_start(cramped: Program, row: Row) -> None:
     filler = fill(cramped.state)
     cramped.start()
     until(lambda: cramped.log.exists() and "store_unwritable" in cramped.log.read_text())
 
     filler.unlink()
     with cramped.store() as store:
-        back_s = until(lambda: cramped.problem(store) is None)
+        back_s = until(lambda: problem_in(store) is None)
     finish(cramped, 0)
 
     row.tell(f"disk full at the start: well {back_s:.1f} s after there was space again")
     assert cramped.process.exitcode is None
 
 
-def test_a_full_disk_for_the_log(agent: Agent, tmp_path: Path, row: Row) -> None:
+def test_a_full_disk_for_the_log(agent: Program, tmp_path: Path, row: Row) -> None:
     with mounted(tmp_path / "log", "size=1m"):
         agent.log = tmp_path / "log" / "log"
         agent.started()

@@ -24,9 +24,9 @@ from agent.assemble.dicom_file import read_slices
 from agent.assemble.limits import ReadLimits
 from agent.config import Config, load_config
 from agent.errors import FileRefused
-from tests.faults.agents import Agent, ended, until
 from tests.faults.conftest import Row
 from tests.phantoms import slice_dataset, uid, write, write_enhanced, write_series
+from tests.program import Program, ended, until
 
 N = 24
 CEILING_BYTES = 32 * 2**20
@@ -36,7 +36,7 @@ UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "m
 CLIMB = "../../../../../../tmp/climbed"
 
 
-def test_names_in_files_never_become_paths(agent: Agent, row: Row) -> None:
+def test_names_in_files_never_become_paths(agent: Program, row: Row) -> None:
     agent.started()
     names = dict.fromkeys(
         ["PatientID", "AccessionNumber", "SeriesDescription", "ProtocolName", "StationName"], CLIMB
@@ -127,7 +127,7 @@ def test_more_frames_than_allowed_are_refused(tmp_path: Path) -> None:
 
 def test_the_ceilings_are_those_of_the_configuration(tmp_path: Path, engines: Path) -> None:
     more = "[read]\nfile_mb = 1\nmatrix_px = 512\nframes = 5\n"
-    with Agent(tmp_path / "box", engines, more) as agent:
+    with Program(tmp_path / "box", engines, more) as agent:
         assert load_config(agent.config).read.limits == ReadLimits(2**20, 512, 5)
         agent.started()
         write_enhanced(agent.export / "frames", 6, size=16)
@@ -142,7 +142,7 @@ def test_the_ceilings_are_those_of_the_configuration(tmp_path: Path, engines: Pa
     assert Config(export_folder=tmp_path).read.limits == ReadLimits()
 
 
-def test_links_out_of_the_folder_are_not_followed(agent: Agent, tmp_path: Path, row: Row) -> None:
+def test_links_out_of_the_folder_are_not_followed(agent: Program, tmp_path: Path, row: Row) -> None:
     outside = write_series(tmp_path / "outside", N)
     (agent.export / "folder").symlink_to(outside[0].parent)
     (agent.export / "file.dcm").symlink_to(outside[0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -17,9 +16,9 @@ from agent.store.rows import FileNote
 from agent.wiring import boot_id, system_clock
 from tests.agent.reports import add_result, not_suspected, receive, report
 from tests.agent.stored import Store
-from tests.faults.agents import Agent, ended, until
 from tests.faults.conftest import Row
 from tests.phantoms import uid, write_series
+from tests.program import Program, ended, until
 
 FILES_PER_SERIES = 32
 EVERY_S = 1800.0
@@ -68,14 +67,14 @@ def median_ms(ask: object) -> float:
     return 1000 * sorted(took_s)[LOOKS // 2]
 
 
-def test_a_store_of_ten_thousand_studies(agent: Agent, row: Row) -> None:
+def test_a_store_of_ten_thousand_studies(agent: Program, row: Row) -> None:
     n_series = row.amount(10_000, 1_000)
-    path = agent.state / "bleedwatch.sqlite"
+    path = agent.store_path
     fill(path, n_series, timedelta(seconds=n_series * EVERY_S), agent.export)
 
     with agent.store() as store:
         agent.start()
-        start_s = until(lambda: agent.problem(store) is None)
+        start_s = until(lambda: agent.problem() is None)
         write_series(agent.export / "new", 24)
         until(lambda: ended(store.queries.series(uid("series", 0))))
         now, boot = system_clock(), boot_id()
@@ -86,9 +85,8 @@ def test_a_store_of_ten_thousand_studies(agent: Agent, row: Row) -> None:
         n_shown = len(store.queries.worklist(50))
     began_s = time.monotonic()
     listed = subprocess.run(
-        [sys.executable, "-m", "agent", "studies", "--json", "--config", str(agent.config)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        agent.command("studies", "--json"), capture_output=True, text=True, check=True
+    )
     command_s = time.monotonic() - began_s
 
     row.tell(
@@ -101,8 +99,8 @@ def test_a_store_of_ten_thousand_studies(agent: Agent, row: Row) -> None:
 
 
 def test_a_running_agent_forgets_what_is_old(tmp_path: Path, engines: Path, row: Row) -> None:
-    with Agent(tmp_path / "box", engines, "[store]\nkeep_days = 30\n") as agent:
-        path = agent.state / "bleedwatch.sqlite"
+    with Program(tmp_path / "box", engines, "[store]\nkeep_days = 30\n") as agent:
+        path = agent.store_path
         fill(path, 60, timedelta(days=60), agent.export)
         with agent.store() as store:
             agent.started()

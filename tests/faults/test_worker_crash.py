@@ -9,9 +9,9 @@ import pytest
 from pydicom.uid import JPEG2000Lossless
 
 from tests.agent.stored import Store
-from tests.faults.agents import Agent, ended, until
 from tests.faults.conftest import Row
 from tests.phantoms import uid, write_series
+from tests.program import Program, ended, until
 
 N = 24
 
@@ -43,7 +43,7 @@ if "agent.assemble.decoder" in " ".join(sys.orig_argv):
 
 @pytest.mark.parametrize("when", ["while it arrives", "when it is complete"])
 def test_a_series_that_crashes_the_worker_twice_is_set_aside(
-    agent: Agent, row: Row, when: str
+    agent: Program, row: Row, when: str
 ) -> None:
     plant(agent, WORKER)
     promised = N if when == "when it is complete" else 0
@@ -70,7 +70,7 @@ def test_a_series_that_crashes_the_worker_twice_is_set_aside(
 
 
 def test_a_series_that_was_set_aside_and_is_asked_for_again_may_crash_the_worker_twice_more(
-    agent: Agent, row: Row
+    agent: Program, row: Row
 ) -> None:
     plant(agent, WORKER)
     agent.started()
@@ -93,7 +93,7 @@ def is_answered(store: Store) -> bool:
     return ended(store.queries.series(uid("series", 0))) and not store.queries.requested()
 
 
-def exits_until(agent: Agent, condition: Callable[[], bool]) -> int:
+def exits_until(agent: Program, condition: Callable[[], bool]) -> int:
     """Start the agent again whenever it ends; returns how often that was."""
     n_exits = 0
     while not condition():
@@ -105,7 +105,7 @@ def exits_until(agent: Agent, condition: Callable[[], bool]) -> int:
 
 
 def test_a_file_that_crashes_its_decoder_is_set_aside_and_the_agent_lives(
-    agent: Agent, row: Row
+    agent: Program, row: Row
 ) -> None:
     plant(agent, DECODER)
     agent.started()
@@ -139,7 +139,7 @@ def test_a_file_that_crashes_its_decoder_is_set_aside_and_the_agent_lives(
     assert (agent.process.pid, agent.process.exitcode) == (pid, None)
 
 
-def plant(agent: Agent, bug: str) -> None:
+def plant(agent: Program, bug: str) -> None:
     """Have every Python process of the agent run ``bug`` first."""
     agent.bugs = agent.folder / "bugs"
     agent.bugs.mkdir()

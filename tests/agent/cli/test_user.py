@@ -6,14 +6,13 @@ import json
 import sys
 from dataclasses import dataclass
 from io import StringIO
-from pathlib import Path
 
 import pytest
 
 from agent.cli import main
 from agent.console.passwords import Passwords
 from agent.wiring import system_clock
-from tests.agent.program import Program
+from tests.program import Program
 
 PASSWORD = "correct horse battery staple"
 
@@ -46,8 +45,10 @@ class Box:
 
 
 @pytest.fixture
-def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Box:
-    return Box(Program(tmp_path), monkeypatch, capsys)
+def box(
+    program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Box:
+    return Box(program, monkeypatch, capsys)
 
 
 def test_a_user_is_added_listed_changed_and_removed_and_the_audit_log_has_it(box: Box) -> None:
@@ -85,7 +86,6 @@ def test_a_user_is_added_listed_changed_and_removed_and_the_audit_log_has_it(box
 def test_what_cannot_be_done_is_one_line_and_what_to_do(
     box: Box, words: tuple[str, ...], said: str
 ) -> None:
-    (box.program.folder / "state").mkdir()
     with box.program.store() as store:
         store.console.accounts.add_user("ann", "technologist", "hash", system_clock())
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,10 +10,10 @@ import pytest
 from agent.records import State
 from agent.store.effects import BeginAttempt
 from tests.agent.box import Box
-from tests.agent.program import Program, until
 from tests.heads import SEEING_BUNDLE, SeeingBackend
 from tests.phantoms import uid, write_series
-from tests.tiny import write_engines, write_tiny_bundle
+from tests.program import Program, until
+from tests.tiny import BUNDLE, write_engines, write_tiny_bundle
 
 UID = uid("series", 0)
 
@@ -149,44 +146,18 @@ def test_an_agent_that_ended_meanwhile_does_it_when_it_runs_again(box: Box, tmp_
     assert box.store.queries.requested() == []
 
 
-def beats(program: Program, pid: int) -> bool:
-    """Whether this very process has given a sign of life; one before it may have, too."""
-    if program.problem() is not None:
-        return False
-    with program.store() as store:
-        status = store.queries.agent_status()
-        return status is not None and status.pid == pid
-
-
-@contextmanager
-def running(program: Program) -> Iterator[subprocess.Popen[str]]:
-    process = program.start()
-    try:
-        until(lambda: beats(program, process.pid))
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def test_the_running_agent_analyses_it_again_with_another_engine_alone(tmp_path: Path) -> None:
-    program = Program(tmp_path / "box")
     engines = write_engines(tmp_path / "engines")
     write_tiny_bundle(engines, "2", dense=0.7)
-    head = program.config.read_text()
-
-    def configure(bundle: str) -> None:
-        text = f'engines_folder = "{engines}"\n{head}bundle = "tiny/{bundle}"\n'
-        program.config.write_text(text)
-
-    configure("1")
-    paths = write_series(program.export / "in", 24, size=128)
-    with running(program):
+    with Program(tmp_path / "box", engines) as program:
+        paths = write_series(program.export / "in", 24, size=128)
+        program.started()
         until(program.concluded)
         same = json.loads(program.call("requeue", UID, "--json").stdout)
         refused = program.call("requeue", "9.9.9")
-    configure("2")
-    with running(program):
+        program.kill()
+        program.config.write_text(program.config.read_text().replace(BUNDLE, "tiny/2"))
+        program.started()
         other = program.call("requeue", UID[-12:])
         paths[3].unlink()
         unread = program.call("requeue", UID)
