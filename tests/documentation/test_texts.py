@@ -71,6 +71,20 @@ def test_a_folder_or_file_of_the_tree_that_a_text_names_is_there(path: Path) -> 
     assert [name for name in missing if not placeholders.search(name)] == []
 
 
+WALKS = re.findall(
+    r"`([\w./]+\.(?:py|js))` `([\w.]+)`",
+    (SOURCE / ".docs" / "design.md").read_text(encoding="utf-8"),
+)
+
+
+@pytest.mark.parametrize(("file", "name"), WALKS)
+def test_a_function_that_a_walk_opens_is_there(file: str, name: str) -> None:
+    source = (SOURCE / file).read_text(encoding="utf-8")
+
+    for part in name.split("."):
+        assert re.search(rf"(?:def|class|function) {part}\b", source), f"{file}: {name}"
+
+
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_an_extra_that_a_text_installs_exists(path: Path) -> None:
     extras = re.findall(r"pip install (?:-e )?'?\.\[([a-z,]+)\]'?", path.read_text("utf-8"))
@@ -91,6 +105,23 @@ def test_a_setting_that_a_text_names_exists(path: Path) -> None:
 
     for table, setting, _ in named:
         assert setting in tables[table].model_fields, f"{table}.{setting}"
+
+
+def test_each_room_of_the_pipeline_is_on_a_walk() -> None:
+    walked = {file.split("/")[1].removesuffix(".py") for file, _ in WALKS}
+
+    rooms = {
+        "watch",
+        "series",
+        "assemble",
+        "pipeline",
+        "infer",
+        "measure",
+        "decide",
+        "store",
+        "console",
+    }
+    assert rooms <= walked
 
 
 def test_the_readme_is_short() -> None:
