@@ -64,7 +64,7 @@ class ReadConfig(_Table):
 
     @property
     def limits(self) -> ReadLimits:
-        """The same for who reads."""
+        """The limits in the units that the reader uses."""
         return ReadLimits(self.file_mb * 2**20, self.matrix_px, self.frames)
 
 
@@ -74,34 +74,34 @@ class InferConfig(_Table):
     bundle: str = "default/1.4.0"
     """Name and version, below ``engines_folder``."""
     threads: Annotated[int, Field(ge=1)] = 3
-    """CPU threads for ONNX Runtime; leave one core to the reader."""
+    """CPU threads for ONNX Runtime; leave one core for reading files."""
     gpu_memory_share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """How much of the GPU's memory the plans in use may take; without a plan the CPU runs on."""
+    """Share of the GPU's memory that the active plans may take. Without a plan the CPU is used."""
     public_key: Path | None = None
-    """PEM file of the Ed25519 key that bundles and plans must be signed with; left out, digests
-    alone are checked."""
+    """PEM file of the Ed25519 key by which bundles and plans must be signed; left out, only digests
+    are checked."""
 
 
 class StoreConfig(_Table):
-    """How long results are kept. What is undelivered or unacknowledged is kept in any case."""
+    """How long results are kept. Undelivered and unacknowledged ones are always kept."""
 
     keep_days: Annotated[float, Field(ge=1)] = 400.0
-    """Series older than this are forgotten [days]."""
+    """Series older than this are deleted [days]."""
     keep_mb: Annotated[int, Field(ge=10)] = 8192
-    """Above this size the oldest series are forgotten first [MiB]."""
+    """Above this size the oldest series are deleted [MiB]."""
     slices_days: Annotated[float, Field(gt=0)] = 7.0
-    """All slices of a suspicion are kept for as long, to be scrolled through [days]."""
+    """How long all slices of a suspected series are kept, to be scrolled through [days]."""
     slices_mb: Annotated[int, Field(ge=0)] = 4096
-    """Above this size the oldest slices are forgotten first; 0 keeps none [MiB]."""
+    """Above this size the oldest slices are deleted; 0 keeps none [MiB]."""
 
     @property
     def keep(self) -> Keep:
-        """The same for the store."""
+        """The limits for series, as the store takes them."""
         return Keep(self.keep_days, self.keep_mb * 2**20)
 
     @property
     def keep_slices(self) -> Keep:
-        """The same of slices."""
+        """The limits for slices, as the store takes them."""
         return Keep(self.slices_days, self.slices_mb * 2**20)
 
 
@@ -111,18 +111,18 @@ class ConsoleConfig(_Table):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8742
     sign_in: bool | None = None
-    """Whether users sign in; left out, they do but on a loopback address."""
+    """Whether users sign in; left out, they do unless the address is loopback."""
     tls_certificate: Path | None = None
     tls_key: Path | None = None
-    """PEM files; any address but a loopback one needs them."""
+    """PEM files, required unless the address is loopback."""
     language: Language | None = None
-    """Left out: the browser's, if the page speaks it."""
+    """Left out: the browser's, if the page is translated into it."""
     patient: Shown = "full"
-    """How much of who the patient is the page shows: full, initials or nothing."""
+    """How much of the patient's identity the page shows: full, initials or nothing."""
 
     @property
     def address(self) -> Address:
-        """Where that is, for who serves it."""
+        """The address, as the console's server takes it."""
         return Address(self.host, self.port, self.sign_in, self.tls_certificate, self.tls_key)
 
 
@@ -130,17 +130,17 @@ class AlertConfig(_Table):
     """What happens to an alert that nobody acknowledges."""
 
     repeat_s: Annotated[tuple[Seconds, ...], Field(min_length=1)] = PageSettings().repeat_s
-    """It sounds again after each of these, the last over and over [s]."""
+    """It sounds again after each of these intervals, then after the last again and again [s]."""
     escalate_after_s: Seconds = PageSettings().escalate_after_s
     escalate_to: HttpUrl | None = None
-    """A URL that it is POSTed to after so long, as JSON that names no patient."""
+    """URL to which it is then POSTed, as JSON without patient data."""
 
 
 class SelftestConfig(_Table):
-    """The self-test: a generated bleed that goes the whole way."""
+    """The self-test: a generated bleed, processed like a patient's series."""
 
     daily: bool = False
-    """Whether one is expected every day; the console says so when none has come."""
+    """Whether one is expected every day; the console warns when it is missing."""
 
 
 class Config(BaseSettings):
@@ -166,7 +166,7 @@ class Config(BaseSettings):
 
     @property
     def page(self) -> PageSettings:
-        """What the page needs to know."""
+        """The settings of the page."""
         return PageSettings(
             language=self.console.language,
             patient=self.console.patient,
@@ -187,7 +187,7 @@ class Config(BaseSettings):
 
     @property
     def selftest_folder(self) -> Path:
-        """Where self-tests are written to, and the agent takes them from."""
+        """The folder that self-tests are written to, which the agent watches too."""
         return self.state_folder.absolute() / "selftest"
 
     @property
@@ -208,7 +208,7 @@ class Config(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One value in force, as JSON has it, and where it comes from.
+    """One effective setting, its value as in JSON, and where it comes from.
 
     ``name`` is dotted: ``console.port``. ``default`` is None where there is none. ``origin`` is
     ``default``, the file's path, or the variable's name.
@@ -277,7 +277,7 @@ def _defaults() -> dict[str, Any]:
 
 
 def _flat(values: Mapping[str, Any], table: str = "") -> dict[str, Any]:
-    """Give the values of nested tables dotted names."""
+    """Flatten nested tables into dotted names."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         within = _flat(value, f"{table}{name}.") if isinstance(value, dict) else None
@@ -299,7 +299,7 @@ def _unknown(name: str) -> str:
 
 
 def _nearest(name: str) -> str | None:
-    """Find the setting or table that was most likely meant, also if its table was left out."""
+    """Return the setting or table that was probably meant, also where its table is missing."""
     known = list(_defaults())
     tables = {setting.partition(".")[0] for setting in known if "." in setting}
     by_last = {setting.rpartition(".")[2]: setting for setting in known}
@@ -312,7 +312,7 @@ def _nearest(name: str) -> str | None:
 
 
 def _refuse_unknown_variables() -> None:
-    """Refuse a misspelt variable: pydantic-settings would pass over it."""
+    """Refuse a misspelt environment variable, which pydantic-settings would ignore."""
     known = set(map(_variable, _defaults()))
     tables = {variable.rpartition(ENV_NESTED)[0] for variable in known}
     ours = {name for name in map(str.upper, os.environ) if name.startswith(ENV_PREFIX)}

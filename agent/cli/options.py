@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their words are read."""
+"""Options that several commands share, and how their values are parsed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Study = Annotated[
 
 
 def moment(text: str) -> datetime:
-    """Read a moment: so long ago (90min, 2h, 7d), or a local date with or without a time."""
+    """Parse a moment: how long ago (90min, 2h, 7d), or a local date with or without a time."""
     ago = re.fullmatch(r"(\d+)(min|h|d)", text)
     try:
         if ago:

@@ -1,4 +1,4 @@
-"""``bleedwatch prune``: forget now what the store keeps no longer."""
+"""``bleedwatch prune``: delete now what retention would delete."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def prune(
     keep = settings.store.keep
     with Database.existing(settings.store_path) as database:
         store = AgentStore(database, system_clock)
-        found = store.queries.forgettable(keep, system_clock().utc)
+        estimate = store.queries.forgettable(keep, system_clock().utc)
         forgotten = 0
         while not dry_run and (some := store.forget(keep)):
             forgotten += some
     if as_json:
-        facts = dataclasses.asdict(found) | {"forgotten": forgotten}
+        facts = dataclasses.asdict(estimate) | {"forgotten": forgotten}
         typer.echo(json.dumps(facts, indent=2))
         return
     out = Console(highlight=False, soft_wrap=True)
     out.print(f"kept are {keep.days:g} days and {keep.bytes / 2**20:.0f} MiB")
-    out.print(f"in the store: {found.n_series} series, {found.used_bytes / 1e6:.1f} MB")
+    out.print(f"in the store: {estimate.n_series} series, {estimate.used_bytes / 1e6:.1f} MB")
     if dry_run:
-        about = f"about {found.forgettable_bytes / 1e6:.1f} MB"
-        out.print(f"would be forgotten: {found.n_forgettable} series, {about}")
+        about = f"about {estimate.forgettable_bytes / 1e6:.1f} MB"
+        out.print(f"would be forgotten: {estimate.n_forgettable} series, {about}")
     else:
         out.print(f"forgotten: {forgotten} series")

@@ -1,4 +1,4 @@
-"""The store, opened for a command that only asks."""
+"""The store, opened for a command that only reads."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from agent.store.rows import SeriesRow
 
 @contextmanager
 def opened(config: Path) -> Iterator[Queries]:
-    """Open the store that a configuration names, for questions; raises as ``Database.existing``."""
+    """Open the configured store to read it; raises as ``Database.existing``."""
     with Database.existing(load_config(config).store_path) as database:
         yield Queries(database)
 
 
 def found(queries: Queries, study: str) -> list[SeriesRow]:
-    """Find the series that a command was called for.
+    """Return the series that a command's argument names.
 
     Raises
     ------
     RequestRefused
-        If there are none.
+        If there is none.
     """
     rows = queries.find(study.strip("…"))  # as ``status`` prints it
     if not rows:

@@ -36,35 +36,35 @@ def upgrade(
     Example: bleedwatch upgrade --check
     """
     settings = load_config(config)
-    found = check(settings.store_path)
-    if not check_only and found.statements and found.problem is None:
+    checked = check(settings.store_path)
+    if not check_only and checked.statements and checked.problem is None:
         with open_database(settings):
             pass
     if as_json:
         backups = [str(path) for path in backups_of(settings.store_path)]
-        typer.echo(json.dumps(dataclasses.asdict(found) | {"backups": backups}, indent=2))
+        typer.echo(json.dumps(dataclasses.asdict(checked) | {"backups": backups}, indent=2))
     else:
-        _print(found, done=not check_only)
+        _print(checked, done=not check_only)
         for path in backups_of(settings.store_path):
             Console(soft_wrap=True).print(f"copy of before an upgrade: {path}", markup=False)
-    raise typer.Exit(1 if found.problem else 0)
+    raise typer.Exit(1 if checked.problem else 0)
 
 
-def _print(found: UpgradeCheck, *, done: bool) -> None:
+def _print(checked: UpgradeCheck, *, done: bool) -> None:
     out = Console(highlight=False, soft_wrap=True)
-    if found.version is None:
+    if checked.version is None:
         out.print("there is no store yet; the agent's first start makes one")
         return
     out.print(
-        f"store: version {found.version}, {found.store_bytes / 1e6:.1f} MB; "
-        f"this program: version {found.program_version}; "
-        f"{found.free_bytes / 1e6:.0f} MB are free for a copy"
+        f"store: version {checked.version}, {checked.store_bytes / 1e6:.1f} MB; "
+        f"this program: version {checked.program_version}; "
+        f"{checked.free_bytes / 1e6:.0f} MB are free for a copy"
     )
-    for statement in found.statements:
+    for statement in checked.statements:
         out.print(f"  {' '.join(statement.split())}", markup=False)
-    if found.problem:
-        out.print(f"[bold red]✗[/] it would fail: {escape(english(found.problem))}")
-    elif not found.statements:
+    if checked.problem:
+        out.print(f"[bold red]✗[/] it would fail: {escape(english(checked.problem))}")
+    elif not checked.statements:
         out.print("[green]✓[/] nothing is to be done; the store is whole")
     elif done:
         out.print("[green]✓[/] upgraded")

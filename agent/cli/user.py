@@ -74,11 +74,11 @@ def list_users(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) ->
         users = store.accounts.users()
     out = Console(highlight=False, soft_wrap=True)
     if as_json:
-        told = [
+        listed = [
             {"name": user.name, "role": user.role, "added_utc": user.added_utc.isoformat()}
             for user in users
         ]
-        out.print_json(json.dumps({"users": told}))
+        out.print_json(json.dumps({"users": listed}))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("Name", "Role", "Added"):
@@ -145,7 +145,7 @@ def _password(*, from_stdin: bool) -> str:
 
 
 def _account() -> str:
-    """Name who calls: the account, and the one that sudo was called from."""
+    """Return the account that runs the command, and the one that called sudo."""
     account = pwd.getpwuid(os.geteuid()).pw_name
     sudo = os.environ.get("SUDO_USER")
     return f"{account} (sudo by {sudo})" if sudo else account

@@ -1,1 +1,1 @@
-"""Results to channels."""
+"""Delivery of results to channels."""

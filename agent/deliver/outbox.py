@@ -1,8 +1,8 @@
-"""Which channels carry a result.
+"""Which channels a result is delivered to.
 
 The console is a *pull* channel: the result and its outbox entry are committed in one transaction,
-the page finds them in the store, and the receipt is written when a page has confirmed that it shows
-them. A restart of either process between the two loses nothing.
+the page reads them from the store, and the receipt is written when a page has confirmed that it
+shows them. A restart of either process in between loses nothing.
 """
 
 from __future__ import annotations
@@ -15,5 +15,5 @@ CONSOLE: Final = "console"
 
 
 def channels_for(_report: SeriesReport) -> tuple[str, ...]:
-    """Name the channels that a result goes to: the console gets every one."""
+    """Return the channels that a result is delivered to: the console, always."""
     return (CONSOLE,)

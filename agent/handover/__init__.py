@@ -1,1 +1,1 @@
-"""What leaves the box: for a radiologist, and for who looks after it from afar."""
+"""What leaves the box: an export for a radiologist, a support bundle for remote support."""

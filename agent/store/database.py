@@ -17,21 +17,21 @@ from agent.errors import StoreError, StoreUnwritable
 from agent.store.upgrade import migrate, require_this_version
 
 BUSY_MS: Final = 5000
-"""How long one process waits for the other's write to end [ms]."""
+"""How long a process waits for another's transaction to end [ms]."""
 
-ASK_AGAIN_S: Final = 0.01
-"""How often it is tried where SQLite itself does not wait [s]."""
+RETRY_S: Final = 0.01
+"""Between two attempts where SQLite itself does not wait [s]."""
 
 LOCKED: Final = "database is locked"
 
-PASSING: Final = (
+TRANSIENT: Final = (
     "disk is full",
     "disk I/O error",
     LOCKED,
     "unable to open database file",
     "readonly database",
 )
-"""What SQLite says when the disk, another process or the account's rights stand in the way.
+"""SQLite's messages where the disk, another process or missing rights are the cause.
 Source: sqlite3ErrStr in SQLite's main.c."""
 
 
@@ -54,21 +54,21 @@ class Database:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._db.row_factory = sqlite3.Row
             self._db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-            _keep_wal(self._db)
+            _switch_to_wal(self._db)
             for pragma in ("synchronous = FULL", "foreign_keys = ON"):
                 self._db.execute(f"PRAGMA {pragma}")
             with self.writing() as db:  # agent and console may open it at the same moment
                 migrate(db, path)
         except sqlite3.Error as error:
-            if _is_passing(error):
+            if _is_transient(error):
                 raise _unwritable(error) from error
             raise StoreError("not_a_store", path=str(path), why=str(error)) from error
 
     @classmethod
     def existing(cls, path: Path) -> Self:
-        """Open a store that is there and of this program's version; none is made or upgraded.
+        """Open an existing store of this program's version; none is made or upgraded.
 
-        For whoever only has a question. Raises as ``upgrade.require_this_version``, and as opening.
+        The one way to open a store only to read it. Raises StoreError where it cannot be.
         """
         require_this_version(path)
         return cls(path)
@@ -83,14 +83,14 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it or nothing.
+        """Run the block in one transaction, all of it or nothing.
 
         Raises
         ------
         StoreUnwritable
-            It is nothing: the disk is full or failing, or another process holds the store.
+            If nothing was written: the disk is full or failing, or another process holds the store.
         """
-        with self._lock, _told():
+        with self._lock, _translated():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -102,17 +102,17 @@ class Database:
 
     def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
         """Read rows; StoreUnwritable where the disk fails."""
-        with self._lock, _told():
+        with self._lock, _translated():
             return self._db.execute(sql, values).fetchall()
 
     def change_mark(self) -> int:
         """Return a value that changes whenever any process has committed."""
-        with self._lock, _told():
+        with self._lock, _translated():
             (others,) = self._db.execute("PRAGMA data_version").fetchone()
             return int(others) * 1_000_000_007 + self._db.total_changes
 
     def used_bytes(self) -> int:
-        """Return what the rows take up, without pages that are free to be used again [bytes]."""
+        """Return the size of the rows, without free pages [bytes]."""
         pages, free, size = (
             int(self.rows(f"PRAGMA {name}")[0][name])
             for name in ("page_count", "freelist_count", "page_size")
@@ -120,26 +120,26 @@ class Database:
         return (pages - free) * size
 
     def room_bytes(self) -> int:
-        """Return how much more can be stored: the disk's room, and pages that are free [bytes]."""
+        """Return how much more can be stored: free space on the disk, and free pages [bytes]."""
         pages, size = (
             int(self.rows(f"PRAGMA {name}")[0][name]) for name in ("freelist_count", "page_size")
         )
         return self.free_bytes() + pages * size
 
     def free_bytes(self) -> int:
-        """Return how much more the store's disk takes [bytes]."""
+        """Return the free space on the store's disk [bytes]."""
         return shutil.disk_usage(self._folder).free
 
 
 def insert(
     db: sqlite3.Connection, table: str, values: Mapping[str, object], on_conflict: str = ""
 ) -> sqlite3.Cursor:
-    """Insert one row, its values by column; ``on_conflict`` is SQL's clause of that name."""
+    """Insert one row, given by column; ``on_conflict`` is SQL's ON CONFLICT clause."""
     return db.execute(f"INSERT INTO {table} {_columns(values)} {on_conflict}", values)
 
 
 def replace(db: sqlite3.Connection, table: str, values: Mapping[str, object]) -> None:
-    """Insert one row, its values by column; one of the same key goes."""
+    """Insert one row, given by column, in place of one with the same key."""
     db.execute(f"REPLACE INTO {table} {_columns(values)}", values)
 
 
@@ -147,11 +147,11 @@ def _columns(values: Mapping[str, object]) -> str:
     return f"({', '.join(values)}) VALUES ({', '.join(f':{column}' for column in values)})"
 
 
-def _keep_wal(db: sqlite3.Connection) -> None:
-    """Have the store keep a write-ahead log.
+def _switch_to_wal(db: sqlite3.Connection) -> None:
+    """Switch the store to write-ahead logging.
 
-    The first of two processes that open a new store turns it on. SQLite does not let the other wait
-    (the busy timeout is not for a lock that is raised), so it is asked again here.
+    Where two processes open a new store at once, one switches and the other finds it locked. The
+    busy timeout does not apply, since a lock is being upgraded, so it is tried again here.
     """
     give_up_s = time.monotonic() + BUSY_MS / 1000
     while True:
@@ -160,24 +160,24 @@ def _keep_wal(db: sqlite3.Connection) -> None:
         except sqlite3.OperationalError as error:
             if LOCKED not in str(error) or time.monotonic() > give_up_s:
                 raise
-            time.sleep(ASK_AGAIN_S)
+            time.sleep(RETRY_S)
         else:
             return
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _translated() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if _is_passing(error):
+        if _is_transient(error):
             raise _unwritable(error) from error
         raise
 
 
-def _is_passing(error: sqlite3.Error) -> bool:
-    """Tell a disk's trouble, which passes, from a bug; error codes came with Python 3.11."""
-    return any(words in str(error) for words in PASSING)
+def _is_transient(error: sqlite3.Error) -> bool:
+    """Tell trouble that may pass from a bug, by message: error codes need Python 3.11."""
+    return any(words in str(error) for words in TRANSIENT)
 
 
 def _unwritable(error: sqlite3.Error) -> StoreUnwritable:

@@ -1,8 +1,8 @@
-"""What the store forgets, a little at a time, so that nobody waits.
+"""Retention: which series and file notes are deleted, a few at a time, so that nobody waits.
 
-Never a series that is not concluded, has a result that a channel has not delivered, or a suspicion
-that nobody has acknowledged. What was read of its files is remembered as long as these are there,
-or they would be analysed again.
+A series is never deleted while it is under way, has a result that a channel has not delivered, or a
+suspicion that nobody has acknowledged. The notes on its files stay while the files exist, or these
+would be analysed again.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from agent.store.slices import slices_bytes
 from agent.store.statements import UNACKNOWLEDGED
 
 MOST_PRUNED: Final = 100
+"""Series deleted in one transaction, for which other writers wait. Ours."""
 
 NEVER_UTC: Final = "9999"
-"""After any moment, as text."""
+"""Later than any moment, as text."""
 
 PRUNED: Final = (
     ("requests", "series_uid"),
@@ -35,7 +36,7 @@ PRUNED: Final = (
     ("results", "series_uid"),
     ("series", "uid"),
 )
-"""Tables and columns that a series is deleted from, what refers to others first."""
+"""Tables that a series is deleted from, by which column; referring tables first."""
 
 PRUNABLE: Final = f"""
     SELECT uid FROM series WHERE state NOT IN (?, ?) AND last_utc < ?
@@ -52,22 +53,24 @@ OVER_TESTS: Final = """
         SELECT 1 FROM acknowledgements AS given
         WHERE given.series_uid = uid AND given.revision = series.revision))
 """
-"""Self-tests whose result was acknowledged, and those that were abandoned: UIDs have no letters."""
+"""Self-tests whose result was acknowledged, and abandoned ones. UIDs hold no letters, so that the
+range by ``uid`` is that of the mark."""
 
 MOST_LOOKED_AT: Final = 2000
+"""Notes on files that are examined at one call. Ours."""
 
 FILES_FROM: Final = """
     SELECT path, settled AND mtime_ns < ? AND (
         series_uid IS NULL OR series_uid NOT IN (SELECT uid FROM series)) AS orphan
     FROM files WHERE path > ? ORDER BY path LIMIT ?
 """
-"""Old files of no series that the store knows are pruned ones', or those that are no slices."""
+"""An ``orphan`` is an old file whose series was deleted, or which is no slice."""
 
 
 def forgettable(database: Database, keep: Keep, now: datetime) -> Forgettable:
-    """Say what ``forget_series`` would forget, called until nothing is left to forget.
+    """Return what ``forget_series`` would delete if it were called until nothing is left to delete.
 
-    Bytes by the series' number: all are taken to be of one size.
+    Bytes are estimated by the number of series, as if all were of one size.
     """
     too_old = (now - timedelta(days=keep.days)).isoformat()
     n_series = database.rows("SELECT count(*) AS n FROM series")[0]["n"]
@@ -86,7 +89,7 @@ def forgettable(database: Database, keep: Keep, now: datetime) -> Forgettable:
 
 
 def forget_series(database: Database, before: datetime | None) -> int:
-    """Forget the oldest series, those before a moment or any; returns how many."""
+    """Delete the oldest series, of those before a moment or of all; returns how many."""
     until = before.isoformat() if before else NEVER_UTC
     with database.writing() as db:
         values = State.RECEIVING, State.ANALYSING, until, MOST_PRUNED
@@ -97,7 +100,7 @@ def forget_series(database: Database, before: datetime | None) -> int:
 
 
 def forget_tests(database: Database, before: datetime) -> None:
-    """Forget self-tests that are over, or whose last slice came before a moment."""
+    """Delete self-tests that were acknowledged, or whose last slice came before a moment."""
     values = TEST_MARK, State.RECEIVING, State.ANALYSING, before.isoformat()
     uids = [(row["uid"],) for row in database.rows(OVER_TESTS, *values)]
     if not uids:
@@ -110,9 +113,9 @@ def forget_tests(database: Database, before: datetime) -> None:
 def forget_files(
     database: Database, before: datetime, gone: Callable[[str], bool], looked_to: str
 ) -> str:
-    """Forget files of no series, last changed before a moment, that are ``gone``.
+    """Delete the notes on orphans, last changed before a moment, that are ``gone`` from the folder.
 
-    Looks through some more of the journal, from ``looked_to`` on; returns where it ended.
+    Examines the next ``MOST_LOOKED_AT`` notes after the path ``looked_to``; returns the last path.
     """
     mtime_ns = int(before.timestamp() * 1e9)
     rows = database.rows(FILES_FROM, mtime_ns, looked_to, MOST_LOOKED_AT)

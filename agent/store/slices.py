@@ -1,7 +1,8 @@
-"""The slices of suspicions, to be scrolled through: kept after the result, forgotten before it.
+"""The slices of suspected series, to be scrolled through; stored after the result.
 
-They are large, so each step is a short transaction, and what describes the stack is written last:
-without that none of its slices is shown. Those of a suspicion that nobody has acknowledged stay.
+They are large, so that they are written in several short transactions. The stack's description is
+written last: without it none of its slices is shown. Those of a suspicion that nobody has
+acknowledged are not deleted.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from agent.store.database import Database, insert
 from agent.store.rows import Keep, moment_columns
 
 SLICES_PER_STEP: Final = 8
-"""Some 0.06 s of encoding, and a commit of one or two MB."""
+"""Slices in one transaction. Ours: some 0.06 s of encoding, and a commit of one or two MB."""
 
 ROOM_BYTES: Final = 256 * 2**20
-"""Less room than this is left to results [bytes]. Ours: that of a thousand of them."""
+"""Free space that is reserved for results [bytes]. Ours: a thousand of them."""
 
 MOST_FORGOTTEN: Final = 10
-"""Stacks that are forgotten at once; one takes some 10 ms."""
+"""Stacks deleted at one call; each takes some 10 ms. Ours."""
 
-HALVES: Final = """
+INCOMPLETE: Final = """
     DELETE FROM slices
     WHERE (series_uid, revision) NOT IN (SELECT series_uid, revision FROM volumes)
 """
@@ -47,16 +48,16 @@ def slices_kept(
     slices: Iterable[EncodedSlice],
     now: Instant,
 ) -> Iterator[None]:
-    """Keep the slices of a result (series UID, revision), some at each step.
+    """Store the slices of a result (series UID, revision), some at each step of the iterator.
 
     Raises
     ------
     StoreUnwritable
-        The disk has no room to spare for them. What is written by then is dropped by the next.
+        If the disk has no space to spare. Those written by then are deleted with the next stack.
     """
     named = dict(zip(("series_uid", "revision"), result, strict=True))
     with database.writing() as db:
-        db.execute(HALVES)
+        db.execute(INCOMPLETE)
     n_bytes, rest = 0, iter(slices)
     while some := list(islice(rest, SLICES_PER_STEP)):
         if database.room_bytes() < ROOM_BYTES:
@@ -74,12 +75,12 @@ def slices_kept(
 
 
 def slices_bytes(database: Database) -> int:
-    """Return how much all kept slices take up [bytes]."""
+    """Return the size of all stored slices [bytes]."""
     return int(database.rows("SELECT coalesce(sum(bytes), 0) AS n FROM volumes")[0]["n"])
 
 
 def forget_slices(database: Database, keep: Keep, now: Instant) -> int:
-    """Forget slices that are too old or too many, the oldest first; returns of how many results."""
+    """Delete the oldest stacks while they are too old or too many; returns how many."""
     before, left_bytes = (now.utc - timedelta(days=keep.days)).isoformat(), slices_bytes(database)
     n_forgotten = 0
     for stack in database.rows(FORGETTABLE)[:MOST_FORGOTTEN]:

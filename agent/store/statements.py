@@ -1,4 +1,4 @@
-"""SQL that several questions share."""
+"""SQL that several queries share."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ UNACKNOWLEDGED: Final = """
         SELECT 1 FROM acknowledgements AS given
         WHERE given.series_uid = suspicion.series_uid AND given.revision >= suspicion.revision)
 """
-"""Series with a suspicion that nobody has acknowledged, nor any later result."""
+"""Series with a suspicion that is not acknowledged, nor is a later result."""
 
 
 IS_TEST: Final = f"substr(uid, 1, {len(TEST_MARK)}) = '{TEST_MARK}'"
-"""Whether a row of ``series`` is a self-test's."""
+"""Condition: the row of ``series`` is a self-test's."""
 
 COUNTS: Final = f"""
     SELECT count(*) AS series,

@@ -1,6 +1,6 @@
-"""What constructs: clocks and database here, for every command; the agent's own in ``agent``.
+"""Construction of what every command needs: clock and database. ``wiring.agent`` builds the agent.
 
-Apart, because a command that only looks into the store would wait for all that the agent loads.
+Apart, because a command that only reads the store must not wait for the agent's imports.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def system_clock() -> Instant:
-    """Now, on both clocks."""
+    """Return the present moment, on both clocks."""
     return Instant(datetime.now(timezone.utc), time.monotonic())
 
 
 def boot_id() -> str:
-    """Name the computer's current boot: monotonic times of another one mean nothing."""
+    """Return the ID of the computer's current boot, to which monotonic times belong."""
     return BOOT_ID.read_text().strip()
 
 
 def open_database(config: Config) -> Database:
-    """Open the store's database, making its folder where that is not there yet."""
+    """Open the store's database; its folder is made if it does not exist."""
     config.state_folder.mkdir(parents=True, exist_ok=True)
     return Database(config.store_path)
