@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from agent.cli.options import AsJson, ConfigPath
 from agent.config import DEFAULT_PATH, load_config
-from agent.reasons import english
+from agent.reasons import english, plain
 from agent.store.upgrade import UpgradeCheck, backups_of, check
 from agent.wiring import open_database
 
@@ -41,8 +41,11 @@ def upgrade(
         with open_database(settings):
             pass
     if as_json:
-        backups = [str(path) for path in backups_of(settings.store_path)]
-        typer.echo(json.dumps(dataclasses.asdict(checked) | {"backups": backups}, indent=2))
+        facts = dataclasses.asdict(checked) | {
+            "problem": plain(checked.problem) if checked.problem else None,
+            "backups": [str(path) for path in backups_of(settings.store_path)],
+        }
+        typer.echo(json.dumps(facts, indent=2))
     else:
         _print(checked, done=not check_only)
         for path in backups_of(settings.store_path):

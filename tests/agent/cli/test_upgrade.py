@@ -54,7 +54,9 @@ def test_what_would_fail_is_told_and_not_done(call: Call, tmp_path: Path) -> Non
         told = call("upgrade", *words, "--json")
 
         assert told.returncode == 1
-        assert json.loads(told.stdout)["problem"] == "table requests already exists"
+        problem = json.loads(told.stdout)["problem"]
+        assert problem["code"] == "migration_failed"
+        assert problem["values"] == {"why": "table requests already exists"}
     assert version(path) == 1
 
 
