@@ -13,7 +13,7 @@ import pytest
 from agent.service import UNITS
 from tests.packaging.machine import Machine, machine, why_none
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SOURCE = Path(__file__).resolve().parents[2]
 TOOLS = ("dpkg-buildpackage", "dh", "dpkg")
@@ -45,7 +45,6 @@ def box(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mac
         yield one
 
 
-@pytest.mark.timeout(900)
 def test_the_program_says_the_packages_version(package: Path, box: Machine) -> None:
     version = package.name.split("_")[1].replace("~", ".")
 
