@@ -43,6 +43,9 @@ TARGETS: Final = {
 }
 """Packaged file → where it goes."""
 
+DEBIAN_UNIT: Final = "/lib/systemd/system/bleedwatch-agent.service"
+"""There where the Debian package is installed (.packaging/debian)."""
+
 HIDDEN: Final = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - none is used
 """Folders that ProtectHome= and PrivateTmp= hide from the services."""
 
@@ -75,8 +78,10 @@ def install_steps(root: Path, program: Path) -> tuple[Step, ...]:
     Raises
     ------
     ConfigError
-        If services cannot start the program, or a symbolic link is in a unit's place.
+        If services cannot start the program, a symbolic link is in a unit's place, or the services
+        are the Debian package's.
     """
+    _check_not_packaged(root)
     _check_program(program)
     return tuple(
         _install_step(target_in(root, target), _content(name, program))
@@ -90,8 +95,9 @@ def uninstall_steps(root: Path) -> tuple[Step, ...]:
     Raises
     ------
     ConfigError
-        If a unit is still enabled.
+        If a unit is still enabled, or the services are the Debian package's.
     """
+    _check_not_packaged(root)
     enabled = sorted((root / "etc/systemd/system").glob("*.wants/bleedwatch-*"))
     now = "--now " if root == Path("/") else ""
     if enabled:
@@ -156,6 +162,13 @@ def this_program() -> Path:
 def target_in(root: Path, target: str) -> Path:
     """Return where a file lies below ``root``."""
     return root / target.lstrip("/")
+
+
+def _check_not_packaged(root: Path) -> None:
+    """Leave alone what dpkg has installed: its files would be hidden, or taken from under it."""
+    unit = target_in(root, DEBIAN_UNIT)
+    if unit.exists():
+        raise ConfigError("units_of_debian", path=str(unit))
 
 
 def _check_program(program: Path) -> None:

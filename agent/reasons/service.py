@@ -166,6 +166,10 @@ COMMANDS: Final = {
     ),
     "selftest_study_unloadable": Wording("self-test: {why}", INSTALL_AGAIN),
     "selftest_running": Wording("another self-test is running", "wait until it has ended"),
+    "units_of_debian": Wording(
+        "{path}: the services are the Debian package's",
+        "enable them by systemctl; or `apt-get remove bleedwatch` first",
+    ),
     "units_enabled_still": Wording("{units}: enabled still", "first: {command}"),
     "service_file_unwritable": Wording("{path}: {why}", "run it with sudo"),
     "python_hidden": Wording(

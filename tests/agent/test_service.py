@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,17 @@ def test_a_root_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="etc"):
         carry_out(install_steps(tmp_path, PROGRAM))
+
+
+@pytest.mark.parametrize("steps", [lambda root: install_steps(root, PROGRAM), uninstall_steps])
+def test_what_the_debian_package_installed_is_left_to_it(
+    tmp_path: Path, steps: Callable[[Path], tuple[Step, ...]]
+) -> None:
+    unit = tmp_path / "lib/systemd/system/bleedwatch-agent.service"
+    unit.parent.mkdir(parents=True)
+    unit.touch()
+
+    with pytest.raises(ConfigError, match="Debian package") as refused:
+        steps(tmp_path)
+
+    assert refused.value.reason.code == "units_of_debian"

@@ -65,6 +65,12 @@ def test_nothing_starts_before_a_person_enables_it(box: Machine) -> None:
         assert box.run("systemctl", "is-enabled", unit).stdout.strip() == "disabled"
 
 
+def test_what_the_package_installed_is_left_to_dpkg(box: Machine) -> None:
+    refused = box.run("bleedwatch", "service", "install")
+
+    assert (refused.returncode, "the Debian package's" in refused.stderr) == (78, True)
+
+
 def test_the_services_have_their_account_and_its_folder(box: Machine) -> None:
     assert box.done("getent", "passwd", "bleedwatch").startswith("bleedwatch:")
     assert box.done("stat", "-c", "%U %a", "/var/lib/bleedwatch") == "bleedwatch 750\n"

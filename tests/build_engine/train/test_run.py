@@ -27,7 +27,7 @@ from tests.build_engine.heads.test_annotated import RAS, write_study
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning:torch"),
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(900),
 ]
 
 PAGE = Path(__file__).parents[3] / ".docs" / "own-model.md"
