@@ -140,10 +140,10 @@ def _is_known(
 
 def _smooth(values: NDArray[np.int16], feet: Feet) -> NDArray[np.float32]:
     """Interpolate linearly within the slices."""
-    found: NDArray[np.float32] = ndimage.map_coordinates(
+    interpolated: NDArray[np.float32] = ndimage.map_coordinates(
         values, (feet.k, feet.j, feet.i), np.float32, order=1, mode="nearest", prefilter=False
     )
-    return found
+    return interpolated
 
 
 def _nearest(values: NDArray[np.uint8], feet: Feet) -> NDArray[np.uint8]:
@@ -151,5 +151,5 @@ def _nearest(values: NDArray[np.uint8], feet: Feet) -> NDArray[np.uint8]:
         np.clip(np.rint(index), 0, size - 1).astype(np.intp)
         for index, size in zip((feet.j, feet.i), values.shape[1:], strict=True)
     )
-    found: NDArray[np.uint8] = values[feet.k, j, i]
-    return found
+    sampled: NDArray[np.uint8] = values[feet.k, j, i]
+    return sampled

@@ -71,10 +71,10 @@ def load_bundle(folder: Path, key: Ed25519PublicKey | None = None) -> Bundle:
 
 def _check(path: Path, sha256: str) -> None:
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        actual = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise BundleError(
             "bundle_file_unreadable", path=str(path), why=str(error.strerror)
         ) from error
-    if found != sha256:
-        raise BundleError("bundle_file_changed", path=str(path), sha256=found[:12])
+    if actual != sha256:
+        raise BundleError("bundle_file_changed", path=str(path), sha256=actual[:12])

@@ -1,9 +1,9 @@
-"""Plans: what TensorRT made of a bundle for one machine, read and checked.
+"""Plans: bundles compiled by TensorRT for one machine, read and checked.
 
-A plan is a folder: its manifest ``plan.json``, and the engines ``slice.plan`` and ``volume.plan``.
-An engine is code for the GPU: nothing of it is deserialised before its digest was checked, and the
-signature where the configuration names a key. ``active.json`` beside the plans' folders says which
-one is in use.
+A plan is a folder: its manifest ``plan.json``, and the compiled networks ``slice.plan`` and
+``volume.plan``. These are code for the GPU: nothing is deserialised before its digest was checked,
+and its signature where the configuration names a key. ``active.json`` beside the plans' folders
+says which one is in use.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from agent.infer.signature import check_signature
 from agent.reasons import Reason
 
 MANIFEST: Final = "plan.json"
-SLICE_ENGINE: Final = "slice.plan"
-VOLUME_ENGINE: Final = "volume.plan"
+SLICE_PLAN: Final = "slice.plan"
+VOLUME_PLAN: Final = "volume.plan"
 ACTIVE: Final = "active.json"
 
 ANY_PROTOCOL: Final = "any"
-"""Stands for every protocol that has no plan of its own."""
+"""In place of a protocol: the plan for all protocols that have none of their own."""
 
 Precision = Literal["fp32", "fp16"]
 
@@ -37,7 +37,7 @@ class _Record(BaseModel):
 
 
 class Machine(_Record):
-    """What a plan was built on and fits. A driver may change under a plan, the rest may not."""
+    """The machine that a plan is for. The driver may change under a plan, the rest may not."""
 
     gpu: str
     compute_capability: str
@@ -50,8 +50,8 @@ class PlanManifest(_Record):
     """What ``plan.json`` says.
 
     ``bundle`` is name and version, ``networks`` the SHA-256 of the two ONNX files, slice first.
-    ``layers`` counts the layers of both engines by the precision that they really run in, as the
-    engine inspector tells.
+    ``layers`` counts the layers of both by the precision that they really run in, as TensorRT's
+    engine inspector reports it.
     """
 
     bundle: str
@@ -66,7 +66,7 @@ class PlanManifest(_Record):
 
     @property
     def key(self) -> str:
-        """Digest of all that makes one plan another: networks, machine, precision, shapes."""
+        """Digest of what distinguishes plans: networks, machine, precision, shapes."""
         machine = self.machine
         parts = (
             *self.networks,
@@ -81,7 +81,7 @@ class PlanManifest(_Record):
 
     @property
     def name(self) -> str:
-        """Name of the plan's folder; no two builds share one, since TensorRT's are not alike."""
+        """Name of the plan's folder, which no two builds share: no two are alike."""
         bundle = self.bundle.replace("/", "-")
         built = f"{self.built_at:%Y%m%dT%H%M%S}"
         return f"{bundle}_{self.protocol}_{self.precision}_{self.key[:8]}_{built}"
@@ -94,8 +94,8 @@ class Plan:
     folder: Path
     digest: str
     manifest: PlanManifest
-    slice_engine: bytes
-    volume_engine: bytes
+    slice_plan: bytes
+    volume_plan: bytes
 
 
 class Activation(_Record):
@@ -110,14 +110,14 @@ class _Active(RootModel[dict[str, Activation]]):
 
 
 def load_plan(folder: Path, key: Ed25519PublicKey | None) -> Plan:
-    """Read a plan, checking its digests, and its signature if there is a ``key`` to check it with.
+    """Read a plan and check its digests, and its signature if a ``key`` is given.
 
     Raises
     ------
     PlanError
-        If it is not whole, or a file is not the one that the manifest names.
+        If a file is missing, or does not have the digest that the manifest states.
     SignatureError
-        If the manifest's signature is missing or another's.
+        If the manifest is not signed, or by another key.
     """
     path = folder / MANIFEST
     raw = _read(path)
@@ -131,14 +131,14 @@ def load_plan(folder: Path, key: Ed25519PublicKey | None) -> Plan:
         folder,
         hashlib.sha256(raw).hexdigest(),
         manifest,
-        *(_checked(folder, manifest, name) for name in (SLICE_ENGINE, VOLUME_ENGINE)),
+        *(_checked(folder, manifest, name) for name in (SLICE_PLAN, VOLUME_PLAN)),
     )
 
 
 def misfit(manifest: PlanManifest, bundle: Bundle, machine: Machine) -> Reason | None:
     """Say why a plan is not one of ``bundle`` for ``machine``; None if it fits.
 
-    Engines are bound to TensorRT's full version and to the very card; drivers may be newer.
+    Plans are bound to TensorRT's full version and to the model of card, not to the driver.
     """
     built_for = manifest.machine
     wanted = f"{bundle.contract.name}/{bundle.contract.version}"
@@ -159,7 +159,7 @@ def misfit(manifest: PlanManifest, bundle: Bundle, machine: Machine) -> Reason |
 
 
 def read_active(plans_folder: Path) -> dict[str, Activation]:
-    """Read which plan is active for which protocol; nothing is, where the file is not there.
+    """Read which plan is active for which protocol; {} where the file does not exist.
 
     Raises
     ------

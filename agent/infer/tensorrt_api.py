@@ -166,8 +166,10 @@ def layer_precisions(trt: Vendor, engine: Vendor) -> dict[str, int]:
     Until TensorRT 10 a tensor's type stands in ``Format/Datatype``, since 11 by itself.
     """
     inspector = engine.create_engine_inspector()
-    told = json.loads(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
-    layers = [layer for layer in told["Layers"] if isinstance(layer, dict) and layer.get("Inputs")]
+    described = json.loads(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+    layers = [
+        layer for layer in described["Layers"] if isinstance(layer, dict) and layer.get("Inputs")
+    ]
     return dict(sorted(Counter(_precision(layer["Inputs"][0]) for layer in layers).items()))
 
 

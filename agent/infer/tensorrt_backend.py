@@ -141,7 +141,7 @@ class TensorRtBackend:
         self._bundle = bundle
         self._name = f"TensorRT {gpu.trt.__version__}, {gpu.device.name()}, {plan.manifest.name}"
         self.slabs_per_run = plan.manifest.slabs_per_run
-        slices, volume = (gpu.engine(it) for it in (plan.slice_engine, plan.volume_engine))
+        slices, volume = (gpu.engine(it) for it in (plan.slice_plan, plan.volume_plan))
         slabs = (self.slabs_per_run, *bundle.contract.slices.shape[1:])
         with ExitStack() as stack:
             self._lanes = [_lane(stack, gpu, slices, slabs) for _ in range(SLICE_LANES)]

@@ -73,12 +73,12 @@ def measure(mask: LabelMask, interval: VolumeInterval, *, midline_shift: bool) -
     if labelled_ml > MOST_ML:
         raise BadOutputError("bleed_absurd", labelled_ml=labelled_ml)
     midplane, head = midplane_of(mask), _head_box_lps_mm(mask)
-    found = [
+    measured = [
         _measure_part(kji, mask, (midplane, head), interval)
         for kji in _connected_parts(mask.subtypes)
         if mask.grid.voxels_ml[kji[:, 0]].sum() >= SMALLEST_ML
     ]
-    findings = tuple(sorted(found, key=lambda finding: -finding.volume_ml))
+    findings = tuple(sorted(measured, key=lambda finding: -finding.volume_ml))
     return Measurement(
         findings=findings,
         total_volume_ml=sum(finding.volume_ml for finding in findings),

@@ -12,7 +12,7 @@ from typing import Final
 
 from agent.errors import PlanError
 from agent.infer.bundle import Bundle
-from agent.infer.plan import SLICE_ENGINE, VOLUME_ENGINE, Machine, PlanManifest, Precision
+from agent.infer.plan import SLICE_PLAN, VOLUME_PLAN, Machine, PlanManifest, Precision
 from agent.infer.tensorrt_api import (
     TensorRt,
     Vendor,
@@ -95,12 +95,12 @@ def compile_bundle(
     tell(f"slice network: {precision} graph")
     slices = slice_graph(bundle, precision, gpu)
     tell("slice network: compiling")
-    slice_engine = compile_network(gpu, slices, slabs, precision, timings)
+    slice_plan = compile_network(gpu, slices, slabs, precision, timings)
     tell(f"volume network: {precision} graph")
     volume = volume_graph(bundle, precision, gpu)
     tell("volume network: compiling")
-    volume_engine = compile_network(gpu, volume, bundle.contract.volume.shape, precision, timings)
-    return {SLICE_ENGINE: slice_engine, VOLUME_ENGINE: volume_engine}
+    volume_plan = compile_network(gpu, volume, bundle.contract.volume.shape, precision, timings)
+    return {SLICE_PLAN: slice_plan, VOLUME_PLAN: volume_plan}
 
 
 def slice_graph(bundle: Bundle, precision: Precision, gpu: TensorRt) -> bytes:

@@ -12,7 +12,7 @@ from agent.errors import InferenceError
 from agent.infer.backend import Backend, VolumeOutput
 from agent.infer.networks import MOST_RESTARTS, RETRY_S, Networks
 from agent.infer.onnx_backend import OnnxBackend
-from agent.infer.plan import SLICE_ENGINE
+from agent.infer.plan import SLICE_PLAN
 from agent.reasons import english
 from tests.nvidia.box import GpuBox
 
@@ -173,7 +173,7 @@ def test_a_gpu_that_never_ran_asks_for_no_new_process(seat):
 
 def test_a_damaged_plan_is_never_loaded_and_told(seat):
     plan = seat.box.build()
-    (seat.box.plans / plan / SLICE_ENGINE).write_bytes(b"something else")
+    (seat.box.plans / plan / SLICE_PLAN).write_bytes(b"something else")
     seat.box.activate(any=plan)
     calls = len(seat.box.card.calls)
 
@@ -188,7 +188,7 @@ def test_a_damaged_plan_asks_for_no_new_process(seat):
     seat.box.activate(any=seat.box.build())
     seat.refresh()
     damaged = seat.box.build(protocol="ge-head")
-    (seat.box.plans / damaged / SLICE_ENGINE).write_bytes(b"something else")
+    (seat.box.plans / damaged / SLICE_PLAN).write_bytes(b"something else")
     seat.box.activate(any=damaged)
 
     for _ in range(2 * MOST_RESTARTS):

@@ -9,7 +9,7 @@ from agent.errors import BadOutputError, GpuError, PlanError
 from agent.infer import tensorrt_api
 from agent.infer.backend import Backend, Floats
 from agent.infer.onnx_backend import OnnxBackend
-from agent.infer.plan import SLICE_ENGINE
+from agent.infer.plan import SLICE_PLAN
 from tests.nvidia.box import SLABS_PER_RUN, GpuBox
 from tests.nvidia.cuda import Card, Error, LibCuda, cuda_module
 from tests.nvidia.tensorrt import WORKSPACE_BYTES
@@ -175,7 +175,7 @@ def test_an_engine_of_another_tensorrt_is_refused_by_name(tmp_path):
 def test_an_engine_for_other_shapes_is_refused_by_name(today):
     name = today.build()
     gpu = today.connect()
-    engine = gpu.engine((today.plans / name / SLICE_ENGINE).read_bytes())
+    engine = gpu.engine((today.plans / name / SLICE_PLAN).read_bytes())
 
     with pytest.raises(PlanError, match="outside of the profile"):
         tensorrt_backend_lane(gpu, engine)

@@ -7,8 +7,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from agent.infer.plan import (
     ANY_PROTOCOL,
-    SLICE_ENGINE,
-    VOLUME_ENGINE,
+    SLICE_PLAN,
+    VOLUME_PLAN,
     Machine,
     PlanManifest,
     load_plan,
@@ -25,7 +25,7 @@ MACHINE = Machine(
     driver="550.54",
 )
 HERE = Here(machine_id="box-1", machine=MACHINE)
-ENGINES = {SLICE_ENGINE: b"slice engine", VOLUME_ENGINE: b"volume engine"}
+ENGINES = {SLICE_PLAN: b"slice engine", VOLUME_PLAN: b"volume engine"}
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHERS_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 START = datetime(2026, 11, 24, 8, 0, tzinfo=timezone.utc)

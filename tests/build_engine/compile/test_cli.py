@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from typer.testing import CliRunner, Result
 
 from agent.errors import AgentError, BundleError, ConfigError, GpuError, PlanError, SignatureError
-from agent.infer.plan import SLICE_ENGINE, load_plan, read_active
+from agent.infer.plan import SLICE_PLAN, load_plan, read_active
 from build_engine.compile.cli import engine
 from build_engine.compile.site import machine_id
 from build_engine.compile.verification import FILE, Here, Verification
@@ -286,7 +286,7 @@ def test_a_card_without_free_memory_is_named(card_box):
 
 def test_a_truncated_plan_is_refused_before_it_is_deserialised(card_box):
     name = built(card_box)
-    engine_file = card_box.plans / name / SLICE_ENGINE
+    engine_file = card_box.plans / name / SLICE_PLAN
     engine_file.write_bytes(engine_file.read_bytes()[:-10])
     calls = len(card_box.card.calls)
 

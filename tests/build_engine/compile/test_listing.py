@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from agent.config import PACKAGED_ENGINES, InferConfig
-from agent.infer.plan import SLICE_ENGINE
+from agent.infer.plan import SLICE_PLAN
 from build_engine.compile.listing import bundle_rows, plan_rows
 from build_engine.compile.plans import activate
 from build_engine.compile.signing import sign
@@ -57,7 +57,7 @@ def test_plans_are_listed_with_what_they_are_in_use_for_and_why_they_are_no_use(
     elsewhere = MACHINE.model_copy(update={"gpu": "NVIDIA T4"})
     other_card = verified(tmp_path, built(tmp_path, minute=3, machine=elsewhere))
     damaged = verified(tmp_path, built(tmp_path, minute=4))
-    (tmp_path / "plans" / damaged / SLICE_ENGINE).write_bytes(b"")
+    (tmp_path / "plans" / damaged / SLICE_PLAN).write_bytes(b"")
     activate(site(tmp_path), first)
     activate(site(tmp_path), second)
 

@@ -10,8 +10,8 @@ from agent.errors import PlanError, SignatureError
 from agent.infer.plan import (
     ACTIVE,
     MANIFEST,
-    SLICE_ENGINE,
-    VOLUME_ENGINE,
+    SLICE_PLAN,
+    VOLUME_PLAN,
     load_plan,
     misfit,
     read_active,
@@ -38,13 +38,13 @@ def test_a_plan_is_read_as_it_was_written(tmp_path):
 
     plan = load_plan(folder, None)
 
-    assert (plan.slice_engine, plan.volume_engine) == (b"slice engine", b"volume engine")
+    assert (plan.slice_plan, plan.volume_plan) == (b"slice engine", b"volume engine")
     assert plan.manifest.layers == {"FP16": 30, "FP32": 4}
     assert folder.name == plan.manifest.name
     assert [path.name for path in (tmp_path / "plans").iterdir()] == [folder.name]
 
 
-@pytest.mark.parametrize("name", [SLICE_ENGINE, VOLUME_ENGINE])
+@pytest.mark.parametrize("name", [SLICE_PLAN, VOLUME_PLAN])
 @given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_flipped_bit_in_an_engine_is_refused(tmp_path_factory, name, where, bit):
     folder = write_plan(tmp_path_factory.mktemp("plans"), manifest(), ENGINES)
@@ -56,7 +56,7 @@ def test_a_flipped_bit_in_an_engine_is_refused(tmp_path_factory, name, where, bi
         load_plan(folder, None)
 
 
-@pytest.mark.parametrize("missing", [SLICE_ENGINE, MANIFEST])
+@pytest.mark.parametrize("missing", [SLICE_PLAN, MANIFEST])
 def test_a_plan_with_a_file_missing_is_refused_by_that_files_name(tmp_path, missing):
     folder = write_plan(tmp_path / "plans", manifest(), ENGINES)
     (folder / missing).unlink()
@@ -213,9 +213,9 @@ def test_rollback_to_a_plan_that_is_damaged_by_now_is_refused(tmp_path):
     second = verified(tmp_path, built(tmp_path, minute=1))
     activate(site(tmp_path), first)
     activate(site(tmp_path), second)
-    (tmp_path / "plans" / first / SLICE_ENGINE).write_bytes(b"slice engin")
+    (tmp_path / "plans" / first / SLICE_PLAN).write_bytes(b"slice engin")
 
-    with pytest.raises(PlanError, match=SLICE_ENGINE):
+    with pytest.raises(PlanError, match=SLICE_PLAN):
         rollback(site(tmp_path), "any")
 
     assert read_active(tmp_path / "plans")["any"].plan == second
@@ -265,7 +265,7 @@ def small_disk(tmp_path):
 def test_a_full_disk_leaves_no_half_a_plan_and_does_not_touch_the_active_one(small_disk):
     name = verified(small_disk, built(small_disk))
     activate(site(small_disk), name)
-    too_large = {SLICE_ENGINE: b"0" * 100_000, VOLUME_ENGINE: b"0" * 200_000}
+    too_large = {SLICE_PLAN: b"0" * 100_000, VOLUME_PLAN: b"0" * 200_000}
 
     with pytest.raises(PlanError, match="the disk is full"):
         write_plan(small_disk / "plans", manifest(protocol="ge-head"), too_large)
