@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import typer
 
 from agent.cli import build_app
 from agent.config import Config, InferConfig
-from tests.documentation.reasons import PAGE, with_tables
+from tests.documentation import card, reasons
 from tests.documentation.texts import SOURCE, TEXTS, Shown, anchors_of, links_in, shown_in
 
 PROGRAM: Any = typer.main.get_command(build_app())
@@ -135,7 +136,8 @@ def test_how_good_it_is_is_told_of_the_bundle_in_use(name: str) -> None:
     assert re.search(rf"\b(bundle|default) {re.escape(version)}\b", (SOURCE / name).read_text())
 
 
-def test_the_troubleshooting_page_has_every_reason_as_the_program_words_it() -> None:
-    text = PAGE.read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", [card, reasons], ids=["model card", "troubleshooting"])
+def test_a_pages_tables_are_what_the_program_and_the_bundle_say(page: ModuleType) -> None:
+    text = page.PAGE.read_text(encoding="utf-8")
 
-    assert text == with_tables(text), "python -m tests.documentation.reasons"
+    assert text == page.with_tables(text), f"python -m {page.__name__}"
