@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 import numpy as np
 
@@ -20,6 +21,29 @@ from tests.heads import SEEING, SEEING_BUNDLE, SeeingBackend
 BUNDLE = load_bundle(PACKAGED_ENGINES / InferConfig().bundle)
 ROUNDED = 1e-3
 TOLERANCE = MOST_DIFFERENT["fp16"]
+
+
+class Remembering:
+    """A backend that runs each batch and block once, however often it is asked."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend, self.name = backend, backend.name
+        self.slabs_per_run = backend.slabs_per_run
+        self.slices: dict[bytes, Floats] = {}
+        self.volumes: dict[bytes, VolumeOutput] = {}
+
+    def run_slices(self, batches: Iterable[Floats]) -> Iterator[Floats]:
+        for batch in batches:
+            key = sha256(batch).digest()
+            if key not in self.slices:
+                (self.slices[key],) = self.backend.run_slices([batch])
+            yield self.slices[key]
+
+    def run_volume(self, block: Floats) -> VolumeOutput:
+        key = sha256(block).digest()
+        if key not in self.volumes:
+            self.volumes[key] = self.backend.run_volume(block)
+        return self.volumes[key]
 
 
 @dataclass
@@ -44,7 +68,7 @@ class Rounded:
 
 def test_a_slab_that_rounding_takes_below_the_cut_is_no_difference():
     """It was left out of one mask and not of the other: as if its probability were 0."""
-    head, reference = generated_head(11).head, OnnxBackend(BUNDLE, threads=2)
+    head, reference = generated_head(9).head, Remembering(OnnxBackend(BUNDLE, threads=2))
     slices = SliceStage(BUNDLE.contract).finish(head, reference)
     seen = label_head(head, slices, BUNDLE.contract.uncut, reference)
     highest = 1 - slices.probabilities[:, 0].min(axis=(1, 2))

@@ -10,6 +10,8 @@ from agent.infer.bundle import Bundle, load_bundle
 from agent.infer.onnx_backend import OnnxBackend
 from agent.records import HeadVolume, Region, Subtype
 from build_engine.heads.fields import grid_of
+from build_engine.heads.known import generated_head
+from build_engine.judge.evaluate import results
 from build_engine.synth.head import HeadRecipe, make_head
 from tests.heads import read
 
@@ -83,6 +85,7 @@ def scores(bundle: Bundle, backend: OnnxBackend, bleed: Subtype | None) -> list[
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_large_bleeds_are_suspected_and_heads_without_score_far_below(
     bundle: Bundle, backend: OnnxBackend
@@ -93,3 +96,17 @@ def test_large_bleeds_are_suspected_and_heads_without_score_far_below(
     assert min(bleeding) >= bundle.contract.operating_point("balanced").score
     assert np.median(clear) < bundle.contract.operating_point("balanced").score
     assert max(clear) < min(bleeding)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_test_heads_with_and_without_a_bleed_are_mostly_told_apart(
+    bundle: Bundle, backend: OnnxBackend
+):
+    """Three of each, of scanners with thick slices, smooth and noisy; bleeds of 2.7 to 9 mL."""
+    heads = (generated_head(number) for number in (0, 6, 8, 15, 23, 25))
+
+    found = list(results(heads, bundle.contract, backend))
+
+    assert np.median([one.score for one in found if one.bleeds]) > 0.5
+    assert np.median([one.score for one in found if not one.bleeds]) < 0.5
