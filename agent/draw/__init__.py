@@ -1,1 +1,1 @@
-"""Pictures of a head: the key slice, its reformats, outlines on slices that are kept."""
+"""Pictures of a head: the key slice, reformats, outlines on the stored slices."""

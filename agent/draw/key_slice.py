@@ -16,7 +16,7 @@ WINDOW_HU: Final = 0.0, 80.0
 HEIGHT_PX: Final = 640
 
 OUTLINE_RGB: Final = 255, 196, 0
-"""Amber: stands out from grey for the colour-blind too."""
+"""Amber: distinct from grey for colour-blind people too."""
 
 LETTER_PX: Final = 28
 
@@ -58,7 +58,7 @@ def brain_grey(hu: NDArray[Any]) -> NDArray[np.uint8]:
 def outlined_png(
     grey: NDArray[np.uint8], inside: NDArray[np.bool_], sides: tuple[str, str]
 ) -> bytes:
-    """Draw grey values (row, column) as PNG, with what is ``inside`` outlined, never covered.
+    """Draw grey values (row, column) as PNG; ``inside`` is outlined, never covered.
 
     ``sides`` are the letters at the left and the right edge. In a palette, which is a third of the
     bytes, and of the time: an alert waits for it.
@@ -76,9 +76,9 @@ def outlined_png(
 
 
 def outline_of(inside: NDArray[np.bool_], gap_px: int, reach_px: int) -> NDArray[np.bool_]:
-    """Tell which pixels (row, column) are further than ``gap_px`` and no further than ``reach_px``.
+    """Return the pixels (row, column) ``gap_px`` to ``reach_px`` away from ``inside``.
 
-    From what is ``inside``, in steps along rows and columns.
+    More than the first and no more than the second, in steps along rows and columns.
     """
     outline = np.zeros_like(inside)
     for box in ndimage.find_objects(inside.astype(np.uint8)):  # one, about all that is inside

@@ -1,4 +1,4 @@
-"""Coronal and sagittal pictures through a bleed, in patient coordinates, however slices tilt."""
+"""Coronal and sagittal reformats through a bleed, in patient coordinates whatever the tilt."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ ACROSS_LPS: Final[dict[Reformat, Vector]] = {
     "coronal": (1.0, 0.0, 0.0),
     "sagittal": (0.0, 1.0, 0.0),
 }
-"""Where a picture's columns run to: the patient's left; the back. Its rows run to the feet."""
+"""Direction of each view's columns: to the patient's left; to the back. Rows run to the feet."""
 
 DOWN_LPS: Final = 0.0, 0.0, -1.0
 
 SIDES: Final[dict[Reformat, tuple[str, str]]] = {"coronal": ("R", "L"), "sagittal": ("A", "P")}
 
 LONGEST_PX: Final = 320
-"""The longer edge of a picture [pixels]: 0.75 mm each over a field of view of 240 mm. The page
-shows it no larger, and an alert waits for it."""
+"""Longer edge of a picture [pixels]: 0.75 mm a pixel over a field of view of 240 mm. The page shows
+it no larger, and the alert waits until it is drawn. Ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Plane:
 
 
 def plane_through(centre_lps_mm: Vector, grid: Grid, view: Reformat) -> Plane:
-    """Lay a plane through a point, as wide and as high as the slices reach."""
+    """Return the plane through a point, as wide and as high as the slices extend."""
     across, down = np.array(ACROSS_LPS[view]), np.array(DOWN_LPS)
     ends = [np.array([0, size - 1]) for size in grid.shape_kji]
     corners_lps_mm = grid.to_lps_mm(np.array(list(product(*ends))))
@@ -101,7 +101,7 @@ def render_reformat(
 
 
 def feet_of(positions_lps_mm: NDArray[np.float64], grid: Grid) -> tuple[Feet, Feet]:
-    """Find the feet of positions (…, 3) [mm, LPS] in the slice below each, and in that above."""
+    """Return the feet of positions (…, 3) [mm, LPS] in the slices below and above each."""
     heights_mm = positions_lps_mm @ grid.normal
     k = np.interp(heights_mm, grid.heights_mm, np.arange(len(grid.heights_mm)))
     below = np.floor(k).astype(np.intp)
@@ -118,7 +118,7 @@ def feet_of(positions_lps_mm: NDArray[np.float64], grid: Grid) -> tuple[Feet, Fe
 def _index_of_slice(
     positions_lps_mm: NDArray[np.float64], grid: Grid, direction: Vector, spacing_mm: float
 ) -> Callable[[NDArray[np.intp]], NDArray[np.float32]]:
-    """Give the index along ``direction`` that each position has in a slice of its own."""
+    """Return each position's index along ``direction`` in its slice."""
     along = positions_lps_mm @ direction / spacing_mm
     first = grid.origins_lps_mm @ direction / spacing_mm
     return lambda k: (along - first[k]).astype(np.float32)
@@ -127,7 +127,7 @@ def _index_of_slice(
 def _is_known(
     positions_lps_mm: NDArray[np.float64], grid: Grid, both: tuple[Feet, Feet]
 ) -> NDArray[np.bool_]:
-    """Tell which positions lie within the slices, edges included."""
+    """Return which positions lie within the slices, edges included."""
     heights_mm, ends = positions_lps_mm @ grid.normal, [0, -1]
     lowest_mm, highest_mm = grid.heights_mm[ends] + np.array([-0.5, 0.5]) * grid.shares_mm[ends]
     known: NDArray[np.bool_] = (heights_mm >= lowest_mm) & (heights_mm <= highest_mm)

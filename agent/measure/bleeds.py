@@ -1,4 +1,4 @@
-"""Connected bleeds, measured."""
+"""Measurement of each connected bleed."""
 
 from __future__ import annotations
 
@@ -27,19 +27,20 @@ CONNECTIVITY: Final = 26
 """A thin subdural film on thick slices may touch only at corners."""
 
 MOST_ML = 1000.0
-"""More labelled bleed than this is a network gone wrong [mL]; a skull holds some 1500. Ours."""
+"""More labelled bleed than this is rejected as an error of the network [mL]; a skull holds some
+1500. Ours."""
 
 SMALLEST_ML = 0.1
-"""A part smaller than this is specks, not a finding [mL]. Half the smallest bleed trained on."""
+"""Smaller parts are discarded as specks [mL]. Half the smallest bleed trained on."""
 
 HEAD_STRIDE = 8
-"""Every so many columns and rows suffice to find the head's edges, within some 4 mm. Ours."""
+"""Stride in columns and rows at which the head's edges are searched: within some 4 mm. Ours."""
 
 ONE_SIDED_FRACTION = 0.8
-"""Share of a bleed's volume that makes it one-sided. Ours."""
+"""Share of a bleed's volume on one side from which on it is of that side. Ours."""
 
 DIRECTIONS_DEG = np.arange(0.0, 180.0, 5.0)
-"""Directions in which a diameter is tried; the error is below 0.1 %."""
+"""Directions along which diameters are measured: the error is below 0.1 %."""
 
 HeadBox: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Lowest and highest corner [mm, LPS]."""
@@ -48,7 +49,7 @@ Anatomy: TypeAlias = tuple[Midplane | None, HeadBox | None]
 
 
 def measure(mask: LabelMask, interval: VolumeInterval, *, midline_shift: bool) -> Measurement:
-    """Measure each connected bleed, largest first, and the midline shift if that is asked for.
+    """Measure each connected bleed, largest first, and the midline shift where wanted.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ def _connected_parts(subtypes: NDArray[np.uint8]) -> Iterator[NDArray[np.intp]]:
 
 
 def _box_about(subtypes: NDArray[np.uint8]) -> tuple[slice, slice, slice] | None:
-    """Find the smallest box (k, j, i) that holds all that is labelled; None if nothing is."""
+    """Return the smallest box (k, j, i) around all labels; None if there are none."""
     in_slices = np.flatnonzero(subtypes.any(axis=(1, 2)))
     if not len(in_slices):
         return None
@@ -150,7 +151,7 @@ def _measure_part(
 
 
 def _head_box_lps_mm(mask: LabelMask) -> HeadBox | None:
-    """Find the corners of the box that holds the brain; None where no anatomy is labelled."""
+    """Return the corners of the brain's bounding box; None where no anatomy is labelled."""
     kji = np.argwhere(mask.regions[:, ::HEAD_STRIDE, ::HEAD_STRIDE])
     if not len(kji):
         return None
@@ -159,7 +160,7 @@ def _head_box_lps_mm(mask: LabelMask) -> HeadBox | None:
 
 
 def _place(centroid_lps_mm: NDArray[np.float64], head: HeadBox | None) -> Vector | None:
-    """Say how far across the brain's box a bleed lies, each within 0…1."""
+    """Return where a bleed's centre lies within the brain's bounding box, each 0…1."""
     if head is None:
         return None
     low, high = head
@@ -181,7 +182,7 @@ def _side(
 
 
 def _region(labels: NDArray[np.uint8]) -> Region | None:
-    """Name the region that most of the bleed lies in; None if most of it lies in none."""
+    """Return the region that holds most of the bleed; None if most of it is in none."""
     most = int(np.bincount(labels, minlength=len(Region) + 1).argmax())
     return Region(most) if most else None
 

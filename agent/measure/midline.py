@@ -1,4 +1,4 @@
-"""The midline, from anatomy labels: which side a point is on, and how far the brain is pushed."""
+"""The midline, from anatomy labels: the side of a point, and the brain's midline shift."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from agent.records import LEFT_REGIONS, RIGHT_REGIONS, LabelMask, Region
 
 FEWEST_SIDED_VOXELS = 100
-"""With fewer coarse samples labelled on either side the midline is not known. Ours."""
+"""Fewest labelled samples on each side from which the midline is determined. Ours."""
 
 MIDLINE_REGIONS = (
     Region.VENTRICLES,
@@ -23,35 +23,35 @@ MIDLINE_REGIONS = (
 where it is read by hand (Brain Trauma Foundation, 2006)."""
 
 FEWEST_DEEP_MM2 = 300.0
-"""A slice with less deep anatomy than this is not at that level [mm²]. Ours."""
+"""Least deep anatomy in a slice at that level [mm²]. Ours."""
 
 SHORTEST_MIDLINE_MM = 90.0
-"""A midline traced over less than this, front to back, says too little of the skull's. Ours."""
+"""Shortest traced midline, front to back, that determines the skull's [mm]. Ours."""
 
 UNSURE_MM = 2.0
-"""Unsided labels of this width between the sides halve what a row tells, and so does a distance of
-an end from the skull's midline [mm]. Ours."""
+"""A row weighs half where labels without a side are this wide between the sides [mm], and an end of
+the midline weighs half at this distance from the skull's. Ours."""
 
 MIDDLE_SHARES = (0.35, 0.6)
-"""Septum and third ventricle lie between these shares of the line, from in front. Ours."""
+"""Septum and third ventricle lie between these fractions of the line, from its front. Ours."""
 
 REWEIGHTED = 10
-"""Rounds in which ends that lie off the skull's midline come to weigh less."""
+"""Rounds of re-weighting, in which ends far from the skull's midline lose weight."""
 
 SMOOTHED_MM = 8.0
 """The traced midline is smoothed over about this [mm]. Ours."""
 
 STEP = 2
-"""In-plane pixels per sample of the traced boundary: it needs no more."""
+"""In-plane pixels per sample of the traced boundary, which is smooth. Ours."""
 
 COARSE = 4
-"""In-plane pixels per sample of the midplane, which is fitted to thousands of them."""
+"""In-plane pixels per sample for fitting the midplane: thousands remain. Ours."""
 
 FEW_SLICES = 60
-"""Slices that it is fitted to; of a thinner stack, as few are taken."""
+"""Slices that it is fitted to, however many there are."""
 
 LEAST_STEP_MM = 2.0
-"""Slices closer than this to the last one traced are passed over: they show the same [mm]."""
+"""Slices closer than this to the last traced one are skipped: they show the same [mm]. Ours."""
 
 
 def _table(regions: tuple[Region, ...]) -> NDArray[np.bool_]:
@@ -71,7 +71,7 @@ class Midplane:
     weights: NDArray[np.float64]
 
     def left_of(self, positions_lps_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Tell for each position (n, 3) whether it is on the patient's left."""
+        """Return for each position (n, 3) whether it is on the patient's left."""
         left: NDArray[np.bool_] = positions_lps_mm @ self.weights[:3] + self.weights[3] > 0
         return left
 
@@ -157,7 +157,7 @@ def _traced(mask: LabelMask, k: int) -> _Trace | None:
 
 
 def _plane(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Fit column = (height, row, 1) · plane to points (n, 3), heeding those far off it little."""
+    """Fit column = (height, row, 1) · plane to points (n, 3), robustly: outliers weigh little."""
     design = np.column_stack([points[:, :2], np.ones(len(points))])
     weight: NDArray[np.floating] = np.ones(len(points))
     plane = np.zeros(3)
@@ -169,7 +169,7 @@ def _plane(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _weight(off_mm: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Weigh what is so unsure or so far off; ``UNSURE_MM`` weighs half."""
+    """Return the weight of a value this uncertain or this far off; at ``UNSURE_MM`` it is half."""
     weight: NDArray[np.floating] = 1.0 / (1.0 + np.square(off_mm / UNSURE_MM))
     return weight
 
@@ -201,6 +201,6 @@ def _boundary(
 def _smoothed(
     values: NDArray[np.floating], weight: NDArray[np.floating], rows: float
 ) -> NDArray[np.floating]:
-    """Smooth over about so many rows. Source: Whittaker, Proc Edinb Math Soc 1922."""
+    """Smooth over about this many rows. Source: Whittaker, Proc Edinb Math Soc 1922."""
     bends = np.diff(np.eye(len(values)), n=2, axis=0)
     return np.linalg.solve(np.diag(weight) + rows**4 * bends.T @ bends, weight * values)
