@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def test_the_bill_holds_what_a_box_gets_and_nothing_of_the_tests(tmp_path: Path)
     bill = json.loads((tmp_path / "sbom.json").read_text())
     names = {SBOM["plain"](one["name"]) for one in bill["components"]}
     assert bill["bomFormat"] == "CycloneDX"
+    assert bill["metadata"]["component"]["version"] == version("bleedwatch")
     assert names == set(lock) - {"bleedwatch"}
     assert {"numpy", "pydicom", "onnxruntime", "anyio"} <= names
     assert not {"pytest", "torch", "onnx"} & names
