@@ -19,10 +19,11 @@ export async function openPage(answers = {}) {
     if (answer === undefined) throw new TypeError(`nobody answers ${url}`);
     return typeof answer === "function" ? answer(options) : answer;
   };
-  const { HTMLElement, customElements } = window;
-  const names = { window, HTMLElement, customElements, document: window.document, location: window.location, sessionStorage: window.sessionStorage, fetch };
+  const { HTMLElement, customElements, document, location, sessionStorage } = window;
+  const requestAnimationFrame = window.requestAnimationFrame.bind(window);
+  const names = { window, HTMLElement, customElements, document, location, sessionStorage, requestAnimationFrame, fetch };
   for (const [name, value] of Object.entries(names)) Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
-  return { document: window.document, requests };
+  return { document, requests };
 }
 
 export const load = (module) => import(new URL(module, STATIC));

@@ -1,0 +1,154 @@
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
+import { load, ok, openPage } from "./page.js";
+
+let firstToAnswer = "Ada";
+const { document, requests } = await openPage({
+  "/api/words": ok({ language: "en", words: {} }),
+  "/api/session": ok({ user: null, role: "service", csrf: "", ends_in_s: null }),
+  "/api/series/1.2/1/acknowledge": () => ok({ who: firstToAnswer, at_utc: "2026-11-23T10:00:00Z", note: "" }),
+});
+const { alertKey, remindOf, showAlerts } = await load("alerts.js");
+
+const FINDING = {
+  subtype: "subdural", side: "left", region: "frontal", volume_ml: 27, volume_interval_ml: [22, 48], probability: 0.93,
+  place: [0.9, 0.25, 0.8], key_slice: 12,
+};
+const REPORT = {
+  revision: 1, state: "suspected", reason: null, what_to_do: null, score: 0.91, total_volume_ml: 27, midline_shift_mm: null,
+  findings: [FINDING], caveats: [],
+};
+const SERIES = {
+  series_uid: "1.2", test: false, state: "suspected", slices: 32, expected: 0, revision: 1, report: REPORT, alert: REPORT,
+  description: "HEAD", patient: { patient_name: "DOE^JANE", patient_id: "P1", birth_date: "19480307", sex: "F", accession: "A7" },
+  last_slice_utc: "2026-11-23T10:00:00Z", last_slice_age_s: 4, shown_utc: null, acknowledged: null, verdict: null,
+  escalated_utc: null, escalation_problem: null,
+};
+const OTHER = { ...SERIES, series_uid: "1.3", patient: { ...SERIES.patient, patient_name: "ROE^RICHARD" } };
+
+const cards = () => [...document.querySelectorAll("#front .alert")];
+const patients = () => cards().map((card) => card.querySelector(".patient").textContent);
+const text = (selector) => cards()[0].querySelector(selector).textContent;
+
+function submit(button) {
+  const form = cards()[0].querySelector("form");
+  const event = new window.Event("submit", { cancelable: true });
+  Object.defineProperty(event, "submitter", { value: form.querySelector(`[value=${button}]`) });
+  form.dispatchEvent(event);
+}
+
+beforeEach(() => {
+  showAlerts([]);
+  document.activeElement.blur();
+  requests.length = 0;
+  firstToAnswer = "Ada";
+});
+
+test("an alert says who, what, where and how much", () => {
+  showAlerts([SERIES]);
+
+  assert.equal(text(".patient"), "DOE, JANE");
+  assert.equal(text(".whose"), "P1born 1948-03-07Faccession A7HEAD");
+  assert.equal(text(".findings"), "Subdural, left frontal: 27.0 mL (22–48)probability 93 %");
+  assert.equal(text(".numbers"), "score 0.91");
+});
+
+test("an alert without an outline says to look at every slice", () => {
+  showAlerts([{ ...SERIES, alert: { ...REPORT, findings: [] } }]);
+
+  assert.match(text(".findings"), /look at every slice/);
+});
+
+test("the newest alert is in front, and none is hidden", () => {
+  showAlerts([SERIES]);
+  showAlerts([OTHER, SERIES]);
+
+  assert.deepEqual(patients(), ["ROE, RICHARD", "DOE, JANE"]);
+  assert.deepEqual(cards().map((card) => card.classList.contains("behind")), [false, true]);
+});
+
+test("a new alert does not push away one that somebody is answering", () => {
+  showAlerts([SERIES]);
+  cards()[0].querySelector("[name=note]").focus();
+  showAlerts([OTHER, SERIES]);
+
+  assert.deepEqual(patients(), ["DOE, JANE", "ROE, RICHARD"]);
+});
+
+test("a self-test's alert stays behind a patient's", () => {
+  showAlerts([SERIES]);
+  showAlerts([{ ...OTHER, test: true }, SERIES]);
+
+  assert.equal(patients()[0], "DOE, JANE");
+});
+
+test("an alert that is no longer waiting leaves the page", () => {
+  showAlerts([SERIES]);
+  showAlerts([]);
+
+  assert.equal(cards().length, 0);
+});
+
+test("what was typed into an alert stays while others come and go", () => {
+  showAlerts([SERIES]);
+  cards()[0].querySelector("[name=note]").value = "told the ward";
+  showAlerts([{ ...SERIES, last_slice_age_s: 9 }]);
+
+  assert.equal(cards()[0].querySelector("[name=note]").value, "told the ward");
+});
+
+test("acknowledging posts who and a note", async () => {
+  showAlerts([SERIES]);
+  cards()[0].querySelector("[name=who]").value = "Ada";
+  submit("acknowledge");
+  await turn();
+  await turn();
+
+  const { url, body } = requests.find(({ method }) => method === "POST");
+  assert.equal(url, "/api/series/1.2/1/acknowledge");
+  assert.deepEqual(JSON.parse(body), { who: "Ada", note: "" });
+  assert.equal(text(".failed"), "");
+});
+
+test("who comes second is told who was first", async () => {
+  firstToAnswer = "Grace";
+  showAlerts([SERIES]);
+  cards()[0].querySelector("[name=who]").value = "Ada";
+  submit("acknowledge");
+  await turn();
+  await turn();
+
+  assert.match(text(".failed"), /^Grace was first/);
+});
+
+test("a dismissal needs its reason", async () => {
+  showAlerts([SERIES]);
+  cards()[0].querySelector("[name=who]").value = "Ada";
+  submit("dismiss");
+  await turn();
+  assert.equal(requests.filter(({ method }) => method === "POST").length, 0);
+
+  cards()[0].querySelector("[name=reason]").value = "calcification";
+  submit("dismiss");
+  await turn();
+  await turn();
+
+  const { body } = requests.find(({ method }) => method === "POST");
+  assert.equal(JSON.parse(body).dismissed_because, "calcification");
+});
+
+test("a later result that suspects nothing is told on the alert's own card", () => {
+  showAlerts([{ ...SERIES, revision: 2, state: "not_suspected", report: { ...REPORT, revision: 2, state: "not_suspected" } }]);
+
+  assert.equal(text(".later"), "Result 2 says not suspected. Look at the images.");
+});
+
+test("an alert moves when it sounds again", async () => {
+  showAlerts([SERIES]);
+  remindOf(alertKey(SERIES));
+  await new Promise((resolve) => { window.requestAnimationFrame(resolve); });
+  await new Promise((resolve) => { window.requestAnimationFrame(resolve); });
+
+  assert.ok(cards()[0].classList.contains("again"));
+});
