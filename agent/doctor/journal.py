@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from agent.store.database import Database
 from agent.store.liveness import agent_problem, selftest_problem
 from agent.store.queries import Queries
 from agent.store.schema import MIGRATIONS
+from agent.store.upgrade import read_only, version_of
 
 AHEAD: Final = timedelta(minutes=1)
 """What was stored may be this far in the future before the clock is called wrong. Ours."""
@@ -160,13 +161,9 @@ def address(box: Box) -> Address:
 
 
 def _looked_into(path: Path) -> tuple[int, str]:
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    try:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
+    with closing(read_only(path)) as db:
         (damage,) = db.execute("PRAGMA quick_check(1)").fetchone()
-        return int(version), str(damage)
-    finally:
-        db.close()
+        return version_of(db), str(damage)
 
 
 @contextmanager

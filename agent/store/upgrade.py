@@ -77,7 +77,7 @@ def version_at(path: Path) -> int | None:
     if not path.exists():
         return None
     try:
-        with closing(_read_only(path)) as db:
+        with closing(read_only(path)) as db:
             return version_of(db)
     except sqlite3.Error as error:
         raise StoreError("store_unreadable", path=str(path), why=str(error)) from error
@@ -201,14 +201,15 @@ def _copy(path: Path, to: Path) -> None:
     """Copy a store as it was last committed, with its owner and mode."""
     owner = path.stat()
     os.close(os.open(to, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    with closing(_read_only(path)) as source, closing(sqlite3.connect(to)) as copy:
+    with closing(read_only(path)) as source, closing(sqlite3.connect(to)) as copy:
         source.backup(copy)
     if os.geteuid() == 0:
         os.chown(to, owner.st_uid, owner.st_gid)
     to.chmod(owner.st_mode & 0o777)
 
 
-def _read_only(path: Path) -> sqlite3.Connection:
+def read_only(path: Path) -> sqlite3.Connection:
+    """Open a store's file for reading alone: nothing is made, upgraded or written."""
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
 
 
@@ -220,7 +221,7 @@ def _shortage(path: Path) -> Reason | None:
 
 
 def _size_bytes(path: Path) -> int:
-    with closing(_read_only(path)) as db:
+    with closing(read_only(path)) as db:
         (pages,), (size,) = (
             db.execute(f"PRAGMA {n}").fetchone() for n in ("page_count", "page_size")
         )
