@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from agent.assemble.completeness import Completion
 from agent.assemble.coverage import unseen_of
-from agent.assemble.head_facts import facts_of
-from agent.assemble.plausibility import faults_of
-from agent.assemble.protocol import ProtocolProfile, check_extent, choose
+from agent.assemble.head_facts import bright_ml, facts_of
+from agent.assemble.plausibility import MOST_CALCIUM_ML, faults_of
+from agent.assemble.protocol import ProtocolProfile, check_extent, choose, contrast_unsure
 from agent.assemble.series import GrowingSeries
 from agent.decide import decide, implausible
 from agent.draw.key_slice import render_key_slice
 from agent.draw.reformats import render_reformat
+from agent.errors import NotEligible
 from agent.infer.backend import Backend
 from agent.infer.bundle import Bundle
 from agent.infer.networks import Networks
@@ -94,7 +95,7 @@ def analyse(slices: GrowingSeries, stage: SliceStage, engine: Engine) -> Analysi
         profile = choose([*slices.set_aside, *slices.headers], engine.profiles)
         head = slices.volume()
         check_extent(head, profile)
-        evidence = evidence_of(slices, head)
+        evidence = evidence_of(slices, head, profile)
     if evidence.faults:
         return Analysis(implausible(evidence.faults), profile, head, timings_s=timings_s)
 
@@ -117,16 +118,25 @@ def analyse(slices: GrowingSeries, stage: SliceStage, engine: Engine) -> Analysi
     return Analysis(assessment, profile, head, mask, run_by, measured, timings_s)
 
 
-def evidence_of(slices: GrowingSeries, head: HeadVolume) -> Evidence:
-    """Gather what shows how much of a head has come."""
+def evidence_of(slices: GrowingSeries, head: HeadVolume, profile: ProtocolProfile) -> Evidence:
+    """Gather what shows how much of a head has come.
+
+    Raises
+    ------
+    NotEligible
+        Contrast agent is seen in it, where what is said of it disagrees.
+    """
     facts = facts_of(head)
+    unsure = contrast_unsure(slices.headers, profile)
+    if unsure and (seen_ml := bright_ml(head)) > MOST_CALCIUM_ML:
+        raise NotEligible("contrast_seen", bright_ml=seen_ml)
     return Evidence(
         faults=faults_of(facts),
         gaps=head.gaps,
         shortfall=_shortfall(slices),
         unread=(),
         unseen=unseen_of(facts),
-        remarks=(),
+        remarks=(Reason("contrast_not_excluded"),) if unsure else (),
     )
 
 

@@ -14,7 +14,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.records import HeadVolume
+from agent.records import MM3_PER_ML, HeadVolume
 
 LEVEL_MM: Final = 4.0
 """Slices within this are averaged into one level [mm]: thin, noisy slices become as calm as thick
@@ -48,6 +48,9 @@ N_LARGEST: Final = 3
 
 FEWEST_REPEATED_PX: Final = 50
 """With fewer coarse pixels of soft tissue two slices may be alike because they are empty."""
+
+SURROUNDED: Final = 0.8
+"""Of what lies in the brain so much of the outline touches brain. Ours."""
 
 REPEAT_STRIDE: Final = 8
 """Every so many pixels each way are compared to tell one slice given twice. Noise makes no two
@@ -102,6 +105,31 @@ def facts_of(head: HeadVolume) -> HeadFacts:
     )
 
 
+def bright_ml(head: HeadVolume) -> float:
+    """Volume of what is as dense as bone and lies within the brain: calcium, or contrast [mL].
+
+    At each level where the hemispheres show, parts that the brain surrounds are counted; what
+    touches the skull is not.
+    """
+    levels, pixel_mm2 = _coarse(head)
+    bone = levels >= BONE_HU
+    soft = (levels >= SOFT_HU) & ~bone
+    inside = _largest_parts(soft & (_sides_with_bone(bone) >= SIDES_WITH_BONE))
+    per_level = inside.sum(axis=(1, 2))
+    large = np.flatnonzero(per_level >= max(LARGE * np.sort(per_level)[-N_LARGEST:][0], 1))
+    bright_px = 0
+    for k in large:
+        parts = cc3d.connected_components(bone[k], connectivity=8)
+        sizes = np.bincount(parts.ravel())
+        beside = _grown(inside[k : k + 1])[0] & bone[k]
+        rims = np.bincount(parts[bone[k] & ~_shrunk(bone[k : k + 1])[0]], minlength=len(sizes))
+        in_brain = np.bincount(parts[beside & ~_shrunk(bone[k : k + 1])[0]], minlength=len(sizes))
+        surrounded = in_brain[1:] >= SURROUNDED * rims[1:]
+        bright_px += int(sizes[1:][surrounded].sum())
+    thickness_mm = float(head.grid.shares_mm.sum()) / len(levels)
+    return bright_px * pixel_mm2 * thickness_mm / MM3_PER_ML
+
+
 def _coarse(head: HeadVolume) -> tuple[NDArray[np.int16], float]:
     """Thin out pixels and average slices: HU (level, row, column), and a pixel's area [mm²]."""
     grid = head.grid
@@ -135,7 +163,7 @@ def _largest_parts(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         parts = cc3d.connected_components(cores[k], connectivity=4)
         sizes = np.bincount(parts.ravel())
         kept[k] = parts == 1 + sizes[1:].argmax()
-    return ~_shrunk(_shrunk(~kept)) & mask
+    return _grown(_grown(kept)) & mask
 
 
 def _shrunk(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -146,6 +174,11 @@ def _shrunk(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     shrunk[:, :, 1:] &= mask[:, :, :-1]
     shrunk[:, :, :-1] &= mask[:, :, 1:]
     return shrunk
+
+
+def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Put one pixel on all round, within each slice."""
+    return ~_shrunk(~mask)
 
 
 def _with_bone(areas_mm2: NDArray[np.float64], bone: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -31,6 +31,10 @@ LEAST_SPREAD_HU: Final = 7.0
 """Ventricles, grey and white matter differ by more than this [HU]. Heads: 10.3 to 44; noise about
 one value: 4."""
 
+MOST_CALCIUM_ML: Final = 4.0
+"""More than this above 100 HU within the brain is no calcification but contrast agent in vessels
+[mL]. Plain heads: 0 to 1.9."""
+
 
 def faults_of(facts: HeadFacts) -> tuple[Reason, ...]:
     """Say all that keeps a stack from being a head CT in HU; empty if nothing does."""

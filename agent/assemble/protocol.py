@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
+from agent.assemble.eligibility import Content, content_of
 from agent.assemble.series import is_localizer
 from agent.errors import ConfigError, NotEligible
 from agent.reasons import Reason
@@ -44,6 +45,9 @@ def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
 
 Range: TypeAlias = Annotated[tuple[float, float], AfterValidator(_ascending)]
 
+PLAIN_HEAD: Final = "plain head"
+"""What a site's own name for its plain heads is taken for."""
+
 BASED_ON = "based_on"
 """Key by which a profile takes from another what it does not set itself."""
 
@@ -53,21 +57,16 @@ class ProtocolProfile:
     """How to recognise one kind of head series, and how it is treated.
 
     Patterns are looked for anywhere in the header's text; one that is None asks nothing. A header
-    that is silent about a thing is not refused for it. ``heads`` and ``other_parts`` are tried
-    on BodyPartExamined; where this is empty, on the description.
+    that is silent about a thing is not refused for it. What words mean is the same everywhere
+    (``agent.assemble.terms``); ``plain_heads`` and ``other_series`` are for what is not.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     name: str
     operating_point: str
-    heads: Pattern
-    other_parts: Pattern
     bone_kernels: Pattern
     other_image_types: Pattern
-    other_descriptions: Pattern
-    no_contrast: Pattern
-    """What a scanner writes for "no contrast agent"."""
     thickness_mm: Range
     kvp: Range
     matrix_px: Range
@@ -78,6 +77,10 @@ class ProtocolProfile:
     deadline_s: float
     slabs_per_run: int
     """Slabs that a plan built for this protocol takes at once."""
+    plain_heads: Pattern | None = None
+    """What this site calls its plain heads, whatever the words mean elsewhere."""
+    other_series: Pattern | None = None
+    """What this site calls series that are not to be analysed."""
     manufacturer: Pattern | None = None
     model: Pattern | None = None
     description: Pattern | None = None
@@ -217,29 +220,25 @@ def expert_on(
 
 
 def check_extent(volume: HeadVolume, profile: ProtocolProfile) -> None:
-    """Refuse a complete series that is no whole head.
+    """Refuse a complete series of which no head can be made.
 
     Raises
     ------
     NotEligible
-        Too few or too many slices, or too short a stretch.
+        Too few or too many slices.
     """
-    found = extent_objections(len(volume.hu), float(volume.grid.shares_mm.sum()), profile)
+    found = extent_objections(len(volume.hu), profile)
     if found:
         raise NotEligible(found[0])
 
 
-def extent_objections(n_slices: int, coverage_mm: float, profile: ProtocolProfile) -> list[Reason]:
-    """Say all that keeps so many slices over such a stretch [mm] from being a whole head."""
+def extent_objections(n_slices: int, profile: ProtocolProfile) -> list[Reason]:
+    """Say what keeps so many slices from being one head."""
     found = []
     if n_slices < profile.min_slices:
         found.append(Reason("too_few_slices", n_slices=n_slices, n_needed=profile.min_slices))
     if n_slices > profile.max_slices:
         found.append(Reason("too_many_slices", n_slices=n_slices, n_most=profile.max_slices))
-    if coverage_mm < profile.min_coverage_mm:
-        found.append(
-            Reason("head_too_short", covered_mm=coverage_mm, needed_mm=profile.min_coverage_mm)
-        )
     return found
 
 
@@ -267,28 +266,26 @@ def _distinct(reasons: Iterable[Reason]) -> list[Reason]:
 
 def _of_content(header: SliceHeader, profile: ProtocolProfile) -> list[Reason]:
     """Object to what was scanned and how it was reconstructed."""
-    found, name = [], profile.name
-    if not _is_head(header, profile):
-        what = header.body_part or header.description
-        found.append(Reason("not_head", found=what, profile=name))
-    if header.contrast and not profile.no_contrast.search(header.contrast):
-        found.append(Reason("contrast_given", profile=name))
-    if profile.bone_kernels.search(header.kernel):
-        found.append(Reason("bone_kernel", kernel=header.kernel, profile=name))
+    found, name = list(said_of(header, profile).objections), profile.name
     if profile.other_image_types.search("\\".join(header.image_type)):
         image_type = "/".join(header.image_type)
         found.append(Reason("not_original_axial", image_type=image_type, profile=name))
-    if profile.other_descriptions.search(header.description):
+    if profile.other_series and profile.other_series.search(header.description):
         found.append(Reason("not_plain_head", description=header.description, profile=name))
     return found
 
 
-def _is_head(header: SliceHeader, profile: ProtocolProfile) -> bool:
-    if header.body_part:
-        return bool(profile.heads.search(header.body_part))
-    if profile.heads.search(header.description):
-        return True
-    return not profile.other_parts.search(header.description)
+def said_of(header: SliceHeader, profile: ProtocolProfile) -> Content:
+    """Weigh what a header says of its series' content; a site may know its own plain heads."""
+    known = profile.plain_heads and profile.plain_heads.search(header.description)
+    asked = replace(header, description=PLAIN_HEAD) if known else header
+    sharp = bool(profile.bone_kernels.search(header.kernel))
+    return content_of(asked, profile.name, sharp=sharp)
+
+
+def contrast_unsure(slices: Sequence[SliceHeader], profile: ProtocolProfile) -> bool:
+    """Whether only the images can tell if contrast agent is in a series."""
+    return any(said_of(header, profile).contrast_unsure for header in slices)
 
 
 def _of_demands(header: SliceHeader, profile: ProtocolProfile) -> list[Reason]:

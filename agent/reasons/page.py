@@ -65,8 +65,17 @@ SERIES: Final = {
         "only localizer images", "none needed: the head series is analysed by itself"
     ),
     "not_head": Wording("not a head series: {found}", OTHER_PROTOCOL),
+    "contrast_series": Wording("a series with contrast agent: {description}", OTHER_PROTOCOL),
     "contrast_given": Wording("contrast agent was given", OTHER_PROTOCOL),
     "bone_kernel": Wording("bone reconstruction (kernel {kernel})", OTHER_PROTOCOL),
+    "bone_series": Wording("bone reconstruction: {description}", OTHER_PROTOCOL),
+    "contrast_seen": Wording(
+        "contrast agent is seen in vessels ({bright_ml:.0f} mL above 100 HU)",
+        "none needed: the head without contrast agent is analysed by itself",
+    ),
+    "contrast_not_excluded": Wording(
+        "contrast agent is not excluded: what is said of it disagrees, and none is seen"
+    ),
     "not_original_axial": Wording("not an original axial image ({image_type})", OTHER_PROTOCOL),
     "not_plain_head": Wording("not a plain head series: {description}", OTHER_PROTOCOL),
     "maker_not_covered": Wording("scanner maker '{maker}' is not the profile's", OTHER_PROTOCOL),
@@ -86,9 +95,6 @@ SERIES: Final = {
     ),
     "too_few_slices": Wording("only {n_slices} slices, {n_needed} needed", WHOLE_HEAD),
     "too_many_slices": Wording("{n_slices} slices, at most {n_most} are analysed", WHOLE_HEAD),
-    "head_too_short": Wording(
-        "only {covered_mm:.0f} mm of the head, {needed_mm:.0f} mm needed", WHOLE_HEAD
-    ),
     "identity_differs": Wording(
         "slices of one series disagree about {attributes}",
         "two patients or studies share a series UID: check the scanner's worklist",

@@ -117,7 +117,7 @@ def why_left_out(
         return error.reason
     n = len(grid.origins_lps_mm)
     however_many = replace(base, max_slices=max(base.max_slices, n))
-    found = [*missing, *extent_objections(n, float(grid.shares_mm.sum()), however_many)]
+    found = [*missing, *extent_objections(n, however_many)]
     return found[0] if found else None
 
 

@@ -11,6 +11,7 @@ from agent.assemble.protocol import (
     expert_on,
     extent_objections,
     objections,
+    said_of,
 )
 from agent.errors import InputError
 from agent.reasons import Reason
@@ -23,31 +24,43 @@ class Verdict:
 
     ``profile`` is the one that matches, None if none does. ``refusal`` is why it is not analysed
     all the same, or at all. ``others`` holds, by name, what every other profile has against it.
-    ``missing`` says what shows that slices have not come.
+    ``missing`` says what shows that slices have not come, ``told`` by what it was told what the
+    series is.
     """
 
     profile: str | None
     refusal: Reason | None
     missing: tuple[Reason, ...]
     others: dict[str, tuple[Reason, ...]]
+    told: tuple[str, ...]
 
 
 def verdict_on(series: SampleSeries, profiles: Sequence[ProtocolProfile]) -> Verdict:
     """Judge a series as the agent would, whose profiles these are, once all of it has come."""
     if series.refusal:
-        return Verdict(None, series.refusal, (), {})
+        return Verdict(None, series.refusal, (), {}, ())
+    told = evidence_in(series, profiles)
     try:
         chosen = choose(series.headers, profiles)
     except InputError as error:
         others = _why_not(series, profiles, None)
-        return Verdict(None, error.reason, (), others)
+        return Verdict(None, error.reason, (), others, told)
     others = _why_not(series, profiles, chosen)
     try:
         refusals = _of_extent(series, chosen)
     except InputError as error:
-        return Verdict(chosen.name, error.reason, (), others)
+        return Verdict(chosen.name, error.reason, (), others, told)
     refusal = refusals[0] if refusals else None
-    return Verdict(chosen.name, refusal, missing_from(series), others)
+    return Verdict(chosen.name, refusal, missing_from(series), others, told)
+
+
+def evidence_in(series: SampleSeries, profiles: Sequence[ProtocolProfile]) -> tuple[str, ...]:
+    """Say by what it was told what was scanned, how it was reconstructed, with what agent."""
+    if not series.slices:
+        return ()
+    expert = expert_on(series.slices, profiles)
+    told = (str(one) for header in series.slices for one in said_of(header, expert).told)
+    return tuple(dict.fromkeys(told))
 
 
 def missing_from(series: SampleSeries) -> tuple[Reason, ...]:
@@ -61,8 +74,7 @@ def missing_from(series: SampleSeries) -> tuple[Reason, ...]:
 
 
 def _of_extent(series: SampleSeries, profile: ProtocolProfile) -> list[Reason]:
-    grid = series.stack.layout().grid
-    return extent_objections(len(grid.origins_lps_mm), float(grid.shares_mm.sum()), profile)
+    return extent_objections(len(series.stack.layout().grid.origins_lps_mm), profile)
 
 
 def _why_not(

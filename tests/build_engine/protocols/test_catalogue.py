@@ -67,7 +67,7 @@ def test_all_problems_of_a_file_are_named(tmp_path):
 def test_all_missing_keys_are_one_problem(tmp_path):
     (problem,) = problems(tmp_path, 'name = "own"')
 
-    assert {"heads", "quiet_s"} < set(problem.key.split(", ")) < set(KEYS)
+    assert {"kvp", "quiet_s"} < set(problem.key.split(", ")) < set(KEYS)
     assert "based_on" in problem.what_to_do
 
 

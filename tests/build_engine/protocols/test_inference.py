@@ -176,7 +176,7 @@ def test_what_the_makers_profile_knows_is_carried_over():
 
 
 def test_what_is_as_in_the_base_is_not_repeated():
-    assert "no_contrast" not in drafted(head_of()).text
+    assert "other_image_types" not in drafted(head_of()).text
 
 
 def test_two_scanners_are_refused_by_name():

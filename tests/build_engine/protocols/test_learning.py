@@ -36,7 +36,7 @@ def test_other_series_are_left_out_with_the_reason():
 
     assert left_out(scout) == "only localizer images"
     assert left_out(head_of(kernel="BONEPLUS")).startswith("bone reconstruction")
-    assert left_out(head_of(body_part="CHEST")) == "not a head series: CHEST"
+    assert left_out(head_of(body_part="CHEST", description="5.0")) == "not a head series: CHEST"
     assert left_out(head_of(contrast="IOPAMIRON")) == "contrast agent was given"
     assert left_out(head_of(9)) == "only 9 slices, 10 needed"
     assert left_out(head_of(expected_images=15)).startswith("only 13 of 15")
