@@ -13,12 +13,17 @@ beforeEach(() => {
   waiting = [];
   bitmaps = [];
   globalThis.fetch = (url, { signal }) => new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason);
+    const end = (answer) => {
+      signal.removeEventListener("abort", stop);
+      resolve(answer);
+    };
+    signal.addEventListener("abort", stop);
     waiting.push({
       url,
-      answer: () => resolve({ ok: true, status: 200, blob: async () => url }),
-      refuse: (status) => resolve({ ok: false, status }),
+      answer: () => end({ ok: true, status: 200, blob: async () => url }),
+      refuse: (status) => end({ ok: false, status }),
     });
-    signal.addEventListener("abort", () => reject(signal.reason));
   });
   globalThis.createImageBitmap = async (url) => {
     const bitmap = { url, open: true, close() { bitmap.open = false; } };
