@@ -38,8 +38,8 @@ KEYWORDS: Final = """
     ConvolutionKernel StudyInstanceUID SeriesInstanceUID AcquisitionNumber InstanceNumber
     InConcatenationTotalNumber ImagePositionPatient ImageOrientationPatient
     FrameOfReferenceUID ImagesInAcquisition NumberOfSeriesRelatedInstances SamplesPerPixel
-    NumberOfFrames Rows Columns PixelSpacing BitsAllocated BitsStored PixelRepresentation
-    RescaleIntercept RescaleSlope SharedFunctionalGroupsSequence
+    NumberOfFrames Rows Columns PixelSpacing BitsAllocated BitsStored HighBit
+    PixelRepresentation RescaleIntercept RescaleSlope RescaleType SharedFunctionalGroupsSequence
     PerFrameFunctionalGroupsSequence ExtendedOffsetTable ExtendedOffsetTableLengths
 """
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from agent.assemble.header import Unusable, number
+from agent.assemble.header import Unusable, number, text
 from agent.assemble.pixels import PixelFormat
 from agent.errors import NotWholeYet
 
@@ -27,6 +27,14 @@ PADDING_FRACTION: Final = 1 / 8
 in the lowest eighth of a head image is table and air."""
 
 
+OF_HU: Final = frozenset({"", "HU", "US"})
+"""Rescale Types of HU: said, taken for granted, or "unspecified", which the values must then show.
+Source: PS3.3 C.11.1.1.2."""
+
+OTHER_TYPES: Final = frozenset({"OD", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT"})
+"""Types of other quantities than HU, by name; any other text is not repeated."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rescale:
     """Stored value to HU. Checked."""
@@ -41,11 +49,15 @@ def rescale_of(frame: Dataset) -> Rescale:
     Raises
     ------
     Unusable
-        Missing or absurd.
+        Missing or absurd, or what comes of it is no HU.
     """
     slope, intercept = number(frame, "RescaleSlope"), number(frame, "RescaleIntercept")
     if slope is None or intercept is None:
         raise Unusable("rescale_missing")
+    rescale_type = text(frame, "RescaleType").upper()
+    if rescale_type not in OF_HU:
+        named = rescale_type if rescale_type in OTHER_TYPES else "another"
+        raise Unusable("rescale_of_other", rescale_type=named)
     if not SLOPE[0] <= slope <= SLOPE[1] or abs(intercept) > INTERCEPT_HU:
         raise Unusable("rescale_absurd", slope=slope, intercept_hu=intercept)
     return Rescale(slope, intercept)
@@ -54,6 +66,8 @@ def rescale_of(frame: Dataset) -> Rescale:
 def hu_from_stored(stored: NDArray[Any], form: PixelFormat, rescale: Rescale) -> NDArray[np.int16]:
     """Map stored values (j, i) to HU, rounded and clipped to int16."""
     values: NDArray[Any] = np.asarray(stored, dtype=stored.dtype.newbyteorder("="))
+    if form.low_bit:
+        values = values >> form.low_bit
     low, high = int(values.min()), int(values.max())
     spare_bits = form.bits_allocated - form.bits_stored
     most = 1 << form.bits_stored - form.signed

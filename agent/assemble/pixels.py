@@ -43,7 +43,10 @@ _UNDEFINED: Final = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class PixelFormat:
-    """How stored values lie in the bytes. Checked: what it declares is within the limits."""
+    """How stored values lie in the bytes. Checked: what it declares is within the limits.
+
+    A value begins at bit ``low_bit``: 0, but in images whose High Bit says otherwise.
+    """
 
     syntax: UID
     rows: int
@@ -52,6 +55,7 @@ class PixelFormat:
     bits_allocated: int
     bits_stored: int
     signed: bool
+    low_bit: int = 0
 
     @property
     def frame_bytes(self) -> int:
@@ -91,7 +95,18 @@ def format_of(image: Dataset, syntax: UID, limits: ReadLimits) -> PixelFormat:
     if allocated not in (8, 16) or not 0 < stored <= allocated:
         raise Unusable("bits_unusable", n_stored=stored, n_allocated=allocated)
     signed = whole(image, "PixelRepresentation") == 1
-    return PixelFormat(syntax, rows, columns, frames, allocated, stored, signed)
+    low_bit = 0 if syntax.is_encapsulated else _low_bit(image, allocated, stored)
+    return PixelFormat(syntax, rows, columns, frames, allocated, stored, signed, low_bit)
+
+
+def _low_bit(image: Dataset, allocated: int, stored: int) -> int:
+    """Find at which bit a value begins; 0 where High Bit is missing or contradicts the others.
+
+    Source: PS3.5 section 8.1.1. Where it is wrong, values are no HU, and are told to be none.
+    """
+    high_bit = whole(image, "HighBit")
+    low_bit = 0 if high_bit is None else high_bit + 1 - stored
+    return low_bit if 0 <= low_bit <= allocated - stored else 0
 
 
 class DecoderEnded(Unusable):

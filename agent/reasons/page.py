@@ -162,6 +162,7 @@ FILES: Final = {
         "ImageOrientationPatient is not two square unit vectors", EXPORT_AGAIN
     ),
     "rescale_missing": Wording("no usable RescaleSlope and RescaleIntercept", EXPORT_AGAIN),
+    "rescale_of_other": Wording("Rescale Type {rescale_type}: no HU", EXPORT_AGAIN),
     "rescale_absurd": Wording("rescale slope {slope}, intercept {intercept_hu} HU", EXPORT_AGAIN),
     "matrix_unusable": Wording("matrix {rows} x {columns}, limit {limit_px}", EXPORT_AGAIN),
     "frame_count_differs": Wording(

@@ -1,0 +1,116 @@
+"""Stored values in unusual bits are read as the same HU; what is no HU by its type is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from agent.assemble.dicom_file import read_slices
+from agent.assemble.limits import ReadLimits
+from tests.cases.conftest import Answer
+from tests.cases.exports import head, hu_of, save, save_all, set_stored
+
+Stored: TypeAlias = NDArray[np.int32]
+
+BITS = np.random.default_rng(0)
+
+
+def with_overlay_bits(image: Dataset, stored: Stored) -> None:
+    image.BitsStored, image.HighBit = 12, 11
+    set_stored(image, stored | (BITS.integers(0, 2, stored.shape) << 12))
+
+
+def in_the_upper_bits(image: Dataset, stored: Stored) -> None:
+    image.BitsStored, image.HighBit = 12, 15
+    set_stored(image, stored << 4 | BITS.integers(0, 16, stored.shape))
+
+
+def in_the_middle_bits(image: Dataset, stored: Stored) -> None:
+    image.BitsStored, image.HighBit = 12, 13
+    set_stored(image, stored << 2 | (BITS.integers(0, 2, stored.shape) << 15))
+
+
+def signed_in_the_upper_bits(image: Dataset, stored: Stored) -> None:
+    image.BitsStored, image.HighBit, image.PixelRepresentation = 12, 15, 1
+    image.RescaleIntercept = 0
+    set_stored(image, (stored - 1024).clip(-2048, 2047) << 4)
+
+
+def in_as_many_bits_as_needed(image: Dataset, stored: Stored) -> None:
+    image.BitsStored = max(1, int(stored.max()).bit_length())
+    image.HighBit = image.BitsStored - 1
+    set_stored(image, stored)
+
+
+def signed_without_sign_extension(image: Dataset, stored: Stored) -> None:
+    image.BitsStored, image.HighBit, image.PixelRepresentation = 12, 11, 1
+    image.RescaleIntercept = 0
+    set_stored(image, (stored - 1024).clip(-2048, 2047) & 0xFFF)
+
+
+def without_high_bit(image: Dataset, stored: Stored) -> None:
+    del image.HighBit
+    set_stored(image, stored)
+
+
+def with_a_high_bit_that_cannot_be(image: Dataset, stored: Stored) -> None:
+    image.BitsStored, image.HighBit = 12, 3
+    set_stored(image, stored)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        with_overlay_bits,
+        in_the_upper_bits,
+        in_the_middle_bits,
+        signed_in_the_upper_bits,
+        in_as_many_bits_as_needed,
+        signed_without_sign_extension,
+        without_high_bit,
+        with_a_high_bit_that_cannot_be,
+    ],
+)
+def test_the_same_hu_are_read(tmp_path: Path, write: Callable[[Dataset, Stored], None]) -> None:
+    image = head()[12]
+    stored = (hu_of(image) + 1024).clip(0, 3071)
+    image.RescaleIntercept = -1024
+    write(image, stored)
+
+    (read,) = read_slices(save(image, tmp_path / "image"), ReadLimits())
+
+    np.testing.assert_array_equal(read.hu, stored - 1024)
+
+
+@pytest.mark.parametrize(
+    ("rescale_type", "state"),
+    [
+        ("HU", "not_suspected"),
+        ("US", "not_suspected"),
+        ("", "not_suspected"),
+        ("MGML", "not_analysed"),
+        ("Z_EFF", "not_analysed"),
+        ("HU_MOD", "not_analysed"),
+        ("some text", "not_analysed"),
+    ],
+)
+def test_what_is_of_another_type_than_hu_gets_no_answer(
+    answer: Answer, tmp_path: Path, rescale_type: str, state: str
+) -> None:
+    images = head()
+    for image in images:
+        image.RescaleType = rescale_type
+    save_all(images, tmp_path / "in")
+
+    report = answer(tmp_path / "in")
+
+    assert report.state == state
+    if state == "not_analysed":
+        assert "Rescale Type" in str(report.reason)
+        assert "some text" not in str(report.reason)
