@@ -19,7 +19,8 @@ from agent.config import Config
 from agent.errors import ConfigError, GpuError, StoreUnwritable
 from agent.log import LogStream
 from agent.notify import Supervisor
-from agent.reasons import Reason, english
+from agent.pipeline import engine_report
+from agent.reasons import Reason
 from agent.records import Instant
 from agent.store.agent_store import AgentStore
 from agent.store.rows import AgentStatus
@@ -125,9 +126,9 @@ class _Worker(threading.Thread):
         networks = self._agent.engine.networks
         try:
             networks.refresh()
-            self._log.info("ready", run_by=networks.name)
+            self._log.info("ready", run_by=str(networks.run_by))
             self.ready = True
-            self._supervisor.ready(f"analysing; networks run by {networks.name}")
+            self._supervisor.ready(f"analysing; networks run by {networks.run_by}")
             while not self._over.is_set():
                 self._supervisor.networks_turned()
                 if not self._agent.analyst.work_once():
@@ -198,7 +199,7 @@ class _Heart:
         self.beaten_s = now.monotonic_s
         problem = self.stream.problem
         if problem and problem != self.log_problem:
-            self.store.notice("log_unwritable", english(problem))
+            self.store.notice("log_unwritable", problem)
         self.log_problem = problem
 
 
@@ -234,7 +235,7 @@ def _watch(
 def _status(
     config: Config, agent: Agent, watcher: Watcher, times: tuple[Instant, Instant]
 ) -> AgentStatus:
-    (started, now), problem = times, watcher.problem
+    started, now = times
     receiving, queued = agent.shell.counts
     bundle, networks = agent.engine.bundle, agent.engine.networks
     gpu_used_bytes, gpu_total_bytes = networks.gpu_bytes or (None, None)
@@ -245,10 +246,9 @@ def _status(
         at=now,
         started=started,
         folder=str(config.export_folder),
-        folder_problem=english(problem) if problem else None,
-        backend=networks.name,
-        bundle=f"{bundle.contract.name} {bundle.contract.version}",
-        degraded=english(networks.degraded) if networks.degraded else None,
+        folder_problem=watcher.problem,
+        engine=engine_report(bundle, networks.run_by),
+        degraded=networks.degraded,
         receiving=receiving,
         queued=queued,
         alerts_per_100=max((p.alerts_per_100 for p in points if p.alerts_per_100), default=None),

@@ -21,13 +21,13 @@ from agent.decide import decide, implausible
 from agent.draw.key_slice import render_key_slice
 from agent.draw.reformats import render_reformat
 from agent.errors import NotEligible
-from agent.infer.backend import Backend
+from agent.infer.backend import Backend, RunBy
 from agent.infer.bundle import Bundle
 from agent.infer.networks import Networks
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
 from agent.measure import measure
-from agent.reasons import Reason, english, what_to_do
+from agent.reasons import Reason
 from agent.records import (
     Assessment,
     Evidence,
@@ -38,7 +38,13 @@ from agent.records import (
     NotSuspected,
     Suspected,
 )
-from agent.report import SeriesReport, finding_report, geometry_report
+from agent.report import (
+    EngineReport,
+    SeriesReport,
+    finding_report,
+    geometry_report,
+    reason_report,
+)
 
 STATES: Final[dict[type[Assessment], Literal["suspected", "not_suspected", "not_analysed"]]] = {
     Suspected: "suspected",
@@ -64,7 +70,7 @@ class Analysis:
     profile: ProtocolProfile | None = None
     head: HeadVolume | None = None
     mask: LabelMask | None = None
-    run_by: str | None = None
+    run_by: RunBy | None = None
     measured: Measurement | None = None
     timings_s: dict[str, float] = field(default_factory=dict)
 
@@ -99,11 +105,11 @@ def analyse(slices: GrowingSeries, stage: SliceStage, engine: Engine) -> Analysi
     if evidence.faults:
         return Analysis(implausible(evidence.faults), profile, head, timings_s=timings_s)
 
-    def labelled(backend: Backend) -> tuple[LabelMask, str]:
+    def labelled(backend: Backend) -> tuple[LabelMask, RunBy]:
         with _timed(timings_s, "slice_stage"):
             seen = stage.finish(head, backend)
         with _timed(timings_s, "volume_stage"):
-            return label_head(head, seen, contract, backend), backend.name
+            return label_head(head, seen, contract, backend), backend.run_by
 
     mask, run_by = engine.networks.run(profile.name, labelled)
     with _timed(timings_s, "measure"):
@@ -144,7 +150,7 @@ def report_of(subject: Subject, analysis: Analysis, engine: Engine) -> SeriesRep
     """Put a series' analysis into the words and numbers that every channel carries."""
     answer, measured, head = analysis.assessment, analysis.measured, analysis.head
     scored = answer if isinstance(answer, Suspected | NotSuspected) else None
-    refused = answer if isinstance(answer, NotAnalysed) else None
+    refusal = reason_report(answer.reason) if isinstance(answer, NotAnalysed) else None
     findings = measured.findings if measured and isinstance(answer, Suspected) else ()
     return SeriesReport(
         series_uid=subject.series_uid,
@@ -153,9 +159,10 @@ def report_of(subject: Subject, analysis: Analysis, engine: Engine) -> SeriesRep
         result_id=subject.result_id,
         protocol=analysis.profile.name if analysis.profile else None,
         state=STATES[type(answer)],
-        code=refused.reason.code if refused else None,
-        reason=english(refused.reason) if refused else None,
-        what_to_do=what_to_do(refused.reason) if refused else None,
+        code=refusal.code if refusal else None,
+        values=refusal.values if refusal else {},
+        text=refusal.text if refusal else None,
+        what_to_do=refusal.what_to_do if refusal else None,
         score=round(analysis.mask.score, 4) if analysis.mask else None,
         operating_point=scored.point.name if scored else None,
         threshold=scored.point.score if scored else None,
@@ -164,17 +171,22 @@ def report_of(subject: Subject, analysis: Analysis, engine: Engine) -> SeriesRep
         else None,
         midline_shift_mm=_rounded(measured.midline_shift_mm) if measured else None,
         findings=tuple(finding_report(finding) for finding in findings),
-        caveats=tuple(map(english, scored.caveats)) if scored else (),
+        caveats=tuple(map(reason_report, scored.caveats)) if scored else (),
         geometry=geometry_report(head.grid, head.gaps) if head else None,
         completed_by=subject.completion.rule,
-        engine=_engine_name(engine.bundle, analysis.run_by),
+        engine=engine_report(engine.bundle, analysis.run_by) if analysis.run_by else None,
         timings_s={stage: round(seconds, 4) for stage, seconds in analysis.timings_s.items()},
     )
 
 
-def _engine_name(bundle: Bundle, run_by: str | None) -> str | None:
-    """Bundle, version and backend; None where no network ran."""
-    return f"{bundle.contract.name} {bundle.contract.version}, {run_by}" if run_by else None
+def engine_report(bundle: Bundle, run_by: RunBy) -> EngineReport:
+    """Say which networks ran, and on what."""
+    return EngineReport(
+        bundle=bundle.contract.name,
+        version=bundle.contract.version,
+        backend=run_by.backend,
+        device=run_by.device,
+    )
 
 
 def suspected_in(analysis: Analysis) -> tuple[HeadVolume, NDArray[np.uint8]] | None:

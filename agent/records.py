@@ -23,6 +23,9 @@ from agent.reasons import Reason
 
 MM3_PER_ML: Final = 1000.0
 
+CPU: Final = "CPU"
+"""The device of whatever runs on the processor, as reports name it."""
+
 TEST_MARK: Final = "TEST."
 """What the UID of a self-test's series begins with, in the journal and for all who read it. A DICOM
 UID has no letters: no patient's series can be taken for a test, nor be mixed with one."""

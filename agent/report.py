@@ -1,4 +1,4 @@
-"""The result of one series as every channel, the store and ``--json`` carry it. Schema version 1.
+"""The result of one series as every channel, the store and ``--json`` carry it. Schema version 2.
 
 Additions keep the version; a removed or redefined field raises it. There is no patient data here:
 who the patient is stands in the store's series row, beside the report.
@@ -6,12 +6,13 @@ who the patient is stands in the store's series row, beside the report.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from datetime import datetime, timezone
+from typing import Annotated, Literal, TypeAlias, Union
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
 
-from agent.reasons import english
+from agent.reasons import Reason, plain
 from agent.records import Finding, Gap, Grid, Region, Subtype, Vector
 
 
@@ -38,6 +39,33 @@ class _Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+ReasonValue: TypeAlias = Union[str, int, float, "ReasonReport", "tuple[ReasonReport, ...]"]
+
+
+class ReasonReport(_Wire):
+    """A reason as JSON carries it: ``code`` and ``values``, and what they say in English."""
+
+    code: str
+    """Stable: "slices_missing", "bone_kernel", …; "recorded" where only the text is known."""
+    values: dict[str, ReasonValue]
+    """What the text names; numbers with their unit in the name."""
+    text: str
+    what_to_do: str
+    """"" where nothing is to be done."""
+
+
+class EngineReport(_Wire):
+    """Which networks ran, and on what."""
+
+    bundle: str
+    version: str
+    """The bundle's."""
+    backend: str
+    """Such as "ONNX Runtime 1.20.1"; the plan's name too where one ran."""
+    device: str
+    """"CPU", or what the GPU is called."""
+
+
 class FindingReport(_Wire):
     """One connected bleed."""
 
@@ -46,6 +74,7 @@ class FindingReport(_Wire):
     region: RegionWord | None
     """Such as "basal ganglia"; None where the anatomy is not known."""
     volume_ml: float
+    """With two decimals; people are told one."""
     volume_interval_ml: tuple[float, float]
     """90 % interval."""
     probability: float
@@ -54,7 +83,7 @@ class FindingReport(_Wire):
     place: tuple[float, float, float] | None = None
     """Of its centre within the brain, each 0…1: right to left, front to back, bottom to top."""
     key_slice: int
-    """Index of the slice that shows most of it, 0 lowest."""
+    """Index of the slice that shows most of it, 0 lowest; people are told it counted from 1."""
 
 
 class GeometryReport(_Wire):
@@ -64,14 +93,14 @@ class GeometryReport(_Wire):
     tilt_deg: float
     spacing_mm: tuple[float, ...]
     """Per gap, along the normal, lowest first."""
-    missing: tuple[str, ...]
-    """Each gap in words: "1 slice missing between 34.2 and 49.0 mm"."""
+    missing: tuple[ReasonReport, ...]
+    """Each gap."""
 
 
 class SeriesReport(_Wire):
     """One revision of one series' result."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     series_uid: str
     study_uid: str
     revision: int
@@ -81,8 +110,9 @@ class SeriesReport(_Wire):
     protocol: str | None
     state: Literal["suspected", "not_suspected", "not_analysed"]
     code: str | None
-    """Stable word for a *not analysed*: "gapped", "not_eligible", "identity", …"""
-    reason: str | None
+    """Why it was *not analysed*, with ``values``, ``text`` and ``what_to_do`` as of any reason."""
+    values: dict[str, ReasonValue] = {}
+    text: str | None
     what_to_do: str | None
     score: float | None
     operating_point: str | None
@@ -90,12 +120,12 @@ class SeriesReport(_Wire):
     total_volume_ml: float | None
     midline_shift_mm: float | None
     findings: tuple[FindingReport, ...]
-    caveats: tuple[str, ...]
+    caveats: tuple[ReasonReport, ...]
     geometry: GeometryReport | None
     completed_by: str | None
     """Which rule decided that the series was complete: "count", "geometry", "quiet", …"""
-    engine: str | None
-    """Bundle, version and backend, such as "default 0.1.0, ONNX Runtime CPU"."""
+    engine: EngineReport | None
+    """None where no network ran."""
     timings_s: dict[str, float]
     """Seconds by stage; "total" runs from the last slice on disk to the result in hand."""
 
@@ -111,6 +141,16 @@ class SliceStack(_Wire):
     """Of each slice along the normal, ascending."""
     outlined: tuple[int, ...]
     """Which slices have an outline."""
+
+
+def reason_report(reason: Reason) -> ReasonReport:
+    """Put a reason as JSON carries it."""
+    return ReasonReport.model_validate(plain(reason))
+
+
+def utc_text(moment: datetime) -> str:
+    """Write a moment as JSON carries it: ISO 8601, in UTC, with T and Z."""
+    return moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
 
 
 def finding_report(finding: Finding) -> FindingReport:
@@ -138,7 +178,7 @@ def geometry_report(grid: Grid, gaps: tuple[Gap, ...]) -> GeometryReport:
         slices=len(grid.heights_mm),
         tilt_deg=round(grid.tilt_deg, 2),
         spacing_mm=tuple(round(gap, 3) for gap in np.diff(grid.heights_mm).tolist()),
-        missing=tuple(english(gap.reason) for gap in gaps),
+        missing=tuple(reason_report(gap.reason) for gap in gaps),
     )
 
 

@@ -25,9 +25,9 @@ from agent.doctor.result import Box, Mark
 from agent.errors import AgentError, ConfigError, StoreError
 from agent.infer import tensorrt_api
 from agent.log import LogStream, open_log
-from agent.reasons import Reason
+from agent.reasons import Reason, recalled
 from agent.records import TEST_MARK, KnownBleed
-from agent.report import FindingReport
+from agent.report import FindingReport, SeriesReport
 from agent.service import ACCOUNT
 from agent.store.console_store import ConsoleStore
 from agent.store.liveness import agent_problem
@@ -113,7 +113,8 @@ def run_selftest(config: Config, store: ConsoleStore, play: Play) -> Selftest:
         try:
             test = _taken_through(config, store, play)
         except (AgentError, OSError) as error:
-            test = Selftest(system_clock(), str(error))
+            reason = getattr(error, "reason", None) or Reason("selftest_impeded", why=str(error))
+            test = Selftest(system_clock(), reason)
         finally:
             _clear(config.selftest_folder)
         store.note_selftest(test)
@@ -146,18 +147,17 @@ def compared(
     if report is None or concluded is None:
         raise SelftestFailed("selftest_no_result")
     if not report.findings:
-        said = report.reason or f"score {report.score}"
-        return Selftest(concluded, f"{report.state.replace('_', ' ')}: {said}", report.engine)
+        return Selftest(concluded, _missed(report), report.engine)
     largest = max(report.findings, key=lambda finding: finding.volume_ml)
     latency_s = concluded.monotonic_s - bleed.last_on_disk_monotonic_s
     failures = [
         _misread(largest, bleed),
-        None if pictured else "the alert has no picture",
+        None if pictured else Reason("selftest_no_picture"),
         _slow(latency_s, [test for test in before if test.engine == report.engine]),
     ]
     return Selftest(
         at=concluded,
-        failure="; ".join(filter(None, failures)) or None,
+        failure=_in_one([one for one in failures if one]),
         engine=report.engine,
         latency_s=round(latency_s, 3),
         volume_ml=largest.volume_ml,
@@ -165,19 +165,44 @@ def compared(
     )
 
 
-def _misread(largest: FindingReport, bleed: KnownBleed) -> str | None:
+def _missed(report: SeriesReport) -> Reason:
+    """Say of a result without a finding what it is instead."""
+    if report.code:
+        return Reason("selftest_not_analysed", why=recalled(report.model_dump()))
+    return Reason("selftest_nothing_found", score=report.score or 0.0)
+
+
+def _in_one(failures: Sequence[Reason]) -> Reason | None:
+    """Say several reasons as one."""
+    if len(failures) > 1:
+        return Reason("selftest_failures", failures=tuple(failures))
+    return failures[0] if failures else None
+
+
+def _misread(largest: FindingReport, bleed: KnownBleed) -> Reason | None:
     """Say in what the largest finding is not the bleed."""
     subtype, side = bleed.subtype.word, bleed.side.value
     if (largest.subtype, largest.side) != (subtype, side):
-        return f"taken for {largest.subtype}, side {largest.side}: it is {subtype}, {side}"
+        return Reason(
+            "selftest_taken_for",
+            found=largest.subtype,
+            found_side=str(largest.side),
+            subtype=subtype,
+            side=side,
+        )
     low_ml, high_ml = largest.volume_interval_ml
     if not low_ml <= bleed.volume_ml <= high_ml:
-        told = f"{largest.volume_ml:.1f} mL ({low_ml:.1f} to {high_ml:.1f})"
-        return f"measured as {told}: it is {bleed.volume_ml:.1f} mL"
+        return Reason(
+            "selftest_mismeasured",
+            measured_ml=largest.volume_ml,
+            low_ml=low_ml,
+            high_ml=high_ml,
+            true_ml=bleed.volume_ml,
+        )
     return None
 
 
-def _slow(latency_s: float, alike: Sequence[Selftest]) -> str | None:
+def _slow(latency_s: float, alike: Sequence[Selftest]) -> Reason | None:
     """Say that an alert took far longer than those of the same bundle and backend.
 
     Those that failed for being slow count too: what a box has become used to is no failure.
@@ -188,7 +213,7 @@ def _slow(latency_s: float, alike: Sequence[Selftest]) -> str | None:
     median_s = statistics.median(took_s)
     if latency_s <= max(SLOW_TIMES * median_s, NEVER_SLOW_S):
         return None
-    return f"slow: the alert took {latency_s:.1f} s, the median here is {median_s:.1f} s"
+    return Reason("selftest_slow", took_s=latency_s, median_s=median_s)
 
 
 def _wait_for_rest(queries: Queries) -> None:

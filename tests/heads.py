@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.infer.backend import Backend, Floats, VolumeOutput
+from agent.infer.backend import Backend, Floats, RunBy, VolumeOutput
 from agent.infer.bundle import Bundle
 from agent.infer.contract import Contract, NetworkDigests
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
 from agent.preprocess import SliceInput, VolumeInput
 from agent.records import (
+    CPU,
     Grid,
     HeadVolume,
     LabelMask,
@@ -133,8 +134,8 @@ class SeeingBackend:
     batches: list[Floats] = field(default_factory=list)
 
     @property
-    def name(self) -> str:
-        return "sees 50 HU"
+    def run_by(self) -> RunBy:
+        return RunBy("sees 50 HU", CPU)
 
     @property
     def slabs_per_run(self) -> int:

@@ -17,6 +17,7 @@ from agent.cli.options import AsJson, ConfigPath
 from agent.cli.stores import opened
 from agent.cli.tables import WORDS
 from agent.config import DEFAULT_PATH
+from agent.report import utc_text
 from agent.store.rows import SeriesRow
 from agent.wiring import system_clock
 
@@ -52,9 +53,9 @@ def _facts(row: SeriesRow) -> dict[str, Any]:
     findings = report.findings if report else ()
     return {
         "series_uid": row.uid,
-        "last_slice_utc": row.last_slice.utc.isoformat(timespec="seconds"),
+        "last_slice_utc": utc_text(row.last_slice.utc.replace(microsecond=0)),
         "state": report.state if report else row.state.value,
-        "engine": report.engine if report else None,
+        "engine": report.engine.model_dump() if report and report.engine else None,
         "score": report.score if report else None,
         "subtypes": "+".join(dict.fromkeys(finding.subtype for finding in findings)),
         "total_volume_ml": report.total_volume_ml if report else None,
@@ -71,11 +72,13 @@ def _print_csv(said: list[dict[str, Any]]) -> None:
     if said:
         writer = csv.DictWriter(sys.stdout, said[0].keys())
         writer.writeheader()
-        writer.writerows({name: _harmless(value) for name, value in line.items()} for line in said)
+        writer.writerows({name: _cell(value) for name, value in line.items()} for line in said)
 
 
-def _harmless(value: object) -> object:
+def _cell(value: object) -> object:
     """Keep a spreadsheet from taking text for a formula. Source: OWASP, CSV Injection."""
+    if isinstance(value, dict):
+        value = ", ".join(value.values())
     formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
     return f"'{value}" if formula else value
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from agent.reasons import english
+from pydantic import BaseModel, ConfigDict
+
+from agent.reasons import Reason
 from agent.records import Instant, State
+from agent.report import EngineReport, ReasonReport, reason_report
 from agent.store.liveness import agent_problem
 from agent.store.queries import Queries
 from agent.store.rows import AgentStatus, SeriesRow
@@ -19,8 +21,32 @@ MOST_LATEST: Final = 5
 ANSWERS: Final = State.SUSPECTED, State.NOT_SUSPECTED, State.NOT_ANALYSED
 
 
-@dataclass(frozen=True, slots=True)
-class UnderWay:
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AgentView(_View):
+    """The agent, by its last sign of life."""
+
+    pid: int
+    at_utc: datetime
+    started_utc: datetime
+    folder: str
+    folder_problem: ReasonReport | None
+    engine: EngineReport
+    degraded: ReasonReport | None
+    """Why the CPU runs what the GPU should."""
+    networks_ready: bool
+    receiving: int
+    queued: int
+    alerts_per_100: float | None
+    """False alerts expected per 100 scans without a bleed, from the model card."""
+    gpu_used_bytes: int | None
+    gpu_total_bytes: int | None
+    selftest_daily: bool
+
+
+class UnderWay(_View):
     """A series that has no answer yet. ``expected`` is 0 where no count is promised.
 
     ``stage_s`` is how long it has been at its stage, ``silent_s`` how long nothing new has come.
@@ -28,25 +54,23 @@ class UnderWay:
     """
 
     series_uid: str
-    state: str
+    state: State
     slices: int
     expected: int
     stage_s: float | None
     silent_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Concluded:
+class Concluded(_View):
     """A series that has its answer, ``total_s`` after its last slice."""
 
     series_uid: str
-    state: str
+    state: State
     total_s: float | None
     ago_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Overview:
+class Overview(_View):
     """How the box is. ``problem`` is None when all is well.
 
     ``today`` counts by state the series whose last slice came today, ``notices`` by kind the files
@@ -54,8 +78,8 @@ class Overview:
     """
 
     at_utc: datetime
-    problem: str | None
-    agent: AgentStatus | None
+    problem: ReasonReport | None
+    agent: AgentView | None
     under_way: tuple[UnderWay, ...]
     latest: tuple[Concluded, ...]
     last_hour: int
@@ -73,8 +97,8 @@ def look(queries: Queries, now: Instant, boot_id: str) -> Overview:
     recent = (notice for notice in queries.notices(MOST_NOTICES) if now.utc - notice.at.utc <= HOUR)
     return Overview(
         at_utc=now.utc,
-        problem=english(problem) if problem else None,
-        agent=agent,
+        problem=_told(problem),
+        agent=_agent(agent) if agent else None,
         under_way=tuple(_under_way(queries, row, now) for row in unfinished if row),
         latest=tuple(_concluded(row, now) for row in queries.latest(MOST_LATEST, states=ANSWERS)),
         last_hour=queries.counts_since(now.utc - HOUR).series,
@@ -85,11 +109,34 @@ def look(queries: Queries, now: Instant, boot_id: str) -> Overview:
     )
 
 
+def _agent(status: AgentStatus) -> AgentView:
+    return AgentView(
+        pid=status.pid,
+        at_utc=status.at.utc,
+        started_utc=status.started.utc,
+        folder=status.folder,
+        folder_problem=_told(status.folder_problem),
+        engine=status.engine,
+        degraded=_told(status.degraded),
+        networks_ready=status.networks_ready,
+        receiving=status.receiving,
+        queued=status.queued,
+        alerts_per_100=status.alerts_per_100,
+        gpu_used_bytes=status.gpu_used_bytes,
+        gpu_total_bytes=status.gpu_total_bytes,
+        selftest_daily=status.selftest_daily,
+    )
+
+
+def _told(reason: Reason | None) -> ReasonReport | None:
+    return reason_report(reason) if reason else None
+
+
 def _under_way(queries: Queries, row: SeriesRow, now: Instant) -> UnderWay:
     changes = queries.transitions(row.uid)
     return UnderWay(
         series_uid=row.uid,
-        state=row.state.value,
+        state=row.state,
         slices=row.slices,
         expected=row.expected,
         stage_s=_ago_s(changes[-1].at, now) if changes else None,
@@ -100,7 +147,7 @@ def _under_way(queries: Queries, row: SeriesRow, now: Instant) -> UnderWay:
 def _concluded(row: SeriesRow, now: Instant) -> Concluded:
     return Concluded(
         series_uid=row.uid,
-        state=row.state.value,
+        state=row.state,
         total_s=row.report.timings_s.get("total") if row.report else None,
         ago_s=_ago_s(row.concluded_at, now) if row.concluded_at else None,
     )

@@ -19,6 +19,7 @@ from agent.cli.tables import reports_table
 from agent.config import DEFAULT_PATH, Config, load_config
 from agent.errors import FolderUnreachable
 from agent.log import LogStream, open_log
+from agent.reasons import Reason, english, plain
 from agent.records import Arrival
 from agent.report import SeriesReport
 from agent.store.agent_store import AgentStore
@@ -34,7 +35,7 @@ class Replayed:
     """What came of a folder. ``not_whole`` are the files that were left out, and why."""
 
     reports: list[SeriesReport]
-    not_whole: dict[Path, str]
+    not_whole: dict[Path, Reason]
 
 
 def replay(
@@ -67,14 +68,14 @@ def replay(
     else:
         out.print(f"no CT series in {folder}", markup=False, soft_wrap=True)
     for path, reason in found.not_whole.items():
-        out.print(f"left out: {reason} (in {path.parent})", markup=False, soft_wrap=True)
+        out.print(f"left out: {english(reason)} (in {path.parent})", markup=False, soft_wrap=True)
 
 
 def _json(found: Replayed) -> dict[str, Any]:
     return {
         "series": [report.model_dump(mode="json") for report in found.reports],
         "not_whole": [
-            {"path": str(path), "reason": reason} for path, reason in found.not_whole.items()
+            {"path": str(path), "reason": plain(reason)} for path, reason in found.not_whole.items()
         ],
     }
 

@@ -15,8 +15,7 @@ from agent.cli.stores import found
 from agent.cli.tables import WORDS
 from agent.config import DEFAULT_PATH, load_config
 from agent.errors import RequestRefused
-from agent.reasons import english
-from agent.store.changes import NOTHING_NEW
+from agent.reasons import Reason, english, plain
 from agent.store.console_store import ConsoleStore
 from agent.store.database import Database
 from agent.store.liveness import agent_problem
@@ -84,15 +83,15 @@ def _told(queries: Queries, before: SeriesRow) -> dict[str, Any]:
     """Say what came of asking for one series."""
     after = queries.series(before.uid) or before
     if before.uid in queries.requested():
-        outcome, not_read = "waits for the agent", False
+        outcome, not_read = Reason("waits_for_agent"), False
     elif after.revision > before.revision:
-        outcome, not_read = f"a new result, revision {after.revision}", False
+        outcome, not_read = Reason("new_result", revision=after.revision), False
     else:
-        outcome = queries.transitions(before.uid)[-1].detail
-        not_read = outcome != NOTHING_NEW
+        outcome = queries.transitions(before.uid)[-1].reason or Reason("nothing_new")
+        not_read = outcome.code != "nothing_new"
     return {
         "series_uid": before.uid,
-        "outcome": outcome,
+        "outcome": plain(outcome),
         "state": after.state.value,
         "not_read": not_read,
     }
@@ -102,6 +101,6 @@ def _print(told: list[dict[str, Any]], problem: str | None) -> None:
     out = Console(highlight=False)
     for one in told:
         out.print(f"{one['series_uid']}   {WORDS[one['state']]}", soft_wrap=True)
-        out.print(f"  {one['outcome']}", markup=False)
+        out.print(f"  {one['outcome']['text']}", markup=False)
     if problem:
         out.print(f"[yellow]{escape(problem)}[/]: it is done as soon as that is mended")

@@ -9,7 +9,9 @@ import typer
 from rich.console import Console
 
 from agent.cli.options import AsJson, ConfigPath
+from agent.cli.tables import engine_words
 from agent.config import DEFAULT_PATH, load_config
+from agent.reasons import english
 from agent.selftest import generator, run_selftest
 from agent.store.console_store import ConsoleStore
 from agent.store.rows import Selftest
@@ -38,9 +40,11 @@ def selftest(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> N
 
 def _words(test: Selftest) -> str:
     if test.failure:
-        return f"✗ self-test failed: {test.failure}"
+        return f"✗ self-test failed: {english(test.failure)}"
+    shown = "a page has shown it" if test.shown else "no page is open to show it"
+    engine = engine_words(test.engine) if test.engine else ""
     return (
         f"✓ self-test passed: alert {test.latency_s:.1f} s after the last slice; measured"
         f" {test.volume_ml:.1f} mL, it is {test.truth_ml:.1f} mL;"
-        f" {'a page has shown it' if test.shown else 'no page is open to show it'}; {test.engine}"
+        f" {shown}; {engine}"
     )

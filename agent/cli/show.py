@@ -14,7 +14,7 @@ from rich.table import Table
 
 from agent.cli.options import AsJson, ConfigPath, Study
 from agent.cli.stores import found, opened
-from agent.cli.tables import TEST, WORDS, place, reports_table
+from agent.cli.tables import TEST, WORDS, engine_words, place, reports_table
 from agent.config import DEFAULT_PATH
 from agent.errors import RequestRefused
 from agent.report import SeriesReport
@@ -89,15 +89,14 @@ def _print(out: Console, view: SeriesView) -> None:
 def _findings(report: SeriesReport) -> Iterator[str]:
     for finding in report.findings:
         low_ml, high_ml = finding.volume_interval_ml
-        yield (
-            f"{finding.subtype}, {place(finding) or 'place not known'}: "
-            f"{finding.volume_ml:.1f} mL ({low_ml:.1f} to {high_ml:.1f}), slice {finding.key_slice}"
-        )
+        volume = f"{finding.volume_ml:.1f} mL ({low_ml:.1f} to {high_ml:.1f})"
+        where = place(finding) or "place not known"
+        yield f"{finding.subtype}, {where}: {volume}, slice {finding.key_slice + 1}"
 
 
 def _provenance(report: SeriesReport) -> Iterator[str]:
     """Say by what a result was come to: networks, profile, operating point, completeness."""
-    yield f"networks   {report.engine or 'none ran'}"
+    yield f"networks   {engine_words(report.engine) if report.engine else 'none ran'}"
     yield f"profile    {report.protocol or 'none fits'}"
     if report.operating_point:
         yield f"point      {report.operating_point}, score {report.threshold:g} and above"
@@ -148,6 +147,6 @@ def _transitions_table(transitions: tuple[TransitionView, ...]) -> Table:
         table.add_row(
             f"{transition.at_utc:%H:%M:%S.%f}"[:-3],
             WORDS[transition.state.value],
-            escape(transition.detail),
+            escape(transition.reason.text if transition.reason else ""),
         )
     return table

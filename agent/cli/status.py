@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import time
 from contextlib import nullcontext
 from typing import Annotated, Final
@@ -15,12 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.cli.options import AsJson, ConfigPath
-from agent.cli.overview import Overview, look
+from agent.cli.overview import AgentView, Overview, look
 from agent.cli.stores import opened
-from agent.cli.tables import WORDS, ending, span
+from agent.cli.tables import WORDS, ending, engine_words, span
 from agent.config import DEFAULT_PATH
 from agent.store.queries import Queries
-from agent.store.rows import AgentStatus
 from agent.wiring import boot_id, system_clock
 
 LOOK_S: Final = 1.0
@@ -75,15 +72,14 @@ def _watched(queries: Queries, *, as_json: bool) -> Overview:
 
 def _print(out: Console, overview: Overview, *, as_json: bool, line: bool = False) -> None:
     if as_json:
-        text = json.dumps(dataclasses.asdict(overview), default=str, indent=None if line else 2)
-        typer.echo(text)
+        typer.echo(overview.model_dump_json(indent=None if line else 2))
     else:
         out.print(_drawn(overview))
 
 
 def _drawn(overview: Overview) -> RenderableType:
     problem = overview.problem
-    title = "[green]● running[/]" if problem is None else f"[bold red]▲ {escape(problem)}[/]"
+    title = "[green]● running[/]" if problem is None else f"[bold red]▲ {escape(problem.text)}[/]"
     parts: list[RenderableType] = [f"{title}   {overview.at_utc:%Y-%m-%d %H:%M:%S} UTC"]
     facts = Table.grid(padding=(0, 2))
     facts.add_column(no_wrap=True)
@@ -98,15 +94,14 @@ def _drawn(overview: Overview) -> RenderableType:
     return Group(*parts)
 
 
-def _of_agent(agent: AgentStatus | None) -> list[tuple[str, str]]:
+def _of_agent(agent: AgentView | None) -> list[tuple[str, str]]:
     if agent is None:
         return []
     return [
         ("folder", agent.folder),
-        ("bundle", agent.bundle),
-        ("backend", agent.backend),
-        *([("degraded", agent.degraded)] if agent.degraded else []),
-        ("started", f"{agent.started.utc:%Y-%m-%d %H:%M:%S} UTC"),
+        ("networks", engine_words(agent.engine)),
+        *([("degraded", agent.degraded.text)] if agent.degraded else []),
+        ("started", f"{agent.started_utc:%Y-%m-%d %H:%M:%S} UTC"),
         ("receiving", str(agent.receiving)),
         ("queued", str(agent.queued)),
     ]
@@ -136,7 +131,7 @@ def _under_way(overview: Overview) -> Table:
         of_all = f" of {one.expected}" if one.expected else ""
         table.add_row(
             ending(one.series_uid),
-            WORDS[one.state],
+            WORDS[one.state.value],
             f"{one.slices}{of_all}",
             span(one.stage_s),
             span(one.silent_s),
@@ -152,5 +147,5 @@ def _latest(overview: Overview) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for one in overview.latest:
         took = "" if one.total_s is None else f"{one.total_s:.1f} s"
-        table.add_row(ending(one.series_uid), WORDS[one.state], took, span(one.ago_s))
+        table.add_row(ending(one.series_uid), WORDS[one.state.value], took, span(one.ago_s))
     return table

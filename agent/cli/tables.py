@@ -7,7 +7,7 @@ from typing import Final
 from rich.markup import escape
 from rich.table import Table
 
-from agent.report import FindingReport, SeriesReport
+from agent.report import EngineReport, FindingReport, SeriesReport
 
 WORDS = {
     "receiving": "[cyan]… receiving[/]",
@@ -33,7 +33,7 @@ def place(finding: FindingReport) -> str:
 def summary(report: SeriesReport) -> str:
     """Say in one line what was found, or why nothing can be said."""
     if report.state == "not_analysed":
-        return f"{report.reason} → {report.what_to_do}"
+        return f"{report.text} → {report.what_to_do}"
     if report.state == "not_suspected":
         return ""
     found = [
@@ -42,7 +42,7 @@ def summary(report: SeriesReport) -> str:
     ]
     if len(report.findings) > len(found):
         found.append(f"and {len(report.findings) - len(found)} more")
-    return "; ".join((*found, *report.caveats))
+    return "; ".join((*found, *(caveat.text for caveat in report.caveats)))
 
 
 def reports_table(reports: list[SeriesReport]) -> Table:
@@ -80,3 +80,8 @@ def span(seconds: float | None) -> str:
 
 def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
+
+
+def engine_words(engine: EngineReport) -> str:
+    """Say in one line which networks ran, and on what."""
+    return f"{engine.bundle} {engine.version}, {engine.backend}, {engine.device}"

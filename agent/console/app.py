@@ -43,7 +43,7 @@ from agent.console.sessions import Sessions
 from agent.console.settings import PageSettings
 from agent.console.sign_in import SignIn, session
 from agent.console.snapshot import snapshot
-from agent.console.words import spoken, words
+from agent.console.words import spoken, wordings, words
 from agent.errors import StoreUnwritable
 from agent.records import Clock
 from agent.store.console_store import ConsoleStore
@@ -160,7 +160,11 @@ class _Endpoints:
         wanted = request.headers.get("accept-language", "")
         language = self._settings.language or spoken(wanted)
         return JSONResponse(
-            {"language": language, "words": await run_in_threadpool(words, language)}
+            {
+                "language": language,
+                "words": await run_in_threadpool(words, language),
+                "reasons": await run_in_threadpool(wordings, language),
+            }
         )
 
     async def state(self, request: Request) -> Response:

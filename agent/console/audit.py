@@ -43,6 +43,7 @@ from agent.console.audit_message import (
 )
 from agent.console.authorization import Principal
 from agent.errors import StoreUnwritable
+from agent.reasons import Reason
 from agent.records import Clock
 
 MODE: Final = 0o640
@@ -57,8 +58,8 @@ NOBODY: Final = "(no user)"
 class AuditLog:
     """A file to which lines are added. It is opened anew for each: logrotate may move it away."""
 
-    def __init__(self, path: Path, clock: Clock, notice: Callable[[str, str], None]) -> None:
-        """Write to ``path``; ``notice`` (kind, message) is called once when that fails.
+    def __init__(self, path: Path, clock: Clock, notice: Callable[[str, Reason], None]) -> None:
+        """Write to ``path``; ``notice`` (kind, reason) is called once when that fails.
 
         A failure keeps nobody from seeing an alert.
         """
@@ -169,8 +170,8 @@ class AuditLog:
         if not self._failing:
             self._failing = True
             with suppress(StoreUnwritable):  # then the page itself says that the disk is full
-                message = f"the audit log {self._path.name} cannot be written: {error.strerror}"
-                self._notice("audit", f"{message}; views and actions are not being recorded")
+                why = str(error.strerror)
+                self._notice("audit", Reason("audit_unwritable", name=self._path.name, why=why))
 
 
 def _study(study_uid: str, series: tuple[str, int]) -> AuditedObject:

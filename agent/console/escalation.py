@@ -21,6 +21,7 @@ from structlog.typing import FilteringBoundLogger
 from agent.console.settings import PageSettings
 from agent.console.snapshot import age_s
 from agent.errors import StoreUnwritable
+from agent.reasons import Reason, english
 from agent.records import Clock
 from agent.store.console_store import ConsoleStore
 from agent.store.rows import SeriesRow
@@ -50,7 +51,7 @@ class Escalation:
         log: FilteringBoundLogger,
     ) -> None:
         """Send as the settings say."""
-        self.problems: dict[str, str] = {}
+        self.problems: dict[str, Reason] = {}
         self._store = store
         self._clock = clock
         self._boot_id = boot_id
@@ -109,8 +110,8 @@ class Escalation:
         try:
             _post(self._settings.escalate_to or "", message | {"report": report.model_dump()})
         except Exception as error:  # noqa: BLE001 - one that fails must not stop the others
-            self.problems[row.uid] = _reason(error)
-            self._log.warning("escalation_failed", series_uid=row.uid, reason=_reason(error))
+            self.problems[row.uid] = reason = _reason(error)
+            self._log.warning("escalation_failed", series_uid=row.uid, reason=english(reason))
             return
         self._store.escalated(row.uid, report.revision)
         self._tried_s.pop(row.uid)
@@ -129,10 +130,10 @@ def _post(url: str, message: dict[str, object]) -> None:
         pass
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception) -> Reason:
     """Describe a failure without the URL, which may hold a secret."""
     if isinstance(error, urllib.error.HTTPError):
-        return f"answered with {error.code}"
+        return Reason("escalation_refused", status=error.code)
     if isinstance(error, urllib.error.URLError):
-        return f"cannot be reached: {error.reason}"
-    return f"cannot be reached: {type(error).__name__}"
+        return Reason("escalation_unreachable", why=str(error.reason))
+    return Reason("escalation_unreachable", why=type(error).__name__)

@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from agent.reasons import english
+from agent.reasons import Reason, english
 from agent.records import Clock, Instant
 from agent.store.liveness import agent_problem, lives, selftest_problem
 from agent.store.queries import Queries
@@ -48,7 +48,8 @@ def monitoring_routes(queries: Queries, clock: Clock, boot_id: str) -> list[Rout
     async def ready(_request: Request) -> Response:
         """Answer 200 where a series that arrived now would be analysed, else 503 and the reason."""
         reason = await run_in_threadpool(not_ready, queries, clock(), boot_id)
-        return PlainTextResponse(f"{reason or 'ok'}\n", 503 if reason else 200)
+        said = english(reason) if reason else "ok"
+        return PlainTextResponse(f"{said}\n", 503 if reason else 200)
 
     async def metrics(_request: Request) -> Response:
         text = await run_in_threadpool(generate_latest, registry)
@@ -57,13 +58,13 @@ def monitoring_routes(queries: Queries, clock: Clock, boot_id: str) -> list[Rout
     return [Route("/healthz", health), Route("/readyz", ready), Route("/metrics", metrics)]
 
 
-def not_ready(queries: Queries, now: Instant, boot_id: str) -> str | None:
+def not_ready(queries: Queries, now: Instant, boot_id: str) -> Reason | None:
     """Say why a series that arrived now would not be analysed at once; None if it would."""
     status = queries.agent_status()
     problem = agent_problem(status, now, boot_id, queries.free_bytes())
     if problem is None and status and not status.networks_ready:
-        return "the networks are being loaded"
-    return english(problem) if problem else None
+        return Reason("networks_loading")
+    return problem
 
 
 class _StoreCollector(Collector):
@@ -94,7 +95,7 @@ class _StoreCollector(Collector):
 
 
 def _agent(status: AgentStatus) -> Iterator[Metric]:
-    facts = {"bundle": status.bundle, "run_by": status.backend}
+    facts = status.engine.model_dump()
     yield InfoMetricFamily(f"{PREFIX}agent", "Bundle, and what runs its networks", facts)
     started_s = status.started.utc.timestamp()
     yield _gauge("agent_start_time_seconds", "When the agent was started [Unix time]", started_s)

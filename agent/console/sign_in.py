@@ -19,10 +19,8 @@ from agent.console.lockout import Lockout
 from agent.console.passwords import LONGEST_NAME, Passwords
 from agent.console.requests import one_line, read_values
 from agent.console.sessions import Sessions
+from agent.reasons import Reason, plain
 from agent.store.accounts import Accounts, User
-
-WRONG: Final = "Wrong name or password."
-TOO_MANY: Final = "Too many wrong passwords."
 
 PAGE: Final = Path(__file__).parent / "static" / "sign-in.html"
 
@@ -77,7 +75,7 @@ class SignIn:
         address = address_of(request.scope)
         wait_s = await run_in_threadpool(self._lockout.count_attempt, name, address)
         if wait_s > 0:
-            return _refusal(TOO_MANY, wait_s)
+            return _refusal(Reason("too_many_tries"), wait_s)
         async with self._one_at_a_time:
             user = await run_in_threadpool(self._passwords.user, name, password)
         if user is None:
@@ -116,12 +114,12 @@ class SignIn:
         wait_s = self._lockout.next_wait_s(name, address)
         if wait_s > 0:
             self._audit.locked(user, address, wait_s)
-        return _refusal(WRONG, wait_s)
+        return _refusal(Reason("wrong_password"), wait_s)
 
 
-def _refusal(why: str, wait_s: float) -> Response:
-    """Answer with what the page shows: the error, and how long the next attempt has to wait."""
-    whole_s = math.ceil(wait_s)
-    if not whole_s:
-        return JSONResponse({"error": why, "wait_s": 0}, 401)
-    return JSONResponse({"error": why, "wait_s": whole_s}, 429, {"Retry-After": str(whole_s)})
+def _refusal(reason: Reason, wait_s: float) -> Response:
+    """Answer with what the page shows: the reason, and how long the next attempt has to wait."""
+    answer = {"reason": plain(reason), "wait_s": math.ceil(wait_s)}
+    if not answer["wait_s"]:
+        return JSONResponse(answer, 401)
+    return JSONResponse(answer, 429, {"Retry-After": str(answer["wait_s"])})

@@ -7,8 +7,9 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from agent.console.settings import PageSettings, Shown
-from agent.reasons import english
+from agent.reasons import Reason, plain
 from agent.records import Identity, Instant
+from agent.report import utc_text
 from agent.store.liveness import agent_problem, selftest_problem
 from agent.store.queries import Queries
 from agent.store.rows import AgentStatus, SeriesRow
@@ -31,7 +32,7 @@ def snapshot(
     now: Instant,
     boot_id: str,
     settings: PageSettings,
-    escalation_problems: Mapping[str, str],
+    escalation_problems: Mapping[str, Reason],
 ) -> dict[str, Any]:
     """Return the state of everything that the page shows.
 
@@ -42,16 +43,15 @@ def snapshot(
     this_boot = status is not None and status.boot_id == boot_id
     problem = agent_problem(status, now, boot_id, free_bytes)
     return {
-        "schema_version": 3,
-        "at_utc": now.utc.isoformat(),
-        "problem": english(problem) if problem else None,
+        "schema_version": 4,
+        "at_utc": utc_text(now.utc),
+        "problem": _told(problem),
         "agent": None
         if status is None
         else {
             "folder": status.folder,
-            "backend": status.backend,
-            "bundle": status.bundle,
-            "degraded": status.degraded,
+            "engine": status.engine.model_dump(),
+            "degraded": _told(status.degraded),
             "alerts_per_100": status.alerts_per_100,
         },
         "selftest": _selftest(queries, status, now),
@@ -60,11 +60,11 @@ def snapshot(
         "today": asdict(queries.counts_since(now.midnight)),
         "series": [
             _series(row, now, settings.patient, this_boot=this_boot)
-            | {"escalation_problem": escalation_problems.get(row.uid)}
+            | {"escalation_problem": _told(escalation_problems.get(row.uid))}
             for row in queries.worklist(MOST_SERIES)
         ],
         "notices": [
-            {"kind": notice.kind, "message": notice.message, "at_utc": notice.at.utc.isoformat()}
+            {"at_utc": utc_text(notice.at.utc), "kind": notice.kind, "reason": plain(notice.reason)}
             for notice in queries.notices(MOST_NOTICES)
         ],
     }
@@ -84,9 +84,13 @@ def _selftest(queries: Queries, status: AgentStatus | None, now: Instant) -> dic
     daily = status is not None and status.selftest_daily
     problem = selftest_problem(last, now, daily=daily)
     return {
-        "at_utc": last.at.utc.isoformat() if last else None,
-        "problem": english(problem) if problem else None,
+        "at_utc": utc_text(last.at.utc) if last else None,
+        "problem": _told(problem),
     }
+
+
+def _told(reason: Reason | None) -> dict[str, Any] | None:
+    return plain(reason) if reason else None
 
 
 def _series(row: SeriesRow, now: Instant, shown: Shown, *, this_boot: bool) -> dict[str, Any]:

@@ -9,8 +9,21 @@ from babel import negotiate_locale
 from babel.messages.pofile import read_po
 
 from agent.console.settings import LANGUAGES, Language
+from agent.reasons import PAGE
 
 CATALOGUES: Final = Path(__file__).parent / "languages"
+
+
+def wordings(language: Language) -> dict[str, dict[str, str]]:
+    """Return by code how each reason is said; none for English, in which it comes already."""
+    translated = words(language)
+    return {
+        code: {
+            "text": translated.get(one.text, one.text),
+            "what_to_do": translated.get(one.what_to_do, one.what_to_do),
+        }
+        for code, one in (PAGE.items() if translated else ())
+    }
 
 
 def words(language: Language) -> dict[str, str]:

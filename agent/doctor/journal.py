@@ -88,8 +88,11 @@ def agent(box: Box) -> CheckResult:
             "`systemctl restart bleedwatch-agent`",
         )
     if status.degraded:
-        return wrong(status.degraded, "see the line `gpu`, and `journalctl -u bleedwatch-agent`")
-    return well(f"{status.bundle}, {status.backend}")
+        return wrong(
+            english(status.degraded), "see the line `gpu`, and `journalctl -u bleedwatch-agent`"
+        )
+    engine = status.engine
+    return well(f"{engine.bundle} {engine.version}, {engine.backend}, {engine.device}")
 
 
 def last_series(box: Box) -> CheckResult:

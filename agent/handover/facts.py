@@ -14,26 +14,26 @@ from pydantic.main import IncEx
 
 from agent.store.view import SeriesView
 
-REPORT_FIELDS: Final[set[str]] = {
-    "schema_version",
-    "series_uid",
-    "study_uid",
-    "revision",
-    "result_id",
-    "protocol",
-    "state",
-    "code",
-    "score",
-    "operating_point",
-    "threshold",
-    "total_volume_ml",
-    "midline_shift_mm",
-    "findings",
-    "caveats",
-    "geometry",
-    "completed_by",
-    "engine",
-    "timings_s",
+REPORT_FIELDS: Final[Mapping[str, IncEx | bool]] = {
+    "schema_version": True,
+    "series_uid": True,
+    "study_uid": True,
+    "revision": True,
+    "result_id": True,
+    "protocol": True,
+    "state": True,
+    "code": True,
+    "score": True,
+    "operating_point": True,
+    "threshold": True,
+    "total_volume_ml": True,
+    "midline_shift_mm": True,
+    "findings": True,
+    "caveats": {"__all__": {"code"}},
+    "geometry": True,
+    "completed_by": True,
+    "engine": True,
+    "timings_s": True,
 }
 
 SERIES_FIELDS: Final[Mapping[str, IncEx | bool]] = {

@@ -29,6 +29,7 @@ from agent.handover.deidentify import deidentified, uid_maker
 from agent.handover.facts import series_facts, uid_text
 from agent.handover.log_lines import log_lines
 from agent.records import Instant
+from agent.report import utc_text
 from agent.store.database import Database
 from agent.store.liveness import agent_problem
 from agent.store.queries import Queries
@@ -154,7 +155,7 @@ def store_facts(queries: Queries, now: Instant, boot_id: str) -> dict[str, Any]:
     rows = queries.latest(MOST_SERIES)
     return {
         "version": len(MIGRATIONS),
-        "at_utc": now.utc.isoformat(),
+        "at_utc": utc_text(now.utc),
         "series": queries.states_since(EVER),
         "latest_series_by_code": Counter(row.report.code or "" for row in rows if row.report),
         "undelivered": len(queries.undelivered()),
@@ -167,13 +168,12 @@ def store_facts(queries: Queries, now: Instant, boot_id: str) -> dict[str, Any]:
         else {
             "pid": agent.pid,
             "of_this_boot": agent.boot_id == boot_id,
-            "at_utc": agent.at.utc.isoformat(),
-            "started_utc": agent.started.utc.isoformat(),
+            "at_utc": utc_text(agent.at.utc),
+            "started_utc": utc_text(agent.started.utc),
             "well": agent_problem(agent, now, boot_id, queries.free_bytes()) is None,
             "folder_problem": agent.folder_problem is not None,
             "degraded": agent.degraded is not None,
-            "backend": agent.backend,
-            "bundle": agent.bundle,
+            "engine": agent.engine.model_dump(),
             "receiving": agent.receiving,
             "queued": agent.queued,
         },

@@ -31,12 +31,24 @@ class VolumeOutput:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class RunBy:
+    """What runs networks, as a person would say it: a runtime with its version, and a device."""
+
+    backend: str
+    device: str
+
+    def __str__(self) -> str:
+        """Name both in one line."""
+        return f"{self.backend}, {self.device}"
+
+
 class Backend(Protocol):
     """Runs one bundle's two networks. Used by one thread at a time."""
 
     @property
-    def name(self) -> str:
-        """What runs them, as a person would say it."""
+    def run_by(self) -> RunBy:
+        """What runs them."""
         ...
 
     @property

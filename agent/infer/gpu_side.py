@@ -8,7 +8,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.errors import PlanError
-from agent.infer.backend import Backend
+from agent.infer.backend import Backend, RunBy
 from agent.infer.bundle import Bundle
 from agent.infer.plan import ANY_PROTOCOL, load_plan, misfit, read_active
 from agent.infer.tensorrt_api import TensorRt
@@ -69,6 +69,13 @@ class GpuSide:
         self._plan_of = wanted
         for name in sorted(set(self._backends) - set(wanted.values())):
             self._backends.pop(name).close()
+
+    @property
+    def run_by(self) -> RunBy | None:
+        """What runs the plans in use; None where there is none."""
+        by_name = [self._backends[name].run_by for name in sorted(self._backends)]
+        backends = "; ".join(one.backend for one in by_name)
+        return RunBy(backends, by_name[0].device) if by_name else None
 
     def backend(self, protocol: str) -> Backend | None:
         """Return what runs a protocol's series: its own plan, or the one for any protocol."""

@@ -47,7 +47,7 @@ class Networks:
         """Begin on the CPU; ``refresh`` takes up the GPU."""
         self.degraded: Reason | None = None
         self.gpu_bytes: tuple[int, int] | None = None
-        self.name = reference.name
+        self.run_by = reference.run_by
         self._reference = reference
         self._gpu = gpu
         self._monotonic = monotonic
@@ -83,8 +83,8 @@ class Networks:
         else:
             self._taken_up, self.degraded, self._failed_starts = wanted, None, 0
             self._has_run = self._has_run or bool(wanted)
-            self.name = ", ".join(sorted(set(wanted.values()))) or self._reference.name
-            self._log.info("networks", run_by=self.name)
+            self.run_by = self._gpu.run_by or self._reference.run_by
+            self._log.info("networks", run_by=str(self.run_by))
 
     def run(self, protocol: str, work: Callable[[Backend], Result]) -> Result:
         """Do ``work`` with what runs a protocol's series; where the GPU fails at it, on the CPU.
@@ -111,6 +111,6 @@ class Networks:
         self._gpu.close()
         self.gpu_bytes = None
         self.degraded = Reason("degraded_to_cpu", why=error.reason)
-        self.name = self._reference.name
+        self.run_by = self._reference.run_by
         self._next_look_s = self._monotonic() + RETRY_S
         self._log.error("gpu_failed", reason=str(error), what_to_do=error.what_to_do)

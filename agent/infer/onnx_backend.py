@@ -9,6 +9,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from agent.records import CPU
+
 # ONNX Runtime can report its use to its makers and keeps an identifier for that in the temporary
 # folder. A box beside a scanner reports to nobody; the variable is read at import.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -16,7 +18,14 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime as ort
 
 from agent.errors import BundleError, InferenceError
-from agent.infer.backend import N_CLASSES, Floats, VolumeOutput, sound, sound_volume
+from agent.infer.backend import (
+    N_CLASSES,
+    Floats,
+    RunBy,
+    VolumeOutput,
+    sound,
+    sound_volume,
+)
 from agent.infer.bundle import Bundle
 
 
@@ -32,9 +41,9 @@ class OnnxBackend:
         _expect(self._volume, "block", bundle.contract.volume.shape, bundle.volume_network)
 
     @property
-    def name(self) -> str:
-        """What runs the networks."""
-        return f"ONNX Runtime {ort.__version__}, CPU"
+    def run_by(self) -> RunBy:
+        """ONNX Runtime with its version."""
+        return RunBy(f"ONNX Runtime {ort.__version__}", CPU)
 
     @property
     def slabs_per_run(self) -> int:

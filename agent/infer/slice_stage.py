@@ -13,13 +13,13 @@ from itertools import chain, groupby, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.infer.backend import Backend, Floats
+from agent.infer.backend import Backend, Floats, RunBy
 from agent.infer.contract import Contract
 from agent.preprocess import field_from_slices, field_matrices, slab_number, slice_input
 from agent.records import Grid, HeadVolume
 
 Key = tuple[str, ...]
-SampleKey = tuple[str, tuple[Key, ...]]
+SampleKey = tuple[RunBy, tuple[Key, ...]]
 """What runs the networks, and the slabs that they see."""
 
 
@@ -106,7 +106,7 @@ class SliceStage:
 
     def _sample_keys(self, slabs: tuple[Slab, ...], backend: Backend) -> list[SampleKey]:
         around = (self._around(slabs, number) for number in range(len(slabs)))
-        return [(backend.name, tuple(slab.key for slab in some)) for some in around]
+        return [(backend.run_by, tuple(slab.key for slab in some)) for some in around]
 
 
 def slabs_of(head: HeadVolume, slab_mm: float) -> tuple[Slab, ...]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.errors import GpuError, PlanError
-from agent.infer.backend import N_CLASSES, Floats, VolumeOutput, sound, sound_volume
+from agent.infer.backend import N_CLASSES, Floats, RunBy, VolumeOutput, sound, sound_volume
 from agent.infer.bundle import Bundle
 from agent.infer.cuda_graph import CudaGraph
 from agent.infer.plan import Plan
@@ -139,7 +139,8 @@ class TensorRtBackend:
             If the GPU fails, or has not the memory.
         """
         self._bundle = bundle
-        self._name = f"TensorRT {gpu.trt.__version__}, {gpu.device.name()}, {plan.manifest.name}"
+        runtime = f"TensorRT {gpu.trt.__version__}"
+        self._run_by = RunBy(f"{runtime}, {plan.manifest.name}", gpu.device.name())
         self.slabs_per_run = plan.manifest.slabs_per_run
         slices, volume = (gpu.engine(it) for it in (plan.slice_plan, plan.volume_plan))
         slabs = (self.slabs_per_run, *bundle.contract.slices.shape[1:])
@@ -149,9 +150,9 @@ class TensorRtBackend:
             self._held = stack.pop_all()
 
     @property
-    def name(self) -> str:
-        """TensorRT's version, the card and the plan."""
-        return self._name
+    def run_by(self) -> RunBy:
+        """TensorRT with its version and the plan, and the card."""
+        return self._run_by
 
     def run_slices(self, batches: Iterable[Floats]) -> Iterator[Floats]:
         """See ``Backend``."""

@@ -70,7 +70,7 @@ SERIES: Final = {
     "bone_kernel": Wording("bone reconstruction (kernel {kernel})", OTHER_PROTOCOL),
     "bone_series": Wording("bone reconstruction: {description}", OTHER_PROTOCOL),
     "contrast_seen": Wording(
-        "contrast agent is seen in vessels ({bright_ml:.0f} mL above 100 HU)",
+        "contrast agent is seen in vessels ({bright_ml:.1f} mL above 100 HU)",
         "none needed: the head without contrast agent is analysed by itself",
     ),
     "contrast_not_excluded": Wording(
@@ -281,6 +281,9 @@ NETWORKS: Final = {
 """What is wrong with networks, bundles and the GPU."""
 
 BOX: Final = {
+    "recorded": Wording("{said}"),
+    "nothing_new": Wording("nothing new"),
+    "asked_again": Wording("asked for again"),
     "degraded_to_cpu": Wording("degraded to CPU: {why}"),
     "agent_never_ran": Wording("the agent has never run"),
     "agent_not_run_since_boot": Wording("the agent has not run since this computer was started"),
@@ -320,6 +323,26 @@ BOX: Final = {
     "selftest_missing": Wording("SELF-TEST MISSING: none has run yet"),
     "selftest_failed": Wording("SELF-TEST FAILED: {why}"),
     "selftest_overdue": Wording("SELF-TEST OVERDUE: the last was {age_h:.0f} h ago"),
+    "selftest_impeded": Wording("{why}"),
+    "selftest_failures": Wording("{failures}"),
+    "selftest_not_analysed": Wording("not analysed: {why}"),
+    "selftest_nothing_found": Wording("no bleed was found (score {score})"),
+    "selftest_no_picture": Wording("the alert has no picture"),
+    "selftest_taken_for": Wording("taken for {found}, side {found_side}: it is {subtype}, {side}"),
+    "selftest_mismeasured": Wording(
+        "measured as {measured_ml:.1f} mL ({low_ml:.1f} to {high_ml:.1f}): it is {true_ml:.1f} mL"
+    ),
+    "selftest_slow": Wording(
+        "slow: the alert took {took_s:.1f} s, the median here is {median_s:.1f} s"
+    ),
+    "wrong_password": Wording("Wrong name or password."),
+    "too_many_tries": Wording("Too many wrong passwords."),
+    "networks_loading": Wording("the networks are being loaded"),
+    "audit_unwritable": Wording(
+        "the audit log {name} cannot be written: {why}; views and actions are not being recorded"
+    ),
+    "escalation_refused": Wording("answered with {status}"),
+    "escalation_unreachable": Wording("cannot be reached: {why}"),
     "selftest_no_result": Wording("no result came in time"),
     "selftest_not_forgotten": Wording("the test was not taken away in time"),
 }

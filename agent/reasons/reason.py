@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from string import Formatter
 from typing import Any, Final, TypeAlias, Union
@@ -41,14 +41,6 @@ class Reason:
         """Return the same without the file's name: scanners name files for patients."""
         return Reason(self.code, **{k: v for k, v in self.values if k != FILE})
 
-    def parts(self) -> Iterator[Reason]:
-        """Yield the reasons that are said within this one."""
-        for _, value in self.values:
-            if isinstance(value, Reason):
-                yield value
-            elif isinstance(value, tuple):
-                yield from value
-
 
 def english(reason: Reason) -> str:
     """Say a reason in English."""
@@ -70,6 +62,26 @@ def plain(reason: Reason) -> dict[str, Any]:
         "text": english(reason),
         "what_to_do": what_to_do(reason),
     }
+
+
+def recalled(told: Mapping[str, Any]) -> Reason:
+    """Read back what ``plain`` gave, perhaps of another version: then only its text is known."""
+    values = {name: _recalled(value) for name, value in told["values"].items()}
+    reason = Reason(told["code"], **values)
+    try:
+        english(reason), what_to_do(reason)
+    except (KeyError, ValueError):  # a code, or values, that this version does not know
+        return Reason("recorded", said=told["text"])
+    return reason
+
+
+def _recalled(value: Any) -> Value:  # noqa: ANN401 - from JSON
+    if isinstance(value, dict):
+        return recalled(value)
+    if isinstance(value, list):
+        return tuple(map(recalled, value))
+    number_or_text: str | int | float = value
+    return number_or_text
 
 
 def _plain(value: Value) -> Any:  # noqa: ANN401 - for JSON

@@ -145,6 +145,8 @@ COMMANDS: Final = {
     "image_undecodable": Wording("an image that cannot be decoded ({error})"),
     "image_of_other_kind": Wording("an image of another kind"),
     "image_with_text": Wording("an image that has a text burned into it"),
+    "waits_for_agent": Wording("waits for the agent"),
+    "new_result": Wording("a new result, revision {revision}"),
     "no_such_user": Wording("{name}: no such user", "`bleedwatch user list` names them"),
     "user_exists": Wording(
         "{name}: there is such a user already",

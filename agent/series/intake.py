@@ -68,7 +68,7 @@ class Intake:
             with self._shell.held() as board:
                 board.begin(contents, Adopted())
 
-    def read(self, arrivals: Iterable[Arrival]) -> Iterator[dict[Path, str]]:
+    def read(self, arrivals: Iterable[Arrival]) -> Iterator[dict[Path, Reason]]:
         """Read files into their series, some at each step, then find which series are complete.
 
         Each step gives the files that are not whole yet, and why. That nothing more has come of a
@@ -83,7 +83,7 @@ class Intake:
                 if completion:
                     board.move(one, FoundComplete(completion, now))
 
-    def read_once(self, arrivals: Iterable[Arrival]) -> dict[Path, str]:
+    def read_once(self, arrivals: Iterable[Arrival]) -> dict[Path, Reason]:
         """Read a folder to which nothing more comes, as ``read``: then every series is complete."""
         not_whole = dict(chain.from_iterable(turn.items() for turn in self._turns(arrivals)))
         with self._shell.held() as board:
@@ -109,15 +109,15 @@ class Intake:
                     board.begin(contents, AskedAgain(None if is_known else contents.progress()))
                 board.commit()
 
-    def _turns(self, arrivals: Iterable[Arrival]) -> Iterator[dict[Path, str]]:
+    def _turns(self, arrivals: Iterable[Arrival]) -> Iterator[dict[Path, Reason]]:
         waiting = iter(arrivals)
         for first in waiting:
-            not_whole: dict[Path, str] = {}
+            not_whole: dict[Path, Reason] = {}
             for arrival in chain([first], islice(waiting, FILES_PER_TURN - 1)):
                 try:
                     self._read(arrival)
                 except NotWholeYet as error:
-                    not_whole[arrival.path] = str(error)
+                    not_whole[arrival.path] = error.reason
             with self._shell.held() as board:
                 board.commit()
             yield not_whole
@@ -133,7 +133,7 @@ class Intake:
             self._take_in(refusal.series_uid, refusal.identity, note, self._refused(refusal))
         except FileRefused as refusal:
             with self._shell.held() as board:
-                board.note(note_of(arrival, refusal=str(refusal)))
+                board.note(note_of(arrival, refusal=refusal.reason))
         else:
             self._put(arrival, slices)
 

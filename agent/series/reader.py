@@ -13,7 +13,7 @@ from agent.assemble.header import SliceRefused
 from agent.assemble.limits import ReadLimits
 from agent.assemble.pixels import DecoderEnded
 from agent.errors import AgentError, FileRefused, NotWholeYet, legible
-from agent.reasons import english
+from agent.reasons import Reason, english
 from agent.records import TEST_MARK, Arrival
 from agent.store.agent_store import AgentStore
 from agent.store.rows import FileNote
@@ -122,7 +122,7 @@ class Reader:
 
     def _name(self, error: FileRefused) -> None:
         """Name a file on the console; not in the log, since scanners name files for patients."""
-        self._store.notice(error.kind, str(error))
+        self._store.notice(error.kind, error.reason)
         self._log.warning(
             error.kind,
             reason=english(error.reason.without_file()),
@@ -136,7 +136,7 @@ def note_of(
     sop_uid: str | None = None,
     *,
     settled: bool = False,
-    refusal: str | None = None,
+    refusal: Reason | None = None,
 ) -> FileNote:
     """Say for the journal what became of a file; what was refused is settled."""
     return FileNote(

@@ -5,11 +5,10 @@ What a call has returned from is on the disk (WAL, synchronous=FULL).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
 from datetime import datetime, timedelta
 
+from agent.reasons import Reason
 from agent.records import Clock, EncodedSlice
 from agent.report import SliceStack
 from agent.store.changes import add_notice
@@ -18,10 +17,7 @@ from agent.store.database import Database, replace
 from agent.store.effects import Effect
 from agent.store.queries import Queries
 from agent.store.retention import forget_files, forget_series, forget_tests
-from agent.store.rows import (
-    AgentStatus,
-    Keep,
-)
+from agent.store.rows import AgentStatus, Keep, status_text
 from agent.store.slices import forget_slices, slices_bytes, slices_kept
 
 
@@ -42,10 +38,10 @@ class AgentStore:
             for effect in effects:
                 write(db, effect, now)
 
-    def notice(self, kind: str, message: str) -> None:
+    def notice(self, kind: str, reason: Reason) -> None:
         """Note something that concerns no series; see ``changes.add_notice``."""
         with self._db.writing() as db:
-            add_notice(db, kind, message, self._clock())
+            add_notice(db, kind, reason, self._clock())
 
     def forget_tests(self, before: datetime) -> None:
         """Forget self-tests' series that are over, or whose last slice came before a moment.
@@ -90,5 +86,4 @@ class AgentStore:
     def heartbeat(self, status: AgentStatus) -> None:
         """Note that the agent lives, and how it is."""
         with self._db.writing() as db:
-            text = json.dumps(asdict(status), default=datetime.isoformat)
-            replace(db, "agent", {"id": 1, "status": text})
+            replace(db, "agent", {"id": 1, "status": status_text(status)})

@@ -5,21 +5,22 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from agent.reasons import Reason
 from agent.records import Instant, State
 from agent.store.database import insert
-from agent.store.rows import moment_columns
+from agent.store.rows import moment_columns, stored_reason
 from agent.store.totals import NOTICES, count
 
 MOST_NOTICES: Final = 1000
 """Of the latest: some hundred kilobytes, and more than anybody reads. Ours."""
 
-NOTHING_NEW: Final = "nothing new"
-"""Why a series is in the state of its last result again."""
 
-
-def change(db: sqlite3.Connection, uid: str, state: State, detail: str, now: Instant) -> None:
+def change(
+    db: sqlite3.Connection, uid: str, state: State, reason: Reason | None, now: Instant
+) -> None:
     """Note that a series came into a state, and why."""
-    changed = {"series_uid": uid, "state": state, "detail": detail, **moment_columns("at", now)}
+    because = {"reason": stored_reason(reason)}
+    changed = {"series_uid": uid, "state": state, **because, **moment_columns("at", now)}
     insert(db, "transitions", changed)
 
 
@@ -35,7 +36,7 @@ def ask_again(db: sqlite3.Connection, uid: str, now: Instant) -> bool:
             "UPDATE series SET attempts = 0, repeats = repeats + (state = ?) WHERE uid = ?",
             (State.NOT_ANALYSED, uid),
         )
-        change(db, uid, State(row["state"]), "asked for again", now)
+        change(db, uid, State(row["state"]), Reason("asked_again"), now)
     return True
 
 
@@ -44,8 +45,9 @@ def answered(db: sqlite3.Connection, uid: str) -> bool:
     return db.execute("DELETE FROM requests WHERE series_uid = ?", (uid,)).rowcount > 0
 
 
-def add_notice(db: sqlite3.Connection, kind: str, message: str, now: Instant) -> None:
+def add_notice(db: sqlite3.Connection, kind: str, reason: Reason, now: Instant) -> None:
     """Note something that concerns no series; the latest ``MOST_NOTICES`` are kept."""
-    insert(db, "notices", {"kind": kind, "message": message, **moment_columns("at", now)})
+    notice = {"kind": kind, "reason": stored_reason(reason), **moment_columns("at", now)}
+    insert(db, "notices", notice)
     count(db, NOTICES, kind)
     db.execute("DELETE FROM notices WHERE id <= (SELECT max(id) FROM notices) - ?", (MOST_NOTICES,))

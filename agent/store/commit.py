@@ -6,9 +6,9 @@ import sqlite3
 from dataclasses import asdict
 from typing import Final
 
-from agent.reasons import Reason, english
+from agent.reasons import Reason, recalled
 from agent.records import Instant, State, is_test
-from agent.store.changes import NOTHING_NEW, answered, change
+from agent.store.changes import answered, change
 from agent.store.database import insert, replace
 from agent.store.effects import (
     BeginAttempt,
@@ -22,7 +22,7 @@ from agent.store.effects import (
     ShowAnalysis,
     ShowProgress,
 )
-from agent.store.rows import FileNote, SeriesProgress, moment_columns, path_text
+from agent.store.rows import FileNote, SeriesProgress, moment_columns, path_text, stored_reason
 from agent.store.totals import count_result
 
 FURTHER_PROGRESS: Final = """
@@ -43,7 +43,7 @@ def write(db: sqlite3.Connection, effect: Effect, now: Instant) -> None:  # noqa
             _show_progress(db, progress, now)
         case ShowAnalysis(uid):
             db.execute("UPDATE series SET state = ? WHERE uid = ?", (State.ANALYSING, uid))
-            change(db, uid, State.ANALYSING, "", now)
+            change(db, uid, State.ANALYSING, None, now)
         case BeginAttempt(uid):
             db.execute("UPDATE series SET attempts = attempts + 1 WHERE uid = ?", (uid,))
         case EndAttempt(uid):
@@ -59,7 +59,8 @@ def write(db: sqlite3.Connection, effect: Effect, now: Instant) -> None:  # noqa
 
 
 def _note_file(db: sqlite3.Connection, note: FileNote) -> None:
-    replace(db, "files", asdict(note) | {"path": path_text(note.path)})
+    stored = {"path": path_text(note.path), "refusal": stored_reason(note.refusal)}
+    replace(db, "files", asdict(note) | stored)
 
 
 def _settle(db: sqlite3.Connection, notes: tuple[FileNote, ...]) -> None:
@@ -86,7 +87,7 @@ def _show_progress(db: sqlite3.Connection, progress: SeriesProgress, now: Instan
     before = db.execute("SELECT state FROM series WHERE uid = ?", (uid,)).fetchone()
     insert(db, "series", series, FURTHER_PROGRESS)
     if before is None or before["state"] != State.RECEIVING:
-        change(db, uid, State.RECEIVING, "", now)
+        change(db, uid, State.RECEIVING, None, now)
 
 
 def _conclude(db: sqlite3.Connection, conclude: Conclude, now: Instant) -> None:
@@ -110,7 +111,8 @@ def _conclude(db: sqlite3.Connection, conclude: Conclude, now: Instant) -> None:
         "UPDATE series SET state = ?, revision = ?, attempts = 0, protocol = ? WHERE uid = ?",
         (report.state, report.revision, report.protocol, uid),
     )
-    change(db, uid, State(report.state), report.reason or "", now)
+    refusal = recalled(report.model_dump()) if report.code else None
+    change(db, uid, State(report.state), refusal, now)
     answered(db, uid)
 
 
@@ -124,10 +126,10 @@ def _restore(db: sqlite3.Connection, uid: str, revision: int, now: Instant) -> N
         (state, revision, uid),
     )
     if answered(db, uid) or changed.rowcount:
-        change(db, uid, State(state), NOTHING_NEW, now)
+        change(db, uid, State(state), Reason("nothing_new"), now)
 
 
 def _decline(db: sqlite3.Connection, uid: str, reason: Reason, now: Instant) -> None:
     row = db.execute("SELECT state FROM series WHERE uid = ?", (uid,)).fetchone()
     if row is not None and answered(db, uid):
-        change(db, uid, State(row["state"]), english(reason), now)
+        change(db, uid, State(row["state"]), reason, now)

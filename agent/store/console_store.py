@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from agent.errors import StoreError
+from agent.reasons import Reason
 from agent.records import Clock, is_test
 from agent.store.accounts import Accounts
 from agent.store.changes import add_notice, ask_again
@@ -20,6 +21,7 @@ from agent.store.rows import (
     Selftest,
     moment_columns,
     stored_acknowledgement,
+    stored_reason,
 )
 from agent.store.totals import DISPOSITIONS, VERDICTS, count
 
@@ -126,16 +128,16 @@ class ConsoleStore:
         with self._db.writing() as db:
             return ask_again(db, series_uid, self._clock())
 
-    def notice(self, kind: str, message: str) -> None:
+    def notice(self, kind: str, reason: Reason) -> None:
         """Note something that concerns no series; see ``changes.add_notice``."""
         with self._db.writing() as db:
-            add_notice(db, kind, message, self._clock())
+            add_notice(db, kind, reason, self._clock())
 
     def note_selftest(self, test: Selftest) -> None:
         """Journal a self-test; the latest ``MOST_SELFTESTS`` are kept."""
         values = {
-            "failure": test.failure,
-            "engine": test.engine,
+            "failure": stored_reason(test.failure),
+            "engine": test.engine.model_dump_json() if test.engine else None,
             "latency_s": test.latency_s,
             "volume_ml": test.volume_ml,
             "truth_ml": test.truth_ml,

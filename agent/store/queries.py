@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
+from agent.reasons import recalled
 from agent.records import EncodedSlice, Instant, State
-from agent.report import SeriesReport, SliceStack
+from agent.report import EngineReport, SeriesReport, SliceStack
 from agent.store.database import Database
 from agent.store.retention import forgettable
 from agent.store.rows import (
@@ -24,8 +25,10 @@ from agent.store.rows import (
     delivery_of,
     instant_of,
     path_of,
+    reason_of,
     result_of,
     series_row,
+    status_of,
 )
 from agent.store.statements import COUNTS, IS_TEST, ROW, UNACKNOWLEDGED
 from agent.store.totals import Totals, totals_of
@@ -154,7 +157,8 @@ class Queries:
         """Every change of a series' state, oldest first."""
         rows = self._db.rows("SELECT * FROM transitions WHERE series_uid = ? ORDER BY id", uid)
         return [
-            Transition(State(row["state"]), instant_of(row, "at"), row["detail"]) for row in rows
+            Transition(State(row["state"]), instant_of(row, "at"), reason_of(row["reason"]))
+            for row in rows
         ]
 
     def picture(self, uid: str, revision: int, view: str) -> bytes | None:
@@ -219,7 +223,10 @@ class Queries:
     def notices(self, limit: int) -> list[Notice]:
         """Return the latest notices, newest first."""
         rows = self._db.rows("SELECT * FROM notices ORDER BY id DESC LIMIT ?", limit)
-        return [Notice(row["kind"], row["message"], instant_of(row, "at")) for row in rows]
+        return [
+            Notice(row["kind"], recalled(json.loads(row["reason"])), instant_of(row, "at"))
+            for row in rows
+        ]
 
     def alerts_since(self) -> list[datetime]:
         """Return since when patients' suspicions wait for an acknowledgement [UTC], oldest first.
@@ -260,8 +267,8 @@ class Queries:
         return [
             Selftest(
                 at=instant_of(row, "at"),
-                failure=row["failure"],
-                engine=row["engine"],
+                failure=reason_of(row["failure"]),
+                engine=EngineReport.model_validate_json(row["engine"]) if row["engine"] else None,
                 latency_s=row["latency_s"],
                 volume_ml=row["volume_ml"],
                 truth_ml=row["truth_ml"],
@@ -273,13 +280,7 @@ class Queries:
     def agent_status(self) -> AgentStatus | None:
         """Return the agent's last sign of life, None if there never was one."""
         rows = self._db.rows("SELECT status FROM agent")
-        if not rows:
-            return None
-        values = json.loads(rows[0]["status"])
-        for name in ("at", "started"):
-            moment = values[name]
-            values[name] = Instant(datetime.fromisoformat(moment["utc"]), moment["monotonic_s"])
-        return AgentStatus(**values)
+        return status_of(rows[0]["status"]) if rows else None
 
     def used_bytes(self) -> int:
         """Return what the store's rows take up [bytes]."""

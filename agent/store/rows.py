@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
+from agent.reasons import Reason, plain, recalled
 from agent.records import Identity, Instant, State, is_test
-from agent.report import SeriesReport
+from agent.report import EngineReport, SeriesReport
 
 AGREE: Final = "agree"
 DISAGREE: Final = "disagree"
@@ -32,7 +34,7 @@ class FileNote:
     mtime_ns: int
     series_uid: str | None
     sop_uid: str | None
-    refusal: str | None
+    refusal: Reason | None
     settled: bool
 
 
@@ -123,11 +125,11 @@ class SeriesRow:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One change of a series' state."""
+    """One change of a series' state; ``reason`` is None where the state says it all."""
 
     state: State
     at: Instant
-    detail: str
+    reason: Reason | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ class Notice:
     """Something that concerns no series, such as a file that was refused."""
 
     kind: str
-    message: str
+    reason: Reason
     at: Instant
 
 
@@ -175,8 +177,8 @@ class Selftest:
     """
 
     at: Instant
-    failure: str | None
-    engine: str | None = None
+    failure: Reason | None
+    engine: EngineReport | None = None
     latency_s: float | None = None
     volume_ml: float | None = None
     truth_ml: float | None = None
@@ -215,10 +217,10 @@ class AgentStatus:
     at: Instant
     started: Instant
     folder: str
-    folder_problem: str | None
-    backend: str
-    bundle: str
-    degraded: str | None
+    folder_problem: Reason | None
+    engine: EngineReport
+    """What would run now, if a series came."""
+    degraded: Reason | None
     receiving: int
     queued: int
     alerts_per_100: float | None = None
@@ -227,6 +229,43 @@ class AgentStatus:
     gpu_used_bytes: int | None = None
     gpu_total_bytes: int | None = None
     selftest_daily: bool = False
+
+
+def stored_reason(reason: Reason | None) -> str | None:
+    """Give the text that stands for a reason, None for none."""
+    return json.dumps(plain(reason)) if reason else None
+
+
+def reason_of(text: str | None) -> Reason | None:
+    """Return the reason that a text stands for."""
+    return recalled(json.loads(text)) if text else None
+
+
+def status_text(status: AgentStatus) -> str:
+    """Give the text that stands for an agent's sign of life."""
+    named = {
+        "at": _moment(status.at),
+        "started": _moment(status.started),
+        "engine": status.engine.model_dump(),
+        "folder_problem": plain(status.folder_problem) if status.folder_problem else None,
+        "degraded": plain(status.degraded) if status.degraded else None,
+    }
+    return json.dumps({field.name: getattr(status, field.name) for field in fields(status)} | named)
+
+
+def status_of(text: str) -> AgentStatus:
+    """Return the sign of life that a text stands for."""
+    values = json.loads(text)
+    for name in ("at", "started"):
+        moment = values[name]
+        values[name] = Instant(datetime.fromisoformat(moment["utc"]), moment["monotonic_s"])
+    for name in ("folder_problem", "degraded"):
+        values[name] = recalled(values[name]) if values[name] else None
+    return AgentStatus(**values | {"engine": EngineReport(**values["engine"])})
+
+
+def _moment(instant: Instant) -> dict[str, str | float]:
+    return {"utc": instant.utc.isoformat(), "monotonic_s": instant.monotonic_s}
 
 
 def path_text(path: str) -> str:

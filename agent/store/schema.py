@@ -181,4 +181,16 @@ MIGRATIONS: Final = (
         PRIMARY KEY (name, label, detail)
     ) STRICT, WITHOUT ROWID
     """,
+    """
+    UPDATE results SET report = report_2(report);
+    ALTER TABLE transitions ADD COLUMN reason TEXT;
+    UPDATE transitions SET reason = recorded(detail);
+    ALTER TABLE transitions DROP COLUMN detail;
+    ALTER TABLE notices ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+    UPDATE notices SET reason = recorded(message);
+    ALTER TABLE notices DROP COLUMN message;
+    UPDATE files SET refusal = recorded(refusal) WHERE refusal IS NOT NULL;
+    UPDATE selftests SET failure = recorded(failure), engine = engine_2(engine);
+    UPDATE agent SET status = status_2(status)
+    """,
 )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
 
+from agent.records import CPU
 from agent.report import SeriesReport
 
 BOUNDS_S: Final = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 60.0, 120.0)
@@ -69,7 +70,8 @@ def count_result(db: sqlite3.Connection, report: SeriesReport) -> None:
         rows += [(STAGE, stage, str(bound_s), 1.0), (STAGE_SUM, stage, "", seconds)]
     if report.engine:
         spent_s = sum(report.timings_s.get(stage, 0.0) for stage in NETWORK_STAGES)
-        rows.append((NETWORKS, "gpu" if ", TensorRT" in report.engine else "cpu", "", spent_s))
+        device = "cpu" if report.engine.device == CPU else "gpu"
+        rows.append((NETWORKS, device, "", spent_s))
     db.executemany(ADD, rows)
 
 

@@ -18,6 +18,7 @@ from typing import Final
 
 from agent.errors import StoreError, StoreUnwritable
 from agent.reasons import Reason
+from agent.store.former import register
 from agent.store.schema import MIGRATIONS
 
 MOST_BACKUPS: Final = 3
@@ -59,6 +60,7 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
     refuse_newer(version, path)
     if 0 < version < len(MIGRATIONS):
         back_up(path, version)
+    register(db)
     for statement in statements_from(version):
         db.execute(statement)
     db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
@@ -182,6 +184,7 @@ def _tried(path: Path, statements: Iterable[str]) -> Reason | None:
 
 
 def _run(db: sqlite3.Connection, statements: Iterable[str]) -> None:
+    register(db)
     db.execute("BEGIN IMMEDIATE")
     for statement in statements:
         db.execute(statement)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from typing_extensions import Self
 
 from agent.records import Identity, Instant, State
-from agent.report import SeriesReport
+from agent.report import ReasonReport, SeriesReport, reason_report
 from agent.store.queries import Queries
 from agent.store.rows import Acknowledgement, Delivery, Result, SeriesRow, Verdict
 
@@ -73,13 +73,13 @@ class TransitionView(_View):
 
     state: State
     at_utc: datetime
-    detail: str
+    reason: ReasonReport | None
 
 
 class SeriesView(_View):
     """One series: where it stands, and its latest result."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     series_uid: str
     study_uid: str
     test: bool
@@ -151,7 +151,11 @@ class SeriesView(_View):
         history = {
             "results": tuple(map(_result, queries.results(self.series_uid))),
             "transitions": tuple(
-                TransitionView(state=one.state, at_utc=one.at.utc, detail=one.detail)
+                TransitionView(
+                    state=one.state,
+                    at_utc=one.at.utc,
+                    reason=reason_report(one.reason) if one.reason else None,
+                )
                 for one in changes
             ),
         }

@@ -119,8 +119,8 @@ class ConsoleClient:
             self._stopped.wait(RETRY_S)
 
     def _take(self, received_s: float, values: dict[str, Any]) -> None:
-        series = tuple(map(_series_shown, values["series"]))
-        snapshot = Snapshot(received_s, values["problem"], series)
+        series, problem = tuple(map(_series_shown, values["series"])), values["problem"]
+        snapshot = Snapshot(received_s, problem and problem["text"], series)
         with self._changed:
             self._latest = snapshot
             for shown in series:

@@ -177,7 +177,7 @@ def _print_summary(out: Console, outcomes: Sequence[Outcome]) -> None:
 
 def _surprise(outcome: Outcome) -> str:
     got, expected = outcome.alert.report, outcome.played.expected.value.replace("_", " ")
-    because = f", because {got.reason}" if got.reason else f" (score {got.score})"
+    because = f", because {got.text}" if got.text else f" (score {got.score})"
     name = outcome.played.study.patient_name
     return f"✗ {name}: {expected} was to be expected, got {got.state.replace('_', ' ')}{because}"
 

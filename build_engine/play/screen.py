@@ -36,13 +36,13 @@ def state_text(state: State) -> Text:
 def summary(report: SeriesReport) -> str:
     """Say what was found, or why nothing can be said."""
     if report.state == "not_analysed":
-        return f"because {report.reason}"
+        return f"because {report.text}"
     lines = [_finding(finding) for finding in report.findings[:MOST_FINDINGS]]
     if len(report.findings) > MOST_FINDINGS:
         lines.append(f"and {len(report.findings) - MOST_FINDINGS} more")
     if report.state == "suspected" and report.midline_shift_mm is not None:
         lines.append(f"midline shift {report.midline_shift_mm:.0f} mm")
-    return "\n".join((*lines, *report.caveats))
+    return "\n".join((*lines, *(caveat.text for caveat in report.caveats)))
 
 
 @contextmanager

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from agent.reasons import Reason, plain
 from agent.records import Clock, Identity
-from agent.report import FindingReport, GeometryReport, SeriesReport
+from agent.report import EngineReport, FindingReport, GeometryReport, SeriesReport
 from agent.store.effects import Conclude, ShowProgress
 from agent.store.rows import AgentStatus, SeriesProgress
 from agent.wiring import boot_id
 from tests.agent.stored import Store
+
+ENGINE = EngineReport(
+    bundle="default", version="0.1.0", backend="ONNX Runtime 1.20.1", device="CPU"
+)
+
+
+def recorded(text: str) -> Reason:
+    """Return a reason of which only the text is known."""
+    return Reason("recorded", said=text)
 
 
 def identity(name: str = "DOE^JANE", patient_id: str = "P1") -> Identity:
@@ -40,7 +50,8 @@ def report(uid: str = "1.2.3.4", **changes: object) -> SeriesReport:
         "protocol": "generic-head",
         "state": "suspected",
         "code": None,
-        "reason": None,
+        "values": {},
+        "text": None,
         "what_to_do": None,
         "score": 0.97,
         "operating_point": "balanced",
@@ -51,7 +62,7 @@ def report(uid: str = "1.2.3.4", **changes: object) -> SeriesReport:
         "caveats": (),
         "geometry": GeometryReport(slices=32, tilt_deg=0.0, spacing_mm=(5.0,) * 31, missing=()),
         "completed_by": "geometry",
-        "engine": "default 0.1.0, ONNX Runtime CPU",
+        "engine": ENGINE,
         "timings_s": {"total": 1.2},
     }
     return SeriesReport.model_validate(values | changes)
@@ -65,9 +76,7 @@ def not_analysed(uid: str) -> SeriesReport:
     return report(
         uid,
         state="not_analysed",
-        code="incomplete",
-        reason="1 slice missing between 70.0 and 80.0 mm",
-        what_to_do="send the whole series again",
+        **plain(Reason("slices_missing", n_missing=1, below_mm=70.0, above_mm=80.0)),
         score=None,
         findings=(),
         total_volume_ml=None,
@@ -118,10 +127,9 @@ def live(
             at=clock(),
             started=clock(),
             folder="/srv/ct-export",
-            folder_problem=folder_problem,
-            backend="ONNX Runtime, CPU",
-            bundle="default 0.1.0",
-            degraded=degraded,
+            folder_problem=recorded(folder_problem) if folder_problem else None,
+            engine=ENGINE,
+            degraded=recorded(degraded) if degraded else None,
             receiving=0,
             queued=0,
             **more,

@@ -87,7 +87,9 @@ def test_what_an_agent_logs_names_series_and_no_patient(program: Program) -> Non
     until(lambda: len(program.concluded()) == 2)
     with program.store() as store:
         until(lambda: len(store.queries.notices(9)) >= 2)
-        assert all(notice.message.startswith("PLANTED_") for notice in store.queries.notices(9))
+        assert all(
+            english(notice.reason).startswith("PLANTED_") for notice in store.queries.notices(9)
+        )
     program.end(signal.SIGTERM)
     said = program.log.read_text()
 

@@ -87,7 +87,7 @@ def test_with_one_slice_missing_the_gap_is_named(box: Box, paths: list[Path], mi
 
     report = box.report()
     assert report.state == "not_analysed"
-    assert "slices missing between" in (report.reason or "")
+    assert "slices missing between" in (report.text or "")
 
 
 def test_as_jpeg_ls_it_gives_the_same_result(

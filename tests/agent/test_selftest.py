@@ -11,8 +11,9 @@ import pytest
 
 from agent.config import Config, ConsoleConfig, load_config
 from agent.errors import ConfigError
+from agent.reasons import Reason, english
 from agent.records import TEST_MARK, Instant, KnownBleed, Side, Subtype
-from agent.report import SeriesReport
+from agent.report import EngineReport, SeriesReport
 from agent.selftest import SelftestFailed, compared, generator, run_selftest
 from agent.store.rows import Selftest, SeriesRow
 from agent.wiring import system_clock
@@ -21,6 +22,7 @@ from build_engine.play.local_agent import LocalAgent, local_agent
 from tests.agent.box import MIDNIGHT, Box
 from tests.agent.doctor.scratch import page_that_says
 from tests.agent.reports import (
+    ENGINE,
     add_result,
     finding,
     live,
@@ -36,7 +38,7 @@ from tests.program import until
 
 UID = f"{TEST_MARK}1.2.3.4"
 BLEED = KnownBleed("1.2.3.4", Subtype.SUBDURAL, Side.LEFT, 30.0, last_on_disk_monotonic_s=100.0)
-ENGINE = "default 0.1.0, ONNX Runtime CPU"
+GPU = ENGINE.model_copy(update={"backend": "TensorRT 11.0.0", "device": "NVIDIA L4"})
 
 
 def answered(store: Store, concluded_s: float, answer: SeriesReport) -> SeriesRow:
@@ -63,8 +65,8 @@ def test_it_passes_where_the_bleed_was_found_for_what_it_is(store: Store) -> Non
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (not_suspected(UID), "not suspected: score 0.02"),
-        (not_analysed(UID), "not analysed: 1 slice missing between 70.0 and 80.0 mm"),
+        (not_suspected(UID), "no bleed was found (score 0.02)"),
+        (not_analysed(UID), "not analysed: slices missing between 70.0 and 80.0 mm (1)"),
         (
             report(UID, findings=(finding(side="right"),)),
             "taken for subdural, side right: it is subdural, left",
@@ -87,13 +89,15 @@ def test_it_passes_where_the_bleed_was_found_for_what_it_is(store: Store) -> Non
 def test_it_fails_where_the_answer_is_not_the_truth(
     store: Store, answer: SeriesReport, why: str | None
 ) -> None:
-    assert compared(answered(store, 101.5, answer), BLEED, [], pictured=True).failure == why
+    failure = compared(answered(store, 101.5, answer), BLEED, [], pictured=True).failure
+
+    assert (english(failure) if failure else None) == why
 
 
 def test_an_alert_without_its_picture_fails(store: Store) -> None:
     test = compared(answered(store, 101.5, report(UID)), BLEED, [], pictured=False)
 
-    assert test.failure == "the alert has no picture"
+    assert test.failure == Reason("selftest_no_picture")
 
 
 @pytest.mark.parametrize(
@@ -102,13 +106,13 @@ def test_an_alert_without_its_picture_fails(store: Store) -> None:
         ([1.0] * 5, ENGINE, True),
         ([1.0] * 4, ENGINE, False),
         ([2.0] * 20, ENGINE, False),
-        ([1.0] * 20, "default 0.1.0, TensorRT", False),
+        ([1.0] * 20, GPU, False),
         ([4.0] * 20 + [1.0] * 50, ENGINE, False),
     ],
     ids=["thrice", "too few", "usual here", "by another backend", "usual of late"],
 )
 def test_it_is_slow_by_this_boxs_own_history(
-    store: Store, others_s: list[float], engine: str, slow: bool
+    store: Store, others_s: list[float], engine: EngineReport, slow: bool
 ) -> None:
     before = [Selftest(Instant(MIDNIGHT, 0.0), None, engine, s, 30.0, 30.0) for s in others_s]
 
@@ -117,7 +121,7 @@ def test_it_is_slow_by_this_boxs_own_history(
     assert (test.failure is not None) == slow
     assert test.latency_s == 4.0
     if slow:
-        assert test.failure == "slow: the alert took 4.0 s, the median here is 1.0 s"
+        assert test.failure == Reason("selftest_slow", took_s=4.0, median_s=1.0)
 
 
 def test_what_went_wrong_is_journalled_and_the_folder_left_empty(
@@ -138,7 +142,7 @@ def test_what_went_wrong_is_journalled_and_the_folder_left_empty(
         run_selftest(config, store.console, half_played)
 
     (last,) = store.queries.selftests(9)
-    assert last.failure == "[Errno 28] No space left on device"
+    assert last.failure == Reason("selftest_impeded", why="[Errno 28] No space left on device")
     assert list(config.selftest_folder.iterdir()) == []
 
 
@@ -175,13 +179,13 @@ def test_one_at_a_time(tmp_path: Path, store: Store) -> None:
     def another(_folder: Path) -> KnownBleed:
         with pytest.raises(SelftestFailed, match="another self-test is running"):
             run_selftest(config, store.console, another)
-        raise SelftestFailed("as far as this goes")
+        raise SelftestFailed("selftest_no_picture")
 
     with page_that_says(b"ok\n") as port:
         config = config.model_copy(update={"console": ConsoleConfig(port=port)})
         run_selftest(config, store.console, another)
 
-    assert [test.failure for test in store.queries.selftests(9)] == ["as far as this goes"]
+    assert [test.failure for test in store.queries.selftests(9)] == [Reason("selftest_no_picture")]
 
 
 def test_the_same_images_are_a_test_in_its_folder_and_a_patient_in_the_scanners(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.reasons import english
 from tests.faults.conftest import Row
 from tests.phantoms import uid, write_series
 from tests.program import Program, ended, problem_in, until
@@ -220,7 +221,7 @@ def test_a_full_disk_for_the_log(agent: Program, tmp_path: Path, row: Row) -> No
         for seed in range(1, 4):
             finish(agent, seed)
         with agent.store() as store:
-            told = [notice.message for notice in store.queries.notices(5)]
+            told = [english(notice.reason) for notice in store.queries.notices(5)]
         assert agent.log.read_text() == before
         filler.unlink()
         finish(agent, 4)

@@ -24,6 +24,7 @@ from agent.assemble.dicom_file import read_slices
 from agent.assemble.limits import ReadLimits
 from agent.config import Config, load_config
 from agent.errors import FileRefused
+from agent.reasons import english
 from tests.faults.conftest import Row
 from tests.phantoms import slice_dataset, uid, write, write_enhanced, write_series
 from tests.program import Program, ended, until
@@ -135,7 +136,7 @@ def test_the_ceilings_are_those_of_the_configuration(tmp_path: Path, engines: Pa
         (agent.export / "bytes").write_bytes(bytes(2**20 + 1))
         until(lambda: len(agent.files()) == 3)
         with agent.store() as store:
-            told = " ".join(notice.message for notice in store.queries.notices(10))
+            told = " ".join(english(notice.reason) for notice in store.queries.notices(10))
 
     assert "6 frames" in told
     assert "limit 1048576" in told

@@ -61,9 +61,9 @@ def test_missing_slices_are_named(
 
     report = outcome(tmp_path, paths)
 
-    row.tell(f"missing slices: {report.reason}")
+    row.tell(f"missing slices: {report.text}")
     assert report.state == "not_analysed"
-    assert words in report.reason
+    assert words in report.text
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_what_is_no_axial_stack_is_refused_with_the_reason(
 ) -> None:
     report = outcome(tmp_path, write_series(tmp_path / "in", N, **tags))
 
-    row.tell(f"refused: {report.reason}")
+    row.tell(f"refused: {report.text}")
     assert (report.state, report.code) == ("not_analysed", code)
-    assert words in report.reason
+    assert words in report.text
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from pydicom.uid import JPEG2000Lossless
 
+from agent.reasons import english
 from tests.agent.stored import Store
 from tests.faults.conftest import Row
 from tests.phantoms import uid, write_series
@@ -116,14 +117,14 @@ def test_a_file_that_crashes_its_decoder_is_set_aside_and_the_agent_lives(
     with agent.store() as store:
         until(lambda: all(ended(store.queries.series(uid("series", seed))) for seed in (0, 1)))
         bad, good = (store.queries.series(uid("series", seed)).report for seed in (0, 1))
-        named = {notice.message for notice in store.queries.notices(100)}
+        named = {english(notice.reason) for notice in store.queries.notices(100)}
 
     crashed = [message for message in named if "ended the decoder twice (SIGSEGV)" in message]
     row.tell(
         f"planted crash of the decoder: {len(crashed)} file, and {len(named)} of its series by name"
     )
     assert (bad.state, bad.code) == ("not_analysed", "decoder_ended")
-    assert "set aside" in bad.reason
+    assert "set aside" in bad.text
     assert len(crashed) == 1
     assert {message.split(":")[0] for message in named} == {f"{k:03d}.dcm" for k in range(N)}
     assert good.state == "suspected"

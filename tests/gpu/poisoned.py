@@ -30,7 +30,7 @@ block = np.zeros(bundle.contract.volume.shape, np.float32)
 
 
 def run() -> str:
-    return networks.run("any", lambda backend: (backend.run_volume(block), backend.name)[1])
+    return networks.run("any", lambda backend: (backend.run_volume(block), str(backend.run_by))[1])
 
 
 networks.refresh()

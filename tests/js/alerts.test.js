@@ -16,7 +16,7 @@ const FINDING = {
   place: [0.9, 0.25, 0.8], key_slice: 12,
 };
 const REPORT = {
-  revision: 1, state: "suspected", reason: null, what_to_do: null, score: 0.91, total_volume_ml: 27, midline_shift_mm: null,
+  revision: 1, state: "suspected", code: null, values: {}, text: null, what_to_do: null, score: 0.91, total_volume_ml: 27, midline_shift_mm: null,
   findings: [FINDING], caveats: [],
 };
 const SERIES = {
@@ -50,7 +50,7 @@ test("an alert says who, what, where and how much", () => {
 
   assert.equal(text(".patient"), "DOE, JANE");
   assert.equal(text(".whose"), "P1born 1948-03-07Faccession A7HEAD");
-  assert.equal(text(".findings"), "Subdural, left frontal: 27.0 mL (22–48)probability 93 %");
+  assert.equal(text(".findings"), "Subdural, left frontal: 27.0 mL (22.0–48.0)probability 93 %");
   assert.equal(text(".numbers"), "score 0.91");
 });
 

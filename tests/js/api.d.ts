@@ -1,5 +1,27 @@
 // What the console's server sends to its page.
 
+type ReasonValue = string | number | Reason | Reason[];
+
+interface Reason {
+  code: string;
+  values: Record<string, ReasonValue>;
+  text: string;
+  what_to_do: string;
+}
+
+interface Words {
+  language: string;
+  words: Record<string, string>;
+  reasons: Record<string, { text: string; what_to_do: string }>;
+}
+
+interface Engine {
+  bundle: string;
+  version: string;
+  backend: string;
+  device: string;
+}
+
 interface Finding {
   subtype: string;
   side: string | null;
@@ -14,14 +36,18 @@ interface Finding {
 interface Report {
   revision: number;
   state: SeriesState;
-  reason: string | null;
+  code: string | null;
+  values: Record<string, ReasonValue>;
+  text: string | null;
   what_to_do: string | null;
   score: number | null;
   total_volume_ml: number | null;
   midline_shift_mm: number | null;
   findings: Finding[];
-  caveats: string[];
+  caveats: Reason[];
 }
+
+type Refused = Report & Reason;
 
 type SeriesState = "receiving" | "analysing" | "suspected" | "not_suspected" | "not_analysed";
 
@@ -75,19 +101,19 @@ interface Series {
   verdict: (Answer & { agrees: boolean }) | null;
   alert: Report | null;
   escalated_utc: string | null;
-  escalation_problem: string | null;
+  escalation_problem: Reason | null;
 }
 
 type Alerted = Series & { alert: Report };
 
 interface Snapshot {
   at_utc: string;
-  problem: string | null;
-  agent: { bundle: string; backend: string; degraded: string | null; alerts_per_100: number | null } | null;
-  selftest: { problem: string | null };
+  problem: Reason | null;
+  agent: { engine: Engine; degraded: Reason | null; alerts_per_100: number | null } | null;
+  selftest: { problem: Reason | null };
   low_disk_bytes: number | null;
   repeat_s: number[];
   today: Record<string, number> | null;
   series: Series[];
-  notices: { message: string; at_utc: string }[];
+  notices: { reason: Reason; at_utc: string }[];
 }

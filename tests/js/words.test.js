@@ -6,8 +6,19 @@ const GERMAN = {
   "slice {k} of {n}": "Schicht {k} von {n}", "left": "links", "basal ganglia": "Basalganglien", "{side} {region}": "{region} {side}",
   "Name not given": "Name fehlt", "Worklist": "Arbeitsliste", "subdural": "subdural",
 };
-const { document } = await openPage({ "/api/words": ok({ language: "de", words: GERMAN }) });
-const { born, clock, cut, duration, findingWords, nameOf, number, place, plain, t, translatePage } = await load("words.js");
+const REASONS = {
+  slices_missing: { text: "Schichten fehlen zwischen {below_mm:.1f} und {above_mm:.1f} mm ({n_missing})", what_to_do: "Export prüfen" },
+  volume_uncertain: { text: "{because}: das Volumen ist unsicher", what_to_do: "" },
+  not_seen_whole: { text: "kein Verdacht, aber {missing}", what_to_do: "" },
+  thickness_not_covered: { text: "Schichtdicke {thickness_mm} mm", what_to_do: "Profil {profile} anpassen" },
+  not_dicom: { text: "keine DICOM-Datei", what_to_do: "" },
+};
+const { document } = await openPage({ "/api/words": ok({ language: "de", words: GERMAN, reasons: REASONS }) });
+const { born, clock, cut, duration, findingWords, nameOf, number, place, plain, said, t, translatePage, whatToDo } = await load("words.js");
+
+/** @param {string} code @param {Record<string, ReasonValue>} values @returns {Reason} */
+const reason = (code, values = {}) => ({ code, values, text: `${code} in English`, what_to_do: "what to do in English" });
+const gap = reason("slices_missing", { below_mm: 34.24, above_mm: 49, n_missing: 3 });
 
 const named = (patient_name, test_ = false) => nameOf({ test: test_, patient: { patient_name } });
 
@@ -24,6 +35,27 @@ test("a value that a text asks for and does not get is left as it is", () => {
   assert.equal(t("slice {k} of {n}", { k: 3 }), "Schicht 3 von {n}");
 });
 
+test("a reason is worded by its code, its values as the language writes numbers", () => {
+  assert.equal(said(gap), "Schichten fehlen zwischen 34,2 und 49,0 mm (3)");
+  assert.equal(whatToDo(gap), "Export prüfen");
+  assert.equal(said(reason("thickness_not_covered", { thickness_mm: 0.625, profile: "ge" })), "Schichtdicke 0,625 mm");
+});
+
+test("reasons are said within one, several one after another", () => {
+  assert.equal(said(reason("volume_uncertain", { because: gap })), `${said(gap)}: das Volumen ist unsicher`);
+  assert.equal(said(reason("not_seen_whole", { missing: [gap, reason("not_dicom")] })), `kein Verdacht, aber ${said(gap)}; keine DICOM-Datei`);
+});
+
+test("a file is said before what is so of it", () => {
+  assert.equal(said(reason("not_dicom", { file: "IM\u202e1" })), "IM\ufffd1: keine DICOM-Datei");
+});
+
+test("a reason of another version, whose code or values are not known, is said in English", () => {
+  assert.equal(said(reason("of_tomorrow")), "of_tomorrow in English");
+  assert.equal(said(reason("volume_uncertain")), "volume_uncertain in English");
+  assert.equal(whatToDo(reason("of_tomorrow")), "what to do in English");
+});
+
 test("side and region stand in the language's order", () => {
   assert.equal(place({ side: "left", region: "basal ganglia" }), "Basalganglien links");
   assert.equal(place({ side: null, region: "basal ganglia" }), "Basalganglien");
@@ -33,7 +65,7 @@ test("side and region stand in the language's order", () => {
 test("a finding says what, where and how much, with its interval", () => {
   const finding = { subtype: "subdural", side: "left", region: null, volume_ml: 27.04, volume_interval_ml: [22.6, 48.1] };
 
-  assert.equal(findingWords(finding), "Subdural, links: 27,0 mL (23–48)");
+  assert.equal(findingWords(finding), "Subdural, links: 27,0 mL (22,6–48,1)");
 });
 
 test("numbers are written as the language does", () => {

@@ -12,7 +12,7 @@ const { document, requests } = await openPage({
 });
 const { confirmShown, showWorklist } = await load("worklist.js");
 
-const REPORT = { revision: 1, state: "not_suspected", findings: [], caveats: [], reason: null };
+const REPORT = { revision: 1, state: "not_suspected", findings: [], caveats: [], code: null };
 const SERIES = {
   series_uid: "1.2", test: false, state: "not_suspected", slices: 32, expected: 0, revision: 1, report: REPORT, alert: null,
   description: "HEAD 5mm", patient: { patient_name: "DOE^JANE", patient_id: "P1" }, last_slice_utc: "2026-11-23T10:00:00Z",

@@ -4,9 +4,9 @@ import { at, copyOf, element, field, first } from "./dom.js";
 import { resultPath, say } from "./feedback.js";
 import { headMap } from "./head_map.js";
 import { askName, nameIn } from "./session.js";
-import { isUnderWay, stateLabel, stateWord } from "./states.js";
+import { isRefused, isUnderWay, stateLabel, stateWord } from "./states.js";
 import { viewerFor } from "./viewer.js";
-import { born, clock, cut, duration, findingParts, nameOf, number, plain, sentence, t, translatePage } from "./words.js";
+import { born, clock, cut, duration, findingParts, nameOf, number, plain, said, t, translatePage } from "./words.js";
 
 const MOST_FINDINGS = 3;
 /** @type {Map<string, HTMLElement>} */
@@ -68,7 +68,7 @@ function cardFor(series) {
       .map(plain).filter(Boolean).map((text) => element("bdi", cut(text))));
   first(card, ".findings").replaceChildren(...findingItems(report));
   put(card, ".numbers", numberWords(report));
-  first(card, ".caveats").replaceChildren(...report.caveats.map((caveat) => element("li", sentence(caveat))));
+  first(card, ".caveats").replaceChildren(...report.caveats.map((caveat) => element("li", said(caveat))));
   first(card, ".head-map").replaceWith(headMap(report.findings));
   first(card, ".pictures").prepend(viewerFor(path, report));
   first(card, ".show").addEventListener("click", () => { front.insertBefore(card, front.querySelector(".alert")); arrange(); });
@@ -124,15 +124,15 @@ function laterWords(series) {
   if (isUnderWay(series.state)) return t("{state} more slices of this series", { state: stateLabel(series.state) });
   const { report, alert } = series;
   if (series.revision === alert.revision || !report) return "";
-  const said = { n: series.revision, state: stateWord(report.state) };
-  return report.reason ? t("Result {n} says {state}, because {reason}. Look at the images.", { ...said, reason: sentence(report.reason) })
-    : t("Result {n} says {state}. Look at the images.", said);
+  const what = { n: series.revision, state: stateWord(report.state) };
+  return isRefused(report) ? t("Result {n} says {state}, because {reason}. Look at the images.", { ...what, reason: said(report) })
+    : t("Result {n} says {state}. Look at the images.", what);
 }
 
 /** @param {Series} series */
 function escalationWords(series) {
   if (series.escalated_utc) return t("Nobody answered: told elsewhere too at {time}.", { time: clock(series.escalated_utc) });
-  return series.escalation_problem ? t("Nobody answered, and nobody else can be told: {reason}.", { reason: plain(series.escalation_problem) }) : "";
+  return series.escalation_problem ? t("Nobody answered, and nobody else can be told: {reason}.", { reason: said(series.escalation_problem) }) : "";
 }
 
 /** @param {HTMLFormElement} form @param {string} path */

@@ -4,7 +4,7 @@ import { alertKey, remindOf, showAlerts, tickAlerts } from "./alerts.js";
 import { at, element, first } from "./dom.js";
 import { checkSession } from "./session.js";
 import { remind, soundButton } from "./sound.js";
-import { capital, clock, number, plain, sentence, t, translatePage } from "./words.js";
+import { capital, clock, number, plain, said, t, translatePage } from "./words.js";
 import { confirmShown, showWorklist } from "./worklist.js";
 
 const LOST_AFTER_MS = 2700; // the server sends at least one snapshot a second; it is told within three
@@ -79,11 +79,11 @@ function sound() {
 
 /** @param {Snapshot} state @param {Alerted[]} waiting */
 function showHeader(state, waiting) {
-  put("engine", state.agent ? plain(`${state.agent.bundle}, ${state.agent.backend}`) : "");
-  put("degraded", state.agent?.degraded ? `▼ ${sentence(state.agent.degraded)}` : "");
+  put("engine", state.agent ? engineWords(state.agent.engine) : "");
+  put("degraded", state.agent?.degraded ? `▼ ${said(state.agent.degraded)}` : "");
   put("low-disk", state.low_disk_bytes === null ? ""
     : t("▼ disk low: {free} MiB free", { free: number(state.low_disk_bytes / 2 ** 20) }));
-  put("selftest", state.selftest.problem ? `▼ ${sentence(state.selftest.problem)}` : "");
+  put("selftest", state.selftest.problem ? `▼ ${said(state.selftest.problem)}` : "");
   const n = waiting.filter((series) => !series.test).length; // a self-test's alert counts for nobody
   put("waiting", n > 1 ? t("▲ {n} suspected", { n }) : "");
   document.title = n ? t("({n}) SUSPECTED – Bleedwatch", { n }) : "Bleedwatch";
@@ -93,15 +93,16 @@ function showHeader(state, waiting) {
 function showBanner(state, waiting) {
   if (lost && !latest) banner("trouble", t("NOT CONNECTED"), t("This page has not heard from Bleedwatch. Do not rely on it."));
   else if (lost) banner("trouble", t("CONNECTION LOST"), t("Since {time} this page has not heard from Bleedwatch. Do not rely on it.", { time: clock(state.at_utc) }));
-  else if (state.problem) showTrouble(plain(state.problem));
+  else if (state.problem) showTrouble(state.problem);
   else if (waiting.length) banner("none", "", "");
   else banner("calm", t("Watching"), t("No alert is waiting."));
 }
 
-/** @param {string} problem */
+/** @param {Reason} problem */
 function showTrouble(problem) {
-  const folder = /^export folder unreachable: (.*)$/su.exec(problem);
-  const what = folder ? plain(folder[1]) : capital(sentence(problem));
+  const { code, values: { why } } = problem;
+  const folder = code === "export_folder_unreachable";
+  const what = folder && typeof why === "object" && "code" in why ? said(why) : capital(said(problem));
   banner("trouble", folder ? t("EXPORT FOLDER UNREACHABLE") : t("AGENT NOT RUNNING"), t("{what}. No scan is being analysed: call service.", { what }));
 }
 
@@ -114,6 +115,11 @@ function banner(kind, title, text) {
   [...node.children].forEach((line, n) => write(line, lines[n]));
 }
 
+/** @param {Engine} engine */
+function engineWords({ bundle, version, backend, device }) {
+  return plain(`${bundle} ${version}, ${backend}, ${device}`);
+}
+
 /** @param {Snapshot} state */
 function showDay(state) {
   at("day").hidden = !state.today;
@@ -124,7 +130,7 @@ function showDay(state) {
 
 /** @param {Snapshot["notices"]} notices */
 function showNotices(notices) {
-  const lines = notices.map((notice) => `${clock(notice.at_utc)}  ${plain(notice.message)}`);
+  const lines = notices.map((notice) => `${clock(notice.at_utc)}  ${said(notice.reason)}`);
   const shown = [...at("notices").children].map((node) => node.textContent);
   if (lines.join("\n") !== shown.join("\n")) at("notices").replaceChildren(...lines.map((line) => element("p", line)));
 }

@@ -1,7 +1,7 @@
 // Signing in, where the page is for named users.
 
 import { at, field, first } from "./dom.js";
-import { sentence, t, translatePage } from "./words.js";
+import { said, t, translatePage } from "./words.js";
 
 const form = /** @type {HTMLFormElement} */ (at("sign-in"));
 const why = at("why");
@@ -29,9 +29,10 @@ form.addEventListener("submit", async (event) => {
     say(t("Bleedwatch does not answer. Try again, or call service."));
     return;
   }
-  const told = await answer.json().catch(() => ({ error: t("Not signed in.") }));
-  if (told.wait_s > 0) countDown(sentence(told.error), performance.now() + told.wait_s * 1000);
-  else say(sentence(told.error));
+  const told = await answer.json().catch(() => null);
+  const text = told?.reason ? said(told.reason) : t("Not signed in.");
+  if (told?.wait_s > 0) countDown(text, performance.now() + told.wait_s * 1000);
+  else say(text);
 });
 
 function send() {

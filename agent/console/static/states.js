@@ -18,5 +18,8 @@ export function stateWord(state) {
 /** @param {SeriesState} state */
 export function stateLabel(state) { return `${SHAPES[state]} ${stateWord(state)}`; }
 
+/** Whether a report is a reason, why its series was not analysed. @param {Report} report @returns {report is Refused} */
+export function isRefused(report) { return report.code !== null; }
+
 /** @param {SeriesState} state */
 export function isUnderWay(state) { return state === "receiving" || state === "analysing"; }

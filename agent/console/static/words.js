@@ -3,12 +3,12 @@
 // Text from DICOM headers goes into the page as text only (textContent), never as markup, and
 // without the marks that turn or hide the text beside them.
 
+const PLACE = /\{(\w+)(?::\.(\d)f)?\}/g; // where a value goes in a wording, and with how many decimals
 const LONGEST = 120; // characters of a name or a description that are shown
 const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu;
 
-/** @type {{ language?: string, words?: Record<string, string> }} */
-const { language = "en", words = {} } = await fetch("/api/words").then((answer) => answer.json()).catch(() => ({}));
-const sentences = Object.keys(words).filter((text) => text.includes("{1}")).map((text) => ({ pattern: asPattern(text), translation: words[text] }));
+/** @type {Partial<Words>} */
+const { language = "en", words = {}, reasons = {} } = await fetch("/api/words").then((answer) => answer.json()).catch(() => ({}));
 document.documentElement.lang = language;
 
 /** @typedef {Record<string, string | number>} Values */
@@ -18,27 +18,36 @@ export function t(text, values = {}) {
   return fill(words[text] ?? text, values);
 }
 
-/** What the agent said: by its whole, or by the pattern that it follows. @param {string | null} text @returns {string} */
-export function sentence(text) {
-  const said = plain(text);
-  if (words[said]) return words[said];
-  for (const { pattern, translation } of sentences) {
-    const found = pattern.exec(said);
-    if (found) return fill(translation, Object.fromEntries(found.map((part, n) => [n, n ? sentence(part) : ""])));
-  }
-  const parts = said.split("; ");
-  return parts.length > 1 ? parts.map(sentence).join("; ") : said;
+/** What is so, in the page's language: its code has the wording, its values go into it. @param {Reason} reason @returns {string} */
+export function said(reason) {
+  const text = worded(reasons[reason.code]?.text, reason);
+  if (text === null) return plain(reason.text);
+  return typeof reason.values.file === "string" ? `${plain(reason.values.file)}: ${text}` : text;
 }
 
-/** @param {string} text */
-function asPattern(text) {
-  const literal = text.split(/\{\d\}/).map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  return new RegExp(`^${literal.join("(.+?)")}$`, "u");
+/** What can be done about it, "" where that is nothing. @param {Reason} reason */
+export function whatToDo(reason) {
+  return worded(reasons[reason.code]?.what_to_do, reason) ?? plain(reason.what_to_do);
+}
+
+/** The wording with its values; null where there is none, or one that names what is not there. @param {string | undefined} template @param {Reason} reason */
+function worded(template, { values }) {
+  if (!template || [...template.matchAll(PLACE)].some(([, name]) => !(name in values))) return null;
+  return template.replace(PLACE, (_, name, decimals) => told(values[name], decimals));
+}
+
+/** @param {ReasonValue} value @param {string | undefined} decimals @returns {string} */
+function told(value, decimals) {
+  if (Array.isArray(value)) return value.map(said).join("; ");
+  if (typeof value === "object") return said(value);
+  if (typeof value === "string") return plain(value);
+  if (decimals !== undefined) return number(value, Number(decimals));
+  return Number.isInteger(value) ? String(value) : value.toLocaleString(language, { maximumSignificantDigits: 6 });
 }
 
 /** @param {string} text @param {Values} values */
 function fill(text, values) {
-  return text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+  return text.replace(PLACE, (whole, name) => String(values[name] ?? whole));
 }
 
 /** @param {number} value */
@@ -97,7 +106,7 @@ export function place(finding) {
 
 /** What and where, and how much. @param {Finding} finding */
 export function findingParts(finding) {
-  const [low, high] = finding.volume_interval_ml.map((ml) => number(ml));
+  const [low, high] = finding.volume_interval_ml.map((ml) => number(ml, 1));
   const what = [capital(t(finding.subtype)), place(finding)].filter(Boolean).join(", ");
   return [`${what}: `, `${number(finding.volume_ml, 1)} mL (${low}–${high})`];
 }

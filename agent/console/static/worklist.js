@@ -3,8 +3,8 @@
 import { at, button, copyOf, element, field, first } from "./dom.js";
 import { resultPath, say } from "./feedback.js";
 import { askName, post } from "./session.js";
-import { isUnderWay, stateLabel } from "./states.js";
-import { clock, findingWords, nameOf, plain, sentence, t, translatePage } from "./words.js";
+import { isRefused, isUnderWay, stateLabel } from "./states.js";
+import { clock, findingWords, nameOf, plain, said, t, translatePage, whatToDo } from "./words.js";
 
 /** @typedef {{ what: string, tr: HTMLTableRowElement }} Row what a row shows, and its element */
 
@@ -73,7 +73,7 @@ function slicesCell(series) {
 /** @param {Series} series @param {Report | null} current */
 function resultCell(series, current) {
   const cell = element("td", current ? resultWords(current) : isUnderWay(series.state) ? t("{n} slices so far", { n: series.slices }) : "");
-  if (current?.what_to_do) cell.append(element("p", `→ ${sentence(current.what_to_do)}`, "to-do"));
+  if (current && isRefused(current)) cell.append(element("p", `→ ${whatToDo(current)}`, "to-do"));
   cell.append(...historyLines(series).map((line) => element("small", line)));
   if (current && current.state !== "not_analysed" && !series.alert) cell.append(verdictPart(series));
   return cell;
@@ -92,7 +92,7 @@ function historyLines(series) {
 
 /** @param {Report} report */
 function resultWords(report) {
-  if (report.state === "not_analysed") return t("because {reason}", { reason: sentence(report.reason) });
+  if (isRefused(report)) return t("because {reason}", { reason: said(report) });
   if (report.state === "suspected") return report.findings.slice(0, 2).map(findingWords).join("; ") || t("no outline could be drawn");
   return "";
 }

@@ -67,7 +67,7 @@ def test_a_reason_with_brackets_is_printed_as_it_is(
     capsys: pytest.CaptureFixture[str],
     command: tuple[str, ...],
 ) -> None:
-    told = not_analysed(UID).model_copy(update={"reason": "Thorax [/b] [5.0]"})
+    told = not_analysed(UID).model_copy(update={"text": "Thorax [/b] [5.0]"})
     with store:
         receive(store, system_clock, UID)
         add_result(store, told, channels=())

@@ -32,7 +32,7 @@ def test_replay_prints_one_object_a_series(tmp_path: Path) -> None:
     assert len(head["geometry"]["spacing_mm"]) == 23
     assert head["completed_by"] == "end_of_folder"
     assert {
-        "series_uid", "protocol", "state", "reason", "score", "total_volume_ml",
+        "series_uid", "protocol", "state", "code", "text", "score", "total_volume_ml",
         "midline_shift_mm", "findings", "geometry", "timings_s", "revision",
     } <= set(head)  # fmt: skip
 
@@ -47,7 +47,7 @@ def test_replay_says_which_files_were_not_whole_and_why(tmp_path: Path, as_json:
     if as_json:
         (left_out,) = json.loads(printed)["not_whole"]
         assert left_out["path"] == str(paths[10])
-        assert "010.dcm: " in left_out["reason"]
+        assert "010.dcm: " in left_out["reason"]["text"]
     else:
         assert "left out: 010.dcm: " in printed
         assert "bytes of pixels" in printed

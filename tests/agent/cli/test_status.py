@@ -11,7 +11,7 @@ from pathlib import Path
 import pexpect
 
 from agent.wiring import system_clock
-from tests.agent.reports import add_result, live, receive, report
+from tests.agent.reports import add_result, live, receive, recorded, report
 from tests.agent.stored import Store
 
 PATIENCE_S = 60.0
@@ -29,7 +29,7 @@ def test_status_tells_what_is_under_way_and_how_much_came_today(
     receive(store, system_clock, "1.2.3.4", expected=32)
     receive(store, system_clock, "1.2.3.5")
     add_result(store, report("1.2.3.5"))
-    store.agent.notice("file_refused", "001.dcm: no image")
+    store.agent.notice("file_refused", recorded("001.dcm: no image"))
 
     told = subprocess.run(command(tmp_path, "--json"), capture_output=True, text=True, check=False)
     text = subprocess.run(command(tmp_path), capture_output=True, text=True, check=False).stdout
@@ -74,4 +74,4 @@ def test_watched_through_a_pipe_each_look_is_a_line_of_json(store: Store, tmp_pa
     watching.communicate(timeout=PATIENCE_S)
 
     assert first["at_utc"] < second["at_utc"]
-    assert first["agent"]["bundle"] == "default 0.1.0"
+    assert first["agent"]["engine"]["bundle"] == "default"

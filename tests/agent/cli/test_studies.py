@@ -69,8 +69,8 @@ def test_show_tells_where_a_result_comes_from_and_who_has_seen_it(call: Call) ->
     (shown,) = json.loads(call("show", BLED, "--json").stdout)
 
     for words in (
-        "subdural, left frontal: 31.4 mL (24.0 to 39.0), slice 14",
-        "networks   default 0.1.0, ONNX Runtime CPU",
+        "subdural, left frontal: 31.4 mL (24.0 to 39.0), slice 15",
+        "networks   default 0.1.0, ONNX Runtime 1.20.1, CPU",
         "profile    generic-head",
         "point      balanced, score 0.5 and above",
         "complete   by geometry",

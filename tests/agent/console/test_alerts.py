@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
+from agent.reasons import Reason
+from agent.report import reason_report
 from agent.wiring import system_clock
 from tests.agent.console.browsing import CHROMIUM, IN_A_BROWSER, QUIET, Console, suspect, until
 from tests.agent.reports import add_result, finding, live, not_suspected, receive, report
@@ -31,6 +33,9 @@ SILENT_UNTIL_TOUCHED = """
 """
 """As in a browser that lets no page sound before it is touched; Chromium does so at its whim."""
 
+GAP = Reason("slices_missing", n_missing=1, below_mm=34.2, above_mm=49.0)
+UNCERTAIN = reason_report(Reason("volume_uncertain", because=GAP))
+
 COUNT_PULSES = """
     window.pulses = 0;
     const start = OscillatorNode.prototype.start;
@@ -42,8 +47,7 @@ COUNT_PULSES = """
 
 
 def test_an_alert_tells_who_what_where_and_how_much(page: Page, console: Console) -> None:
-    caveat = "1 slice missing between 34.2 and 49.0 mm: the volume is uncertain"
-    suspect(console, findings=TWO_BLEEDS, total_volume_ml=33.7, caveats=(caveat,))
+    suspect(console, findings=TWO_BLEEDS, total_volume_ml=33.7, caveats=(UNCERTAIN,))
 
     alert = page.locator(".alert")
     for words in (
@@ -51,12 +55,12 @@ def test_an_alert_tells_who_what_where_and_how_much(page: Page, console: Console
         "born 1950-01-01",
         "accession A1",
         "HEAD 5.0",
-        "Subdural, left frontal: 31.4 mL (24–39)",
+        "Subdural, left frontal: 31.4 mL (24.0–39.0)",
         "probability 97 %",
         "blood in the ventricles",
         "33.7 mL in all",
         "midline shift 6 mm",
-        caveat,
+        UNCERTAIN.text,
     ):
         expect(alert).to_contain_text(words)
 
@@ -327,7 +331,7 @@ def test_a_mute_expires(console: Console, browser: Browser) -> None:
 @pytest.mark.parametrize(
     ("language", "words"),
     [
-        ("de", ["BLUTUNGSVERDACHT", "Subdural, frontal links: 31,4 mL (24–39)", "Bestätigen"]),
+        ("de", ["BLUTUNGSVERDACHT", "Subdural, frontal links: 31,4 mL (24,0–39,0)", "Bestätigen"]),
         ("fr", ["HÉMORRAGIE SUSPECTÉE", "Sous-dural, frontal gauche: 31,4 mL", "Prendre acte"]),
         ("es", ["SOSPECHA DE HEMORRAGIA", "Subdural, frontal izquierdo: 31,4 mL", "Descartar"]),
         ("zh", ["疑似颅内出血", "硬膜下, 左侧额叶: 31.4 mL", "确认"]),
@@ -336,7 +340,7 @@ def test_a_mute_expires(console: Console, browser: Browser) -> None:
 def test_the_alert_speaks_the_browsers_language(
     console: Console, browser: Browser, language: str, words: list[str]
 ) -> None:
-    suspect(console, caveats=("1 slice missing between 34.2 and 49.0 mm: the volume is uncertain",))
+    suspect(console, caveats=(UNCERTAIN,))
     page = browser.new_page(locale=language)
     page.goto(console.url)
 

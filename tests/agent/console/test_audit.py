@@ -387,7 +387,7 @@ class TestTheFile:
         assert ann.post(f"{RESULT}/acknowledge").status_code == 200
 
         (notice,) = ann.http.get("/api/state").json()["notices"]
-        assert "audit.log cannot be written" in notice["message"]
+        assert "audit.log cannot be written" in notice["reason"]["text"]
 
 
 @given(name=st.text(), host=st.sampled_from(["ct1", "-"]), uid=st.text())

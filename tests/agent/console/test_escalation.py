@@ -145,7 +145,7 @@ def test_a_gateway_that_fails_is_told_on_the_page_without_its_secret(store: Stor
         suspect(store)
         until(lambda: shown(client)["escalation_problem"])
 
-        assert shown(client)["escalation_problem"] == "answered with 503"
+        assert shown(client)["escalation_problem"]["text"] == "answered with 503"
         assert shown(client)["escalated_utc"] is None
 
 
@@ -154,8 +154,8 @@ def test_a_gateway_that_is_not_there_is_told_on_the_page(store: Store) -> None:
         suspect(store)
         until(lambda: shown(client)["escalation_problem"])
 
-        assert "refused" in shown(client)["escalation_problem"]
-        assert "secret" not in shown(client)["escalation_problem"]
+        assert "refused" in shown(client)["escalation_problem"]["text"]
+        assert "secret" not in shown(client)["escalation_problem"]["text"]
 
 
 def test_a_page_that_starts_anew_does_not_tell_again(store: Store, gateway: Gateway) -> None:
@@ -184,5 +184,5 @@ def test_a_gateway_that_answers_with_nonsense_ends_no_escalation(store: Store) -
             suspect(store)
             until(lambda: shown(client)["escalation_problem"])
 
-            assert "secret" not in shown(client)["escalation_problem"]
+            assert "secret" not in shown(client)["escalation_problem"]["text"]
         answering.join()

@@ -17,10 +17,11 @@ from agent.console.app import create_app
 from agent.console.server import serve
 from agent.errors import ConfigError
 from agent.records import TEST_MARK, Instant
+from agent.report import utc_text
 from agent.store.rows import Selftest
 from agent.wiring import system_clock
 from tests.agent.console.made import context_of
-from tests.agent.reports import add_result, live, not_analysed, receive, report
+from tests.agent.reports import add_result, live, not_analysed, receive, recorded, report
 from tests.agent.stored import Store
 
 UID = "1.2.3.4"
@@ -230,13 +231,12 @@ def test_a_failed_self_test_is_told_beside_the_alerts(client: TestClient, store:
     assert client.get("/api/state").json()["selftest"] == {"at_utc": None, "problem": None}
     now = system_clock()
 
-    store.console.note_selftest(Selftest(now, "not suspected: score 0.31"))
+    store.console.note_selftest(Selftest(now, recorded("not suspected: score 0.31")))
 
     state = client.get("/api/state").json()
-    assert state["selftest"] == {
-        "at_utc": now.utc.isoformat(),
-        "problem": "SELF-TEST FAILED: not suspected: score 0.31",
-    }
+    assert state["selftest"]["at_utc"] == utc_text(now.utc)
+    problem = state["selftest"]["problem"]
+    assert problem["text"] == "SELF-TEST FAILED: not suspected: score 0.31"
     assert state["problem"] is None
     assert state["series"][0]["alert"] is not None
 
@@ -246,7 +246,7 @@ def test_a_daily_self_test_that_never_came_is_told(client: TestClient, store: St
 
     told = client.get("/api/state").json()["selftest"]["problem"]
 
-    assert told == "SELF-TEST MISSING: none has run yet"
+    assert told["code"] == "selftest_missing"
 
 
 def test_the_page_says_at_its_foot_which_version_serves_it(client: TestClient) -> None:

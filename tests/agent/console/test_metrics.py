@@ -18,7 +18,16 @@ from agent.store.effects import Restore
 from agent.store.rows import Keep, Selftest
 from agent.wiring import system_clock
 from tests.agent.console.made import context_of
-from tests.agent.reports import add_result, live, not_analysed, not_suspected, receive, report
+from tests.agent.reports import (
+    ENGINE,
+    add_result,
+    live,
+    not_analysed,
+    not_suspected,
+    receive,
+    recorded,
+    report,
+)
 from tests.agent.stored import Store
 
 PROMTOOL = shutil.which("promtool")
@@ -52,13 +61,13 @@ def a_day(store: Store) -> None:
         gpu_total_bytes=2**33,
     )
     conclude(store, "1.2.3.4")
-    conclude(store, "1.2.3.5", engine="default 0.1.0, TensorRT 10.0, NVIDIA L4")
+    conclude(store, "1.2.3.5", engine=ENGINE.model_copy(update={"device": "NVIDIA L4"}))
     store.console.acknowledge("1.2.3.5", 1, "Ann", "")
     receive(store, system_clock, "1.2.3.6")
     unseen = not_analysed("1.2.3.6").model_copy(update={"engine": None})
     add_result(store, unseen)
-    store.agent.notice("not_whole", "DOE.dcm: half a file")
-    store.console.note_selftest(Selftest(system_clock(), None, "default 0.1.0", 1.4, 33.0, 30.0))
+    store.agent.notice("not_whole", recorded("DOE.dcm: half a file"))
+    store.console.note_selftest(Selftest(system_clock(), None, ENGINE, 1.4, 33.0, 30.0))
 
 
 def values(client: TestClient) -> dict[str, float]:
@@ -81,7 +90,7 @@ def test_what_happened_is_counted_by_outcome_reason_and_stage(
     told = values(client)
 
     assert told["bleedwatch_results_total{code=}{state=suspected}"] == 2
-    assert told["bleedwatch_results_total{code=incomplete}{state=not_analysed}"] == 1
+    assert told["bleedwatch_results_total{code=slices_missing}{state=not_analysed}"] == 1
     assert told["bleedwatch_stage_seconds_bucket{le=1.5}{stage=total}"] == 0
     assert told["bleedwatch_stage_seconds_bucket{le=2.0}{stage=total}"] == 2
     assert told["bleedwatch_stage_seconds_bucket{le=+Inf}{stage=total}"] == 2

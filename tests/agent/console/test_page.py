@@ -9,18 +9,20 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from agent.records import TEST_MARK, Identity, Instant
-from agent.report import SeriesReport
+from agent.report import SeriesReport, reason_report
 from agent.store.effects import ShowAnalysis, ShowProgress
 from agent.store.rows import Selftest, SeriesProgress
 from agent.wiring import system_clock
 from tests.agent.console.browsing import IN_A_BROWSER, Console, suspect, until
 from tests.agent.reports import (
+    ENGINE,
     add_result,
     finding,
     live,
     not_analysed,
     not_suspected,
     receive,
+    recorded,
     report,
 )
 
@@ -35,7 +37,7 @@ def test_a_suspected_bleed_comes_to_the_front_with_its_picture(
     alert = page.locator(".alert")
     expect(alert).to_contain_text("SUSPECTED HEMORRHAGE")
     expect(alert).to_contain_text("DOE, JANE")
-    expect(alert).to_contain_text("Subdural, left frontal: 31.4 mL (24–39)")
+    expect(alert).to_contain_text("Subdural, left frontal: 31.4 mL (24.0–39.0)")
     expect(alert).to_contain_text("midline shift 6 mm")
     expect(alert).to_contain_text("since the last slice")
     page.wait_for_function("() => document.querySelector('.alert img').naturalWidth > 0")
@@ -74,7 +76,9 @@ def test_a_self_test_that_failed_is_told_beside_what_is_going_on(
 ) -> None:
     suspect(console)
 
-    console.store.console.note_selftest(Selftest(system_clock(), "not suspected: score 0.31"))
+    console.store.console.note_selftest(
+        Selftest(system_clock(), recorded("not suspected: score 0.31"))
+    )
 
     expect(page.locator("#selftest")).to_have_text("▼ SELF-TEST FAILED: not suspected: score 0.31")
     expect(page.locator(".alert")).to_be_visible()
@@ -145,8 +149,8 @@ def test_every_state_is_a_word_and_a_shape(page: Page, console: Console) -> None
     expect(worklist).to_contain_text("… analysing")
     expect(worklist).to_contain_text("✓ not suspected")
     expect(worklist).to_contain_text("? not analysed")
-    expect(worklist).to_contain_text("because 1 slice missing between 70.0 and 80.0 mm")
-    expect(worklist).to_contain_text("send the whole series again")
+    expect(worklist).to_contain_text("because slices missing between 70.0 and 80.0 mm (1)")
+    expect(worklist).to_contain_text("check that the whole head was exported")
     expect(page.locator(".banner")).to_contain_text("No alert is waiting")
 
 
@@ -162,7 +166,10 @@ def test_an_alert_stays_in_front_while_its_series_is_received_again(
 
 @pytest.mark.parametrize(
     ("later", "words"),
-    [(not_suspected, "says not suspected"), (not_analysed, "says not analysed, because 1 slice")],
+    [
+        (not_suspected, "says not suspected"),
+        (not_analysed, "says not analysed, because slices missing"),
+    ],
     ids=["not-suspected", "not-analysed"],
 )
 def test_an_alert_stays_in_front_whatever_a_later_result_says(
@@ -271,14 +278,18 @@ def test_hostile_text_is_text_wherever_it_stands(page: Page, console: Console) -
     who = Identity(HOSTILE, HOSTILE, HOSTILE, HOSTILE, "1.2.3", HOSTILE)
     progress = SeriesProgress("1.2.3.4", who, HOSTILE, None, 17, 0, now, now)
     console.store.agent.commit([ShowProgress(progress)])
-    said = report(caveats=(HOSTILE,), findings=(finding(region=HOSTILE),), engine=HOSTILE)
+    said = report(
+        caveats=(reason_report(recorded(HOSTILE)),),
+        findings=(finding(region=HOSTILE),),
+        engine=ENGINE.model_copy(update={"backend": HOSTILE}),
+    )
     add_result(console.store, said)
     receive(console.store, system_clock, "1.9")
     ended = not_analysed("1.9").model_copy(update={"reason": HOSTILE, "what_to_do": HOSTILE})
     add_result(console.store, ended)
     console.store.console.acknowledge("1.9", 1, HOSTILE, HOSTILE, HOSTILE)
     console.store.console.judge("1.9", 1, HOSTILE, HOSTILE, agrees=False)
-    console.store.agent.notice(HOSTILE, HOSTILE)
+    console.store.agent.notice(HOSTILE, recorded(HOSTILE))
     live(console.store, system_clock, folder_problem=HOSTILE, degraded=HOSTILE)
 
     expect(page.locator(".alert .whose")).to_contain_text("<script>alert(1)</script>")

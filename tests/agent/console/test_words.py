@@ -9,12 +9,13 @@ from babel.messages.pofile import read_po
 
 from agent.console.app import STATIC
 from agent.console.settings import LANGUAGES
-from agent.console.words import CATALOGUES, spoken, words
-from tests.agent.console.texts import agent_sentences, texts
+from agent.console.words import CATALOGUES, spoken, wordings, words
+from agent.reasons import PAGE
+from tests.agent.console.texts import of_reasons, texts
 
 TRANSLATED = [language for language in LANGUAGES if language != "en"]
 
-PLACE = re.compile(r"\{\w+\}")
+PLACE = re.compile(r"\{[^}]*\}")
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
@@ -34,9 +35,17 @@ def test_no_translation_is_only_a_guess(language: str) -> None:
         assert not [message.id for message in read_po(file) if message.fuzzy and message.id]
 
 
-def test_what_the_agent_says_is_gathered_from_its_source() -> None:
-    assert "bone reconstruction (kernel {1})" in agent_sentences()
-    assert "the agent is not running" in agent_sentences()
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_every_reason_is_said_in_every_language(language: str) -> None:
+    said = wordings(language)
+
+    assert said.keys() == PAGE.keys()
+    assert said["bone_kernel"]["text"] != PAGE["bone_kernel"].text
+    assert set(words(language)) > of_reasons()
+
+
+def test_in_english_a_reason_comes_already_worded() -> None:
+    assert wordings("en") == {}
 
 
 def test_no_text_hides_from_the_catalogues_within_another() -> None:

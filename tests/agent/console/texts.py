@@ -6,11 +6,9 @@ untranslated, those that nobody says any more go.
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from pathlib import Path
 
 from babel.messages import Catalog
 from babel.messages.extract import extract
@@ -22,34 +20,19 @@ from agent.console.words import CATALOGUES
 from agent.reasons import PAGE
 from agent.records import Region, Side, Subtype
 
-AGENT = Path(__file__).parents[3] / "agent"
-
-SPOKEN: dict[str, tuple[str, ...]] = {
-    "console/sign_in.py": ("WRONG", "TOO_MANY"),
-}
-"""Where the agent says what a technologist reads: functions and constants of its modules."""
-
-
-FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
+PLACE = re.compile(r"\{[^}]*\}")
+"""Where a value goes."""
 
 
 def texts() -> set[str]:
     """Every text, in English."""
-    return {*_of_scripts(), *_of_pages(), *_of_reports(), *agent_sentences()}
+    return {*_of_scripts(), *_of_pages(), *_of_reports(), *of_reasons()}
 
 
-def agent_sentences() -> set[str]:
-    """What the agent says and the catalogues hold, with ``{1}`` … for what it fills in."""
-    said = {text for path, names in SPOKEN.items() for text in _said_in(AGENT / path, names)}
-    with (CATALOGUES / "de.po").open("rb") as file:
-        known = {message.id for message in read_po(file)}
-    templates = {text for one in PAGE.values() for text in (one.text, one.what_to_do) if text}
-    return said | {_numbered(text) for text in templates} & known
-
-
-def _numbered(template: str) -> str:
-    numbers = iter(range(1, 10))
-    return re.sub(r"\{[^}]*\}", lambda _: f"{{{next(numbers)}}}", template)
+def of_reasons() -> set[str]:
+    """Return the wordings of all that the page may be given a reason for, but for bare values."""
+    templates = {text for one in PAGE.values() for text in (one.text, one.what_to_do)}
+    return {text for text in templates if PLACE.sub("", text).strip(" :")}
 
 
 def _of_scripts() -> Iterator[str]:
@@ -92,49 +75,6 @@ def _of_reports() -> Iterator[str]:
     yield from (side.value for side in Side)
     yield from (region.word for region in Region)
     yield from REASONS
-
-
-def _said_in(path: Path, names: tuple[str, ...]) -> Iterator[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    found = [node for node in ast.walk(tree) if _name_of(node) in names]
-    assert {_name_of(node) for node in found} == set(names), f"{path}: not all of {names} there"
-    for node in found:
-        yield from _sentences(node)
-
-
-def _name_of(node: ast.AST) -> str | None:
-    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-    if isinstance(target, ast.Name):
-        return target.id
-    return node.name if isinstance(node, FUNCTION) else None
-
-
-def _sentences(node: ast.AST) -> Iterator[str]:
-    parts = [*ast.iter_child_nodes(node)]
-    if isinstance(node, FUNCTION) and ast.get_docstring(node):
-        parts.remove(node.body[0])
-    for part in parts:
-        if isinstance(part, ast.JoinedStr):
-            yield _pattern(part)
-        elif (
-            isinstance(part, ast.Constant)
-            and isinstance(part.value, str)
-            and " " in part.value.strip()
-        ):
-            yield part.value
-        else:
-            yield from _sentences(part)
-
-
-def _pattern(text: ast.JoinedStr) -> str:
-    n, parts = 0, []
-    for part in text.values:
-        if isinstance(part, ast.Constant):
-            parts.append(str(part.value))
-        else:
-            n += 1
-            parts.append(f"{{{n}}}")
-    return "".join(parts)
 
 
 def main() -> None:

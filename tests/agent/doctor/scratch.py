@@ -21,6 +21,7 @@ from agent.records import Instant
 from agent.service import carry_out, install_steps
 from agent.store.rows import AgentStatus
 from agent.wiring import boot_id, system_clock
+from tests.agent.reports import ENGINE
 from tests.agent.stored import Store
 from tests.tiny import write_tiny_bundle
 
@@ -99,8 +100,7 @@ class Scratch:
             "started": moment,
             "folder": str(self.export),
             "folder_problem": None,
-            "backend": "ONNX Runtime, CPU",
-            "bundle": "tiny 1",
+            "engine": ENGINE,
             "degraded": None,
             "receiving": 0,
             "queued": 0,

@@ -21,7 +21,7 @@ from agent.store.rows import Selftest
 from agent.wiring import system_clock
 from build_engine.compile.signing import sign
 from tests.agent.doctor.scratch import Scratch, page_that_says, write_systemctl
-from tests.agent.reports import add_result, not_suspected, receive, report
+from tests.agent.reports import ENGINE, add_result, not_suspected, receive, recorded, report
 from tests.agent.stored import Store
 from tests.nvidia.box import GpuBox
 
@@ -95,7 +95,7 @@ def agent_of_an_earlier_boot(box: Scratch) -> None:
 
 
 def agent_cannot_list_the_folder(box: Scratch) -> None:
-    box.beat(folder_problem="/srv/ct-export: Permission denied")
+    box.beat(folder_problem=recorded("/srv/ct-export: Permission denied"))
 
 
 def agent_watches_another_folder(box: Scratch) -> None:
@@ -103,7 +103,7 @@ def agent_watches_another_folder(box: Scratch) -> None:
 
 
 def agent_degraded(box: Scratch) -> None:
-    box.beat(degraded="degraded to CPU: no GPU")
+    box.beat(degraded=recorded("degraded to CPU: no GPU"))
 
 
 def console_closed(box: Scratch) -> None:
@@ -378,7 +378,8 @@ def test_the_last_self_test_is_told(  # noqa: PLR0913
     with Store(scratch.store_path, system_clock) as store:
         if hours_ago is not None:
             at = Instant(now.utc - timedelta(hours=hours_ago), now.monotonic_s)
-            store.console.note_selftest(Selftest(at, failure, "tiny 1", 1.4, 31.0, 30.0))
+            reason = recorded(failure) if failure else None
+            store.console.note_selftest(Selftest(at, reason, ENGINE, 1.4, 31.0, 30.0))
 
     told = journal.selftest(dataclasses.replace(scratch.box(), now=Instant(now.utc, 9e4)))
 

@@ -18,13 +18,14 @@ from agent.doctor import examine
 from agent.handover.log_lines import line_facts
 from agent.handover.support import MASKED, add_doctor, masked, write_archive
 from agent.infer.tensorrt_api import TensorRt
+from agent.reasons import plain
 from agent.records import Identity
 from agent.store.effects import NoteFile
 from agent.store.rows import FileNote
 from agent.wiring import boot_id, system_clock
 from tests.agent.doctor.scratch import Scratch, write_systemctl
 from tests.agent.handover.planted import Planted, unpacked
-from tests.agent.reports import add_result, not_analysed, receive, report
+from tests.agent.reports import add_result, not_analysed, receive, recorded, report
 from tests.agent.stored import Store
 from tests.phantoms import uid, write_series
 
@@ -67,26 +68,31 @@ def plant_store(scratch: Scratch, planted: Planted) -> None:
     with Store(scratch.store_path, system_clock) as store:
         for series in (UID, "1.2.3.5"):
             receive(store, system_clock, series)
-        told = {"reason": planted("reason"), "what_to_do": planted("what to do")}
+        told = {
+            "text": planted("text"),
+            "values": {"found": planted("value")},
+            "what_to_do": planted("what to do"),
+        }
         add_result(store, not_analysed("1.2.3.5").model_copy(update=told))
         add_result(store, report(UID), {"axial": planted("picture").encode()})
         store.console.acknowledge(UID, 1, planted("who"), planted("note"))
         store.console.judge(UID, 1, planted("judge"), planted("verdict"), agrees=False)
         store.console.accounts.add_user(planted("user"), "service", planted("hash"), system_clock())
         (scratch.store_path.parent / "audit.log").write_text(planted("audit log"))
-        store.agent.notice("file_refused", planted("notice"))
-        path, refusal = f"/srv/{planted('path')}/1.dcm", planted("refusal")
+        store.agent.notice("file_refused", recorded(planted("notice")))
+        path, refusal = f"/srv/{planted('path')}/1.dcm", recorded(planted("refusal"))
         note = FileNote(path, 1, 1, UID, planted("sop uid"), refusal, settled=True)
         store.agent.commit([NoteFile(note)])
     scratch.beat(
         folder=planted("folder"),
-        folder_problem=planted("folder problem"),
-        degraded=planted("degraded"),
+        folder_problem=recorded(planted("folder problem")),
+        degraded=recorded(planted("degraded")),
     )
     with closing(sqlite3.connect(scratch.store_path)) as db:
         for column in (*Identity.__dataclass_fields__, "description"):
             db.execute(f"UPDATE series SET {column} = ?", (planted(column),))
-        db.execute("UPDATE transitions SET detail = ?", (planted("detail"),))
+        because = json.dumps(plain(recorded(planted("transition"))))
+        db.execute("UPDATE transitions SET reason = ?", (because,))
         db.execute("PRAGMA foreign_keys = OFF")
         receive_uid = planted("series uid")
         for table in ("results", "transitions", "outbox"):

@@ -38,7 +38,7 @@ class Seat:
     def run(self, protocol: str = "ge-head") -> tuple[str, VolumeOutput]:
         """Run one block; returns what ran it, and what came out."""
         block = np.full(self.box.bundle.contract.volume.shape, 0.5, np.float32)
-        return self.networks.run(protocol, lambda one: (one.name, one.run_volume(block)))
+        return self.networks.run(protocol, lambda one: (one.run_by.backend, one.run_volume(block)))
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_an_active_plan_is_taken_up_and_says_so(seat):
     seat.refresh()
 
     assert plan in seat.run()[0]
-    assert seat.networks.name == plan
+    assert seat.networks.run_by.backend.endswith(plan)
     assert seat.networks.degraded is None
 
 
@@ -100,7 +100,9 @@ def test_a_plan_that_takes_more_of_the_card_than_its_share_is_not_taken_up(seat)
     seat.refresh(after_s=60.0)
 
     assert "53 % of the GPU's memory, 50 % are allowed" in english(seat.networks.degraded)
-    assert seat.run()[0] == seat.networks.name == OnnxBackend(seat.box.bundle, threads=1).name
+    reference = OnnxBackend(seat.box.bundle, threads=1).run_by
+    assert seat.run()[0] == reference.backend
+    assert seat.networks.run_by == reference
     assert seat.box.card.in_use_bytes() == 0
 
 
@@ -112,11 +114,11 @@ def test_a_fault_is_run_again_whole_on_the_cpu_and_told(seat):
 
     name, output = seat.run()
 
-    assert name == expected.name
+    assert name == expected.run_by.backend
     assert output.score == expected.run_volume(np.full((1, 6, 20, 32, 32), 0.5, np.float32)).score
     assert english(seat.networks.degraded).startswith("degraded to CPU: ")
     assert "illegal memory access" in english(seat.networks.degraded)
-    assert seat.networks.name == expected.name
+    assert seat.networks.run_by == expected.run_by
 
 
 def test_what_is_no_number_is_run_again_on_the_cpu_too(seat):
@@ -230,7 +232,7 @@ def test_a_plan_taken_out_of_use_leaves_the_cpu_and_no_complaint(seat):
 
 def test_where_the_cpu_fails_as_well_the_error_is_the_cpus(seat):
     def failing(backend: Backend) -> None:
-        raise InferenceError("onnx_failed", why=backend.name)
+        raise InferenceError("onnx_failed", why=backend.run_by.backend)
 
     seat.box.activate(any=seat.box.build())
     seat.refresh()

@@ -98,7 +98,7 @@ def assert_only_poison_failed(box: Box) -> None:
     states = {row.uid: row.state for row in box.store.queries.worklist(10)}
     report = box.store.queries.history(uid("series", 7))[-1]
     assert states == {uid("series", 7): State.NOT_ANALYSED, uid("series", 0): State.SUSPECTED}
-    assert (report.code, report.reason) == (
+    assert (report.code, report.text) == (
         "internal",
         "a fault in Bleedwatch; its log has the details",
     )
@@ -156,5 +156,5 @@ def test_a_series_that_took_the_agent_down_twice_while_streaming_is_set_aside(
 
     by_uid = {report.series_uid: report for report in box.reports()}
     assert by_uid[uid("series", 7)].code == "set_aside"
-    assert "ended the agent 2 times" in (by_uid[uid("series", 7)].reason or "")
+    assert "ended the agent 2 times" in (by_uid[uid("series", 7)].text or "")
     assert by_uid[uid("series", 0)].state == "suspected"

@@ -68,7 +68,7 @@ def test_a_series_on_the_card_gives_what_the_cpu_gives_and_names_the_plan(box, f
     box.export(files)
     box.wait()
 
-    assert plan in box.report().engine
+    assert plan in box.report().engine.backend
     assert_alike(box.report(), on_cpu)
 
 
@@ -101,8 +101,8 @@ def test_a_plan_activated_while_a_series_comes_is_taken_up_after_it(box, files):
     box.export(files[20:])
     box.wait()
 
-    assert first in box.report().engine
-    assert second in box.agent.engine.networks.name
+    assert first in box.report().engine.backend
+    assert second in box.agent.engine.networks.run_by.backend
 
 
 def test_the_cards_memory_is_told_while_it_is_used(box):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.reasons import Reason
 from agent.records import State
 from agent.store.effects import BeginAttempt
 from tests.agent.box import Box
@@ -46,9 +47,9 @@ def test_a_concluded_series_gives_the_same_result_and_alerts_nobody_again(
     assert box.store.queries.history(UID) == [before]
     assert n_alerts(box) == alerts
     assert box.store.queries.requested() == []
-    assert [one.detail for one in box.store.queries.transitions(UID)[-2:]] == [
-        "asked for again",
-        "nothing new",
+    assert [one.reason for one in box.store.queries.transitions(UID)[-2:]] == [
+        Reason("asked_again"),
+        Reason("nothing_new"),
     ]
 
 
@@ -121,7 +122,7 @@ def test_a_series_whose_files_are_gone_keeps_its_result(box: Box, tmp_path: Path
     assert row
     assert row.state is State.SUSPECTED
     assert box.store.queries.requested() == []
-    assert box.store.queries.transitions(UID)[-1].detail == "1 of its files can no longer be read"
+    assert box.store.queries.transitions(UID)[-1].reason == Reason("files_unreadable", n_files=1)
 
 
 def test_what_is_under_way_is_not_asked_for(box: Box, tmp_path: Path) -> None:
@@ -163,11 +164,11 @@ def test_the_running_agent_analyses_it_again_with_another_engine_alone(tmp_path:
         unread = program.call("requeue", UID)
 
     assert same["problem"] is None
-    assert same["series"][0]["outcome"] == "nothing new"
+    assert same["series"][0]["outcome"]["code"] == "nothing_new"
     assert refused.returncode == 1
     assert "a new result, revision 2" in other.stdout
     assert unread.returncode == 1
     assert "1 of its files can no longer be read" in unread.stdout
     with program.store() as store:
         engines_used = [one.engine for one in store.queries.history(UID)]
-    assert [str(used)[:7] for used in engines_used] == ["tiny 1,", "tiny 2,"]
+    assert [used.version for used in engines_used] == ["1", "2"]

@@ -20,6 +20,7 @@ from agent.assemble.completeness import PATIENCE
 from agent.assemble.limits import ReadLimits
 from agent.errors import InferenceError
 from agent.infer.backend import Floats, VolumeOutput
+from agent.reasons import english
 from agent.records import State
 from agent.report import SeriesReport
 from agent.store.effects import BeginAttempt
@@ -149,10 +150,12 @@ def test_a_missing_slice_is_named_and_never_not_suspected(quiet_box: Box, tmp_pa
 
     report = quiet_box.report()
     assert report.state == "not_analysed"
-    assert report.reason
-    assert "slices missing between 70.0 and 80.0 mm (1)" in report.reason
+    assert report.text
+    assert "slices missing between 70.0 and 80.0 mm (1)" in report.text
     assert report.geometry
-    assert report.geometry.missing == ("slices missing between 70.0 and 80.0 mm (1)",)
+    assert [gap.text for gap in report.geometry.missing] == [
+        "slices missing between 70.0 and 80.0 mm (1)"
+    ]
 
 
 def test_a_bleed_seen_despite_a_missing_slice_is_told_with_the_caveat(
@@ -164,7 +167,7 @@ def test_a_bleed_seen_despite_a_missing_slice_is_told_with_the_caveat(
     box.wait()
 
     assert box.report().state == "suspected"
-    assert "slices missing" in box.report().caveats[0]
+    assert "slices missing" in box.report().caveats[0].text
 
 
 @pytest.mark.parametrize(
@@ -190,7 +193,7 @@ def test_a_series_that_cannot_be_analysed_says_why(
 
     report = box.report()
     assert (report.state, report.code) == ("not_analysed", code)
-    assert words.lower() in (report.reason or "").lower()
+    assert words.lower() in (report.text or "").lower()
     assert report.what_to_do
 
 
@@ -249,7 +252,7 @@ def test_files_that_are_no_slices_are_named_and_disturb_nobody(box: Box, tmp_pat
     box.wait()
 
     assert box.report().state == "suspected"
-    named = " ".join(notice.message for notice in box.store.queries.notices(10))
+    named = " ".join(english(notice.reason) for notice in box.store.queries.notices(10))
     assert all(path.name in named for path in bad)
 
 
@@ -284,9 +287,9 @@ def test_a_file_that_is_never_whole_is_named_and_leaves_a_gap(
         quiet_box.export([paths[10]])
 
     assert quiet_box.report().state == "not_analysed"
-    assert "slices missing" in (quiet_box.report().reason or "")
+    assert "slices missing" in (quiet_box.report().text or "")
     (notice,) = quiet_box.store.queries.notices(10)
-    assert "010.dcm" in notice.message
+    assert "010.dcm" in english(notice.reason)
 
 
 def test_a_file_written_slowly_is_not_settled_while_it_grows(box: Box, tmp_path: Path) -> None:
@@ -688,7 +691,7 @@ def test_a_bug_while_a_file_is_opened_names_it_and_ends_nothing(box: Box, tmp_pa
     box.export(paths)
     box.wait()
 
-    assert "000.dcm: a fault in Bleedwatch" in box.store.queries.notices(1)[0].message
+    assert "000.dcm: a fault in Bleedwatch" in english(box.store.queries.notices(1)[0].reason)
     assert box.report().state == "suspected"
 
 
@@ -776,7 +779,7 @@ def test_an_image_with_an_absurd_value_is_refused_by_name(
     box.wait()
 
     assert (box.report().state, box.report().code) == ("not_analysed", code)
-    assert words in (box.report().reason or "")
+    assert words in (box.report().text or "")
 
 
 def test_an_owner_with_an_absurd_name_is_named_and_disturbs_nobody(
@@ -789,7 +792,7 @@ def test_an_owner_with_an_absurd_name_is_named_and_disturbs_nobody(
     box.wait()
 
     assert box.report().state == "suspected"
-    assert "PatientName of 60000 characters" in box.store.queries.notices(1)[0].message
+    assert "PatientName of 60000 characters" in english(box.store.queries.notices(1)[0].reason)
 
 
 def test_a_file_whose_name_is_no_text_is_read_and_remembered(box: Box, tmp_path: Path) -> None:
@@ -807,4 +810,4 @@ def test_a_file_whose_name_is_no_text_is_read_and_remembered(box: Box, tmp_path:
 
     assert str(odd) in box.store.queries.settled_files()
     assert geometries(box) == [N - 1, N]
-    assert "not a DICOM file" in box.store.queries.notices(1)[0].message
+    assert "not a DICOM file" in english(box.store.queries.notices(1)[0].reason)

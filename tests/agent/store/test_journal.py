@@ -31,7 +31,16 @@ from agent.store.effects import (
 from agent.store.liveness import agent_problem
 from agent.store.rows import AgentStatus, FileNote
 from tests.agent.box import SetClock
-from tests.agent.reports import add_result, live, not_analysed, not_suspected, receive, report
+from tests.agent.reports import (
+    ENGINE,
+    add_result,
+    live,
+    not_analysed,
+    not_suspected,
+    receive,
+    recorded,
+    report,
+)
 from tests.agent.stored import Store
 
 UID = "1.2.3.4"
@@ -155,7 +164,7 @@ def test_every_change_of_state_is_kept_in_order(store: Store, clock: SetClock) -
         State.NOT_ANALYSED,
         State.RECEIVING,
     ]
-    assert changes[2].detail == "1 slice missing between 70.0 and 80.0 mm"
+    assert changes[2].reason == Reason("slices_missing", n_missing=1, below_mm=70.0, above_mm=80.0)
     assert changes[2].at.monotonic_s - changes[1].at.monotonic_s == 1
 
 
@@ -255,7 +264,7 @@ def test_only_files_in_a_result_and_refused_ones_are_settled(store: Store, clock
         FileNote("/done", 1, 10, "1.1", "1.1.1", None, settled=False),
         FileNote("/late", 1, 10, "1.1", "1.1.2", None, settled=False),
         FileNote("/open", 2, 20, "1.2", "1.2.1", None, settled=False),
-        FileNote("/text", 3, 30, None, None, "not a DICOM file", settled=True),
+        FileNote("/text", 3, 30, None, None, Reason("not_dicom"), settled=True),
     ]
     store.agent.commit(map(NoteFile, notes))
     receive(store, clock, "1.1")
@@ -295,10 +304,10 @@ def test_a_full_disk_is_told_as_such_and_later_writes_go_on(store: Store) -> Non
     store.pragma("max_page_count", "30")
 
     with pytest.raises(StoreUnwritable, match="full"):
-        store.agent.notice("large", "x" * 1_000_000)
+        store.agent.notice("large", recorded("x" * 1_000_000))
 
     store.pragma("max_page_count", "3000")
-    store.agent.notice("small", "x")
+    store.agent.notice("small", recorded("x"))
     assert [notice.kind for notice in store.queries.notices(5)] == ["small"]
 
 
@@ -316,11 +325,11 @@ def test_a_commit_of_another_process_changes_the_mark(
 
 def test_a_thousand_notices_are_kept(store: Store) -> None:
     for number in range(1010):
-        store.agent.notice("file_refused", str(number))
+        store.agent.notice("file_refused", recorded(str(number)))
 
     notices = store.queries.notices(5000)
     assert len(notices) == 1000
-    assert notices[0].message == "1009"
+    assert notices[0].reason == recorded("1009")
 
 
 @pytest.mark.parametrize(
@@ -384,9 +393,8 @@ def test_a_sign_of_life_comes_back_as_it_was_given(store: Store, clock: SetClock
         started=clock(),
         folder="/srv/ct-export",
         folder_problem=None,
-        backend="ONNX Runtime, CPU",
-        bundle="default 0.1.0",
-        degraded="no GPU",
+        engine=ENGINE,
+        degraded=Reason("degraded_to_cpu", why=Reason("no_gpu", why="no device")),
         receiving=1,
         queued=2,
     )
@@ -399,13 +407,14 @@ def test_a_sign_of_life_comes_back_as_it_was_given(store: Store, clock: SetClock
 WRITE = """
 import sys
 from pathlib import Path
+from agent.reasons import Reason
 from agent.store.effects import NoteFile
 from agent.store.rows import FileNote
 from tests.agent.stored import Store
 from agent.wiring import system_clock
 store = Store(Path(sys.argv[1]), system_clock)
 for number in range(100_000):
-    note = FileNote(str(number), 0, 0, None, None, "refused", True)
+    note = FileNote(str(number), 0, 0, None, None, Reason("not_dicom"), True)
     store.agent.commit([NoteFile(note)])
     print(number, flush=True)
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import StoreError, StoreUnwritable
+from agent.reasons import Reason
 from agent.store.schema import MIGRATIONS
 from agent.wiring import system_clock
 from tests.agent.reports import add_result, report
@@ -22,9 +24,10 @@ OPEN = """
 import sys
 from pathlib import Path
 from tests.agent.stored import Store
+from agent.reasons import Reason
 from agent.wiring import system_clock
 sys.stdin.read(1)
-Store(Path(sys.argv[1]), system_clock).agent.notice("opened", "here")
+Store(Path(sys.argv[1]), system_clock).agent.notice("opened", Reason("nothing_new"))
 """
 
 
@@ -53,7 +56,7 @@ def test_a_new_store_that_another_process_is_writing_is_waited_for(tmp_path: Pat
     written.start()
 
     with Store(path, system_clock) as store:
-        store.agent.notice("opened", "here")
+        store.agent.notice("opened", Reason("nothing_new"))
 
         assert len(store.queries.notices(10)) == 1
     written.join()
@@ -87,6 +90,13 @@ def test_a_key_slice_of_an_older_version_is_kept_as_the_axial_picture(tmp_path: 
         assert store.queries.picture("1.2", 2, "axial") == b"new"
 
 
+def former_report(uid: str) -> str:
+    """Write a report as schema 1 had it: reasons and engine as sentences."""
+    values = report(uid).model_dump(mode="json", exclude={"values", "text"})
+    engine = "default 0.1.0, ONNX Runtime 1.20.1, CPU"
+    return json.dumps(values | {"schema_version": 1, "reason": None, "engine": engine})
+
+
 def write_older_store(path: Path, key_slices: dict[str, bytes | None]) -> None:
     """Write a store of the version before there were pictures, a suspicion to each key slice."""
     version = next(n for n, made in enumerate(MIGRATIONS) if "TABLE pictures" in made)
@@ -103,7 +113,7 @@ def write_older_store(path: Path, key_slices: dict[str, bytes | None]) -> None:
         database.execute(f"INSERT INTO series VALUES ({', '.join('?' * len(row))})", row)
         database.execute(
             "INSERT INTO results VALUES (?, 1, ?, 'suspected', ?, ?, ?, 1.0)",
-            (uid, uid, report(uid).model_dump_json(), png, LONG_AGO),
+            (uid, uid, former_report(uid), png, LONG_AGO),
         )
     database.close()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.reasons import Reason
 from agent.records import State
 from agent.store.effects import NoteFile, ShowAnalysis
 from agent.store.rows import FileNote, Keep
@@ -112,7 +113,7 @@ def test_above_its_size_the_oldest_are_forgotten_first(store: Store, clock: SetC
 
 
 def note(store: Store, path: str, uid: str | None, *, mtime_s: float = 0.0) -> None:
-    refusal = None if uid else "no slice"
+    refusal = None if uid else Reason("not_dicom")
     noted = FileNote(path, 1, int(mtime_s * 1e9), uid, None, refusal, settled=True)
     store.agent.commit([NoteFile(noted)])
 
@@ -146,7 +147,8 @@ def test_files_of_series_that_are_kept_are_remembered_even_if_they_are_gone(
 
 def test_all_files_are_looked_at_in_turn(store: Store, clock: SetClock) -> None:
     store.agent.commit(
-        NoteFile(FileNote(f"/{n}", 1, 0, None, None, "no slice", settled=True)) for n in range(4500)
+        NoteFile(FileNote(f"/{n}", 1, 0, None, None, Reason("not_dicom"), settled=True))
+        for n in range(4500)
     )
     clock.now_s += 1000 * DAY_S
 

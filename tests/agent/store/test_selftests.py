@@ -15,7 +15,7 @@ from agent.store.effects import NoteFile, ShowAnalysis
 from agent.store.liveness import selftest_problem
 from agent.store.rows import FileNote, Selftest
 from tests.agent.box import MIDNIGHT, SetClock
-from tests.agent.reports import add_result, not_suspected, receive, report
+from tests.agent.reports import ENGINE, add_result, not_suspected, receive, recorded, report
 from tests.agent.stored import Store
 
 UID = f"{TEST_MARK}1.2.3.4"
@@ -30,7 +30,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def ended(hours_ago: float, failure: str | None = None) -> Selftest:
-    return Selftest(Instant(MIDNIGHT - timedelta(hours=hours_ago), 1.0), failure)
+    reason = recorded(failure) if failure else None
+    return Selftest(Instant(MIDNIGHT - timedelta(hours=hours_ago), 1.0), reason)
 
 
 def conclude(store: Store, uid: str) -> None:
@@ -92,7 +93,9 @@ def test_the_days_count_is_of_patients(store: Store) -> None:
 
 def test_the_latest_tests_are_kept(store: Store) -> None:
     tests = [
-        Selftest(Instant(MIDNIGHT, 1.0), str(n), "default", 1.4, 31.0, 30.0, shown=n % 2 == 0)
+        Selftest(
+            Instant(MIDNIGHT, 1.0), recorded(str(n)), ENGINE, 1.4, 31.0, 30.0, shown=n % 2 == 0
+        )
         for n in range(MOST_SELFTESTS + 3)
     ]
     for test in tests:
@@ -109,8 +112,8 @@ def test_the_latest_tests_are_kept(store: Store) -> None:
         (ended(25), True, None),
         (ended(31), True, Reason("selftest_overdue", age_h=31.0)),
         (ended(31), False, None),
-        (ended(2, "slow: …"), True, Reason("selftest_failed", why="slow: …")),
-        (ended(31, "slow: …"), False, Reason("selftest_failed", why="slow: …")),
+        (ended(2, "slow: …"), True, Reason("selftest_failed", why=recorded("slow: …"))),
+        (ended(31, "slow: …"), False, Reason("selftest_failed", why=recorded("slow: …"))),
     ],
     ids=["none", "missing", "passed", "overdue", "by hand", "failed", "failed by hand"],
 )
