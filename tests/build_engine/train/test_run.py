@@ -55,6 +55,7 @@ def run(command: str, folder: Path) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 def test_the_pages_worked_example_trains_exports_and_evaluates_a_bundle(tmp_path: Path):
     write_study(tmp_path / "my-heads" / "one", RAS)
     (tmp_path / "mine.toml").write_text(TINY)
