@@ -101,6 +101,7 @@ def analyse(slices: GrowingSeries, stage: SliceStage, engine: Engine) -> Analysi
         profile = choose([*slices.set_aside, *slices.headers], engine.profiles)
         head = slices.volume()
         check_extent(head, profile)
+    with _timed(timings_s, "evidence"):
         evidence = evidence_of(slices, head, profile)
     if evidence.faults:
         return Analysis(implausible(evidence.faults), profile, head, timings_s=timings_s)

@@ -12,6 +12,10 @@ from agent.reasons.wording import Wording
 READ_BY_EYE: Final = "send the series again, or read it without Bleedwatch"
 EXPORT_AGAIN: Final = "export the series again; check the scanner's export"
 OTHER_PROTOCOL: Final = "if it should be analysed, adapt protocol profile {profile}"
+OTHER_SERIES: Final = (
+    "none needed: the plain head is analysed by itself; if this is it, see protocol profile "
+    "{profile}"
+)
 WHOLE_HEAD: Final = "check that the whole head was exported, as one series"
 CHECK_EXPORT: Final = "check what was scanned and how it was exported; read it without Bleedwatch"
 OTHER_BUNDLE: Final = "rebuild or replace the bundle"
@@ -64,11 +68,11 @@ SERIES: Final = {
     "localizers_only": Wording(
         "only localizer images", "none needed: the head series is analysed by itself"
     ),
-    "not_head": Wording("not a head series: {found}", OTHER_PROTOCOL),
-    "contrast_series": Wording("a series with contrast agent: {description}", OTHER_PROTOCOL),
-    "contrast_given": Wording("contrast agent was given", OTHER_PROTOCOL),
-    "bone_kernel": Wording("bone reconstruction (kernel {kernel})", OTHER_PROTOCOL),
-    "bone_series": Wording("bone reconstruction: {description}", OTHER_PROTOCOL),
+    "not_head": Wording("not a head series: {found}", OTHER_SERIES),
+    "contrast_series": Wording("a series with contrast agent: {description}", OTHER_SERIES),
+    "contrast_given": Wording("contrast agent was given", OTHER_SERIES),
+    "bone_kernel": Wording("bone reconstruction (kernel {kernel})", OTHER_SERIES),
+    "bone_series": Wording("bone reconstruction: {description}", OTHER_SERIES),
     "contrast_seen": Wording(
         "contrast agent is seen in vessels ({bright_ml:.1f} mL above 100 HU)",
         "none needed: the head without contrast agent is analysed by itself",
@@ -76,8 +80,8 @@ SERIES: Final = {
     "contrast_not_excluded": Wording(
         "contrast agent is not excluded: what is said of it disagrees, and none is seen"
     ),
-    "not_original_axial": Wording("not an original axial image ({image_type})", OTHER_PROTOCOL),
-    "not_plain_head": Wording("not a plain head series: {description}", OTHER_PROTOCOL),
+    "not_original_axial": Wording("not an original axial image ({image_type})", OTHER_SERIES),
+    "not_plain_head": Wording("not a plain head series: {description}", OTHER_SERIES),
     "maker_not_covered": Wording("scanner maker '{maker}' is not the profile's", OTHER_PROTOCOL),
     "model_not_covered": Wording("scanner model '{model}' is not the profile's", OTHER_PROTOCOL),
     "description_not_covered": Wording(

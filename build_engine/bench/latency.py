@@ -39,6 +39,7 @@ class Latency:
 
     complete_s: float
     analysed_s: float
+    evidence_s: float
     slice_network_s: float
     volume_network_s: float
     measuring_s: float
@@ -76,6 +77,7 @@ class LatencyRow:
 STEPS: Final = {
     "complete_s": "last slice on disk → found complete",
     "analysed_s": "→ alert in the store",
+    "evidence_s": "    of which whether a whole head was seen",
     "slice_network_s": "    of which slice network",
     "volume_network_s": "    of which volume network",
     "measuring_s": "    of which measuring",
@@ -175,6 +177,7 @@ def _latency(last_s: float, alert: Alert) -> Latency:
     return Latency(
         complete_s=alert.committed_monotonic_s - last_s - analysed_s,
         analysed_s=analysed_s,
+        evidence_s=timings_s.get("evidence", 0.0),
         slice_network_s=timings_s.get("slice_stage", 0.0),
         volume_network_s=timings_s.get("volume_stage", 0.0),
         measuring_s=timings_s.get("measure", 0.0),

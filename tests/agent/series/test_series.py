@@ -60,7 +60,7 @@ def test_a_series_ends_suspected_and_its_alert_waits_for_the_console(
     assert [d.channel for d in box.store.queries.undelivered()] == ["console"]
     assert box.store.queries.picture(report.series_uid, 1, "axial")
     assert set(report.timings_s) == {
-        "assemble", "slice_stage", "volume_stage", "measure", "completeness", "total",
+        "assemble", "evidence", "slice_stage", "volume_stage", "measure", "completeness", "total",
     }  # fmt: skip
 
 
@@ -176,7 +176,7 @@ def test_a_bleed_seen_despite_a_missing_slice_is_told_with_the_caveat(
         ({"PatientID": lambda k: "A" if k < 9 else "B"}, "identity_differs", "patient id"),
         ({"StudyInstanceUID": lambda k: f"1.2.{k // 9 + 1}"}, "identity_differs", "study uid"),
         ({"ConvolutionKernel": "H70h"}, "bone_kernel", "bone"),
-        ({"BodyPartExamined": "CHEST"}, "not_head", "not a head"),
+        ({"BodyPartExamined": "CHEST", "SeriesDescription": "5.0"}, "not_head", "not a head"),
         ({"ContrastBolusAgent": "Iomeron"}, "contrast_given", "contrast"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localizers_only", "localizer"),
         ({"PixelSpacing": None}, "attribute_unusable", "PixelSpacing"),
