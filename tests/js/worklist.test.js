@@ -41,6 +41,13 @@ test("a row says state, patient, series and slices", () => {
   assert.deepEqual(cells().slice(0, 4), ["✓ not suspected", "DOE, JANEP1", "HEAD 5mm", "32"]);
 });
 
+test("a result without a suspicion is told with what it is to be read with", () => {
+  const caveat = { code: "other", values: {}, text: "contrast agent is not excluded", what_to_do: "" };
+  showWorklist([{ ...SERIES, report: { ...REPORT, caveats: [caveat] } }], true);
+
+  assert.match(cells().join(" "), /contrast agent is not excluded/);
+});
+
 test("what a header says is text, never markup", () => {
   showWorklist([{ ...SERIES, description: "<img src=x onerror=alert(1)>" }], true);
 

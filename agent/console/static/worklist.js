@@ -94,7 +94,7 @@ function historyLines(series) {
 function resultWords(report) {
   if (isRefused(report)) return t("because {reason}", { reason: said(report) });
   if (report.state === "suspected") return report.findings.slice(0, 2).map(findingWords).join("; ") || t("no outline could be drawn");
-  return "";
+  return report.caveats.map(said).join("; ");
 }
 
 /** @param {NonNullable<Series["acknowledged"]>} given */
