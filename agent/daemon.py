@@ -16,7 +16,7 @@ from structlog.typing import FilteringBoundLogger
 from typing_extensions import Self
 
 from agent.config import Config
-from agent.errors import ConfigError, GpuError, StoreUnwritable
+from agent.errors import ConfigError, GpuError, NotReadableNow, StoreUnwritable
 from agent.log import LogStream
 from agent.notify import Supervisor
 from agent.pipeline import engine_report
@@ -217,9 +217,10 @@ def _watch(
         if degraded and networks.process_spent and agent.shell.at_rest:
             raise GpuError("gpu_needs_new_process", degraded=degraded)
         for not_whole in agent.intake.read([*watcher.wait(TICK_S), *tests.wait(0.0)]):
-            for path in not_whole:
+            for path, why in not_whole.items():
                 is_test = path.is_relative_to(config.selftest_folder)
-                (tests if is_test else watcher).retry(path)
+                as_it_is = isinstance(why, NotReadableNow)
+                (tests if is_test else watcher).retry(path, as_it_is=as_it_is)
             heart.beat()
         heart.beat()
         now_s = system_clock().monotonic_s

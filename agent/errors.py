@@ -5,8 +5,10 @@
   x AccessError                 a user or a password is not as it must be: told to who typed it
   x RequestRefused              a command cannot do what it was asked for, and has done nothing
   x FileRefused                 this file is left out, and said to be
-    + NotWholeYet               not whole yet: looked at again when it changes, named if it never is
-    + SliceRefused              in agent.assemble.header: its series ends *not analysed* with it
+    + DirectoryLeftOut          an index beside the images: left out without a word
+    + NotWholeYet               not whole yet: read again when it changes, named if it never is
+      - NotReadableNow          cannot be opened: tried again, changed or not
+    + SliceRefused              in agent.assemble.header: it belongs to a series, and counts there
   x InputError                  the series ends *not analysed*, the daemon goes on
     + NotEligible               not a non-contrast head CT this protocol covers
     + IdentityError             slices disagree about patient, study or content: refused whole
@@ -79,10 +81,20 @@ class FileRefused(AgentError):
     kind = "file_refused"
 
 
+class DirectoryLeftOut(FileRefused):
+    """An index of the files beside it: nobody misses it."""
+
+    kind = "directory_left_out"
+
+
 class NotWholeYet(FileRefused):
     """The file is still being written, or was left half-written."""
 
     kind = "not_whole"
+
+
+class NotReadableNow(NotWholeYet):
+    """It cannot be opened: tried again whether or not it changes."""
 
 
 class InputError(AgentError):

@@ -98,7 +98,7 @@ def analyse(slices: GrowingSeries, stage: SliceStage, engine: Engine) -> Analysi
     """
     contract, timings_s = engine.bundle.contract, dict[str, float]()
     with _timed(timings_s, "assemble"):
-        profile = choose([*slices.set_aside, *slices.headers], engine.profiles)
+        profile = choose(slices.headers, engine.profiles)
         head = slices.volume()
         check_extent(head, profile)
     with _timed(timings_s, "evidence"):
@@ -140,10 +140,10 @@ def evidence_of(slices: GrowingSeries, head: HeadVolume, profile: ProtocolProfil
     return Evidence(
         faults=faults_of(facts),
         gaps=head.gaps,
-        shortfall=_shortfall(slices),
-        unread=(),
+        shortfall=slices.facts().shortfall,
+        unread=slices.unread(),
         unseen=unseen_of(facts),
-        remarks=(Reason("contrast_not_excluded"),) if unsure else (),
+        remarks=(*slices.remarks(), *((Reason("contrast_not_excluded"),) if unsure else ())),
     )
 
 
@@ -213,13 +213,6 @@ def pictures_of(analysis: Analysis) -> dict[str, Callable[[], bytes]]:
         "coronal": lambda: render_reformat(head, labels, centre_lps_mm, "coronal"),
         "sagittal": lambda: render_reformat(head, labels, centre_lps_mm, "sagittal"),
     }
-
-
-def _shortfall(slices: GrowingSeries) -> Reason | None:
-    facts = slices.facts()
-    if facts.n_images >= facts.expected_images:
-        return None
-    return Reason("images_missing", n_images=facts.n_images, n_expected=facts.expected_images)
 
 
 def _rounded(value_mm: float | None) -> float | None:

@@ -143,7 +143,8 @@ class SliceHeader:
     ``column_direction`` the one along which the row index j grows (DICOM's first and second triple
     of Image Orientation). ``position_lps_mm`` is the centre of voxel (0, 0). ``digest`` is over
     the HU values, so that the same image in two encodings is the same. ``expected_images`` is a
-    count that the header promises for the whole series, 0 if it promises none.
+    count that the header promises for the whole series, ``images_in_acquisition`` one for the
+    acquisition, 0 if it promises none. ``lossy`` says that the pixels were compressed with losses.
     """
 
     sop_uid: str
@@ -161,6 +162,8 @@ class SliceHeader:
     instance_number: int | None
     acquisition_number: int | None
     expected_images: int
+    images_in_acquisition: int
+    lossy: bool
     frame_of_reference_uid: str
     rows: int
     columns: int

@@ -60,7 +60,7 @@ def judge(
     counted = _by_count(facts)
     if counted:
         return counted
-    missing = bool(facts.gaps) or facts.n_images < facts.expected_images
+    missing = bool(facts.gaps or facts.shortfall or facts.n_unread)
     if not missing and _covers_head(facts, profile):
         enough_s = silence_needed_s(seen_s, profile)
         if silence_s >= enough_s:
@@ -74,13 +74,14 @@ def judge(
 
 
 def _by_count(facts: SeriesFacts) -> Completion | None:
-    if not 0 < facts.expected_images <= facts.n_images:
+    promised = facts.expected_images or facts.hinted_images
+    if not 0 < promised <= facts.n_images:
         return None
     if facts.multi_frame:
         return Completion("multi_frame", f"{facts.n_slices} frames of a multi-frame image")
     if facts.gaps:
         return None
-    return Completion("count", f"{facts.n_images} of {facts.expected_images} images")
+    return Completion("count", f"{facts.n_images} of {promised} images")
 
 
 def _covers_head(facts: SeriesFacts, profile: ProtocolProfile) -> bool:

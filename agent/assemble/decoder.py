@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydicom.uid import UID
 
 from agent.assemble.header import Unusable
-from agent.assemble.pixels import DecoderEnded, Offsets, PixelFormat, decode_here
+from agent.assemble.pixels import DecoderEnded, PixelFormat, decode_here
 
 COMMAND: Final = (sys.executable, "-m", "agent.assemble.decoder")
 
@@ -52,9 +52,7 @@ class DecoderProcess:
         """It owes no answer: the next one is that to the next request."""
         self._end: Callable[[], object] = lambda: None
 
-    def decode(
-        self, encoded: bytes, form: PixelFormat, offsets: Offsets | None
-    ) -> Iterator[NDArray[Any]]:
+    def decode(self, encoded: bytes, form: PixelFormat) -> Iterator[NDArray[Any]]:
         """See ``pixels.Decode``; a file that ends the process is tried once more.
 
         Raises
@@ -67,7 +65,7 @@ class DecoderProcess:
         n_given, ended = 0, ""
         for _ in range(MOST_CRASHES):
             try:
-                for n, frame in enumerate(self._frames(encoded, form, offsets)):
+                for n, frame in enumerate(self._frames(encoded, form)):
                     if n == n_given:
                         n_given += 1
                         yield frame
@@ -82,14 +80,12 @@ class DecoderProcess:
         self._end()
         self._process, self._at_rest = None, True
 
-    def _frames(
-        self, encoded: bytes, form: PixelFormat, offsets: Offsets | None
-    ) -> Iterator[NDArray[Any]]:
+    def _frames(self, encoded: bytes, form: PixelFormat) -> Iterator[NDArray[Any]]:
         process = self._started()
         requests, answers = _pipes(process)
         self._at_rest = False
         try:
-            requests.write(_request(encoded, form, offsets))
+            requests.write(_request(encoded, form))
             requests.flush()
             for n_left in reversed(range(form.frames)):
                 frame = _answer(answers, form)
@@ -131,7 +127,7 @@ def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
     return cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
 
 
-def _request(encoded: bytes, form: PixelFormat, offsets: Offsets | None) -> bytes:
+def _request(encoded: bytes, form: PixelFormat) -> bytes:
     line = {
         "syntax": str(form.syntax),
         "rows": form.rows,
@@ -140,7 +136,6 @@ def _request(encoded: bytes, form: PixelFormat, offsets: Offsets | None) -> byte
         "bits_allocated": form.bits_allocated,
         "bits_stored": form.bits_stored,
         "signed": form.signed,
-        "offsets": [table.hex() for table in offsets] if offsets else None,
         "n_bytes": len(encoded),
     }
     return json.dumps(line).encode() + b"\n" + encoded
@@ -169,10 +164,8 @@ def main() -> None:
     while line := requests.readline():
         request = json.loads(line)
         encoded = requests.read(request.pop("n_bytes"))
-        tables = request.pop("offsets")
-        offsets = (bytes.fromhex(tables[0]), bytes.fromhex(tables[1])) if tables else None
         form = PixelFormat(UID(request.pop("syntax")), **request)
-        _respond(answers, decode_here(encoded, form, offsets), form)
+        _respond(answers, decode_here(encoded, form), form)
 
 
 def _respond(answers: IO[bytes], frames: Iterator[NDArray[Any]], form: PixelFormat) -> None:

@@ -8,71 +8,87 @@ import warnings
 import zlib
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
-from io import BytesIO
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset
-from pydicom.tag import BaseTag
 from pydicom.uid import (
     UID,
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     EnhancedCTImageStorage,
     ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
-    JPEG2000TransferSyntaxes,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSTransferSyntaxes,
-    RLELossless,
+    LegacyConvertedEnhancedCTImageStorage,
+    MediaStorageDirectoryStorage,
+    generate_uid,
 )
 
-from agent.assemble.elements import FIRST_PIXEL_TAG, Walked, walk
+from agent.assemble.codestreams import LOSSY, frames_in
+from agent.assemble.elements import UNDEFINED, walk
+from agent.assemble.encoding import (
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    MAGIC,
+    PREAMBLE_BYTES,
+    Encoding,
+    beginning_of,
+    encoding_at,
+)
 from agent.assemble.header import (
     TAGS,
+    Owner,
+    SliceNotWhole,
     SliceRefused,
+    SliceUnplaced,
+    Unplaced,
     Unusable,
     frames_of,
     header_of,
     identity_of,
     text,
     uid_of,
+    value_of,
 )
-from agent.assemble.hounsfield import check_tail, hu_from_stored, rescale_of
+from agent.assemble.hounsfield import check_written, hu_from_stored, rescale_of
 from agent.assemble.limits import ReadLimits
-from agent.assemble.pixels import Decode, decode_here, format_of, only_zeros, stored_frames
-from agent.errors import FileRefused, NotWholeYet, legible
+from agent.assemble.pixels import (
+    Decode,
+    PixelFormat,
+    PixelValue,
+    decode_here,
+    decoded_frames,
+    format_of,
+    only_zeros,
+    plain_frames,
+)
+from agent.errors import DirectoryLeftOut, FileRefused, NotReadableNow, NotWholeYet, legible
 from agent.reasons import Reason
 from agent.records import Identity, SliceHeader
 
-CT_CLASSES: Final = CTImageStorage, EnhancedCTImageStorage
-
-SYNTAXES: Final = frozenset(
-    {
-        ImplicitVRLittleEndian,
-        ExplicitVRLittleEndian,
-        ExplicitVRBigEndian,
-        DeflatedExplicitVRLittleEndian,
-        RLELossless,
-        JPEGLossless,
-        JPEGLosslessSV1,
-        *JPEGLSTransferSyntaxes,
-        *JPEG2000TransferSyntaxes,
-    }
+CT_CLASSES: Final = (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
 )
-"""The transfer syntaxes in which CT images are stored: PS3.5 section 10, lossy 8-bit JPEG apart."""
 
-PREAMBLE_BYTES: Final = 128
+GE_BIG_PIXELS: Final = UID("1.2.840.113619.5.2")
+"""GE's own: implicit little-endian elements, big-endian pixels."""
+
+HEAD_BYTES: Final = 4 * 1024 * 1024
+"""Of a file that is too large, as much is read to find whose it is [bytes]. Ours."""
+
+ITEM: Final = b"\xfe\xff\x00\xe0"
 _PIXEL_DATA: Final = 0x7FE00010
 _BEYOND_META: Final = 0x00030000
 _WANTED: Final = frozenset(map(int, TAGS.values()))
+_SHORT_VRS_OF_PIXELS: Final = frozenset({b"US", b"SS"})
 
 
 class ReadSlice(NamedTuple):
@@ -83,57 +99,72 @@ class ReadSlice(NamedTuple):
 
 
 class _Parsed(NamedTuple):
+    """A data set up to its pixels, and what kept the rest of it from being read."""
+
     image: Dataset
     syntax: UID
     data: bytes
-    """What ``pixels_at`` counts in: the file, or what a deflated file inflates to."""
-    pixels_at: int
+    """What ``pixels`` counts in: the file, or what a deflated file inflates to."""
+    pixels: PixelValue | None
+    ends: NotWholeYet | None = None
 
 
-class _Owner(NamedTuple):
-    series_uid: str
-    identity: Identity
+class _Content(NamedTuple):
+    """What a file holds, or the beginning of it where it is too large."""
+
+    data: bytes
+    size_bytes: int
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it was too large to be read whole."""
+        return len(self.data) < self.size_bytes
 
 
 def read_slices(
     path: Path,
     limits: ReadLimits,
     *,
-    settled: bool = False,
     decode: Decode = decode_here,
     set_aside: Container[str] = (),
 ) -> tuple[ReadSlice, ...]:
     """Read the slices in one file: one from a CT Image, all frames of an Enhanced CT Image.
 
-    ``settled`` says that the file has not changed for long, so that a small tail of zero rows may
-    be padding (see ``hounsfield.check_tail``); without it such a file is *not whole yet*.
-    ``decode`` decompresses pixels; those of the series ``set_aside`` are not tried.
+    How it was written is found from its bytes, whatever it says of that. ``decode`` decompresses
+    pixels; those of the series ``set_aside`` are not tried.
 
     Raises
     ------
-    NotWholeYet
-        The file is shorter than it says, has an unwritten tail, or cannot be opened at present.
+    SliceNotWhole, NotWholeYet
+        The file is shorter than it says, has an unwritten tail, or cannot be opened at present; the
+        former says to which series it belongs.
+    SliceUnplaced
+        A CT image that has no place among the slices of its series.
     SliceRefused
-        A CT image that cannot be a slice: its series cannot be analysed.
+        Any other CT image that cannot be read.
     FileRefused
         Not DICOM, not a CT image, or gone. No other exception comes out of any bytes.
     """
-    data, name = _read(path, limits), legible(path.name)
+    content, name = _read(path, limits), legible(path.name)
     with _quiet():
         try:
-            parsed = _parse(data, limits)
-            owner = _owner_of(parsed.image)
-        except FileRefused as error:
-            raise type(error)(error.reason.of_file(name)) from error
+            parsed = _parse(content.data, limits)
+            owner = _owner_of(parsed)
         except Exception as error:  # whatever a stranger's bytes, or a bug of ours, may raise
-            raise FileRefused(_reason(error).of_file(name)) from error
+            kind = type(error) if isinstance(error, FileRefused) else FileRefused
+            if content.is_cut:
+                kind, error = FileRefused, _too_large(content, limits)
+            raise kind(_reason(error).of_file(name)) from error
         try:
+            _check_size(content, limits)
             _check_not_set_aside(owner, set_aside)
-            return _slices(parsed, limits, decode, settled=settled)
+            return _slices(parsed, owner.identity, limits, decode)
         except NotWholeYet as error:
-            raise NotWholeYet(error.reason.of_file(name)) from error
+            raise SliceNotWhole(error.reason.of_file(name), owner) from error
+        except Unplaced as error:
+            raise SliceUnplaced(error.reason.of_file(name), owner) from error
         except Exception as error:
-            raise SliceRefused(_reason(error).of_file(name), **owner._asdict()) from error
+            raise SliceRefused(_reason(error).of_file(name), owner) from error
 
 
 @contextmanager
@@ -147,26 +178,21 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _read(path: Path, limits: ReadLimits) -> bytes:
+def _read(path: Path, limits: ReadLimits) -> _Content:
     name = legible(path.name)
     try:
         with os.fdopen(_open_itself(path), "rb", buffering=0) as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise FileRefused("not_a_file", file=name)
-            size_bytes = found.st_size
-            if size_bytes > limits.file_bytes:
-                raise FileRefused(
-                    "file_too_large",
-                    file=name,
-                    size_bytes=size_bytes,
-                    limit_bytes=limits.file_bytes,
-                )
-            return file.read()
+            if found.st_size <= limits.file_bytes:
+                data = file.read()
+                return _Content(data, len(data))
+            return _Content(file.read(min(HEAD_BYTES, limits.file_bytes)), found.st_size)
     except FileNotFoundError as error:
         raise FileRefused("file_gone", file=name) from error
     except OSError as error:
-        raise NotWholeYet("file_unreadable", file=name, why=str(error.strerror)) from error
+        raise NotReadableNow("file_unreadable", file=name, why=str(error.strerror)) from error
 
 
 def _open_itself(path: Path) -> int:
@@ -176,56 +202,69 @@ def _open_itself(path: Path) -> int:
 
 def _parse(data: bytes, limits: ReadLimits) -> _Parsed:
     """Parse the wanted attributes up to the pixels."""
-    if data[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] != b"DICM":
-        cut = len(data) < PREAMBLE_BYTES + 4 and only_zeros(data[:PREAMBLE_BYTES], 0)
-        if cut or only_zeros(data, 0):
-            raise NotWholeYet("nothing_written")
+    if only_zeros(data, 0) or (
+        len(data) < PREAMBLE_BYTES + len(MAGIC) and only_zeros(data[:PREAMBLE_BYTES], 0)
+    ):
+        raise NotWholeYet("nothing_written")
+    beginning = beginning_of(data)
+    if beginning is None:
         raise FileRefused("not_dicom")
-    meta, start, _ = _read_meta(data)
-    syntax = UID(text(meta, "TransferSyntaxUID"))
+    meta, start = Dataset(), beginning.at
+    if beginning.has_meta:
+        meta, start, _ = walk(data, start, _WANTED, beginning.encoding, until=_BEYOND_META)
+    if text(meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+        raise DirectoryLeftOut("directory_left_out")
     if only_zeros(data, start):
         raise NotWholeYet("header_cut")
-    if syntax not in SYNTAXES:
-        name = syntax.name if syntax.name != syntax else "unknown"
-        raise FileRefused("transfer_syntax_unread", syntax=name)
-    if syntax == DeflatedExplicitVRLittleEndian:
-        data, start = _inflate(data[start:], limits), 0
-    image, at, stopped_by = _read_attributes(data, start, syntax)
-    if stopped_by == _PIXEL_DATA:
-        return _Parsed(image, syntax, data, at)
-    sop_class, media_class = text(image, "SOPClassUID"), text(meta, "MediaStorageSOPClassUID")
-    has_pixels = not sop_class or sop_class in CT_CLASSES or media_class in CT_CLASSES
-    if only_zeros(data, at) if stopped_by is not None else has_pixels:
-        raise NotWholeYet("pixels_not_written")
-    return _Parsed(image, syntax, b"", 0)
+    declared = UID(text(meta, "TransferSyntaxUID"))
+    encoding, ends = encoding_at(data, start), None
+    if encoding is None and declared == DeflatedExplicitVRLittleEndian:
+        data, ends = _inflated(data[start:], limits)
+        start, encoding = 0, encoding_at(data, 0)
+    encoding = encoding or _declared_encoding(declared)
+    image, at, stopped_by = walk(data, start, _WANTED, encoding)
+    _complete(image, meta)
+    if stopped_by != _PIXEL_DATA:
+        if stopped_by is None or only_zeros(data, at):
+            ends = ends or NotWholeYet("pixels_not_written")
+        return _Parsed(image, declared, data, None, ends)
+    return _Parsed(image, _syntax(declared, encoding), data, _pixel_value(data, at, encoding), ends)
 
 
-def _read_meta(data: bytes) -> Walked:
-    """Read the file meta information, which is always explicit little-endian."""
-    start = PREAMBLE_BYTES + 4
-    walked = walk(data, start, _WANTED, until=_BEYOND_META)
-    if walked:
-        return walked
-    file = BytesIO(data)
-    file.seek(start)
-    meta = read_dataset(
-        file,
-        is_implicit_VR=False,
-        is_little_endian=True,
-        stop_when=lambda tag, _vr, _length: tag >= _BEYOND_META,
-    )
-    return Walked(meta, file.tell(), None)
+def _declared_encoding(declared: UID) -> Encoding:
+    """Go by what a file says where its first element does not tell."""
+    known = {ImplicitVRLittleEndian: IMPLICIT_LITTLE, ExplicitVRBigEndian: EXPLICIT_BIG}
+    return known.get(declared, EXPLICIT_LITTLE)
 
 
-def _read_attributes(data: bytes, start: int, syntax: UID) -> Walked:
-    """Read the wanted attributes of the data set, up to its pixels."""
-    walked = None
-    if syntax not in (ImplicitVRLittleEndian, ExplicitVRBigEndian):
-        walked = walk(data, start, _WANTED)
-    return walked or _read_by_pydicom(data, start, syntax)
+def _syntax(declared: UID, encoding: Encoding) -> UID:
+    """Return the transfer syntax of the pixels, were they uncompressed; or the one declared."""
+    if declared == GE_BIG_PIXELS or not encoding.little:
+        return ExplicitVRBigEndian
+    is_plain = declared.type == "Transfer Syntax" and not declared.is_encapsulated
+    return encoding.syntax if is_plain or not declared else declared
 
 
-def _inflate(deflated: bytes, limits: ReadLimits) -> bytes:
+def _pixel_value(data: bytes, at: int, encoding: Encoding) -> PixelValue:
+    """Find where the value of the Pixel Data element at ``at`` lies."""
+    order: Literal["little", "big"] = "little" if encoding.little else "big"
+    is_short = encoding.implicit or data[at + 4 : at + 6] in _SHORT_VRS_OF_PIXELS
+    start = at + (8 if is_short else 12)
+    length = int.from_bytes(data[at + 4 if encoding.implicit else start - 4 : start], order)
+    is_encapsulated = length == UNDEFINED or data[start : start + 4] == ITEM
+    return PixelValue(start, length, is_encapsulated)
+
+
+def _complete(image: Dataset, meta: Dataset) -> None:
+    """Take from the meta information what the data set itself leaves out."""
+    for keyword in ("SOPClassUID", "SOPInstanceUID"):
+        in_meta = uid_of(meta, f"MediaStorage{keyword}")
+        if in_meta and not uid_of(image, keyword):
+            setattr(image, keyword, in_meta)
+
+
+def _inflated(deflated: bytes, limits: ReadLimits) -> tuple[bytes, NotWholeYet | None]:
+    """Inflate what is there of a data set; says why, where it is not all."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         data = inflater.decompress(deflated, limits.file_bytes)
@@ -235,68 +274,87 @@ def _inflate(deflated: bytes, limits: ReadLimits) -> bytes:
         raise
     if inflater.unconsumed_tail:
         raise FileRefused("inflates_too_large", limit_bytes=limits.file_bytes)
-    if not inflater.eof:
-        raise NotWholeYet("deflated_cut")
-    return data
+    return data, None if inflater.eof else NotWholeYet("deflated_cut")
 
 
-def _read_by_pydicom(data: bytes, start: int, syntax: UID) -> Walked:
-    stopped_at: list[int] = []
-
-    def at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-        """Stop at the pixels, past where they should be, or where zeros take over."""
-        number = int(tag)
-        if number == 0 or number >= FIRST_PIXEL_TAG:
-            stopped_at.append(number)
-        return bool(stopped_at)
-
-    file = BytesIO(data)
-    file.seek(start)
-    little = syntax != ExplicitVRBigEndian
-    implicit = syntax == ImplicitVRLittleEndian
-    image = read_dataset(file, implicit, little, stop_when=at_pixels, specific_tags=[*_WANTED])
-    return Walked(image, file.tell(), stopped_at[0] if stopped_at else None)
-
-
-def _owner_of(image: Dataset) -> _Owner:
+def _owner_of(parsed: _Parsed) -> Owner:
     """Refuse what is not a CT image; say which series of whom an image belongs to."""
+    image = parsed.image
     sop_class = UID(uid_of(image, "SOPClassUID"))
-    if sop_class not in CT_CLASSES:
+    if parsed.ends and not (sop_class and uid_of(image, "SeriesInstanceUID")):
+        raise parsed.ends
+    if sop_class not in CT_CLASSES and (sop_class or text(image, "Modality") != "CT"):
         if sop_class.name == sop_class:
             raise FileRefused("unknown_object")
         raise FileRefused("not_ct", sop_class=sop_class.name)
-    for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
-        if not uid_of(image, keyword):
-            raise FileRefused("uid_missing", keyword=keyword)
-    return _Owner(uid_of(image, "SeriesInstanceUID"), identity_of(image))
+    sop_uid, series_uid = uid_of(image, "SOPInstanceUID"), uid_of(image, "SeriesInstanceUID")
+    return Owner(series_uid or _stand_in(image), sop_uid, identity_of(image))
 
 
-def _check_not_set_aside(owner: _Owner, set_aside: Container[str]) -> None:
+def _stand_in(image: Dataset) -> str:
+    """Make up a series for images that name none, so that those of one study share a row."""
+    study = uid_of(image, "StudyInstanceUID") or uid_of(image, "SOPInstanceUID")
+    return str(generate_uid(entropy_srcs=["no series", study, text(image, "PatientID")]))
+
+
+def _check_size(content: _Content, limits: ReadLimits) -> None:
+    if content.is_cut:
+        raise _too_large(content, limits)
+
+
+def _too_large(content: _Content, limits: ReadLimits) -> Unusable:
+    return Unusable("file_too_large", size_bytes=content.size_bytes, limit_bytes=limits.file_bytes)
+
+
+def _check_not_set_aside(owner: Owner, set_aside: Container[str]) -> None:
     if owner.series_uid in set_aside:
         raise Unusable("series_set_aside")
 
 
 def _slices(
-    parsed: _Parsed, limits: ReadLimits, decode: Decode, *, settled: bool
+    parsed: _Parsed, identity: Identity, limits: ReadLimits, decode: Decode
 ) -> tuple[ReadSlice, ...]:
-    image, identity = parsed.image, identity_of(parsed.image)
-    if not parsed.data:
+    image = parsed.image
+    if parsed.ends:
+        raise parsed.ends
+    for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
+        if not uid_of(image, keyword):
+            raise Unusable("uid_missing", keyword=keyword)
+    if parsed.pixels is None:
         raise Unusable("no_pixels")
-    form = format_of(image, parsed.syntax, limits)
+    value = parsed.pixels
+    form = format_of(image, parsed.syntax, limits, is_encapsulated=value.is_encapsulated)
+    form, stored_by_frame = _stored(parsed.data, value, form, image, decode)
     slices = []
-    stored_by_frame = stored_frames(parsed.data, parsed.pixels_at, form, image, decode)
     for frame, stored in zip(frames_of(image), stored_by_frame, strict=True):
         rescale = rescale_of(frame)
-        if not parsed.syntax.is_encapsulated:
-            check_tail(stored, form, rescale, settled=settled)
         hu = hu_from_stored(stored, form, rescale)
+        if not value.is_encapsulated:
+            check_written(stored, hu, rescale)
         digest = xxhash.xxh3_128_hexdigest(hu.data)
-        slices.append(ReadSlice(header_of(frame, identity, digest), hu))
+        lossy = form.syntax in LOSSY
+        slices.append(ReadSlice(header_of(frame, identity, digest, lossy=lossy), hu))
     return tuple(slices)
+
+
+def _stored(
+    data: bytes, value: PixelValue, form: PixelFormat, image: Dataset, decode: Decode
+) -> tuple[PixelFormat, Iterator[NDArray[Any]]]:
+    """Return the stored values of each frame, with their format as the pixels themselves tell."""
+    if not value.is_encapsulated:
+        return form, plain_frames(data, value, form)
+    tables = [
+        value_of(image, keyword)
+        for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
+    ]
+    offsets = (tables[0], tables[1]) if all(tables) else None
+    frames, syntax = frames_in(data, value.at, form.room, form.syntax, offsets)
+    form = replace(form, syntax=syntax)
+    return form, decoded_frames(frames, form, decode)
 
 
 def _reason(error: Exception) -> Reason:
     """Give a reason in our own words; a vendor's may quote the file, and so the patient."""
-    if isinstance(error, Unusable):
+    if isinstance(error, Unusable | FileRefused):
         return error.reason
     return Reason("dicom_unreadable", error=type(error).__name__)

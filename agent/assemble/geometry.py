@@ -13,7 +13,8 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.errors import GeometryError, NotEligible
+from agent.errors import NotEligible
+from agent.reasons import Reason
 from agent.records import Gap, Grid, SliceHeader, Vector
 
 AXIAL_DEG: Final = 40.0
@@ -27,10 +28,6 @@ open is a hundred times smaller."""
 SPACING_TOLERANCE: Final = 1e-3
 """By this share pixel spacings of one series may differ. Ours: half a pixel over the image."""
 
-SAME_POSITION_MM: Final = 0.05
-"""Two images closer than this along the normal are at one position [mm]. Ours: half the smallest
-reconstruction increment."""
-
 GAP_RATIO: Final = 1.5
 """A spacing this many times the usual one has a slice missing from it. Ours: half way to 2."""
 
@@ -40,6 +37,10 @@ and one thin slice missing between thin and thick ones gives only 1.4 times that
 
 NUMBERED_GAP_RATIO: Final = 1.2
 """The same where the image numbers jump as well. Ours."""
+
+TOUCH_RATIO: Final = 1.05
+"""Slices touch that are no further apart than so many times their thickness. Ours: positions and
+thicknesses are rounded."""
 
 NEIGHBOURS: Final = 3
 """How many spacings on either side say what is usual. Ours: outvotes one odd spacing."""
@@ -129,16 +130,10 @@ def _vector(values: NDArray[np.float64]) -> Vector:
     return float(values[0]), float(values[1]), float(values[2])
 
 
-def check_same_plane(first: SliceHeader, other: SliceHeader) -> None:
-    """Refuse a slice that cannot be stacked on the first one.
-
-    Raises
-    ------
-    GeometryError
-        Matrix, pixel spacing, orientation or frame of reference differ.
-    """
+def plane_difference(first: SliceHeader, other: SliceHeader) -> Reason | None:
+    """Say why one image cannot be stacked on another, None where it can."""
     if (other.rows, other.columns) != (first.rows, first.columns):
-        raise GeometryError(
+        return Reason(
             "matrix_differs",
             rows=first.rows,
             columns=first.columns,
@@ -147,40 +142,25 @@ def check_same_plane(first: SliceHeader, other: SliceHeader) -> None:
         )
     spacings = [(header.row_spacing_mm, header.column_spacing_mm) for header in (first, other)]
     if any(abs(b - a) > SPACING_TOLERANCE * a for a, b in zip(*spacings, strict=True)):
-        raise GeometryError("pixel_spacing_differs")
+        return Reason("pixel_spacing_differs")
     cosine = math.cos(math.radians(ORIENTATION_DEG))
     for before, after in (
         (first.row_direction, other.row_direction),
         (first.column_direction, other.column_direction),
     ):
         if sum(a * b for a, b in zip(before, after, strict=True)) < cosine:
-            raise GeometryError("orientation_differs")
+            return Reason("orientation_differs")
     if first.frame_of_reference_uid != other.frame_of_reference_uid:
-        raise GeometryError("frames_of_reference_differ")
-
-
-def order_of(headers: Sequence[SliceHeader], heights_mm: NDArray[np.float64]) -> list[int]:
-    """Sort slices from the feet up, keeping one of each set that are one and the same image.
-
-    Raises
-    ------
-    GeometryError
-        Two different images at one position: two acquisitions or reconstructions in one series.
-    """
-    order: list[int] = []
-    for index in np.argsort(heights_mm, kind="stable").tolist():
-        if not order or heights_mm[index] - heights_mm[order[-1]] >= SAME_POSITION_MM:
-            order.append(index)
-        elif headers[index].digest != headers[order[-1]].digest:
-            raise GeometryError("position_used_twice", height_mm=float(heights_mm[index]))
-    return order
+        return Reason("frames_of_reference_differ")
+    return None
 
 
 def find_gaps(headers: Sequence[SliceHeader], heights_mm: NDArray[np.float64]) -> tuple[Gap, ...]:
     """Name the places where slices are missing from a series, given lowest first.
 
     A change from thin to thick slices is no gap: what is usual is asked of slices of the same
-    thickness. Where the spacing alone is in doubt, a jump in the image numbers decides.
+    thickness. Nor is one where slices still touch, as from overlapping ones to others, unless image
+    numbers jump there. Where the spacing alone is in doubt, such a jump decides.
     """
     spacings = np.diff(heights_mm).tolist()
     if len(spacings) < 2 or max(spacings) <= NUMBERED_GAP_RATIO * min(spacings):  # noqa: PLR2004
@@ -193,6 +173,8 @@ def find_gaps(headers: Sequence[SliceHeader], heights_mm: NDArray[np.float64]) -
             alike[lower].append(p)
     found = []
     for p, spacing in enumerate(spacings):
+        if not skips[p] and spacing <= TOUCH_RATIO * sum(thicknesses[p : p + 2]) / 2:
+            continue
         below, above = (_usual(spacings, alike[t], p, t) for t in thicknesses[p : p + 2])
         missing = _n_missing(spacing, below, above, skips[p], thicknesses[p : p + 2])
         if missing:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
@@ -16,21 +16,26 @@ from pydicom.tag import BaseTag, Tag
 
 from agent.assemble.limits import LONGEST_TEXT, POSITION_MM, THICKNESS_MM, WHOLE
 from agent.assemble.series import FRAME_MARK
-from agent.errors import FileRefused
+from agent.errors import FileRefused, NotWholeYet
 from agent.reasons import Reason, Value
 from agent.records import Identity, SliceHeader, Vector
 
-UNIT_TOLERANCE: Final = 1e-3
-"""How far a direction may be from unit length or square to the other. Ours: DS rounds to 1e-6."""
+UNIT_TOLERANCE: Final = 0.1
+"""How far a direction may be from unit length or square to the other. Ours: what is left of them
+where they are written with one decimal."""
 
 SPACING_MM: Final = 1e-3, 50.0
 """Between these a pixel spacing is believed [mm]. Ours."""
+
+LOSSY: Final = "01"
+"""What Lossy Image Compression says where there was one. Source: PS3.3 C.7.6.1.1.5."""
 
 UID_PATTERN: Final = re.compile(r"[0-9.]{1,64}")
 """Source: PS3.5 section 9.1. Some scanners write leading zeros against it, which do no harm."""
 
 KEYWORDS: Final = """
-    MediaStorageSOPClassUID TransferSyntaxUID SpecificCharacterSet ImageType SOPClassUID
+    MediaStorageSOPClassUID MediaStorageSOPInstanceUID TransferSyntaxUID SpecificCharacterSet
+    ImageType SOPClassUID
     SOPInstanceUID AccessionNumber Modality Manufacturer ManufacturerModelName SeriesDescription
     StudyDescription ProtocolName
     PatientName PatientID PatientBirthDate PatientSex AnatomicRegionSequence
@@ -39,11 +44,17 @@ KEYWORDS: Final = """
     InConcatenationTotalNumber ImagePositionPatient ImageOrientationPatient
     FrameOfReferenceUID ImagesInAcquisition NumberOfSeriesRelatedInstances SamplesPerPixel
     NumberOfFrames Rows Columns PixelSpacing BitsAllocated BitsStored HighBit
-    PixelRepresentation RescaleIntercept RescaleSlope RescaleType SharedFunctionalGroupsSequence
+    PixelRepresentation RescaleIntercept RescaleSlope RescaleType LossyImageCompression
+    SharedFunctionalGroupsSequence
     PerFrameFunctionalGroupsSequence ExtendedOffsetTable ExtendedOffsetTableLengths
 """
 
 TAGS: Final = {keyword: Tag(keyword) for keyword in KEYWORDS.split()}
+
+TEXT_VRS: Final = frozenset(
+    {"AE", "AS", "CS", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"}
+)
+"""Value representations whose values are text. Source: PS3.5 table 6.2-1."""
 
 REPEATED_BYTES: Final = 256
 """A longer value is not kept for the next slice. Ours: texts and numbers are shorter."""
@@ -63,19 +74,40 @@ class Unusable(ValueError):
         super().__init__(self.reason)
 
 
-class SliceRefused(FileRefused):
-    """An image that says to which series it belongs, and cannot be a slice of it.
+class Unplaced(Unusable):
+    """An image without a usable position, orientation or pixel spacing."""
 
-    Its series would be measured with a hole in it: it ends *not analysed* with this reason.
+
+class Owner(NamedTuple):
+    """Which image of which series of whom a file holds."""
+
+    series_uid: str
+    sop_uid: str
+    identity: Identity
+
+
+class SliceRefused(FileRefused):
+    """An image that says to which series it belongs, and cannot be read.
+
+    As long as it stands, nobody can say that the series shows no bleed.
     """
 
     kind = "slice_refused"
 
-    def __init__(self, reason: Reason, *, series_uid: str, identity: Identity) -> None:
-        """Carry the reason, and whose and which series it is."""
+    def __init__(self, reason: Reason, owner: Owner) -> None:
+        """Carry the reason, and whose image it is."""
         super().__init__(reason)
-        self.series_uid = series_uid
-        self.identity = identity
+        self.owner = owner
+
+
+class SliceNotWhole(SliceRefused, NotWholeYet):
+    """One that is still being written, or was left half-written."""
+
+    kind = "not_whole"
+
+
+class SliceUnplaced(SliceRefused):
+    """One that was read, but has no place among the others: a series goes on without it."""
 
 
 def value_of(image: Dataset, keyword: str) -> Any:  # noqa: ANN401 - whatever the file says
@@ -126,15 +158,33 @@ def text(image: Dataset, keyword: str) -> str:
 
 
 def numbers(image: Dataset, keyword: str, n: int) -> tuple[float, ...]:
-    """Return ``n`` finite numbers, or refuse."""
-    value = value_of(image, keyword)
-    values = tuple(value) if isinstance(value, MultiValue) else (value,)
-    if value is None or len(values) != n or any(v is None or v == "" for v in values):
+    """Return ``n`` finite numbers, or refuse.
+
+    Those that are written as text are read whatever value representation they are said to have, and
+    with a decimal comma too.
+    """
+    raw: DataElement | RawDataElement | None = image.get_item(TAGS[keyword])
+    if isinstance(raw, RawDataElement) and raw.VR in TEXT_VRS and raw.value is not None:
+        found = _parsed(raw.value)
+    else:
+        value = value_of(image, keyword)
+        values = tuple(value) if isinstance(value, MultiValue) else (value,)
+        found = () if any(v is None or v == "" for v in values) else tuple(map(float, values))
+    if len(found) != n:
         raise Unusable("attribute_unusable", keyword=keyword)
-    found = tuple(map(float, values))
     if not all(map(math.isfinite, found)):
         raise Unusable("attribute_not_finite", keyword=keyword)
     return found
+
+
+@lru_cache(maxsize=2048)
+def _parsed(value: bytes) -> tuple[float, ...]:
+    """Read numbers out of a text; none where it holds anything else."""
+    parts = value.decode("ascii", "replace").replace(",", ".").strip(" \0\\").split("\\")
+    try:
+        return tuple(float(part.strip(" \0")) for part in parts)
+    except ValueError:
+        return ()
 
 
 def number(image: Dataset, keyword: str) -> float | None:
@@ -183,45 +233,48 @@ def frames_of(image: Dataset) -> Iterator[Dataset]:
     if (whole(image, "InConcatenationTotalNumber") or 1) > 1:
         promised = 0
     nested = TAGS["SharedFunctionalGroupsSequence"], TAGS["PerFrameFunctionalGroupsSequence"]
-    common: dict[BaseTag, DataElement | RawDataElement] = {
-        element.tag: element for element in image if element.tag not in nested
-    }
+    common = {tag: element for tag, element in _elements(image).items() if tag not in nested}
     common |= _flat(shared[0])
+    implicit, little = image.original_encoding
     for n, groups in enumerate(per_frame, 1):
-        elements, own = common | _flat(groups), Dataset()
+        frame = Dataset(common | _flat(groups))
+        frame.set_original_encoding(implicit, little, image.original_character_set)
+        own = Dataset()
         for keyword, of_frame in _NAMED_OF_FRAMES.items():
-            if of_frame in elements:
-                setattr(own, keyword, elements[of_frame].value)
+            if of_frame in frame:
+                setattr(own, keyword, frame[of_frame].value)
         own.SOPInstanceUID, own.InstanceNumber = f"{uid}{FRAME_MARK}{n}", n
         own.NumberOfSeriesRelatedInstances = promised
-        yield Dataset(elements | {element.tag: element for element in own})
+        frame.update(own)
+        yield frame
 
 
 def _flat(groups: Dataset) -> dict[BaseTag, DataElement | RawDataElement]:
     """Take the attributes out of the functional groups, each a sequence of one item."""
     return {
-        element.tag: element
+        tag: element
         for group in groups
         if group.VR == "SQ" and group.value
-        for element in group.value[0]
+        for tag, element in _elements(group.value[0]).items()
     }
 
 
-def header_of(frame: Dataset, identity: Identity, digest: str) -> SliceHeader:
+def _elements(image: Dataset) -> dict[BaseTag, DataElement | RawDataElement]:
+    """Return the elements as they are: what nobody asks for is not converted."""
+    return {tag: image.get_item(tag) for tag in image.keys()}  # noqa: SIM118 - it yields elements
+
+
+def header_of(
+    frame: Dataset, identity: Identity, digest: str, *, lossy: bool = False
+) -> SliceHeader:
     """Build the header of one flat dataset.
 
     Raises
     ------
-    Unusable
+    Unplaced
         Position, orientation or spacing is missing or absurd.
     """
-    position = numbers(frame, "ImagePositionPatient", 3)
-    if max(map(abs, position)) > POSITION_MM:
-        raise Unusable("position_absurd")
-    row_direction, column_direction = directions(frame)
-    spacings = numbers(frame, "PixelSpacing", 2)
-    if not all(SPACING_MM[0] <= spacing <= SPACING_MM[1] for spacing in spacings):
-        raise Unusable("pixel_spacing_unusable", row_mm=spacings[0], column_mm=spacings[1])
+    position, row_direction, column_direction, spacings = _placed(frame)
     image_type = value_of(frame, "ImageType") or ()
     return SliceHeader(
         sop_uid=text(frame, "SOPInstanceUID"),
@@ -238,11 +291,13 @@ def header_of(frame: Dataset, identity: Identity, digest: str) -> SliceHeader:
         contrast=contrast_of(frame),
         instance_number=whole(frame, "InstanceNumber"),
         acquisition_number=whole(frame, "AcquisitionNumber"),
-        expected_images=expected_images(frame),
+        expected_images=max(whole(frame, "NumberOfSeriesRelatedInstances") or 0, 0),
+        images_in_acquisition=images_in_acquisition(frame),
+        lossy=lossy or text(frame, "LossyImageCompression") == LOSSY,
         frame_of_reference_uid=text(frame, "FrameOfReferenceUID"),
         rows=whole(frame, "Rows") or 0,
         columns=whole(frame, "Columns") or 0,
-        position_lps_mm=(position[0], position[1], position[2]),
+        position_lps_mm=position,
         row_direction=row_direction,
         column_direction=column_direction,
         row_spacing_mm=spacings[0],
@@ -250,6 +305,21 @@ def header_of(frame: Dataset, identity: Identity, digest: str) -> SliceHeader:
         thickness_mm=thickness_mm_of(frame),
         digest=digest,
     )
+
+
+def _placed(frame: Dataset) -> tuple[Vector, Vector, Vector, tuple[float, ...]]:
+    """Read position [mm], the two directions of the plane, and pixel spacing [mm]."""
+    try:
+        position = numbers(frame, "ImagePositionPatient", 3)
+        row_direction, column_direction = directions(frame)
+        spacings = numbers(frame, "PixelSpacing", 2)
+    except Unusable as error:
+        raise Unplaced(error.reason.code, **dict(error.reason.values)) from error
+    if max(map(abs, position)) > POSITION_MM:
+        raise Unplaced("position_absurd")
+    if not all(SPACING_MM[0] <= spacing <= SPACING_MM[1] for spacing in spacings):
+        raise Unplaced("pixel_spacing_unusable", row_mm=spacings[0], column_mm=spacings[1])
+    return (position[0], position[1], position[2]), row_direction, column_direction, spacings
 
 
 def thickness_mm_of(frame: Dataset) -> float | None:
@@ -304,9 +374,8 @@ def contrast_of(frame: Dataset) -> str:
     )
 
 
-def expected_images(frame: Dataset) -> int:
-    """Count what the header promises for the whole series, 0 if it promises nothing."""
-    promised = max(whole(frame, "NumberOfSeriesRelatedInstances") or 0, 0)
+def images_in_acquisition(frame: Dataset) -> int:
+    """Count what the header says that the acquisition has, 0 if it says nothing."""
     if FRAME_MARK in text(frame, "SOPInstanceUID"):
-        return promised
-    return promised or max(whole(frame, "ImagesInAcquisition") or 0, 0)
+        return 0
+    return max(whole(frame, "ImagesInAcquisition") or 0, 0)

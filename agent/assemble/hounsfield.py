@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from agent.assemble.header import Unusable, number, text
 from agent.assemble.pixels import PixelFormat
+from agent.assemble.unwritten import is_unwritten
 from agent.errors import NotWholeYet
 
 SLOPE: Final = 1e-3, 100.0
@@ -22,9 +23,8 @@ INTERCEPT_HU: Final = 65536.0
 AIR_HU: Final = -900.0
 """Where a stored 0 means less than this, it is air or padding, so a row of it may be real [HU]."""
 
-PADDING_FRACTION: Final = 1 / 8
-"""A settled file may end in this share of air rows; with more it was cut off. Ours: what lies
-in the lowest eighth of a head image is table and air."""
+TISSUE_HU: Final = -300
+"""Above this a pixel is tissue [HU]. Half way between air and scalp fat, rounded up."""
 
 
 OF_HU: Final = frozenset({"", "HU", "US"})
@@ -93,14 +93,11 @@ def clipped(hu: NDArray[Any]) -> NDArray[np.int16]:
     return bounded
 
 
-def check_tail(stored: NDArray[Any], form: PixelFormat, rescale: Rescale, *, settled: bool) -> None:
+def check_written(stored: NDArray[Any], hu: NDArray[np.int16], rescale: Rescale) -> None:
     """Refuse an uncompressed frame whose last rows were allocated and not yet written.
 
-    A preallocated file has its header and its full size long before its pixels: they are zeros from
-    where the writer stands to the end. Rows of zeros at the bottom can be real only where a
-    stored 0 means air or padding, and an image padded by the scanner is padded at the top as
-    well. So a tail of zero rows is taken for unwritten unless as many rows at the top are zero too.
-    Where 0 means air, a ``settled`` file, which has not changed for long, may end in a small tail.
+    An image of nothing but zeros is one where these mean air: its series knows whether the scanner
+    blanks what surrounds the head.
 
     Raises
     ------
@@ -109,13 +106,9 @@ def check_tail(stored: NDArray[Any], form: PixelFormat, rescale: Rescale, *, set
     """
     if stored[-1].any():
         return
-    filled = np.flatnonzero((stored != 0).any(axis=1))
-    if not filled.size:
-        raise NotWholeYet("pixels_all_zero")
-    top, tail = int(filled[0]), form.rows - 1 - int(filled[-1])
-    if rescale.intercept <= AIR_HU:
-        if top and abs(top - tail) <= 1:
-            return
-        if settled and tail < PADDING_FRACTION * form.rows:
-            return
-    raise NotWholeYet("rows_not_written", n_rows=tail)
+    zero = stored == 0
+    n_rows = int(zero[::-1].all(axis=1).argmin()) or len(zero)
+    if rescale.intercept > AIR_HU:
+        raise NotWholeYet("rows_not_written", n_rows=n_rows)
+    if n_rows < len(zero) and is_unwritten(zero, hu > TISSUE_HU):
+        raise NotWholeYet("rows_not_written", n_rows=n_rows)

@@ -2,71 +2,78 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass, fields
 from enum import Enum
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.assemble.geometry import (
-    Orientation,
-    check_same_plane,
-    find_gaps,
-    normal_of,
-    order_of,
-    orientation_of,
-)
+from agent.assemble.geometry import TOUCH_RATIO, Orientation, find_gaps, orientation_of
+from agent.assemble.planes import Plane
+from agent.assemble.stacks import FEW, Stack, are_few
 from agent.errors import GeometryError, IdentityError, InputError
+from agent.reasons import Reason
 from agent.records import Gap, Grid, HeadVolume, Identity, SliceHeader
 
 FRAME_MARK: Final = ".frame"
 """Stands between an Enhanced CT object's UID and the frame's number, counted from 1. No UID holds a
 letter, so it is never mistaken for one."""
 
-RESERVED_BYTES: Final = 256 * 1024 * 1024
-"""What is reserved before the buffer first grows: 512 slices of 512². Ours: pages that are never
-written cost nothing, a copy into a larger buffer does."""
-
-HEAD_HU: Final = -300
-"""Above this a pixel is head [HU]. Half way between air and scalp fat, rounded up."""
-
 VERTEX_SHARE: Final = 0.35
 """The top of the head is reached where a slice shows less than this share of the largest one.
 Ours: in a sphere of a head's size that is 17 mm below the vertex; no level below it is so small."""
 
-COARSE: Final = 4
-"""Only every fourth pixel each way is looked at to tell head from air. Ours: it is an area."""
-
 
 class Added(Enum):
-    """What became of a slice."""
+    """What became of an image."""
 
     NEW = "new"
     DUPLICATE = "duplicate"
     SET_ASIDE = "set aside"
+    REPLACED = "replaced"
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesFacts:
     """What completeness is judged by.
 
-    ``n_images`` counts localizer images too. ``expected_images`` is 0 unless all slices promise the
-    same count, and belong to one acquisition. ``coverage_mm`` runs along the normal, from the
-    lowest slice centre to the highest. ``end_seen``: the last slice to come is one with which an
-    export ends. It shows the vertex, so the export went up the head and has reached the top; or its
-    image number is 1 and the numbers came falling. An export that goes down the head, or came in no
-    order, has no such end: there may always be another slice below.
+    ``n_images`` counts all images of the series that were read, ``n_unread`` those that came and
+    could not be. ``expected_images`` is 0 unless all slices promise
+    the same count for the series; ``hinted_images`` the same for their acquisition, of which there
+    must be one: it may count what other series hold. ``touching`` says that no slice could lie
+    between two others. ``coverage_mm`` runs along the normal, from the lowest slice centre to the
+    highest. ``end_seen``: the last slice to come is one with which an export ends. It shows the
+    vertex, so the export went up the head and has reached the top; or its image number is 1 and the
+    numbers came falling. An export that goes down the head, or came in no order, has no such end:
+    there may always be another slice below.
     """
 
     n_slices: int
     n_images: int
+    n_unread: int
     expected_images: int
+    hinted_images: int
     multi_frame: bool
     coverage_mm: float
     gaps: tuple[Gap, ...]
+    touching: bool
     end_seen: bool
+
+    @property
+    def shortfall(self) -> Reason | None:
+        """How many images did not come of those that were promised, None where all did.
+
+        What an acquisition is said to have is a hint: where slices touch, none is missing for it.
+        """
+        n_expected = self.expected_images or (0 if self.touching else self.hinted_images)
+        if self.n_images >= n_expected:
+            return None
+        return Reason("images_missing", n_images=self.n_images, n_expected=n_expected)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,106 +92,183 @@ class Layout:
 
 
 class GrowingSeries:
-    """The slices of one series, as they arrive.
+    """The images of one series, as they arrive.
 
-    Once a slice has shown that the series cannot be trusted or stacked, every later call that adds
-    or asks for the volume raises the same error again: a mixed series is refused whole.
+    Most of them lie in parallel planes: these are the slices. Localizers, and the few that lie
+    otherwise, have another matrix or no place at all, are set aside, each with its reason. An image
+    that shows that the series cannot be trusted refuses it whole: every later call that adds or
+    asks for the volume raises the same error again.
     """
 
     def __init__(self) -> None:
-        """Begin without slices."""
-        self.headers: list[SliceHeader] = []
-        """Of the slices in the volume, by buffer index."""
-        self.set_aside: list[SliceHeader] = []
-        """Of localizer images, which are no part of the volume."""
+        """Begin without images."""
         self.refusal: InputError | None = None
-        self._by_sop_uid: dict[str, SliceHeader] = {}
-        self._buffer = np.empty((0, 0, 0), np.int16)
+        self._identity: Identity | None = None
+        self._images: dict[str, SliceHeader] = {}
+        """By SOP UID: those that show something, and have their place."""
+        self._localizers: list[SliceHeader] = []
+        self._planes: list[Plane] = []
+        self._unplaced: dict[str, Reason] = {}
+        """By SOP UID: why an image that was read cannot be a slice."""
+        self._blank: dict[str, str] = {}
+        """SOP UID → digest of images of one value: they show nothing, or are not written yet."""
+        self._unread: dict[str, Reason] = {}
+        """By SOP UID: why an image whose file came could not be read."""
+        self._replaced: dict[str, str] = {}
+        """SOP UID → digest of images whose files have changed since they were first read."""
         self._facts: SeriesFacts | None = None
-        self._normal = np.zeros(3)
-        self._heights_mm: list[float] = []
-        self._head_px: list[int] = []
+        self._stack: Stack | None = None
 
-    def add(self, header: SliceHeader, hu: NDArray[np.int16]) -> Added:
-        """Take in one slice.
+    def add(self, header: SliceHeader, hu: NDArray[np.int16], *, changed: bool = False) -> Added:
+        """Take in one image; one whose file has ``changed`` replaces what was read from it before.
 
         Raises
         ------
         IdentityError
             Patient or study differ, or one SOP UID comes with two different images.
-        GeometryError
-            The slice cannot be stacked on the others.
         """
         if self.refusal:
             raise self.refusal
         try:
-            return self._add(header, hu)
+            return self._add(header, hu, changed=changed)
         except InputError as error:
             self.refusal = error
             raise
 
-    def _add(self, header: SliceHeader, hu: NDArray[np.int16]) -> Added:
-        if self._by_sop_uid:
-            check_identity(next(iter(self._by_sop_uid.values())).identity, header.identity)
-        known = self._by_sop_uid.get(header.sop_uid)
-        if known:
-            if (known.digest, known.position_lps_mm) != (header.digest, header.position_lps_mm):
-                raise IdentityError("uid_used_twice", sop_uid=header.sop_uid)
+    def set_aside(self, sop_uid: str, identity: Identity, why: Reason) -> Added:
+        """Take in an image that was read and cannot be a slice; IdentityError as ``add``."""
+        self._check_identity(identity)
+        if sop_uid in self._unplaced:
             return Added.DUPLICATE
-        if is_localizer(header):
-            self._know(header)
-            self.set_aside.append(header)
-            return Added.SET_ASIDE
-        if self.headers:
-            check_same_plane(self.headers[0], header)
-        self._know(header)
-        self._store(header, hu)
-        return Added.NEW
-
-    def _know(self, header: SliceHeader) -> None:
-        self._by_sop_uid[header.sop_uid] = header
+        self._unplaced[sop_uid] = why
         self._facts = None
+        return Added.SET_ASIDE
 
-    def _store(self, header: SliceHeader, hu: NDArray[np.int16]) -> None:
-        n = len(self.headers)
-        if n == len(self._buffer):
-            capacity = max(1, RESERVED_BYTES // hu.nbytes, 2 * n)
-            grown = np.empty((capacity, *hu.shape), np.int16)
-            grown[:n] = self._buffer.reshape(n, *hu.shape)
-            self._buffer = grown
-        self._buffer[n] = hu
-        self.headers.append(header)
-        if n == 0:
-            self._normal = normal_of(header)
-        self._heights_mm.append(float(self._normal @ header.position_lps_mm))
-        self._head_px.append(int(np.count_nonzero(hu[::COARSE, ::COARSE] > HEAD_HU)))
+    def leave_unread(self, sop_uid: str, identity: Identity, why: Reason) -> None:
+        """Take note of an image that came and cannot be read, until it can; raises as ``add``.
+
+        ``sop_uid`` is "" where the file does not tell.
+        """
+        self._check_identity(identity)
+        if not self.has(sop_uid):
+            self._unread[sop_uid] = why
+            self._facts = None
+
+    def _check_identity(self, identity: Identity) -> None:
+        if self._identity is None:
+            self._identity = identity
+        check_identity(self._identity, identity)
+
+    def _add(self, header: SliceHeader, hu: NDArray[np.int16], *, changed: bool) -> Added:
+        self._check_identity(header.identity)
+        known = self._images.get(header.sop_uid)
+        if known and (known.digest, known.position_lps_mm) == (
+            header.digest,
+            header.position_lps_mm,
+        ):
+            return Added.DUPLICATE
+        if known and not changed:
+            raise IdentityError("uid_used_twice", sop_uid=header.sop_uid)
+        if hu.size > 1 and hu.min() == hu.max():
+            self._blank[header.sop_uid] = header.digest
+            self._facts = None
+            return Added.SET_ASIDE
+        self._blank.pop(header.sop_uid, None)
+        self._unread.pop(header.sop_uid.partition(FRAME_MARK)[0], None)
+        self._images[header.sop_uid] = header
+        self._facts = self._stack = None
+        if is_localizer(header):
+            self._localizers.append(header)
+            return Added.SET_ASIDE
+        if known:
+            self._replaced[header.sop_uid] = header.digest
+            for plane in self._planes:
+                plane.drop(header.sop_uid)
+        self._plane_of(header).add(header, hu)
+        return Added.REPLACED if known else Added.NEW
+
+    def _plane_of(self, header: SliceHeader) -> Plane:
+        """Find the plane that an image lies in, or begin one."""
+        for plane in self._planes:
+            if plane.difference(header) is None:
+                return plane
+        self._planes.append(Plane(header))
+        return self._planes[-1]
 
     def continued(self) -> GrowingSeries:
-        """Go on in a second series; from now on slices may be added to that one only.
+        """Go on in a second series; from now on images may be added to that one only.
 
         The two share their pixels: what lies in the buffer is never written again.
         """
         second = copy(self)
-        for name, value in vars(self).items():
-            if isinstance(value, list | dict):
-                setattr(second, name, copy(value))
+        own = {
+            name: copy(each)
+            for name, each in vars(self).items()
+            if isinstance(each, list | dict | set)
+        }
+        vars(second).update(own, _planes=[plane.continued() for plane in self._planes])
         return second
 
     @property
     def identity(self) -> Identity | None:
-        """Whose series it is, None before the first slice."""
-        return next((header.identity for header in self._by_sop_uid.values()), None)
+        """Whose series it is, None before the first image."""
+        return self._identity
+
+    @property
+    def _main(self) -> Plane:
+        """The plane in which most images lie; an axial one before all others."""
+        if not self._planes:
+            raise GeometryError("no_slices")
+        return max(self._planes, key=lambda plane: (plane.is_axial, plane.n_images))
+
+    @property
+    def headers(self) -> list[SliceHeader]:
+        """Headers of the slices, in no order; of localizers where there are no others."""
+        if not self._planes:
+            return self._localizers
+        plane = self._main
+        try:
+            return [plane.headers[index] for index in self._chosen().order]
+        except GeometryError:
+            return plane.kept_headers
+
+    def has(self, sop_uid: str) -> bool:
+        """Say whether an image is here, as a whole or as frames."""
+        return any(known.partition(FRAME_MARK)[0] == sop_uid for known in self.digests)
+
+    @property
+    def first(self) -> SliceHeader | None:
+        """Header of the first of the slices, or of the localizers; None where there are neither."""
+        return self._main.first if self._planes else next(iter(self._localizers), None)
+
+    @property
+    def n_slices(self) -> int:
+        """How many images lie in the plane of the slices."""
+        return self._main.n_images if self._planes else 0
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SOP UID → digest of all images with a place."""
+        return self._blank | {sop_uid: each.digest for sop_uid, each in self._images.items()}
+
+    @property
+    def n_images(self) -> int:
+        """How many images there are, whatever has become of them."""
+        return len(self._images) + len(self._unplaced) + len(self._blank)
 
     @property
     def orientation(self) -> Orientation:
         """How images are turned for the volume; NotEligible if they are not axial."""
-        if not self.headers:
-            raise GeometryError("no_slices")
-        return orientation_of(self.headers[0])
+        return orientation_of(self._main.first)
 
     def hu(self, index: int) -> NDArray[np.int16]:
         """HU (j, i) of the slice at a buffer index, turned as in the volume, not copied."""
-        return self.orientation.turn(self._buffer[index])
+        return self.orientation.turn(self._main.buffer[index])
+
+    def _chosen(self) -> Stack:
+        if self._stack is None:
+            self._stack = self._main.stack()
+        return self._stack
 
     def layout(self) -> Layout:
         """Put the slices so far in order.
@@ -192,19 +276,17 @@ class GrowingSeries:
         Raises
         ------
         InputError
-            The series was refused, is not axial, or has two different images at one position.
+            The series was refused, is not axial, or its images do not make up a stack.
         """
         if self.refusal:
             raise self.refusal
-        orientation = self.orientation
-        heights_mm = np.array(self._heights_mm)
-        order = order_of(self.headers, heights_mm)
-        headers = [self.headers[index] for index in order]
+        orientation, plane, order = self.orientation, self._main, self._chosen().order
+        headers = [plane.headers[index] for index in order]
         return Layout(
             grid=orientation.grid(headers),
-            order=tuple(order),
+            order=order,
             sop_uids=tuple(header.sop_uid for header in headers),
-            gaps=find_gaps(headers, heights_mm[order]),
+            gaps=find_gaps(headers, plane.heights_of(order)),
         )
 
     def volume(self) -> HeadVolume:
@@ -218,45 +300,105 @@ class GrowingSeries:
             As ``layout``.
         """
         layout = self.layout()
-        hu = self.orientation.turn(self._stack(layout))
+        hu = self.orientation.turn(self._stacked(layout))
         return HeadVolume(hu=hu, grid=layout.grid, sop_uids=layout.sop_uids, gaps=layout.gaps)
 
-    def _stack(self, layout: Layout) -> NDArray[np.int16]:
+    def _stacked(self, layout: Layout) -> NDArray[np.int16]:
         if not layout.in_order:
-            return self._buffer[list(layout.order)]
-        stack = self._buffer[: len(layout.order)]
+            return self._main.buffer[list(layout.order)]
+        stack = self._main.buffer[: len(layout.order)]
         return stack if layout.order[0] == 0 else stack[::-1]
 
+    @property
+    def marks(self) -> frozenset[str]:
+        """What a result of these images depends on beside their SOP UIDs."""
+        replaced = {f"{sop_uid} {digest}" for sop_uid, digest in self._replaced.items()}
+        unread = {f"{sop_uid} unread" for sop_uid in self._unread}
+        return frozenset({*replaced, *unread, *self._unplaced})
+
+    def remarks(self) -> tuple[Reason, ...]:
+        """Say which images are not in the volume, and what its pixels have lost."""
+        why = Counter(self._unplaced.values() if self._few_unplaced else ())
+        if not self._planes:
+            return tuple(_set_aside(why))
+        plane, stack = self._main, self._chosen()
+        for other in self._planes:
+            if other is not plane and (difference := plane.difference(other.first)):
+                why[difference] += other.n_images
+        if stack.strays:
+            why[Reason("derived_images")] += len(stack.strays)
+        found = _set_aside(why)
+        if stack.again:
+            found.append(Reason("scanned_again", n_images=len(stack.again)))
+        if any(plane.headers[index].lossy for index in stack.order):
+            found.append(Reason("lossy_pixels"))
+        return tuple(found)
+
+    def unread(self) -> tuple[Reason, ...]:
+        """Say which images came and were not seen: as long as there are any, a bleed may be."""
+        unplaced = () if self._few_unplaced else self._unplaced.values()
+        found = [
+            Reason("files_unread", n_files=n, because=why)
+            for why, n in _by_kind([*self._unread.values(), *unplaced])
+        ]
+        if self._blank and not self._is_blanked:
+            found.append(Reason("images_blank", n_images=len(self._blank)))
+        return tuple(found)
+
+    @property
+    def _few_unplaced(self) -> bool:
+        """Whether images without a place are strays, and not what the head is in."""
+        return are_few(len(self._unplaced), self.n_images)
+
+    @property
+    def obstacle(self) -> Reason | None:
+        """Why next to nothing could be read of a series of which files came; None if enough was."""
+        found = _by_kind([*self._unread.values(), *self._unplaced.values()])
+        n_unusable = sum(n for _, n in found)
+        if not found or (self.n_slices > FEW or n_unusable <= self.n_slices):
+            return None
+        return max(found, key=lambda each: each[1])[0]
+
+    @property
+    def _is_blanked(self) -> bool:
+        """Whether the scanner blanks what surrounds the head, so that an image may show nothing."""
+        return bool(self._planes) and self._main.is_blanked
+
     def facts(self) -> SeriesFacts:
-        """Say what the slices so far amount to; never raises."""
+        """Say what the images so far amount to; never raises."""
         if self._facts is None:
             self._facts = self._gathered()
         return self._facts
 
     def _gathered(self) -> SeriesFacts:
-        heights_mm = np.array(self._heights_mm)
+        headers = self.headers if self._planes else []
+        heights_mm = np.array([self._main.normal @ h.position_lps_mm for h in headers])
         order = np.argsort(heights_mm, kind="stable")
-        kept = [
-            k for n, k in enumerate(order) if n == 0 or heights_mm[k] > heights_mm[order[n - 1]]
-        ]
-        headers = [self.headers[k] for k in kept]
+        headers, heights_mm = [headers[k] for k in order], heights_mm[order]
+        distinct = [k for k in range(len(headers)) if k == 0 or heights_mm[k] > heights_mm[k - 1]]
+        headers, heights_mm = [headers[k] for k in distinct], heights_mm[distinct]
+        n_blank = 0 if self._is_blanked else len(self._blank)
         return SeriesFacts(
-            n_slices=len(self.headers),
-            n_images=len(self._by_sop_uid),
-            expected_images=expected_images(self.headers),
-            multi_frame=any(FRAME_MARK in header.sop_uid for header in self.headers),
+            n_slices=self.n_slices,
+            n_images=self.n_images - n_blank,
+            n_unread=len(self._unread) + n_blank,
+            expected_images=agreed([header.expected_images for header in headers]),
+            hinted_images=hinted_images(headers),
+            multi_frame=any(FRAME_MARK in header.sop_uid for header in headers),
             coverage_mm=float(np.ptp(heights_mm)) if headers else 0.0,
-            gaps=find_gaps(headers, heights_mm[kept]) if headers else (),
+            gaps=find_gaps(headers, heights_mm),
+            touching=are_touching(headers, heights_mm),
             end_seen=bool(headers) and (self._vertex_came_last() or self._number_1_came_last()),
         )
 
     def _vertex_came_last(self) -> bool:
-        above = self._heights_mm[-1] > float(np.mean(self._heights_mm))
-        return above and self._head_px[-1] < VERTEX_SHARE * max(self._head_px)
+        plane = self._main
+        above = plane.heights_mm[-1] > float(np.mean(plane.heights_mm))
+        return above and plane.head_px[-1] < VERTEX_SHARE * max(plane.head_px)
 
     def _number_1_came_last(self) -> bool:
-        numbers = [header.instance_number or 0 for header in self.headers]
-        falling = numbers[0] == max(numbers) == len(numbers) + len(self.set_aside)
+        numbers = [header.instance_number or 0 for header in self._main.headers]
+        falling = numbers[0] == max(numbers) == self.n_images
         return falling and len(numbers) > 1 and numbers[-1] == min(numbers) == 1
 
 
@@ -282,11 +424,40 @@ def is_localizer(header: SliceHeader) -> bool:
     return any("LOCALIZER" in value.upper() for value in header.image_type)
 
 
-def expected_images(headers: list[SliceHeader]) -> int:
-    """Return the count all slices promise for the series, 0 where it cannot be trusted.
+def _by_kind(reasons: Iterable[Reason]) -> list[tuple[Reason, int]]:
+    """Count reasons of one kind together, and give the first of each for all."""
+    found: dict[str, list[Reason]] = {}
+    for reason in reasons:
+        found.setdefault(reason.code, []).append(reason)
+    return [(alike[0], len(alike)) for alike in found.values()]
 
-    ImagesInAcquisition counts one acquisition: with several in a series it says nothing.
+
+def _set_aside(why: Counter[Reason]) -> list[Reason]:
+    return [Reason("images_set_aside", n_images=n, because=one) for one, n in why.items()]
+
+
+def agreed(counts: list[int]) -> int:
+    """Return the count that all slices promise, 0 where they do not agree."""
+    promised = set(counts)
+    return promised.pop() if len(promised) == 1 else 0
+
+
+def hinted_images(headers: list[SliceHeader]) -> int:
+    """Return how many images all slices say their acquisition has, 0 where there are several.
+
+    With several in a series it says nothing; and with one it may count other reconstructions too.
     """
-    promised = {header.expected_images for header in headers}
     acquisitions = {header.acquisition_number for header in headers}
-    return promised.pop() if len(promised) == 1 and len(acquisitions) == 1 else 0
+    counts = [header.images_in_acquisition for header in headers]
+    return agreed(counts) if len(acquisitions) == 1 else 0
+
+
+def are_touching(headers: list[SliceHeader], heights_mm: NDArray[np.float64]) -> bool:
+    """Say whether no slice could lie between two neighbours, given lowest first."""
+    return len(headers) > 1 and all(
+        above_mm - below_mm
+        <= TOUCH_RATIO * ((below.thickness_mm or 0) + (above.thickness_mm or 0)) / 2
+        for (below, above), (below_mm, above_mm) in zip(
+            pairwise(headers), pairwise(heights_mm.tolist()), strict=True
+        )
+    )

@@ -93,7 +93,8 @@ def replayed(config: Config) -> Replayed:
         log = open_log(LogStream(), json=False, level=logging.WARNING)
         agent = build_agent(config, store, log)
         folder_identity(config.export_folder)
-        not_whole = agent.intake.read_once(_arrivals(config.export_folder))
+        found = agent.intake.read_once(_arrivals(config.export_folder))
+        not_whole = {path: why.reason for path, why in found.items()}
         while agent.analyst.work_once():
             pass
         rows = store.queries.worklist(limit=REPLAYED_SERIES)

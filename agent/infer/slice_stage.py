@@ -46,9 +46,14 @@ class SliceStage:
 
     def __init__(self, contract: Contract) -> None:
         """Start with nothing computed."""
+        self._whole_contract = contract
         self._contract, self._mirrored = contract.slices, contract.reading.mirrored
         self._fields: dict[Key, Floats] = {}
         self._probabilities: dict[SampleKey, Floats] = {}
+
+    def afresh(self) -> SliceStage:
+        """Return one with nothing computed: a slice is no longer what it was."""
+        return SliceStage(self._whole_contract)
 
     def advance(self, head: HeadVolume, backend: Backend) -> int:
         """Run the full batches that later slices can no longer change; returns slabs run."""

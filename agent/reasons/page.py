@@ -59,6 +59,14 @@ SERIES: Final = {
         "what the skull encloses differs by {spread_hu:.0f} HU only, as in a phantom", CHECK_EXPORT
     ),
     "slices_repeated": Wording("{n_slices} slices are copies of another one", CHECK_EXPORT),
+    "images_set_aside": Wording("{n_images} image(s) set aside: {because}"),
+    "derived_images": Wording("derived images among original ones"),
+    "scanned_again": Wording(
+        "{n_images} image(s) of another scan of the same levels not analysed: look at them"
+    ),
+    "lossy_pixels": Wording("the images were compressed with losses"),
+    "images_blank": Wording("{n_images} image(s) show nothing", EXPORT_AGAIN),
+    "files_unread": Wording("{n_files} of its files cannot be read: {because}", EXPORT_AGAIN),
     "volume_uncertain": Wording("{because}: the volume is uncertain"),
     "no_outline": Wording("no outline could be drawn: look at the whole series"),
     "internal": Wording("a fault in Bleedwatch; its log has the details", READ_BY_EYE),
@@ -144,6 +152,7 @@ FILES: Final = {
     "deflated_cut": Wording("the file ends within its deflated data"),
     "ends_in_zeros": Wording("the file ends in zeros"),
     "pixels_not_written": Wording("the file ends before its pixels"),
+    "directory_left_out": Wording("an index of the files beside it"),
     "not_ct": Wording("not a CT image but {sop_class}"),
     "unknown_object": Wording("not a CT image but an unknown object"),
     "uid_missing": Wording("a CT image without {keyword}"),
@@ -156,7 +165,6 @@ FILES: Final = {
     "pixels_undecodable": Wording("its compressed pixels cannot be decoded", EXPORT_AGAIN),
     "no_pixels": Wording("no pixel data", EXPORT_AGAIN),
     "rows_not_written": Wording("the last {n_rows} rows are zeros", EXPORT_AGAIN),
-    "pixels_all_zero": Wording("all pixels are zero", EXPORT_AGAIN),
     "text_too_long": Wording("{keyword} of {n_characters} characters", EXPORT_AGAIN),
     "attribute_unusable": Wording("no usable {keyword}", EXPORT_AGAIN),
     "attribute_not_finite": Wording("{keyword} is not a number", EXPORT_AGAIN),
@@ -176,7 +184,6 @@ FILES: Final = {
     "colour_image": Wording("colour image", EXPORT_AGAIN),
     "bits_unusable": Wording("{n_stored} of {n_allocated} bits a pixel", EXPORT_AGAIN),
     "pixels_empty": Wording("the file holds nothing where its pixels should be", EXPORT_AGAIN),
-    "pixel_vr_unusable": Wording("Pixel Data is neither OW nor OB", EXPORT_AGAIN),
     "pixels_too_short": Wording(
         "{n_bytes} bytes of pixels for {n_frames} x {frame_bytes}", EXPORT_AGAIN
     ),
@@ -192,7 +199,6 @@ FILES: Final = {
         EXPORT_AGAIN,
     ),
     "not_jpeg": Wording("not a JPEG codestream", EXPORT_AGAIN),
-    "not_jpeg_2000": Wording("not a JPEG 2000 codestream", EXPORT_AGAIN),
 }
 """Why a file is left out, or refuses its series."""
 

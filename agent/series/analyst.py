@@ -136,7 +136,7 @@ class Analyst:
             state=report.state,
             code=report.code,
             revision=report.revision,
-            slices=len(contents.headers),
+            slices=contents.slices.n_images,
             engine=report.engine,
             completed_by=report.completed_by,
             **{f"{stage}_s": seconds for stage, seconds in report.timings_s.items()},
@@ -160,7 +160,9 @@ class Analyst:
             return Analysis(NotAnalysed(Reason("set_aside", n_times=contents.n_attempts)))
         if contents.refusal is not None:
             return Analysis(contents.refusal)
-        if not contents.headers:
+        if contents.slices.obstacle:
+            return Analysis(NotAnalysed(contents.slices.obstacle))
+        if contents.slices.first is None:
             return Analysis(NotAnalysed(Reason("files_gone")))
         return analyse(contents.slices, contents.stage, self._engine)
 
@@ -191,11 +193,11 @@ class Analyst:
     def _advance(self, contents: Contents) -> bool:
         """Run slabs of a series, once enough slices have come since the last time."""
         fewest = contents.advanced_slices + self._engine.bundle.contract.slices.batch
-        too_few = len(contents.slices.headers) < fewest
+        too_few = contents.slices.n_slices < fewest
         profile = contents.profile
         if too_few or profile is None or contents.refusal or contents.n_attempts:
             return False
-        contents.advanced_slices = len(contents.slices.headers)
+        contents.advanced_slices = contents.slices.n_slices
 
         def slabs_run() -> int:
             head = self._head_so_far(contents)

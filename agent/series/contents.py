@@ -9,15 +9,17 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from agent.assemble.completeness import Completion, judge
 from agent.assemble.dicom_file import ReadSlice
+from agent.assemble.header import SliceRefused, SliceUnplaced
 from agent.assemble.protocol import ProtocolProfile, choose
 from agent.assemble.series import Added, GrowingSeries
-from agent.errors import AgentError, InputError, NotEligible
+from agent.errors import InputError, NotEligible
 from agent.infer.slice_stage import SliceStage
 from agent.reasons import Reason
-from agent.records import Identity, Instant, NotAnalysed, SliceHeader
+from agent.records import Identity, Instant, NotAnalysed
 from agent.store.rows import SeriesProgress
 
 SILENT_S = 5.0
@@ -36,7 +38,8 @@ class Contents:
 
     ``answered`` are the results that it has (result ID → revision), ``repeats`` is how often it was
     asked to be tried again, and ``n_attempts`` how often the networks' work on it ended the agent.
-    ``n_unread`` counts files that it was read from before and that cannot be read again.
+    ``n_unread`` counts files that it was read from before and that cannot be read again. ``paths``
+    says of each image from which file it came: one that has changed replaces what was in it.
     """
 
     uid: str
@@ -51,6 +54,7 @@ class Contents:
     n_unread: int = 0
     slices: GrowingSeries = field(default_factory=GrowingSeries)
     sop_uids: set[str] = field(default_factory=set)
+    paths: dict[str, Path] = field(default_factory=dict)
     seen_s: list[float] = field(default_factory=list)
     expected_images: int = 0
     advanced_slices: int = 0
@@ -58,14 +62,9 @@ class Contents:
     refusal: NotAnalysed | None = None
 
     @property
-    def headers(self) -> list[SliceHeader]:
-        """Headers of all images in hand, localizers first."""
-        return [*self.slices.set_aside, *self.slices.headers]
-
-    @property
     def digests(self) -> dict[str, str]:
         """SOP UID → digest of all images in hand."""
-        return {header.sop_uid: header.digest for header in self.headers}
+        return self.slices.digests
 
     @property
     def next_revision(self) -> int:
@@ -77,24 +76,37 @@ class Contents:
         """Which result was made of these very contents, None if none was."""
         return self.answered.get(self.result_id) if self.answered else None
 
-    def put(self, read: ReadSlice, profiles: Sequence[ProtocolProfile], now: Instant) -> None:
-        """Take in one slice; one that does not belong refuses the series."""
-        self.sop_uids.add(read.header.sop_uid)
+    def put(
+        self, read: ReadSlice, path: Path, profiles: Sequence[ProtocolProfile], now: Instant
+    ) -> None:
+        """Take in one slice of a file; one that does not belong refuses the series."""
+        header = read.header
+        self.sop_uids.add(header.sop_uid)
+        changed = self.paths.get(header.sop_uid) == path
+        self.paths[header.sop_uid] = path
         try:
-            added = self.slices.add(read.header, read.hu)
+            added = self.slices.add(header, read.hu, changed=changed)
         except InputError as error:
             self.refusal, added = NotAnalysed(error.reason), Added.NEW
-        else:
-            self.expected_images = max(self.expected_images, read.header.expected_images)
+        promised = header.expected_images or header.images_in_acquisition
+        self.expected_images = max(self.expected_images, promised)
+        if added is Added.REPLACED:
+            self.stage = self.stage.afresh()
         if added is not Added.DUPLICATE:
             self._seen(now)
         if self.profile is None:
             with suppress(NotEligible):
-                self.profile = choose([read.header], profiles)
+                self.profile = choose([header], profiles)
 
-    def refuse(self, error: AgentError, now: Instant) -> None:
-        """Take in an image that cannot be a slice, and so refuses the series."""
-        self.refusal = NotAnalysed(error.reason)
+    def leave_out(self, refused: SliceRefused, now: Instant) -> None:
+        """Take note of an image that is no slice: it has no place, or cannot be read."""
+        _, sop_uid, identity = refused.owner
+        unplaced = isinstance(refused, SliceUnplaced)
+        take = self.slices.set_aside if unplaced else self.slices.leave_unread
+        try:
+            take(sop_uid, identity, refused.reason.without_file())
+        except InputError as error:
+            self.refusal = NotAnalysed(error.reason)
         self._seen(now)
 
     def fail(self, now: Instant) -> None:
@@ -114,18 +126,19 @@ class Contents:
         """
         code = self.refusal.reason.code if self.refusal else ""
         tried = [f"again {self.repeats}"] if self.repeats else []
-        parts = [self.uid, self.bundle_digest, code, *tried, *sorted(self.sop_uids)]
+        images = sorted({*self.sop_uids, *self.slices.marks})
+        parts = [self.uid, self.bundle_digest, code, *tried, *images]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def progress(self) -> SeriesProgress:
         """Say how far it is."""
-        first = next(iter(self.slices.set_aside or self.slices.headers), None)
+        first = self.slices.first
         return SeriesProgress(
             series_uid=self.uid,
             identity=self.identity,
             description=first.description if first else "",
             protocol=self.profile.name if self.profile else None,
-            slices=len(self.slices.set_aside) + len(self.slices.headers),
+            slices=len(self.digests),
             expected=self.expected_images,
             first_slice=self.first_slice,
             last_slice=self.last_slice,
@@ -155,6 +168,7 @@ class Contents:
             last_slice=now,
             slices=self.slices.continued(),
             sop_uids=set(self.sop_uids),
+            paths=dict(self.paths),
             seen_s=[now.monotonic_s],
             answered={**self.answered, self.result_id: self.next_revision},
             n_attempts=0,

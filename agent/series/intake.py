@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from structlog.typing import FilteringBoundLogger
 
 from agent.assemble.completeness import Completion
 from agent.assemble.dicom_file import ReadSlice
-from agent.assemble.header import SliceRefused
+from agent.assemble.header import Owner, SliceRefused, SliceUnplaced
 from agent.errors import FileRefused, NotWholeYet
 from agent.infer.slice_stage import SliceStage
 from agent.pipeline import Engine
@@ -36,6 +36,10 @@ from agent.store.rows import FileNote, SeriesRow
 FILES_PER_TURN: Final = 16
 """Files that are read before what came of them is written, and others have their turn. Ours: one
 write to a disk takes as long as reading several."""
+
+
+NotWhole: TypeAlias = dict[Path, NotWholeYet]
+"""Files that are to be handed in again, and why."""
 
 
 class Intake:
@@ -65,10 +69,20 @@ class Intake:
         """
         for row in rows:
             contents = self._opened(row.uid, row.identity)
+            self._note_gone(contents)
             with self._shell.held() as board:
                 board.begin(contents, Adopted())
 
-    def read(self, arrivals: Iterable[Arrival]) -> Iterator[dict[Path, Reason]]:
+    def _note_gone(self, contents: Contents) -> None:
+        """Take note of the files that an unfinished series came in and that are there no more."""
+        notes = [note for note in self._queries.notes_of(contents.uid) if not note.settled]
+        gone = [note for note in notes if not Path(note.path).exists()]
+        if len(gone) < len(notes):
+            for note in gone:
+                owner = Owner(contents.uid, note.sop_uid or "", contents.identity)
+                contents.leave_out(SliceRefused(Reason("file_gone"), owner), self._clock())
+
+    def read(self, arrivals: Iterable[Arrival]) -> Iterator[NotWhole]:
         """Read files into their series, some at each step, then find which series are complete.
 
         Each step gives the files that are not whole yet, and why. That nothing more has come of a
@@ -77,13 +91,14 @@ class Intake:
         """
         yield from self._turns(arrivals)
         now = self._clock()
+        self._reader.name_overdue(now.monotonic_s)
         with self._shell.held() as board:
             for one in board.in_state(Receiving):
                 completion = self._judged(one.contents, now) if one.contents else None
                 if completion:
                     board.move(one, FoundComplete(completion, now))
 
-    def read_once(self, arrivals: Iterable[Arrival]) -> dict[Path, Reason]:
+    def read_once(self, arrivals: Iterable[Arrival]) -> NotWhole:
         """Read a folder to which nothing more comes, as ``read``: then every series is complete."""
         not_whole = dict(chain.from_iterable(turn.items() for turn in self._turns(arrivals)))
         with self._shell.held() as board:
@@ -109,15 +124,15 @@ class Intake:
                     board.begin(contents, AskedAgain(None if is_known else contents.progress()))
                 board.commit()
 
-    def _turns(self, arrivals: Iterable[Arrival]) -> Iterator[dict[Path, Reason]]:
+    def _turns(self, arrivals: Iterable[Arrival]) -> Iterator[NotWhole]:
         waiting = iter(arrivals)
         for first in waiting:
-            not_whole: dict[Path, Reason] = {}
+            not_whole: NotWhole = {}
             for arrival in chain([first], islice(waiting, FILES_PER_TURN - 1)):
                 try:
                     self._read(arrival)
                 except NotWholeYet as error:
-                    not_whole[arrival.path] = error.reason
+                    not_whole[arrival.path] = error
             with self._shell.held() as board:
                 board.commit()
             yield not_whole
@@ -126,11 +141,12 @@ class Intake:
         """Read a file into its series, or note why it is in none; NotWholeYet while it grows."""
         try:
             slices = self._reader.read(arrival)
+        except SliceRefused as refusal:
+            self._leave_out(arrival, refusal)
+            if isinstance(refusal, NotWholeYet):
+                raise
         except NotWholeYet:
             raise
-        except SliceRefused as refusal:
-            note = note_of(arrival, refusal.series_uid)
-            self._take_in(refusal.series_uid, refusal.identity, note, self._refused(refusal))
         except FileRefused as refusal:
             with self._shell.held() as board:
                 board.note(note_of(arrival, refusal=refusal.reason))
@@ -150,12 +166,16 @@ class Intake:
 
         def put(contents: Contents) -> None:
             for each in slices:
-                self._put_slice(contents, each)
+                self._put_slice(contents, each, arrival.path)
 
         self._take_in(header.series_uid, header.identity, note, put)
 
-    def _refused(self, refusal: SliceRefused) -> Callable[[Contents], None]:
-        return lambda contents: contents.refuse(refusal, self._clock())
+    def _leave_out(self, arrival: Arrival, refusal: SliceRefused) -> None:
+        """Take note of a file that belongs to a series and is no slice of it."""
+        uid, sop_uid, identity = refusal.owner
+        why = None if isinstance(refusal, SliceUnplaced) else refusal.reason
+        note = note_of(arrival, uid, sop_uid, refusal=why)
+        self._take_in(uid, identity, note, lambda all_: all_.leave_out(refusal, self._clock()))
 
     def _take_in(
         self, uid: str, identity: Identity, note: FileNote, put: Callable[[Contents], None]
@@ -168,10 +188,10 @@ class Intake:
         with self._shell.held() as board:
             board.take_in(uid, note, put, self._clock(), opened)
 
-    def _put_slice(self, contents: Contents, read: ReadSlice) -> None:
+    def _put_slice(self, contents: Contents, read: ReadSlice, path: Path) -> None:
         """Put a slice into its series; one on which our own code fails refuses it."""
         try:
-            contents.put(read, self._engine.profiles, self._clock())
+            contents.put(read, path, self._engine.profiles, self._clock())
         except Exception:  # noqa: BLE001 - a bug of ours must disturb no other series
             self._log.exception("taking_in_failed", series_uid=contents.uid)
             contents.fail(self._clock())
@@ -200,19 +220,31 @@ class Intake:
             contents.answered = {result.result_id: result.revision for result in results}
             with self._shell.held() as board:
                 board.commit()  # or files of this turn would be left out
-            for path in self._queries.files_of(uid):
-                self._read_again(contents, Path(path))
+            self._read_all_again(contents)
         return contents
 
+    def _read_all_again(self, contents: Contents) -> None:
+        """Read again all files that a series came in; one that is gone is an image unread."""
+        gone: list[SliceRefused] = []
+        for note in self._queries.notes_of(contents.uid):
+            try:
+                self._read_again(contents, Path(note.path))
+            except FileRefused as error:
+                owner = Owner(contents.uid, note.sop_uid or "", contents.identity)
+                gone.append(SliceRefused(error.reason, owner))
+        for each in gone:
+            if not contents.slices.has(each.owner.sop_uid):
+                contents.n_unread += 1
+                contents.leave_out(each, self._clock())
+                self._log.info("file_gone_since", series_uid=contents.uid, code=each.reason.code)
+
     def _read_again(self, contents: Contents, path: Path) -> None:
+        """Read a file again into its series; FileRefused where it does not name one."""
         try:
             slices = self._reader.read_again(path)
         except SliceRefused as error:
-            contents.refuse(error, self._clock())
-        except FileRefused as error:
-            contents.n_unread += 1
-            self._log.info("file_gone_since", series_uid=contents.uid, code=error.reason.code)
+            contents.leave_out(error, self._clock())
         else:
             for each in slices:
                 if each.header.series_uid == contents.uid:
-                    self._put_slice(contents, each)
+                    self._put_slice(contents, each, path)

@@ -15,6 +15,7 @@ from agent.store.rows import (
     AgentStatus,
     DayCounts,
     Delivery,
+    FileNote,
     Forgettable,
     Keep,
     Notice,
@@ -23,6 +24,7 @@ from agent.store.rows import (
     SeriesRow,
     Transition,
     delivery_of,
+    file_note,
     instant_of,
     path_of,
     reason_of,
@@ -219,6 +221,15 @@ class Queries:
             "SELECT path FROM files WHERE series_uid = ? ORDER BY path", series_uid
         )
         return [path_of(row["path"]) for row in rows]
+
+    def notes_of(self, series_uid: str) -> list[FileNote]:
+        """Say what became of the files of a series."""
+        rows = self._db.rows("SELECT * FROM files WHERE series_uid = ? ORDER BY path", series_uid)
+        return [file_note(row) for row in rows]
+
+    def files(self) -> list[FileNote]:
+        """Say what became of every file that is remembered."""
+        return [file_note(row) for row in self._db.rows("SELECT * FROM files ORDER BY path")]
 
     def notices(self, limit: int) -> list[Notice]:
         """Return the latest notices, newest first."""

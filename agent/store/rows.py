@@ -277,6 +277,19 @@ def path_text(path: str) -> str:
     return path
 
 
+def file_note(row: sqlite3.Row) -> FileNote:
+    """Read a file note out of its row."""
+    return FileNote(
+        path=path_of(row["path"]),
+        size_bytes=row["size_bytes"],
+        mtime_ns=row["mtime_ns"],
+        series_uid=row["series_uid"],
+        sop_uid=row["sop_uid"],
+        refusal=reason_of(row["refusal"]),
+        settled=bool(row["settled"]),
+    )
+
+
 def path_of(text: str) -> str:
     """Return the path that a text stands for."""
     if not text.startswith(FILE_URI):

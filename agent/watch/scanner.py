@@ -63,9 +63,10 @@ class FileEvent(NamedTuple):
 
 
 class Retry(NamedTuple):
-    """The reader found this file incomplete: it is to be emitted again."""
+    """The reader found this file incomplete; ``as_it_is``: it is emitted even if unchanged."""
 
     path: str
+    as_it_is: bool
 
 
 class Stop(NamedTuple):
@@ -205,7 +206,7 @@ class FolderScanner:
         if isinstance(message, Stop):
             self._stop.set()
         elif isinstance(message, Retry):
-            self._tracker.not_whole(message.path, now_s)
+            self._tracker.not_whole(message.path, now_s, as_it_is=message.as_it_is)
         elif message.is_folder:
             self._new_folders += [(now_s + delay_s, message.path) for delay_s in NEW_FOLDER_S]
         else:

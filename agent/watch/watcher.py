@@ -110,6 +110,6 @@ class Watcher:
         except Empty:
             return arrivals
 
-    def retry(self, path: Path) -> None:
-        """Have a file that was incomplete emitted again: when it changes, or a while later."""
-        self._scanner.inbox.put(Retry(str(path)))
+    def retry(self, path: Path, *, as_it_is: bool) -> None:
+        """Have a file that was incomplete emitted again when it changes, or a while later as is."""
+        self._scanner.inbox.put(Retry(str(path), as_it_is))

@@ -135,7 +135,10 @@ def facts_after(scan: Scan, n: int) -> SeriesFacts:
     return SeriesFacts(
         n_slices=n,
         n_images=n,
+        n_unread=0,
         expected_images=scan.promised,
+        hinted_images=0,
+        touching=False,
         multi_frame=False,
         coverage_mm=float(np.ptp(heights_mm)),
         gaps=(),

@@ -103,8 +103,8 @@ def why_left_out(
     What is plain is the profile's to say that knows the scanner best, what is a whole head
     ``base``'s. What lies outside ranges may be just what is new about a scanner, and is learned.
     """
-    if series.refusal:
-        return series.refusal
+    if refusal := series.refusal or series.stack.obstacle:
+        return refusal
     if not series.slices:
         return Reason("localizers_only")
     expert = expert_on(series.slices, profiles)

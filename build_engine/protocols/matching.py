@@ -37,11 +37,11 @@ class Verdict:
 
 def verdict_on(series: SampleSeries, profiles: Sequence[ProtocolProfile]) -> Verdict:
     """Judge a series as the agent would, whose profiles these are, once all of it has come."""
-    if series.refusal:
-        return Verdict(None, series.refusal, (), {}, ())
+    if refusal := series.refusal or series.stack.obstacle:
+        return Verdict(None, refusal, (), {}, ())
     told = evidence_in(series, profiles)
     try:
-        chosen = choose(series.headers, profiles)
+        chosen = choose(series.stack.headers, profiles)
     except InputError as error:
         others = _why_not(series, profiles, None)
         return Verdict(None, error.reason, (), others, told)
@@ -66,11 +66,8 @@ def evidence_in(series: SampleSeries, profiles: Sequence[ProtocolProfile]) -> tu
 def missing_from(series: SampleSeries) -> tuple[Reason, ...]:
     """Say what shows that slices have not come; raises InputError where they do not stack."""
     missing = [gap.reason for gap in series.stack.layout().gaps]
-    facts = series.stack.facts()
-    if facts.n_images < facts.expected_images:
-        n_images, n_expected = facts.n_images, facts.expected_images
-        missing.append(Reason("images_missing", n_images=n_images, n_expected=n_expected))
-    return tuple(missing)
+    shortfall = series.stack.facts().shortfall
+    return (*missing, *([shortfall] if shortfall else []), *series.stack.unread())
 
 
 def _of_extent(series: SampleSeries, profile: ProtocolProfile) -> list[Reason]:

@@ -13,7 +13,7 @@ import numpy as np
 from pydicom import dcmread
 
 from agent.assemble.dicom_file import ReadSlice, read_slices
-from agent.assemble.header import SliceRefused
+from agent.assemble.header import SliceRefused, SliceUnplaced
 from agent.assemble.limits import ReadLimits
 from agent.assemble.series import GrowingSeries, is_localizer
 from agent.errors import FileRefused, FolderUnreachable, InputError
@@ -59,6 +59,13 @@ class SampleSeries:
             except InputError as error:
                 self.refusal = self.refusal or error.reason
 
+    def leave_out(self, refused: SliceRefused) -> None:
+        """Take note of an image that is no slice: it has no place, or cannot be read."""
+        unplaced = isinstance(refused, SliceUnplaced)
+        take = self.stack.set_aside if unplaced else self.stack.leave_unread
+        _, sop_uid, identity = refused.owner
+        take(sop_uid, identity, refused.reason.without_file())
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -80,10 +87,11 @@ def read_sample(folder: Path, progress: Progress = iter) -> Sample:
     left_out: dict[Path, Reason] = {}
     for path in progress(sorted(_files_below(folder))):
         try:
-            slices = read_slices(path, ReadLimits(), settled=True)
+            slices = read_slices(path, ReadLimits())
         except SliceRefused as error:
-            one = series.setdefault(error.series_uid, SampleSeries(error.series_uid))
-            one.refusal = one.refusal or error.reason
+            uid = error.owner.series_uid
+            one = series.setdefault(uid, SampleSeries(uid))
+            one.leave_out(error)
         except FileRefused as error:
             left_out[path] = error.reason.without_file()
             continue

@@ -71,14 +71,19 @@ def test_missing_slices_are_named(
     [
         (
             {"ImagePositionPatient": lambda k: [-110.25, -110.25, MM * (k if k != 7 else 6)]},
-            "position_used_twice",
-            "two different images at one position",
+            "not_seen_whole",
+            "slices missing between 30.0 and 40.0 mm",
         ),
         (
             {
                 "AcquisitionNumber": lambda k: 1 + k // 16,
                 "ImagePositionPatient": lambda k: [-110.25, -110.25, MM * (k % 16)],
             },
+            "head_too_short",
+            "only 80 mm of the head",
+        ),
+        (
+            {"ImagePositionPatient": lambda k: [-110.25, -110.25, MM * (k % 4)]},
             "position_used_twice",
             "two different images at one position",
         ),
@@ -86,7 +91,14 @@ def test_missing_slices_are_named(
         ({"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]}, "not_axial", "90° from axial"),
         ({"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, "not_original_axial", "not an original"),
     ],
-    ids=["duplicate positions", "two acquisitions", "coronal", "sagittal", "reformat"],
+    ids=[
+        "duplicate positions",
+        "two acquisitions",
+        "eight times",
+        "coronal",
+        "sagittal",
+        "reformat",
+    ],
 )
 def test_what_is_no_axial_stack_is_refused_with_the_reason(
     tmp_path: Path, row: Row, tags: dict, code: str, words: str

@@ -88,7 +88,7 @@ def test_a_file_that_ends_the_decoder_twice_is_set_aside_by_name(tmp_path, progr
     with pytest.raises(SliceRefused, match=rf"000.dcm: set aside: .* twice \({how}\)") as refused:
         read(path, planted(program, tmp_path))
 
-    assert refused.value.series_uid
+    assert refused.value.owner.series_uid
 
 
 def test_a_decoder_that_ended_once_is_started_again(tmp_path):

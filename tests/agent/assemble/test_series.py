@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.assemble.dicom_file import ReadSlice
-from agent.assemble.series import RESERVED_BYTES, Added, GrowingSeries
+from agent.assemble.planes import RESERVED_BYTES
+from agent.assemble.series import Added, GrowingSeries
 from agent.errors import GeometryError, IdentityError, NotEligible
+from agent.reasons import Reason, english
 from tests.agent.assemble.made import IDENTITY, made, series_of
 
 
@@ -42,6 +45,7 @@ def test_the_buffer_grows_and_keeps_what_it_holds():
     series = GrowingSeries()
     for k in range(n):
         hu = np.full((size, size), k, np.int16)
+        hu[0, 0] = 1000
         series.add(*made(k, float(k), hu=hu, rows=size, columns=size))
 
     assert series.volume().hu[:, 7, 7].tolist() == list(range(n))
@@ -90,27 +94,113 @@ def test_two_patients_or_studies_refuse_the_series_without_being_quoted(field, n
     assert "somebody" not in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"rows": 8}, "images of 4 x 6 and 8 x 6"),
-        ({"row_spacing_mm": 0.6}, "pixel spacing differs"),
-        ({"column_direction": (0.0, 0.98, 0.199)}, "orientation differs"),
-        ({"row_direction": (-1.0, 0.0, 0.0)}, "orientation differs"),
-        ({"frame_of_reference_uid": "9.9"}, "two frames of reference"),
-    ],
-)
-def test_what_cannot_be_stacked_refuses_the_series(changes, reason):
-    with pytest.raises(GeometryError, match=reason):
-        series_of([made(0, 0.0), made(1, 5.0, **changes)])
+STRAYS = {
+    "matrix": ({"rows": 8}, "images of 4 x 6 and 8 x 6"),
+    "spacing": ({"row_spacing_mm": 0.6}, "pixel spacing differs"),
+    "tilt": ({"column_direction": (0.0, 0.98, 0.199)}, "orientation differs"),
+    "side": ({"row_direction": (-1.0, 0.0, 0.0)}, "orientation differs"),
+    "frame": ({"frame_of_reference_uid": "9.9"}, "two frames of reference"),
+    "derived": ({"image_type": ("DERIVED", "SECONDARY", "MIP")}, "derived"),
+}
+
+
+@pytest.mark.parametrize(("changes", "reason"), STRAYS.values(), ids=STRAYS)
+@pytest.mark.parametrize("at", [0, 1, 3, 6], ids=lambda at: f"image {at} of 7")
+def test_what_cannot_be_stacked_on_most_is_set_aside_by_name(changes, reason, at):
+    slices = [made(k, 5.0 * k) for k in range(6)]
+    slices.insert(at, made(9, 12.5, **changes))
+
+    series = series_of(slices)
+
+    assert series.volume().grid.heights_mm.tolist() == [0, 5, 10, 15, 20, 25]
+    assert series.facts().gaps == ()
+    (caveat,) = series.remarks()
+    assert re.match(rf"1 image\(s\) set aside: .*{reason}", english(caveat))
+
+
+def test_images_without_a_place_are_set_aside_by_name():
+    series = series_of([made(k, 5.0 * k) for k in range(6)])
+
+    series.set_aside("1.9", IDENTITY, Reason("attribute_unusable", keyword="PixelSpacing"))
+
+    assert series.facts().n_images == 7
+    assert [english(one) for one in series.remarks()] == [
+        "1 image(s) set aside: no usable PixelSpacing"
+    ]
+    with pytest.raises(IdentityError):
+        series.set_aside("1.8", replace(IDENTITY, sex="F"), Reason("no_pixels"))
+
+
+def test_an_image_that_cannot_be_read_counts_until_it_can():
+    cut = Reason("pixels_cut", n_bytes=1, n_declared=2)
+    series = series_of([made(k, 5.0 * k) for k in range(6)])
+
+    series.leave_unread("1.2.3.4.6", IDENTITY, cut)
+    assert [english(one) for one in series.unread()] == [
+        "1 of its files cannot be read: 1 of 2 bytes of pixels"
+    ]
+    assert series.marks == {"1.2.3.4.6 unread"}
+
+    series.add(*made(6, 30.0))
+    series.leave_unread("1.2.3.4.6", IDENTITY, cut)
+    assert (series.unread(), series.marks) == ((), frozenset())
+
+
+def test_an_axial_head_is_analysed_even_among_more_images_of_another_plane():
+    coronal = [
+        made(k, 5.0 * k, column_direction=(0.0, 0.0, -1.0), position_lps_mm=(0.0, k, 0.0))
+        for k in range(10, 20)
+    ]
+
+    series = series_of([*coronal, *(made(k, 5.0 * k) for k in range(6))])
+
+    assert len(series.volume().hu) == 6
+
+
+def test_an_image_whose_file_has_changed_replaces_what_was_read_before():
+    series = series_of([made(k, 5.0 * k) for k in range(6)])
+    hu = np.arange(24, dtype=np.int16).reshape(4, 6) + 7000
+
+    assert series.add(*made(2, 10.0, hu=hu), changed=True) is Added.REPLACED
+    assert series.volume().hu[:, 0, 0].tolist() == [0, 100, 7000, 300, 400, 500]
+    assert series.facts().n_slices == 6
+
+
+def head_with_border(k: int, border_hu: int) -> ReadSlice:
+    hu = np.full((16, 16), border_hu, np.int16)
+    hu[4:12, 4:12] = 40
+    hu[0, :8] -= 5 * (border_hu > -1024)
+    return made(k, 5.0 * k, hu=hu, rows=16, columns=16)
+
+
+@pytest.mark.parametrize("comes", ["first", "last"])
+@pytest.mark.parametrize(("border_hu", "is_unseen"), [(-1024, False), (-1000, True)])
+def test_an_image_of_one_value_is_believed_where_surroundings_are_blanked(
+    comes, border_hu, is_unseen
+):
+    slices = [head_with_border(k, border_hu) for k in range(6)]
+    blank = made(6, 30.0, hu=np.full((16, 16), -1024, np.int16), rows=16, columns=16)
+    slices.insert(0 if comes == "first" else 6, blank)
+
+    series = series_of(slices)
+
+    assert len(series.volume().hu) == 6
+    assert bool(series.unread()) == is_unseen
+    assert series.facts().n_images == (6 if is_unseen else 7)
+
+    series.add(*head_with_border(6, border_hu))
+    assert series.unread() == ()
+    assert len(series.volume().hu) == 7
 
 
 def test_localizers_are_set_aside_and_counted():
     scout = made(9, 0.0, image_type=("ORIGINAL", "PRIMARY", "LOCALIZER"), rows=8)
 
+    assert series_of([scout]).headers == [scout.header]
     series = series_of([scout, made(0, 0.0), made(1, 5.0)])
 
-    assert [header.sop_uid for header in series.set_aside] == ["1.2.3.4.9"]
+    assert scout.header not in series.headers
+    assert series.remarks() == ()
     assert (series.facts().n_slices, series.facts().n_images) == (2, 3)
     assert len(series.volume().hu) == 2
 
@@ -124,11 +214,10 @@ def test_one_image_under_two_uids_is_kept_once():
     assert head.grid.heights_mm.tolist() == [0, 5, 10]
 
 
-def test_two_images_at_one_position_refuse_the_volume():
+def test_of_two_images_at_one_position_the_later_is_kept():
     series = series_of([made(0, 0.0), made(1, 5.0), made(2, 5.0), made(3, 10.0)])
 
-    with pytest.raises(GeometryError, match=r"two different images at one position \(5\.0 mm\)"):
-        series.volume()
+    assert series.volume().hu[:, 0, 0].tolist() == [0, 200, 300]
 
 
 def test_no_slice_or_one_of_unknown_thickness_is_no_volume():
@@ -220,16 +309,32 @@ def test_an_export_whose_image_numbers_fall_ends_with_number_1(numbers, ends):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ([{"expected_images": 2}] * 2, 2),
-        ([{"expected_images": 2}, {"expected_images": 3}], 0),
-        ([{"expected_images": 2, "acquisition_number": k} for k in range(2)], 0),
+        ([{"images_in_acquisition": 2}] * 2, 2),
+        ([{"images_in_acquisition": 2}, {"images_in_acquisition": 3}], 0),
+        ([{"images_in_acquisition": 2, "acquisition_number": k} for k in range(2)], 0),
     ],
     ids=["agreed", "disagreed", "two acquisitions"],
 )
 def test_a_promised_count_is_trusted_for_one_acquisition_only(changes, expected):
     series = series_of([made(k, 5.0 * k, **change) for k, change in enumerate(changes)])
 
-    assert series.facts().expected_images == expected
+    assert series.facts().hinted_images == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"expected_images": 9}, "only 6 of 9 images came"),
+        ({"images_in_acquisition": 9}, None),
+        ({"images_in_acquisition": 9, "thickness_mm": 2.5}, "only 6 of 9 images came"),
+        ({"images_in_acquisition": 9, "thickness_mm": None}, "only 6 of 9 images came"),
+    ],
+    ids=["of the series", "of the acquisition", "with room between", "of unknown thickness"],
+)
+def test_what_an_acquisition_has_counts_only_where_slices_may_be_missing(changes, words):
+    shortfall = series_of([made(k, 5.0 * k, **changes) for k in range(6)]).facts().shortfall
+
+    assert (english(shortfall) if shortfall else None) == words
 
 
 @given(

@@ -78,30 +78,52 @@ def test_a_changed_file_is_handed_out_again(disk, tracker):
     assert handed(tracker, 2.0) == ["a"]
 
 
-def test_a_file_not_whole_comes_again_at_growing_intervals(tracker):
-    tracker.noticed("a", 0.0, closed=True)
-    assert handed(tracker, 0.0) == ["a"]
-    now_s, pauses_s = 0.0, []
-
-    for _ in range(9):
-        tracker.not_whole("a", now_s)
+def looked_at(tracker: FileTracker, n: int, **how: bool) -> tuple[list[float], list[str]]:
+    """Pauses between ``n`` looks at a file that is never whole, and what they emit."""
+    now_s, pauses_s, emitted = 0.0, [], []
+    tracker.not_whole("a", now_s, **how)
+    for _ in range(n):
         due_s = tracker.next_due_s
-        assert due_s is not None
         assert handed(tracker, due_s - 0.01) == []
-        assert handed(tracker, due_s) == ["a"]
+        found = handed(tracker, due_s)
+        if found:
+            tracker.not_whole("a", due_s, **how)
+        emitted += found
         pauses_s.append(round(due_s - now_s, 6))
         now_s = due_s
+    return pauses_s, emitted
 
-    assert pauses_s == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+
+GROWING_S = [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 60.0, 60.0]
+
+
+def test_a_file_not_whole_is_looked_at_ever_less_often_and_not_emitted_unchanged(disk, tracker):
+    tracker.noticed("a", 0.0, closed=True)
+    assert handed(tracker, 0.0) == ["a"]
+
+    assert looked_at(tracker, len(GROWING_S)) == (GROWING_S, [])
+
+    disk["a"] = NEW
+    due_s = tracker.next_due_s
+    assert handed(tracker, due_s) == []
+    assert handed(tracker, due_s + SETTLE_S) == ["a"]
+
+
+def test_a_file_that_could_not_be_opened_comes_again_as_it_is_at_growing_intervals(tracker):
+    tracker.noticed("a", 0.0, closed=True)
+    assert handed(tracker, 0.0) == ["a"]
+
+    pauses_s, emitted = looked_at(tracker, len(GROWING_S), as_it_is=True)
+
+    assert (pauses_s, emitted) == (GROWING_S, ["a"] * len(GROWING_S))
 
 
 def test_a_file_not_whole_comes_at_once_when_it_is_closed_and_begins_anew(disk, tracker):
     tracker.noticed("a", 0.0, closed=True)
     assert handed(tracker, 0.0) == ["a"]
-    for now_s in (0.0, 1.0, 2.0):
-        tracker.not_whole("a", now_s)
-        assert handed(tracker, now_s + 1) == ["a"]
-    tracker.not_whole("a", 3.0)
+    tracker.not_whole("a", 0.0)
+    for now_s in (1.0, 2.0, 3.0):
+        assert handed(tracker, now_s) == []
 
     disk["a"] = NEW
     tracker.noticed("a", 3.01, closed=True)
@@ -109,6 +131,34 @@ def test_a_file_not_whole_comes_at_once_when_it_is_closed_and_begins_anew(disk, 
 
     tracker.not_whole("a", 4.0)
     assert tracker.next_due_s == pytest.approx(4.05)
+
+
+@pytest.mark.parametrize("order", ["closed first", "found incomplete first"])
+def test_a_close_within_one_tick_of_the_clock_is_a_change(tracker, order):
+    tracker.noticed("a", 0.0, closed=True)
+    assert handed(tracker, 0.0) == ["a"]
+
+    if order == "closed first":
+        tracker.noticed("a", 0.001, closed=True)
+        assert handed(tracker, 0.001) == []
+        tracker.not_whole("a", 0.002)
+    else:
+        tracker.not_whole("a", 0.001)
+        tracker.noticed("a", 0.002, closed=True)
+
+    assert handed(tracker, 0.002) == ["a"]
+
+
+def test_where_time_is_told_in_whole_seconds_a_file_not_whole_comes_once_more(disk):
+    disk["a"] = Version(100, 5 * 10**9, 7)
+    tracker = FileTracker({}, disk.get)
+    tracker.noticed("a", 0.0, closed=True)
+    assert handed(tracker, 0.0) == ["a"]
+
+    pauses_s, emitted = looked_at(tracker, 12)
+
+    assert emitted == ["a"]
+    assert sum(pauses_s[:6]) >= 2.0
 
 
 def test_what_was_known_before_a_restart_comes_only_if_it_changed(disk):

@@ -136,19 +136,28 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path, folder, start):
     assert paths(collect(watcher, 1)) == [folder / "image"]
 
 
-def test_a_file_that_was_not_whole_comes_again(folder, start):
+def test_a_file_that_was_not_whole_comes_again_when_it_changes(folder, start):
     watcher = start()
     (folder / "image").write_bytes(b"half")
     first = collect(watcher, 1)[-1]
 
-    watcher.retry(first.path)
-    second = collect(watcher, 1)[-1]
-    watcher.retry(second.path)
+    watcher.retry(first.path, as_it_is=False)
     (folder / "image").write_bytes(b"whole file")
+    second = collect(watcher, 1)[-1]
+
+    assert (first.size_bytes, second.size_bytes) == (4, 10)
+
+
+def test_a_file_that_could_not_be_opened_comes_again_as_it_is(folder, start):
+    watcher = start()
+    (folder / "image").write_bytes(b"closed to us")
+    first = collect(watcher, 1)[-1]
+
+    watcher.retry(first.path, as_it_is=True)
+    second = collect(watcher, 1)[-1]
 
     assert (second.size_bytes, second.mtime_ns) == (first.size_bytes, first.mtime_ns)
     assert second.seen_monotonic_s > first.seen_monotonic_s
-    until(lambda: any(arrival.size_bytes == 10 for arrival in watcher.wait(0.1)))
 
 
 def test_known_files_are_passed_over_unless_they_changed(folder, start):

@@ -177,14 +177,14 @@ def test_each_series_and_each_file_of_a_messy_folder_is_accounted_for(tmp_path, 
     assert series["Head 5.0"]["slices"] == 24
     assert set(series["Head 5.0"]["others"]) > {"ge-head", "siemens-head"}
     assert "bone reconstruction" in series["Bone"]["refusal"]["text"]
-    assert "no usable PixelSpacing" in series["Torn"]["refusal"]["text"]
+    assert "slices missing" in series["Torn"]["missing"][0]["text"]
     reasons = {
         one["reason"]["text"]: [path[-9:] for path in one["paths"]] for one in tested["left_out"]
     }
     assert reasons["not a CT image but MR Image Storage"] == ["r/000.dcm"]
     assert reasons["not a CT image but X-Ray Radiation Dose SR Storage"] == ["e/000.dcm"]
     assert reasons["not a DICOM file"] == ["notes.txt"]
-    assert len(reasons) == 4  # and cut.dcm
+    assert len(reasons) == 3  # cut.dcm is of a series, and whole there
 
 
 def test_series_are_told_without_the_patient(tmp_path, config):
@@ -204,7 +204,7 @@ def test_learning_from_a_messy_folder_takes_the_head_alone(tmp_path, config):
     left_out = {one["description"]: one["left_out"] for one in learned["series"]}
     assert left_out["Head 5.0"] is None
     assert "bone reconstruction" in left_out["Bone"]["text"]
-    assert "no usable PixelSpacing" in left_out["Torn"]["text"]
+    assert "slices missing" in left_out["Torn"]["text"]
     assert "Müller" not in learned["draft"]
 
 
