@@ -306,6 +306,7 @@ BUILDING: Final = {
         "the head series come from {n_scanners} scanners: {scanners}",
         "learn from one scanner's export at a time",
     ),
+    "corpus_missing": Wording("{folder}: no such folder", "name the folder of the files"),
     "dcm2niix_missing": Wording("dcm2niix is not installed", "pip install dcm2niix"),
     "matplotlib_missing": Wording("--png: {why}", "pip install matplotlib"),
     "picture_folder_missing": Wording("--png {path}: no such folder", "make it first"),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import typer
 
 from build_engine.bench.completeness import completeness
+from build_engine.bench.corpus import corpus
 from build_engine.bench.ingest import ingest
 from build_engine.bench.latency import latency
 from build_engine.bench.networks import networks
 from build_engine.bench.soak import soak
 
 app = typer.Typer(
-    help="Measure this machine: latency, reading, networks, soak.", no_args_is_help=True
+    help="Measure this machine: latency, reading, networks, soak; try other people's files.",
+    no_args_is_help=True,
 )
-for command in (latency, ingest, networks, completeness, soak):
+for command in (latency, ingest, networks, completeness, soak, corpus):
     app.command()(command)
