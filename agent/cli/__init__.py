@@ -27,7 +27,16 @@ MEASURE: Final = "Measure"
 
 PANELS: Final = {
     SEE: ("status", "studies", "show", "feedback", "doctor"),
-    SERVICE: ("selftest", "upgrade", "prune", "support-bundle", "config", "service", "user"),
+    SERVICE: (
+        "selftest",
+        "upgrade",
+        "prune",
+        "support-bundle",
+        "config",
+        "service",
+        "user",
+        "schema",
+    ),
     BY_HAND: ("requeue", "export", "replay", "run", "console", "demo", "simulate"),
     MODEL: ("engine", "model", "protocol"),
     MEASURE: ("bench",),

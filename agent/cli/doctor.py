@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
 from collections.abc import Iterable, Iterator
 
@@ -12,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from agent.cli.options import AsJson, ConfigPath
+from agent.cli.outputs import CheckOutput, DoctorOutput
 from agent.config import DEFAULT_PATH
 from agent.doctor import Line, Mark, examine
 from agent.infer import tensorrt_api
@@ -37,7 +36,8 @@ def doctor(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> Non
     n_wrong = sum(line.result.mark is Mark.WRONG for line in checks)
     out = Console(highlight=False, soft_wrap=True)
     if as_json:
-        out.print_json(json.dumps({"well": n_wrong == 0, "checks": list(map(_plain, checks))}))
+        output = DoctorOutput(well=n_wrong == 0, checks=tuple(map(_output, checks)))
+        out.print_json(output.model_dump_json())
     else:
         out.print(
             f"{n_wrong} of {len(checks)} checks found something wrong" if n_wrong else "all well"
@@ -50,14 +50,16 @@ def _printed(lines: Iterable[Line]) -> Iterator[Line]:
     out = Console(highlight=False, soft_wrap=True)
     for line in lines:
         result = line.result
-        next_step = f" → {result.next_step}" if result.next_step else ""
-        out.print(f"{MARKS[result.mark]} {line.check:<15}{escape(result.found + next_step)}")
+        what_to_do = f" → {result.what_to_do}" if result.what_to_do else ""
+        out.print(f"{MARKS[result.mark]} {line.check:<15}{escape(result.text + what_to_do)}")
         yield line
 
 
-def _plain(line: Line) -> dict[str, str]:
-    return {
-        "check": line.check,
-        **dataclasses.asdict(line.result),
-        "mark": line.result.mark.value,
-    }
+def _output(line: Line) -> CheckOutput:
+    result = line.result
+    return CheckOutput(
+        check=line.check,
+        mark=result.mark.value,
+        text=result.text,
+        what_to_do=result.what_to_do,
+    )

@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -14,10 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.cli.options import AsJson, ConfigPath
+from agent.cli.outputs import FeedbackLine
 from agent.cli.stores import opened
-from agent.cli.tables import WORDS
+from agent.cli.tables import WORDS, engine_words
 from agent.config import DEFAULT_PATH
-from agent.report import utc_text
+from agent.records import State
 from agent.store.rows import SeriesRow
 from agent.wiring import system_clock
 
@@ -39,67 +40,68 @@ def feedback(
     """
     begin = since.astimezone() if since else system_clock().utc - timedelta(days=30)
     with opened(config) as queries:
-        said = [_facts(row) for row in queries.feedback_since(begin)]
+        said = [_line(row) for row in queries.feedback_since(begin)]
     if as_json:
-        Console().print_json(json.dumps(said))
+        Console().print_json(json.dumps([line.model_dump(mode="json") for line in said]))
     elif as_csv:
         _print_csv(said)
     else:
         _print_table(said)
 
 
-def _facts(row: SeriesRow) -> dict[str, Any]:
+def _line(row: SeriesRow) -> FeedbackLine:
     report, given, verdict = row.report, row.acknowledged, row.verdict
     findings = report.findings if report else ()
-    return {
-        "series_uid": row.uid,
-        "last_slice_utc": utc_text(row.last_slice.utc.replace(microsecond=0)),
-        "state": report.state if report else row.state.value,
-        "engine": report.engine.model_dump() if report and report.engine else None,
-        "score": report.score if report else None,
-        "subtypes": "+".join(dict.fromkeys(finding.subtype for finding in findings)),
-        "total_volume_ml": report.total_volume_ml if report else None,
-        "acknowledged_by": given.who if given else None,
-        "dismissed_because": given.dismissed_because if given else None,
-        "note": given.note if given else None,
-        "verdict": None if verdict is None else "agree" if verdict.agrees else "disagree",
-        "verdict_by": verdict.who if verdict else None,
-        "verdict_note": verdict.note if verdict else None,
-    }
+    return FeedbackLine(
+        series_uid=row.uid,
+        last_slice_utc=row.last_slice.utc.replace(microsecond=0),
+        state=State(report.state) if report else row.state,
+        engine=report.engine if report else None,
+        score=report.score if report else None,
+        subtypes="+".join(dict.fromkeys(finding.subtype for finding in findings)),
+        total_volume_ml=report.total_volume_ml if report else None,
+        acknowledged_by=given.who if given else None,
+        dismissed_because=given.dismissed_because if given else None,
+        note=given.note if given else None,
+        verdict=None if verdict is None else "agree" if verdict.agrees else "disagree",
+        verdict_by=verdict.who if verdict else None,
+        verdict_note=verdict.note if verdict else None,
+    )
 
 
-def _print_csv(said: list[dict[str, Any]]) -> None:
+def _print_csv(said: list[FeedbackLine]) -> None:
     if said:
-        writer = csv.DictWriter(sys.stdout, said[0].keys())
+        writer = csv.DictWriter(sys.stdout, FeedbackLine.model_fields)
         writer.writeheader()
-        writer.writerows({name: _cell(value) for name, value in line.items()} for line in said)
+        for line in said:
+            engine = {"engine": engine_words(line.engine) if line.engine else None}
+            cells = line.model_dump(mode="json") | engine
+            writer.writerow({name: _harmless(value) for name, value in cells.items()})
 
 
-def _cell(value: object) -> object:
+def _harmless(value: object) -> object:
     """Keep a spreadsheet from taking text for a formula. Source: OWASP, CSV Injection."""
-    if isinstance(value, dict):
-        value = ", ".join(value.values())
     formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
     return f"'{value}" if formula else value
 
 
-def _print_table(said: list[dict[str, Any]]) -> None:
+def _print_table(said: list[FeedbackLine]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("Last slice (UTC)", "Series", "Result", "Score", "Answered", "Verdict"):
         table.add_column(column, overflow="fold")
     for line in said:
-        dismissed = line["dismissed_because"]
+        dismissed = line.dismissed_because
         answered = f"dismissed: {dismissed}" if dismissed else "acknowledged"
         table.add_row(
-            line["last_slice_utc"][:19].replace("T", " "),
-            line["series_uid"],
-            WORDS[line["state"]],
-            "" if line["score"] is None else f"{line['score']:.2f}",
-            escape(f"{answered} by {line['acknowledged_by']}") if line["acknowledged_by"] else "",
-            escape(f"{line['verdict']}, {line['verdict_by']}") if line["verdict"] else "",
+            f"{line.last_slice_utc:%Y-%m-%d %H:%M:%S}",
+            line.series_uid,
+            WORDS[line.state.value],
+            "" if line.score is None else f"{line.score:.2f}",
+            escape(f"{answered} by {line.acknowledged_by}") if line.acknowledged_by else "",
+            escape(f"{line.verdict}, {line.verdict_by}") if line.verdict else "",
         )
     out = Console(highlight=False)
     out.print(table)
-    judged = [line["verdict"] for line in said if line["verdict"]]
+    judged = [line.verdict for line in said if line.verdict]
     agreed = sum(verdict == "agree" for verdict in judged)
     out.print(f"{len(said)} series; {agreed} of {len(judged)} verdicts agree")

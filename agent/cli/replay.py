@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from agent.cli.options import AsJson
+from agent.cli.outputs import NotWholeFile, ReplayOutput
 from agent.cli.tables import reports_table
 from agent.config import DEFAULT_PATH, Config, load_config
 from agent.errors import FolderUnreachable
 from agent.log import LogStream, open_log
-from agent.reasons import Reason, english, plain
+from agent.reasons import Reason, english
 from agent.records import Arrival
-from agent.report import SeriesReport
+from agent.report import SeriesReport, reason_report
 from agent.store.agent_store import AgentStore
 from agent.watch.filesystem import files_in, folder_identity
 from agent.wiring import open_database, system_clock
@@ -61,7 +61,7 @@ def replay(
         found = replayed(base.model_copy(update=here))
     out = Console(highlight=False)
     if as_json:
-        out.print_json(json.dumps(_json(found)))
+        out.print_json(_output(found).model_dump_json())
         return
     if found.reports:
         out.print(reports_table(found.reports))
@@ -71,13 +71,14 @@ def replay(
         out.print(f"left out: {english(reason)} (in {path.parent})", markup=False, soft_wrap=True)
 
 
-def _json(found: Replayed) -> dict[str, Any]:
-    return {
-        "series": [report.model_dump(mode="json") for report in found.reports],
-        "not_whole": [
-            {"path": str(path), "reason": plain(reason)} for path, reason in found.not_whole.items()
-        ],
-    }
+def _output(found: Replayed) -> ReplayOutput:
+    return ReplayOutput(
+        series=tuple(found.reports),
+        not_whole=tuple(
+            NotWholeFile(path=str(path), reason=reason_report(reason))
+            for path, reason in found.not_whole.items()
+        ),
+    )
 
 
 def replayed(config: Config) -> Replayed:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import time
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from agent.cli.options import AsJson, ConfigPath, Study
+from agent.cli.outputs import RequeuedSeries, RequeueOutput
 from agent.cli.stores import found
 from agent.cli.tables import WORDS
 from agent.config import DEFAULT_PATH, load_config
 from agent.errors import RequestRefused
-from agent.reasons import Reason, english, plain
+from agent.reasons import Reason
+from agent.report import ReasonReport, reason_report
 from agent.store.console_store import ConsoleStore
 from agent.store.database import Database
 from agent.store.liveness import agent_problem
@@ -53,15 +54,15 @@ def requeue(
         if not asked:
             raise RequestRefused("under_way_already")
         problem = _waited(queries, asked) if wait else _problem(queries)
-        told = [_told(queries, row) for row in asked]
+        told = tuple(_told(queries, row) for row in asked)
     if as_json:
-        typer.echo(json.dumps({"problem": problem, "series": told}, indent=2))
+        typer.echo(RequeueOutput(problem=problem, series=told).model_dump_json(indent=2))
     else:
         _print(told, problem)
-    raise typer.Exit(1 if any(one["not_read"] for one in told) else 0)
+    raise typer.Exit(1 if any(one.not_read for one in told) else 0)
 
 
-def _waited(queries: Queries, asked: list[SeriesRow]) -> str | None:
+def _waited(queries: Queries, asked: list[SeriesRow]) -> ReasonReport | None:
     """Wait until the agent has answered; returns what keeps it from that, if anything does."""
     deadline_s = time.monotonic() + WAIT_S
     uids = {row.uid for row in asked}
@@ -73,13 +74,13 @@ def _waited(queries: Queries, asked: list[SeriesRow]) -> str | None:
     return problem
 
 
-def _problem(queries: Queries) -> str | None:
+def _problem(queries: Queries) -> ReasonReport | None:
     now, free_bytes = system_clock(), queries.free_bytes()
     problem = agent_problem(queries.agent_status(), now, boot_id(), free_bytes)
-    return english(problem) if problem else None
+    return reason_report(problem) if problem else None
 
 
-def _told(queries: Queries, before: SeriesRow) -> dict[str, Any]:
+def _told(queries: Queries, before: SeriesRow) -> RequeuedSeries:
     """Say what came of asking for one series."""
     after = queries.series(before.uid) or before
     if before.uid in queries.requested():
@@ -89,18 +90,18 @@ def _told(queries: Queries, before: SeriesRow) -> dict[str, Any]:
     else:
         outcome = queries.transitions(before.uid)[-1].reason or Reason("nothing_new")
         not_read = outcome.code != "nothing_new"
-    return {
-        "series_uid": before.uid,
-        "outcome": plain(outcome),
-        "state": after.state.value,
-        "not_read": not_read,
-    }
+    return RequeuedSeries(
+        series_uid=before.uid,
+        state=after.state,
+        outcome=reason_report(outcome),
+        not_read=not_read,
+    )
 
 
-def _print(told: list[dict[str, Any]], problem: str | None) -> None:
+def _print(told: tuple[RequeuedSeries, ...], problem: ReasonReport | None) -> None:
     out = Console(highlight=False)
     for one in told:
-        out.print(f"{one['series_uid']}   {WORDS[one['state']]}", soft_wrap=True)
-        out.print(f"  {one['outcome']['text']}", markup=False)
+        out.print(f"{one.series_uid}   {WORDS[one.state.value]}", soft_wrap=True)
+        out.print(f"  {one.outcome.text}", markup=False)
     if problem:
-        out.print(f"[yellow]{escape(problem)}[/]: it is done as soon as that is mended")
+        out.print(f"[yellow]{escape(problem.text)}[/]: it is done as soon as that is mended")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-
 import typer
 from rich.console import Console
 
 from agent.cli.options import AsJson, ConfigPath
+from agent.cli.outputs import SelftestOutput
 from agent.cli.tables import engine_words
 from agent.config import DEFAULT_PATH, load_config
 from agent.reasons import english
+from agent.report import reason_report
 from agent.selftest import generator, run_selftest
 from agent.store.console_store import ConsoleStore
 from agent.store.rows import Selftest
@@ -32,10 +31,22 @@ def selftest(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> N
     with open_database(settings) as database, out.status("a generated bleed is on its way …"):
         test = run_selftest(settings, ConsoleStore(database, system_clock), play)
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(test), default=str))
+        typer.echo(_output(test).model_dump_json())
     else:
         out.print(_words(test), markup=False)
     raise typer.Exit(1 if test.failure else 0)
+
+
+def _output(test: Selftest) -> SelftestOutput:
+    return SelftestOutput(
+        at_utc=test.at.utc,
+        failure=reason_report(test.failure) if test.failure else None,
+        engine=test.engine,
+        latency_s=test.latency_s,
+        volume_ml=test.volume_ml,
+        truth_ml=test.truth_ml,
+        shown=test.shown,
+    )
 
 
 def _words(test: Selftest) -> str:

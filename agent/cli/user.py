@@ -20,6 +20,7 @@ from agent.cli.options import AsJson, ConfigPath
 from agent.config import DEFAULT_PATH, load_config
 from agent.console.audit import AuditLog
 from agent.console.passwords import SHORTEST, check_name, hash_password
+from agent.report import utc_text
 from agent.store.console_store import ConsoleStore
 from agent.wiring import open_database, system_clock
 
@@ -75,7 +76,7 @@ def list_users(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) ->
     out = Console(highlight=False, soft_wrap=True)
     if as_json:
         listed = [
-            {"name": user.name, "role": user.role, "added_utc": user.added_utc.isoformat()}
+            {"name": user.name, "role": user.role, "added_utc": utc_text(user.added_utc)}
             for user in users
         ]
         out.print_json(json.dumps({"users": listed}))

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from agent.console.authorization import Principal, principal_of
 from agent.console.requests import named_result, one_line, read_values
 from agent.errors import StoreError
+from agent.report import utc_text
 from agent.store.console_store import ConsoleStore
 
 Result = TypeVar("Result")
@@ -54,7 +55,7 @@ class Feedback:
         return JSONResponse(
             {
                 "who": acknowledged.who,
-                "at_utc": acknowledged.at.utc.isoformat(),
+                "at_utc": utc_text(acknowledged.at.utc),
                 "dismissed_because": acknowledged.dismissed_because,
             }
         )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from agent.console.settings import PageSettings, Shown
-from agent.reasons import Reason, plain
+from agent.reasons import Reason
 from agent.records import Identity, Instant
-from agent.report import utc_text
+from agent.report import EngineReport, ReasonReport, reason_report
 from agent.store.liveness import agent_problem, selftest_problem
 from agent.store.queries import Queries
 from agent.store.rows import AgentStatus, SeriesRow
@@ -27,6 +30,67 @@ LOW_BYTES = 1024**3
 """The page warns below this much free space [bytes]. Ours: some hundred heads' results."""
 
 
+class _Shown(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AgentState(_Shown):
+    """What the page's head says of the agent."""
+
+    folder: str
+    engine: EngineReport
+    degraded: ReasonReport | None
+    alerts_per_100: float | None
+
+
+class SelftestState(_Shown):
+    """When the last self-test ran, and what is wrong with it."""
+
+    at_utc: datetime | None
+    problem: ReasonReport | None
+
+
+class Counts(_Shown):
+    """The day in numbers; see ``DayCounts``."""
+
+    series: int
+    suspected: int
+    confirmed: int
+    dismissed: int
+    not_analysed: int
+
+
+class NoticeState(_Shown):
+    """A file that was left out, and the like."""
+
+    at_utc: datetime
+    kind: str
+    reason: ReasonReport
+
+
+class SeriesState(SeriesView):
+    """A row of the worklist; ages are by the monotonic clock, null from before this boot [s]."""
+
+    last_slice_age_s: float | None
+    committed_monotonic_s: float | None
+    escalation_problem: ReasonReport | None
+
+
+class Snapshot(_Shown):
+    """All that the page shows."""
+
+    schema_version: Literal[4] = 4
+    at_utc: datetime
+    problem: ReasonReport | None
+    agent: AgentState | None
+    selftest: SelftestState
+    low_disk_bytes: int | None
+    repeat_s: tuple[float, ...]
+    today: Counts
+    series: tuple[SeriesState, ...]
+    notices: tuple[NoticeState, ...]
+
+
 def snapshot(
     queries: Queries,
     now: Instant,
@@ -42,32 +106,24 @@ def snapshot(
     status, free_bytes = queries.agent_status(), queries.free_bytes()
     this_boot = status is not None and status.boot_id == boot_id
     problem = agent_problem(status, now, boot_id, free_bytes)
-    return {
-        "schema_version": 4,
-        "at_utc": utc_text(now.utc),
-        "problem": _told(problem),
-        "agent": None
-        if status is None
-        else {
-            "folder": status.folder,
-            "engine": status.engine.model_dump(),
-            "degraded": _told(status.degraded),
-            "alerts_per_100": status.alerts_per_100,
-        },
-        "selftest": _selftest(queries, status, now),
-        "low_disk_bytes": free_bytes if free_bytes < LOW_BYTES else None,
-        "repeat_s": settings.repeat_s,
-        "today": asdict(queries.counts_since(now.midnight)),
-        "series": [
-            _series(row, now, settings.patient, this_boot=this_boot)
-            | {"escalation_problem": _told(escalation_problems.get(row.uid))}
+    shown = Snapshot(
+        at_utc=now.utc,
+        problem=_told(problem),
+        agent=_agent(status) if status else None,
+        selftest=_selftest(queries, status, now),
+        low_disk_bytes=free_bytes if free_bytes < LOW_BYTES else None,
+        repeat_s=tuple(settings.repeat_s),
+        today=Counts(**asdict(queries.counts_since(now.midnight))),
+        series=tuple(
+            _series(row, now, settings.patient, escalation_problems, this_boot=this_boot)
             for row in queries.worklist(MOST_SERIES)
-        ],
-        "notices": [
-            {"at_utc": utc_text(notice.at.utc), "kind": notice.kind, "reason": plain(notice.reason)}
+        ),
+        notices=tuple(
+            NoticeState(at_utc=notice.at.utc, kind=notice.kind, reason=reason_report(notice.reason))
             for notice in queries.notices(MOST_NOTICES)
-        ],
-    }
+        ),
+    )
+    return shown.model_dump(mode="json")
 
 
 def age_s(moment: Instant, now: Instant, *, this_boot: bool) -> float | None:
@@ -78,27 +134,42 @@ def age_s(moment: Instant, now: Instant, *, this_boot: bool) -> float | None:
     return by_monotonic_s if this_boot and by_monotonic_s >= 0 and agree else None
 
 
-def _selftest(queries: Queries, status: AgentStatus | None, now: Instant) -> dict[str, Any]:
+def _agent(status: AgentStatus) -> AgentState:
+    return AgentState(
+        folder=status.folder,
+        engine=status.engine,
+        degraded=_told(status.degraded),
+        alerts_per_100=status.alerts_per_100,
+    )
+
+
+def _selftest(queries: Queries, status: AgentStatus | None, now: Instant) -> SelftestState:
     """Return when the last self-test ran, and what is wrong with it."""
     last = next(iter(queries.selftests(1)), None)
     daily = status is not None and status.selftest_daily
     problem = selftest_problem(last, now, daily=daily)
-    return {
-        "at_utc": utc_text(last.at.utc) if last else None,
-        "problem": _told(problem),
-    }
+    return SelftestState(at_utc=last.at.utc if last else None, problem=_told(problem))
 
 
-def _told(reason: Reason | None) -> dict[str, Any] | None:
-    return plain(reason) if reason else None
+def _told(reason: Reason | None) -> ReasonReport | None:
+    return reason_report(reason) if reason else None
 
 
-def _series(row: SeriesRow, now: Instant, shown: Shown, *, this_boot: bool) -> dict[str, Any]:
+def _series(
+    row: SeriesRow,
+    now: Instant,
+    shown: Shown,
+    escalation_problems: Mapping[str, Reason],
+    *,
+    this_boot: bool,
+) -> SeriesState:
     view = SeriesView.of(row).identified(_allowed_identity(row.identity, shown), row.description)
-    return view.model_dump(mode="json") | {
-        "last_slice_age_s": age_s(row.last_slice, now, this_boot=this_boot),
-        "committed_monotonic_s": row.concluded_at.monotonic_s if row.concluded_at else None,
-    }
+    return SeriesState(
+        **dict(view),
+        last_slice_age_s=age_s(row.last_slice, now, this_boot=this_boot),
+        committed_monotonic_s=row.concluded_at.monotonic_s if row.concluded_at else None,
+        escalation_problem=_told(escalation_problems.get(row.uid)),
+    )
 
 
 def _allowed_identity(identity: Identity, shown: Shown) -> Identity:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 from babel import negotiate_locale
 from babel.messages.pofile import read_po
+from pydantic import BaseModel, ConfigDict
 
 from agent.console.settings import LANGUAGES, Language
 from agent.reasons import PAGE
 
 CATALOGUES: Final = Path(__file__).parent / "languages"
+
+
+class Words(BaseModel):
+    """What the page speaks: translations by the English text, and wordings by reasons' codes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    language: Language
+    words: dict[str, str]
+    reasons: dict[str, dict[Literal["text", "what_to_do"], str]]
 
 
 def wordings(language: Language) -> dict[str, dict[str, str]]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from agent.config import load_config
 from agent.doctor import computer, folders, journal, networks, page
-from agent.doctor.result import Box, CheckResult, Line, NotChecked, note, well, wrong
+from agent.doctor.result import Box, CheckResult, Line, Mark, NotChecked, note, well, wrong
 from agent.errors import AgentError, ConfigError
 from agent.infer.tensorrt_api import TensorRt
 from agent.service import ACCOUNT
@@ -74,4 +74,5 @@ def _guarded(check: Callable[[], CheckResult]) -> CheckResult:
     except PermissionError as error:
         return wrong(str(error), "run it as root: `sudo bleedwatch doctor`")
     except Exception as error:  # noqa: BLE001 - one broken check must not hide the others
-        return wrong(f"the check failed: {type(error).__name__}: {error}", "tell who maintains it")
+        text = f"the check failed: {type(error).__name__}: {error}"
+        return CheckResult(Mark.WRONG, text, "tell who maintains it", quotes_error=True)

@@ -22,11 +22,13 @@ class Mark(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a check found; ``next_step`` is what to do about it, "" where nothing is to be done."""
+    """What a check found; ``what_to_do`` is "" where nothing is to be done."""
 
     mark: Mark
-    found: str
-    next_step: str = ""
+    text: str
+    what_to_do: str = ""
+    quotes_error: bool = False
+    """Whether the text holds an exception's own words, which may quote a file or a patient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +61,16 @@ class NotChecked(AgentError):
     kind = "not_checked"
 
 
-def well(found: str) -> CheckResult:
+def well(text: str) -> CheckResult:
     """Return that nothing is wrong."""
-    return CheckResult(Mark.WELL, found)
+    return CheckResult(Mark.WELL, text)
 
 
-def note(found: str, next_step: str = "") -> CheckResult:
+def note(text: str, what_to_do: str = "") -> CheckResult:
     """Return something that is worth knowing."""
-    return CheckResult(Mark.NOTE, found, next_step)
+    return CheckResult(Mark.NOTE, text, what_to_do)
 
 
-def wrong(found: str, next_step: str) -> CheckResult:
+def wrong(text: str, what_to_do: str) -> CheckResult:
     """Return something that is wrong."""
-    return CheckResult(Mark.WRONG, found, next_step)
+    return CheckResult(Mark.WRONG, text, what_to_do)

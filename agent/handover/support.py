@@ -216,12 +216,12 @@ def masked(name: str, value: Any) -> Any:  # noqa: ANN401 - whatever a setting h
 def doctor_facts(line: Line) -> dict[str, str]:
     """Return a check's result; only its mark where the text may quote a file's name."""
     result = line.result
-    may_be_shared = line.check not in LEFT_OUT and not result.found.startswith("the check failed")
+    may_be_shared = line.check not in LEFT_OUT and not result.quotes_error
     return {
         "check": line.check,
         "mark": result.mark.value,
-        "found": result.found if may_be_shared else ON_THE_BOX,
-        "next_step": result.next_step if may_be_shared else "",
+        "text": result.text if may_be_shared else ON_THE_BOX,
+        "what_to_do": result.what_to_do if may_be_shared else "",
     }
 
 

@@ -321,9 +321,9 @@ class TestDoctor:
 
         assert verdicts["console"].mark is Mark.WELL
         assert verdicts["certificate"].mark is Mark.WELL
-        assert "ct1.hospital.example" in verdicts["certificate"].found
+        assert "ct1.hospital.example" in verdicts["certificate"].text
         assert verdicts["users"].mark is Mark.WRONG
-        assert "bleedwatch user add" in verdicts["users"].next_step
+        assert "bleedwatch user add" in verdicts["users"].what_to_do
 
     def test_a_page_that_still_shows_the_former_certificate_is_told(
         self, scratch: Scratch, served: Served, authority: Authority
@@ -333,7 +333,7 @@ class TestDoctor:
         told = scratch.verdicts()["console"]
 
         assert told.mark is Mark.WRONG
-        assert "restart bleedwatch-console" in told.next_step
+        assert "restart bleedwatch-console" in told.what_to_do
 
     @pytest.mark.parametrize(
         ("days", "mark", "words"),
@@ -348,7 +348,7 @@ class TestDoctor:
         told = scratch.verdicts()["certificate"]
 
         assert told.mark is mark
-        assert words in told.found
+        assert words in told.text
 
     def test_the_users_are_counted_and_not_named(
         self, scratch: Scratch, authority: Authority
@@ -357,7 +357,7 @@ class TestDoctor:
         with Store(scratch.store_path, system_clock) as store:
             with_user(store)
 
-        assert scratch.verdicts()["users"].found == "technologist: 1"
+        assert scratch.verdicts()["users"].text == "technologist: 1"
 
 
 @pytest.fixture(scope="module")

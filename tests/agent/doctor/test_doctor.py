@@ -45,9 +45,9 @@ def test_on_a_box_that_is_well_nothing_is_wrong(scratch: Scratch) -> None:
     results = scratch.results()
 
     assert [name for name, one in results.items() if one.mark is Mark.WRONG] == []
-    assert results["agent"].found == "tiny 1, ONNX Runtime, CPU"
-    assert results["bundle"].found.startswith("tiny 1, SHA-256 ")
-    assert results["export folder"].found == f"{scratch.export} can be read"
+    assert results["agent"].text == "tiny 1, ONNX Runtime, CPU"
+    assert results["bundle"].text.startswith("tiny 1, SHA-256 ")
+    assert results["export folder"].text == f"{scratch.export} can be read"
 
 
 def no_export_folder(box: Scratch) -> None:
@@ -205,8 +205,8 @@ def test_what_is_broken_is_told_on_its_own_line_with_what_to_do(
     results = scratch.results()
 
     assert results[check].mark is Mark.WRONG
-    assert found in results[check].found
-    assert next_step in results[check].next_step
+    assert found in results[check].text
+    assert next_step in results[check].what_to_do
     assert len(results) == 22
 
 
@@ -217,7 +217,7 @@ def test_a_configuration_that_cannot_be_used_leaves_the_other_lines_standing(
 
     results = scratch.results()
 
-    assert "did you mean export_folder?" in results["configuration"].found
+    assert "did you mean export_folder?" in results["configuration"].text
     assert results["packages"].mark is Mark.WELL
     assert results["store"] == CheckResult(
         Mark.NOTE, "not checked: there is no configuration to go by"
@@ -233,7 +233,7 @@ def test_a_check_that_fails_itself_hides_no_other(scratch: Scratch) -> None:
 
     results = scratch.results()
 
-    assert results["gpu"].found == "the check failed: RuntimeError: a fault of ours"
+    assert results["gpu"].text == "the check failed: RuntimeError: a fault of ours"
     assert [name for name, one in results.items() if one.mark is Mark.WRONG] == ["gpu"]
 
 
@@ -264,8 +264,8 @@ def test_a_full_disk_is_told(scratch: Scratch) -> None:
     free = folders.free_space(scratch.box())
 
     assert free.mark is Mark.WRONG
-    assert "0.0 GB at /proc" in free.found
-    assert free.next_step == "make room at /proc"
+    assert "0.0 GB at /proc" in free.text
+    assert free.what_to_do == "make room at /proc"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can try what another account can read")
@@ -286,8 +286,8 @@ def test_what_root_can_read_and_the_services_account_cannot_is_told(
 
     told = folders.export_folder(scratch.box(account="nobody"))
     assert told.mark is Mark.WRONG
-    assert told.found == f"{shut} cannot be read by the account nobody"
-    assert "usermod -aG" in told.next_step
+    assert told.text == f"{shut} cannot be read by the account nobody"
+    assert "usermod -aG" in told.what_to_do
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ def test_how_the_agent_learns_of_files_is_told(
     told = folders.events(scratch.box(mounts=f"server:/ct {scratch.root} {share} rw 0 0\n"))
 
     assert told.mark is mark
-    assert found in told.found
+    assert found in told.text
 
 
 def test_another_program_on_the_consoles_port_is_told(scratch: Scratch) -> None:
@@ -317,7 +317,7 @@ def test_another_program_on_the_consoles_port_is_told(scratch: Scratch) -> None:
         told = scratch.results()["console"]
 
     assert told.mark is Mark.WRONG
-    assert f"ss -ltnp sport = :{port}" in told.next_step
+    assert f"ss -ltnp sport = :{port}" in told.what_to_do
 
 
 def test_a_signed_bundle_is_told_to_be(scratch: Scratch) -> None:
@@ -331,25 +331,25 @@ def test_a_signed_bundle_is_told_to_be(scratch: Scratch) -> None:
     told = scratch.results()["signature"]
 
     assert told.mark is Mark.WELL
-    assert "key.pem" in told.found
+    assert "key.pem" in told.text
 
 
 def test_alerts_and_the_last_series_are_told_without_a_name(scratch: Scratch) -> None:
-    assert scratch.results()["last series"].found == "none has come yet"
+    assert scratch.results()["last series"].text == "none has come yet"
 
     with Store(scratch.store_path, system_clock) as store:
         receive(store, system_clock, UID, name="DOE^JANE")
         add_result(store, report(UID), channels=())
 
     results = scratch.results()
-    assert results["last series"].found.endswith("s ago; 1 today")
+    assert results["last series"].text.endswith("s ago; 1 today")
     assert results["alerts"].mark is Mark.NOTE
-    assert results["alerts"].found.startswith("suspected and not acknowledged: 1;")
+    assert results["alerts"].text.startswith("suspected and not acknowledged: 1;")
     assert "DOE" not in str(results)
 
     with Store(scratch.store_path, system_clock) as store:
         store.console.acknowledge(UID, 1, "MTRA", "")
-    assert scratch.results()["alerts"].found == "none waits for an acknowledgement"
+    assert scratch.results()["alerts"].text == "none waits for an acknowledgement"
 
 
 @pytest.mark.parametrize(
@@ -384,8 +384,8 @@ def test_the_last_self_test_is_told(  # noqa: PLR0913
     told = journal.selftest(dataclasses.replace(scratch.box(), now=Instant(now.utc, 9e4)))
 
     assert told.mark is mark
-    assert found in told.found
-    assert next_step in told.next_step
+    assert found in told.text
+    assert next_step in told.what_to_do
 
 
 def test_a_self_tests_alert_waits_for_nobody(scratch: Scratch) -> None:
@@ -393,8 +393,8 @@ def test_a_self_tests_alert_waits_for_nobody(scratch: Scratch) -> None:
         receive(store, system_clock, f"{TEST_MARK}1.9")
         add_result(store, report(f"{TEST_MARK}1.9"))
 
-    assert scratch.results()["alerts"].found == "none waits for an acknowledgement"
-    assert scratch.results()["last series"].found == "none has come yet"
+    assert scratch.results()["alerts"].text == "none waits for an acknowledgement"
+    assert scratch.results()["last series"].text == "none has come yet"
 
 
 class TestOnACard:
@@ -411,7 +411,7 @@ class TestOnACard:
         told = scratch.results()["gpu"]
 
         assert told.mark is Mark.NOTE
-        assert "TensorRT 10.7.0; no plan is in use" in told.found
+        assert "TensorRT 10.7.0; no plan is in use" in told.text
 
     def test_a_plan_that_fits_is_well(self, scratch: Scratch, card: GpuBox) -> None:
         plan = card.build()
@@ -420,7 +420,7 @@ class TestOnACard:
         told = scratch.results()["gpu"]
 
         assert told.mark is Mark.WELL
-        assert plan in told.found
+        assert plan in told.text
 
     def test_a_plan_of_another_tensorrt_does_not_fit(self, scratch: Scratch, card: GpuBox) -> None:
         plan = card.build()
@@ -430,15 +430,15 @@ class TestOnACard:
         told = scratch.results()["gpu"]
 
         assert told.mark is Mark.WRONG
-        assert f"plan {plan}: built for TensorRT 10.7.0, this is 10.8.0" in told.found
-        assert "engine build" in told.next_step
+        assert f"plan {plan}: built for TensorRT 10.7.0, this is 10.8.0" in told.text
+        assert "engine build" in told.what_to_do
 
     def test_a_plan_that_was_changed_is_told(self, scratch: Scratch, card: GpuBox) -> None:
         plan = card.build()
         card.activate(any=plan)
         (card.plans / plan / "slice.plan").write_bytes(b"something else")
 
-        assert "is not the file that the manifest names" in scratch.results()["gpu"].found
+        assert "is not the file that the manifest names" in scratch.results()["gpu"].text
 
 
 class TestOfTheComputer:
@@ -454,7 +454,7 @@ class TestOfTheComputer:
         told = computer.packages()
 
         assert told.mark is Mark.WRONG
-        assert told.found == "xxhash is 0.1, >=3.5 is needed"
+        assert told.text == "xxhash is 0.1, >=3.5 is needed"
 
     def test_a_package_that_is_missing_is_named(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -468,7 +468,7 @@ class TestOfTheComputer:
         )
         monkeypatch.syspath_prepend(tmp_path)
 
-        assert computer.packages().found == "no-such-package is missing"
+        assert computer.packages().text == "no-such-package is missing"
 
     def test_a_drifting_clock_is_no_fault_of_the_box(self) -> None:
         assert computer.time_source().mark in (Mark.WELL, Mark.NOTE)
@@ -518,8 +518,8 @@ class TestOfTheComputer:
         result = computer.unit("bleedwatch-agent")
 
         assert result.mark is mark
-        assert found in result.found
-        assert next_step in result.next_step
+        assert found in result.text
+        assert next_step in result.what_to_do
 
     @pytest.mark.parametrize("systemctl", ["absent", "in vain"])
     def test_where_no_systemd_runs_units_are_not_checked(
@@ -531,4 +531,4 @@ class TestOfTheComputer:
         told = scratch.results()["agent's unit"]
 
         assert told.mark is Mark.NOTE
-        assert "systemd does not run here" in told.found
+        assert "systemd does not run here" in told.text

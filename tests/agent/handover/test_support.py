@@ -152,7 +152,7 @@ def test_the_archive_tells_what_a_service_engineer_asks_for(
     assert call(monkeypatch, scratch, "--to", to) == 0
 
     doctor = {line["check"]: line for line in read(to, "doctor.json")}
-    assert doctor["bundle"]["found"].startswith("tiny 1, SHA-256 ")
+    assert doctor["bundle"]["text"].startswith("tiny 1, SHA-256 ")
     assert doctor["console"]["mark"] == "wrong"
     (series,) = read(to, "series.json")
     assert series["results"][0]["report"]["state"] == "suspected"

@@ -1,0 +1,172 @@
+"""What commands print with ``--json``: one model for each, of which the schema is made."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from agent.records import State
+from agent.report import EngineReport, ReasonReport, SeriesReport
+
+
+class _Output(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NotWholeFile(_Output):
+    """A file that was left out, and why."""
+
+    path: str
+    reason: ReasonReport
+
+
+class ReplayOutput(_Output):
+    """Of ``replay``."""
+
+    series: tuple[SeriesReport, ...]
+    not_whole: tuple[NotWholeFile, ...]
+
+
+class CheckOutput(_Output):
+    """One line of ``doctor``."""
+
+    check: str
+    mark: Literal["well", "note", "wrong"]
+    text: str
+    what_to_do: str
+
+
+class DoctorOutput(_Output):
+    """Of ``doctor``."""
+
+    well: bool
+    checks: tuple[CheckOutput, ...]
+
+
+class FeedbackLine(_Output):
+    """What people said of one series."""
+
+    series_uid: str
+    last_slice_utc: datetime
+    state: State
+    engine: EngineReport | None
+    score: float | None
+    subtypes: str
+    total_volume_ml: float | None
+    acknowledged_by: str | None
+    dismissed_because: str | None
+    note: str | None
+    verdict: Literal["agree", "disagree"] | None
+    verdict_by: str | None
+    verdict_note: str | None
+
+
+class RequeuedSeries(_Output):
+    """What came of asking for one series again."""
+
+    series_uid: str
+    state: State
+    outcome: ReasonReport
+    not_read: bool
+
+
+class RequeueOutput(_Output):
+    """Of ``requeue``."""
+
+    problem: ReasonReport | None
+    series: tuple[RequeuedSeries, ...]
+
+
+class SelftestOutput(_Output):
+    """Of ``selftest``; ``failure`` is None where it passed."""
+
+    at_utc: datetime
+    failure: ReasonReport | None
+    engine: EngineReport | None
+    latency_s: float | None
+    volume_ml: float | None
+    truth_ml: float | None
+    shown: bool
+
+
+class SettingOutput(_Output):
+    """A setting that is not at its default."""
+
+    name: str
+    value: Any
+    default: Any
+    origin: str
+
+
+class ConfigCheckOutput(_Output):
+    """Of ``config check``: settings that name a folder which is not there."""
+
+    missing: dict[str, str]
+
+
+class ExportOutput(_Output):
+    """Of ``export``."""
+
+    written: tuple[str, ...]
+    identity: bool
+
+
+class PruneOutput(_Output):
+    """Of ``prune``."""
+
+    n_series: int
+    used_bytes: int
+    n_forgettable: int
+    forgettable_bytes: int
+    forgotten: int
+
+
+class UpgradeOutput(_Output):
+    """Of ``upgrade``; ``version`` is None where there is no store."""
+
+    version: int | None
+    program_version: int
+    statements: tuple[str, ...]
+    store_bytes: int
+    free_bytes: int
+    problem: ReasonReport | None
+    backups: tuple[str, ...]
+
+
+class ServiceFile(_Output):
+    """What is done to one file."""
+
+    do: Literal["write", "replace", "keep", "remove"]
+    path: str
+    why: str
+
+
+class ServiceOutput(_Output):
+    """Of ``service install`` and ``service uninstall``; ``next`` is what is to be called then."""
+
+    dry_run: bool
+    files: tuple[ServiceFile, ...]
+    next: tuple[str, ...]
+
+
+class SupportBundleOutput(_Output):
+    """Of ``support-bundle``."""
+
+    path: str
+    left_out: tuple[str, ...]
+
+
+class UserOutput(_Output):
+    """Someone who may sign in."""
+
+    name: str
+    role: Literal["technologist", "service"]
+    added_utc: datetime
+
+
+class UsersOutput(_Output):
+    """Of ``user list``."""
+
+    users: tuple[UserOutput, ...]

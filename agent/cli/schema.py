@@ -1,0 +1,66 @@
+"""``bleedwatch schema``: what ``--json`` and the console's API give, as JSON Schema 2020-12."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any, Final
+
+import typer
+
+from agent.cli.outputs import (
+    ConfigCheckOutput,
+    DoctorOutput,
+    ExportOutput,
+    FeedbackLine,
+    PruneOutput,
+    ReplayOutput,
+    RequeueOutput,
+    SelftestOutput,
+    ServiceOutput,
+    SettingOutput,
+    SupportBundleOutput,
+    UpgradeOutput,
+    UsersOutput,
+)
+from agent.cli.overview import Overview
+from agent.config import Config
+from agent.console.snapshot import Snapshot
+from agent.console.words import Words
+from agent.store.view import SeriesView
+
+FILE: Final = resources.files("agent") / "schema.json"
+"""The schema as it is installed; a test holds it to the models."""
+
+OUTPUTS: Final[dict[str, Any]] = {
+    "config show": Config,
+    "config diff": tuple[SettingOutput, ...],
+    "config check": ConfigCheckOutput,
+    "doctor": DoctorOutput,
+    "export": ExportOutput,
+    "feedback": tuple[FeedbackLine, ...],
+    "prune": PruneOutput,
+    "replay": ReplayOutput,
+    "requeue": RequeueOutput,
+    "selftest": SelftestOutput,
+    "service install": ServiceOutput,
+    "service uninstall": ServiceOutput,
+    "show": tuple[SeriesView, ...],
+    "status": Overview,
+    "studies": tuple[SeriesView, ...],
+    "support-bundle": SupportBundleOutput,
+    "upgrade": UpgradeOutput,
+    "user list": UsersOutput,
+    "GET /api/state": Snapshot,
+    "GET /api/words": Words,
+}
+"""What each command of the agent's prints, and what the console's API answers."""
+
+
+def schema() -> None:
+    """Print the JSON Schema of what commands print with --json, and of the console's API.
+
+    Below `properties` it has one schema for each command and each answer.
+
+    Example: bleedwatch schema > bleedwatch.schema.json
+    """
+    typer.echo(FILE.read_text(encoding="utf-8"), nl=False)

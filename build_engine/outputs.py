@@ -1,0 +1,175 @@
+"""What the builder's commands print with ``--json``: one model for each, for the schema."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+
+from agent.infer.plan import Machine
+from agent.report import ReasonReport
+from build_engine.compile.listing import BundleRow, PlanRow
+from build_engine.compile.verification import Verification
+
+
+class _Output(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EngineListOutput(_Output):
+    """Of ``engine list``."""
+
+    bundles: tuple[BundleRow, ...]
+    plans: tuple[PlanRow, ...]
+
+
+class SwitchOutput(_Output):
+    """Of ``engine activate`` and ``engine rollback``: the plan in use, and the one before."""
+
+    plan: str
+    previous: str | None
+
+
+class SignOutput(_Output):
+    """Of ``engine sign``."""
+
+    signature: str
+
+
+class EngineCheckOutput(_Output):
+    """Of ``engine check``; ``signature`` is None where no key is configured to check it with."""
+
+    folder: str
+    digests: bool
+    signature: bool | None
+
+
+class BuildOutput(_Output):
+    """Of ``engine build``: layers by the precision that they run in."""
+
+    plan: str
+    layers: dict[str, int]
+
+
+class EngineBenchOutput(_Output):
+    """Of ``engine bench``."""
+
+    machine: Machine
+    rows: tuple[dict[str, Any], ...]
+
+
+class ProfileProblem(_Output):
+    """One thing that is wrong with a profile's file."""
+
+    file: str
+    key: str
+    what: str
+    what_to_do: str
+
+
+class ProfileOutput(_Output):
+    """A profile; what it asks of a header is a pattern, or None."""
+
+    name: str
+    file: str
+    based_on: str | None
+    operating_point: str | None
+    manufacturer: str | None
+    model: str | None
+    description: str | None
+    kernels: str | None
+    problems: tuple[ProfileProblem, ...]
+
+
+class ProtocolListOutput(_Output):
+    """Of ``protocol list``."""
+
+    folder: str
+    profiles: tuple[ProfileOutput, ...]
+    problems: tuple[ProfileProblem, ...]
+
+
+class ProtocolShowOutput(_Output):
+    """Of ``protocol show``: each value, and whence it is."""
+
+    name: str
+    file: str
+    values: dict[str, dict[str, Any]]
+
+
+class ProtocolCheckOutput(_Output):
+    """Of ``protocol check``."""
+
+    checked: tuple[str, ...]
+    problems: tuple[ProfileProblem, ...]
+
+
+class _Series(_Output):
+    series_uid: str
+    description: str | None
+    kernel: str | None
+    manufacturer: str | None
+    model: str | None
+    images: int
+    slices: int
+
+
+class MatchedSeries(_Series):
+    """A series, the profile that it has, and what the others have against it."""
+
+    profile: str | None
+    refusal: ReasonReport | None
+    missing: tuple[ReasonReport, ...]
+    others: dict[str, tuple[ReasonReport, ...]]
+
+
+class LeftOut(_Output):
+    """Files that are in no series, and why."""
+
+    reason: ReasonReport
+    paths: tuple[str, ...]
+
+
+class ProtocolTestOutput(_Output):
+    """Of ``protocol test``."""
+
+    series: tuple[MatchedSeries, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+class LearnedSeries(_Series):
+    """A series, why nothing was learned from it, and the profile that it has with the draft."""
+
+    left_out: ReasonReport | None
+    profile_with_draft: str | None
+
+
+class ProtocolLearnOutput(_Output):
+    """Of ``protocol learn``."""
+
+    name: str
+    based_on: str
+    draft: str
+    inferred: tuple[dict[str, Any], ...]
+    left_to_base: tuple[dict[str, str], ...]
+    series: tuple[LearnedSeries, ...]
+    left_out: tuple[LeftOut, ...]
+    written: str | None
+
+
+OUTPUTS: Final[dict[str, Any]] = {
+    "engine activate": SwitchOutput,
+    "engine bench": EngineBenchOutput,
+    "engine build": BuildOutput,
+    "engine check": EngineCheckOutput,
+    "engine list": EngineListOutput,
+    "engine rollback": SwitchOutput,
+    "engine sign": SignOutput,
+    "engine verify": Verification,
+    "protocol check": ProtocolCheckOutput,
+    "protocol learn": ProtocolLearnOutput,
+    "protocol list": ProtocolListOutput,
+    "protocol show": ProtocolShowOutput,
+    "protocol test": ProtocolTestOutput,
+}
+"""What each of the builder's commands prints."""
