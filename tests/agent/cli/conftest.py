@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,16 +12,7 @@ import pytest
 from agent.cli import main
 from agent.wiring import system_clock
 from tests.agent.stored import Store
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command said, and how it ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
+from tests.program import Said
 
 Call: TypeAlias = Callable[..., Said]
 

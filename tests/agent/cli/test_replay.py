@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
 from tests.phantoms import uid, write_series
+from tests.program import Program
+
+Replay: TypeAlias = Callable[..., str]
 
 
-def replay(folder: Path, *options: str) -> str:
-    command = [sys.executable, "-m", "agent", "replay", str(folder), *options]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+@pytest.fixture
+def replay(program: Program) -> Replay:
+    """Call the command on a box whose bundle costs next to nothing."""
+
+    def replay(folder: Path, *options: str) -> str:
+        said = program.call("replay", str(folder), *options)
+        assert said.returncode == 0, said.stderr
+        return said.stdout
+
+    return replay
 
 
-def test_replay_prints_one_object_a_series(tmp_path: Path) -> None:
+def test_replay_prints_one_object_a_series(tmp_path: Path, replay: Replay) -> None:
     write_series(tmp_path / "in" / "head", 24, size=128)
     write_series(tmp_path / "in" / "bone", 24, size=128, seed=1, ConvolutionKernel="H70h")
     (tmp_path / "in" / "notes.txt").write_text("not an image")
@@ -38,7 +48,9 @@ def test_replay_prints_one_object_a_series(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
-def test_replay_says_which_files_were_not_whole_and_why(tmp_path: Path, as_json: bool) -> None:
+def test_replay_says_which_files_were_not_whole_and_why(
+    tmp_path: Path, replay: Replay, as_json: bool
+) -> None:
     paths = write_series(tmp_path / "in [1]", 24)
     paths[10].write_bytes(paths[10].read_bytes()[:3000])
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pexpect
 
 from agent.wiring import system_clock
+from tests.agent.cli.conftest import Call
 from tests.agent.reports import add_result, live, receive, recorded, report
 from tests.agent.stored import Store
 
@@ -22,17 +23,14 @@ def command(tmp_path: Path, *words: str) -> list[str]:
     return [sys.executable, "-m", "agent", "status", "--config", config, *words]
 
 
-def test_status_tells_what_is_under_way_and_how_much_came_today(
-    store: Store, tmp_path: Path
-) -> None:
+def test_status_tells_what_is_under_way_and_how_much_came_today(store: Store, call: Call) -> None:
     live(store, system_clock, degraded="degraded to CPU: no GPU")
     receive(store, system_clock, "1.2.3.4", expected=32)
     receive(store, system_clock, "1.2.3.5")
     add_result(store, report("1.2.3.5"))
     store.agent.notice("file_refused", recorded("001.dcm: no image"))
 
-    told = subprocess.run(command(tmp_path, "--json"), capture_output=True, text=True, check=False)
-    text = subprocess.run(command(tmp_path), capture_output=True, text=True, check=False).stdout
+    told, text = call("status", "--json"), call("status").stdout
 
     facts = json.loads(told.stdout)
     assert told.returncode == 0

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import shutil
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -19,6 +16,7 @@ from agent.report import SeriesReport
 from agent.wiring import system_clock
 from tests.agent.reports import add_result, live, receive, report
 from tests.agent.stored import Store
+from tests.program import Order, until
 
 CHROMIUM = shutil.which("chromium")
 
@@ -47,7 +45,7 @@ class Console:
     folder: Path
     port: int
     store: Store
-    process: subprocess.Popen[bytes] | None = None
+    process: BaseProcess | None = None
 
     @property
     def url(self) -> str:
@@ -59,8 +57,8 @@ class Console:
             f'export_folder = "{self.folder}"\nstate_folder = "{self.folder}"\n'
             f"[console]\nport = {self.port}\n[alert]\nrepeat_s = [1.0]\n"
         )
-        command = [sys.executable, "-m", "agent", "console", "--config", str(config)]
-        self.process = subprocess.Popen(command)
+        log = self.folder / "log"
+        self.process = Order(("console", "--config", str(config)), log, log).begin()
         until(self.answers)
 
     def answers(self) -> bool:
@@ -70,21 +68,13 @@ class Console:
     def stop(self) -> None:
         assert self.process
         self.process.kill()
-        self.process.wait()
+        self.process.join()
 
     def empty(self) -> None:
         """Forget everything, as if nothing had run yet."""
         tables = "outbox acknowledgements verdicts pictures volumes slices results transitions"
         for table in f"{tables} notices files agent selftests totals requests series".split():
             self.store.sql(f"DELETE FROM {table}")
-
-
-def until(fact: Callable[[], object]) -> None:
-    """Wait for what another process brings about."""
-    deadline_s = time.monotonic() + 30
-    while not fact():
-        assert time.monotonic() < deadline_s, "it did not come about"
-        time.sleep(0.02)
 
 
 def suspect(

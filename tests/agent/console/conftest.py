@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -10,11 +9,12 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from agent.wiring import system_clock
 from tests.agent.console.browsing import CHROMIUM, QUIET, Console
+from tests.agent.doctor.scratch import free_port
 from tests.agent.reports import live
 from tests.agent.stored import Store
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
@@ -22,14 +22,11 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     folder = tmp_path_factory.mktemp("console")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     with Store(folder / "bleedwatch.sqlite", system_clock) as store:
-        opened = Console(folder, port, store)
+        opened = Console(folder, free_port(), store)
         opened.start()
         yield opened
         opened.stop()

@@ -5,13 +5,9 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import shutil
 import socket
 import ssl
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +15,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from agent.console.address import Address
 from agent.console.server import serve
@@ -27,15 +23,16 @@ from agent.console.sessions import LIFETIME_S
 from agent.doctor.result import Mark
 from agent.errors import ConfigError
 from agent.wiring import system_clock
+from tests.agent.console.browsing import IN_A_BROWSER
 from tests.agent.console.certificates import NAMES, Authority
 from tests.agent.console.made import context_of
 from tests.agent.console.signed_in import PASSWORD, hashed
 from tests.agent.doctor.scratch import Scratch, free_port
 from tests.agent.reports import add_result, live, receive, report
 from tests.agent.stored import Store
+from tests.program import Order, until
 
 UID = "1.2.3.4"
-CHROMIUM = shutil.which("chromium")
 
 
 @pytest.fixture(scope="module")
@@ -155,12 +152,12 @@ class Served:
             f'[console]\nhost = "0.0.0.0"\nport = {self.port}\n'
             f'tls_certificate = "{certificate}"\ntls_key = "{key}"\n'
         )
-        command = [sys.executable, "-m", "agent", "console", "--config", str(config)]
-        self.process = subprocess.Popen(command)
+        log = self.folder / "log"
+        self.process = Order(("console", "--config", str(config)), log, log).begin()
         until(self.answers)
 
     def answers(self) -> bool:
-        assert self.process.poll() is None
+        assert self.process.exitcode is None
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
@@ -194,13 +191,6 @@ class Served:
         return headers["Set-Cookie"].partition(";")[0]
 
 
-def until(fact: Callable[[], object]) -> None:
-    deadline_s = time.monotonic() + 60
-    while not fact():
-        assert time.monotonic() < deadline_s, "it did not come about"
-        time.sleep(0.05)
-
-
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
@@ -212,7 +202,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> It
         program.start(*authority.make("served"))
         yield program
         program.process.kill()
-        program.process.wait()
+        program.process.join()
 
 
 class TestServedByTls:
@@ -317,20 +307,20 @@ class TestDoctor:
         files = authority.folder / "served.pem", authority.folder / "served.key"
         self.configure(scratch, "0.0.0.0", served.port, *files)
 
-        verdicts = scratch.verdicts()
+        results = scratch.results()
 
-        assert verdicts["console"].mark is Mark.WELL
-        assert verdicts["certificate"].mark is Mark.WELL
-        assert "ct1.hospital.example" in verdicts["certificate"].text
-        assert verdicts["users"].mark is Mark.WRONG
-        assert "bleedwatch user add" in verdicts["users"].what_to_do
+        assert results["console"].mark is Mark.WELL
+        assert results["certificate"].mark is Mark.WELL
+        assert "ct1.hospital.example" in results["certificate"].found
+        assert results["users"].mark is Mark.WRONG
+        assert "bleedwatch user add" in results["users"].next_step
 
     def test_a_page_that_still_shows_the_former_certificate_is_told(
         self, scratch: Scratch, served: Served, authority: Authority
     ) -> None:
         self.configure(scratch, "0.0.0.0", served.port, *authority.make("renewed"))
 
-        told = scratch.verdicts()["console"]
+        told = scratch.results()["console"]
 
         assert told.mark is Mark.WRONG
         assert "restart bleedwatch-console" in told.what_to_do
@@ -345,7 +335,7 @@ class TestDoctor:
         files = authority.make("ending", begins=timedelta(-9), ends=timedelta(days, hours=1))
         self.configure(scratch, "0.0.0.0", scratch.port, *files)
 
-        told = scratch.verdicts()["certificate"]
+        told = scratch.results()["certificate"]
 
         assert told.mark is mark
         assert words in told.text
@@ -357,21 +347,12 @@ class TestDoctor:
         with Store(scratch.store_path, system_clock) as store:
             with_user(store)
 
-        assert scratch.verdicts()["users"].text == "technologist: 1"
+        assert scratch.results()["users"].found == "technologist: 1"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    quiet = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
-        yield opened
-        opened.close()
-
-
-@pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 class TestInABrowser:
+    pytestmark = IN_A_BROWSER
+
     @pytest.fixture
     def page(self, browser: Browser, served: Served) -> Iterator[Page]:
         window = browser.new_context(

@@ -10,9 +10,10 @@ from playwright.sync_api import Browser, Page, Route, expect
 from agent.reasons import Reason
 from agent.report import reason_report
 from agent.wiring import system_clock
-from tests.agent.console.browsing import CHROMIUM, IN_A_BROWSER, QUIET, Console, suspect, until
+from tests.agent.console.browsing import CHROMIUM, IN_A_BROWSER, QUIET, Console, suspect
 from tests.agent.reports import add_result, finding, live, not_suspected, receive, report
 from tests.agent.stored import Store
+from tests.program import until
 
 pytestmark = IN_A_BROWSER
 

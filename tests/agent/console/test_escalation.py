@@ -16,10 +16,10 @@ from starlette.testclient import TestClient
 from agent.console.app import create_app
 from agent.records import Instant
 from agent.wiring import system_clock
-from tests.agent.console.browsing import until
 from tests.agent.console.made import context_of
 from tests.agent.reports import add_result, live, receive, report
 from tests.agent.stored import Store
+from tests.program import until
 
 
 class Gateway(HTTPServer):

@@ -9,8 +9,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from agent.wiring import system_clock
-from tests.agent.console.browsing import IN_A_BROWSER, Console, suspect, until
+from tests.agent.console.browsing import IN_A_BROWSER, Console, suspect
 from tests.agent.reports import add_result, finding, live, not_analysed, not_suspected, receive
+from tests.program import until
 
 pytestmark = IN_A_BROWSER
 

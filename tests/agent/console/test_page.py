@@ -13,7 +13,7 @@ from agent.report import SeriesReport, reason_report
 from agent.store.effects import ShowAnalysis, ShowProgress
 from agent.store.rows import Selftest, SeriesProgress
 from agent.wiring import system_clock
-from tests.agent.console.browsing import IN_A_BROWSER, Console, suspect, until
+from tests.agent.console.browsing import IN_A_BROWSER, Console, suspect
 from tests.agent.reports import (
     ENGINE,
     add_result,
@@ -25,6 +25,7 @@ from tests.agent.reports import (
     recorded,
     report,
 )
+from tests.program import until
 
 pytestmark = IN_A_BROWSER
 
@@ -280,7 +281,6 @@ def test_hostile_text_is_text_wherever_it_stands(page: Page, console: Console) -
     console.store.agent.commit([ShowProgress(progress)])
     said = report(
         caveats=(reason_report(recorded(HOSTILE)),),
-        findings=(finding(region=HOSTILE),),
         engine=ENGINE.model_copy(update={"backend": HOSTILE}),
     )
     add_result(console.store, said)

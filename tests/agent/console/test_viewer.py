@@ -19,10 +19,10 @@ from tests.agent.console.browsing import (
     Console,
     conclude,
     suspect,
-    until,
 )
 from tests.agent.console.stacks import BLEED, OUTLINED, grey_of, keep, keep_stack
 from tests.agent.reports import add_result, finding, live, not_suspected, report
+from tests.program import until
 
 pytestmark = IN_A_BROWSER
 

@@ -1,30 +1,48 @@
 """The short demo, end to end: a scanner, the agent, the console and a client, all real."""
 
+from __future__ import annotations
+
 import os
 import re
 import signal
-import subprocess
-import sys
-import time
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typing_extensions import Self
 
+from agent.config import InferConfig
 from build_engine.play.console_client import ConsoleClient
 from build_engine.play.local_agent import NoAnswer, ProcessEnded, local_agent
+from tests.program import Order, until
+from tests.tiny import BUNDLE, write_engines
 
-DEMO = "import typer; from build_engine.play.demo import demo; typer.run(demo)"
 
+@dataclass
+class Demo:
+    """``bleedwatch demo``, whose folders are below a folder of the test's."""
 
-def demo(*arguments, **options):
-    return subprocess.Popen(
-        [sys.executable, "-c", DEMO, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        **options,
-    )
+    folder: Path
+    words: tuple[str, ...] = ()
+
+    def __enter__(self) -> Self:
+        (self.folder / "tmp").mkdir()
+        self.output = self.folder / "said"
+        environment = {"TMPDIR": str(self.folder / "tmp")}
+        order = Order(("demo", *self.words), self.output, self.output, environment)
+        self.process = order.begin()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.join()
+
+    def said(self) -> str:
+        return self.output.read_text() if self.output.exists() else ""
+
+    def left(self) -> list[Path]:
+        return list((self.folder / "tmp").glob("bleedwatch-*"))
 
 
 def children_of(pid):
@@ -39,46 +57,49 @@ def alive(pid):
     return state != "Z"
 
 
-def test_the_short_demo_ends_with_three_expected_answers(tmp_path):
-    with demo("--short", env=os.environ | {"TMPDIR": str(tmp_path)}) as process:
-        said, _ = process.communicate(timeout=110)
-
-    assert process.returncode == 0, said
-    for answer in ("▲ SUSPECTED", "✓ not suspected", "? not analysed", "http://127.0.0.1:"):
-        assert answer in said
-    assert "All 3 answers are as expected." in said
-    assert not list(tmp_path.glob("bleedwatch-*"))
-
-
-def test_the_page_answers_once_its_address_is_printed(tmp_path):
-    with demo(env=os.environ | {"TMPDIR": str(tmp_path)}) as process:
-        addresses = (re.search(r"http://\S+", line) for line in process.stdout)
-        address = next(found[0] for found in addresses if found)
+@pytest.mark.timeout(300)
+def test_the_short_demo_has_a_page_and_ends_with_three_expected_answers(tmp_path):
+    with Demo(tmp_path, ("--short",)) as demo:
+        until(lambda: re.search(r"http://\S+", demo.said()))
+        (address,) = set(re.findall(r"http://\S+", demo.said()))
         with urllib.request.urlopen(address, timeout=10) as page:
             assert page.status == 200
+        demo.process.join(280)
 
-        process.send_signal(signal.SIGINT)
-        process.wait(20)
+        assert demo.process.exitcode == 0, demo.said()
+        for answer in ("▲ SUSPECTED", "✓ not suspected", "? not analysed"):
+            assert answer in demo.said()
+        assert "All 3 answers are as expected." in demo.said()
+        assert not demo.left()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_outlives_the_demo(tmp_path, number):
-    with demo(env=os.environ | {"TMPDIR": str(tmp_path)}) as process:
-        process.stdout.readline()
-        children = children_of(process.pid)
+    with Demo(tmp_path) as demo:
+        until(demo.said)
+        children = children_of(demo.process.pid)
 
-        process.send_signal(number)
-        process.wait(20)
+        os.kill(demo.process.pid, number)
+        demo.process.join(20)
 
     assert len(children) == 2
-    deadline_s = time.monotonic() + 10
-    while any(map(alive, children)) and time.monotonic() < deadline_s:
-        time.sleep(0.05)
-    assert not any(map(alive, children))
+    until(lambda: not any(map(alive, children)))
 
 
-def test_an_agent_that_ended_is_named_with_what_it_said_last(tmp_path):
-    with local_agent(tmp_path / "a") as agent, ConsoleClient(agent.port, lambda _: None) as client:
+@pytest.fixture
+def engines(tmp_path):
+    """Bundle and profiles of an agent that is started as it comes, at next to no cost."""
+    folder = write_engines(tmp_path / "engines")
+    (folder / InferConfig().bundle).parent.mkdir()
+    (folder / BUNDLE).rename(folder / InferConfig().bundle)
+    return folder
+
+
+def test_an_agent_that_ended_is_named_with_what_it_said_last(tmp_path, engines):
+    with (
+        local_agent(tmp_path / "a", engines=engines) as agent,
+        ConsoleClient(agent.port, lambda _: None) as client,
+    ):
         agent.wait_for("agent", lambda s: client.well(s) or None, 60)
         agent.agent.process.kill()
 
@@ -88,6 +109,9 @@ def test_an_agent_that_ended_is_named_with_what_it_said_last(tmp_path):
     assert "ready" in ended.value.what_to_do
 
 
-def test_an_answer_that_does_not_come_is_named(tmp_path):
-    with local_agent(tmp_path / "a") as agent, pytest.raises(NoAnswer, match="result"):
+def test_an_answer_that_does_not_come_is_named(tmp_path, engines):
+    with (
+        local_agent(tmp_path / "a", engines=engines) as agent,
+        pytest.raises(NoAnswer, match="result"),
+    ):
         agent.wait_for("result", lambda _: None, 0.01)
