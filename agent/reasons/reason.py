@@ -78,7 +78,7 @@ def recalled(told: Mapping[str, Any]) -> Reason:
 def _recalled(value: Any) -> Value:  # noqa: ANN401 - from JSON
     if isinstance(value, dict):
         return recalled(value)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return tuple(map(recalled, value))
     number_or_text: str | int | float = value
     return number_or_text

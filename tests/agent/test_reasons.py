@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import agent
 import build_engine
 from agent.errors import GeometryError
-from agent.reasons import PAGE, SERVICE, Reason, english, plain
+from agent.reasons import PAGE, SERVICE, Reason, english, plain, recalled
 from agent.reasons.reason import FILE
 
 CODES: Final = PAGE | SERVICE
@@ -172,3 +172,13 @@ def _named(code: str) -> frozenset[str]:
     """Return the values that a code's wording names."""
     templates = CODES[code].text, CODES[code].what_to_do
     return frozenset(name for one in templates for _, name, _, _ in Formatter().parse(one) if name)
+
+
+def test_reasons_within_one_are_recalled_from_a_list_and_from_a_tuple() -> None:
+    """A report in memory holds them as a tuple, its JSON as a list."""
+    gap = Reason("slices_missing", n_missing=1, below_mm=30.0, above_mm=40.0)
+    reason = Reason("not_seen_whole", missing=(gap,))
+    told = plain(reason)
+    in_memory = told | {"values": {"missing": tuple(told["values"]["missing"])}}
+
+    assert recalled(told) == recalled(in_memory) == reason

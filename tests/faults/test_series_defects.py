@@ -79,8 +79,8 @@ def test_missing_slices_are_named(
                 "AcquisitionNumber": lambda k: 1 + k // 16,
                 "ImagePositionPatient": lambda k: [-110.25, -110.25, MM * (k % 16)],
             },
-            "head_too_short",
-            "only 80 mm of the head",
+            "not_seen_whole",
+            "of the head is not in it",
         ),
         (
             {"ImagePositionPatient": lambda k: [-110.25, -110.25, MM * (k % 4)]},

@@ -532,7 +532,7 @@ def test_an_unusable_slice_that_comes_while_its_series_is_concluded_ends_in_a_re
 
     before, after = box.store.queries.history(uid("series", 0))
     assert before.caveats == ()
-    assert "1 of its files cannot be read: rescale slope 0" in after.caveats[0]
+    assert "1 of its files cannot be read: rescale slope 0" in after.caveats[0].text
     assert str(bad) in box.store.queries.settled_files()
 
 
