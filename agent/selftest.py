@@ -1,8 +1,8 @@
-"""The self-test: a generated bleed goes the whole way on the live agent, as a patient's would.
+"""The self-test: a generated bleed is processed by the running agent like a patient's.
 
-The study is written into a folder of its own below the state folder, which the agent watches beside
-the scanner's. That folder makes it a test, whatever its images say. Once it was compared with its
-truth it is acknowledged, whereupon the agent forgets it; what remains is a line in the journal.
+The study is written into a folder below the state folder, which the agent watches too. That folder
+makes it a test, whatever its headers say. Its result is compared with the truth and acknowledged;
+the agent then deletes it, and only the outcome of the test is kept.
 """
 
 from __future__ import annotations
@@ -36,39 +36,40 @@ from agent.store.rows import Selftest, SeriesRow
 from agent.wiring import boot_id, system_clock
 
 GENERATORS: Final = "bleedwatch.selftest"
-"""Entry points, of which the first writes the study: the agent itself generates no heads."""
+"""Group of entry points; the first writes the study, since the agent has no generator."""
 
 WHO: Final = "selftest"
 
 START_S: Final = 60.0
-"""How long agent and page may take to be up [s]. Ours: on most boxes they are."""
+"""How long agent and page may take to start [s]. Ours: mostly they run already."""
 
 REST_S: Final = 600.0
-"""How long patients' series that are under way are waited for [s]; then it goes beside them."""
+"""How long to wait for patients' series under way before the test begins anyway [s]. Ours."""
 
 ANSWER_S: Final = 120.0
-"""How long the agent may take for its answer, and again to forget the test [s]. Ours: as long as it
+"""How long the agent may take for the result, and again to delete the test [s]. Ours: as long as it
 waits for the last slice of a series that no profile covers."""
 
 SHOWN_S: Final = 3.0
-"""How long the alert stands [s]. Ours: who looks at the page can read that it is a test."""
+"""How long the alert is shown [s]. Ours: long enough to read that it is a test."""
 
 LOOK_S: Final = 0.1
+"""Between two looks at the store [s]. Ours."""
 
 COMPARED: Final = 20
-"""Latency is compared with the median of the last so many tests by the same bundle and backend …"""
+"""Latency is compared with the median of up to this many former tests of the same engine. Ours."""
 
 FEWEST_COMPARED: Final = 5
-"""… as soon as there are so many."""
+"""Fewest former tests for that comparison. Ours."""
 
 AMONG: Final = 100
-"""So many tests are looked through for them."""
+"""How many former tests are searched for them. Ours."""
 
 SLOW_TIMES: Final = 3.0
-"""An alert that took more than so many times the median is slow. Ours."""
+"""An alert is slow if it took more than this many times the median. Ours."""
 
 NEVER_SLOW_S: Final = 2.0
-"""An alert within this is not slow, whatever the others took [s]. Ours: nobody would notice."""
+"""An alert within this time is never slow [s]. Ours: nobody would notice."""
 
 Play: TypeAlias = Callable[[Path], KnownBleed]
 """Writes one study with one bleed below a folder, at a scanner's pace."""
@@ -83,12 +84,12 @@ class SelftestFailed(AgentError):
 
 
 def generator() -> Play:
-    """Find who writes the study.
+    """Return the function that writes the study.
 
     Raises
     ------
     ConfigError
-        Nobody can.
+        If none is installed.
     """
     for entry in entry_points(group=GENERATORS):
         try:
@@ -100,14 +101,14 @@ def generator() -> Play:
 
 
 def run_selftest(config: Config, store: ConsoleStore, play: Play) -> Selftest:
-    """Take a generated study the whole way, and journal how that went.
+    """Run a self-test and store its outcome.
 
     Raises
     ------
     SelftestFailed
-        Another self-test is running: nothing is journalled.
+        If another self-test is running: nothing is stored.
     StoreUnwritable
-        The result cannot be journalled.
+        If the outcome cannot be stored.
     """
     with _only_one(config.selftest_folder):
         try:
@@ -166,21 +167,21 @@ def compared(
 
 
 def _missed(report: SeriesReport) -> Reason:
-    """Say of a result without a finding what it is instead."""
+    """Return why a result has no finding."""
     if report.code:
         return Reason("selftest_not_analysed", why=recalled(report.model_dump()))
     return Reason("selftest_nothing_found", score=report.score or 0.0)
 
 
 def _in_one(failures: Sequence[Reason]) -> Reason | None:
-    """Say several reasons as one."""
+    """Return several failures as one reason; None for none."""
     if len(failures) > 1:
         return Reason("selftest_failures", failures=tuple(failures))
     return failures[0] if failures else None
 
 
 def _misread(largest: FindingReport, bleed: KnownBleed) -> Reason | None:
-    """Say in what the largest finding is not the bleed."""
+    """Return how the largest finding differs from the bleed; None if it does not."""
     subtype, side = bleed.subtype.word, bleed.side.value
     if (largest.subtype, largest.side) != (subtype, side):
         return Reason(
@@ -203,9 +204,9 @@ def _misread(largest: FindingReport, bleed: KnownBleed) -> Reason | None:
 
 
 def _slow(latency_s: float, alike: Sequence[Selftest]) -> Reason | None:
-    """Say that an alert took far longer than those of the same bundle and backend.
+    """Return that an alert took far longer than those before by the same engine; None if not.
 
-    Those that failed for being slow count too: what a box has become used to is no failure.
+    Tests that failed for being slow count too: a permanent change is reported only at first.
     """
     took_s = [test.latency_s for test in alike if test.latency_s is not None][:COMPARED]
     if len(took_s) < FEWEST_COMPARED:
@@ -217,7 +218,7 @@ def _slow(latency_s: float, alike: Sequence[Selftest]) -> Reason | None:
 
 
 def _wait_for_rest(queries: Queries) -> None:
-    """Wait until no patient's series is under way, or long enough."""
+    """Wait until no patient's series is under way, at most ``REST_S``."""
     end_s = time.monotonic() + REST_S
     while time.monotonic() < end_s:
         status = queries.agent_status()
@@ -227,7 +228,7 @@ def _wait_for_rest(queries: Queries) -> None:
 
 
 def _wait_until_well(config: Config, queries: Queries) -> None:
-    """Wait until agent and page are up, as after a start of the computer."""
+    """Wait until agent and page run, as after a start of the computer."""
     end_s = time.monotonic() + START_S
     while problem := _problem(config, queries):
         if time.monotonic() > end_s:
@@ -236,7 +237,7 @@ def _wait_until_well(config: Config, queries: Queries) -> None:
 
 
 def _problem(config: Config, queries: Queries) -> Reason | None:
-    """Say why nobody would be alerted, whatever came from the scanner."""
+    """Return why nobody would be alerted now; None if somebody would."""
     silent = open_log(LogStream(), json=False)
     box = Box(config, system_clock(), boot_id(), "", ACCOUNT, lambda: tensorrt_api.load(silent))
     page = console(box)
@@ -245,7 +246,7 @@ def _problem(config: Config, queries: Queries) -> Reason | None:
 
 
 def _silence(queries: Queries) -> Reason | None:
-    """Say why the agent gives no answer, None where it is well."""
+    """Return why the agent analyses nothing now; None if it does."""
     return agent_problem(queries.agent_status(), system_clock(), boot_id(), queries.free_bytes())
 
 
@@ -255,7 +256,7 @@ def _concluded(queries: Queries, uid: str) -> SeriesRow | None:
 
 
 def _shown(queries: Queries, uid: str) -> bool:
-    """Let the alert stand, and tell whether a page showed it; that none is open is no failure."""
+    """Leave the alert for a while; return whether a page showed it, if one is open."""
     time.sleep(SHOWN_S)
     row = queries.series(uid)
     return row is not None and row.shown_at is not None
@@ -264,9 +265,9 @@ def _shown(queries: Queries, uid: str) -> bool:
 def _until(queries: Queries, happened: Callable[[], _T | None], otherwise: Reason) -> _T:
     end_s = time.monotonic() + ANSWER_S
     while time.monotonic() < end_s:
-        found = happened()
-        if found is not None:
-            return found
+        result = happened()
+        if result is not None:
+            return result
         time.sleep(LOOK_S)
     raise SelftestFailed(_silence(queries) or otherwise)
 
@@ -279,7 +280,7 @@ def _clear(folder: Path) -> None:
 
 @contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: two tests would clear each other's files."""
+    """Hold the folder's lock: two tests would delete each other's files."""
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from agent.cli.options import AsJson, ConfigPath, Study
-from agent.cli.stores import found, opened
+from agent.cli.stores import opened, series_named
 from agent.config import DEFAULT_PATH
 from agent.handover.export import export as write
 
@@ -38,7 +38,7 @@ def export(
     Example: bleedwatch export 1.2.840.113619.2 --to /tmp/for-the-radiologist
     """
     with opened(config) as queries:
-        written = write(queries, found(queries, study), to, with_identity=with_identity)
+        written = write(queries, series_named(queries, study), to, with_identity=with_identity)
     if as_json:
         typer.echo(json.dumps({"written": list(map(str, written)), "identity": with_identity}))
         return

@@ -1,4 +1,4 @@
-"""``feedback``: what people said of the results, for who watches over the model at a site."""
+"""``bleedwatch feedback``: people's answers to the results, for whoever monitors the model."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def feedback(
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a line a series.")] = False,
 ) -> None:
-    """Show what people said of the results: right, wrong, why.
+    """Show people's answers to the results: right, wrong, why.
 
     No patient is named, but notes are free text: read them before they leave the house.
 
@@ -40,13 +40,13 @@ def feedback(
     """
     begin = since.astimezone() if since else system_clock().utc - timedelta(days=30)
     with opened(config) as queries:
-        said = [_line(row) for row in queries.feedback_since(begin)]
+        answers = [_line(row) for row in queries.feedback_since(begin)]
     if as_json:
-        Console().print_json(json.dumps([line.model_dump(mode="json") for line in said]))
+        Console().print_json(json.dumps([line.model_dump(mode="json") for line in answers]))
     elif as_csv:
-        _print_csv(said)
+        _print_csv(answers)
     else:
-        _print_table(said)
+        _print_table(answers)
 
 
 def _line(row: SeriesRow) -> FeedbackLine:
@@ -69,11 +69,11 @@ def _line(row: SeriesRow) -> FeedbackLine:
     )
 
 
-def _print_csv(said: list[FeedbackLine]) -> None:
-    if said:
+def _print_csv(answers: list[FeedbackLine]) -> None:
+    if answers:
         writer = csv.DictWriter(sys.stdout, FeedbackLine.model_fields)
         writer.writeheader()
-        for line in said:
+        for line in answers:
             engine = {"engine": engine_words(line.engine) if line.engine else None}
             cells = line.model_dump(mode="json") | engine
             writer.writerow({name: _harmless(value) for name, value in cells.items()})
@@ -85,11 +85,11 @@ def _harmless(value: object) -> object:
     return f"'{value}" if formula else value
 
 
-def _print_table(said: list[FeedbackLine]) -> None:
+def _print_table(answers: list[FeedbackLine]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("Last slice (UTC)", "Series", "Result", "Score", "Answered", "Verdict"):
         table.add_column(column, overflow="fold")
-    for line in said:
+    for line in answers:
         dismissed = line.dismissed_because
         answered = f"dismissed: {dismissed}" if dismissed else "acknowledged"
         table.add_row(
@@ -102,6 +102,6 @@ def _print_table(said: list[FeedbackLine]) -> None:
         )
     out = Console(highlight=False)
     out.print(table)
-    judged = [line.verdict for line in said if line.verdict]
+    judged = [line.verdict for line in answers if line.verdict]
     agreed = sum(verdict == "agree" for verdict in judged)
-    out.print(f"{len(said)} series; {agreed} of {len(judged)} verdicts agree")
+    out.print(f"{len(answers)} series; {agreed} of {len(judged)} verdicts agree")

@@ -1,4 +1,4 @@
-"""What ``bleedwatch status`` tells: the agent, what is under way, and how much comes."""
+"""What ``bleedwatch status`` shows: the agent, series under way, and counts."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Overview(_View):
 
 
 def look(queries: Queries, now: Instant, boot_id: str) -> Overview:
-    """Take in what the store tells now."""
+    """Read the present state from the store."""
     agent = queries.agent_status()
     problem = agent_problem(agent, now, boot_id, queries.free_bytes())
     unfinished = map(queries.series, queries.unfinished())
@@ -154,6 +154,6 @@ def _concluded(row: SeriesRow, now: Instant) -> Concluded:
 
 
 def _ago_s(moment: Instant, now: Instant) -> float | None:
-    """By the wall clock, since what was begun before a restart of the computer counts too."""
+    """Return a moment's age by the wall clock, which counts through a restart of the computer."""
     seconds = (now.utc - moment.utc).total_seconds()
     return seconds if seconds >= 0 else None

@@ -58,25 +58,25 @@ def replay(
             "state_folder": Path(state_folder),
             "store": base.store.model_copy(update={"slices_mb": 0}),  # nobody scrolls through them
         }
-        found = replayed(base.model_copy(update=here))
+        outcome = replayed(base.model_copy(update=here))
     out = Console(highlight=False)
     if as_json:
-        out.print_json(_output(found).model_dump_json())
+        out.print_json(_output(outcome).model_dump_json())
         return
-    if found.reports:
-        out.print(reports_table(found.reports))
+    if outcome.reports:
+        out.print(reports_table(outcome.reports))
     else:
         out.print(f"no CT series in {folder}", markup=False, soft_wrap=True)
-    for path, reason in found.not_whole.items():
+    for path, reason in outcome.not_whole.items():
         out.print(f"left out: {english(reason)} (in {path.parent})", markup=False, soft_wrap=True)
 
 
-def _output(found: Replayed) -> ReplayOutput:
+def _output(outcome: Replayed) -> ReplayOutput:
     return ReplayOutput(
-        series=tuple(found.reports),
+        series=tuple(outcome.reports),
         not_whole=tuple(
             NotWholeFile(path=str(path), reason=reason_report(reason))
-            for path, reason in found.not_whole.items()
+            for path, reason in outcome.not_whole.items()
         ),
     )
 
@@ -94,8 +94,8 @@ def replayed(config: Config) -> Replayed:
         log = open_log(LogStream(), json=False, level=logging.WARNING)
         agent = build_agent(config, store, log)
         folder_identity(config.export_folder)
-        found = agent.intake.read_once(_arrivals(config.export_folder))
-        not_whole = {path: why.reason for path, why in found.items()}
+        unread = agent.intake.read_once(_arrivals(config.export_folder))
+        not_whole = {path: why.reason for path, why in unread.items()}
         while agent.analyst.work_once():
             pass
         rows = store.queries.worklist(limit=REPLAYED_SERIES)

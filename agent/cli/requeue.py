@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from agent.cli.options import AsJson, ConfigPath, Study
 from agent.cli.outputs import RequeuedSeries, RequeueOutput
-from agent.cli.stores import found
+from agent.cli.stores import series_named
 from agent.cli.tables import WORDS
 from agent.config import DEFAULT_PATH, load_config
 from agent.errors import RequestRefused
@@ -49,17 +49,17 @@ def requeue(
     """
     with Database.existing(load_config(config).store_path) as database:
         store, queries = ConsoleStore(database, system_clock), Queries(database)
-        rows = found(queries, study)
+        rows = series_named(queries, study)
         asked = [row for row in rows if store.request(row.uid)]
         if not asked:
             raise RequestRefused("under_way_already")
         problem = _waited(queries, asked) if wait else _problem(queries)
-        told = tuple(_told(queries, row) for row in asked)
+        outcomes = tuple(_outcome(queries, row) for row in asked)
     if as_json:
-        typer.echo(RequeueOutput(problem=problem, series=told).model_dump_json(indent=2))
+        typer.echo(RequeueOutput(problem=problem, series=outcomes).model_dump_json(indent=2))
     else:
-        _print(told, problem)
-    raise typer.Exit(1 if any(one.not_read for one in told) else 0)
+        _print(outcomes, problem)
+    raise typer.Exit(1 if any(one.not_read for one in outcomes) else 0)
 
 
 def _waited(queries: Queries, asked: list[SeriesRow]) -> ReasonReport | None:
@@ -80,7 +80,7 @@ def _problem(queries: Queries) -> ReasonReport | None:
     return reason_report(problem) if problem else None
 
 
-def _told(queries: Queries, before: SeriesRow) -> RequeuedSeries:
+def _outcome(queries: Queries, before: SeriesRow) -> RequeuedSeries:
     """Say what came of asking for one series."""
     after = queries.series(before.uid) or before
     if before.uid in queries.requested():
@@ -98,9 +98,9 @@ def _told(queries: Queries, before: SeriesRow) -> RequeuedSeries:
     )
 
 
-def _print(told: tuple[RequeuedSeries, ...], problem: ReasonReport | None) -> None:
+def _print(outcomes: tuple[RequeuedSeries, ...], problem: ReasonReport | None) -> None:
     out = Console(highlight=False)
-    for one in told:
+    for one in outcomes:
         out.print(f"{one.series_uid}   {WORDS[one.state.value]}", soft_wrap=True)
         out.print(f"  {one.outcome.text}", markup=False)
     if problem:

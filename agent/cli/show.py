@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.cli.options import AsJson, ConfigPath, Study
-from agent.cli.stores import found, opened
+from agent.cli.stores import opened, series_named
 from agent.cli.tables import TEST, WORDS, engine_words, place, reports_table
 from agent.config import DEFAULT_PATH
 from agent.errors import RequestRefused
@@ -37,7 +37,7 @@ def show(
     Example: bleedwatch show 1.2.840.113619.2 --image key.png
     """
     with opened(config) as queries:
-        views = [SeriesView.of(row).with_history(queries) for row in found(queries, study)]
+        views = [SeriesView.of(row).with_history(queries) for row in series_named(queries, study)]
         if image:
             _write_image(queries, views, image)
     if as_json:
@@ -95,7 +95,7 @@ def _findings(report: SeriesReport) -> Iterator[str]:
 
 
 def _provenance(report: SeriesReport) -> Iterator[str]:
-    """Say by what a result was come to: networks, profile, operating point, completeness."""
+    """Return what led to a result: networks, profile, operating point, completeness."""
     yield f"networks   {engine_words(report.engine) if report.engine else 'none ran'}"
     yield f"profile    {report.protocol or 'none fits'}"
     if report.operating_point:

@@ -20,7 +20,7 @@ def opened(config: Path) -> Iterator[Queries]:
         yield Queries(database)
 
 
-def found(queries: Queries, study: str) -> list[SeriesRow]:
+def series_named(queries: Queries, study: str) -> list[SeriesRow]:
     """Return the series that a command's argument names.
 
     Raises

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from agent.cli.options import AsJson, ConfigPath
-from agent.cli.stores import found, opened
+from agent.cli.stores import opened, series_named
 from agent.config import DEFAULT_PATH
 from agent.doctor import examine
 from agent.handover.support import add_doctor, add_study, write_archive
@@ -55,7 +55,7 @@ def support_bundle(
     left_out: list[str] = []
     with ExitStack() as stack:
         queries = stack.enter_context(opened(config)) if with_study else None
-        rows = found(queries, with_study) if queries and with_study else []
+        rows = series_named(queries, with_study) if queries and with_study else []
         stack.enter_context(out.status("asking the store, the journal and doctor …"))
         write_archive(path, config, now, boot_id())
         if queries:

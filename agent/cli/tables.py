@@ -1,4 +1,4 @@
-"""Series as people read them in a terminal."""
+"""Series as tables for a terminal."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ WORDS = {
     "not_suspected": "[green]✓ not suspected[/]",
     "not_analysed": "[yellow]? not analysed[/]",
 }
-"""A word, a shape and a colour for each state: never colour alone."""
+"""Each state by word, shape and colour: never by colour alone."""
 
 ENDING: Final = 16
-"""Characters at the end of a UID that tell it from others."""
+"""Characters at the end of a UID that distinguish it from others. Ours."""
 
 TEST = "[bold magenta]TEST[/] "
-"""What stands before the state of a self-test's series."""
+"""Put before the state of a self-test's series."""
 
 
 def place(finding: FindingReport) -> str:
-    """Say where a finding is: "left basal ganglia"; "" where it is not known."""
+    """Return a finding's place, such as "left basal ganglia"; "" where it is not known."""
     return " ".join(word for word in (finding.side, finding.region) if word)
 
 
 def summary(report: SeriesReport) -> str:
-    """Say in one line what was found, or why nothing can be said."""
+    """Return in one line what was found, or why the series was not analysed."""
     if report.state == "not_analysed":
         return f"{report.text} → {report.what_to_do}"
     if report.state == "not_suspected":
         return ""
-    found = [
+    findings = [
         f"{finding.subtype} {place(finding)} {finding.volume_ml:.1f} mL".replace("  ", " ")
         for finding in report.findings[:3]
     ]
-    if len(report.findings) > len(found):
-        found.append(f"and {len(report.findings) - len(found)} more")
-    return "; ".join((*found, *(caveat.text for caveat in report.caveats)))
+    if len(report.findings) > len(findings):
+        findings.append(f"and {len(report.findings) - len(findings)} more")
+    return "; ".join((*findings, *(caveat.text for caveat in report.caveats)))
 
 
 def reports_table(reports: list[SeriesReport]) -> Table:
-    """Lay reports out, one a line."""
+    """Return a table of reports, one a row."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("Series", "Result", "Score", "mL", "Shift mm", "Slices", "Findings or reason"):
         table.add_column(column, overflow="fold")
@@ -64,12 +64,12 @@ def reports_table(reports: list[SeriesReport]) -> Table:
 
 
 def ending(uid: str) -> str:
-    """Give the end of a UID, which tells it from others and which ``show`` takes."""
+    """Return the end of a UID, by which ``show`` finds it."""
     return uid if len(uid) <= ENDING else f"…{uid[-ENDING:]}"
 
 
 def span(seconds: float | None) -> str:
-    """Say how long something takes in the largest unit that fits; "" where it is not known."""
+    """Format a duration in the largest unit that fits; "" where it is not known."""
     if seconds is None:
         return ""
     for unit, length_s in (("days", 86_400), ("h", 3600), ("min", 60)):

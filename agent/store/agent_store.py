@@ -1,6 +1,6 @@
-"""What the agent alone writes: series, files, results, its own sign of life, and what it forgets.
+"""What only the agent writes: series, files, results, its heartbeat; and retention.
 
-What a call has returned from is on the disk (WAL, synchronous=FULL).
+When a call returns, what it wrote is on the disk (WAL, synchronous=FULL).
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ from agent.store.slices import forget_slices, slices_bytes, slices_kept
 
 
 class AgentStore:
-    """The store as the agent writes it; ``queries`` is what it may ask. All threads share one."""
+    """The agent's access to the store; ``queries`` reads it. One object serves all threads."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
-        """Write to this database."""
+        """Read and write this database."""
         self.queries = Queries(database)
         self._db = database
         self._clock = clock
         self._looked_to = ""
 
     def commit(self, effects: Iterable[Effect]) -> None:
-        """Write effects of series' lives, in order, all of them or none."""
+        """Write the effects of an event, in order, in one transaction."""
         now = self._clock()
         with self._db.writing() as db:
             for effect in effects:
                 write(db, effect, now)
 
     def notice(self, kind: str, reason: Reason) -> None:
-        """Note something that concerns no series; see ``changes.add_notice``."""
+        """Store a notice, which concerns no series."""
         with self._db.writing() as db:
             add_notice(db, kind, reason, self._clock())
 
     def forget_tests(self, before: datetime) -> None:
-        """Forget self-tests' series that are over, or whose last slice came before a moment.
+        """Delete the series of self-tests that were acknowledged, or abandoned before a moment.
 
-        For the agent alone: none is forgotten that is on its way in it.
+        None that the agent still receives or analyses is deleted.
         """
         forget_tests(self._db, before)
 
     def prune(self, keep: Keep, gone: Callable[[str], bool]) -> int:
-        """Forget some series, and files that are gone; returns how many series.
+        """Delete some series, and the notes on files that are gone; returns how many series.
 
-        See ``retention``. ``gone`` tells of a path that it is not there. The slices that are kept
-        with suspicions do not count: ``prune_slices``.
+        ``gone`` returns whether a path no longer exists. See ``retention``. Stored slices are not
+        counted here: ``prune_slices`` deletes them.
         """
         n_forgotten = self.forget(keep)
         too_old = self._clock().utc - timedelta(days=keep.days)
@@ -62,7 +62,7 @@ class AgentStore:
         return n_forgotten
 
     def forget(self, keep: Keep) -> int:
-        """Forget some of the oldest series that are too old or too many; returns how many."""
+        """Delete some of the oldest series, if too old or too many; returns how many."""
         too_old = self._clock().utc - timedelta(days=keep.days)
         too_much = self._db.used_bytes() - slices_bytes(self._db) > keep.bytes
         return forget_series(self._db, None if too_much else too_old)
@@ -70,20 +70,20 @@ class AgentStore:
     def keep_slices(
         self, series_uid: str, revision: int, stack: SliceStack, slices: Iterable[EncodedSlice]
     ) -> Iterator[None]:
-        """Keep the slices of a suspicion, some at each step; none is shown before the last step.
+        """Store the slices of a suspected series, some at each step; shown after the last step.
 
-        Raises StoreUnwritable where the disk has no room to spare. See ``slices``.
+        Raises StoreUnwritable where the disk has no space to spare. See ``slices``.
         """
         return slices_kept(self._db, (series_uid, revision), stack, slices, self._clock())
 
     def prune_slices(self, keep: Keep) -> int:
-        """Forget slices that are too old or too many; returns of how many results. See ``slices``.
+        """Delete stored slices that are too old or too many; returns of how many results.
 
-        What is kept of the results is ``prune``'s.
+        The results themselves stay: ``prune`` deletes them.
         """
         return forget_slices(self._db, keep, self._clock())
 
     def heartbeat(self, status: AgentStatus) -> None:
-        """Note that the agent lives, and how it is."""
+        """Store the agent's heartbeat: that it runs, and its state."""
         with self._db.writing() as db:
             replace(db, "agent", {"id": 1, "status": status_text(status)})

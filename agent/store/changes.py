@@ -1,4 +1,4 @@
-"""What several of the store's transactions write, of a series and of none."""
+"""Writes that several transactions share."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from agent.store.rows import moment_columns, stored_reason
 from agent.store.totals import NOTICES, count
 
 MOST_NOTICES: Final = 1000
-"""Of the latest: some hundred kilobytes, and more than anybody reads. Ours."""
+"""Notices kept: some hundred kilobytes, and more than anybody reads. Ours."""
 
 
 def change(
     db: sqlite3.Connection, uid: str, state: State, reason: Reason | None, now: Instant
 ) -> None:
-    """Note that a series came into a state, and why."""
+    """Store that a series changed its state, and why."""
     because = {"reason": stored_reason(reason)}
     changed = {"series_uid": uid, "state": state, **because, **moment_columns("at", now)}
     insert(db, "transitions", changed)
 
 
 def ask_again(db: sqlite3.Connection, uid: str, now: Instant) -> bool:
-    """Ask for a concluded series again, once; see ``ConsoleStore.request``."""
+    """Request the analysis of a concluded series again; see ``ConsoleStore.request``."""
     row = db.execute("SELECT state FROM series WHERE uid = ?", (uid,)).fetchone()
     if row is None or row["state"] in (State.RECEIVING, State.ANALYSING):
         return False
@@ -41,12 +41,12 @@ def ask_again(db: sqlite3.Connection, uid: str, now: Instant) -> bool:
 
 
 def answered(db: sqlite3.Connection, uid: str) -> bool:
-    """Take note that a series is asked for no longer; whether it was."""
+    """Delete the request for a series; returns whether there was one."""
     return db.execute("DELETE FROM requests WHERE series_uid = ?", (uid,)).rowcount > 0
 
 
 def add_notice(db: sqlite3.Connection, kind: str, reason: Reason, now: Instant) -> None:
-    """Note something that concerns no series; the latest ``MOST_NOTICES`` are kept."""
+    """Store a notice, which concerns no series; the latest ``MOST_NOTICES`` are kept."""
     notice = {"kind": kind, "reason": stored_reason(reason), **moment_columns("at", now)}
     insert(db, "notices", notice)
     count(db, NOTICES, kind)

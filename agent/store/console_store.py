@@ -1,4 +1,4 @@
-"""What everybody but the agent writes: people's answers, receipts, requests, users, self-tests."""
+"""What the console and the commands write: answers, receipts, requests, users, self-tests."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ MOST_SELFTESTS: Final = 400
 
 
 class ConsoleStore:
-    """The store as the console and the commands write it; ``queries`` is what they may ask."""
+    """The console's and the commands' access to the store; ``queries`` reads it."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
-        """Write to this database."""
+        """Read and write this database."""
         self.queries = Queries(database)
         self.accounts = Accounts(database)
         self._db = database
         self._clock = clock
 
     def receipt(self, series_uid: str, revision: int, channel: str) -> None:
-        """Note that a channel has delivered a result; the first receipt stands."""
+        """Store that a channel has delivered a result; the first receipt stands."""
         delivery = {"series_uid": series_uid, "revision": revision, "channel": channel}
         with self._db.writing() as db:
             db.execute(
@@ -51,7 +51,7 @@ class ConsoleStore:
             )
 
     def escalated(self, series_uid: str, revision: int) -> None:
-        """Note that a suspicion that nobody acknowledged was told elsewhere too."""
+        """Store that an alert which nobody acknowledged was escalated."""
         now = self._clock()
         delivery = {
             "series_uid": series_uid,
@@ -71,7 +71,7 @@ class ConsoleStore:
         note: str,
         dismissed_because: str | None = None,
     ) -> Acknowledgement:
-        """Note who took note of a result, or dismissed it; the first stands and is returned to all.
+        """Store who acknowledged or dismissed a result; the first stands, and is returned.
 
         Raises
         ------
@@ -97,7 +97,7 @@ class ConsoleStore:
         return stored_acknowledgement(row)
 
     def judge(self, series_uid: str, revision: int, who: str, note: str, *, agrees: bool) -> None:
-        """Note what somebody thinks of a result; what the same person said before is replaced.
+        """Store somebody's verdict on a result, in place of the same person's former one.
 
         Raises
         ------
@@ -119,22 +119,21 @@ class ConsoleStore:
                 count(db, VERDICTS, verdict)
 
     def request(self, series_uid: str) -> bool:
-        """Ask the agent to read and analyse a concluded series again; False if it is under way.
+        """Request that the agent analyses a concluded series again; False if it is under way.
 
-        A series that was *not analysed* is tried anew: its attempts are counted from the beginning,
-        and its next answer is a result of its own. Any other has a new result only if its files or
-        the engine have changed.
+        A series that was *not analysed* gets a new result in any case, and its attempts are counted
+        from zero. Any other gets one only if its files or the bundle have changed.
         """
         with self._db.writing() as db:
             return ask_again(db, series_uid, self._clock())
 
     def notice(self, kind: str, reason: Reason) -> None:
-        """Note something that concerns no series; see ``changes.add_notice``."""
+        """Store a notice, which concerns no series."""
         with self._db.writing() as db:
             add_notice(db, kind, reason, self._clock())
 
     def note_selftest(self, test: Selftest) -> None:
-        """Journal a self-test; the latest ``MOST_SELFTESTS`` are kept."""
+        """Store the outcome of a self-test; the latest ``MOST_SELFTESTS`` are kept."""
         values = {
             "failure": stored_reason(test.failure),
             "engine": test.engine.model_dump_json() if test.engine else None,
@@ -154,7 +153,7 @@ class ConsoleStore:
 
 @contextmanager
 def _known(series_uid: str, revision: int) -> Iterator[None]:
-    """Say of what was to be written that there is no such result."""
+    """Turn a violated foreign key into StoreError: there is no such result."""
     try:
         yield
     except sqlite3.IntegrityError as error:

@@ -1,7 +1,7 @@
-"""What stores held before schema 2 of the results, brought to it: functions for a migration's SQL.
+"""Conversion of what stores held before schema 2 of the results: functions for a migration's SQL.
 
-Then reasons were sentences, and what ran was one. A sentence stays one, as the reason "recorded";
-no result is lost, nor is a word of it.
+Before, a reason was a sentence, and so was what ran. A sentence is kept whole, as the reason
+"recorded".
 """
 
 from __future__ import annotations

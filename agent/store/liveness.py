@@ -1,4 +1,4 @@
-"""Whether the agent lives, from its last sign of life, and works, from its last self-test."""
+"""Whether the agent runs, by its last heartbeat, and works, by its last self-test."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from agent.records import Instant
 from agent.store.rows import AgentStatus, Selftest
 
 DEAD_AFTER_S: Final = 5.0
-"""An agent silent for this long is not running [s]: ten of its heartbeats."""
-
+"""Without a heartbeat for this long the agent is not running [s]: ten of its intervals. Ours."""
 
 FULL_BYTES: Final = 16 * 1024 * 1024
-"""A disk with less room than this is full [bytes]. Ours: the store grows by some 0.2 MB a series,
-and the log that SQLite writes ahead by as much as it has to write at once."""
+"""Below this much free space the disk counts as full [bytes]. Ours: a series adds some 0.2 MB to
+the store, and a transaction as much to its write-ahead log as it writes."""
 
 OVERDUE: Final = timedelta(hours=26)
-"""A daily self-test is missing after this long: a day, and what its timer may be late."""
+"""A daily self-test is overdue after this: a day, and the delay of its timer. Ours."""
 
 JUST_STARTED_S: Final = 3600.0
-"""A computer that was switched off gets this long to make up for a self-test [s]. Ours."""
+"""After a boot a self-test is not overdue for this long [s]: it is caught up. Ours."""
 
 
 def lives(status: AgentStatus | None, now: Instant, boot_id: str) -> bool:
-    """Tell whether the agent gave a sign of life just now."""
+    """Return whether the agent's last heartbeat is recent."""
     if status is None or status.boot_id != boot_id:
         return False
     return now.monotonic_s - status.at.monotonic_s <= DEAD_AFTER_S
@@ -34,10 +33,10 @@ def lives(status: AgentStatus | None, now: Instant, boot_id: str) -> bool:
 def agent_problem(
     status: AgentStatus | None, now: Instant, boot_id: str, free_bytes: int
 ) -> Reason | None:
-    """Say why nothing is being analysed now, or soon will not be; None when all is well.
+    """Return why nothing is analysed now, or soon will not be; None when all is well.
 
-    ``free_bytes`` is the room on the store's disk: an agent that cannot write cannot say so itself.
-    By the monotonic clock, which all processes of one boot share: the wall clock may jump.
+    ``free_bytes`` is the free space on the store's disk: an agent that cannot write cannot report
+    it. Ages are by the monotonic clock, which the processes of one boot share.
     """
     if status is None:
         return Reason("agent_never_ran")
@@ -53,7 +52,7 @@ def agent_problem(
 
 
 def selftest_problem(last: Selftest | None, now: Instant, *, daily: bool) -> Reason | None:
-    """Say what is wrong with the last self-test, or with there being none; None when all is well.
+    """Return what is wrong with the last self-test, or that one is missing; None when all is well.
 
     ``daily`` says that one is expected every day.
     """

@@ -1,4 +1,4 @@
-"""What the store can be asked. Nothing here changes it."""
+"""All reading of the store."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ from agent.store.totals import Totals, totals_of
 
 
 class Queries:
-    """The questions that daemon, console and command line ask."""
+    """The queries of daemon, console and command line."""
 
     def __init__(self, database: Database) -> None:
-        """Ask this database."""
+        """Read this database."""
         self._db = database
 
     def series(self, uid: str) -> SeriesRow | None:
@@ -49,7 +49,7 @@ class Queries:
         return series_row(rows[0]) if rows else None
 
     def find(self, part: str) -> list[SeriesRow]:
-        """Return the series or all series of a study, named by a whole UID or by an end of one."""
+        """Return a series, or all series of a study, by a whole UID or by either end of one."""
         whole, end = "{0} = ?1", "substr({0}, 1, length(?1)) = ?1 OR substr({0}, -length(?1)) = ?1"
         for match in (whole, end):
             where = " OR ".join(match.format(uid) for uid in ("uid", "study_uid"))
@@ -59,7 +59,7 @@ class Queries:
         return []
 
     def worklist(self, limit: int) -> list[SeriesRow]:
-        """Every suspicion that nobody has acknowledged, then the ``limit`` latest series.
+        """Return every series with an unacknowledged suspicion, then the ``limit`` latest series.
 
         Whatever is received or concluded later: only an acknowledgement ends an alert.
         """
@@ -74,7 +74,7 @@ class Queries:
     def latest(
         self, limit: int, *, states: Sequence[State] = (), since: datetime | None = None
     ) -> list[SeriesRow]:
-        """Return the ``limit`` latest series, of these states or any, from a moment on or ever."""
+        """Return the ``limit`` latest series, optionally only of some states or since a moment."""
         marks = ", ".join("?" * len(states))
         of_states = f"AND series.state IN ({marks})" if states else ""
         utc = since.astimezone(timezone.utc).isoformat() if since else ""
@@ -93,7 +93,7 @@ class Queries:
         return DayCounts(**row)
 
     def feedback_since(self, moment: datetime) -> list[SeriesRow]:
-        """Every series since a moment that was acknowledged, dismissed or judged, oldest first."""
+        """Return every series since a moment that somebody answered or judged, oldest first."""
         utc = moment.astimezone(timezone.utc).isoformat()
         rows = self._db.rows(
             f"{ROW} WHERE last_utc >= ? AND NOT {IS_TEST}"
@@ -103,7 +103,7 @@ class Queries:
         return [series_row(row) for row in rows]
 
     def states_since(self, moment: datetime) -> dict[str, int]:
-        """Count the same by state; states that no series is in are left out."""
+        """Count the series whose last slice came after a moment, by state; no zeros."""
         utc = moment.astimezone(timezone.utc).isoformat()
         rows = self._db.rows(
             f"SELECT state, count(*) AS n FROM series WHERE last_utc >= ? AND NOT {IS_TEST}"  # noqa: S608
@@ -113,7 +113,7 @@ class Queries:
         return {row["state"]: row["n"] for row in rows}
 
     def unfinished(self) -> list[str]:
-        """Series that are neither concluded nor forgotten: what a restarted agent takes up."""
+        """Return the series that are received or analysed: a restarted agent takes them up."""
         marks = State.RECEIVING, State.ANALYSING
         rows = self._db.rows(
             "SELECT uid FROM series WHERE state IN (?, ?) ORDER BY first_utc", *marks
@@ -121,7 +121,7 @@ class Queries:
         return [row["uid"] for row in rows]
 
     def requested(self) -> list[str]:
-        """Series that were asked for again and have not been concluded since, in that order."""
+        """Return the series that wait to be analysed again, in the order of the requests."""
         return [
             row["series_uid"] for row in self._db.rows("SELECT * FROM requests ORDER BY at_utc")
         ]
@@ -146,14 +146,6 @@ class Queries:
             "SELECT * FROM outbox WHERE series_uid = ? ORDER BY revision, channel", uid
         )
         return [result_of(row, list(map(delivery_of, sent))) for row in rows]
-
-    def next_revision(self, series_uid: str) -> int:
-        """Return the number that the series' next result gets."""
-        (row,) = self._db.rows(
-            "SELECT coalesce(max(revision), 0) + 1 AS next FROM results WHERE series_uid = ?",
-            series_uid,
-        )
-        return int(row["next"])
 
     def transitions(self, uid: str) -> list[Transition]:
         """Every change of a series' state, oldest first."""
@@ -183,14 +175,14 @@ class Queries:
         return instant_of(rows[0], "at") if rows else None
 
     def stack(self, uid: str, revision: int) -> SliceStack | None:
-        """Describe the slices that are kept with a result, None where not all of them are."""
+        """Describe the stored slices of a result, None where they are not all stored."""
         rows = self._db.rows(
             "SELECT stack FROM volumes WHERE series_uid = ? AND revision = ?", uid, revision
         )
         return SliceStack.model_validate_json(rows[0]["stack"]) if rows else None
 
     def encoded_slice(self, uid: str, revision: int, k: int) -> EncodedSlice | None:
-        """Return one slice of a stack, None where it is not kept."""
+        """Return one slice of a stack, None where it is not stored."""
         rows = self._db.rows(
             "SELECT k, jls, outline_png FROM slices JOIN volumes USING (series_uid, revision)"
             " WHERE series_uid = ? AND revision = ? AND k = ?",
@@ -206,17 +198,17 @@ class Queries:
         return rows[0]["study_uid"] if rows else None
 
     def undelivered(self) -> list[Delivery]:
-        """Results that a channel has not confirmed, oldest first."""
+        """Return the deliveries that a channel has not confirmed, oldest first."""
         rows = self._db.rows("SELECT * FROM outbox WHERE delivered_utc IS NULL ORDER BY since_utc")
         return [delivery_of(row) for row in rows]
 
     def settled_files(self) -> dict[str, tuple[int, int]]:
-        """Path → (size, mtime_ns) of all files that a restarted agent need not read again."""
+        """Return path → (size, mtime_ns) of the files that are not read again after a restart."""
         rows = self._db.rows("SELECT path, size_bytes, mtime_ns FROM files WHERE settled")
         return {path_of(row["path"]): (row["size_bytes"], row["mtime_ns"]) for row in rows}
 
     def files_of(self, series_uid: str) -> list[str]:
-        """Paths of all files in which slices of a series came."""
+        """Return the paths of all files with slices of a series."""
         rows = self._db.rows(
             "SELECT path FROM files WHERE series_uid = ? ORDER BY path", series_uid
         )
@@ -240,7 +232,7 @@ class Queries:
         ]
 
     def alerts_since(self) -> list[datetime]:
-        """Return since when patients' suspicions wait for an acknowledgement [UTC], oldest first.
+        """Return since when alerts wait for an acknowledgement [UTC], oldest first.
 
         Of each series, since the latest suspicion.
         """
@@ -265,11 +257,11 @@ class Queries:
         return [row["role"] for row in self._db.rows("SELECT role FROM users ORDER BY name")]
 
     def forgettable(self, keep: Keep, now: datetime) -> Forgettable:
-        """Say what ``AgentStore.forget`` would forget now, called until nothing is left."""
+        """Return how much repeated calls of ``AgentStore.forget`` would delete now."""
         return forgettable(self._db, keep, now)
 
     def totals(self) -> Totals:
-        """Return all that was ever counted."""
+        """Return all counters."""
         return totals_of(self._db.rows("SELECT * FROM totals"))
 
     def selftests(self, limit: int) -> list[Selftest]:
@@ -289,18 +281,18 @@ class Queries:
         ]
 
     def agent_status(self) -> AgentStatus | None:
-        """Return the agent's last sign of life, None if there never was one."""
+        """Return the agent's last heartbeat, None if there never was one."""
         rows = self._db.rows("SELECT status FROM agent")
         return status_of(rows[0]["status"]) if rows else None
 
     def used_bytes(self) -> int:
-        """Return what the store's rows take up [bytes]."""
+        """Return the size of the store's rows [bytes]."""
         return self._db.used_bytes()
 
     def free_bytes(self) -> int:
-        """Return how much more the store's disk takes [bytes]."""
+        """Return the free space on the store's disk [bytes]."""
         return self._db.free_bytes()
 
     def change_mark(self) -> int:
-        """Return a value that changes whenever any process has committed."""
+        """Return a value that changes with every commit of any process."""
         return self._db.change_mark()

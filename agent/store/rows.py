@@ -1,4 +1,7 @@
-"""What the store takes in and gives out, and how rows become it. Times are on both clocks."""
+"""The records that the store takes and returns, and their conversion from and to rows.
+
+Moments are stored on both clocks, in two columns.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,15 @@ AGREE: Final = "agree"
 DISAGREE: Final = "disagree"
 
 FILE_URI: Final = "file://"
-"""No path begins like this: the agent's are absolute."""
+"""Marks a path that is not valid Unicode; the agent's paths are absolute, none begins so."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileNote:
-    """What became of one version of one file.
+    """What one version of a file was found to be.
 
-    ``refusal`` is None for a slice. ``settled``: a restarted agent need not read it again.
+    ``refusal`` says why it is no slice, None for a slice. A ``settled`` file is not read again
+    after a restart.
     """
 
     path: str
@@ -54,7 +58,7 @@ class SeriesProgress:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """Who took note of a result, and when; ``dismissed_because`` where it is held to be wrong."""
+    """Who acknowledged a result, and when; ``dismissed_because`` where it was held to be wrong."""
 
     who: str
     at: Instant
@@ -64,7 +68,7 @@ class Acknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What somebody who has read the images thinks of a result."""
+    """Whether somebody who has read the images agrees with a result."""
 
     who: str
     agrees: bool
@@ -84,16 +88,14 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class SeriesRow:
-    """One series as the store knows it.
+    """One series with its latest result.
 
-    ``report`` is that of the latest concluded revision, also while a newer one is being received.
-    ``concluded_at`` is the moment at which it was committed; ``shown_at`` the moment at which a
-    page confirmed that it shows it. ``alert`` is the latest suspicion, as long as nobody has
-    acknowledged it or a later result: what a revision says does not take an alert back;
-    ``alerted_at`` is when it was committed, ``escalated_at`` when it was told elsewhere too.
-    ``verdict`` is the latest on the latest revision.
-    ``repeats`` counts how often a *not analysed* was asked to be tried again, ``attempts`` how
-    often the networks' work on it was begun and did not end.
+    ``report`` is the latest result, also while a newer revision is received; ``concluded_at`` is
+    when it was committed, ``shown_at`` when a page confirmed that it shows it. ``alert`` is the
+    latest suspicion until it or a later result is acknowledged: a later result alone does not end
+    an alert. ``alerted_at`` is when it was committed, ``escalated_at`` when it was escalated.
+    ``verdict`` is the latest on the latest revision. ``repeats`` counts the requests to analyse a
+    *not analysed* series again, ``attempts`` the runs of the networks that began and did not end.
     """
 
     uid: str
@@ -119,7 +121,7 @@ class SeriesRow:
 
     @property
     def test(self) -> bool:
-        """Whether it is a self-test's, and no patient's."""
+        """Whether it belongs to a self-test."""
         return is_test(self.uid)
 
 
@@ -145,7 +147,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that concerns no series, such as a file that was refused."""
+    """An event that concerns no series, such as a refused file."""
 
     kind: str
     reason: Reason
@@ -154,10 +156,10 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class DayCounts:
-    """A day in numbers, of series by their latest result.
+    """Counts of a day's series by their latest result.
 
-    ``confirmed`` and ``dismissed`` are alerts that somebody agreed with, and dismissed or disagreed
-    with.
+    An alert is ``confirmed`` where somebody agreed with it, ``dismissed`` where somebody dismissed
+    it or disagreed.
     """
 
     series: int
@@ -171,9 +173,9 @@ class DayCounts:
 class Selftest:
     """One self-test; ``failure`` says why it failed, None where it passed.
 
-    ``latency_s`` runs from the last slice on disk to the result in the store. It, the measured
-    volume and the true one are None where the test did not get so far, as is ``engine``. ``shown``:
-    an open page has shown its alert.
+    ``latency_s`` is from the last slice on disk to the result in the store. It, ``volume_ml``,
+    ``truth_ml`` and ``engine`` are None where the test ended earlier. ``shown`` is whether an open
+    page has shown its alert.
     """
 
     at: Instant
@@ -187,7 +189,7 @@ class Selftest:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How much of something the store keeps: of so many days, and no more bytes than so many."""
+    """Limits of retention: age, and size."""
 
     days: float
     bytes: int
@@ -195,7 +197,7 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Forgettable:
-    """How much the store holds, and how much of that it would forget now."""
+    """How much the store holds, and how much of that retention would delete now."""
 
     n_series: int
     used_bytes: int
@@ -205,11 +207,11 @@ class Forgettable:
 
 @dataclass(frozen=True, slots=True)
 class AgentStatus:
-    """The agent's sign of life. ``folder_problem`` and ``degraded`` are None when all is well.
+    """The agent's heartbeat. ``folder_problem`` and ``degraded`` are None when all is well.
 
-    ``networks_ready`` is whether a complete series would be analysed at once; ``selftest_daily``,
-    whether a self-test is expected every day. GPU memory is all programs' [bytes], None where no
-    GPU is in use.
+    ``networks_ready`` is whether a complete series would be analysed at once, ``selftest_daily``
+    whether a self-test is expected every day. GPU memory is that of all programs, None where no GPU
+    is in use.
     """
 
     pid: int
@@ -219,7 +221,7 @@ class AgentStatus:
     folder: str
     folder_problem: Reason | None
     engine: EngineReport
-    """What would run now, if a series came."""
+    """What would analyse a series now."""
     degraded: Reason | None
     receiving: int
     queued: int
@@ -232,17 +234,17 @@ class AgentStatus:
 
 
 def stored_reason(reason: Reason | None) -> str | None:
-    """Give the text that stands for a reason, None for none."""
+    """Encode a reason for a column; None for None."""
     return json.dumps(plain(reason)) if reason else None
 
 
 def reason_of(text: str | None) -> Reason | None:
-    """Return the reason that a text stands for."""
+    """Decode a reason from a column; None for None."""
     return recalled(json.loads(text)) if text else None
 
 
 def status_text(status: AgentStatus) -> str:
-    """Give the text that stands for an agent's sign of life."""
+    """Encode the agent's heartbeat for its column."""
     named = {
         "at": _moment(status.at),
         "started": _moment(status.started),
@@ -254,7 +256,7 @@ def status_text(status: AgentStatus) -> str:
 
 
 def status_of(text: str) -> AgentStatus:
-    """Return the sign of life that a text stands for."""
+    """Decode the agent's heartbeat from its column."""
     values = json.loads(text)
     for name in ("at", "started"):
         moment = values[name]
@@ -269,7 +271,7 @@ def _moment(instant: Instant) -> dict[str, str | float]:
 
 
 def path_text(path: str) -> str:
-    """Give the text that stands for a path; one that is no text is written as a URI."""
+    """Encode a path for a column; one that is not valid Unicode becomes a URI."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -291,19 +293,19 @@ def file_note(row: sqlite3.Row) -> FileNote:
 
 
 def path_of(text: str) -> str:
-    """Return the path that a text stands for."""
+    """Decode a path from a column."""
     if not text.startswith(FILE_URI):
         return text
     return os.fsdecode(unquote_to_bytes(text.removeprefix(FILE_URI)))
 
 
 def moment_columns(name: str, instant: Instant) -> dict[str, str | float]:
-    """Give a moment's two columns, by their names: ``at`` has ``at_utc`` and ``at_monotonic_s``."""
+    """Return a moment's two columns: for ``at``, ``at_utc`` and ``at_monotonic_s``."""
     return {f"{name}_utc": instant.utc.isoformat(), f"{name}_monotonic_s": instant.monotonic_s}
 
 
 def instant_of(row: sqlite3.Row, name: str) -> Instant:
-    """Read a moment back from its two columns."""
+    """Read a moment from its two columns."""
     return Instant(datetime.fromisoformat(row[f"{name}_utc"]), row[f"{name}_monotonic_s"])
 
 
@@ -320,7 +322,7 @@ def stored_acknowledgement(row: sqlite3.Row) -> Acknowledgement:
 
 
 def acknowledgement_of(row: sqlite3.Row) -> Acknowledgement | None:
-    """Read who took note of a result from a row joined with it, None where nobody has."""
+    """Read the acknowledgement from a row that was joined with it; None where there is none."""
     if row["who"] is None:
         return None
     at = instant_of(row, "who")
@@ -328,7 +330,7 @@ def acknowledgement_of(row: sqlite3.Row) -> Acknowledgement | None:
 
 
 def result_of(row: sqlite3.Row, sent: Sequence[Delivery]) -> Result:
-    """Read one revision of a result, with those of a series' deliveries that are its own."""
+    """Read one revision of a result, with its own among the series' deliveries ``sent``."""
     report = SeriesReport.model_validate_json(row["report"])
     own = tuple(one for one in sent if one.revision == report.revision)
     return Result(report, instant_of(row, "at"), own, acknowledgement_of(row))

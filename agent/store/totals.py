@@ -1,6 +1,6 @@
-"""What is counted for good: forgetting a series takes nothing back.
+"""Counters for monitoring. They only grow: deleting a series takes nothing back.
 
-Counted in the transaction that commits what is counted, so that reading costs the same however
+Each is updated in the transaction of what it counts, so that reading them costs the same however
 much the store holds. Self-tests are not counted.
 """
 
@@ -17,8 +17,8 @@ from agent.records import CPU
 from agent.report import SeriesReport
 
 BOUNDS_S: Final = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 60.0, 120.0)
-"""Upper bounds of what a latency is counted in [s]; the last class has none. Ours: narrow about 1.5
-and 5 s, which an alert may take."""
+"""Upper bounds of the histogram's buckets [s], without the last, which has none. Ours: narrow about
+1.5 and 5 s, which an alert may take."""
 
 RESULTS, NOTICES = "results", "notices"
 DISPOSITIONS, VERDICTS = "dispositions", "verdicts"
@@ -42,7 +42,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """All that is counted.
+    """All counters.
 
     ``results`` by (state, code or ""), ``notices`` by kind, ``latencies`` by stage, ``networks_s``
     by "gpu" or "cpu" [s], ``dispositions`` by "acknowledged" or why an alert was dismissed, and
@@ -58,7 +58,7 @@ class Totals:
 
 
 def count(db: sqlite3.Connection, name: str, label: str) -> None:
-    """Count one more, in the transaction under way."""
+    """Add one to a counter, in the transaction under way."""
     db.execute(ADD, (name, label, "", 1.0))
 
 
@@ -76,25 +76,25 @@ def count_result(db: sqlite3.Connection, report: SeriesReport) -> None:
 
 
 def totals_of(rows: Iterable[sqlite3.Row]) -> Totals:
-    """Read all that was counted from the rows of ``totals``."""
-    found = {(row["name"], row["label"], row["detail"]): row["value"] for row in rows}
+    """Read the counters from the rows of ``totals``."""
+    values = {(row["name"], row["label"], row["detail"]): row["value"] for row in rows}
 
     def within(stage: str) -> tuple[int, ...]:
-        per_class = (int(found.get((STAGE, stage, str(b)), 0)) for b in (*BOUNDS_S, math.inf))
+        per_class = (int(values.get((STAGE, stage, str(b)), 0)) for b in (*BOUNDS_S, math.inf))
         return tuple(accumulate(per_class))
 
     def labelled(name: str) -> dict[str, int]:
-        return {label: int(n) for (other, label, _), n in found.items() if other == name}
+        return {label: int(n) for (other, label, _), n in values.items() if other == name}
 
     return Totals(
-        results={(a, b): int(n) for (name, a, b), n in found.items() if name == RESULTS},
+        results={(a, b): int(n) for (name, a, b), n in values.items() if name == RESULTS},
         notices=labelled(NOTICES),
         latencies={
             stage: Latency(within(stage), sum_s)
-            for (name, stage, _), sum_s in found.items()
+            for (name, stage, _), sum_s in values.items()
             if name == STAGE_SUM
         },
-        networks_s={device: s for (name, device, _), s in found.items() if name == NETWORKS},
+        networks_s={device: s for (name, device, _), s in values.items() if name == NETWORKS},
         dispositions=labelled(DISPOSITIONS),
         verdicts=labelled(VERDICTS),
     )
