@@ -242,7 +242,7 @@ def _problem(config: Config, queries: Queries) -> Reason | None:
     box = Box(config, system_clock(), boot_id(), "", ACCOUNT, lambda: tensorrt_api.load(silent))
     page = console(box)
     page_down = page.mark is Mark.WRONG
-    return _silence(queries) or (Reason("page_down", why=page.text) if page_down else None)
+    return _silence(queries) or (page.reason if page_down else None)
 
 
 def _silence(queries: Queries) -> Reason | None:

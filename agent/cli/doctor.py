@@ -15,6 +15,7 @@ from agent.config import DEFAULT_PATH
 from agent.doctor import Line, Mark, examine
 from agent.infer import tensorrt_api
 from agent.log import LogStream, open_log
+from agent.report import reason_report
 
 MARKS = {
     Mark.WELL: "[green]✓[/]",
@@ -58,8 +59,5 @@ def _printed(lines: Iterable[Line]) -> Iterator[Line]:
 def _output(line: Line) -> CheckOutput:
     result = line.result
     return CheckOutput(
-        check=line.check,
-        mark=result.mark.value,
-        text=result.text,
-        what_to_do=result.what_to_do,
+        check=line.check, mark=result.mark.value, reason=reason_report(result.reason)
     )

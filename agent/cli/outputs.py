@@ -34,8 +34,7 @@ class CheckOutput(_Output):
 
     check: str
     mark: Literal["well", "note", "wrong"]
-    text: str
-    what_to_do: str
+    reason: ReasonReport
 
 
 class DoctorOutput(_Output):

@@ -40,46 +40,40 @@ def packages() -> CheckResult:
     try:
         needed = [Requirement(line) for line in requires("bleedwatch") or ()]
     except PackageNotFoundError:
-        return wrong("Bleedwatch is not installed as a package", "pip install it again")
+        return wrong("program_not_installed")
     needed = [one for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
     unmet = list(_unmet(needed))
     if unmet:
-        return wrong("; ".join(unmet), "install Bleedwatch again, in an environment of its own")
+        return wrong("packages_unmet", unmet="; ".join(unmet))
     python = platform.python_version()
-    return well(
-        f"Python {python}, bleedwatch {version('bleedwatch')}, {len(needed)} more as needed"
-    )
+    return well("packages_met", python=python, version=version("bleedwatch"), n_more=len(needed))
 
 
 def time_source() -> CheckResult:
     """Check that the clock is synchronised, by NTP, PTP or the like."""
     state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES))
     if state == TIME_ERROR:
-        return note(
-            "the kernel knows of none: the clock may drift from the scanner's",
-            "`timedatectl set-ntp true`, with the hospital's time server",
-        )
-    return well("the clock is kept right")
+        return note("no_time_source")
+    return well("clock_kept")
 
 
 def unit(name: str) -> CheckResult:
     """Check that a unit is installed, enabled and running."""
     properties = _properties(name)
     if properties["LoadState"] == "masked":
-        return wrong("masked: it cannot be started", f"`systemctl unmask {name}`")
+        return wrong("unit_masked", unit=name)
     if properties["LoadState"] != "loaded":
-        return wrong(f"not installed ({properties['LoadState']})", "`bleedwatch service install`")
+        return wrong("unit_not_installed", load_state=properties["LoadState"])
     state = ", ".join(dict.fromkeys((properties["ActiveState"], properties["SubState"])))
     if properties["ActiveState"] != "active":
-        return wrong(
-            f"{state}{_why(properties)}", f"`journalctl -u {name} -n 9`, `systemctl start {name}`"
-        )
+        return wrong("unit_not_running", unit=name, state=f"{state}{_why(properties)}")
     if properties["UnitFileState"] != "enabled":
-        found = f"{state}, but will not start with the computer: {properties['UnitFileState']}"
-        return wrong(found, f"`systemctl enable {name}`")
+        return wrong(
+            "unit_not_enabled", unit=name, state=state, unit_file_state=properties["UnitFileState"]
+        )
     if properties["NRestarts"] != "0":
-        return note(f"{state}; restarts: {properties['NRestarts']}", f"`journalctl -u {name}`")
-    return well(state)
+        return note("unit_restarted", unit=name, state=state, n_restarts=properties["NRestarts"])
+    return well("unit_running", state=state)
 
 
 def _why(properties: dict[str, str]) -> str:

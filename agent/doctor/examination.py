@@ -12,6 +12,7 @@ from agent.doctor import computer, folders, journal, networks, page
 from agent.doctor.result import Box, CheckResult, Line, Mark, NotChecked, note, well, wrong
 from agent.errors import AgentError, ConfigError
 from agent.infer.tensorrt_api import TensorRt
+from agent.reasons import Reason
 from agent.service import ACCOUNT
 from agent.watch.watcher import MOUNTS
 from agent.wiring import boot_id, system_clock
@@ -52,11 +53,11 @@ def examine(config_path: Path, take_gpu: Callable[[], TensorRt]) -> Iterator[Lin
     try:
         config = load_config(config_path)
     except ConfigError as error:
-        yield Line("configuration", wrong(str(error), error.what_to_do))
-        unchecked = note("not checked: there is no configuration to go by")
+        yield Line("configuration", wrong(error.reason))
+        unchecked = note("no_configuration_to_go_by")
         yield from (Line(name, unchecked) for name, _ in OF_THE_BOX)
         return
-    yield Line("configuration", well(f"{config_path} can be used"))
+    yield Line("configuration", well("configuration_usable", path=str(config_path)))
     mounts = MOUNTS.read_text(encoding="utf-8")
     for name, on_box in OF_THE_BOX:
         box = Box(config, system_clock(), boot_id(), mounts, ACCOUNT, take_gpu)
@@ -68,11 +69,11 @@ def _guarded(check: Callable[[], CheckResult]) -> CheckResult:
     try:
         return check()
     except NotChecked as error:
-        return note(f"not checked: {error}")
+        return note("check_not_made", why=error.reason)
     except AgentError as error:
-        return wrong(str(error), error.what_to_do)
+        return wrong(error.reason)
     except PermissionError as error:
-        return wrong(str(error), "run it as root: `sudo bleedwatch doctor`")
+        return wrong("not_permitted", why=str(error))
     except Exception as error:  # noqa: BLE001 - one broken check must not hide the others
-        text = f"the check failed: {type(error).__name__}: {error}"
-        return CheckResult(Mark.WRONG, text, "tell who maintains it", quotes_error=True)
+        reason = Reason("check_failed", error=type(error).__name__, why=str(error))
+        return CheckResult(Mark.WRONG, reason, quotes_error=True)

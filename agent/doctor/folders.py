@@ -24,11 +24,8 @@ def export_folder(box: Box) -> CheckResult:
     paths = [str(folder), *(path for path, _ in islice(files_in(str(folder), _passed_over), 1))]
     for path in paths:
         if not _readable(path, box.account):
-            return wrong(
-                f"{path} cannot be read by the account {box.account}",
-                f"`ls -l {path}`; `usermod -aG GROUP {box.account}`, then restart the agent",
-            )
-    return well(f"{folder} can be read")
+            return wrong("path_unreadable", path=str(path), account=box.account)
+    return well("folder_readable", folder=str(folder))
 
 
 def events(box: Box) -> CheckResult:
@@ -38,13 +35,10 @@ def events(box: Box) -> CheckResult:
         raise NotChecked("see_export_folder_line")
     raises_events = sends_events(folder, box.mounts)
     if polling is False and not raises_events:
-        return wrong(
-            f"{folder} lies on a share that sends no events, and watch.polling is false",
-            "take watch.polling out of the configuration",
-        )
+        return wrong("no_events_and_no_polling", folder=str(folder))
     if polling or not raises_events:
-        return well("none: the folder is listed every second")
-    return well(f"sent; the folder is also listed every {box.config.watch.rescan_s:g} s")
+        return well("folder_polled")
+    return well("folder_watched", rescan_s=box.config.watch.rescan_s)
 
 
 def free_space(box: Box) -> CheckResult:
@@ -61,8 +55,8 @@ def free_space(box: Box) -> CheckResult:
         f"{free_bytes / 1e9:.1f} GB at {folder}" for folder, free_bytes in free.items()
     )
     if short:
-        return wrong(f"{space} free", f"make room at {short[0]}")
-    return well(f"{space} free")
+        return wrong("space_short", free=space, path=str(short[0]))
+    return well("space_enough", free=space)
 
 
 def _passed_over(_path: str, _error: OSError) -> None:

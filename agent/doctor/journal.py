@@ -12,7 +12,7 @@ from typing import Final
 from agent.console.address import Address
 from agent.doctor.result import Box, CheckResult, NotChecked, note, well, wrong
 from agent.errors import StoreError
-from agent.reasons import english
+from agent.reasons import Reason
 from agent.records import is_test
 from agent.store.database import Database
 from agent.store.liveness import agent_problem, selftest_problem
@@ -26,8 +26,6 @@ AHEAD: Final = timedelta(minutes=1)
 UNSHOWN: Final = timedelta(minutes=1)
 """An open page shows a result within a second; after this long there is none. Ours."""
 
-START: Final = "`systemctl start bleedwatch-agent`, then `journalctl -u bleedwatch-agent -n 30`"
-
 
 def store(box: Box) -> CheckResult:
     """Check that the store is whole, and of a version that this program knows.
@@ -36,25 +34,31 @@ def store(box: Box) -> CheckResult:
     """
     path = box.config.store_path
     if not path.exists():
-        return wrong(f"there is none at {path}", START)
+        return wrong("store_absent", path=str(path))
     try:
         version, damage = _looked_into(path)
     except sqlite3.Error as error:
-        what = "" if isinstance(error, sqlite3.OperationalError) else "damaged, or no store: "
-        return wrong(f"{path}: {what}{error}", _replace(path))
+        return _unreadable(path, error)
     if damage != "ok":
-        return wrong(f"{path} is damaged: {damage}", _replace(path))
-    if version > len(MIGRATIONS):
         return wrong(
-            f"{path} is of version {version}, this program knows {len(MIGRATIONS)}",
-            "install the newer program again",
+            "store_file_damaged",
+            path=str(path),
+            why=damage,
+            name=path.name,
+            folder=str(path.parent),
         )
+    if version > len(MIGRATIONS):
+        return wrong("store_newer", path=str(path), version=version, known=len(MIGRATIONS))
     if version < len(MIGRATIONS):
-        return note(
-            f"{path} is of version {version}: the agent's next start brings it up to date",
-            "`bleedwatch upgrade --check`",
-        )
-    return well(f"{path} is whole")
+        return note("store_to_be_upgraded", path=str(path), version=version)
+    return well("store_whole", path=str(path))
+
+
+def _unreadable(path: Path, error: sqlite3.Error) -> CheckResult:
+    at, name, folder, why = str(path), path.name, str(path.parent), str(error)
+    if isinstance(error, sqlite3.OperationalError):
+        return wrong("store_unopened", path=at, name=name, folder=folder, why=why)
+    return wrong("store_damaged_or_none", path=at, name=name, folder=folder, why=why)
 
 
 def clock(box: Box) -> CheckResult:
@@ -64,11 +68,8 @@ def clock(box: Box) -> CheckResult:
         moments = [row.last_slice.utc for row in queries.worklist(1)]
     last = max([*moments, *([status.at.utc] if status else [])], default=box.now.utc)
     if last > box.now.utc + AHEAD:
-        return wrong(
-            f"it is {_ago(last - box.now.utc)} behind what was stored last",
-            "set the time; results that are stored meanwhile look older than they are",
-        )
-    return well(f"{box.now.utc:%Y-%m-%d %H:%M} UTC")
+        return wrong("clock_behind", behind=_ago(last - box.now.utc))
+    return well("clock_reads", now=f"{box.now.utc:%Y-%m-%d %H:%M}")
 
 
 def agent(box: Box) -> CheckResult:
@@ -77,22 +78,23 @@ def agent(box: Box) -> CheckResult:
         status = queries.agent_status()
         problem = agent_problem(status, box.now, box.boot_id, queries.free_bytes())
     if status is None or (problem and not status.folder_problem):
-        return wrong(english(problem) if problem else "", START)
+        return wrong("agent_down", why=problem or Reason("agent_never_ran"))
     if problem:
-        return wrong(
-            english(problem), f"see the line `export folder`; if the agent is gone: {START}"
-        )
+        return wrong("agent_hindered", why=problem)
     if status.folder != str(box.config.export_folder):
         return wrong(
-            f"watches {status.folder}, the configuration says {box.config.export_folder}",
-            "`systemctl restart bleedwatch-agent`",
+            "watches_other_folder", folder=status.folder, configured=str(box.config.export_folder)
         )
     if status.degraded:
-        return wrong(
-            english(status.degraded), "see the line `gpu`, and `journalctl -u bleedwatch-agent`"
-        )
+        return wrong("agent_degraded", why=status.degraded)
     engine = status.engine
-    return well(f"{engine.bundle} {engine.version}, {engine.backend}, {engine.device}")
+    return well(
+        "agent_runs",
+        bundle=engine.bundle,
+        version=engine.version,
+        backend=engine.backend,
+        device=engine.device,
+    )
 
 
 def last_series(box: Box) -> CheckResult:
@@ -101,8 +103,8 @@ def last_series(box: Box) -> CheckResult:
         moments = [row.last_slice.utc for row in queries.worklist(2) if not row.test]
         today = queries.counts_since(box.now.midnight).series
     if not moments:
-        return note("none has come yet", "export a head from the scanner, or `bleedwatch simulate`")
-    return well(f"{_ago(box.now.utc - max(moments))} ago; {today} today")
+        return note("no_series_yet")
+    return well("last_series_came", ago=_ago(box.now.utc - max(moments)), n_today=str(today))
 
 
 def alerts(box: Box) -> CheckResult:
@@ -111,11 +113,8 @@ def alerts(box: Box) -> CheckResult:
         waiting = [row.last_slice.utc for row in queries.worklist(0) if not row.test]
     if waiting:
         oldest = _ago(box.now.utc - min(waiting))
-        return note(
-            f"suspected and not acknowledged: {len(waiting)}; the oldest for {oldest}",
-            f"on the console's page, {address(box).url}",
-        )
-    return well("none waits for an acknowledgement")
+        return note("alerts_wait", n_alerts=len(waiting), longest=oldest, url=address(box).url)
+    return well("no_alert_waits")
 
 
 def deliveries(box: Box) -> CheckResult:
@@ -125,11 +124,12 @@ def deliveries(box: Box) -> CheckResult:
     oldest = min((delivery.since.utc for delivery in waiting), default=box.now.utc)
     if box.now.utc - oldest > UNSHOWN:
         return wrong(
-            f"results that no page has shown: {len(waiting)}; the oldest for "
-            f"{_ago(box.now.utc - oldest)}",
-            f"open {address(box).url} where the technologist sees it",
+            "results_unshown",
+            n_results=len(waiting),
+            longest=_ago(box.now.utc - oldest),
+            url=address(box).url,
         )
-    return well("every result was shown")
+    return well("all_results_shown")
 
 
 def selftest(box: Box) -> CheckResult:
@@ -139,23 +139,28 @@ def selftest(box: Box) -> CheckResult:
     daily = box.config.selftest.daily
     problem = selftest_problem(last, box.now, daily=daily)
     if problem and last and last.failure is None:
-        return wrong(english(problem), "`systemctl enable --now bleedwatch-selftest.timer`")
+        return wrong("selftest_timer_wrong", why=problem)
     if problem:
-        return wrong(english(problem), "`systemctl start bleedwatch-selftest`, then this again")
+        return wrong("selftest_wrong", why=problem)
     if last is None:
-        return note("none has run, nor is one expected", "`sudo -u bleedwatch bleedwatch selftest`")
-    return well(f"passed {_ago(box.now.utc - last.at.utc)} ago, alert after {last.latency_s:.1f} s")
+        return note("selftest_never")
+    return well(
+        "selftest_passed", ago=_ago(box.now.utc - last.at.utc), latency_s=last.latency_s or 0.0
+    )
 
 
 def users(box: Box) -> CheckResult:
     """Check that someone may sign in, where the page asks for it."""
     if not address(box).needs_sign_in:
-        return well("nobody needs to sign in: the page is served to this computer alone")
+        return well("sign_in_not_needed")
     with _opened(box) as queries:
         roles = queries.user_roles()
     if not roles:
-        return wrong("there is none", "`bleedwatch user add NAME --role technologist`")
-    return well(", ".join(f"{role}: {roles.count(role)}" for role in sorted(set(roles))))
+        return wrong("no_user_yet")
+    return well(
+        "users_known",
+        roles=", ".join(f"{role}: {roles.count(role)}" for role in sorted(set(roles))),
+    )
 
 
 def address(box: Box) -> Address:
@@ -178,12 +183,6 @@ def _opened(box: Box) -> Iterator[Queries]:
         raise NotChecked("see_store_line") from error
     with database:
         yield Queries(database)
-
-
-def _replace(path: Path) -> str:
-    return (
-        f"stop agent and console, move {path.name}* out of {path.parent} and keep them, start again"
-    )
 
 
 def _ago(span: timedelta) -> str:

@@ -13,7 +13,7 @@ from agent.errors import AgentError, GpuError
 from agent.infer.bundle import Bundle, load_bundle
 from agent.infer.plan import Machine, load_plan, misfit, read_active
 from agent.infer.signature import load_public_key
-from agent.reasons import Reason, english
+from agent.reasons import Reason
 
 DRIVER: Final = Path("/proc/driver/nvidia")
 """Exists where NVIDIA's driver is loaded."""
@@ -22,16 +22,21 @@ DRIVER: Final = Path("/proc/driver/nvidia")
 def bundle(box: Box) -> CheckResult:
     """Check that every file of the bundle has the digest that its manifest states."""
     loaded = load_bundle(box.config.bundle_folder)
-    return well(f"{loaded.contract.name} {loaded.contract.version}, SHA-256 {loaded.digest[:12]}…")
+    return well(
+        "bundle_whole",
+        bundle=loaded.contract.name,
+        version=loaded.contract.version,
+        sha256=loaded.digest[:12],
+    )
 
 
 def signature(box: Box) -> CheckResult:
     """Check the bundle's signature, if the configuration names a key."""
     key = box.config.infer.public_key
     if key is None:
-        return note("not asked for: infer.public_key is not set")
+        return note("signature_not_asked_for")
     load_bundle(box.config.bundle_folder, load_public_key(key))
-    return well(f"the bundle is signed by {key}")
+    return well("bundle_signed", key=str(key))
 
 
 def protocols(box: Box) -> CheckResult:
@@ -40,7 +45,7 @@ def protocols(box: Box) -> CheckResult:
     profiles = load_profiles(box.config.protocols_folder)
     for profile in profiles:
         loaded.contract.operating_point(profile.operating_point)
-    return well(f"{len(profiles)} profiles")
+    return well("profiles_fit", n_profiles=len(profiles))
 
 
 def gpu(box: Box) -> CheckResult:
@@ -50,26 +55,25 @@ def gpu(box: Box) -> CheckResult:
         card = box.take_gpu()
     except GpuError as error:
         if active:
-            return wrong(f"{error}; a plan is in use, so the CPU stands in", error.what_to_do)
-        found = f"no plan is in use: the CPU runs the networks ({error})"
-        return note(found, error.what_to_do) if DRIVER.exists() else well(found)
+            return wrong("cpu_stands_in", why=error.reason, remedy=error.what_to_do)
+        if DRIVER.exists():
+            return note("no_plan_and_no_card", why=error.reason, remedy=error.what_to_do)
+        return well("cpu_runs", why=error.reason)
     try:
         machine = card.machine
     finally:
         card.close()
-    found = f"{machine.gpu}, driver {machine.driver}, TensorRT {machine.tensorrt}"
+    card_words = f"{machine.gpu}, driver {machine.driver}, TensorRT {machine.tensorrt}"
     if not active:
-        return note(
-            f"{found}; no plan is in use", "`bleedwatch engine build`, `verify`, `activate`"
-        )
+        return note("card_without_plan", card=card_words)
     names = sorted({one.plan for one in active.values()})
-    unfit = list(_unfit(box.config, names, machine))
+    unfit = tuple(_unfit(box.config, names, machine))
     if unfit:
-        return wrong("; ".join(unfit), "`bleedwatch engine build`, `verify`, `activate`")
-    return well(f"{found}; {', '.join(names)}")
+        return wrong("plans_unfit", why=unfit)
+    return well("plans_fit", card=card_words, plans=", ".join(names))
 
 
-def _unfit(config: Config, names: Iterable[str], machine: Machine) -> Iterable[str]:
+def _unfit(config: Config, names: Iterable[str], machine: Machine) -> Iterable[Reason]:
     key = load_public_key(config.infer.public_key) if config.infer.public_key else None
     loaded: Bundle = load_bundle(config.bundle_folder, key)
     for name in names:
@@ -78,4 +82,4 @@ def _unfit(config: Config, names: Iterable[str], machine: Machine) -> Iterable[s
         except AgentError as error:
             reason = error.reason
         if reason:
-            yield english(Reason("plan_misfit", plan=name, why=reason))
+            yield Reason("plan_misfit", plan=name, why=reason)

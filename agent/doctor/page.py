@@ -20,8 +20,6 @@ ANSWER_S: Final = 5.0
 EXPIRES_SOON: Final = timedelta(days=30)
 """Within this time of its expiry a certificate gets a note: a new one takes weeks. Ours."""
 
-START: Final = "`systemctl start bleedwatch-console`, `journalctl -u bleedwatch-console -n 9`"
-
 
 def console(box: Box) -> CheckResult:
     """Check that the console's page is served, and that it can read the store.
@@ -39,32 +37,27 @@ def console(box: Box) -> CheckResult:
         answer = connection.getresponse()
         live = answer.status == http.HTTPStatus.OK and answer.read() == b"ok\n"
     except (OSError, http.client.HTTPException) as error:
-        return wrong(f"{served.url} does not answer: {error}", START)
+        return wrong("page_silent", url=served.url, why=str(error))
     finally:
         connection.close()
     if not live:
         return wrong(
-            f"{served.url} answers {answer.status} where `ok` should stand",
-            f"`ss -ltnp sport = :{served.port}` names the program; set console.port to a free one",
+            "page_of_other_program", url=served.url, status=answer.status, port=served.port
         )
     if certificate and shown != certificate.der:
-        return wrong(
-            f"{served.url} still shows another certificate than {certificate.path}",
-            "`systemctl restart bleedwatch-console`",
-        )
-    return well(f"{served.url} is served")
+        return wrong("page_certificate_old", url=served.url, path=str(certificate.path))
+    return well("page_served", url=served.url)
 
 
 def certificate(box: Box) -> CheckResult:
     """Check that the page's certificate is valid, and stays so for some time."""
     served = address(box).checked_certificate(box.now)
     if served is None:
-        return well("none is needed: the page is served to this computer alone")
+        return well("certificate_not_needed")
     until, names = f"{served.until_utc:%Y-%m-%d}", ", ".join(served.names)
-    found = f"{served.path} is valid until {until}, for {names}"
     if served.until_utc - box.now.utc < EXPIRES_SOON:
-        return note(found, "have the next one made; then `systemctl restart bleedwatch-console`")
-    return well(found)
+        return note("certificate_expires_soon", path=str(served.path), until=until, names=names)
+    return well("certificate_valid", path=str(served.path), until=until, names=names)
 
 
 def _connection(served: Address, certificate: Certificate | None) -> http.client.HTTPConnection:

@@ -9,6 +9,7 @@ from enum import Enum
 from agent.config import Config
 from agent.errors import AgentError
 from agent.infer.tensorrt_api import TensorRt
+from agent.reasons import Reason, Value, english, what_to_do
 from agent.records import Instant
 
 
@@ -22,13 +23,22 @@ class Mark(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a check found; ``what_to_do`` is "" where nothing is to be done."""
+    """What a check found."""
 
     mark: Mark
-    text: str
-    what_to_do: str = ""
+    reason: Reason
     quotes_error: bool = False
-    """Whether the text holds an exception's own words, which may quote a file or a patient."""
+    """Whether the reason holds an exception's own words, which may quote a file or a patient."""
+
+    @property
+    def text(self) -> str:
+        """What it found, in English."""
+        return english(self.reason)
+
+    @property
+    def what_to_do(self) -> str:
+        """What to do about it, in English; "" where nothing is to be done."""
+        return what_to_do(self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +71,17 @@ class NotChecked(AgentError):
     kind = "not_checked"
 
 
-def well(text: str) -> CheckResult:
+def well(code: str, /, **values: Value) -> CheckResult:
     """Return that nothing is wrong."""
-    return CheckResult(Mark.WELL, text)
+    return CheckResult(Mark.WELL, Reason(code, **values))
 
 
-def note(text: str, what_to_do: str = "") -> CheckResult:
+def note(code: str, /, **values: Value) -> CheckResult:
     """Return something that is worth knowing."""
-    return CheckResult(Mark.NOTE, text, what_to_do)
+    return CheckResult(Mark.NOTE, Reason(code, **values))
 
 
-def wrong(text: str, what_to_do: str) -> CheckResult:
-    """Return something that is wrong."""
-    return CheckResult(Mark.WRONG, text, what_to_do)
+def wrong(reason: Reason | str, /, **values: Value) -> CheckResult:
+    """Return something that is wrong: a reason, or the one that a code and its values make."""
+    made = reason if isinstance(reason, Reason) else Reason(reason, **values)
+    return CheckResult(Mark.WRONG, made)

@@ -329,7 +329,14 @@ BOX: Final = {
     ),
     "log_cut_off": Wording("the log cannot be written: cut off"),
     "log_unwritable": Wording("the log cannot be written: {why}"),
-    "page_down": Wording("{why}"),
+    "page_silent": Wording(
+        "{url} does not answer: {why}",
+        "`systemctl start bleedwatch-console`, `journalctl -u bleedwatch-console -n 9`",
+    ),
+    "page_of_other_program": Wording(
+        "{url} answers {status} where `ok` should stand",
+        "`ss -ltnp sport = :{port}` names the program; set console.port to a free one",
+    ),
     "selftest_missing": Wording("SELF-TEST MISSING: none has run yet"),
     "selftest_failed": Wording("SELF-TEST FAILED: {why}"),
     "selftest_overdue": Wording("SELF-TEST OVERDUE: the last was {age_h:.0f} h ago"),

@@ -194,7 +194,124 @@ COMMANDS: Final = {
 }
 """Why a command does nothing."""
 
+START_AGENT: Final = (
+    "`systemctl start bleedwatch-agent`, then `journalctl -u bleedwatch-agent -n 30`"
+)
+REPLACE_STORE: Final = (
+    "stop agent and console, move {name}* out of {folder} and keep them, start again"
+)
+NEW_PLAN: Final = "`bleedwatch engine build`, `verify`, `activate`"
+
 DOCTOR: Final = {
+    "check_failed": Wording("the check failed: {error}: {why}", "tell who maintains it"),
+    "check_not_made": Wording("not checked: {why}"),
+    "no_configuration_to_go_by": Wording("not checked: there is no configuration to go by"),
+    "configuration_usable": Wording("{path} can be used"),
+    "not_permitted": Wording("{why}", "run it as root: `sudo bleedwatch doctor`"),
+    "program_not_installed": Wording(
+        "Bleedwatch is not installed as a package", "pip install it again"
+    ),
+    "packages_unmet": Wording("{unmet}", "install Bleedwatch again, in an environment of its own"),
+    "packages_met": Wording("Python {python}, bleedwatch {version}, {n_more} more as needed"),
+    "no_time_source": Wording(
+        "the kernel knows of none: the clock may drift from the scanner's",
+        "`timedatectl set-ntp true`, with the hospital's time server",
+    ),
+    "clock_kept": Wording("the clock is kept right"),
+    "unit_masked": Wording("masked: it cannot be started", "`systemctl unmask {unit}`"),
+    "unit_not_installed": Wording("not installed ({load_state})", "`bleedwatch service install`"),
+    "unit_not_running": Wording("{state}", "`journalctl -u {unit} -n 9`, `systemctl start {unit}`"),
+    "unit_not_enabled": Wording(
+        "{state}, but will not start with the computer: {unit_file_state}",
+        "`systemctl enable {unit}`",
+    ),
+    "unit_restarted": Wording("{state}; restarts: {n_restarts}", "`journalctl -u {unit}`"),
+    "unit_running": Wording("{state}"),
+    "path_unreadable": Wording(
+        "{path} cannot be read by the account {account}",
+        "`ls -l {path}`; `usermod -aG GROUP {account}`, then restart the agent",
+    ),
+    "folder_readable": Wording("{folder} can be read"),
+    "no_events_and_no_polling": Wording(
+        "{folder} lies on a share that sends no events, and watch.polling is false",
+        "take watch.polling out of the configuration",
+    ),
+    "folder_polled": Wording("none: the folder is listed every second"),
+    "folder_watched": Wording("sent; the folder is also listed every {rescan_s} s"),
+    "space_short": Wording("{free} free", "make room at {path}"),
+    "space_enough": Wording("{free} free"),
+    "store_absent": Wording("there is none at {path}", START_AGENT),
+    "store_unopened": Wording("{path}: {why}", REPLACE_STORE),
+    "store_damaged_or_none": Wording("{path}: damaged, or no store: {why}", REPLACE_STORE),
+    "store_file_damaged": Wording("{path} is damaged: {why}", REPLACE_STORE),
+    "store_to_be_upgraded": Wording(
+        "{path} is of version {version}: the agent's next start brings it up to date",
+        "`bleedwatch upgrade --check`",
+    ),
+    "store_whole": Wording("{path} is whole"),
+    "clock_behind": Wording(
+        "it is {behind} behind what was stored last",
+        "set the time; results that are stored meanwhile look older than they are",
+    ),
+    "clock_reads": Wording("{now} UTC"),
+    "agent_down": Wording("{why}", START_AGENT),
+    "agent_hindered": Wording(
+        "{why}", "see the line `export folder`; if the agent is gone: " + START_AGENT
+    ),
+    "watches_other_folder": Wording(
+        "watches {folder}, the configuration says {configured}",
+        "`systemctl restart bleedwatch-agent`",
+    ),
+    "agent_degraded": Wording("{why}", "see the line `gpu`, and `journalctl -u bleedwatch-agent`"),
+    "agent_runs": Wording("{bundle} {version}, {backend}, {device}"),
+    "no_series_yet": Wording(
+        "none has come yet", "export a head from the scanner, or `bleedwatch simulate`"
+    ),
+    "last_series_came": Wording("{ago} ago; {n_today} today"),
+    "alerts_wait": Wording(
+        "suspected and not acknowledged: {n_alerts}; the oldest for {longest}",
+        "on the console's page, {url}",
+    ),
+    "no_alert_waits": Wording("none waits for an acknowledgement"),
+    "results_unshown": Wording(
+        "results that no page has shown: {n_results}; the oldest for {longest}",
+        "open {url} where the technologist sees it",
+    ),
+    "all_results_shown": Wording("every result was shown"),
+    "selftest_timer_wrong": Wording("{why}", "`systemctl enable --now bleedwatch-selftest.timer`"),
+    "selftest_wrong": Wording("{why}", "`systemctl start bleedwatch-selftest`, then this again"),
+    "selftest_never": Wording(
+        "none has run, nor is one expected", "`sudo -u bleedwatch bleedwatch selftest`"
+    ),
+    "selftest_passed": Wording("passed {ago} ago, alert after {latency_s:.1f} s"),
+    "sign_in_not_needed": Wording(
+        "nobody needs to sign in: the page is served to this computer alone"
+    ),
+    "no_user_yet": Wording("there is none", "`bleedwatch user add NAME --role technologist`"),
+    "users_known": Wording("{roles}"),
+    "bundle_whole": Wording("{bundle} {version}, SHA-256 {sha256}…"),
+    "signature_not_asked_for": Wording("not asked for: infer.public_key is not set"),
+    "bundle_signed": Wording("the bundle is signed by {key}"),
+    "profiles_fit": Wording("{n_profiles} profiles"),
+    "cpu_stands_in": Wording("{why}; a plan is in use, so the CPU stands in", "{remedy}"),
+    "no_plan_and_no_card": Wording(
+        "no plan is in use: the CPU runs the networks ({why})", "{remedy}"
+    ),
+    "cpu_runs": Wording("no plan is in use: the CPU runs the networks ({why})"),
+    "card_without_plan": Wording("{card}; no plan is in use", NEW_PLAN),
+    "plans_unfit": Wording("{why}", NEW_PLAN),
+    "plans_fit": Wording("{card}; {plans}"),
+    "page_certificate_old": Wording(
+        "{url} still shows another certificate than {path}",
+        "`systemctl restart bleedwatch-console`",
+    ),
+    "page_served": Wording("{url} is served"),
+    "certificate_not_needed": Wording("none is needed: the page is served to this computer alone"),
+    "certificate_expires_soon": Wording(
+        "{path} is valid until {until}, for {names}",
+        "have the next one made; then `systemctl restart bleedwatch-console`",
+    ),
+    "certificate_valid": Wording("{path} is valid until {until}, for {names}"),
     "see_export_folder_line": Wording("see the line `export folder`"),
     "see_store_line": Wording("see the line `store`"),
     "no_folder_yet": Wording("there is no folder yet"),

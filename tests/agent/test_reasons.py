@@ -131,7 +131,7 @@ def _made() -> tuple[Made, ...]:
 
 
 def _makings() -> Iterator[Made]:
-    makers = {"Reason"} | _heirs("AgentError", "Unusable")
+    makers = {"Reason", "well", "note", "wrong"} | _heirs("AgentError", "Unusable")
     for path, tree in _trees():
         for node in ast.walk(tree):
             by = (
