@@ -311,9 +311,9 @@ class TestDoctor:
 
         assert results["console"].mark is Mark.WELL
         assert results["certificate"].mark is Mark.WELL
-        assert "ct1.hospital.example" in results["certificate"].found
+        assert "ct1.hospital.example" in results["certificate"].text
         assert results["users"].mark is Mark.WRONG
-        assert "bleedwatch user add" in results["users"].next_step
+        assert "bleedwatch user add" in results["users"].what_to_do
 
     def test_a_page_that_still_shows_the_former_certificate_is_told(
         self, scratch: Scratch, served: Served, authority: Authority
@@ -347,7 +347,7 @@ class TestDoctor:
         with Store(scratch.store_path, system_clock) as store:
             with_user(store)
 
-        assert scratch.results()["users"].found == "technologist: 1"
+        assert scratch.results()["users"].text == "technologist: 1"
 
 
 class TestInABrowser:
