@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +36,8 @@ def ingest(
     Example: bleedwatch bench ingest --runs 9 --png ingest.png
     """
     plot = to_plot(png)
-    dcm2niix = shutil.which("dcm2niix")
+    beside_python = str(Path(sys.executable).parent)  # an environment need not be activated
+    dcm2niix = shutil.which("dcm2niix") or shutil.which("dcm2niix", path=beside_python)
     if dcm2niix is None:
         raise ConfigError("dcm2niix_missing")
     with scratch_folder(folder) as scratch:

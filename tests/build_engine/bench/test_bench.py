@@ -20,6 +20,7 @@ from build_engine.printing import to_plot
 RUN = Latency(
     complete_s=0.3,
     analysed_s=1.0,
+    evidence_s=0.02,
     slice_network_s=0.2,
     volume_network_s=0.6,
     measuring_s=0.1,
