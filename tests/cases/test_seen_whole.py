@@ -29,7 +29,7 @@ def test_a_head_without_its_vertex_or_its_base_is_not_called_not_suspected(
 
     assert (report.state, report.code) == ("not_analysed", "not_seen_whole")
     end = "base of the skull" if missing.start == 0 else "top of the head"
-    assert end in str(report.reason)
+    assert end in str(report.text)
 
 
 def test_a_bleed_in_a_part_of_a_head_is_told_with_the_caveat(
@@ -106,4 +106,4 @@ def test_one_slice_given_for_all_gets_no_answer(answer: Answer, tmp_path: Path) 
     report = answer(tmp_path / "in")
 
     assert (report.state, report.code) == ("not_analysed", "implausible")
-    assert "copies of another" in str(report.reason)
+    assert "copies of another" in str(report.text)

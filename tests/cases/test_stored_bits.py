@@ -112,5 +112,5 @@ def test_what_is_of_another_type_than_hu_gets_no_answer(
 
     assert report.state == state
     if state == "not_analysed":
-        assert "Rescale Type" in str(report.reason)
-        assert "some text" not in str(report.reason)
+        assert "Rescale Type" in str(report.text)
+        assert "some text" not in str(report.text)

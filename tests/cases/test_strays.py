@@ -169,4 +169,4 @@ def test_every_other_slice_of_an_acquisition_is_not_the_whole_head(
     report = answer(tmp_path / "in")
 
     assert report.state == "not_analysed"
-    assert "only 32 of 64 images came" in report.reason
+    assert "only 32 of 64 images came" in report.text

@@ -136,7 +136,7 @@ def test_an_image_of_zeros_in_a_head_that_is_not_blanked_may_be_unwritten(
     report = answer(tmp_path / "in")
 
     assert report.state == "not_analysed"
-    assert "1 image(s) show nothing" in report.reason
+    assert "1 image(s) show nothing" in report.text
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.7])
