@@ -123,7 +123,7 @@ class _Worker(threading.Thread):
 
     def run(self) -> None:
         """Warm the networks up, then work; meanwhile files are read already."""
-        networks = self._agent.engine.networks
+        networks = self._agent.resources.networks
         try:
             networks.refresh()
             self._log.info("ready", run_by=str(networks.run_by))
@@ -213,7 +213,7 @@ def _watch(
     pruned_s = looked_s = float("-inf")
     while not stop.is_set():
         heart.worker.check()
-        networks, degraded = agent.engine.networks, agent.engine.networks.degraded
+        networks, degraded = agent.resources.networks, agent.resources.networks.degraded
         if degraded and networks.process_spent and agent.shell.at_rest:
             raise GpuError("gpu_needs_new_process", degraded=degraded)
         for not_whole in agent.intake.read([*watcher.wait(TICK_S), *tests.wait(0.0)]):
@@ -238,9 +238,9 @@ def _status(
 ) -> AgentStatus:
     started, now = times
     receiving, queued = agent.shell.counts
-    bundle, networks = agent.engine.bundle, agent.engine.networks
+    bundle, networks = agent.resources.bundle, agent.resources.networks
     gpu_used_bytes, gpu_total_bytes = networks.gpu_bytes or (None, None)
-    points = [bundle.contract.operating_point(p.operating_point) for p in agent.engine.profiles]
+    points = [bundle.contract.operating_point(p.operating_point) for p in agent.resources.profiles]
     return AgentStatus(
         pid=os.getpid(),
         boot_id=boot_id(),

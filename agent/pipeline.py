@@ -54,8 +54,8 @@ STATES: Final[dict[type[Assessment], Literal["suspected", "not_suspected", "not_
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
-    """A bundle, what runs it, and the protocols it is run for."""
+class Resources:
+    """What an analysis uses: the bundle, what runs its networks, and the protocol profiles."""
 
     bundle: Bundle
     networks: Networks
@@ -86,7 +86,7 @@ class Subject:
     completion: Completion
 
 
-def analyse(slices: GrowingSeries, stage: SliceStage, engine: Engine) -> Analysis:
+def analyse(slices: GrowingSeries, stage: SliceStage, resources: Resources) -> Analysis:
     """Take one complete series to its answer.
 
     Raises
@@ -96,9 +96,9 @@ def analyse(slices: GrowingSeries, stage: SliceStage, engine: Engine) -> Analysi
     InferenceError
         If a network fails or gives what cannot be trusted.
     """
-    contract, timings_s = engine.bundle.contract, dict[str, float]()
+    contract, timings_s = resources.bundle.contract, dict[str, float]()
     with _timed(timings_s, "assemble"):
-        profile = choose(slices.headers, engine.profiles)
+        profile = choose(slices.headers, resources.profiles)
         head = slices.volume()
         check_extent(head, profile)
     with _timed(timings_s, "evidence"):
@@ -112,7 +112,7 @@ def analyse(slices: GrowingSeries, stage: SliceStage, engine: Engine) -> Analysi
         with _timed(timings_s, "volume_stage"):
             return label_head(head, seen, contract, backend), backend.run_by
 
-    mask, run_by = engine.networks.run(profile.name, labelled)
+    mask, run_by = resources.networks.run(profile.name, labelled)
     with _timed(timings_s, "measure"):
         shift = contract.reading.midline_shift
         measured = measure(mask, contract.interval, midline_shift=shift)
@@ -147,7 +147,7 @@ def evidence_of(slices: GrowingSeries, head: HeadVolume, profile: ProtocolProfil
     )
 
 
-def report_of(subject: Subject, analysis: Analysis, engine: Engine) -> SeriesReport:
+def report_of(subject: Subject, analysis: Analysis, resources: Resources) -> SeriesReport:
     """Put a series' analysis into the words and numbers that every channel carries."""
     answer, measured, head = analysis.assessment, analysis.measured, analysis.head
     scored = answer if isinstance(answer, Suspected | NotSuspected) else None
@@ -175,7 +175,7 @@ def report_of(subject: Subject, analysis: Analysis, engine: Engine) -> SeriesRep
         caveats=tuple(map(reason_report, scored.caveats)) if scored else (),
         geometry=geometry_report(head.grid, head.gaps) if head else None,
         completed_by=subject.completion.rule,
-        engine=engine_report(engine.bundle, analysis.run_by) if analysis.run_by else None,
+        engine=engine_report(resources.bundle, analysis.run_by) if analysis.run_by else None,
         timings_s={stage: round(seconds, 4) for stage, seconds in analysis.timings_s.items()},
     )
 

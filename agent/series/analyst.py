@@ -17,7 +17,7 @@ from agent.deliver.outbox import channels_for
 from agent.errors import AgentError, InputError
 from agent.pipeline import (
     Analysis,
-    Engine,
+    Resources,
     Subject,
     analyse,
     pictures_of,
@@ -65,14 +65,14 @@ class Analyst:
 
     def __init__(
         self,
-        engine: Engine,
+        resources: Resources,
         shell: Shell,
         archive: Archive,
         clock: Clock,
         log: FilteringBoundLogger,
     ) -> None:
         """Work with these."""
-        self._engine = engine
+        self._resources = resources
         self._shell = shell
         self._archive = archive
         self._clock = clock
@@ -84,7 +84,7 @@ class Analyst:
         The first of these that there is to do; False if there was nothing.
         """
         if self._between_series():
-            self._engine.networks.refresh()
+            self._resources.networks.refresh()
         return self._conclude_next() or self._run_slabs() or self._archive.keep_some()
 
     def _between_series(self) -> bool:
@@ -164,7 +164,7 @@ class Analyst:
             return Analysis(NotAnalysed(contents.slices.obstacle))
         if contents.slices.first is None:
             return Analysis(NotAnalysed(Reason("files_gone")))
-        return analyse(contents.slices, contents.stage, self._engine)
+        return analyse(contents.slices, contents.stage, self._resources)
 
     def _told(self, contents: Contents, complete: Complete, analysis: Analysis) -> Answer:
         """Report an analysis; a picture that cannot be drawn takes no suspicion back."""
@@ -182,7 +182,7 @@ class Analyst:
             contents.result_id,
             complete.completion,
         )
-        return Answer(report_of(subject, analysis, self._engine), pictures, analysis)
+        return Answer(report_of(subject, analysis, self._resources), pictures, analysis)
 
     def _run_slabs(self) -> bool:
         """Run slabs that can no longer change, of a series under way; False if there are none."""
@@ -192,7 +192,7 @@ class Analyst:
 
     def _advance(self, contents: Contents) -> bool:
         """Run slabs of a series, once enough slices have come since the last time."""
-        fewest = contents.advanced_slices + self._engine.bundle.contract.slices.batch
+        fewest = contents.advanced_slices + self._resources.bundle.contract.slices.batch
         too_few = contents.slices.n_slices < fewest
         profile = contents.profile
         if too_few or profile is None or contents.refusal or contents.n_attempts:
@@ -203,7 +203,7 @@ class Analyst:
             head = self._head_so_far(contents)
             if head is None:
                 return 0
-            return self._engine.networks.run(
+            return self._resources.networks.run(
                 profile.name, lambda backend: contents.stage.advance(head, backend)
             )
 

@@ -14,7 +14,7 @@ from agent.assemble.dicom_file import ReadSlice
 from agent.assemble.header import Owner, SliceRefused, SliceUnplaced
 from agent.errors import FileRefused, NotWholeYet
 from agent.infer.slice_stage import SliceStage
-from agent.pipeline import Engine
+from agent.pipeline import Resources
 from agent.reasons import Reason
 from agent.records import Arrival, Clock, Identity, Instant
 from agent.series.contents import FAULT, Contents
@@ -47,7 +47,7 @@ class Intake:
 
     def __init__(
         self,
-        engine: Engine,
+        resources: Resources,
         queries: Queries,
         shell: Shell,
         reader: Reader,
@@ -55,7 +55,7 @@ class Intake:
         log: FilteringBoundLogger,
     ) -> None:
         """Work with these."""
-        self._engine = engine
+        self._resources = resources
         self._queries = queries
         self._shell = shell
         self._reader = reader
@@ -191,7 +191,7 @@ class Intake:
     def _put_slice(self, contents: Contents, read: ReadSlice, path: Path) -> None:
         """Put a slice into its series; one on which our own code fails refuses it."""
         try:
-            contents.put(read, path, self._engine.profiles, self._clock())
+            contents.put(read, path, self._resources.profiles, self._clock())
         except Exception:  # noqa: BLE001 - a bug of ours must disturb no other series
             self._log.exception("taking_in_failed", series_uid=contents.uid)
             contents.fail(self._clock())
@@ -209,7 +209,7 @@ class Intake:
     def _opened(self, uid: str, identity: Identity) -> Contents:
         """Begin a series that is not in memory; one that has a result is read again whole."""
         now = self._clock()
-        bundle = self._engine.bundle
+        bundle = self._resources.bundle
         contents = Contents(uid, identity, bundle.digest, now, now, SliceStage(bundle.contract))
         before = self._queries.series(uid)
         if before is None:

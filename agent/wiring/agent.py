@@ -17,7 +17,7 @@ from agent.infer.gpu_side import GpuSide
 from agent.infer.networks import Networks
 from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.signature import load_public_key
-from agent.pipeline import Engine
+from agent.pipeline import Resources
 from agent.records import Clock
 from agent.series.analyst import Analyst
 from agent.series.archive import Archive
@@ -34,7 +34,7 @@ from agent.wiring import system_clock
 class Agent:
     """What moves series on: a thread that reads files has ``intake``, the networks' ``analyst``."""
 
-    engine: Engine
+    resources: Resources
     shell: Shell
     intake: Intake
     analyst: Analyst
@@ -70,24 +70,24 @@ def build_agent(config: Config, store: AgentStore, log: FilteringBoundLogger) ->
         lambda: tensorrt_api.load(log),
         memory_share=config.infer.gpu_memory_share,
     )
-    engine = Engine(bundle, Networks(reference, gpu, time.monotonic, log), profiles)
+    resources = Resources(bundle, Networks(reference, gpu, time.monotonic, log), profiles)
     archive = Archive(store, log, keeps_slices=config.store.slices_mb > 0)
     reader = Reader(store, config.read.limits, log, config.selftest_folder)
-    return joined(engine, store, reader, archive, system_clock, log)
+    return joined(resources, store, reader, archive, system_clock, log)
 
 
 def joined(
-    engine: Engine,
+    resources: Resources,
     store: AgentStore,
     reader: Reader,
     archive: Archive,
     clock: Clock,
     log: FilteringBoundLogger,
 ) -> Agent:
-    """Join an engine and a store to an agent that has no series in memory."""
+    """Join resources and a store to an agent that has no series in memory."""
     shell = Shell(store)
-    intake = Intake(engine, store.queries, shell, reader, clock, log)
-    return Agent(engine, shell, intake, Analyst(engine, shell, archive, clock, log))
+    intake = Intake(resources, store.queries, shell, reader, clock, log)
+    return Agent(resources, shell, intake, Analyst(resources, shell, archive, clock, log))
 
 
 def build_watcher(config: Config, queries: Queries) -> Watcher:

@@ -18,7 +18,7 @@ from agent.infer.bundle import Bundle
 from agent.infer.gpu_side import GpuSide
 from agent.infer.networks import Networks
 from agent.infer.tensorrt_api import TensorRt
-from agent.pipeline import Engine
+from agent.pipeline import Resources
 from agent.records import Arrival, Instant
 from agent.report import SeriesReport
 from agent.series.archive import Archive
@@ -60,10 +60,10 @@ class Box:
         self.store = self.open_store()
         log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[lambda *_: ""])
         networks = Networks(self.backend, self.gpu(), lambda: self.clock.now_s, log)
-        engine = Engine(self.bundle, networks, self.profiles)
+        resources = Resources(self.bundle, networks, self.profiles)
         archive = Archive(self.store.agent, log, keeps_slices=True)
         reader = Reader(self.store.agent, self.limits, log, self.tests_folder)
-        self.agent = joined(engine, self.store.agent, reader, archive, self.clock, log)
+        self.agent = joined(resources, self.store.agent, reader, archive, self.clock, log)
         self.agent.intake.adopt(
             row
             for uid in self.store.queries.unfinished()

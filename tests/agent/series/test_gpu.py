@@ -83,11 +83,11 @@ def test_a_card_that_fails_at_any_moment_costs_no_series_its_answer(box, files, 
 
     assert box.report().engine == on_cpu.engine, "the whole series was run on the CPU"
     assert_alike(box.report(), on_cpu)
-    assert "degraded to CPU" in english(box.agent.engine.networks.degraded)
+    assert "degraded to CPU" in english(box.agent.resources.networks.degraded)
 
     box.wait(RETRY_S + 1)
 
-    assert box.agent.engine.networks.degraded is None
+    assert box.agent.resources.networks.degraded is None
 
 
 def test_a_plan_activated_while_a_series_comes_is_taken_up_after_it(box, files):
@@ -102,11 +102,11 @@ def test_a_plan_activated_while_a_series_comes_is_taken_up_after_it(box, files):
     box.wait()
 
     assert first in box.report().engine.backend
-    assert second in box.agent.engine.networks.run_by.backend
+    assert second in box.agent.resources.networks.run_by.backend
 
 
 def test_the_cards_memory_is_told_while_it_is_used(box):
-    networks = box.agent.engine.networks
+    networks = box.agent.resources.networks
     box.wait()
     assert networks.gpu_bytes is None
 
