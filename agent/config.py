@@ -71,7 +71,7 @@ class ReadConfig(_Table):
 class InferConfig(_Table):
     """How the networks are run."""
 
-    bundle: str = "default/1.4.0"
+    bundle: str = "default/2.0.0"
     """Name and version, below ``engines_folder``."""
     threads: Annotated[int, Field(ge=1)] = 3
     """CPU threads for ONNX Runtime; leave one core for reading files."""

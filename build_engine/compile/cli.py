@@ -70,7 +70,7 @@ def activate(
 
     Refused without a passing verification made on this machine with this driver and TensorRT.
 
-    Example: bleedwatch engine activate default-1.4.0_any_fp16_1f2e3d4c_20261124T031500
+    Example: bleedwatch engine activate default-2.0.0_any_fp16_1f2e3d4c_20261124T031500
     """
     switched = plans.activate(_site(config), plan, even_if_slower=even_if_slower)
     _tell_switched(switched.plan, switched.previous, as_json=as_json)
@@ -105,7 +105,7 @@ def sign(
     Make a key with `openssl genpkey -algorithm ed25519 -out PRIVATE.pem`, its public half for the
     agent's configuration (`infer.public_key`) with `openssl pkey -in PRIVATE.pem -pubout`.
 
-    Example: bleedwatch engine sign engines/default/1.4.0 --key PRIVATE.pem
+    Example: bleedwatch engine sign engines/default/2.0.0 --key PRIVATE.pem
     """
     signature = signing.sign(folder, signing.load_private_key(key))
     if as_json:
@@ -123,7 +123,7 @@ def check(
 ) -> None:
     """Check every digest of a bundle or a plan, and its signature if a key is configured.
 
-    Example: bleedwatch engine check engines/default/1.4.0
+    Example: bleedwatch engine check engines/default/2.0.0
     """
     key = public_key(load_config(config))
     signing.check(folder, key)

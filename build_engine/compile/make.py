@@ -75,7 +75,7 @@ def verify(
     Each head must give the same decision, its blood within 2 % or 0.2 mL, and every probability
     near the reference's. The report lies beside the plan. Exit code 1 if it does not pass.
 
-    Example: bleedwatch engine verify default-1.4.0_any_fp16_1f2e3d4c_20261124T031500
+    Example: bleedwatch engine verify default-2.0.0_any_fp16_1f2e3d4c_20261124T031500
     """
     settings = load_config(config)
     loaded = load_plan(settings.plans_folder / plan, public_key(settings))

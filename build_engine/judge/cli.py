@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(  # noqa: PLR0913 - a command's parameters are its options
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder, such as engines/default/1.4.0.")],
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder, such as engines/default/2.0.0.")],
     *,
     sets: Annotated[
         list[str],
@@ -45,7 +45,7 @@ def evaluate(  # noqa: PLR0913 - a command's parameters are its options
 ) -> None:
     """Evaluate a bundle on heads whose truth is known.
 
-    Example: bleedwatch model evaluate engines/default/1.4.0 --heads 200 --to card
+    Example: bleedwatch model evaluate engines/default/2.0.0 --heads 200 --to card
     """
     from agent.infer.bundle import load_bundle  # noqa: PLC0415 - keeps --help quick
     from agent.infer.onnx_backend import OnnxBackend  # noqa: PLC0415

@@ -76,9 +76,9 @@ class SliceRow:
 class StudyResult:
     """One head: what there was, and what was found. Volumes in mL; ``dice`` of any bleed.
 
-    ``true_ml``, ``dice`` and ``truth`` are None where nobody outlined the bleed; ``at_cuts`` is for
-    whoever chooses among ``CUTS``. ``doubt`` is as in ``AtCut``. ``picture`` (row, column, 3) is
-    the slice that tells most.
+    ``true_ml``, ``dice`` and ``truth`` are None where nobody outlined the bleed. ``at_cuts`` is for
+    whoever chooses among ``CUTS``, and empty where there is no true volume to choose by. ``doubt``
+    is as in ``AtCut``. ``picture`` (row, column, 3) is the slice that tells most.
     """
 
     known: KnownHead
@@ -116,8 +116,8 @@ def results(
         if known.bleeding_slices is not None:
             seen = label_head(known.head, slices, contract.uncut, backend)
             mask = replace(mask, probability=seen.probability)
-        at_cuts = tuple(at_cut(mask, cut) for cut in cuts)
-        yield replace(judged(known, mask, seconds), at_cuts=at_cuts)
+        result = judged(known, mask, seconds)
+        yield replace(result, at_cuts=tuple(at_cut(mask, cut) for cut in cuts if result.true_ml))
 
 
 def judged(known: KnownHead, mask: LabelMask, seconds: float) -> StudyResult:
@@ -226,11 +226,15 @@ def _slice_row(known: KnownHead, mask: LabelMask) -> SliceRow | None:
 def _picture(known: KnownHead, mask: LabelMask) -> NDArray[np.uint8]:
     """Draw the slice with most of the truth, else with the likeliest bleed: truth green, ours red.
 
+    Where annotators saw a bleed without outlining it, it is one of the slices that they named.
     About ``PICTURE_PX`` square, in a window of 0 to 80 HU.
     """
     truth = mask.subtypes * 0 if known.subtypes is None else known.subtypes % UNSURE
     telling = truth > 0 if truth.any() else mask.probability
-    k = int(telling.sum(axis=(1, 2)).argmax())
+    amount = 1.0 + telling.sum(axis=(1, 2))
+    if known.bleeding_slices is not None and known.bleeding_slices.any():
+        amount *= known.bleeding_slices
+    k = int(amount.argmax())
     step = max(1, round(known.head.hu.shape[1] / PICTURE_PX))
     grey = np.clip(known.head.hu[k, ::step, ::step] * (255 / 80), 0, 255).astype(np.uint8)
     picture = np.stack([grey] * 3, axis=-1)

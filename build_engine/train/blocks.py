@@ -176,7 +176,7 @@ def _draw_block(
     case: BlockCase, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Vary a head: block, subtypes, regions, which of them is known, whether it bleeds."""
-    if case.regions is None and rng.random() < CUT_SHARE:
+    if case.regions is None and case.bleeds and rng.random() < CUT_SHARE:
         case = without_bleed(case) or case
     block = torch.from_numpy(case.block.astype(np.float32))[None]
     regions = np.zeros_like(case.subtypes) if case.regions is None else case.regions

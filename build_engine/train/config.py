@@ -99,7 +99,7 @@ class TrainConfig(_Table):
     """A whole run. ``card`` adds lines to the manifest, such as what an evaluation found.
 
     ``start_from`` is the folder of a bundle whose weights training goes on from: one that comes
-    with the program, such as ``default/1.4.0``, or any other.
+    with the program, such as ``default/2.0.0``, or any other.
     """
 
     name: FolderName

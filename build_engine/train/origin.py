@@ -64,8 +64,7 @@ def _chosen_on(config: TrainConfig, results: list[StudyResult], real: RealData |
     )
     return (
         f"{data.generated_validation} generated heads (seeds from {data.first_validation_seed})"
-        f"{patients}: {len(results) - clear} with a bleed, {clear} without. alerts_per_100 is the "
-        "false-alert rate there."
+        f"{patients}: {len(results) - clear} with a bleed, {clear} without."
     )
 
 

@@ -271,7 +271,7 @@ def test_on_a_live_agent_it_passes_and_leaves_a_line_in_the_journal_alone(
         running.check()
 
         assert test.failure is None
-        assert test.volume_ml == pytest.approx(31.9, abs=0.5)  # by default 1.4.0
+        assert test.volume_ml == pytest.approx(31.9, abs=0.5)  # by default 2.0.0
         assert test.truth_ml == pytest.approx(30.0, abs=0.1)
         assert store.queries.selftests(9) == [test]
         assert (

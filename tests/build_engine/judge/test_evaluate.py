@@ -250,6 +250,17 @@ def test_a_bleed_is_named_as_it_is_at_the_cut_that_is_chosen():
     assert faint.found_ml == pytest.approx(3.5 * sure.found_ml)
 
 
+def test_the_picture_of_a_missed_bleed_is_of_a_slice_that_shows_it():
+    """It was the first slice where nothing was found, and nobody had outlined the bleed."""
+    known = trauma_head(2, 40.0, Subtype.EPIDURAL)
+    known = replace(known, slice_kinds=known.slice_kinds[::-1])  # the last two
+    known.head.hu[-2:] = 80
+
+    missed = result_of(known, 0.1, np.zeros(SHAPE_KJI, dtype=np.uint8))
+
+    assert missed.picture.min() == 255
+
+
 def test_test_heads_are_unlike_those_trained_on():
     drawn = [evaluation_recipe(seed) for seed in range(20_001, 20_161)]
 
