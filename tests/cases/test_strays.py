@@ -82,7 +82,7 @@ def test_a_stray_image_is_set_aside_by_name(
     assert (report.state, report.geometry.slices) == ("not_suspected", N)
     assert report.geometry.missing == ()
     (caveat,) = report.caveats
-    assert "1 image(s) set aside" in caveat
+    assert "1 image(s) set aside" in caveat.text
 
 
 def noisy(image: Dataset, seed: int) -> Dataset:
@@ -124,7 +124,7 @@ def test_a_rescan_after_motion_is_two_stacks_of_which_one_is_analysed(
 
     assert (report.state, report.geometry.slices) == ("not_suspected", N)
     n_left = N if scanned_again == "all" else N // 2
-    assert any(f"{n_left} image(s) of another scan" in caveat for caveat in report.caveats)
+    assert any(f"{n_left} image(s) of another scan" in caveat.text for caveat in report.caveats)
 
 
 def test_overlapping_reconstructions_are_no_gaps(answer: Answer, tmp_path: Path) -> None:

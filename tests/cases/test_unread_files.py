@@ -79,10 +79,10 @@ def test_while_a_file_stands_unread_its_series_is_not_cleared(
 
     words = f"{len(which)} of its files cannot be read"
     assert cleared.state == "not_analysed"
-    assert words in cleared.reason
+    assert words in cleared.text
     assert suspected.state == "suspected"
-    assert any(words in caveat for caveat in suspected.caveats)
-    assert "I0" not in cleared.reason, "files are named for patients"
+    assert any(words in caveat.text for caveat in suspected.caveats)
+    assert "I0" not in cleared.text, "files are named for patients"
 
 
 def test_upper_slices_that_never_came_are_missed(answer: Answer, tmp_path: Path) -> None:

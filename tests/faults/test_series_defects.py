@@ -80,7 +80,7 @@ def test_missing_slices_are_named(
                 "ImagePositionPatient": lambda k: [-110.25, -110.25, MM * (k % 16)],
             },
             "not_seen_whole",
-            "of the head is not in it",
+            "the base of the skull is not in it",
         ),
         (
             {"ImagePositionPatient": lambda k: [-110.25, -110.25, MM * (k % 4)]},
