@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from agent.console.settings import PageSettings, Shown
+from agent.errors import legible
 from agent.reasons import Reason
-from agent.records import Identity, Instant
+from agent.records import Identity, Instant, State
 from agent.report import EngineReport, ReasonReport, reason_report
 from agent.store.liveness import agent_problem, selftest_problem
 from agent.store.queries import Queries
@@ -20,6 +22,9 @@ from agent.store.view import SeriesView
 
 MOST_SERIES = 50
 MOST_NOTICES = 5
+
+NAMED_FILES: Final = 5
+"""Of so many files that could not be read a row names at most. Ours: it stays a line."""
 
 CLOCKS_AGREE_S = 3600.0
 """Where monotonic and wall clock differ by more than this about how long ago something was, it was
@@ -74,6 +79,9 @@ class SeriesState(SeriesView):
     last_slice_age_s: float | None
     committed_monotonic_s: float | None
     escalation_problem: ReasonReport | None
+    unread_files: tuple[str, ...]
+    """Names of files that came and could not be read, where the page may name the patient: scanners
+    name files for patients."""
 
 
 class Snapshot(_Shown):
@@ -115,7 +123,14 @@ def snapshot(
         repeat_s=tuple(settings.repeat_s),
         today=Counts(**asdict(queries.counts_since(now.midnight))),
         series=tuple(
-            _series(row, now, settings.patient, escalation_problems, this_boot=this_boot)
+            _series(
+                row,
+                now,
+                settings.patient,
+                escalation_problems,
+                this_boot=this_boot,
+                unread_files=_unread_files(queries, row) if settings.patient == "full" else (),
+            )
             for row in queries.worklist(MOST_SERIES)
         ),
         notices=tuple(
@@ -162,6 +177,7 @@ def _series(
     escalation_problems: Mapping[str, Reason],
     *,
     this_boot: bool,
+    unread_files: tuple[str, ...],
 ) -> SeriesState:
     view = SeriesView.of(row).identified(_allowed_identity(row.identity, shown), row.description)
     return SeriesState(
@@ -169,7 +185,16 @@ def _series(
         last_slice_age_s=age_s(row.last_slice, now, this_boot=this_boot),
         committed_monotonic_s=row.concluded_at.monotonic_s if row.concluded_at else None,
         escalation_problem=_told(escalation_problems.get(row.uid)),
+        unread_files=unread_files,
     )
+
+
+def _unread_files(queries: Queries, row: SeriesRow) -> tuple[str, ...]:
+    """Name the files for which a row's answer is no *not suspected*, or has a caveat."""
+    if row.report is None or not (row.report.caveats or row.state is State.NOT_ANALYSED):
+        return ()
+    paths = queries.unread_files(row.uid, NAMED_FILES)
+    return tuple(legible(Path(path).name) for path in paths)
 
 
 def _allowed_identity(identity: Identity, shown: Shown) -> Identity:

@@ -219,9 +219,15 @@ class Queries:
         rows = self._db.rows("SELECT * FROM files WHERE series_uid = ? ORDER BY path", series_uid)
         return [file_note(row) for row in rows]
 
-    def files(self) -> list[FileNote]:
-        """Say what became of every file that is remembered."""
-        return [file_note(row) for row in self._db.rows("SELECT * FROM files ORDER BY path")]
+    def unread_files(self, series_uid: str, limit: int) -> list[str]:
+        """Paths of files that belong to a series and could not be read."""
+        rows = self._db.rows(
+            "SELECT path FROM files WHERE series_uid = ? AND refusal IS NOT NULL"
+            " ORDER BY path LIMIT ?",
+            series_uid,
+            limit,
+        )
+        return [path_of(row["path"]) for row in rows]
 
     def notices(self, limit: int) -> list[Notice]:
         """Return the latest notices, newest first."""

@@ -15,6 +15,8 @@ from scipy import ndimage
 from agent.assemble.dicom_file import read_slices
 from agent.assemble.header import SliceNotWhole
 from agent.assemble.limits import ReadLimits
+from agent.console.settings import PageSettings
+from agent.console.snapshot import snapshot
 from tests.agent.box import Box
 from tests.cases.conftest import Answer
 from tests.cases.exports import head, hu_of, save, save_all, set_stored
@@ -83,6 +85,25 @@ def test_while_a_file_stands_unread_its_series_is_not_cleared(
     assert suspected.state == "suspected"
     assert any(words in caveat.text for caveat in suspected.caveats)
     assert "I0" not in cleared.text, "files are named for patients"
+
+
+@pytest.mark.parametrize(("shown", "named"), [("full", ("I010",)), ("initials", ())])
+def test_the_row_names_the_files_where_the_page_may_name_the_patient(
+    shown: str, named: tuple, tmp_path: Path
+) -> None:
+    backend = SeeingBackend(SEEING_BUNDLE, score=0.1)
+    box = Box(tmp_path / "store.sqlite", SEEING_BUNDLE, backend)
+    paths = save_all(head(), tmp_path / "in")
+    cut(paths[9])
+    box.export(paths)
+    box.wait(15.0)
+
+    page = snapshot(
+        box.store.queries, box.clock(), "", PageSettings(repeat_s=(), patient=shown), {}
+    )
+
+    (row,) = page["series"]
+    assert tuple(row["unread_files"]) == named
 
 
 def test_upper_slices_that_never_came_are_missed(answer: Answer, tmp_path: Path) -> None:

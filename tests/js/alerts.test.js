@@ -23,7 +23,7 @@ const SERIES = {
   series_uid: "1.2", test: false, state: "suspected", slices: 32, expected: 0, revision: 1, report: REPORT, alert: REPORT,
   description: "HEAD", patient: { patient_name: "DOE^JANE", patient_id: "P1", birth_date: "19480307", sex: "F", accession: "A7" },
   last_slice_utc: "2026-11-23T10:00:00Z", last_slice_age_s: 4, shown_utc: null, acknowledged: null, verdict: null,
-  escalated_utc: null, escalation_problem: null,
+  escalated_utc: null, escalation_problem: null, unread_files: [],
 };
 const OTHER = { ...SERIES, series_uid: "1.3", patient: { ...SERIES.patient, patient_name: "ROE^RICHARD" } };
 

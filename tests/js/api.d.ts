@@ -102,6 +102,7 @@ interface Series {
   alert: Report | null;
   escalated_utc: string | null;
   escalation_problem: Reason | null;
+  unread_files: string[];
 }
 
 type Alerted = Series & { alert: Report };

@@ -16,7 +16,7 @@ const REPORT = { revision: 1, state: "not_suspected", findings: [], caveats: [],
 const SERIES = {
   series_uid: "1.2", test: false, state: "not_suspected", slices: 32, expected: 0, revision: 1, report: REPORT, alert: null,
   description: "HEAD 5mm", patient: { patient_name: "DOE^JANE", patient_id: "P1" }, last_slice_utc: "2026-11-23T10:00:00Z",
-  last_slice_age_s: 1, shown_utc: null, acknowledged: null, verdict: null, escalated_utc: null, escalation_problem: null,
+  last_slice_age_s: 1, shown_utc: null, acknowledged: null, verdict: null, escalated_utc: null, escalation_problem: null, unread_files: [],
 };
 
 const rows = () => [...document.querySelectorAll("#worklist tr")];

@@ -81,8 +81,9 @@ function resultCell(series, current) {
 
 /** Earlier results, and what people said of them. @param {Series} series */
 function historyLines(series) {
-  const { alert, acknowledged, verdict } = series;
+  const { alert, acknowledged, verdict, unread_files: files } = series;
   return [
+    files.length ? t("not read: {files}", { files: files.map(plain).join(", ") }) : null,
     series.revision > 1 ? t("revised: result {n}", { n: series.revision }) : null,
     alert && alert.revision !== series.revision ? t("result {n} suspected a hemorrhage", { n: alert.revision }) : null,
     acknowledged ? acknowledgedWords(acknowledged) : null,
