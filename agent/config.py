@@ -19,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from agent.assemble.bounds import Bounds
 from agent.assemble.limits import ReadLimits
 from agent.console.address import Address
 from agent.console.settings import Language, PageSettings, Shown
@@ -55,17 +56,28 @@ class WatchConfig(_Table):
 
 
 class ReadConfig(_Table):
-    """How large a file may be, or say that it is, to be read at all."""
+    """How large a file may be, or say that it is, to be read at all; and a series."""
 
     file_mb: Annotated[int, Field(ge=1, le=2048)] = 512
     """Size of a file, and of its pixels once decompressed [MiB]."""
     matrix_px: Annotated[int, Field(ge=512, le=16384)] = 4096
     frames: Annotated[int, Field(ge=1)] = 4096
+    series_images: Annotated[int, Field(ge=1)] = 2000
+    """Images whose pixels are read of one series; one with more is not analysed."""
+    series_mb: Annotated[int, Field(ge=1)] = 512
+    """Memory that the pixels of one series may take [MiB]."""
+    all_series_mb: Annotated[int, Field(ge=1)] = 768
+    """The same of all series under way; beyond it the largest is not analysed [MiB]."""
 
     @property
     def limits(self) -> ReadLimits:
         """The limits in the units that the reader uses."""
         return ReadLimits(self.file_mb * 2**20, self.matrix_px, self.frames)
+
+    @property
+    def bounds(self) -> Bounds:
+        """What series may take of the memory."""
+        return Bounds(self.series_images, self.series_mb * 2**20, self.all_series_mb * 2**20)
 
 
 class InferConfig(_Table):

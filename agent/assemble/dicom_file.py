@@ -6,11 +6,11 @@ import os
 import stat
 import warnings
 import zlib
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import xxhash
@@ -46,6 +46,7 @@ from agent.assemble.header import (
     Owner,
     SliceNotWhole,
     SliceRefused,
+    SliceUnneeded,
     SliceUnplaced,
     Unplaced,
     Unusable,
@@ -84,11 +85,20 @@ GE_BIG_PIXELS: Final = UID("1.2.840.113619.5.2")
 HEAD_BYTES: Final = 4 * 1024 * 1024
 """Of a file that is too large, as much is read to find whose it is [bytes]. Ours."""
 
+FIRST_BYTES: Final = 32 * 1024
+"""Of each file so much is read before it is known whether its pixels are needed [bytes]. Ours:
+headers of CT images take 2 to 20 kB."""
+
 ITEM: Final = b"\xfe\xff\x00\xe0"
 _PIXEL_DATA: Final = 0x7FE00010
 _BEYOND_META: Final = 0x00030000
 _WANTED: Final = frozenset(map(int, TAGS.values()))
 _SHORT_VRS_OF_PIXELS: Final = frozenset({b"US", b"SS"})
+
+
+Unneeded: TypeAlias = Callable[[str, SliceHeader], Reason | None]
+"""Says of an image of a series (UID), by its header, why its pixels are not needed; None if they
+are."""
 
 
 class ReadSlice(NamedTuple):
@@ -127,17 +137,21 @@ def read_slices(
     *,
     decode: Decode = decode_here,
     set_aside: Container[str] = (),
+    unneeded: Unneeded = lambda _uid, _header: None,
 ) -> tuple[ReadSlice, ...]:
     """Read the slices in one file: one from a CT Image, all frames of an Enhanced CT Image.
 
     How it was written is found from its bytes, whatever it says of that. ``decode`` decompresses
-    pixels; those of the series ``set_aside`` are not tried.
+    pixels; those of the series ``set_aside`` are not tried, and those ``unneeded`` are not even
+    read.
 
     Raises
     ------
     SliceNotWhole, NotWholeYet
         The file is shorter than it says, has an unwritten tail, or cannot be opened at present; the
         former says to which series it belongs.
+    SliceUnneeded
+        A CT image whose pixels are not needed.
     SliceUnplaced
         A CT image that has no place among the slices of its series.
     SliceRefused
@@ -145,10 +159,14 @@ def read_slices(
     FileRefused
         Not DICOM, not a CT image, or gone. No other exception comes out of any bytes.
     """
-    content, name = _read(path, limits), legible(path.name)
+    name = legible(path.name)
     with _quiet():
+        first = _read(path, FIRST_BYTES).data
+        look = _first_look(first, limits)
+        _check_needed(look, unneeded, name)
+        content = _read(path, limits.file_bytes)
         try:
-            parsed = _parse(content.data, limits)
+            parsed = _whole(content.data, look, first) or _parse(content.data, limits)
             owner = _owner_of(parsed)
         except Exception as error:  # whatever a stranger's bytes, or a bug of ours, may raise
             kind = type(error) if isinstance(error, FileRefused) else FileRefused
@@ -156,9 +174,12 @@ def read_slices(
                 kind, error = FileRefused, _too_large(content, limits)
             raise kind(_reason(error).of_file(name)) from error
         try:
+            _check_needed(parsed if look is None else None, unneeded, name)
             _check_size(content, limits)
             _check_not_set_aside(owner, set_aside)
             return _slices(parsed, owner.identity, limits, decode)
+        except SliceUnneeded:
+            raise
         except NotWholeYet as error:
             raise SliceNotWhole(error.reason.of_file(name), owner) from error
         except Unplaced as error:
@@ -178,17 +199,47 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _read(path: Path, limits: ReadLimits) -> _Content:
+def _first_look(data: bytes, limits: ReadLimits) -> _Parsed | None:
+    """Parse the beginning of a file; None where that does not hold all of the header."""
+    try:
+        look = _parse(data, limits)
+    except Exception:  # noqa: BLE001 - told, if it is so, when the whole file is read
+        return None
+    is_own = look.data is data and look.ends is None
+    return look if is_own and look.pixels and look.pixels.at + len(ITEM) <= len(data) else None
+
+
+def _whole(data: bytes, look: _Parsed | None, first: bytes) -> _Parsed | None:
+    """Return what the first look has shown of a file, unless it was written anew since."""
+    return look._replace(data=data) if look and data.startswith(first) else None
+
+
+def _check_needed(parsed: _Parsed | None, unneeded: Unneeded, name: str) -> None:
+    """Raise SliceUnneeded where the header says enough; other faults are told by who reads on."""
+    if parsed is None:
+        return
+    try:
+        owner = _owner_of(parsed)
+        header = header_of(next(frames_of(parsed.image)), owner.identity, "")
+    except (FileRefused, Unusable):
+        return
+    why = unneeded(owner.series_uid, header)
+    if why is not None:
+        raise SliceUnneeded(why.of_file(name), owner, header)
+
+
+def _read(path: Path, most_bytes: int) -> _Content:
+    """Read a file, or the beginning of it where it is too large, or no more is asked for."""
     name = legible(path.name)
     try:
         with os.fdopen(_open_itself(path), "rb", buffering=0) as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise FileRefused("not_a_file", file=name)
-            if found.st_size <= limits.file_bytes:
+            if found.st_size <= most_bytes:
                 data = file.read()
                 return _Content(data, len(data))
-            return _Content(file.read(min(HEAD_BYTES, limits.file_bytes)), found.st_size)
+            return _Content(file.read(min(HEAD_BYTES, most_bytes)), found.st_size)
     except FileNotFoundError as error:
         raise FileRefused("file_gone", file=name) from error
     except OSError as error:

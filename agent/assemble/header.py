@@ -106,6 +106,17 @@ class SliceNotWhole(SliceRefused, NotWholeYet):
     kind = "not_whole"
 
 
+class SliceUnneeded(SliceRefused):
+    """One whose header says that it is no slice of a head; its pixels were not read."""
+
+    kind = "slice_unneeded"
+
+    def __init__(self, reason: Reason, owner: Owner, header: SliceHeader) -> None:
+        """Carry why it is not needed, whose image it is, and its header."""
+        super().__init__(reason, owner)
+        self.header = header
+
+
 class SliceUnplaced(SliceRefused):
     """One that was read, but has no place among the others: a series goes on without it."""
 

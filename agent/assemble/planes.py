@@ -56,6 +56,15 @@ class Plane:
         return len(self.headers) - len(self._dropped)
 
     @property
+    def pixels_bytes(self) -> int:
+        """How much the pixels of the images here take."""
+        return len(self.headers) * self.buffer[:1].nbytes
+
+    def drop_pixels(self) -> None:
+        """Forget all pixels; nothing may be added any more."""
+        self.buffer = np.empty((0, 0, 0), np.int16)
+
+    @property
     def kept_headers(self) -> list[SliceHeader]:
         """Headers of the images that lie here, in no order."""
         return [header for k, header in enumerate(self.headers) if k not in self._dropped]

@@ -252,6 +252,21 @@ class GrowingSeries:
         return self._blank | {sop_uid: each.digest for sop_uid, each in self._images.items()}
 
     @property
+    def unplaced(self) -> Iterable[str]:
+        """SOP UIDs of the images that were set aside without a place."""
+        return self._unplaced
+
+    @property
+    def pixels_bytes(self) -> int:
+        """How much the pixels take."""
+        return sum(plane.pixels_bytes for plane in self._planes)
+
+    def drop_pixels(self) -> None:
+        """Forget all pixels: from now on there is no volume, and nothing may be added."""
+        for plane in self._planes:
+            plane.drop_pixels()
+
+    @property
     def n_images(self) -> int:
         """How many images there are, whatever has become of them."""
         return len(self._images) + len(self._unplaced) + len(self._blank)

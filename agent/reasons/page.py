@@ -107,6 +107,12 @@ SERIES: Final = {
     ),
     "too_few_slices": Wording("only {n_slices} slices, {n_needed} needed", WHOLE_HEAD),
     "too_many_slices": Wording("{n_slices} slices, at most {n_most} are analysed", WHOLE_HEAD),
+    "series_too_long": Wording("{n_images} images, at most {n_most} are read", WHOLE_HEAD),
+    "series_too_large": Wording("{mib} MiB of pixels, at most {most_mib} are read", WHOLE_HEAD),
+    "memory_taken": Wording(
+        "all series under way take {mib} MiB, {most_mib} are allowed, and this is the largest",
+        READ_BY_EYE,
+    ),
     "identity_differs": Wording(
         "slices of one series disagree about {attributes}",
         "two patients or studies share a series UID: check the scanner's worklist",

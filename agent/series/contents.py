@@ -11,15 +11,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from agent.assemble.bounds import Bounds
 from agent.assemble.completeness import Completion, judge
 from agent.assemble.dicom_file import ReadSlice
-from agent.assemble.header import SliceRefused, SliceUnplaced
+from agent.assemble.header import SliceRefused, SliceUnneeded, SliceUnplaced
 from agent.assemble.protocol import ProtocolProfile, choose
 from agent.assemble.series import Added, GrowingSeries
 from agent.errors import InputError, NotEligible
 from agent.infer.slice_stage import SliceStage
 from agent.reasons import Reason
-from agent.records import Identity, Instant, NotAnalysed
+from agent.records import Identity, Instant, NotAnalysed, SliceHeader
 from agent.store.rows import SeriesProgress
 
 SILENT_S = 5.0
@@ -40,6 +41,8 @@ class Contents:
     asked to be tried again, and ``n_attempts`` how often the networks' work on it ended the agent.
     ``n_unread`` counts files that it was read from before and that cannot be read again. ``paths``
     says of each image from which file it came: one that has changed replaces what was in it.
+    ``ruled_out`` is the header of the first image whose pixels nobody needs, and why; ``too_large``
+    is why there are no pixels at all.
     """
 
     uid: str
@@ -48,6 +51,7 @@ class Contents:
     first_slice: Instant
     last_slice: Instant
     stage: SliceStage
+    bounds: Bounds
     answered: Mapping[str, int] = field(default_factory=dict)
     repeats: int = 0
     n_attempts: int = 0
@@ -60,11 +64,14 @@ class Contents:
     advanced_slices: int = 0
     profile: ProtocolProfile | None = None
     refusal: NotAnalysed | None = None
+    ruled_out: tuple[SliceHeader, Reason] | None = None
+    too_large: Reason | None = None
+    n_pixel_images: int = 0
 
     @property
     def digests(self) -> dict[str, str]:
-        """SOP UID → digest of all images in hand."""
-        return self.slices.digests
+        """SOP UID → digest of all images in hand; "" where no pixels were read."""
+        return dict.fromkeys(self.slices.unplaced, "") | self.slices.digests
 
     @property
     def next_revision(self) -> int:
@@ -82,6 +89,9 @@ class Contents:
         """Take in one slice of a file; one that does not belong refuses the series."""
         header = read.header
         self.sop_uids.add(header.sop_uid)
+        if self.too_large:
+            self._seen(now)
+            return
         changed = self.paths.get(header.sop_uid) == path
         self.paths[header.sop_uid] = path
         try:
@@ -94,9 +104,29 @@ class Contents:
             self.stage = self.stage.afresh()
         if added is not Added.DUPLICATE:
             self._seen(now)
+            self.n_pixel_images += 1
+            objection = self.bounds.objection(self.n_pixel_images, self.slices.pixels_bytes)
+            if objection is not None:
+                self.give_up(objection)
         if self.profile is None:
             with suppress(NotEligible):
                 self.profile = choose([header], profiles)
+
+    def give_up(self, why: Reason) -> None:
+        """Refuse a series for its size, and keep no pixel of it."""
+        self.too_large, self.refusal = why, NotAnalysed(why)
+        self.slices.drop_pixels()
+
+    def rule_out(self, image: SliceUnneeded, now: Instant) -> None:
+        """Take note of an image whose pixels nobody needs: it is no slice of a head."""
+        why = image.reason.without_file()
+        self.sop_uids.add(image.owner.sop_uid)
+        self.ruled_out = self.ruled_out or (image.header, why)
+        try:
+            self.slices.set_aside(image.owner.sop_uid, image.owner.identity, why)
+        except InputError as error:
+            self.refusal = NotAnalysed(error.reason)
+        self._seen(now)
 
     def leave_out(self, refused: SliceRefused, now: Instant) -> None:
         """Take note of an image that is no slice: it has no place, or cannot be read."""
@@ -126,13 +156,15 @@ class Contents:
         """
         code = self.refusal.reason.code if self.refusal else ""
         tried = [f"again {self.repeats}"] if self.repeats else []
-        images = sorted({*self.sop_uids, *self.slices.marks})
+        # What is refused by its headers or for its size is so whatever else of it comes.
+        is_fixed = self.too_large or (self.ruled_out and not self.n_pixel_images)
+        images = [] if is_fixed else sorted({*self.sop_uids, *self.slices.marks})
         parts = [self.uid, self.bundle_digest, code, *tried, *images]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def progress(self) -> SeriesProgress:
         """Say how far it is."""
-        first = self.slices.first
+        first = self.slices.first or (self.ruled_out[0] if self.ruled_out else None)
         return SeriesProgress(
             series_uid=self.uid,
             identity=self.identity,

@@ -11,12 +11,13 @@ from structlog.typing import FilteringBoundLogger
 
 from agent.assemble.completeness import Completion
 from agent.assemble.dicom_file import ReadSlice
-from agent.assemble.header import Owner, SliceRefused, SliceUnplaced
-from agent.errors import FileRefused, NotWholeYet
+from agent.assemble.header import Owner, SliceRefused, SliceUnneeded, SliceUnplaced
+from agent.assemble.protocol import choose
+from agent.errors import FileRefused, NotEligible, NotWholeYet
 from agent.infer.slice_stage import SliceStage
 from agent.pipeline import Resources
 from agent.reasons import Reason
-from agent.records import Arrival, Clock, Identity, Instant
+from agent.records import Arrival, Clock, Identity, Instant, SliceHeader
 from agent.series.contents import FAULT, Contents
 from agent.series.lifecycle import (
     Absent,
@@ -30,7 +31,6 @@ from agent.series.lifecycle import (
 )
 from agent.series.reader import Reader, note_of
 from agent.series.shell import Shell
-from agent.store.queries import Queries
 from agent.store.rows import FileNote, SeriesRow
 
 FILES_PER_TURN: Final = 16
@@ -48,7 +48,6 @@ class Intake:
     def __init__(
         self,
         resources: Resources,
-        queries: Queries,
         shell: Shell,
         reader: Reader,
         clock: Clock,
@@ -56,7 +55,7 @@ class Intake:
     ) -> None:
         """Work with these."""
         self._resources = resources
-        self._queries = queries
+        self._queries = shell.queries
         self._shell = shell
         self._reader = reader
         self._clock = clock
@@ -140,7 +139,9 @@ class Intake:
     def _read(self, arrival: Arrival) -> None:
         """Read a file into its series, or note why it is in none; NotWholeYet while it grows."""
         try:
-            slices = self._reader.read(arrival)
+            slices = self._reader.read(arrival, self._unneeded)
+        except SliceUnneeded as image:
+            self._rule_out(arrival, image)
         except SliceRefused as refusal:
             self._leave_out(arrival, refusal)
             if isinstance(refusal, NotWholeYet):
@@ -169,6 +170,30 @@ class Intake:
                 self._put_slice(contents, each, arrival.path)
 
         self._take_in(header.series_uid, header.identity, note, put)
+
+    def _unneeded(self, uid: str, header: SliceHeader) -> Reason | None:
+        """Say why no more of an image is to be read: its series is too large, or it is no head."""
+        with self._shell.held() as board:
+            refused = board.refusal_for_size(uid)
+        if refused is not None:
+            return refused
+        try:
+            choose([header], self._resources.profiles)
+        except NotEligible as error:
+            return error.reason
+        except Exception:  # noqa: BLE001 - it is met again, and told, when the slice is put in
+            return None
+        return None
+
+    def _rule_out(self, arrival: Arrival, image: SliceUnneeded) -> None:
+        """Take note of an image whose pixels nobody needs."""
+        uid, sop_uid, identity = image.owner
+        note = note_of(arrival, uid, sop_uid)
+        with self._shell.held() as board:
+            if board.is_copy(uid, {sop_uid: image.header.digest}):
+                board.move(board.of(uid), CopyCame(note))
+                return
+        self._take_in(uid, identity, note, lambda all_: all_.rule_out(image, self._clock()))
 
     def _leave_out(self, arrival: Arrival, refusal: SliceRefused) -> None:
         """Take note of a file that belongs to a series and is no slice of it."""
@@ -210,7 +235,8 @@ class Intake:
         """Begin a series that is not in memory; one that has a result is read again whole."""
         now = self._clock()
         bundle = self._resources.bundle
-        contents = Contents(uid, identity, bundle.digest, now, now, SliceStage(bundle.contract))
+        stage = SliceStage(bundle.contract)
+        contents = Contents(uid, identity, bundle.digest, now, now, stage, self._shell.bounds)
         before = self._queries.series(uid)
         if before is None:
             return contents
@@ -241,7 +267,9 @@ class Intake:
     def _read_again(self, contents: Contents, path: Path) -> None:
         """Read a file again into its series; FileRefused where it does not name one."""
         try:
-            slices = self._reader.read_again(path)
+            slices = self._reader.read_again(path, self._unneeded)
+        except SliceUnneeded as image:
+            contents.rule_out(image, self._clock())
         except SliceRefused as error:
             contents.leave_out(error, self._clock())
         else:

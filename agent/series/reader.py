@@ -9,8 +9,8 @@ from typing import NamedTuple
 from structlog.typing import FilteringBoundLogger
 
 from agent.assemble.decoder import DecoderProcess
-from agent.assemble.dicom_file import ReadSlice, read_slices
-from agent.assemble.header import SliceRefused
+from agent.assemble.dicom_file import ReadSlice, Unneeded, read_slices
+from agent.assemble.header import SliceRefused, SliceUnneeded
 from agent.assemble.limits import ReadLimits
 from agent.assemble.pixels import DecoderEnded
 from agent.errors import AgentError, DirectoryLeftOut, FileRefused, NotWholeYet, legible
@@ -50,14 +50,16 @@ class Reader:
         """Series of which a file ended the decoder: the others would hold up all reading."""
         self._half_written: dict[Path, HalfWritten] = {}
 
-    def read(self, arrival: Arrival) -> tuple[ReadSlice, ...]:
-        """Read an arrival's slices.
+    def read(self, arrival: Arrival, unneeded: Unneeded) -> tuple[ReadSlice, ...]:
+        """Read an arrival's slices, but for pixels that are ``unneeded``.
 
         Raises
         ------
         SliceNotWhole, NotWholeYet
             The file is to be handed in again when it changes; the former says of which series it
             is. ``name_overdue`` names it if it does not.
+        SliceUnneeded
+            It belongs to a series, and its pixels are not needed.
         SliceRefused
             It belongs to a series and cannot be a slice of it. Named.
         FileRefused
@@ -65,19 +67,19 @@ class Reader:
         """
         self._half_written.pop(arrival.path, None)
         try:
-            return self._read(arrival.path)
+            return self._read(arrival.path, unneeded)
         except NotWholeYet as error:
             self._half_written[arrival.path] = HalfWritten(arrival.seen_monotonic_s, error)
             raise
-        except DirectoryLeftOut:
+        except (DirectoryLeftOut, SliceUnneeded):
             raise
         except FileRefused as error:
             self._name(error)
             raise
 
-    def read_again(self, path: Path) -> tuple[ReadSlice, ...]:
+    def read_again(self, path: Path, unneeded: Unneeded) -> tuple[ReadSlice, ...]:
         """Read a file that was read before; raises as ``read``, and names nothing."""
-        return self._read(path)
+        return self._read(path, unneeded)
 
     def name_overdue(self, now_s: float) -> None:
         """Name the files that have stayed half-written, once for each version of them."""
@@ -93,21 +95,25 @@ class Reader:
         """Decode a series' files again although one of them ended the decoder."""
         self._set_aside.discard(series_uid)
 
-    def _read(self, path: Path) -> tuple[ReadSlice, ...]:
+    def _read(self, path: Path, unneeded: Unneeded) -> tuple[ReadSlice, ...]:
         """Read a file; the folder that it lies in says whether its series is a test."""
         if self._tests_folder is None or not path.is_relative_to(self._tests_folder):
-            return self._read_unmarked(path)
+            return self._read_unmarked(path, unneeded)
         try:
-            return tuple(map(_marked, self._read_unmarked(path)))
+            return tuple(map(_marked, self._read_unmarked(path, unneeded)))
         except SliceRefused as error:
             uid = TEST_MARK + error.owner.series_uid
             error.owner = error.owner._replace(series_uid=uid)
             raise
 
-    def _read_unmarked(self, path: Path) -> tuple[ReadSlice, ...]:
+    def _read_unmarked(self, path: Path, unneeded: Unneeded) -> tuple[ReadSlice, ...]:
         try:
             return read_slices(
-                path, self._limits, decode=self._decoder.decode, set_aside=self._set_aside
+                path,
+                self._limits,
+                decode=self._decoder.decode,
+                set_aside=self._set_aside,
+                unneeded=unneeded,
             )
         except SliceRefused as error:
             if isinstance(error.__cause__, DecoderEnded):

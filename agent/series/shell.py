@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+from agent.assemble.bounds import Bounds
 from agent.assemble.completeness import Completion
+from agent.reasons import Reason
 from agent.records import Instant
 from agent.series.contents import Contents
 from agent.series.lifecycle import (
@@ -55,9 +57,10 @@ class InMemory:
 class Board:
     """The series in memory, and the effects that are still to be written."""
 
-    def __init__(self, store: AgentStore) -> None:
+    def __init__(self, store: AgentStore, bounds: Bounds) -> None:
         """Begin with no series."""
         self._store = store
+        self._bounds = bounds
         self._series: dict[str, InMemory] = {}
         self._effects: list[Effect] = []
 
@@ -149,7 +152,28 @@ class Board:
         else:
             one.contents = contents
         self.move(one, event)
+        self._make_room()
         return True
+
+    def refusal_for_size(self, uid: str) -> Reason | None:
+        """Say why no more pixels of a series are to be read, None where they are."""
+        one = self.of(uid)
+        contents = one.later or one.contents
+        return contents.too_large if contents else None
+
+    @property
+    def pixels_bytes(self) -> int:
+        """How much the pixels of all series take."""
+        held = [each for one in self._series.values() for each in (one.contents, one.later) if each]
+        return sum(each.slices.pixels_bytes for each in held)
+
+    def _make_room(self) -> None:
+        """Have the largest series that still grows give its pixels up, where all take too much."""
+        objection = self._bounds.objection_to_all(self.pixels_bytes)
+        if objection is not None:
+            growing = [one.later or one.contents for one in self.in_state(Receiving, Reopened)]
+            largest = max(filter(None, growing), key=lambda each: each.slices.pixels_bytes)
+            largest.give_up(objection)
 
 
 def came(note: FileNote, contents: Contents) -> FileCame | CopyCame:
@@ -162,10 +186,12 @@ def came(note: FileNote, contents: Contents) -> FileCame | CopyCame:
 class Shell:
     """Guards the board: whoever holds it, holds it alone."""
 
-    def __init__(self, store: AgentStore) -> None:
+    def __init__(self, store: AgentStore, bounds: Bounds) -> None:
         """Begin with no series."""
+        self.bounds = bounds
+        self.queries = store.queries
         self._lock = threading.Lock()
-        self._board = Board(store)
+        self._board = Board(store, bounds)
 
     @contextmanager
     def held(self) -> Iterator[Board]:

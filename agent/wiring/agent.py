@@ -73,20 +73,20 @@ def build_agent(config: Config, store: AgentStore, log: FilteringBoundLogger) ->
     resources = Resources(bundle, Networks(reference, gpu, time.monotonic, log), profiles)
     archive = Archive(store, log, keeps_slices=config.store.slices_mb > 0)
     reader = Reader(store, config.read.limits, log, config.selftest_folder)
-    return joined(resources, store, reader, archive, system_clock, log)
+    shell = Shell(store, config.read.bounds)
+    return joined(resources, shell, reader, archive, system_clock, log)
 
 
 def joined(
     resources: Resources,
-    store: AgentStore,
+    shell: Shell,
     reader: Reader,
     archive: Archive,
     clock: Clock,
     log: FilteringBoundLogger,
 ) -> Agent:
-    """Join resources and a store to an agent that has no series in memory."""
-    shell = Shell(store)
-    intake = Intake(resources, store.queries, shell, reader, clock, log)
+    """Join resources to a shell over the store: an agent."""
+    intake = Intake(resources, shell, reader, clock, log)
     return Agent(resources, shell, intake, Analyst(resources, shell, archive, clock, log))
 
 

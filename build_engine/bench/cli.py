@@ -9,11 +9,12 @@ from build_engine.bench.corpus import corpus
 from build_engine.bench.ingest import ingest
 from build_engine.bench.latency import latency
 from build_engine.bench.networks import networks
+from build_engine.bench.perfusion import perfusion
 from build_engine.bench.soak import soak
 
 app = typer.Typer(
     help="Measure this machine: latency, reading, networks, soak; try other people's files.",
     no_args_is_help=True,
 )
-for command in (latency, ingest, networks, completeness, soak, corpus):
+for command in (latency, ingest, networks, completeness, perfusion, soak, corpus):
     app.command()(command)

@@ -148,11 +148,16 @@ class LocalAgent:
 
 @contextmanager
 def local_agent(
-    folder: Path, port: int = 0, engines: Path = PACKAGED_ENGINES
+    folder: Path,
+    port: int = 0,
+    engines: Path = PACKAGED_ENGINES,
+    *,
+    address_space_bytes: int | None = None,
 ) -> Iterator[LocalAgent]:
     """Run an agent and a console with everything below ``folder``; port 0 is any free one.
 
-    Bundle, plans and profiles are those below ``engines``.
+    Bundle, plans and profiles are those below ``engines``. The agent's and the console's address
+    spaces are bounded where that is asked for.
 
     They never outlive the caller: they are stopped at the end of the block, and killed by the
     kernel if the caller is.
@@ -168,15 +173,20 @@ def local_agent(
     )
     with ExitStack() as stack:
         agent, console = (
-            stack.enter_context(_service(name, command, config))
+            stack.enter_context(_service(name, command, config, address_space_bytes))
             for name, command in (("agent", "run"), ("console", "console"))
         )
         yield LocalAgent(export_folder, port, agent, console)
 
 
 @contextmanager
-def _service(name: str, command: str, config: Path) -> Iterator[Service]:
-    words = sys.executable, "-m", "agent", command, "--config", str(config)
+def _service(
+    name: str, command: str, config: Path, address_space_bytes: int | None
+) -> Iterator[Service]:
+    words: tuple[str, ...] = sys.executable, "-m", "agent", command, "--config", str(config)
+    if address_space_bytes is not None:
+        bound = f"ulimit -v {address_space_bytes // 1024}"
+        words = "/bin/sh", "-c", f'{bound}; exec "$0" "$@"', *words
     service = Service(name, words, config.with_name(f"{name}.log"))
     try:
         yield service

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from agent.assemble.bounds import Bounds
 from agent.assemble.completeness import Completion
 from agent.assemble.limits import ReadLimits
 from agent.assemble.protocol import ProtocolProfile, load_profiles
@@ -23,6 +24,7 @@ from agent.records import Arrival, Instant
 from agent.report import SeriesReport
 from agent.series.archive import Archive
 from agent.series.reader import Reader
+from agent.series.shell import Shell
 from agent.wiring.agent import joined
 from tests.agent.stored import Store
 
@@ -51,6 +53,7 @@ class Box:
     tests_folder: Path | None = None
     profiles: tuple[ProtocolProfile, ...] = PROFILES
     limits: ReadLimits = field(default_factory=ReadLimits)
+    bounds: Bounds = field(default_factory=Bounds)
 
     def __post_init__(self) -> None:
         self.start()
@@ -63,7 +66,8 @@ class Box:
         resources = Resources(self.bundle, networks, self.profiles)
         archive = Archive(self.store.agent, log, keeps_slices=True)
         reader = Reader(self.store.agent, self.limits, log, self.tests_folder)
-        self.agent = joined(resources, self.store.agent, reader, archive, self.clock, log)
+        shell = Shell(self.store.agent, self.bounds)
+        self.agent = joined(resources, shell, reader, archive, self.clock, log)
         self.agent.intake.adopt(
             row
             for uid in self.store.queries.unfinished()

@@ -1,0 +1,129 @@
+"""``bleedwatch bench perfusion``: a head's answer beside a perfusion, with a bound on memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from pydicom import dcmread
+
+from agent.records import Subtype
+from build_engine.bench.latency import ALERT_S, READY_S
+from build_engine.bench.setting import Folder, fresh_study, scratch_folder
+from build_engine.play.console_client import ConsoleClient
+from build_engine.play.local_agent import local_agent
+from build_engine.play.simulate import ExportFile, axial_files, head_for, play
+from build_engine.printing import AsJson, out, print_json, table
+from build_engine.synth.dicom import file_bytes
+from build_engine.synth.head import HeadRecipe, SynthHead
+from build_engine.synth.presets import GE_32X5
+
+POSITIONS: Final = 320
+SPACING_MM: Final = 0.5
+"""Slices that a detector of 16 cm gives each time it looks, and how far apart they are."""
+
+FIRST_UID_END: Final = b"1000000"
+FIRST_Z: Final = b"1000.000"
+"""What stands in the first image's header in the place of each one's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One head's way: from its last slice to the alert, and the agent's largest memory so far."""
+
+    beside: int
+    total_s: float
+    peak_memory_mb: float
+
+
+def perfusion(
+    *,
+    slices: Annotated[int, typer.Option(help="Images of the perfusion.", min=1)] = 10_000,
+    memory_mb: Annotated[int, typer.Option(help="Address space of the agent [MiB].")] = 2048,
+    per_s: Annotated[float, typer.Option(help="Of both series, a second.", min=0.1)] = 400.0,
+    as_json: AsJson = False,
+    folder: Folder = None,
+) -> None:
+    """Measure a head with a bleed alone, and while a perfusion is exported beside it.
+
+    The perfusion's files are of full size, but sparse: its pixels take no room on the disk, and
+    would take as much memory as any if they were read.
+
+    Example: bleedwatch bench perfusion --slices 10000
+    """
+    with out(stderr=True).status("generating a head …"):
+        head = head_for(GE_32X5, HeadRecipe(1, Subtype.SUBDURAL))
+    rows = []
+    for beside in (0, slices):
+        with scratch_folder(folder) as scratch, out(stderr=True).status(f"{beside} beside it …"):
+            rows.append(_measured(head, scratch, beside, (memory_mb * 2**20, per_s)))
+    if as_json:
+        print_json([asdict(row) for row in rows])
+        return
+    shown = table("Beside the head", numbers=("Last slice → alert", "Peak memory"))
+    for row in rows:
+        name = f"perfusion of {row.beside} images" if row.beside else "nothing"
+        shown.add_row(name, f"{row.total_s:.2f} s", f"{row.peak_memory_mb:.0f} MB")
+    out().print(f"32 slices of 512², the agent's address space bounded to {memory_mb} MiB")
+    out().print(shown)
+
+
+def _measured(head: SynthHead, scratch: Path, beside: int, bounds: tuple[int, float]) -> Measured:
+    memory_bytes, per_s = bounds
+    study = fresh_study()
+    with (
+        local_agent(scratch, address_space_bytes=memory_bytes) as agent,
+        ConsoleClient(agent.port, lambda _: None) as client,
+    ):
+        agent.wait_for("agent ready", lambda s: client.well(s) or None, READY_S)
+        files = axial_files(head, GE_32X5, study)
+        with _perfusion(agent.export_folder / "perfusion", files[12], beside, per_s):
+            played = play(agent.export_folder, files, GE_32X5.slices_per_s, agent.check)
+            last_s = played.last_on_disk_monotonic_s
+            alert = agent.wait_for(
+                "result", lambda s: client.alert(study.series_uid, last_s, s), ALERT_S
+            )
+        agent.check()
+        return Measured(beside, alert.received_monotonic_s - last_s, agent.peak_memory_mb())
+
+
+@contextmanager
+def _perfusion(folder: Path, like: ExportFile, n: int, per_s: float) -> Iterator[None]:
+    """Export so many images meanwhile; at the end of the block all of them are there."""
+    exporting = threading.Thread(target=_export, args=(folder, like, n, per_s), daemon=True)
+    exporting.start()
+    yield
+    exporting.join()
+
+
+def _export(folder: Path, like: ExportFile, n: int, per_s: float) -> None:
+    """Write images of a perfusion: each with a header of its own, and pixels that are a hole."""
+    header, size_bytes = _header(like)
+    folder.mkdir(parents=True)
+    began_s = time.monotonic()
+    for number in range(n):
+        time.sleep(max(0.0, began_s + number / per_s - time.monotonic()))
+        own = header.replace(FIRST_UID_END, b"%07d" % (int(FIRST_UID_END) + number))
+        own = own.replace(FIRST_Z, b"%08.3f" % (number % POSITIONS * SPACING_MM))
+        with (folder / f"{number:05d}").open("wb") as file:
+            file.write(own)
+            file.truncate(size_bytes)
+
+
+def _header(like: ExportFile) -> tuple[bytes, int]:
+    """Return all before the pixels of a perfusion's first image, and how large its file is."""
+    image, study = dcmread(BytesIO(like.content)), fresh_study()
+    image.SeriesInstanceUID = study.uid("perfusion")
+    image.SeriesDescription = "CTP Brain 4D"
+    image.SOPInstanceUID = f"{study.uid('image')[:50].rstrip('.')}.{FIRST_UID_END.decode()}"
+    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+    image.ImagePositionPatient = ["-120.000", "-120.000", FIRST_Z.decode()]
+    content = file_bytes(image)
+    return content[: -len(image.PixelData)], len(content)

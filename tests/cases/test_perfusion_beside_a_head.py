@@ -1,0 +1,135 @@
+"""A series that is no head, or larger than any, costs a head beside it neither time nor memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.assemble.bounds import Bounds
+from agent.report import SeriesReport
+from tests.agent.box import Box
+from tests.heads import SEEING_BUNDLE, SeeingBackend
+from tests.phantoms import uid, write_series
+
+N = 24
+SIZE = 64
+IMAGE_BYTES = SIZE * SIZE * 2
+
+RULED_OUT = {
+    "perfusion": ({"SeriesDescription": "CTP Brain 4D"}, "not_plain_head"),
+    "bone": ({"ConvolutionKernel": "H70h"}, "bone_kernel"),
+    "localizer": ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localizers_only"),
+    "derived": ({"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, "not_original_axial"),
+    "chest": ({"BodyPartExamined": "CHEST"}, "not_head"),
+}
+
+
+def a_box(tmp_path: Path, bounds: Bounds | None = None) -> Box:
+    backend = SeeingBackend(SEEING_BUNDLE, score=0.9)
+    return Box(tmp_path / "store.sqlite", SEEING_BUNDLE, backend, bounds=bounds or Bounds())
+
+
+def of(box: Box, seed: int) -> SeriesReport:
+    row = box.store.queries.series(uid("series", seed))
+    assert row
+    assert row.report
+    return row.report
+
+
+def pixels_bytes(box: Box) -> int:
+    """How much the pixels of all series in memory take."""
+    with box.agent.shell.held() as board:
+        return board.pixels_bytes
+
+
+@pytest.mark.parametrize(("tags", "code"), RULED_OUT.values(), ids=RULED_OUT)
+def test_a_series_that_its_header_rules_out_ends_by_name_without_one_pixel_read(
+    tmp_path: Path, tags: dict, code: str
+) -> None:
+    box = a_box(tmp_path)
+    paths = write_series(tmp_path / "in", N, size=SIZE, **tags)
+    for path in paths:
+        path.write_bytes(path.read_bytes()[:-IMAGE_BYTES])  # there are none
+
+    assert box.export(paths) == []
+    assert pixels_bytes(box) == 0
+    box.wait()
+
+    row = box.store.queries.series(uid("series", 0))
+    assert row
+    assert row.slices == N
+    assert row.report
+    assert (row.report.state, row.report.code) == ("not_analysed", code)
+    assert set(box.store.queries.settled_files()) == {str(path) for path in paths}
+
+
+def test_more_images_of_what_is_ruled_out_give_no_further_result(tmp_path: Path) -> None:
+    box = a_box(tmp_path)
+    paths = write_series(tmp_path / "in", N, size=SIZE, SeriesDescription="CTP Brain 4D")
+    for part in (paths[:10], paths[10:20], paths[20:]):
+        box.export(part)
+        box.wait()
+    box.start()
+    box.export(write_series(tmp_path / "again", N, size=SIZE, SeriesDescription="CTP Brain 4D"))
+    box.wait()
+
+    assert len(box.store.queries.history(uid("series", 0))) == 1
+    assert box.store.queries.unfinished() == []
+
+
+def test_a_head_beside_a_perfusion_takes_no_more_memory_than_alone(tmp_path: Path) -> None:
+    box = a_box(tmp_path)
+    head = write_series(tmp_path / "head", N, size=SIZE)
+    perfusion = write_series(
+        tmp_path / "perfusion", 10 * N, size=SIZE, seed=1, SeriesDescription="CTP Brain 4D"
+    )
+
+    most = 0
+    for n, path in enumerate(head):
+        box.hand_in([*perfusion[10 * n : 10 * n + 10], path])
+        most = max(most, pixels_bytes(box))
+    box.wait()
+
+    assert most == N * IMAGE_BYTES
+    assert of(box, 0).state == "suspected"
+    assert of(box, 1).code == "not_plain_head"
+
+
+def test_one_stray_image_of_another_kind_takes_nothing_from_a_head(tmp_path: Path) -> None:
+    box = a_box(tmp_path)
+    head = write_series(tmp_path / "head", N, size=SIZE)
+    scout = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"], "SOPInstanceUID": uid("scout")}
+
+    box.export([*write_series(tmp_path / "scout", 1, size=SIZE, **scout), *head])
+    box.wait()
+
+    assert of(box, 0).state == "suspected"
+    assert of(box, 0).geometry
+    assert of(box, 0).geometry.slices == N
+
+
+@pytest.mark.parametrize(
+    ("bounds", "code"),
+    [
+        (Bounds(n_images=40), "series_too_long"),
+        (Bounds(series_bytes=40 * IMAGE_BYTES), "series_too_large"),
+        (Bounds(all_bytes=60 * IMAGE_BYTES), "memory_taken"),
+    ],
+    ids=["images", "series", "all-series"],
+)
+def test_what_no_word_rules_out_is_refused_by_name_at_its_bound_and_frees_its_memory(
+    tmp_path: Path, bounds: Bounds, code: str
+) -> None:
+    box = a_box(tmp_path, bounds)
+    head = write_series(tmp_path / "head", N, size=SIZE)
+    endless = write_series(tmp_path / "endless", 80, size=SIZE, seed=1)
+
+    box.hand_in([path for pair in zip(head, endless, strict=False) for path in pair])
+    box.hand_in(endless[N:])
+    assert pixels_bytes(box) == N * IMAGE_BYTES
+    box.wait()
+
+    assert of(box, 0).state == "suspected"
+    assert (of(box, 1).state, of(box, 1).code) == ("not_analysed", code)
+    assert box.store.queries.unfinished() == []
