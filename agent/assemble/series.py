@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from copy import copy
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from enum import Enum
 from itertools import pairwise
 from typing import Final
@@ -36,6 +36,8 @@ class Added(Enum):
     DUPLICATE = "duplicate"
     SET_ASIDE = "set aside"
     REPLACED = "replaced"
+    IDENTIFIED = "identified"
+    """It was there, and was said to be somebody else's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,11 @@ class Layout:
 class GrowingSeries:
     """The images of one series, as they arrive.
 
-    Most of them lie in parallel planes: these are the slices. Localizers, and the few that lie
+    Whose they are, the latest file of each image says: a patient that was corrected at the source
+    is corrected here once all images say so, and until then nothing is made of them. Studies are
+    never corrected.
+
+    Most images lie in parallel planes: these are the slices. Localizers, and the few that lie
     otherwise, have another matrix or no place at all, are set aside, each with its reason. An image
     that shows that the series cannot be trusted refuses it whole: every later call that adds or
     asks for the volume raises the same error again.
@@ -103,7 +109,10 @@ class GrowingSeries:
     def __init__(self) -> None:
         """Begin without images."""
         self.refusal: InputError | None = None
-        self._identity: Identity | None = None
+        self._identities: dict[str, Identity] = {}
+        """By SOP UID: whose an image is."""
+        self._n_said: Counter[Identity] = Counter()
+        """How many images are whose."""
         self._images: dict[str, SliceHeader] = {}
         """By SOP UID: those that show something, and have their place."""
         self._localizers: list[SliceHeader] = []
@@ -125,7 +134,7 @@ class GrowingSeries:
         Raises
         ------
         IdentityError
-            Patient or study differ, or one SOP UID comes with two different images.
+            The study differs, or one SOP UID comes with two different images.
         """
         if self.refusal:
             raise self.refusal
@@ -137,9 +146,9 @@ class GrowingSeries:
 
     def set_aside(self, sop_uid: str, identity: Identity, why: Reason) -> Added:
         """Take in an image that was read and cannot be a slice; IdentityError as ``add``."""
-        self._check_identity(identity)
+        told_anew = self._identify(sop_uid, identity)
         if sop_uid in self._unplaced:
-            return Added.DUPLICATE
+            return Added.IDENTIFIED if told_anew else Added.DUPLICATE
         self._unplaced[sop_uid] = why
         self._facts = None
         return Added.SET_ASIDE
@@ -149,24 +158,30 @@ class GrowingSeries:
 
         ``sop_uid`` is "" where the file does not tell.
         """
-        self._check_identity(identity)
+        self._identify(sop_uid, identity)
         if not self.has(sop_uid):
             self._unread[sop_uid] = why
             self._facts = None
 
-    def _check_identity(self, identity: Identity) -> None:
-        if self._identity is None:
-            self._identity = identity
-        check_identity(self._identity, identity)
+    def _identify(self, sop_uid: str, identity: Identity) -> bool:
+        """Take note of whose an image is; whether another was said before. Studies must agree."""
+        first = next(iter(self._identities.values()), identity)
+        check_identity(first, replace(first, study_uid=identity.study_uid))
+        before = self._identities.get(sop_uid)
+        self._identities[sop_uid] = identity
+        self._n_said[identity] += 1
+        if before is not None:
+            self._n_said[before] -= 1
+        return before is not None and before != identity
 
     def _add(self, header: SliceHeader, hu: NDArray[np.int16], *, changed: bool) -> Added:
-        self._check_identity(header.identity)
+        told_anew = self._identify(header.sop_uid, header.identity)
         known = self._images.get(header.sop_uid)
         if known and (known.digest, known.position_lps_mm) == (
             header.digest,
             header.position_lps_mm,
         ):
-            return Added.DUPLICATE
+            return Added.IDENTIFIED if told_anew else Added.DUPLICATE
         if known and not changed:
             raise IdentityError("uid_used_twice", sop_uid=header.sop_uid)
         if hu.size > 1 and hu.min() == hu.max():
@@ -211,8 +226,20 @@ class GrowingSeries:
 
     @property
     def identity(self) -> Identity | None:
-        """Whose series it is, None before the first image."""
-        return self._identity
+        """Whose series all images say that it is, None where they do not agree."""
+        said = list(+self._n_said)
+        return said[0] if len(said) == 1 else None
+
+    @property
+    def disagreement(self) -> IdentityError | None:
+        """In what the images disagree about whose they are, None where they agree."""
+        said = list(+self._n_said)
+        try:
+            for one in said:
+                check_identity(said[0], one)
+        except IdentityError as error:
+            return error
+        return None
 
     @property
     def _main(self) -> Plane:
@@ -234,7 +261,8 @@ class GrowingSeries:
 
     def has(self, sop_uid: str) -> bool:
         """Say whether an image is here, as a whole or as frames."""
-        return any(known.partition(FRAME_MARK)[0] == sop_uid for known in self.digests)
+        known = (*self._blank, *self._images)
+        return any(each.partition(FRAME_MARK)[0] == sop_uid for each in known)
 
     @property
     def first(self) -> SliceHeader | None:
@@ -248,13 +276,10 @@ class GrowingSeries:
 
     @property
     def digests(self) -> dict[str, str]:
-        """SOP UID → digest of all images with a place."""
-        return self._blank | {sop_uid: each.digest for sop_uid, each in self._images.items()}
-
-    @property
-    def unplaced(self) -> Iterable[str]:
-        """SOP UIDs of the images that were set aside without a place."""
-        return self._unplaced
+        """SOP UID → digest of all images that were read."""
+        seen = dict.fromkeys(self._unplaced, "") | self._blank
+        seen |= {sop_uid: each.digest for sop_uid, each in self._images.items()}
+        return {sop_uid: digest_of(seen[sop_uid], self._identities[sop_uid]) for sop_uid in seen}
 
     @property
     def pixels_bytes(self) -> int:
@@ -293,8 +318,9 @@ class GrowingSeries:
         InputError
             The series was refused, is not axial, or its images do not make up a stack.
         """
-        if self.refusal:
-            raise self.refusal
+        refusal = self.refusal or self.disagreement
+        if refusal:
+            raise refusal
         orientation, plane, order = self.orientation, self._main, self._chosen().order
         headers = [plane.headers[index] for index in order]
         return Layout(
@@ -415,6 +441,11 @@ class GrowingSeries:
         numbers = [header.instance_number or 0 for header in self._main.headers]
         falling = numbers[0] == max(numbers) == self.n_images
         return falling and len(numbers) > 1 and numbers[-1] == min(numbers) == 1
+
+
+def digest_of(pixels: str, identity: Identity) -> str:
+    """Give the digest of an image: of its pixels, and of whose they are."""
+    return "\n".join((pixels, *astuple(identity)))
 
 
 def check_identity(first: Identity, other: Identity) -> None:

@@ -33,6 +33,7 @@ from agent.console.authorization import (
     Principal,
     principal_of,
 )
+from agent.console.corrections import recording_corrections
 from agent.console.escalation import Escalation
 from agent.console.feedback import Feedback
 from agent.console.images import Images
@@ -114,15 +115,17 @@ def create_app(context: Context) -> Starlette:
             Middleware(AuditMiddleware, audit=audit, queries=store.queries),
         ],
         exception_handlers={StoreUnwritable: _unwritable, Exception: _fault},
-        lifespan=lambda _app: _served(audit, escalation),
+        lifespan=lambda _app: _served(store, audit, escalation),
     )
 
 
 @asynccontextmanager
-async def _served(audit: AuditLog, escalation: Escalation) -> AsyncIterator[None]:
-    """Record the start and the stop in the audit log; escalate while the page is served."""
+async def _served(
+    store: ConsoleStore, audit: AuditLog, escalation: Escalation
+) -> AsyncIterator[None]:
+    """Record what happens in the audit log, and escalate, while the page is served."""
     audit.started()
-    async with escalation.running():
+    async with escalation.running(), recording_corrections(store, audit):
         yield
     audit.stopped()
 

@@ -131,6 +131,12 @@ class AuditLog:
         subject = _study(study_uid, series)
         self._write(Event(PROCEDURE, our_code(action), UPDATE, outcome, subject), principal)
 
+    def corrected(self, study_uid: str, series_uid: str) -> None:
+        """Record that a series' patient was corrected at the source."""
+        subject = AuditedObject(STUDY, study_uid, f"series {series_uid}", REPORT)
+        event = Event(PROCEDURE, our_code("patient-corrected"), UPDATE, SUCCESS, subject)
+        self._write(event, Principal("bleedwatch agent", "application", ""))
+
     def _page(self) -> Principal:
         return Principal(f"bleedwatch console, process {os.getpid()}", "application", "")
 

@@ -17,7 +17,7 @@ from agent.records import Identity, Instant, State
 from agent.report import EngineReport, ReasonReport, reason_report
 from agent.store.liveness import agent_problem, selftest_problem
 from agent.store.queries import Queries
-from agent.store.rows import AgentStatus, SeriesRow
+from agent.store.rows import AgentStatus, Correction, SeriesRow
 from agent.store.view import SeriesView
 
 MOST_SERIES = 50
@@ -180,6 +180,7 @@ def _series(
     unread_files: tuple[str, ...],
 ) -> SeriesState:
     view = SeriesView.of(row).identified(_allowed_identity(row.identity, shown), row.description)
+    view = view.with_correction(_allowed_correction(row.corrected, shown))
     return SeriesState(
         **dict(view),
         last_slice_age_s=age_s(row.last_slice, now, this_boot=this_boot),
@@ -203,6 +204,14 @@ def _allowed_identity(identity: Identity, shown: Shown) -> Identity:
         return identity
     name = _initials(identity.patient_name) if shown == "initials" else ""
     return replace(identity, patient_name=name, patient_id="", birth_date="", sex="", accession="")
+
+
+def _allowed_correction(former: Correction | None, shown: Shown) -> Correction | None:
+    """Return as much of whom a series was said to be of, likewise."""
+    if former is None or shown == "full":
+        return former
+    name = _initials(former.patient_name) if shown == "initials" else ""
+    return replace(former, patient_name=name, patient_id="")
 
 
 def _initials(name: str) -> str:

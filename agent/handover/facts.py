@@ -50,6 +50,7 @@ SERIES_FIELDS: Final[Mapping[str, IncEx | bool]] = {
     "concluded_utc": True,
     "shown_utc": True,
     "escalated_utc": True,
+    "corrected_utc": True,
     "results": {
         "__all__": {
             "at_utc": True,

@@ -300,6 +300,7 @@ BOX: Final = {
     "recorded": Wording("{said}"),
     "nothing_new": Wording("nothing new"),
     "asked_again": Wording("asked for again"),
+    "patient_corrected": Wording("the patient was corrected at the source"),
     "degraded_to_cpu": Wording("degraded to CPU: {why}"),
     "agent_never_ran": Wording("the agent has never run"),
     "agent_not_run_since_boot": Wording("the agent has not run since this computer was started"),

@@ -158,8 +158,8 @@ class Analyst:
     def _analysed(self, contents: Contents) -> Analysis:
         if contents.n_attempts >= MOST_ATTEMPTS:
             return Analysis(NotAnalysed(Reason("set_aside", n_times=contents.n_attempts)))
-        if contents.refusal is not None:
-            return Analysis(contents.refusal)
+        if contents.refused is not None:
+            return Analysis(contents.refused)
         if contents.slices.obstacle:
             return Analysis(NotAnalysed(contents.slices.obstacle))
         if contents.slices.first is None:
@@ -195,7 +195,7 @@ class Analyst:
         fewest = contents.advanced_slices + self._resources.bundle.contract.slices.batch
         too_few = contents.slices.n_slices < fewest
         profile = contents.profile
-        if too_few or profile is None or contents.refusal or contents.n_attempts:
+        if too_few or profile is None or contents.refused or contents.n_attempts:
             return False
         contents.advanced_slices = contents.slices.n_slices
 

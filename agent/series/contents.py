@@ -42,7 +42,8 @@ class Contents:
     ``n_unread`` counts files that it was read from before and that cannot be read again. ``paths``
     says of each image from which file it came: one that has changed replaces what was in it.
     ``ruled_out`` is the header of the first image whose pixels nobody needs, and why; ``too_large``
-    is why there are no pixels at all.
+    is why there are no pixels at all. ``identity`` is whose all images last agreed to be, and
+    ``told`` whose the store has it.
     """
 
     uid: str
@@ -52,6 +53,7 @@ class Contents:
     last_slice: Instant
     stage: SliceStage
     bounds: Bounds
+    told: Identity
     answered: Mapping[str, int] = field(default_factory=dict)
     repeats: int = 0
     n_attempts: int = 0
@@ -70,8 +72,8 @@ class Contents:
 
     @property
     def digests(self) -> dict[str, str]:
-        """SOP UID → digest of all images in hand; "" where no pixels were read."""
-        return dict.fromkeys(self.slices.unplaced, "") | self.slices.digests
+        """SOP UID → digest of all images in hand."""
+        return self.slices.digests
 
     @property
     def next_revision(self) -> int:
@@ -82,6 +84,12 @@ class Contents:
     def known_revision(self) -> int | None:
         """Which result was made of these very contents, None if none was."""
         return self.answered.get(self.result_id) if self.answered else None
+
+    @property
+    def refused(self) -> NotAnalysed | None:
+        """Why it cannot be analysed as it is."""
+        disagreement = self.slices.disagreement
+        return self.refusal or (NotAnalysed(disagreement.reason) if disagreement else None)
 
     def put(
         self, read: ReadSlice, path: Path, profiles: Sequence[ProtocolProfile], now: Instant
@@ -145,6 +153,7 @@ class Contents:
         self._seen(now)
 
     def _seen(self, now: Instant) -> None:
+        self.identity = self.slices.identity or self.identity
         self.last_slice = now
         self.seen_s.append(now.monotonic_s)
 
@@ -154,7 +163,7 @@ class Contents:
 
         Unless it was asked to be tried again: that gives a result of its own.
         """
-        code = self.refusal.reason.code if self.refusal else ""
+        code = self.refused.reason.code if self.refused else ""
         tried = [f"again {self.repeats}"] if self.repeats else []
         # What is refused by its headers or for its size is so whatever else of it comes.
         is_fixed = self.too_large or (self.ruled_out and not self.n_pixel_images)
@@ -178,7 +187,7 @@ class Contents:
 
     def judged(self, now: Instant) -> Completion | None:
         """Decide whether all of it has come, None if more is to be waited for."""
-        if self.profile is not None:
+        if self.profile is not None and not self.slices.disagreement:
             return judge(self.slices.facts(), self.seen_s, now.monotonic_s, self.profile)
         return self.judged_by_silence(now)
 

@@ -13,6 +13,7 @@ from agent.assemble.completeness import Completion
 from agent.assemble.dicom_file import ReadSlice
 from agent.assemble.header import Owner, SliceRefused, SliceUnneeded, SliceUnplaced
 from agent.assemble.protocol import choose
+from agent.assemble.series import digest_of
 from agent.errors import FileRefused, NotEligible, NotWholeYet
 from agent.infer.slice_stage import SliceStage
 from agent.pipeline import Resources
@@ -158,10 +159,10 @@ class Intake:
         """Put one file's slices into their series, unless they are copies of what is there."""
         header = slices[0].header
         note = note_of(arrival, header.series_uid, header.sop_uid)
+        headers = [each.header for each in slices]
+        digests = {each.sop_uid: digest_of(each.digest, each.identity) for each in headers}
         with self._shell.held() as board:
-            if board.is_copy(
-                header.series_uid, {s.header.sop_uid: s.header.digest for s in slices}
-            ):
+            if board.is_copy(header.series_uid, digests):
                 board.move(board.of(header.series_uid), CopyCame(note))
                 return
 
@@ -190,7 +191,7 @@ class Intake:
         uid, sop_uid, identity = image.owner
         note = note_of(arrival, uid, sop_uid)
         with self._shell.held() as board:
-            if board.is_copy(uid, {sop_uid: image.header.digest}):
+            if board.is_copy(uid, {sop_uid: digest_of(image.header.digest, identity)}):
                 board.move(board.of(uid), CopyCame(note))
                 return
         self._take_in(uid, identity, note, lambda all_: all_.rule_out(image, self._clock()))
@@ -236,11 +237,14 @@ class Intake:
         now = self._clock()
         bundle = self._resources.bundle
         stage = SliceStage(bundle.contract)
-        contents = Contents(uid, identity, bundle.digest, now, now, stage, self._shell.bounds)
+        contents = Contents(
+            uid, identity, bundle.digest, now, now, stage, self._shell.bounds, identity
+        )
         before = self._queries.series(uid)
         if before is None:
             return contents
         contents.n_attempts, contents.repeats = before.attempts, before.repeats
+        contents.identity = contents.told = before.identity
         results = self._queries.history(uid)
         if results:
             contents.answered = {result.result_id: result.revision for result in results}

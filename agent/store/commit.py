@@ -29,9 +29,14 @@ FURTHER_PROGRESS: Final = """
     ON CONFLICT (uid) DO UPDATE SET state = excluded.state,
         description = excluded.description, protocol = excluded.protocol,
         slices = excluded.slices, expected = excluded.expected,
+        patient_id = excluded.patient_id, patient_name = excluded.patient_name,
+        birth_date = excluded.birth_date, sex = excluded.sex, accession = excluded.accession,
         last_utc = excluded.last_utc, last_monotonic_s = excluded.last_monotonic_s
 """
-"""Of a series that is known: who the patient is stays, and when the first slice came."""
+"""Of a series that is known: its study stays, and when the first slice came."""
+
+PERSON: Final = "patient_id", "patient_name", "birth_date", "sex", "accession"
+"""What of an identity may be corrected at the source; the study is another one then."""
 
 
 def write(db: sqlite3.Connection, effect: Effect, now: Instant) -> None:  # noqa: C901 - a table
@@ -84,9 +89,13 @@ def _show_progress(db: sqlite3.Connection, progress: SeriesProgress, now: Instan
         **moment_columns("first", progress.first_slice),
         **moment_columns("last", progress.last_slice),
     }
-    before = db.execute("SELECT state FROM series WHERE uid = ?", (uid,)).fetchone()
+    before = db.execute("SELECT * FROM series WHERE uid = ?", (uid,)).fetchone()
     insert(db, "series", series, FURTHER_PROGRESS)
-    if before is None or before["state"] != State.RECEIVING:
+    if before is not None and any(before[name] != series[name] for name in PERSON):
+        former = {name: before[name] for name in PERSON}
+        insert(db, "corrections", {"series_uid": uid, **former, **moment_columns("at", now)})
+        change(db, uid, State.RECEIVING, Reason("patient_corrected"), now)
+    elif before is None or before["state"] != State.RECEIVING:
         change(db, uid, State.RECEIVING, None, now)
 
 

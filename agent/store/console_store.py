@@ -50,6 +50,11 @@ class ConsoleStore:
                 delivery | moment_columns("delivered", self._clock()),
             )
 
+    def correction_recorded(self, correction_id: int) -> None:
+        """Note that a correction of a patient is in the audit log."""
+        with self._db.writing() as db:
+            db.execute("UPDATE corrections SET recorded = 1 WHERE id = ?", (correction_id,))
+
     def escalated(self, series_uid: str, revision: int) -> None:
         """Store that an alert which nobody acknowledged was escalated."""
         now = self._clock()

@@ -192,6 +192,14 @@ class Queries:
         )
         return EncodedSlice(**dict(rows[0])) if rows else None
 
+    def corrections_to_record(self) -> list[tuple[int, str, str]]:
+        """Return ID, study and series of the corrections that are not in the audit log yet."""
+        rows = self._db.rows(
+            "SELECT id, study_uid, series_uid FROM corrections JOIN series ON uid = series_uid"
+            " WHERE NOT recorded ORDER BY id"
+        )
+        return [(row["id"], row["study_uid"], row["series_uid"]) for row in rows]
+
     def study_uid(self, uid: str) -> str | None:
         """Return the study that a series belongs to, None if the series is not known."""
         rows = self._db.rows("SELECT study_uid FROM series WHERE uid = ?", uid)
@@ -215,8 +223,10 @@ class Queries:
         return [path_of(row["path"]) for row in rows]
 
     def notes_of(self, series_uid: str) -> list[FileNote]:
-        """Say what became of the files of a series."""
-        rows = self._db.rows("SELECT * FROM files WHERE series_uid = ? ORDER BY path", series_uid)
+        """Say what became of the files of a series, in the order in which they were written."""
+        rows = self._db.rows(
+            "SELECT * FROM files WHERE series_uid = ? ORDER BY mtime_ns, path", series_uid
+        )
         return [file_note(row) for row in rows]
 
     def unread_files(self, series_uid: str, limit: int) -> list[str]:

@@ -29,6 +29,7 @@ PRUNED: Final = (
     ("transitions", "series_uid"),
     ("acknowledgements", "series_uid"),
     ("verdicts", "series_uid"),
+    ("corrections", "series_uid"),
     ("outbox", "series_uid"),
     ("pictures", "series_uid"),
     ("volumes", "series_uid"),

@@ -87,6 +87,15 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """Whom a series was said to be of before its patient was corrected at the source."""
+
+    patient_name: str
+    patient_id: str
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True)
 class SeriesRow:
     """One series with its latest result.
 
@@ -118,6 +127,8 @@ class SeriesRow:
     alert: SeriesReport | None
     alerted_at: Instant | None
     escalated_at: Instant | None
+    corrected: Correction | None
+    """The latest correction of the patient, None where there was none."""
 
     @property
     def test(self) -> bool:
@@ -366,4 +377,7 @@ def series_row(row: sqlite3.Row) -> SeriesRow:
         else None,
         alerted_at=instant_of(row, "alert") if row["alert_report"] else None,
         escalated_at=instant_of(row, "escalated") if row["escalated_utc"] else None,
+        corrected=Correction(row["former_name"], row["former_id"], instant_of(row, "corrected"))
+        if row["corrected_utc"]
+        else None,
     )

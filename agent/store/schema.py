@@ -193,4 +193,19 @@ MIGRATIONS: Final = (
     UPDATE selftests SET failure = recorded(failure), engine = engine_2(engine);
     UPDATE agent SET status = status_2(status)
     """,
+    """
+    CREATE TABLE corrections (
+        id INTEGER PRIMARY KEY,
+        series_uid TEXT NOT NULL REFERENCES series (uid),
+        patient_id TEXT NOT NULL,
+        patient_name TEXT NOT NULL,
+        birth_date TEXT NOT NULL,
+        sex TEXT NOT NULL,
+        accession TEXT NOT NULL,
+        at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL,
+        recorded INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE INDEX corrections_by_series ON corrections (series_uid, id);
+    CREATE INDEX corrections_to_record ON corrections (id) WHERE NOT recorded
+    """,
 )

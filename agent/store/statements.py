@@ -12,6 +12,8 @@ ROW: Final = """
            acknowledgements.who, acknowledgements.note, acknowledgements.dismissed_because,
            acknowledgements.at_utc AS who_utc, acknowledgements.at_monotonic_s AS who_monotonic_s,
            alert.report AS alert_report, alert.at_utc AS alert_utc,
+           corrections.patient_name AS former_name, corrections.patient_id AS former_id,
+           corrections.at_utc AS corrected_utc, corrections.at_monotonic_s AS corrected_monotonic_s,
            alert.at_monotonic_s AS alert_monotonic_s, escalations.delivered_utc AS escalated_utc,
            escalations.delivered_monotonic_s AS escalated_monotonic_s,
            verdicts.who AS judge, verdicts.verdict, verdicts.note AS verdict_note,
@@ -26,6 +28,8 @@ ROW: Final = """
         SELECT given.rowid FROM verdicts AS given
         WHERE given.series_uid = uid AND given.revision = series.revision
         ORDER BY given.rowid DESC LIMIT 1)
+    LEFT JOIN corrections ON corrections.id = (
+        SELECT max(made.id) FROM corrections AS made WHERE made.series_uid = uid)
     LEFT JOIN results AS alert ON alert.series_uid = uid
         AND alert.revision = (
             SELECT max(suspicion.revision) FROM results AS suspicion

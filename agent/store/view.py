@@ -14,7 +14,7 @@ from typing_extensions import Self
 from agent.records import Identity, Instant, State
 from agent.report import ReasonReport, SeriesReport, reason_report
 from agent.store.queries import Queries
-from agent.store.rows import Acknowledgement, Delivery, Result, SeriesRow, Verdict
+from agent.store.rows import Acknowledgement, Correction, Delivery, Result, SeriesRow, Verdict
 
 
 class _View(BaseModel):
@@ -76,6 +76,14 @@ class TransitionView(_View):
     reason: ReasonReport | None
 
 
+class CorrectionView(_View):
+    """Whom a series was said to be of before its patient was corrected at the source, and when."""
+
+    at_utc: datetime
+    patient_name: str
+    patient_id: str
+
+
 class SeriesView(_View):
     """One series: where it stands, and its latest result."""
 
@@ -103,6 +111,10 @@ class SeriesView(_View):
     """The latest suspicion, as long as nobody has acknowledged it or a later result."""
     escalated_utc: datetime | None
     """When the alert was sent elsewhere too, because nobody answered."""
+    corrected_utc: datetime | None = None
+    """When its patient was corrected at the source, None where that never was."""
+    corrected: CorrectionView | None = None
+    """From whom; None where it never was, or is not to be told."""
     patient: PatientView | None = None
     """None where it is not to be told."""
     description: str | None = None
@@ -132,6 +144,7 @@ class SeriesView(_View):
             verdict=_verdict(row.verdict),
             alert=row.alert,
             escalated_utc=_utc(row.escalated_at),
+            corrected_utc=_utc(row.corrected.at) if row.corrected else None,
         )
 
     def identified(self, identity: Identity, description: str) -> Self:
@@ -144,6 +157,15 @@ class SeriesView(_View):
             accession=identity.accession,
         )
         return self.model_copy(update={"patient": patient, "description": description})
+
+    def with_correction(self, former: Correction | None) -> Self:
+        """Add whose series it was said to be before."""
+        if former is None:
+            return self
+        told = CorrectionView(
+            at_utc=former.at.utc, patient_name=former.patient_name, patient_id=former.patient_id
+        )
+        return self.model_copy(update={"corrected": told})
 
     def with_history(self, queries: Queries) -> Self:
         """Add every result and every change of state, which the store is asked for."""

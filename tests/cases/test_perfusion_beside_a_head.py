@@ -17,11 +17,11 @@ SIZE = 64
 IMAGE_BYTES = SIZE * SIZE * 2
 
 RULED_OUT = {
-    "perfusion": ({"SeriesDescription": "CTP Brain 4D"}, "not_plain_head"),
+    "perfusion": ({"SeriesDescription": "CTP Brain 4D"}, "contrast_series"),
     "bone": ({"ConvolutionKernel": "H70h"}, "bone_kernel"),
     "localizer": ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localizers_only"),
     "derived": ({"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, "not_original_axial"),
-    "chest": ({"BodyPartExamined": "CHEST"}, "not_head"),
+    "chest": ({"BodyPartExamined": "CHEST", "SeriesDescription": "Thorax nativ"}, "not_head"),
 }
 
 
@@ -93,7 +93,7 @@ def test_a_head_beside_a_perfusion_takes_no_more_memory_than_alone(tmp_path: Pat
 
     assert most == N * IMAGE_BYTES
     assert of(box, 0).state == "suspected"
-    assert of(box, 1).code == "not_plain_head"
+    assert of(box, 1).code == "contrast_series"
 
 
 def test_one_stray_image_of_another_kind_takes_nothing_from_a_head(tmp_path: Path) -> None:

@@ -103,7 +103,10 @@ interface Series {
   escalated_utc: string | null;
   escalation_problem: Reason | null;
   unread_files: string[];
+  corrected?: Correction | null;
 }
+
+interface Correction { at_utc: string; patient_name: string; patient_id: string }
 
 type Alerted = Series & { alert: Report };
 

@@ -6,7 +6,7 @@ import { headMap } from "./head_map.js";
 import { askName, nameIn } from "./session.js";
 import { isRefused, isUnderWay, stateLabel, stateWord } from "./states.js";
 import { viewerFor } from "./viewer.js";
-import { born, clock, cut, duration, findingParts, nameOf, number, plain, said, t, translatePage } from "./words.js";
+import { born, clock, correctedWords, cut, duration, findingParts, nameOf, number, plain, said, t, translatePage } from "./words.js";
 
 const MOST_FINDINGS = 3;
 /** @type {Map<string, HTMLElement>} */
@@ -56,16 +56,11 @@ function arrange() {
 /** @param {Alerted} series */
 function cardFor(series) {
   const card = copyOf("alert");
-  const { patient, alert: report } = series;
+  const { alert: report } = series;
   const path = resultPath(series.series_uid, report.revision);
   translatePage(card);
   card.classList.toggle("test", series.test);
   if (series.test) put(card, "h2", t("TEST"));
-  put(card, ".patient", nameOf(series));
-  first(card, ".whose").replaceChildren(
-    ...[patient.patient_id, born(patient.birth_date), patient.sex,
-      patient.accession && t("accession {number}", { number: patient.accession }), series.description]
-      .map(plain).filter(Boolean).map((text) => element("bdi", cut(text))));
   first(card, ".findings").replaceChildren(...findingItems(report));
   put(card, ".numbers", numberWords(report));
   first(card, ".caveats").replaceChildren(...report.caveats.map((caveat) => element("li", said(caveat))));
@@ -78,9 +73,20 @@ function cardFor(series) {
 
 /** @param {HTMLElement} card @param {Alerted} series */
 function update(card, series) {
+  put(card, ".patient", nameOf(series));
+  const whose = whoseParts(series);
+  if (first(card, ".whose").textContent !== whose.map((part) => part.textContent).join("")) first(card, ".whose").replaceChildren(...whose);
+  put(card, ".corrected", series.corrected ? correctedWords(series.corrected) : "");
   put(card, ".later", laterWords(series));
   put(card, ".escalated", escalationWords(series));
   card.dataset.lastSliceMs = series.last_slice_age_s === null ? "" : String(performance.now() - series.last_slice_age_s * 1000);
+}
+
+/** @param {Alerted} series */
+function whoseParts({ patient, description }) {
+  return [patient.patient_id, born(patient.birth_date), patient.sex,
+    patient.accession && t("accession {number}", { number: patient.accession }), description]
+    .map(plain).filter(Boolean).map((text) => element("bdi", cut(text)));
 }
 
 /** Writes only what is new, so that it is read out once. @param {HTMLElement} card @param {string} selector @param {string} text */

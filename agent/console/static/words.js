@@ -80,6 +80,13 @@ export function nameOf({ test, patient }) {
   return test ? t("TEST, NO PATIENT: {name}", { name }) : name;
 }
 
+/** @param {Correction} correction */
+export function correctedWords({ at_utc: utc, patient_name: name, patient_id: id }) {
+  const former = [name && personName(name), plain(id)].filter(Boolean).join(", ");
+  return former ? t("Patient corrected at {time}: it was {former} before.", { time: clock(utc), former })
+    : t("Patient corrected at {time}.", { time: clock(utc) });
+}
+
 /** From alphabetic=ideographic=phonetic, each family^given^middle^… @param {string} dicom */
 function personName(dicom) {
   const [alphabetic, ideographic] = plain(dicom).split("=").slice(0, 2).filter((group) => /[^^\s]/.test(group)).map(oneName);

@@ -4,7 +4,7 @@ import { at, button, copyOf, element, field, first } from "./dom.js";
 import { resultPath, say } from "./feedback.js";
 import { askName, post } from "./session.js";
 import { isRefused, isUnderWay, stateLabel } from "./states.js";
-import { clock, findingWords, nameOf, plain, said, t, translatePage, whatToDo } from "./words.js";
+import { clock, correctedWords, findingWords, nameOf, plain, said, t, translatePage, whatToDo } from "./words.js";
 
 /** @typedef {{ what: string, tr: HTMLTableRowElement }} Row what a row shows, and its element */
 
@@ -86,6 +86,7 @@ function historyLines(series) {
     files.length ? t("not read: {files}", { files: files.map(plain).join(", ") }) : null,
     series.revision > 1 ? t("revised: result {n}", { n: series.revision }) : null,
     alert && alert.revision !== series.revision ? t("result {n} suspected a hemorrhage", { n: alert.revision }) : null,
+    series.corrected ? correctedWords(series.corrected) : null,
     acknowledged ? acknowledgedWords(acknowledged) : null,
     verdict ? verdictWords(verdict) : null,
   ].filter((line) => line !== null);

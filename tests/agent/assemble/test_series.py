@@ -89,7 +89,7 @@ def test_two_patients_or_studies_refuse_the_series_without_being_quoted(field, n
     other = replace(IDENTITY, **{field: "somebody else"})
 
     with pytest.raises(IdentityError, match=f"disagree about {named}$") as refused:
-        series_of([made(0, 0.0), made(1, 5.0, identity=other)])
+        series_of([made(0, 0.0), made(1, 5.0, identity=other)]).volume()
 
     assert "somebody" not in str(refused.value)
 
@@ -127,8 +127,9 @@ def test_images_without_a_place_are_set_aside_by_name():
     assert [english(one) for one in series.remarks()] == [
         "1 image(s) set aside: no usable PixelSpacing"
     ]
+    series.set_aside("1.8", replace(IDENTITY, sex="F"), Reason("no_pixels"))
     with pytest.raises(IdentityError):
-        series.set_aside("1.8", replace(IDENTITY, sex="F"), Reason("no_pixels"))
+        series.volume()
 
 
 def test_an_image_that_cannot_be_read_counts_until_it_can():

@@ -87,7 +87,7 @@ class CutBox(Box):
 
 
 def made_files(folder: Path) -> dict[int, list[Path]]:
-    """Of each series: its slices, and one image without a place."""
+    """Of each series: its slices, and one image of another patient."""
     made = {}
     for seed in SEEDS:
         slices = write_series(folder / str(seed), N, spacing=20.0, size=32, seed=seed)

@@ -14,7 +14,7 @@ import pytest
 
 from agent.errors import StoreError, StoreUnwritable
 from agent.reasons import Reason, english
-from agent.store import upgrade
+from agent.store import former, upgrade
 from agent.store.schema import MIGRATIONS
 from agent.store.view import SeriesView
 from agent.wiring import system_clock
@@ -32,6 +32,7 @@ def store_of(path: Path, version: int) -> Path:
     """Make a store as a former program did, with a series in it."""
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA journal_mode = WAL")
+        former.register(db)
         for migration in MIGRATIONS[:version]:
             db.executescript(migration)
         db.execute(
