@@ -144,6 +144,13 @@ test("a later result that suspects nothing is told on the alert's own card", () 
   assert.equal(text(".later"), "Result 2 says not suspected. Look at the images.");
 });
 
+test("a caveat stands with the findings that it limits", () => {
+  const caveat = { code: "volume_uncertain", values: {}, text: "the volume is uncertain", what_to_do: "" };
+  showAlerts([{ ...SERIES, alert: { ...REPORT, caveats: [caveat] } }]);
+
+  assert.equal(text(".caveats"), "the volume is uncertain");
+});
+
 test("an alert moves when it sounds again", async () => {
   showAlerts([SERIES]);
   remindOf(alertKey(SERIES));

@@ -48,6 +48,13 @@ test("a result without a suspicion is told with what it is to be read with", () 
   assert.match(cells().join(" "), /contrast agent is not excluded/);
 });
 
+test("a series that was not analysed says why, and what to do", () => {
+  const refused = { ...REPORT, state: "not_analysed", code: "bone_kernel", values: {}, text: "bone reconstruction", what_to_do: "send the other" };
+  showWorklist([{ ...SERIES, state: "not_analysed", report: refused }], true);
+
+  assert.equal(cells()[5], "because bone reconstruction→ send the other");
+});
+
 test("what a header says is text, never markup", () => {
   showWorklist([{ ...SERIES, description: "<img src=x onerror=alert(1)>" }], true);
 
