@@ -137,7 +137,7 @@ class Analyst:
             code=report.code,
             revision=report.revision,
             slices=contents.slices.n_images,
-            engine=report.engine,
+            engine=report.engine.model_dump() if report.engine else None,
             completed_by=report.completed_by,
             **{f"{stage}_s": seconds for stage, seconds in report.timings_s.items()},
         )

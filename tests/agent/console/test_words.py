@@ -48,6 +48,14 @@ def test_in_english_a_reason_comes_already_worded() -> None:
     assert wordings("en") == {}
 
 
+def test_no_script_makes_a_pattern_to_lay_over_what_was_said() -> None:
+    """A reason is worded by its code; text is shown, and never taken apart."""
+    for script in STATIC.glob("*.js"):
+        source = script.read_text(encoding="utf-8")
+        assert "RegExp(" not in source, script.name
+        assert ".exec(" not in source, script.name
+
+
 def test_no_text_hides_from_the_catalogues_within_another() -> None:
     for script in STATIC.glob("*.js"):
         assert "${t(" not in script.read_text(encoding="utf-8"), script.name
