@@ -25,7 +25,7 @@ def study(store: Store) -> None:
     for uid in (BLED, GAPPED):
         receive(store, system_clock, uid)
     add_result(store, report(BLED), {"axial": PNG})
-    reason = {"reason": "a file's name, quoted"}
+    reason = {"text": "a file's name, quoted"}
     add_result(store, not_analysed(GAPPED).model_copy(update=reason))
     store.console.acknowledge(BLED, 1, "MTRA Schmidt", "a word of hers")
 

@@ -32,6 +32,7 @@ from agent.console.audit_message import (
     our_code,
 )
 from agent.console.authorization import Principal
+from agent.reasons import Reason, english
 from agent.records import Identity, Instant
 from agent.store.effects import ShowProgress
 from agent.store.rows import SeriesProgress
@@ -308,7 +309,7 @@ def test_nothing_of_a_patient_is_in_it(ward: Ward) -> None:
 
 class TestTheFile:
     @pytest.fixture
-    def noticed(self) -> list[tuple[str, str]]:
+    def noticed(self) -> list[tuple[str, Reason]]:
         return []
 
     @pytest.fixture
@@ -349,9 +350,9 @@ class TestTheFile:
         audit.started()
         audit.started()
         assert len(noticed) == 1
-        kind, words = noticed[0]
+        kind, reason = noticed[0]
         assert kind == "audit"
-        assert "the audit log audit.log cannot be written: Is a directory" in words
+        assert "the audit log audit.log cannot be written: Is a directory" in english(reason)
 
         path.rmdir()
         audit.started()
@@ -376,7 +377,7 @@ class TestTheFile:
 
         audit.started()
 
-        assert "No space left on device" in noticed[0][1]
+        assert "No space left on device" in english(noticed[0][1])
 
     def test_a_technologist_sees_the_alert_and_why_it_is_not_recorded(self, ward: Ward) -> None:
         ward.audit_path.mkdir()
