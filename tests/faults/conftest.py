@@ -16,6 +16,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.faults)
+            item.add_marker(pytest.mark.slow)
             if config.getoption("--full"):
                 item.add_marker(pytest.mark.timeout(0), append=False)
 

@@ -34,6 +34,7 @@ VIEWS = {"axial": 90, "coronal": 120, "sagittal": 150}
 
 IN_A_BROWSER = [
     pytest.mark.browser,
+    pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
 ]
 

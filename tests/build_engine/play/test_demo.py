@@ -57,6 +57,7 @@ def alive(pid):
     return state != "Z"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_short_demo_has_a_page_and_ends_with_three_expected_answers(tmp_path):
     with Demo(tmp_path, ("--short",)) as demo:
