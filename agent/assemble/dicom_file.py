@@ -71,7 +71,7 @@ from agent.assemble.pixels import (
 )
 from agent.errors import DirectoryLeftOut, FileRefused, NotReadableNow, NotWholeYet, legible
 from agent.reasons import Reason
-from agent.records import Identity, SliceHeader
+from agent.records import SliceHeader
 
 CT_CLASSES: Final = (
     CTImageStorage,
@@ -119,6 +119,13 @@ class _Parsed(NamedTuple):
     ends: NotWholeYet | None = None
 
 
+class _Known(NamedTuple):
+    """Whose image a file holds, and the header of its first frame, without its digest."""
+
+    owner: Owner
+    header: SliceHeader
+
+
 class _Content(NamedTuple):
     """What a file holds, or the beginning of it where it is too large."""
 
@@ -163,21 +170,23 @@ def read_slices(
     with _quiet():
         first = _read(path, FIRST_BYTES).data
         look = _first_look(first, limits)
-        _check_needed(look, unneeded, name)
+        known = _needed(look, unneeded, name)
         content = _read(path, limits.file_bytes)
         try:
-            parsed = _whole(content.data, look, first) or _parse(content.data, limits)
-            owner = _owner_of(parsed)
+            parsed = _whole(content.data, look, first)
+            if parsed is None:
+                known, parsed = None, _parse(content.data, limits)
+            owner = known.owner if known else _owner_of(parsed)
         except Exception as error:  # whatever a stranger's bytes, or a bug of ours, may raise
             kind = type(error) if isinstance(error, FileRefused) else FileRefused
             if content.is_cut:
                 kind, error = FileRefused, _too_large(content, limits)
             raise kind(_reason(error).of_file(name)) from error
         try:
-            _check_needed(parsed if look is None else None, unneeded, name)
+            known = known or _needed(parsed, unneeded, name)
             _check_size(content, limits)
             _check_not_set_aside(owner, set_aside)
-            return _slices(parsed, owner.identity, limits, decode)
+            return _slices(parsed, known, limits, decode)
         except SliceUnneeded:
             raise
         except NotWholeYet as error:
@@ -214,18 +223,25 @@ def _whole(data: bytes, look: _Parsed | None, first: bytes) -> _Parsed | None:
     return look._replace(data=data) if look and data.startswith(first) else None
 
 
-def _check_needed(parsed: _Parsed | None, unneeded: Unneeded, name: str) -> None:
-    """Raise SliceUnneeded where the header says enough; other faults are told by who reads on."""
+def _needed(parsed: _Parsed | None, unneeded: Unneeded, name: str) -> _Known | None:
+    """Say what the header tells, None where it does not: who reads on says why.
+
+    Raises
+    ------
+    SliceUnneeded
+        It tells enough.
+    """
     if parsed is None:
-        return
+        return None
     try:
         owner = _owner_of(parsed)
         header = header_of(next(frames_of(parsed.image)), owner.identity, "")
     except (FileRefused, Unusable):
-        return
+        return None
     why = unneeded(owner.series_uid, header)
     if why is not None:
         raise SliceUnneeded(why.of_file(name), owner, header)
+    return _Known(owner, header)
 
 
 def _read(path: Path, most_bytes: int) -> _Content:
@@ -363,7 +379,7 @@ def _check_not_set_aside(owner: Owner, set_aside: Container[str]) -> None:
 
 
 def _slices(
-    parsed: _Parsed, identity: Identity, limits: ReadLimits, decode: Decode
+    parsed: _Parsed, known: _Known | None, limits: ReadLimits, decode: Decode
 ) -> tuple[ReadSlice, ...]:
     image = parsed.image
     if parsed.ends:
@@ -382,9 +398,12 @@ def _slices(
         hu = hu_from_stored(stored, form, rescale)
         if not value.is_encapsulated:
             check_written(stored, hu, rescale)
+        header = (
+            known.header if known and form.frames == 1 else header_of(frame, identity_of(image), "")
+        )
+        lossy = header.lossy or form.syntax in LOSSY
         digest = xxhash.xxh3_128_hexdigest(hu.data)
-        lossy = form.syntax in LOSSY
-        slices.append(ReadSlice(header_of(frame, identity, digest, lossy=lossy), hu))
+        slices.append(ReadSlice(replace(header, digest=digest, lossy=lossy), hu))
     return tuple(slices)
 
 

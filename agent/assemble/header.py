@@ -275,9 +275,7 @@ def _elements(image: Dataset) -> dict[BaseTag, DataElement | RawDataElement]:
     return {tag: image.get_item(tag) for tag in image.keys()}  # noqa: SIM118 - it yields elements
 
 
-def header_of(
-    frame: Dataset, identity: Identity, digest: str, *, lossy: bool = False
-) -> SliceHeader:
+def header_of(frame: Dataset, identity: Identity, digest: str) -> SliceHeader:
     """Build the header of one flat dataset.
 
     Raises
@@ -304,7 +302,7 @@ def header_of(
         acquisition_number=whole(frame, "AcquisitionNumber"),
         expected_images=max(whole(frame, "NumberOfSeriesRelatedInstances") or 0, 0),
         images_in_acquisition=images_in_acquisition(frame),
-        lossy=lossy or text(frame, "LossyImageCompression") == LOSSY,
+        lossy=text(frame, "LossyImageCompression") == LOSSY,
         frame_of_reference_uid=text(frame, "FrameOfReferenceUID"),
         rows=whole(frame, "Rows") or 0,
         columns=whole(frame, "Columns") or 0,

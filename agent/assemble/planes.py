@@ -26,8 +26,8 @@ COARSE: Final = 4
 
 
 BORDER_SHARE: Final = 0.99
-"""The surroundings of an image are blanked where so much of its border has its lowest value. Ours:
-a round field of view leaves a tenth of the border to noise."""
+"""The surroundings of an image are blanked where so much of its border has its lowest value.
+Ours: a round field of view leaves a tenth of the border to noise."""
 
 
 class Plane:
@@ -119,4 +119,4 @@ class Plane:
 
 def _has_blank_border(hu: NDArray[np.int16]) -> bool:
     border = np.concatenate((hu[0], hu[-1], hu[:, 0], hu[:, -1]))
-    return bool(np.count_nonzero(border == hu.min()) >= BORDER_SHARE * border.size)
+    return bool(np.count_nonzero(border == border.min()) >= BORDER_SHARE * border.size)

@@ -184,7 +184,7 @@ class GrowingSeries:
             return Added.IDENTIFIED if told_anew else Added.DUPLICATE
         if known and not changed:
             raise IdentityError("uid_used_twice", sop_uid=header.sop_uid)
-        if hu.size > 1 and hu.min() == hu.max():
+        if is_blank(hu):
             self._blank[header.sop_uid] = header.digest
             self._facts = None
             return Added.SET_ASIDE
@@ -463,6 +463,13 @@ def check_identity(first: Identity, other: Identity) -> None:
     ]
     if differing:
         raise IdentityError("identity_differs", attributes=", ".join(differing))
+
+
+def is_blank(hu: NDArray[np.int16]) -> bool:
+    """Say whether an image has one value all over; of one pixel it says nothing."""
+    if hu.size == 1 or hu[0, 0] != hu[len(hu) // 2, hu.shape[1] // 2]:  # as in most images
+        return False
+    return bool((hu == hu[0, 0]).all())
 
 
 def is_localizer(header: SliceHeader) -> bool:
