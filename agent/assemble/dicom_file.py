@@ -236,7 +236,7 @@ def _needed(parsed: _Parsed | None, unneeded: Unneeded, name: str) -> _Known | N
     try:
         owner = _owner_of(parsed)
         header = header_of(next(frames_of(parsed.image)), owner.identity, "")
-    except (FileRefused, Unusable):
+    except Exception:  # noqa: BLE001 - told, if it is so, when the whole file is read
         return None
     why = unneeded(owner.series_uid, header)
     if why is not None:

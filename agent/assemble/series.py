@@ -396,9 +396,11 @@ class GrowingSeries:
         """Why next to nothing could be read of a series of which files came; None if enough was."""
         found = _by_kind([*self._unread.values(), *self._unplaced.values()])
         n_unusable = sum(n for _, n in found)
+        # That the others are not tried follows from the file that ended the decoder.
+        causes = [each for each in found if each[0].code != "series_set_aside"] or found
         if not found or (self.n_slices > FEW or n_unusable <= self.n_slices):
             return None
-        return max(found, key=lambda each: each[1])[0]
+        return max(causes, key=lambda each: each[1])[0]
 
     @property
     def _is_blanked(self) -> bool:

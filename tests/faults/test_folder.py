@@ -216,10 +216,16 @@ def test_files_written_slowly_are_never_read_half(
         )
         histories = [store.queries.history(uid("series", seed)) for seed in range(n_series)]
 
-    early = [report for history in histories for report in history[:-1]]
+    # Rows of air below the head may be missing: then the answer is that of the whole file.
+    early = [
+        report
+        for history in histories
+        for report in history[:-1]
+        if (report.state, report.findings) != (history[-1].state, history[-1].findings)
+    ]
     row.tell(
         f"{len(slow)} files {write_slowly.__name__} over {span_s:g} s: all picked up; "
-        f"{len(early)} series were answered before, each of them not analysed or with the caveat"
+        f"{len(early)} series were answered otherwise before, not analysed or with the caveat"
     )
     assert {history[-1].state for history in histories} == {"suspected"}
     assert all(report.state == "not_analysed" or report.caveats for report in early)

@@ -34,10 +34,10 @@ mended = Path(__file__).with_name("mended")
 if "agent.assemble.decoder" in " ".join(sys.orig_argv):
     from agent.assemble import pixels
     decode = pixels.decode_here
-    def planted(encoded, form, offsets):
+    def planted(encoded, form):
         if form.bits_stored == 13 and not mended.exists():
             signal.raise_signal(signal.SIGSEGV)
-        return decode(encoded, form, offsets)
+        return decode(encoded, form)
     pixels.decode_here = planted
 """
 
