@@ -57,7 +57,7 @@ OUTPUTS: Final[dict[str, Any]] = {
 
 
 def schema() -> None:
-    """Print the JSON Schema of what commands print with --json, and of the console's API.
+    """Print the JSON Schema of what --json and the page say.
 
     Below `properties` it has one schema for each command and each answer.
 

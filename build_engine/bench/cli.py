@@ -13,7 +13,7 @@ from build_engine.bench.perfusion import perfusion
 from build_engine.bench.soak import soak
 
 app = typer.Typer(
-    help="Measure this machine: latency, reading, networks, soak; try other people's files.",
+    help="Measure latency, reading, networks, soak; try a corpus.",
     no_args_is_help=True,
 )
 for command in (latency, ingest, networks, completeness, perfusion, soak, corpus):

@@ -21,6 +21,7 @@ WITHOUT_JSON = {
     "console": "it serves until it is stopped",
     "demo": "it is watched",
     "simulate": "it writes images",
+    "schema": "it prints JSON, and nothing else",
     "model train": "it runs for hours and tells how far it is",
     "model export": "it writes a bundle",
     "user add": "it changes one user",

@@ -9,7 +9,7 @@ from hashlib import sha256
 import numpy as np
 
 from agent.config import PACKAGED_ENGINES, InferConfig
-from agent.infer.backend import Backend, Floats, VolumeOutput
+from agent.infer.backend import Backend, Floats, RunBy, VolumeOutput
 from agent.infer.bundle import load_bundle
 from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.slice_stage import SliceStage
@@ -27,7 +27,7 @@ class Remembering:
     """A backend that runs each batch and block once, however often it is asked."""
 
     def __init__(self, backend: Backend) -> None:
-        self.backend, self.name = backend, backend.name
+        self.backend, self.run_by = backend, backend.run_by
         self.slabs_per_run = backend.slabs_per_run
         self.slices: dict[bytes, Floats] = {}
         self.volumes: dict[bytes, VolumeOutput] = {}
@@ -51,7 +51,10 @@ class Rounded:
     """A backend whose slice probabilities come out a little lower."""
 
     backend: Backend
-    name: str = "rounded"
+
+    @property
+    def run_by(self) -> RunBy:
+        return self.backend.run_by
 
     @property
     def slabs_per_run(self) -> int:
@@ -68,7 +71,7 @@ class Rounded:
 
 def test_a_slab_that_rounding_takes_below_the_cut_is_no_difference():
     """It was left out of one mask and not of the other: as if its probability were 0."""
-    head, reference = generated_head(9).head, Remembering(OnnxBackend(BUNDLE, threads=2))
+    head, reference = generated_head(11).head, Remembering(OnnxBackend(BUNDLE, threads=2))
     slices = SliceStage(BUNDLE.contract).finish(head, reference)
     seen = label_head(head, slices, BUNDLE.contract.uncut, reference)
     highest = 1 - slices.probabilities[:, 0].min(axis=(1, 2))
