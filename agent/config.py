@@ -166,7 +166,7 @@ class Config(BaseSettings):
     """The folder into which the scanner exports. Read only: nothing is ever written here."""
     state_folder: Path = Path("/var/lib/bleedwatch")
     """Where the store lies."""
-    engines_folder: Path = PACKAGED_ENGINES
+    engines_folder: Path = Field(default_factory=lambda: PACKAGED_ENGINES)
     """Model bundles and protocol profiles."""
     watch: WatchConfig = WatchConfig()
     read: ReadConfig = ReadConfig()

@@ -37,7 +37,8 @@ class Verdict:
 
 def verdict_on(series: SampleSeries, profiles: Sequence[ProtocolProfile]) -> Verdict:
     """Judge a series as the agent would, whose profiles these are, once all of it has come."""
-    if refusal := series.refusal or series.stack.obstacle:
+    mixed = series.stack.disagreement
+    if refusal := series.refusal or (mixed.reason if mixed else series.stack.obstacle):
         return Verdict(None, refusal, (), {}, ())
     told = evidence_in(series, profiles)
     try:

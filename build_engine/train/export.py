@@ -72,7 +72,7 @@ def write_networks(
 def manifest_text(contract: Contract) -> str:
     """Write a contract as ``read_contract`` reads it."""
     table = CONTRACT.dump_python(contract, exclude_none=True)
-    return tomli_w.dumps(table, multiline_strings=True)
+    return tomli_w.dumps(table)
 
 
 def cost_text(folder: Path, contract: SliceInput, reading: Reading) -> str:

@@ -131,7 +131,7 @@ def test_the_ceilings_are_those_of_the_configuration(tmp_path: Path, engines: Pa
     with Program(tmp_path / "box", engines, more) as agent:
         assert load_config(agent.config).read.limits == ReadLimits(2**20, 512, 5)
         agent.started()
-        write_enhanced(agent.export / "frames", 6, size=16)
+        write_enhanced(agent.export / "frames", 6, size=64)
         write_series(agent.export / "size", 1, seed=1, size=800)
         (agent.export / "bytes").write_bytes(bytes(2**20 + 1))
         until(lambda: len(agent.files()) == 3)
