@@ -65,7 +65,7 @@ def replay(
         return
     if outcome.reports:
         out.print(reports_table(outcome.reports))
-    else:
+    elif not outcome.not_whole:
         out.print(f"no CT series in {folder}", markup=False, soft_wrap=True)
     for path, reason in outcome.not_whole.items():
         out.print(f"left out: {english(reason)} (in {path.parent})", markup=False, soft_wrap=True)

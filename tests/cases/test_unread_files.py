@@ -15,6 +15,7 @@ from scipy import ndimage
 from agent.assemble.dicom_file import read_slices
 from agent.assemble.header import SliceNotWhole
 from agent.assemble.limits import ReadLimits
+from agent.cli.replay import replay as replay_command
 from agent.console.settings import PageSettings
 from agent.console.snapshot import snapshot
 from tests.agent.box import Box
@@ -104,6 +105,19 @@ def test_the_row_names_the_files_where_the_page_may_name_the_patient(
 
     (row,) = page["series"]
     assert tuple(row["unread_files"]) == named
+
+
+def test_a_folder_of_images_cut_in_their_headers_is_not_called_empty(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in save_all(head()[:3], tmp_path / "in"):
+        path.write_bytes(path.read_bytes()[:400])
+
+    replay_command(tmp_path / "in")
+
+    told = capsys.readouterr().out
+    assert "no CT series" not in told
+    assert told.count("left out: ") == 3
 
 
 def test_upper_slices_that_never_came_are_missed(answer: Answer, tmp_path: Path) -> None:
