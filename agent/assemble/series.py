@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from agent.assemble.geometry import TOUCH_RATIO, Orientation, find_gaps, orientation_of
 from agent.assemble.planes import Plane
-from agent.assemble.stacks import FEW, Stack, are_few
+from agent.assemble.stacks import FEW, SAME_POSITION_MM, Stack, are_few
 from agent.errors import GeometryError, IdentityError, InputError
 from agent.reasons import Reason
 from agent.records import Gap, Grid, HeadVolume, Identity, SliceHeader
@@ -117,6 +117,8 @@ class GrowingSeries:
         """By SOP UID: those that show something, and have their place."""
         self._localizers: list[SliceHeader] = []
         self._planes: list[Plane] = []
+        self._unneeded: dict[str, SliceHeader] = {}
+        """By SOP UID: images whose pixels nobody needs; they are among the ``_unplaced``."""
         self._unplaced: dict[str, Reason] = {}
         """By SOP UID: why an image that was read cannot be a slice."""
         self._blank: dict[str, str] = {}
@@ -144,12 +146,19 @@ class GrowingSeries:
             self.refusal = error
             raise
 
-    def set_aside(self, sop_uid: str, identity: Identity, why: Reason) -> Added:
-        """Take in an image that was read and cannot be a slice; IdentityError as ``add``."""
+    def set_aside(
+        self, sop_uid: str, identity: Identity, why: Reason, header: SliceHeader | None = None
+    ) -> Added:
+        """Take in an image that cannot be a slice; IdentityError as ``add``.
+
+        ``header`` says where one lies that has its place, and whose pixels nobody needs.
+        """
         told_anew = self._identify(sop_uid, identity)
         if sop_uid in self._unplaced:
             return Added.IDENTIFIED if told_anew else Added.DUPLICATE
         self._unplaced[sop_uid] = why
+        if header is not None:
+            self._unneeded[sop_uid] = header
         self._facts = None
         return Added.SET_ASIDE
 
@@ -359,7 +368,12 @@ class GrowingSeries:
 
     def remarks(self) -> tuple[Reason, ...]:
         """Say which images are not in the volume, and what its pixels have lost."""
-        why = Counter(self._unplaced.values() if self._few_unplaced else ())
+        missed = self._missed
+        told = {uid: why for uid, why in self._unplaced.items() if uid not in missed}
+        for uid in self._unneeded:
+            if is_localizer(self._unneeded[uid]):
+                told.pop(uid, None)
+        why = Counter(told.values())
         if not self._planes:
             return tuple(_set_aside(why))
         plane, stack = self._main, self._chosen()
@@ -377,19 +391,30 @@ class GrowingSeries:
 
     def unread(self) -> tuple[Reason, ...]:
         """Say which images came and were not seen: as long as there are any, a bleed may be."""
-        unplaced = () if self._few_unplaced else self._unplaced.values()
+        missed = [self._unplaced[sop_uid] for sop_uid in self._missed]
         found = [
             Reason("files_unread", n_files=n, because=why)
-            for why, n in _by_kind([*self._unread.values(), *unplaced])
+            for why, n in _by_kind([*self._unread.values(), *missed])
         ]
         if self._blank and not self._is_blanked:
             found.append(Reason("images_blank", n_images=len(self._blank)))
         return tuple(found)
 
     @property
-    def _few_unplaced(self) -> bool:
-        """Whether images without a place are strays, and not what the head is in."""
-        return are_few(len(self._unplaced), self.n_images)
+    def _missed(self) -> list[str]:
+        """SOP UIDs of images set aside that may be slices: too many for strays, nowhere seen."""
+        missed = [uid for uid in self._unplaced if not self._is_seen(self._unneeded.get(uid))]
+        return [] if are_few(len(missed), self.n_images) else missed
+
+    def _is_seen(self, header: SliceHeader | None) -> bool:
+        """Say whether the slices show what an image does, or it is none of theirs."""
+        if header is None or not self._planes:
+            return False
+        plane = self._main
+        if is_localizer(header) or plane.difference(header) is not None:
+            return True
+        apart_mm = np.abs(np.array(plane.heights_mm) - plane.normal @ header.position_lps_mm)
+        return bool(apart_mm.min() <= max((header.thickness_mm or 0) / 2, SAME_POSITION_MM))
 
     @property
     def obstacle(self) -> Reason | None:

@@ -131,7 +131,7 @@ class Contents:
         self.sop_uids.add(image.owner.sop_uid)
         self.ruled_out = self.ruled_out or (image.header, why)
         try:
-            self.slices.set_aside(image.owner.sop_uid, image.owner.identity, why)
+            self.slices.set_aside(image.owner.sop_uid, image.owner.identity, why, image.header)
         except InputError as error:
             self.refusal = NotAnalysed(error.reason)
         self._seen(now)

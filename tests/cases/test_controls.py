@@ -81,6 +81,7 @@ def test_a_localizer_in_the_series_is_set_aside(answer: Answer, tmp_path: Path) 
     report = answer(tmp_path / "in")
 
     assert (report.state, report.geometry.slices) == ("not_suspected", 32)
+    assert report.caveats == ()
 
 
 def test_names_of_any_bytes_and_what_exporters_leave_beside_the_images(

@@ -85,6 +85,37 @@ def test_a_stray_image_is_set_aside_by_name(
     assert "1 image(s) set aside" in caveat.text
 
 
+@pytest.mark.parametrize("by_turns", [False, True], ids=["one after the other", "by turns"])
+def test_a_bone_reconstruction_in_the_same_series_is_set_aside(
+    by_turns: bool, answer: Answer, tmp_path: Path
+) -> None:
+    soft, bone = head(), head()
+    for n, image in enumerate(bone):
+        image.ConvolutionKernel, image.InstanceNumber = "BONE", N + 1 + n
+        renamed(image)
+    images = [one for pair in zip(soft, bone, strict=True) for one in pair]
+    save_all(images if by_turns else [*soft, *bone], tmp_path / "in")
+
+    report = answer(tmp_path / "in")
+
+    assert (report.state, report.geometry.slices) == ("not_suspected", N)
+    assert any(f"{N} image(s) set aside: bone" in caveat.text for caveat in report.caveats)
+
+
+def test_slices_that_are_ruled_out_between_others_are_missed(
+    answer: Answer, tmp_path: Path
+) -> None:
+    images = head("siemens-64x2.5")
+    for image in images[1::2]:
+        image.ConvolutionKernel = "Hr68h"
+    save_all(images, tmp_path / "in")
+
+    report = answer(tmp_path / "in")
+
+    assert report.state == "not_analysed"
+    assert "32 of its files cannot be read" in report.text
+
+
 def noisy(image: Dataset, seed: int) -> Dataset:
     """The same slice from another rotation."""
     noise = np.random.default_rng(seed).integers(-8, 9, (image.Rows, image.Columns))
