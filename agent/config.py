@@ -67,7 +67,8 @@ class ReadConfig(_Table):
     series_mb: Annotated[int, Field(ge=1)] = 512
     """Memory that the pixels of one series may take [MiB]."""
     all_series_mb: Annotated[int, Field(ge=1)] = 768
-    """The same of all series under way; beyond it the largest is not analysed [MiB]."""
+    """Memory that the pixels of all series under way may take; beyond it the largest of them is not
+    analysed [MiB]."""
 
     @property
     def limits(self) -> ReadLimits:

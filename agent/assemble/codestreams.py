@@ -117,8 +117,8 @@ def frames_in(
     Unusable
         There are not as many as declared, or they are compressed in a way that is not read.
     """
-    found, end, is_closed = _fragments(data, start, room.most_bytes)
-    frames = _grouped(found, data[start:end], room.n_frames, offsets)
+    fragments, end, is_closed = _fragments(data, start, room.most_bytes)
+    frames = _grouped(fragments, data[start:end], room.n_frames, offsets)
     if len(frames) != room.n_frames:
         if not is_closed:
             raise NotWholeYet("compressed_cut")
@@ -136,34 +136,34 @@ def frames_in(
 def _fragments(data: bytes, start: int, most_bytes: int) -> tuple[list[bytes], int, bool]:
     """Find the fragments, where they end, and whether anything says that they do."""
     at = start
-    found: list[bytes] = []
+    fragments: list[bytes] = []
     while len(data) >= at + 8:
         tag, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
         if tag != _ITEM:
             is_closed = not _ITEM.startswith(data[at : at + 8].rstrip(b"\0"))
-            if not found and is_closed:
+            if not fragments and is_closed:
                 raise Unusable("compressed_not_in_items")
-            return found, at, is_closed
+            return fragments, at, is_closed
         if length == _UNDEFINED:
             raise Unusable("compressed_not_in_items")
         if at + length - start > most_bytes:
             raise Unusable("compressed_too_large")
         if len(data) < at + 8 + length:
             raise NotWholeYet("compressed_cut")
-        found.append(data[at + 8 : at + 8 + length])
+        fragments.append(data[at + 8 : at + 8 + length])
         at += 8 + length
-    return found, at, False
+    return fragments, at, False
 
 
 def _grouped(
-    found: list[bytes], encoded: bytes, n_frames: int, offsets: Offsets | None
+    fragments: list[bytes], encoded: bytes, n_frames: int, offsets: Offsets | None
 ) -> tuple[bytes, ...]:
     """Put fragments together to frames; the first one is the offset table, if it is no frame."""
-    fragments = found if found and _is_codestream(found[0]) else found[1:]
-    if n_frames == 1 and fragments:
-        return (b"".join(fragments),)
-    if len(fragments) <= n_frames:
-        return tuple(fragments)
+    of_frames = fragments if fragments and _is_codestream(fragments[0]) else fragments[1:]
+    if n_frames == 1 and of_frames:
+        return (b"".join(of_frames),)
+    if len(of_frames) <= n_frames:
+        return tuple(of_frames)
     ended = encoded + _END_OF_ITEMS + b"\0\0\0\0"
     return tuple(generate_frames(ended, number_of_frames=n_frames, extended_offsets=offsets))
 
@@ -176,15 +176,15 @@ def syntax_of(frame: bytes, declared: UID) -> UID:
     """Say how a frame is compressed; Unusable where that is not read."""
     if declared == RAW:
         return ExplicitVRLittleEndian
-    found = _found_syntax(frame)
-    if found is None:
+    shown = _syntax_shown(frame)
+    if shown is None:
         name = declared.name if declared.name != declared else "unknown"
         raise Unusable("transfer_syntax_unread", syntax=name)
-    family = next((each for each in _FAMILIES if found in each), (found,))
-    return declared if declared in family else found
+    family = next((each for each in _FAMILIES if shown in each), (shown,))
+    return declared if declared in family else shown
 
 
-def _found_syntax(frame: bytes) -> UID | None:
+def _syntax_shown(frame: bytes) -> UID | None:
     if frame.startswith(_START_OF_IMAGE):
         return _BY_FRAME_MARKER.get(_jpeg_frame(frame)[0])
     at = frame.find(_JPEG_2000, 0, _LONGEST_BOXES_BYTES)

@@ -36,16 +36,16 @@ HOLLOW_FROM: Final = 0.3
 def unseen_of(facts: HeadFacts) -> tuple[Reason, ...]:
     """Name what of a head a stack does not show; empty if it shows all of it."""
     shares = facts.areas_mm2 / facts.largest_mm2 if facts.largest_mm2 else np.ones(1)
-    found = []
+    unseen = []
     if (top_share := _end_share(shares[::-1])) > END_SHARE:
-        found.append(Reason("vertex_not_seen", percent=100 * top_share))
+        unseen.append(Reason("vertex_not_seen", percent=100 * top_share))
     if (base_share := _end_share(shares)) > END_SHARE:
-        found.append(Reason("base_not_seen", percent=100 * base_share))
+        unseen.append(Reason("base_not_seen", percent=100 * base_share))
     if n_hollow := _n_hollow(shares):
-        found.append(Reason("levels_without_brain", n_levels=n_hollow))
+        unseen.append(Reason("levels_without_brain", n_levels=n_hollow))
     if facts.at_edge:
-        found.append(Reason("brain_cut_off"))
-    return tuple(found)
+        unseen.append(Reason("brain_cut_off"))
+    return tuple(unseen)
 
 
 def _end_share(shares: NDArray[np.float64]) -> float:

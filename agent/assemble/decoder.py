@@ -49,7 +49,7 @@ class DecoderProcess:
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
         self._at_rest = True
-        """It owes no answer: the next one is that to the next request."""
+        """No answer of it is outstanding: the next one that is read belongs to the next request."""
         self._end: Callable[[], object] = lambda: None
 
     def decode(self, encoded: bytes, form: PixelFormat) -> Iterator[NDArray[Any]]:

@@ -249,13 +249,13 @@ def _read(path: Path, most_bytes: int) -> _Content:
     name = legible(path.name)
     try:
         with os.fdopen(_open_itself(path), "rb", buffering=0) as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise FileRefused("not_a_file", file=name)
-            if found.st_size <= most_bytes:
+            if status.st_size <= most_bytes:
                 data = file.read()
                 return _Content(data, len(data))
-            return _Content(file.read(min(HEAD_BYTES, most_bytes)), found.st_size)
+            return _Content(file.read(min(HEAD_BYTES, most_bytes)), status.st_size)
     except FileNotFoundError as error:
         raise FileRefused("file_gone", file=name) from error
     except OSError as error:

@@ -49,7 +49,7 @@ class Walked(NamedTuple):
     stopped_by: int | None
 
 
-class _Found(NamedTuple):
+class _ValuePlace(NamedTuple):
     """Where one element's value lies."""
 
     tag: int
@@ -106,8 +106,8 @@ def walk(
         if value_end > end:
             break  # and its value is not whole
         if tag in wanted:
-            found = _Found(tag, vr.decode(), value_at, value_end)
-            elements[BaseTag(tag)] = _element(data, found, encoding)
+            place = _ValuePlace(tag, vr.decode(), value_at, value_end)
+            elements[BaseTag(tag)] = _element(data, place, encoding)
     return Walked(_dataset(elements, encoding), end, None)
 
 
@@ -175,8 +175,8 @@ def _end_of_item(data: bytes, at: int, encoding: Encoding, depth: int) -> int:
     return len(data)
 
 
-def _element(data: bytes, found: _Found, encoding: Encoding) -> RawDataElement:
-    tag, vr, at, end = found
+def _element(data: bytes, place: _ValuePlace, encoding: Encoding) -> RawDataElement:
+    tag, vr, at, end = place
     if vr in ("", "UN") and (vr == "" or _vr_of(tag) != "SQ"):
         vr = _vr_of(tag)
     empty = cast("bytes | None", empty_value_for_VR(vr, raw=True))

@@ -39,8 +39,8 @@ IMAGES: Final = "the images"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One piece of evidence: ``by`` whose ``text`` a question has which ``answer``."""
+class HeaderEvidence:
+    """An ``answer`` to what was scanned or how, known ``by`` an attribute and its ``text``."""
 
     answer: str
     by: str
@@ -53,12 +53,12 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a header says of its series: what tells it, and what keeps it from being analysed.
+    """What a header says of its series, by which attributes, and what keeps it from being analysed.
 
     Where ``contrast_unsure``, only the images can tell whether contrast agent is in it.
     """
 
-    told: tuple[Told, ...]
+    evidence: tuple[HeaderEvidence, ...]
     objections: tuple[Reason, ...]
     contrast_unsure: bool
 
@@ -87,49 +87,53 @@ def content_of(header: SliceHeader, profile: str, *, sharp: bool) -> Content:
 
 def _anatomy(
     header: SliceHeader, name: frozenset[Term], profile: str
-) -> tuple[Told, Reason | None]:
+) -> tuple[HeaderEvidence, Reason | None]:
     """Say what was scanned."""
     for by, text, said in (
         (NAME, header.description, name),
         (BODY_PART, header.body_part, said_in(header.body_part)),
     ):
         if Term.HEAD in said:
-            return Told("a head", by, text), None
+            return HeaderEvidence("a head", by, text), None
         if said & OTHER_PARTS:
-            return Told("no head", by, text), Reason("not_head", found=text, profile=profile)
-    return Told("a head or not", IMAGES), None
+            return HeaderEvidence("no head", by, text), Reason(
+                "not_head", found=text, profile=profile
+            )
+    return HeaderEvidence("a head or not", IMAGES), None
 
 
 def _reconstruction(
     header: SliceHeader, name: frozenset[Term], profile: str, *, sharp: bool
-) -> tuple[Told, Reason | None]:
+) -> tuple[HeaderEvidence, Reason | None]:
     """Say whether it was reconstructed for bone."""
     if header.kernel:
         reason = Reason("bone_kernel", kernel=header.kernel, profile=profile) if sharp else None
-        return Told("bone" if sharp else "soft tissue", KERNEL, header.kernel), reason
+        return HeaderEvidence("bone" if sharp else "soft tissue", KERNEL, header.kernel), reason
     if Term.BONE in name:
         reason = Reason("bone_series", description=header.description, profile=profile)
-        return Told("bone", NAME, header.description), reason
-    return Told("soft tissue", "nothing that says bone"), None
+        return HeaderEvidence("bone", NAME, header.description), reason
+    return HeaderEvidence("soft tissue", "nothing that says bone"), None
 
 
-def _contrast(header: SliceHeader, name: frozenset[Term]) -> tuple[tuple[Told, ...], bool | None]:
-    """Say whether contrast agent was given; None where that is told both ways."""
-    told, answers = [], set()
+def _contrast(
+    header: SliceHeader, name: frozenset[Term]
+) -> tuple[tuple[HeaderEvidence, ...], bool | None]:
+    """Say whether contrast agent was given; None where the header contradicts itself."""
+    evidence, answers = [], set()
     for said_so, terms in ((False, {Term.PLAIN}), (True, INJECTED)):
         if name & terms:
             answers.add(said_so)
-            told.append(Told(_of_agent(given=said_so), NAME, header.description))
+            evidence.append(HeaderEvidence(_of_agent(given=said_so), NAME, header.description))
     entered = said_in(header.contrast)
     if not NOTHING_ENTERED.fullmatch(header.contrast):
         given = Term.PLAIN not in entered or Term.CONTRAST in entered
         answers.add(given)
-        told.append(Told(_of_agent(given=given), AGENT, header.contrast))
+        evidence.append(HeaderEvidence(_of_agent(given=given), AGENT, header.contrast))
     if len(answers) > 1:
-        return (*told, Told("contrast agent or not", IMAGES)), None
-    if not told:
-        told.append(Told(_of_agent(given=False), "nothing that says one"))
-    return tuple(told), True in answers
+        return (*evidence, HeaderEvidence("contrast agent or not", IMAGES)), None
+    if not evidence:
+        evidence.append(HeaderEvidence(_of_agent(given=False), "nothing that says one"))
+    return tuple(evidence), True in answers
 
 
 def _of_agent(*, given: bool) -> str:

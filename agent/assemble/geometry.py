@@ -171,15 +171,15 @@ def find_gaps(headers: Sequence[SliceHeader], heights_mm: NDArray[np.float64]) -
     for p, (lower, upper) in enumerate(pairwise(thicknesses)):
         if lower == upper:
             alike[lower].append(p)
-    found = []
+    gaps = []
     for p, spacing in enumerate(spacings):
         if not skips[p] and spacing <= TOUCH_RATIO * sum(thicknesses[p : p + 2]) / 2:
             continue
         below, above = (_usual(spacings, alike[t], p, t) for t in thicknesses[p : p + 2])
         missing = _n_missing(spacing, below, above, skips[p], thicknesses[p : p + 2])
         if missing:
-            found.append(Gap(float(heights_mm[p]), float(heights_mm[p + 1]), missing))
-    return tuple(found)
+            gaps.append(Gap(float(heights_mm[p]), float(heights_mm[p + 1]), missing))
+    return tuple(gaps)
 
 
 def _usual(spacings: list[float], alike: list[int], p: int, thickness: float) -> float:

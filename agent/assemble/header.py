@@ -161,11 +161,11 @@ def text(image: Dataset, keyword: str) -> str:
     if value is None:
         return ""
     many = isinstance(value, MultiValue)
-    found = "\\".join(map(str, value)).strip() if many else str(value).rstrip(" \0").lstrip()
-    found = found.replace(GB2312_ESCAPE, "")
-    if len(found) > LONGEST_TEXT:
-        raise Unusable("text_too_long", keyword=keyword, n_characters=len(found))
-    return found
+    decoded = "\\".join(map(str, value)).strip() if many else str(value).rstrip(" \0").lstrip()
+    decoded = decoded.replace(GB2312_ESCAPE, "")
+    if len(decoded) > LONGEST_TEXT:
+        raise Unusable("text_too_long", keyword=keyword, n_characters=len(decoded))
+    return decoded
 
 
 def numbers(image: Dataset, keyword: str, n: int) -> tuple[float, ...]:
@@ -176,16 +176,16 @@ def numbers(image: Dataset, keyword: str, n: int) -> tuple[float, ...]:
     """
     raw: DataElement | RawDataElement | None = image.get_item(TAGS[keyword])
     if isinstance(raw, RawDataElement) and raw.VR in TEXT_VRS and raw.value is not None:
-        found = _parsed(raw.value)
+        read = _parsed(raw.value)
     else:
         value = value_of(image, keyword)
         values = tuple(value) if isinstance(value, MultiValue) else (value,)
-        found = () if any(v is None or v == "" for v in values) else tuple(map(float, values))
-    if len(found) != n:
+        read = () if any(v is None or v == "" for v in values) else tuple(map(float, values))
+    if len(read) != n:
         raise Unusable("attribute_unusable", keyword=keyword)
-    if not all(map(math.isfinite, found)):
+    if not all(map(math.isfinite, read)):
         raise Unusable("attribute_not_finite", keyword=keyword)
-    return found
+    return read
 
 
 @lru_cache(maxsize=2048)
@@ -208,14 +208,14 @@ def number(image: Dataset, keyword: str) -> float | None:
 
 def whole(image: Dataset, keyword: str) -> int | None:
     """Return one whole number, or None where it is absent or unreadable."""
-    found = number(image, keyword)
-    return None if found is None or abs(found) >= WHOLE else int(found)
+    value = number(image, keyword)
+    return None if value is None or abs(value) >= WHOLE else int(value)
 
 
 def uid_of(image: Dataset, keyword: str) -> str:
     """Return a UID, "" where it is absent or holds what no UID does."""
-    found = text(image, keyword)
-    return found if UID_PATTERN.fullmatch(found) else ""
+    uid = text(image, keyword)
+    return uid if UID_PATTERN.fullmatch(uid) else ""
 
 
 def identity_of(image: Dataset) -> Identity:
@@ -333,8 +333,12 @@ def _placed(frame: Dataset) -> tuple[Vector, Vector, Vector, tuple[float, ...]]:
 
 def thickness_mm_of(frame: Dataset) -> float | None:
     """Read the slice thickness [mm], None where it is absent or absurd."""
-    found = number(frame, "SliceThickness")
-    return found if found and THICKNESS_MM[0] <= found <= THICKNESS_MM[1] else None
+    thickness_mm = number(frame, "SliceThickness")
+    return (
+        thickness_mm
+        if thickness_mm and THICKNESS_MM[0] <= thickness_mm <= THICKNESS_MM[1]
+        else None
+    )
 
 
 def directions(frame: Dataset) -> tuple[Vector, Vector]:

@@ -99,9 +99,9 @@ class Plane:
     def stack(self) -> Stack:
         """Choose the images that make up one scan; GeometryError where nothing tells which do."""
         kept = [k for k in range(len(self.headers)) if k not in self._dropped]
-        found = stack_of([self.headers[k] for k in kept], self.heights_of(kept))
+        chosen = stack_of([self.headers[k] for k in kept], self.heights_of(kept))
         return Stack(
-            *(tuple(kept[k] for k in some) for some in (found.order, found.strays, found.again))
+            *(tuple(kept[k] for k in some) for some in (chosen.order, chosen.strays, chosen.again))
         )
 
     def heights_of(self, indices: Sequence[int]) -> NDArray[np.float64]:

@@ -38,17 +38,17 @@ MOST_CALCIUM_ML: Final = 4.0
 
 def faults_of(facts: HeadFacts) -> tuple[Reason, ...]:
     """Say all that keeps a stack from being a head CT in HU; empty if nothing does."""
-    found = []
+    faults = []
     if facts.dark_share < LEAST_DARK_SHARE:
-        found.append(Reason("no_air"))
+        faults.append(Reason("no_air"))
     elif facts.air_hu is not None and facts.air_hu > WARMEST_AIR_HU:
-        found.append(Reason("air_off", air_hu=facts.air_hu))
+        faults.append(Reason("air_off", air_hu=facts.air_hu))
     if facts.largest_mm2 < LEAST_CAVITY_MM2:
-        found.append(Reason("no_skull"))
+        faults.append(Reason("no_skull"))
     elif facts.brain_share < LEAST_BRAIN_SHARE:
-        found.append(Reason("not_brain", percent=100 * facts.brain_share))
+        faults.append(Reason("not_brain", percent=100 * facts.brain_share))
     elif facts.spread_hu < LEAST_SPREAD_HU:
-        found.append(Reason("uniform", spread_hu=facts.spread_hu))
+        faults.append(Reason("uniform", spread_hu=facts.spread_hu))
     if facts.n_repeated:
-        found.append(Reason("slices_repeated", n_slices=facts.n_repeated))
-    return tuple(found)
+        faults.append(Reason("slices_repeated", n_slices=facts.n_repeated))
+    return tuple(faults)

@@ -227,19 +227,19 @@ def check_extent(volume: HeadVolume, profile: ProtocolProfile) -> None:
     NotEligible
         Too few or too many slices.
     """
-    found = extent_objections(len(volume.hu), profile)
-    if found:
-        raise NotEligible(found[0])
+    against = extent_objections(len(volume.hu), profile)
+    if against:
+        raise NotEligible(against[0])
 
 
 def extent_objections(n_slices: int, profile: ProtocolProfile) -> list[Reason]:
     """Say what keeps so many slices from being one head."""
-    found = []
+    against = []
     if n_slices < profile.min_slices:
-        found.append(Reason("too_few_slices", n_slices=n_slices, n_needed=profile.min_slices))
+        against.append(Reason("too_few_slices", n_slices=n_slices, n_needed=profile.min_slices))
     if n_slices > profile.max_slices:
-        found.append(Reason("too_many_slices", n_slices=n_slices, n_most=profile.max_slices))
-    return found
+        against.append(Reason("too_many_slices", n_slices=n_slices, n_most=profile.max_slices))
+    return against
 
 
 def objections(slices: Sequence[SliceHeader], profile: ProtocolProfile) -> list[Reason]:
@@ -266,13 +266,13 @@ def _distinct(reasons: Iterable[Reason]) -> list[Reason]:
 
 def _of_content(header: SliceHeader, profile: ProtocolProfile) -> list[Reason]:
     """Object to what was scanned and how it was reconstructed."""
-    found, name = list(said_of(header, profile).objections), profile.name
+    against, name = list(said_of(header, profile).objections), profile.name
     if profile.other_image_types.search("\\".join(header.image_type)):
         image_type = "/".join(header.image_type)
-        found.append(Reason("not_original_axial", image_type=image_type, profile=name))
+        against.append(Reason("not_original_axial", image_type=image_type, profile=name))
     if profile.other_series and profile.other_series.search(header.description):
-        found.append(Reason("not_plain_head", description=header.description, profile=name))
-    return found
+        against.append(Reason("not_plain_head", description=header.description, profile=name))
+    return against
 
 
 def said_of(header: SliceHeader, profile: ProtocolProfile) -> Content:
@@ -307,11 +307,11 @@ def _of_demands(header: SliceHeader, profile: ProtocolProfile) -> list[Reason]:
 
 def _of_ranges(header: SliceHeader, profile: ProtocolProfile) -> list[Reason]:
     """Object to settings outside the profile's."""
-    found, name = [], profile.name
+    against, name = [], profile.name
     low, high = profile.thickness_mm
     thickness_mm = header.thickness_mm
     if thickness_mm is not None and not low <= thickness_mm <= high:
-        found.append(
+        against.append(
             Reason(
                 "thickness_not_covered",
                 thickness_mm=thickness_mm,
@@ -322,7 +322,7 @@ def _of_ranges(header: SliceHeader, profile: ProtocolProfile) -> list[Reason]:
         )
     low, high = profile.kvp
     if header.kvp is not None and not low <= header.kvp <= high:
-        found.append(
+        against.append(
             Reason(
                 "voltage_not_covered", voltage_kv=header.kvp, low_kv=low, high_kv=high, profile=name
             )
@@ -330,9 +330,9 @@ def _of_ranges(header: SliceHeader, profile: ProtocolProfile) -> list[Reason]:
     low, high = profile.matrix_px
     matrix_px = min(header.rows, header.columns)
     if not low <= matrix_px <= high:
-        found.append(
+        against.append(
             Reason(
                 "matrix_not_covered", matrix_px=matrix_px, low_px=low, high_px=high, profile=name
             )
         )
-    return found
+    return against

@@ -369,11 +369,11 @@ class GrowingSeries:
     def remarks(self) -> tuple[Reason, ...]:
         """Say which images are not in the volume, and what its pixels have lost."""
         missed = self._missed
-        told = {uid: why for uid, why in self._unplaced.items() if uid not in missed}
+        set_aside = {uid: why for uid, why in self._unplaced.items() if uid not in missed}
         for uid in self._unneeded:
             if is_localizer(self._unneeded[uid]):
-                told.pop(uid, None)
-        why = Counter(told.values())
+                set_aside.pop(uid, None)
+        why = Counter(set_aside.values())
         if not self._planes:
             return tuple(_set_aside(why))
         plane, stack = self._main, self._chosen()
@@ -382,23 +382,23 @@ class GrowingSeries:
                 why[difference] += other.n_images
         if stack.strays:
             why[Reason("derived_images")] += len(stack.strays)
-        found = _set_aside(why)
+        remarks = _set_aside(why)
         if stack.again:
-            found.append(Reason("scanned_again", n_images=len(stack.again)))
+            remarks.append(Reason("scanned_again", n_images=len(stack.again)))
         if any(plane.headers[index].lossy for index in stack.order):
-            found.append(Reason("lossy_pixels"))
-        return tuple(found)
+            remarks.append(Reason("lossy_pixels"))
+        return tuple(remarks)
 
     def unread(self) -> tuple[Reason, ...]:
         """Say which images came and were not seen: as long as there are any, a bleed may be."""
         missed = [self._unplaced[sop_uid] for sop_uid in self._missed]
-        found = [
+        reasons = [
             Reason("files_unread", n_files=n, because=why)
             for why, n in _by_kind([*self._unread.values(), *missed])
         ]
         if self._blank and not self._is_blanked:
-            found.append(Reason("images_blank", n_images=len(self._blank)))
-        return tuple(found)
+            reasons.append(Reason("images_blank", n_images=len(self._blank)))
+        return tuple(reasons)
 
     @property
     def _missed(self) -> list[str]:
@@ -419,11 +419,11 @@ class GrowingSeries:
     @property
     def obstacle(self) -> Reason | None:
         """Why next to nothing could be read of a series of which files came; None if enough was."""
-        found = _by_kind([*self._unread.values(), *self._unplaced.values()])
-        n_unusable = sum(n for _, n in found)
+        unusable = _by_kind([*self._unread.values(), *self._unplaced.values()])
+        n_unusable = sum(n for _, n in unusable)
         # That the others are not tried follows from the file that ended the decoder.
-        causes = [each for each in found if each[0].code != "series_set_aside"] or found
-        if not found or (self.n_slices > FEW or n_unusable <= self.n_slices):
+        causes = [each for each in unusable if each[0].code != "series_set_aside"] or unusable
+        if not unusable or (self.n_slices > FEW or n_unusable <= self.n_slices):
             return None
         return max(causes, key=lambda each: each[1])[0]
 
@@ -506,10 +506,10 @@ def is_localizer(header: SliceHeader) -> bool:
 
 def _by_kind(reasons: Iterable[Reason]) -> list[tuple[Reason, int]]:
     """Count reasons of one kind together, and give the first of each for all."""
-    found: dict[str, list[Reason]] = {}
+    by_code: dict[str, list[Reason]] = {}
     for reason in reasons:
-        found.setdefault(reason.code, []).append(reason)
-    return [(alike[0], len(alike)) for alike in found.values()]
+        by_code.setdefault(reason.code, []).append(reason)
+    return [(alike[0], len(alike)) for alike in by_code.values()]
 
 
 def _set_aside(why: Counter[Reason]) -> list[Reason]:

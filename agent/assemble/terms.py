@@ -192,8 +192,8 @@ def said_in(text: str) -> frozenset[Term]:
     said: set[Term] = set()
     at = 0
     while at < len(terms):
-        found, at = _next_said(terms, at)
-        said |= found
+        next_terms, at = _next_said(terms, at)
+        said |= next_terms
     return frozenset(said)
 
 
@@ -261,7 +261,7 @@ def _end_of_agent(terms: tuple[Term, ...], at: int) -> int:
 def _terms_of(text: str) -> Iterator[Term]:
     """Cut a text into its words, and give the meaning of each."""
     words = unicodedata.normalize("NFC", text).replace("_", " ").replace("^", " ")
-    apart = _RUN_TOGETHER.sub(lambda found: _apart(found[0]), words)
+    apart = _RUN_TOGETHER.sub(lambda match: _apart(match[0]), words)
     for part in re.split(f"({_EAST_ASIAN.pattern})", apart):
         if _EAST_ASIAN.fullmatch(part):
             yield from (_EXACT[word] for word in _RUN.findall(part))
@@ -278,7 +278,7 @@ def _joined(part: str) -> str:
     """Put a text into lower case without accents, its initials and set phrases joined."""
     letters = unicodedata.normalize("NFKD", part.casefold())
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
-    plain = _INITIALS.sub(lambda found: re.sub(r"[.\s]", "", found[0]) + " ", plain)
+    plain = _INITIALS.sub(lambda match: re.sub(r"[.\s]", "", match[0]) + " ", plain)
     for pattern, joined in _JOINED:
         plain = pattern.sub(joined, plain)
     return plain

@@ -97,7 +97,7 @@ def look(queries: Queries, now: Instant, boot_id: str) -> Overview:
     recent = (notice for notice in queries.notices(MOST_NOTICES) if now.utc - notice.at.utc <= HOUR)
     return Overview(
         at_utc=now.utc,
-        problem=_told(problem),
+        problem=_reported(problem),
         agent=_agent(agent) if agent else None,
         under_way=tuple(_under_way(queries, row, now) for row in unfinished if row),
         latest=tuple(_concluded(row, now) for row in queries.latest(MOST_LATEST, states=ANSWERS)),
@@ -115,9 +115,9 @@ def _agent(status: AgentStatus) -> AgentView:
         at_utc=status.at.utc,
         started_utc=status.started.utc,
         folder=status.folder,
-        folder_problem=_told(status.folder_problem),
+        folder_problem=_reported(status.folder_problem),
         engine=status.engine,
-        degraded=_told(status.degraded),
+        degraded=_reported(status.degraded),
         networks_ready=status.networks_ready,
         receiving=status.receiving,
         queued=status.queued,
@@ -128,7 +128,7 @@ def _agent(status: AgentStatus) -> AgentView:
     )
 
 
-def _told(reason: Reason | None) -> ReasonReport | None:
+def _reported(reason: Reason | None) -> ReasonReport | None:
     return reason_report(reason) if reason else None
 
 

@@ -116,7 +116,7 @@ def snapshot(
     problem = agent_problem(status, now, boot_id, free_bytes)
     shown = Snapshot(
         at_utc=now.utc,
-        problem=_told(problem),
+        problem=_reported(problem),
         agent=_agent(status) if status else None,
         selftest=_selftest(queries, status, now),
         low_disk_bytes=free_bytes if free_bytes < LOW_BYTES else None,
@@ -153,7 +153,7 @@ def _agent(status: AgentStatus) -> AgentState:
     return AgentState(
         folder=status.folder,
         engine=status.engine,
-        degraded=_told(status.degraded),
+        degraded=_reported(status.degraded),
         alerts_per_100=status.alerts_per_100,
     )
 
@@ -163,10 +163,10 @@ def _selftest(queries: Queries, status: AgentStatus | None, now: Instant) -> Sel
     last = next(iter(queries.selftests(1)), None)
     daily = status is not None and status.selftest_daily
     problem = selftest_problem(last, now, daily=daily)
-    return SelftestState(at_utc=last.at.utc if last else None, problem=_told(problem))
+    return SelftestState(at_utc=last.at.utc if last else None, problem=_reported(problem))
 
 
-def _told(reason: Reason | None) -> ReasonReport | None:
+def _reported(reason: Reason | None) -> ReasonReport | None:
     return reason_report(reason) if reason else None
 
 
@@ -185,7 +185,7 @@ def _series(
         **dict(view),
         last_slice_age_s=age_s(row.last_slice, now, this_boot=this_boot),
         committed_monotonic_s=row.concluded_at.monotonic_s if row.concluded_at else None,
-        escalation_problem=_told(escalation_problems.get(row.uid)),
+        escalation_problem=_reported(escalation_problems.get(row.uid)),
         unread_files=unread_files,
     )
 

@@ -64,14 +64,14 @@ def plain(reason: Reason) -> dict[str, Any]:
     }
 
 
-def recalled(told: Mapping[str, Any]) -> Reason:
+def recalled(carried: Mapping[str, Any]) -> Reason:
     """Read back what ``plain`` gave, perhaps of another version: then only its text is known."""
-    values = {name: _recalled(value) for name, value in told["values"].items()}
-    reason = Reason(told["code"], **values)
+    values = {name: _recalled(value) for name, value in carried["values"].items()}
+    reason = Reason(carried["code"], **values)
     try:
         english(reason), what_to_do(reason)
     except (KeyError, ValueError):  # a code, or values, that this version does not know
-        return Reason("recorded", said=told["text"])
+        return Reason("recorded", said=carried["text"])
     return reason
 
 
@@ -102,11 +102,11 @@ class _Template(Formatter):
 
 
 def _filled(template: str, reason: Reason) -> str:
-    values = {name: _told(value) for name, value in reason.values}
+    values = {name: _as_text(value) for name, value in reason.values}
     return _Template().vformat(template, (), values)
 
 
-def _told(value: Value) -> str | int | float:
+def _as_text(value: Value) -> str | int | float:
     """Say what is said within a reason; several reasons one after another."""
     if isinstance(value, Reason):
         return english(value)

@@ -469,6 +469,6 @@ BUILDING: Final = {
         "give every window that the bundle was trained with; others may be added",
     ),
 }
-"""Why a bundle, plan or profile is not made or used, at the engineer's desk."""
+"""Why a bundle, plan or profile is not made or used; for the service engineer."""
 
 SERVICE: Final = CONFIGURATION | COMMANDS | DOCTOR | BUILDING

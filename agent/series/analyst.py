@@ -149,10 +149,10 @@ class Analyst:
         """Take one series to its answer, whatever happens on the way."""
         answer = self._guarded(
             contents.uid,
-            lambda: self._told(contents, complete, self._analysed(contents)),
+            lambda: self._reported(contents, complete, self._analysed(contents)),
         )
         if isinstance(answer, NotAnalysed):
-            return self._told(contents, complete, Analysis(answer))
+            return self._reported(contents, complete, Analysis(answer))
         return answer
 
     def _analysed(self, contents: Contents) -> Analysis:
@@ -166,7 +166,7 @@ class Analyst:
             return Analysis(NotAnalysed(Reason("files_gone")))
         return analyse(contents.slices, contents.stage, self._resources)
 
-    def _told(self, contents: Contents, complete: Complete, analysis: Analysis) -> Answer:
+    def _reported(self, contents: Contents, complete: Complete, analysis: Analysis) -> Answer:
         """Report an analysis; a picture that cannot be drawn takes no suspicion back."""
         drawn = {
             view: self._guarded(contents.uid, draw) for view, draw in pictures_of(analysis).items()

@@ -42,8 +42,8 @@ class Contents:
     ``n_unread`` counts files that it was read from before and that cannot be read again. ``paths``
     says of each image from which file it came: one that has changed replaces what was in it.
     ``ruled_out`` is the header of the first image whose pixels nobody needs, and why; ``too_large``
-    is why there are no pixels at all. ``identity`` is whose all images last agreed to be, and
-    ``told`` whose the store has it.
+    is why there are no pixels at all. ``identity`` is the one on which all images last agreed, and
+    ``stored_identity`` whose it is in the store.
     """
 
     uid: str
@@ -53,7 +53,7 @@ class Contents:
     last_slice: Instant
     stage: SliceStage
     bounds: Bounds
-    told: Identity
+    stored_identity: Identity
     answered: Mapping[str, int] = field(default_factory=dict)
     repeats: int = 0
     n_attempts: int = 0

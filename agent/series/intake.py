@@ -244,7 +244,7 @@ class Intake:
         if before is None:
             return contents
         contents.n_attempts, contents.repeats = before.attempts, before.repeats
-        contents.identity = contents.told = before.identity
+        contents.identity = contents.stored_identity = before.identity
         results = self._queries.history(uid)
         if results:
             contents.answered = {result.result_id: result.revision for result in results}

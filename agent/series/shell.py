@@ -178,9 +178,9 @@ class Board:
 
 def came(note: FileNote, contents: Contents) -> FileCame | CopyCame:
     """Say what a file that is now in the contents has brought."""
-    if contents.known_revision is not None and contents.told == contents.identity:
+    if contents.known_revision is not None and contents.stored_identity == contents.identity:
         return CopyCame(note)
-    contents.told = contents.identity
+    contents.stored_identity = contents.identity
     return FileCame(note, contents.progress())
 
 

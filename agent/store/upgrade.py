@@ -116,8 +116,8 @@ def statements_from(version: int) -> tuple[str, ...]:
 
 def backups_of(path: Path) -> list[Path]:
     """Return the copies beside a store, the latest first."""
-    found = path.parent.glob(f"{path.name}.v*.backup")
-    return sorted(found, key=lambda backup: backup.stat().st_mtime_ns, reverse=True)
+    backups = path.parent.glob(f"{path.name}.v*.backup")
+    return sorted(backups, key=lambda backup: backup.stat().st_mtime_ns, reverse=True)
 
 
 def back_up(path: Path, version: int) -> Path:
@@ -193,9 +193,9 @@ def _run(db: sqlite3.Connection, statements: Iterable[str]) -> None:
 
 def _damage(db: sqlite3.Connection) -> Reason | None:
     """Say what is wrong within a store, None if nothing is."""
-    (found,) = db.execute("PRAGMA integrity_check(1)").fetchone()
-    if found != "ok":
-        return Reason("store_damaged", why=found)
+    (said,) = db.execute("PRAGMA integrity_check(1)").fetchone()
+    if said != "ok":
+        return Reason("store_damaged", why=said)
     broken = db.execute("PRAGMA foreign_key_check").fetchone()
     return Reason("store_row_dangling", table=broken[0], to=broken[2]) if broken else None
 

@@ -162,10 +162,10 @@ class SeriesView(_View):
         """Add whose series it was said to be before."""
         if former is None:
             return self
-        told = CorrectionView(
+        correction = CorrectionView(
             at_utc=former.at.utc, patient_name=former.patient_name, patient_id=former.patient_id
         )
-        return self.model_copy(update={"corrected": told})
+        return self.model_copy(update={"corrected": correction})
 
     def with_history(self, queries: Queries) -> Self:
         """Add every result and every change of state, which the store is asked for."""

@@ -65,7 +65,7 @@ def trauma_split(folder: Path) -> TraumaSplit:
 def bleed_free_patients(folder: Path) -> frozenset[str]:
     """Patients in whom no slice was labelled as bleeding."""
     labels = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
-    return frozenset(patient for patient, told in labels.items() if not told["slices"])
+    return frozenset(patient for patient, label in labels.items() if not label["slices"])
 
 
 def trauma_head(folder: Path, patient: str) -> HeadVolume:
@@ -85,11 +85,11 @@ def trauma_head(folder: Path, patient: str) -> HeadVolume:
 
 def trauma_labels(folder: Path, patient: str, n_slices: int) -> TraumaLabels:
     """Read what readers said; a slice that they do not name was labelled bleed-free."""
-    told = json.loads((folder / "labels.json").read_text(encoding="utf-8"))[patient]
+    label = json.loads((folder / "labels.json").read_text(encoding="utf-8"))[patient]
     kinds = [frozenset[Subtype]()] * n_slices
-    for k, names in told["slices"].items():
+    for k, names in label["slices"].items():
         kinds[int(k)] = frozenset(Subtype[name.upper()] for name in names)
-    return TraumaLabels(float(told["age"]), tuple(kinds))
+    return TraumaLabels(float(label["age"]), tuple(kinds))
 
 
 def trauma_case(folder: Path, patient: str, seen: Floats, contract: SliceInput) -> Case:

@@ -85,7 +85,7 @@ def catalogue(folder: Path, bundle: Bundle | None, more: Sequence[Path] = ()) ->
         try:
             tables[path] = read_table(path)
         except ConfigError as error:
-            unreadable[path] = _told(path, "", error)
+            unreadable[path] = _catalogue_problem(path, "", error)
     return tuple(
         Entry(path, None, None, (unreadable[path],))
         if path in unreadable
@@ -100,7 +100,7 @@ def _entry(path: Path, tables: dict[Path, dict[str, Any]], bundle: Bundle | None
         file = with_base(path, tables)
     except ConfigError as error:
         # Its own keys are checked when it has a base to stand on.
-        problem = _told(path, BASED_ON, error)
+        problem = _catalogue_problem(path, BASED_ON, error)
         return Entry(path, ProfileFile(path, tables[path], None), None, (problem, *namesakes))
     problems = (*_of_values(file), *_of_point(file, bundle), *namesakes)
     try:
@@ -109,7 +109,7 @@ def _entry(path: Path, tables: dict[Path, dict[str, Any]], bundle: Bundle | None
         return Entry(path, file, None, problems)
 
 
-def _told(path: Path, key: str, error: ConfigError) -> Problem:
+def _catalogue_problem(path: Path, key: str, error: ConfigError) -> Problem:
     """Say what keeps a profile's file from being read."""
     return Problem(path, key, english(error.reason.without_file()), error.what_to_do)
 

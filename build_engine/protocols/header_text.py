@@ -46,5 +46,5 @@ def names_patient(text: str, identities: Iterable[Identity]) -> bool:
 
 
 def _words_of(identity: Identity) -> list[str]:
-    told = (identity.patient_name, identity.patient_id, identity.birth_date, identity.accession)
-    return [word.casefold() for part in told for word in WORD.findall(part)]
+    texts = (identity.patient_name, identity.patient_id, identity.birth_date, identity.accession)
+    return [word.casefold() for text in texts for word in WORD.findall(text)]

@@ -32,7 +32,7 @@ MOST_SLABS: Final = 16
 """A plan takes at most so many slabs at once, to keep the last run short. Ours."""
 
 LISTED: Final = 6
-"""More values than these are told by the first and the last of them."""
+"""Of more values than these, only the first and the last are named."""
 
 DEMANDS: Final[dict[str, Callable[[SliceHeader], str]]] = {
     "manufacturer": lambda header: header.manufacturer,
@@ -52,10 +52,10 @@ class Known:
 
     def carried(self, found: Sequence[Inferred]) -> Iterator[Inferred]:
         """Take from the expert what it has otherwise than the base, where nothing was found."""
-        told = {one.key for one in found if one.value is not None} | {"name", *DEMANDS}
+        learned = {one.key for one in found if one.value is not None} | {"name", *DEMANDS}
         why = f"As {self.expert.values['name']} has it, which knew most about this scanner."
         for key, value in self.expert.values.items():
-            if key not in told and value != self.base.values.get(key):
+            if key not in learned and value != self.base.values.get(key):
                 yield Inferred(key, value, why)
 
 
@@ -93,9 +93,9 @@ def _as_it_is(one: Inferred) -> Inferred:
 
 def name_for(headers: Sequence[SliceHeader], taken: Collection[str]) -> str:
     """Name a profile for its scanner, unlike those that are ``taken``."""
-    told = {one.key: DEMANDS[one.key](headers[0]) for one in _demands(headers) if one.value}
-    maker = re.split(r"[^a-z0-9]+", told.get("manufacturer", "").lower())[0]
-    model = re.sub(r"[^a-z0-9]+", "-", told.get("model", "").lower()).strip("-")
+    demanded = {one.key: DEMANDS[one.key](headers[0]) for one in _demands(headers) if one.value}
+    maker = re.split(r"[^a-z0-9]+", demanded.get("manufacturer", "").lower())[0]
+    model = re.sub(r"[^a-z0-9]+", "-", demanded.get("model", "").lower()).strip("-")
     name = "-".join(part for part in (maker, model[:40].strip("-"), "head") if part)
     name = name if name != "head" else "learned-head"
     n = 1
@@ -150,13 +150,13 @@ def _range(key: str, unit: str, seen: Sequence[float | None], margin: float) -> 
         return Inferred(key, None, "no slice gives it")
     low, high = min(values), max(values)
     if len(values) <= LISTED:
-        told = ", ".join(f"{v:g} {unit} in {n} slices" for v, n in sorted(values.items()))
+        seen_values = ", ".join(f"{v:g} {unit} in {n} slices" for v, n in sorted(values.items()))
     else:
-        told = f"{len(values)} values from {low:g} to {high:g} {unit}"
+        seen_values = f"{len(values)} values from {low:g} to {high:g} {unit}"
     widened = [float(f"{low - margin * abs(low):.4g}"), float(f"{high + margin * abs(high):.4g}")]
     ends = widened if margin else [low, high]
     more = f", and {margin:.0%} to either side" if margin else ""
-    return Inferred(key, ends, f"{told}{more}.")
+    return Inferred(key, ends, f"{seen_values}{more}.")
 
 
 def _counts(series: Sequence[SampleSeries], known: Known, slab_mm: float) -> Iterator[Inferred]:

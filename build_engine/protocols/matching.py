@@ -24,15 +24,15 @@ class Verdict:
 
     ``profile`` is the one that matches, None if none does. ``refusal`` is why it is not analysed
     all the same, or at all. ``others`` holds, by name, what every other profile has against it.
-    ``missing`` says what shows that slices have not come, ``told`` by what it was told what the
-    series is.
+    ``missing`` says what shows that slices have not come, ``evidence`` by which attributes it is
+    known what the series is.
     """
 
     profile: str | None
     refusal: Reason | None
     missing: tuple[Reason, ...]
     others: dict[str, tuple[Reason, ...]]
-    told: tuple[str, ...]
+    evidence: tuple[str, ...]
 
 
 def verdict_on(series: SampleSeries, profiles: Sequence[ProtocolProfile]) -> Verdict:
@@ -40,28 +40,28 @@ def verdict_on(series: SampleSeries, profiles: Sequence[ProtocolProfile]) -> Ver
     mixed = series.stack.disagreement
     if refusal := series.refusal or (mixed.reason if mixed else series.stack.obstacle):
         return Verdict(None, refusal, (), {}, ())
-    told = evidence_in(series, profiles)
+    evidence = evidence_in(series, profiles)
     try:
         chosen = choose(series.stack.headers, profiles)
     except InputError as error:
         others = _why_not(series, profiles, None)
-        return Verdict(None, error.reason, (), others, told)
+        return Verdict(None, error.reason, (), others, evidence)
     others = _why_not(series, profiles, chosen)
     try:
         refusals = _of_extent(series, chosen)
     except InputError as error:
-        return Verdict(chosen.name, error.reason, (), others, told)
+        return Verdict(chosen.name, error.reason, (), others, evidence)
     refusal = refusals[0] if refusals else None
-    return Verdict(chosen.name, refusal, missing_from(series), others, told)
+    return Verdict(chosen.name, refusal, missing_from(series), others, evidence)
 
 
 def evidence_in(series: SampleSeries, profiles: Sequence[ProtocolProfile]) -> tuple[str, ...]:
-    """Say by what it was told what was scanned, how it was reconstructed, with what agent."""
+    """Say which attributes show what was scanned, how it was reconstructed, with what agent."""
     if not series.slices:
         return ()
     expert = expert_on(series.slices, profiles)
-    told = (str(one) for header in series.slices for one in said_of(header, expert).told)
-    return tuple(dict.fromkeys(told))
+    said = (str(one) for header in series.slices for one in said_of(header, expert).evidence)
+    return tuple(dict.fromkeys(said))
 
 
 def missing_from(series: SampleSeries) -> tuple[Reason, ...]:

@@ -101,7 +101,7 @@ def series_lines(series: SampleSeries, verdict: Verdict) -> list[str]:
     if verdict.missing:
         missing = shown("; ".join(map(english, verdict.missing)))
         lines.append(f"  [yellow]{missing}: so it is never called not suspected[/]")
-    lines += [f"    {shown(told)}" for told in verdict.told]
+    lines += [f"    {shown(each)}" for each in verdict.evidence]
     width = max(map(len, verdict.others), default=0)
     lines += [
         f"    [dim]{escape(name.ljust(width))}  {shown('; '.join(map(english, reasons)))}[/]"

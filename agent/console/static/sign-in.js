@@ -29,9 +29,9 @@ form.addEventListener("submit", async (event) => {
     say(t("Bleedwatch does not answer. Try again, or call service."));
     return;
   }
-  const told = await answer.json().catch(() => null);
-  const text = told?.reason ? said(told.reason) : t("Not signed in.");
-  if (told?.wait_s > 0) countDown(text, performance.now() + told.wait_s * 1000);
+  const refusal = await answer.json().catch(() => null);
+  const text = refusal?.reason ? said(refusal.reason) : t("Not signed in.");
+  if (refusal?.wait_s > 0) countDown(text, performance.now() + refusal.wait_s * 1000);
   else say(text);
 });
 
