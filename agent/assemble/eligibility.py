@@ -118,7 +118,10 @@ def _reconstruction(
 def _contrast(
     header: SliceHeader, name: frozenset[Term]
 ) -> tuple[tuple[HeaderEvidence, ...], bool | None]:
-    """Say whether contrast agent was given; None where the header contradicts itself."""
+    """Say whether contrast agent was given; None where the header contradicts itself.
+
+    Nor does it tell where it names a phase, which may be that of an agent.
+    """
     evidence, answers = [], set()
     for said_so, terms in ((False, {Term.PLAIN}), (True, INJECTED)):
         if name & terms:
@@ -129,7 +132,7 @@ def _contrast(
         given = Term.PLAIN not in entered or Term.CONTRAST in entered
         answers.add(given)
         evidence.append(HeaderEvidence(_of_agent(given=given), AGENT, header.contrast))
-    if len(answers) > 1:
+    if len(answers) > 1 or (not answers and Term.PHASE in name):
         return (*evidence, HeaderEvidence("contrast agent or not", IMAGES)), None
     if not evidence:
         evidence.append(HeaderEvidence(_of_agent(given=False), "nothing that says one"))

@@ -25,6 +25,8 @@ class Term(Enum):
     VESSELS = auto()
     """An angiography or venography."""
     PERFUSION = auto()
+    PHASE = auto()
+    """A phase after an agent was given; or of anything else, as of a native one."""
     BONE = auto()
     DERIVED = auto()
     """A projection, a material, a subtraction: no HU of what was scanned."""
@@ -51,17 +53,17 @@ class Term(Enum):
 WORDS: Final[dict[Term, str]] = {
     Term.VESSELS: """
         cta ctas *angio* arterio* arteri* venogr* ctv venous venos* vein* phleb* sinusven*
-        carot* karot* willis cow tsa troncs gefass* gefaess* vasos portal
-        血管 动脉 動脈 静脉 靜脈 静脈
+        carot* karot* willis cow tsa troncs gefass* gefaess* vasos portal mcta *venen *ангио*
+        혈관 血管 动脉 動脈 静脉 靜脈 静脈
         """,
     Term.PERFUSION: """
-        perf* *perfusion* ctp vpct cbf cbv mtt tmax ttp dynamic* dyn 4d 灌注 灌流 潅流
+        perf* *perfusion* ctp vpct cbf cbv mtt tmax ttp dynamic* dyn 4d перфуз* 관류 灌注 灌流 潅流
         """,
     Term.HEAD: """
-        head* brain* skull* crani* cerebr* cerebel* encephal* neuro* stroke cct ncct nect
-        hct kopf* *schadel* *schaedel* *hirn* schlaganfall* tete crane* cerveau avc cabeza
-        craneo* encefal* ictus acv testa capo cabeca hersen* hoofd* schedel*
-        头 頭 颅 顱 脑 脳 腦 卒中
+        head* brain* skull* crani* cerebr* cerebel* encephal* neuro* stroke cct ncct nect hct
+        kopf* *schadel* *schaedel* *hirn* schlaganfall* tete crane* cerveau avc cabeza craneo*
+        encefal* ictus acv testa capo cabeca hersen* hoofd* schedel* голов* мозг* 두부 뇌 头 頭
+        颅 顱 脑 脳 腦 卒中
         """,
     Term.FACE: """
         sinus sinuses paranasal* orbit* facial* face maxill* mandib* dental dentascan
@@ -82,16 +84,21 @@ WORDS: Final[dict[Term, str]] = {
         """,
     Term.PLAIN: """
         plain nativ* natif unenhanced nonenhanced noncontrast* noncon nect ncct nc nce
-        precontrast* precon simple simples basal* blanco c- iv- km- -c
-        平扫 平掃 単純 單純 造影前 增强前 增強前 强化前
+        precontrast* precon simple simples basal* blanco c- i- iv- km- -c smdc
+        *kontrastmittelfrei* *kontrasts*z нативн* бесконтраст* 비조영 平扫 平掃 単純 單純 造影前
+        增强前 增強前 强化前
         """,
     Term.CONTRAST: """
-        contrast* *kontrast* cont contr contra cte civ km kmittel mdc pdc inj injec* inyec*
-        iniezion* enhance* enh ce cect postcontrast* postcon dye bolus* gad gado* gd c c+ +c
-        km+ +km iv+ +iv +gd omnipaq* iohex* iopam* isovue* iodix* visipaq* ultravist*
-        ioprom* iomer* imeron* xenet* iobit* optiray* ioversol* accupaq* solutrast* oxilan*
-        ioxi* hexabrix* conray* iod iodine* iode* yodo* iodo* opacif*
-        增强 增強 造影 强化 強化 对比 對比
+        contrast* *kontras* *контраст* cont contr contra cte civ km kmittel mdc pdc inj injec*
+        inyec* iniezion* enhance* enh ce cect postcontrast* postcon dye bolus* gad gado* gd c c+
+        i+ +c cmdc km+ +km iv+ +iv +gd varjoaine* tiem omni omnipaq* iohex* iopam* isovue*
+        iodix* visipaq* ultravist* ioprom* iomer* imeron* xenet* iobit* optiray* ioversol*
+        accupaq* solutrast* oxilan* ioxi* hexabrix* conray* iod iodine* iode* yodo* iodo*
+        opacif* 增强 增強 造影 强化 強化 对比 對比 조영
+        """,
+    Term.PHASE: """
+        phase* fase* delay* late *spatphase *spaetphase tardif* tardi* art ven 延迟 延遲 延期
+        지연
         """,
     Term.ROUTE: "iv intraven* endoven* ev oral",
     Term.BONE: """
@@ -113,14 +120,15 @@ WORDS: Final[dict[Term, str]] = {
         bas basse baja bajo bassa baixa lage eco modul*
         """,
     Term.WITHOUT: """
-        without w/o w/out wo wo/ wout no non not none neg nil sans ss s/ ohne o/ kein*
-        nein sin senza sem zonder geen n/a na 不 无 無 非 未 没
+        without w/o w/out wo wo/ wout no non not none neg nil sans ss s/ ohne o/ kein* nein sin
+        senza sem zonder geen n/a na bez utan uten uden ilman tanpa khong z/ без 不 无 無 非 未
+        没
         """,
     Term.WITH: "with w w/ avec c/ mit m/ met com",
     Term.BEFORE: "pre before avant vor antes prima prae voor",
     Term.AFTER: "post after apres nach despues tras dopo apos na",
     Term.AND: "and & + then puis luego dann und et y e en ed or oder ou",
-    Term.DENIES_BEFORE: "なし 無し しない 使わない",
+    Term.DENIES_BEFORE: "free frei nelkul なし 無し しない 使わない",
     Term.FILLER: """
         of the any use de du des d di da der die das medio mezzo meio produit produto
         prodotto medium media agent administration administracion gabe mittel middel
@@ -132,7 +140,8 @@ WORDS: Final[dict[Term, str]] = {
 }
 """The words of each meaning, in lower case and without accents; an asterisk is any letters.
 Sources: wordings of public exam catalogues (LOINC and RadLex in English, hospital price lists and
-order tables in German, French, Spanish, Chinese, Japanese) and of public data sets' headers."""
+order tables in German, French, Spanish, Chinese, Japanese) and of public data sets' headers; for
+other languages, dictionaries."""
 
 AGENT: Final = frozenset({Term.CONTRAST, Term.ROUTE})
 PLACED: Final = frozenset({Term.WITHOUT, Term.WITH, Term.BEFORE, Term.AFTER})
@@ -146,6 +155,7 @@ TOPICS: Final[frozenset[Term]] = frozenset(
         Term.CONTRAST,
         Term.VESSELS,
         Term.PERFUSION,
+        Term.PHASE,
         Term.BONE,
         Term.DERIVED,
         Term.AUXILIARY,
@@ -159,13 +169,23 @@ DENIED: Final = frozenset({Term.WITHOUT, Term.BEFORE})
 _WORD: Final = re.compile(
     r"(?:wo?|[cmnos])/(?:o(?:ut)?\b|a\b)?"  # w/o, w/, wo/, n/a, c/, s/, m/, o/
     r"|(?<![^\s(/,;])[+-](?:c|km|iv|gd)(?![a-z])"  # +C, -C
-    r"|(?:c|km|iv)[+-](?![a-z0-9])"  # C+, IV-
+    r"|(?:[ci]|km|iv)[+-](?![a-z0-9])"  # C+, IV-
     r"|[^\W\d_]+|\d+(?:[.,]\d+)?[a-z]*|[+&]"
 )
 _RUN_TOGETHER: Final = re.compile(r"[^\W\d_]+")
 _CAMEL: Final = re.compile(r"(?<=[a-z]{2})(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _INITIALS: Final = re.compile(r"\b(?:[a-z]\.\s?){2,}|\b[a-z](?:\.[a-z])+\b")
+
+
+def _signed(found: re.Match[str]) -> str:
+    """Write a sign that stands for itself, as in "Head (+)" or "Head -", with what it is of."""
+    return f" {found[1] or 'c'}{found[2] or found[3]} "
+
+
 _JOINED: Final = (
+    (re.compile(r"(?:\b(c|i|iv|km) ?)?\(([+-])\)|(?<= )([+-])$"), _signed),
+    (re.compile(r"\bs\. ?(?=(?:mdc|contrast)\b)"), "s/ "),
+    (re.compile(r"\+ ?/? ?-(?= |con|$)"), "with and without "),
     (re.compile(r"\b([om])\. ?(?=(?:iv\b ?)?-?k(?:m|ontrast))"), r"\1/ "),
     (re.compile(r"\b([ctl])[- ]spine\b"), r"\1spine"),
     (re.compile(r"\bpatient(?:en)?[- ]protocol\b"), "patientprotocol"),
@@ -176,7 +196,7 @@ _JOINED: Final = (
 )
 """What belongs together, or apart, before words are told."""
 
-_EAST_ASIAN: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]+")
+_EAST_ASIAN: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]+")
 _AMOUNT: Final = re.compile(r"[1-9]\d*(?:[.,]\d+)?(?:cc|ml)")
 """An amount of liquid: that of a contrast agent."""
 

@@ -196,6 +196,37 @@ PLAIN_HEADS = """
     CT hersenen blanco
     CT hersenen zonder contrast
     CT schedel geen contrast
+    CT BRAIN C (-)
+    Head (-)
+    CRANE I-
+    Crane -
+    CRANIO S.MDC
+    KM-frei Kopf
+    kontrastmittelfrei CCT
+    contrast-free head
+    Głowa bez kontrastu
+    Mózg natywne
+    Hlava nativně
+    Koponya kontraszt nélkül
+    Hjärna utan kontrast
+    CT hode uten kontrast
+    CT cerebrum uden kontrast
+    Pää ilman varjoainetta
+    Голова без контраста
+    КТ головы нативно
+    Beyin BT kontrastsız
+    CT Otak tanpa kontras
+    뇌 CT 비조영
+    Native phase head
+    TDM crâne sans produit de contraste
+    cranio smdc
+    頭部 非造影
+    头颅CT平扫+三维
+    Head post tPA
+    Ausschluss Blutung nativ
+    CCT nach Sturz
+    Kopf mit Kippung
+    Head w/ tilt
 """
 
 UNSURE = """
@@ -217,6 +248,19 @@ UNSURE = """
     头颅平扫+增强
     颅脑平扫及增强
     頭部単純+造影
+    CT BRAIN +/- CONTRAST
+    CT Brain +/- IV contrast
+    TC CRANIO SENZA E CON MDC
+    Kopf nativ + CTA
+    Hirn (nativ) + KM
+    Delayed head
+    Late phase
+    Kopf Spätphase
+    Cerveau tardif
+    fase tardia
+    头颅 延迟期
+    Phase 2
+    TC cranio s.m.d.c. + c.m.d.c.
 """
 
 WITH_CONTRAST = """
@@ -302,6 +346,20 @@ WITH_CONTRAST = """
     TC encefalo con mdc
     Crânio com contraste
     CT hersenen met contrast
+    Brain (+)
+    Head +
+    Crane I+
+    Post Omni head
+    mCTA phase 2
+    CCT Hirnvenen
+    Głowa z kontrastem
+    Koponya kontraszttal
+    CT cerebrum med kontrast
+    Голова с контрастом
+    КТ ангиография
+    Beyin BT kontrastlı
+    조영증강 뇌
+    Early arterial
 """
 
 NO_PLAIN_HEADS = """
