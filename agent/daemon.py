@@ -6,10 +6,11 @@ import fcntl
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from operator import itemgetter
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
@@ -21,7 +22,7 @@ from agent.log import LogStream
 from agent.notify import Supervisor
 from agent.pipeline import engine_report
 from agent.reasons import Reason
-from agent.records import Instant
+from agent.records import Instant, OperatingPoint
 from agent.store.agent_store import AgentStore
 from agent.store.rows import AgentStatus
 from agent.watch import Watcher
@@ -233,6 +234,12 @@ def _watch(
             pruned_s = now_s
 
 
+def _most_alerts(points: Iterable[OperatingPoint]) -> tuple[float, float] | None:
+    """Return the false alerts in 100 scans to expect of the operating point that may give most."""
+    told = (point.alerts_per_100 for point in points)
+    return max((one for one in told if one), key=itemgetter(1), default=None)
+
+
 def _status(
     config: Config, agent: Agent, watcher: Watcher, times: tuple[Instant, Instant]
 ) -> AgentStatus:
@@ -252,7 +259,7 @@ def _status(
         degraded=networks.degraded,
         receiving=receiving,
         queued=queued,
-        alerts_per_100=max((p.alerts_per_100 for p in points if p.alerts_per_100), default=None),
+        alerts_per_100=_most_alerts(points),
         gpu_used_bytes=gpu_used_bytes,
         gpu_total_bytes=gpu_total_bytes,
         selftest_daily=config.selftest.daily,

@@ -430,13 +430,13 @@ class EncodedSlice:
 class OperatingPoint:
     """Above which study score a bleed is suspected, and what that costs.
 
-    ``alerts_per_100`` is the expected number of false alerts per 100 scans without a bleed, from
-    the model card; None where it was not measured.
+    ``alerts_per_100`` is the 95 % interval of the false alerts among 100 scans without a bleed, as
+    held-out real heads tell it; None where none were tried.
     """
 
     name: str
     score: float
-    alerts_per_100: float | None = None
+    alerts_per_100: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a point that no score or every score passes."""

@@ -39,8 +39,8 @@ class AgentView(_View):
     networks_ready: bool
     receiving: int
     queued: int
-    alerts_per_100: float | None
-    """False alerts expected per 100 scans without a bleed, from the model card."""
+    alerts_per_100: tuple[float, float] | None
+    """Between how many of 100 scans without a bleed are expected to alarm (95 %)."""
     gpu_used_bytes: int | None
     gpu_total_bytes: int | None
     selftest_daily: bool

@@ -45,7 +45,7 @@ class AgentState(_Shown):
     folder: str
     engine: EngineReport
     degraded: ReasonReport | None
-    alerts_per_100: float | None
+    alerts_per_100: tuple[float, float] | None
 
 
 class SelftestState(_Shown):

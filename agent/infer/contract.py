@@ -123,7 +123,8 @@ def read_contract(text: str, path: Path) -> Contract:
 def _laid_out_anew(table: dict[str, Any]) -> dict[str, Any]:
     """Bring the layout that bundles before 2.0.0 have into today's.
 
-    There the digests stood beside what the networks take, operating points were tables by name, and
+    There the digests stood beside what the networks take, and operating points were tables by name,
+    whose false alerts to expect were those of the heads that chose them, and are told no more.
     ``interval`` was as wide below as above, or one for each subtype, of which the widest ends are
     taken.
     """
@@ -145,7 +146,8 @@ def _laid_out_anew(table: dict[str, Any]) -> dict[str, Any]:
             "reading": {"mirrored": False, **table["reading"]},
             "interval": {**widest, "below_by_doubt": 0.0, "above_by_doubt": 0.0},
             "operating_points": [
-                {"name": name, **point} for name, point in table["operating_points"].items()
+                {"name": name, "score": point["score"]}
+                for name, point in table["operating_points"].items()
             ],
             "sha256": sha256,
             "card": table["card"],

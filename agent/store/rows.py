@@ -236,8 +236,8 @@ class AgentStatus:
     degraded: Reason | None
     receiving: int
     queued: int
-    alerts_per_100: float | None = None
-    """False alerts expected per 100 scans without a bleed, from the model card."""
+    alerts_per_100: tuple[float, float] | None = None
+    """Between how many of 100 scans without a bleed are expected to alarm (95 %)."""
     networks_ready: bool = True
     gpu_used_bytes: int | None = None
     gpu_total_bytes: int | None = None
@@ -274,6 +274,8 @@ def status_of(text: str) -> AgentStatus:
         values[name] = Instant(datetime.fromisoformat(moment["utc"]), moment["monotonic_s"])
     for name in ("folder_problem", "degraded"):
         values[name] = recalled(values[name]) if values[name] else None
+    alerts = values["alerts_per_100"]
+    values["alerts_per_100"] = tuple(alerts) if alerts else None
     return AgentStatus(**values | {"engine": EngineReport(**values["engine"])})
 
 

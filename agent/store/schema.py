@@ -208,4 +208,7 @@ MIGRATIONS: Final = (
     CREATE INDEX corrections_by_series ON corrections (series_uid, id);
     CREATE INDEX corrections_to_record ON corrections (id) WHERE NOT recorded
     """,
+    """
+    UPDATE agent SET status = json_set(status, '$.alerts_per_100', NULL)
+    """,
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -68,15 +69,21 @@ def tables(results: list[StudyResult], judgement: Judgement) -> list[Table]:
 
 
 def rate(hits: Iterable[bool]) -> str:
-    """Share, counts and Wilson's 95 % interval. Source: Wilson, J Am Stat Assoc 1927."""
+    """Share, counts and 95 % interval."""
     outcomes = list(hits)
     if not outcomes:
         return "none"
     n, share = len(outcomes), sum(outcomes) / len(outcomes)
-    middle = (share + Z_95**2 / (2 * n)) / (1 + Z_95**2 / n)
-    half = Z_95 * np.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n**2)) / (1 + Z_95**2 / n)
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    low, high = interval_95(outcomes)
     return f"{share:.3f} ({sum(outcomes)}/{n}; {low:.3f}–{high:.3f})"
+
+
+def interval_95(hits: Sequence[bool]) -> tuple[float, float]:
+    """Find the 95 % interval of a share. Source: Wilson, J Am Stat Assoc 1927."""
+    n, share = len(hits), sum(hits) / len(hits)
+    middle = (share + Z_95**2 / (2 * n)) / (1 + Z_95**2 / n)
+    half = Z_95 * math.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n**2)) / (1 + Z_95**2 / n)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def area_under_roc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float | None:
@@ -120,7 +127,9 @@ def _study_table(results: list[StudyResult], judgement: Judgement) -> Table:
             rows.append((name, rate(r.score >= judgement.score for r in bleeding), area))
     if clear:
         rows.append(("specificity", rate(not alarm for alarm in alarms), ""))
-        rows.append(("false alarms per 100 without a bleed", f"{100 * np.mean(alarms):.1f}", ""))
+        low, high = (100 * end for end in interval_95(alarms))
+        per_100 = f"{100 * np.mean(alarms):.1f} ({low:.1f}–{high:.1f})"
+        rows.append(("false alarms per 100 without a bleed", per_100, ""))
     rows.append(("seconds per head, median", f"{np.median([r.seconds for r in results]):.2f}", ""))
     title = f"Study level, suspected from a score of {judgement.score:g}"
     return Table(title, ("heads", "sensitivity", "ROC-AUC"), tuple(rows))

@@ -98,6 +98,8 @@ class Stage(_Table):
 class TrainConfig(_Table):
     """A whole run. ``card`` adds lines to the manifest, such as what an evaluation found.
 
+    So does ``alerts_per_100``: see ``OperatingPoint``; it is that of *balanced*.
+
     ``start_from`` is the folder of a bundle whose weights training goes on from: one that comes
     with the program, such as ``default/2.0.0``, or any other.
     """
@@ -113,6 +115,7 @@ class TrainConfig(_Table):
     slices: Stage
     volume: Stage
     reading: ReadingChoice
+    alerts_per_100: tuple[float, float] | None = None
     card: dict[str, str] = {}
 
 

@@ -98,7 +98,10 @@ def export(config: TrainConfig, real: RealData | None, work: Path, engines: Path
         results = validation_results(config, real, Bundle(trial, digest="", folder=new))
         cost = cost_text(new, trial.slices, trial.reading)
         text = {**card(config, results, real), "cost": cost}
-        contract = replace(chosen(trial, results), card={**text, **config.card})
+        contract = replace(
+            _with_alerts(chosen(trial, results), config.alerts_per_100),
+            card={**text, **config.card},
+        )
         (new / MANIFEST).write_text(manifest_text(contract), encoding="utf-8")
         new.rename(folder)
     return folder
@@ -111,6 +114,15 @@ def _trained(config: TrainConfig, work: Path) -> tuple[SliceNetwork, VolumeNetwo
     load_weights(work / VOLUME_WEIGHTS, volume)
     volume.evidence.load_state_dict(torch.load(work / SCORE_FILE, weights_only=True))
     return slices, volume
+
+
+def _with_alerts(contract: Contract, alerts_per_100: tuple[float, float] | None) -> Contract:
+    """Tell how many false alerts *balanced* is expected to give."""
+    points = (
+        replace(point, alerts_per_100=alerts_per_100) if point.name == BALANCED else point
+        for point in contract.operating_points
+    )
+    return replace(contract, operating_points=tuple(points))
 
 
 def _trial_contract(config: TrainConfig, digests: NetworkDigests) -> Contract:

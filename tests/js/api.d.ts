@@ -113,7 +113,7 @@ type Alerted = Series & { alert: Report };
 interface Snapshot {
   at_utc: string;
   problem: Reason | null;
-  agent: { engine: Engine; degraded: Reason | null; alerts_per_100: number | null } | null;
+  agent: { engine: Engine; degraded: Reason | null; alerts_per_100: [number, number] | null } | null;
   selftest: { problem: Reason | null };
   low_disk_bytes: number | null;
   repeat_s: number[];

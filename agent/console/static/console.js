@@ -125,7 +125,7 @@ function showDay(state) {
   at("day").hidden = !state.today;
   for (const [name, n] of Object.entries(state.today ?? {})) write(first(document, `#day [data-count=${name}]`), number(n));
   const expected = state.agent?.alerts_per_100;
-  put("expected", expected == null ? "" : t("Of 100 scans without a bleed, about {n} are expected to alarm.", { n: number(expected) }));
+  put("expected", expected == null ? "" : t("Of 100 scans without a bleed, {low} to {high} are expected to alarm.", { low: number(expected[0]), high: number(expected[1]) }));
 }
 
 /** @param {Snapshot["notices"]} notices */

@@ -86,7 +86,7 @@ def filled(request: pytest.FixtureRequest, page: Page, console: Console) -> Page
     add_result(console.store, not_suspected("1.3"))
     receive(console.store, system_clock, "1.4")
     add_result(console.store, not_analysed("1.4"))
-    live(console.store, system_clock, alerts_per_100=13.3)
+    live(console.store, system_clock, alerts_per_100=(3.1, 13.3))
     if request.param == "alerts":
         for uid in ("1.5", "1.6"):
             suspect(console, uid, findings=(finding(place=(0.8, 0.3, 0.6)),))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from agent.records import HeadVolume, Region, Subtype
 from build_engine.heads.fields import grid_of
 from build_engine.heads.known import generated_head
 from build_engine.judge.evaluate import results
+from build_engine.judge.tables import interval_95
 from build_engine.synth.head import HeadRecipe, make_head
 from tests.heads import read
 
@@ -33,6 +36,19 @@ def test_the_checkout_and_so_the_wheel_holds_the_shipped_bundle_alone():
     manifests = PACKAGED_ENGINES.rglob("bundle.toml")
 
     assert [path.parent for path in manifests] == [FOLDER]
+
+
+def test_false_alerts_to_expect_are_what_held_out_real_heads_without_a_bleed_give(bundle: Bundle):
+    point = bundle.contract.operating_point("balanced")
+    heads = [
+        head
+        for name in ("ct_ich", "phe_sich", "bleed_free")
+        for head in json.loads((FOLDER / "card" / f"{name}.json").read_text("utf-8"))["heads"]
+    ]
+
+    low, high = interval_95([one["score"] >= point.score for one in heads if not one["bleed"]])
+
+    assert point.alerts_per_100 == (round(100 * low, 1), round(100 * high, 1))
 
 
 def test_slices_give_probabilities_that_add_up(bundle: Bundle, backend: OnnxBackend):

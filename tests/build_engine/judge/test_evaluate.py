@@ -109,7 +109,7 @@ def test_sensitivity_specificity_and_false_alarms():
 
     assert rows["all bleeds"][0].startswith("0.750 (3/4;")
     assert rows["specificity"][0].startswith("0.800 (4/5;")
-    assert rows["false alarms per 100 without a bleed"][0] == "20.0"
+    assert rows["false alarms per 100 without a bleed"][0] == "20.0 (3.6–62.4)"
 
 
 def test_subtypes_volumes_and_sides_are_counted():
