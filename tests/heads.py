@@ -117,7 +117,7 @@ SEEING = Contract(
     sha256=NetworkDigests("1" * 64, "2" * 64),
     card={},
 )
-SEEING_BUNDLE = Bundle(SEEING, digest="0" * 64, folder=Path("seeing"))
+SEEING_BUNDLE = Bundle(SEEING, "0" * 64, Path("seeing"), slice_network=b"", volume_network=b"")
 
 
 @dataclass

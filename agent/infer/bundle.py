@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -20,26 +20,22 @@ VOLUME_FILE: Final = "volume.onnx"
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A model in its folder, every digest checked. ``digest`` stands for all of its files."""
+    """A model as it was hashed. ``digest`` stands for all of its files.
+
+    The networks are the bytes whose digests were checked, whatever becomes of the files; who loads
+    them refuses weights that lie in other files, which no digest covers.
+    """
 
     contract: Contract
     digest: str
     folder: Path
+    slice_network: bytes = field(repr=False)
+    volume_network: bytes = field(repr=False)
 
     @property
     def network_digests(self) -> tuple[str, str]:
         """SHA-256 of the two ONNX files, slice network first."""
         return self.contract.sha256.slices, self.contract.sha256.volume
-
-    @property
-    def slice_network(self) -> Path:
-        """The slice network's ONNX file."""
-        return self.folder / SLICE_FILE
-
-    @property
-    def volume_network(self) -> Path:
-        """The volume network's ONNX file."""
-        return self.folder / VOLUME_FILE
 
 
 def load_bundle(folder: Path, key: Ed25519PublicKey | None = None) -> Bundle:
@@ -63,18 +59,28 @@ def load_bundle(folder: Path, key: Ed25519PublicKey | None = None) -> Bundle:
     if key is not None:
         check_signature(folder / MANIFEST, raw, key)
     contract = read_contract(raw.decode(errors="replace"), folder / MANIFEST)
-    bundle = Bundle(contract, hashlib.sha256(raw).hexdigest(), folder)
-    _check(bundle.slice_network, contract.sha256.slices)
-    _check(bundle.volume_network, contract.sha256.volume)
-    return bundle
+    return bundle_of(contract, hashlib.sha256(raw).hexdigest(), folder)
 
 
-def _check(path: Path, sha256: str) -> None:
+def bundle_of(contract: Contract, digest: str, folder: Path) -> Bundle:
+    """Read the networks that a contract vouches for; BundleError if they are not those."""
+    return Bundle(
+        contract,
+        digest,
+        folder,
+        slice_network=_checked(folder / SLICE_FILE, contract.sha256.slices),
+        volume_network=_checked(folder / VOLUME_FILE, contract.sha256.volume),
+    )
+
+
+def _checked(path: Path, sha256: str) -> bytes:
     try:
-        actual = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = path.read_bytes()
     except OSError as error:
         raise BundleError(
             "bundle_file_unreadable", path=str(path), why=str(error.strerror)
         ) from error
+    actual = hashlib.sha256(content).hexdigest()
     if actual != sha256:
         raise BundleError("bundle_file_changed", path=str(path), sha256=actual[:12])
+    return content

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from numpy.typing import NDArray
 
@@ -26,7 +26,10 @@ from agent.infer.backend import (
     sound,
     sound_volume,
 )
-from agent.infer.bundle import Bundle
+from agent.infer.bundle import SLICE_FILE, VOLUME_FILE, Bundle
+
+NO_FOLDER: Final = os.devnull
+"""Where ONNX Runtime looks for weights outside of a network's own bytes: it finds none."""
 
 
 class OnnxBackend:
@@ -35,10 +38,11 @@ class OnnxBackend:
     def __init__(self, bundle: Bundle, *, threads: int) -> None:
         """Load both networks; BundleError if one cannot be run or does not fit its contract."""
         self._bundle = bundle
-        self._slices = _session(bundle.slice_network, threads)
-        self._volume = _session(bundle.volume_network, threads)
-        _expect(self._slices, "slabs", bundle.contract.slices.shape, bundle.slice_network)
-        _expect(self._volume, "block", bundle.contract.volume.shape, bundle.volume_network)
+        slices, volume = bundle.folder / SLICE_FILE, bundle.folder / VOLUME_FILE
+        self._slices = _session(bundle.slice_network, slices, threads)
+        self._volume = _session(bundle.volume_network, volume, threads)
+        _expect(self._slices, "slabs", bundle.contract.slices.shape, slices)
+        _expect(self._volume, "block", bundle.contract.volume.shape, volume)
 
     @property
     def run_by(self) -> RunBy:
@@ -63,14 +67,18 @@ class OnnxBackend:
         return sound_volume(bleed, anatomy, score, self._bundle.contract.volume.shape_kji)
 
 
-def _session(path: Path, threads: int) -> ort.InferenceSession:
+def _session(network: bytes, path: Path, threads: int) -> ort.InferenceSession:
+    """Load a network's bytes; ``path`` is where they came from."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # Idle pool threads would spin against the reader, and slices come seconds apart.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", NO_FOLDER
+    )
     try:
-        return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises bare Exceptions of its own
         raise BundleError("network_unloadable", path=str(path), why=str(error)) from error
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.errors import PlanError
-from agent.infer.bundle import Bundle
+from agent.infer.bundle import SLICE_FILE, VOLUME_FILE, Bundle
 from agent.infer.plan import SLICE_PLAN, VOLUME_PLAN, Machine, PlanManifest, Precision
 from agent.infer.tensorrt_api import (
     TensorRt,
@@ -106,13 +106,15 @@ def compile_bundle(
 def slice_graph(bundle: Bundle, precision: Precision, gpu: TensorRt) -> bytes:
     """Bring the slice network to a precision and free its batch; raises PlanError."""
     typed = is_strongly_typed(gpu.trt)
-    return batched(network_at(bundle.slice_network, precision, typed=typed))
+    return batched(
+        network_at(bundle.slice_network, bundle.folder / SLICE_FILE, precision, typed=typed)
+    )
 
 
 def volume_graph(bundle: Bundle, precision: Precision, gpu: TensorRt) -> bytes:
     """Bring the volume network to a precision; raises PlanError."""
     typed = is_strongly_typed(gpu.trt)
-    return network_at(bundle.volume_network, precision, typed=typed)
+    return network_at(bundle.volume_network, bundle.folder / VOLUME_FILE, precision, typed=typed)
 
 
 def compile_network(

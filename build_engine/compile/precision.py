@@ -39,11 +39,13 @@ probabilities down to 1e-4, the largest mean of many pixels, the score.
 """
 
 
-def network_at(path: Path, precision: Precision, *, typed: bool) -> bytes:
-    """Read a bundle's network and bring it to a precision.
+def network_at(network: bytes, path: Path, precision: Precision, *, typed: bool) -> bytes:
+    """Bring a bundle's network to a precision.
 
     Parameters
     ----------
+    path
+        Where the network was read from, for what is said of it.
     typed
         Whether the graph alone says what is FP16, as TensorRT 10 and later have it. Before, FP16 is
         the builder's to choose, and the graph stays as it is.
@@ -51,18 +53,20 @@ def network_at(path: Path, precision: Precision, *, typed: bool) -> bytes:
     Raises
     ------
     PlanError
-        If the file is no ONNX network, or cannot be brought to that precision.
+        If that is no ONNX network, has weights in other files, which no digest covers, or cannot be
+        brought to that precision.
     """
     with _refusing(lambda why: PlanError("no_onnx_network", path=str(path), why=why)):
-        network = onnx.load_model_from_string(path.read_bytes())
-        onnx.checker.check_model(network)
+        model = onnx.load_model_from_string(network)
+        _refuse_other_files(model.graph)
+        onnx.checker.check_model(model)
     with _refusing(
         lambda why: PlanError("precision_failed", path=str(path), precision=precision, why=why)
     ):
         if typed and precision == "fp16":
-            network = _halved(network)
-        onnx.checker.check_model(network, full_check=True)
-    return bytes(network.SerializeToString())
+            model = _halved(model)
+        onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString())
 
 
 def batched(network: bytes) -> bytes:
@@ -79,6 +83,13 @@ def batched(network: bytes) -> bytes:
         value.type.tensor_type.shape.dim[0].dim_param = SLABS
     del model.graph.value_info[:]
     return bytes(model.SerializeToString())
+
+
+def _refuse_other_files(graph: GraphProto) -> None:
+    constants = (one.t for node in graph.node for one in node.attribute)
+    for tensor in (*graph.initializer, *constants):
+        if tensor.data_location == TensorProto.EXTERNAL:
+            raise ValueError(f"{tensor.name} lies in another file")
 
 
 def _refuse_baked_in_batch(model: ModelProto) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 import torch
 
 from agent.errors import ConfigError
-from agent.infer.bundle import MANIFEST, Bundle
+from agent.infer.bundle import MANIFEST, Bundle, bundle_of
 from agent.infer.contract import Contract, NetworkDigests
 from agent.infer.onnx_backend import OnnxBackend
 from agent.records import OperatingPoint, Reading, VolumeInterval
@@ -95,7 +95,7 @@ def export(config: TrainConfig, real: RealData | None, work: Path, engines: Path
         new = Path(scratch) / config.version
         digests = write_networks(new, _trained(config, work), inputs)
         trial = _trial_contract(config, digests)
-        results = validation_results(config, real, Bundle(trial, digest="", folder=new))
+        results = validation_results(config, real, bundle_of(trial, "", new))
         cost = cost_text(new, trial.slices, trial.reading)
         text = {**card(config, results, real), "cost": cost}
         contract = replace(

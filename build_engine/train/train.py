@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agent.infer.bundle import load_bundle
+from agent.infer.bundle import SLICE_FILE, VOLUME_FILE, load_bundle
 from agent.preprocess import Floats, SliceInput, slice_input
 from build_engine.heads.fields import Case
 from build_engine.train.blocks import (
@@ -97,12 +97,12 @@ def _warm_start(
     if name == "slices":
         neighbours = wanted.slices.neighbours, had.slices.neighbours
         channels = channels_of(wanted.slices.windows_hu, had.slices.windows_hu, neighbours)
-        start_from(network, bundle.slice_network, samples, channels)
+        start_from(network, bundle.folder / SLICE_FILE, samples, channels)
     else:
         channels = channels_of(
             wanted.volume.windows_hu, had.volume.windows_hu, before=N_CLASSES - 1
         )
-        start_from(network, bundle.volume_network, samples, channels)
+        start_from(network, bundle.folder / VOLUME_FILE, samples, channels)
 
 
 def _schedule(config: TrainConfig, name: Literal["slices", "volume"]) -> Schedule:

@@ -14,8 +14,9 @@ from onnx import TensorProto, helper
 from agent.config import PACKAGED_ENGINES, InferConfig
 from agent.errors import PlanError
 from agent.infer.backend import VolumeOutput
-from agent.infer.bundle import load_bundle
+from agent.infer.bundle import SLICE_FILE, VOLUME_FILE, load_bundle
 from agent.infer.onnx_backend import OnnxBackend
+from agent.infer.plan import Precision
 from agent.records import HeadVolume, LabelMask, Subtype
 from build_engine.compile.precision import batched, network_at
 from build_engine.heads.fields import grid_of
@@ -36,8 +37,13 @@ from tests.heads import read
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 BUNDLE = load_bundle(PACKAGED_ENGINES / InferConfig().bundle)
 SHIPPED = pytest.mark.parametrize(
-    "path", [BUNDLE.slice_network, BUNDLE.volume_network], ids=["slice", "volume"]
+    "path", [BUNDLE.folder / SLICE_FILE, BUNDLE.folder / VOLUME_FILE], ids=["slice", "volume"]
 )
+
+
+def at(path: Path, precision: Precision, *, typed: bool) -> bytes:
+    """Bring a file's network to a precision."""
+    return network_at(path.read_bytes(), path, precision, typed=typed)
 
 
 class Recorder(OnnxBackend):
@@ -78,19 +84,19 @@ def ml(mask: LabelMask) -> float:
 
 @SHIPPED
 def test_fp32_is_the_network_as_it_is(path: Path) -> None:
-    assert onnx.load_model_from_string(network_at(path, "fp32", typed=True)) == onnx.load(path)
+    assert onnx.load_model_from_string(at(path, "fp32", typed=True)) == onnx.load(path)
 
 
 @SHIPPED
 def test_before_networks_were_typed_fp16_is_left_to_the_builder(path: Path) -> None:
-    assert onnx.load_model_from_string(network_at(path, "fp16", typed=False)) == onnx.load(path)
+    assert onnx.load_model_from_string(at(path, "fp16", typed=False)) == onnx.load(path)
 
 
 @SHIPPED
 def test_fp16_convolves_in_fp16_and_judges_in_fp32(path: Path) -> None:
     before = graph_of(path.read_bytes())
 
-    graph = graph_of(network_at(path, "fp16", typed=True))
+    graph = graph_of(at(path, "fp16", typed=True))
 
     kinds = types(graph)
     ends = [(value.name, kinds[value.name]) for value in (*graph.input, *graph.output)]
@@ -105,7 +111,7 @@ def test_fp16_convolves_in_fp16_and_judges_in_fp32(path: Path) -> None:
 
 @SHIPPED
 def test_fp16_casts_only_where_the_convolutions_begin_and_end(path: Path) -> None:
-    graph = graph_of(network_at(path, "fp16", typed=True))
+    graph = graph_of(at(path, "fp16", typed=True))
 
     kinds = types(graph)
     casts = [(kinds[node.input[0]], kinds[node.output[0]]) for node in nodes(graph, "Cast")]
@@ -115,9 +121,12 @@ def test_fp16_casts_only_where_the_convolutions_begin_and_end(path: Path) -> Non
 def test_a_head_in_fp16_is_judged_as_in_fp32(
     bleeding: HeadVolume, reference: tuple[LabelMask, Recorder], tmp_path: Path
 ) -> None:
-    for path in (BUNDLE.slice_network, BUNDLE.volume_network):
-        (tmp_path / path.name).write_bytes(network_at(path, "fp16", typed=True))
-    half = replace(BUNDLE, folder=tmp_path)
+    slices, volume = (BUNDLE.folder / name for name in (SLICE_FILE, VOLUME_FILE))
+    half = replace(
+        BUNDLE,
+        slice_network=at(slices, "fp16", typed=True),
+        volume_network=at(volume, "fp16", typed=True),
+    )
 
     mask = read(bleeding, BUNDLE.contract, OnnxBackend(half, threads=2))
 
@@ -136,7 +145,7 @@ def test_a_tiny_constant_of_a_node_in_fp32_stays_what_it_is(tmp_path: Path) -> N
     least = np.array(1e-8, np.float32)
     path = written(tmp_path, small_network(*between, least=least))
 
-    graph = graph_of(network_at(path, "fp16", typed=True))
+    graph = graph_of(at(path, "fp16", typed=True))
 
     (clip,) = nodes(graph, "Clip")
     assert arrays(graph)[clip.input[1]] == least
@@ -147,7 +156,7 @@ def test_weights_beyond_fp16_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path, small_network(scale=1e6))
 
     with pytest.raises(PlanError, match=r"network\.onnx cannot be had in fp16") as refused:
-        network_at(path, "fp16", typed=True)
+        at(path, "fp16", typed=True)
 
     assert "fp32" in refused.value.what_to_do
 
@@ -156,7 +165,7 @@ def test_a_small_network_gives_nearly_the_same_in_fp16(tmp_path: Path) -> None:
     path = written(tmp_path, small_network())
     (wanted,) = run(path.read_bytes(), slabs())
 
-    (found,) = run(network_at(path, "fp16", typed=True), slabs())
+    (found,) = run(at(path, "fp16", typed=True), slabs())
 
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, wanted, atol=0.005)
@@ -168,7 +177,7 @@ def test_a_slab_gives_the_same_whatever_it_is_run_with(
 ) -> None:
     eight = np.concatenate([given for given, _ in reference[1].slabs[3:5]])
 
-    network = batched(network_at(BUNDLE.slice_network, "fp16", typed=True))
+    network = batched(at(BUNDLE.folder / SLICE_FILE, "fp16", typed=True))
 
     together = run(network, eight)
     for count in (1, 4):
@@ -236,11 +245,18 @@ def test_a_file_that_is_no_network_is_refused_by_name(content: bytes, tmp_path: 
     path.write_bytes(content)
 
     with pytest.raises(PlanError, match=r"slice\.onnx is no ONNX network") as refused:
-        network_at(path, "fp32", typed=True)
+        at(path, "fp32", typed=True)
 
     assert "bundle" in refused.value.what_to_do
 
 
-def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match=r"slice\.onnx"):
-        network_at(tmp_path / "slice.onnx", "fp32", typed=True)
+def test_weights_that_lie_in_another_file_are_refused_wherever_that_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No digest covers that file: a changed ``slice.data`` once changed what the network gave."""
+    network = small_network()
+    onnx.save(network, tmp_path / "slice.onnx", save_as_external_data=True, size_threshold=0)
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(PlanError, match=r"slice\.onnx is no ONNX network: .* in another file"):
+        at(tmp_path / "slice.onnx", "fp32", typed=True)

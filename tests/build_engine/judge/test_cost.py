@@ -73,7 +73,7 @@ def test_a_skip_is_read_twice():
 
 
 def test_eight_slabs_cost_eight_times_one_and_their_weights_once():
-    network = batched(BUNDLE.slice_network.read_bytes())
+    network = batched(BUNDLE.slice_network)
 
     one, eight = (cost_of(network, batch) for batch in (1, 8))
 
@@ -85,7 +85,8 @@ def test_half_the_precision_moves_half_the_weights(tmp_path):
     path = written(tmp_path, small_network())
 
     single, half = (
-        cost_of(network_at(path, precision, typed=True), batch=1) for precision in ("fp32", "fp16")
+        cost_of(network_at(path.read_bytes(), path, precision, typed=True), batch=1)
+        for precision in ("fp32", "fp16")
     )
 
     assert single.flops == half.flops
@@ -94,11 +95,11 @@ def test_half_the_precision_moves_half_the_weights(tmp_path):
 
 
 def test_the_shipped_networks_cost_what_their_card_says():
-    manifest = (BUNDLE.slice_network.parent / "bundle.toml").read_text()
+    manifest = (BUNDLE.folder / "bundle.toml").read_text()
 
-    run = cost_of(batched(BUNDLE.slice_network.read_bytes()), batch=1).flops / 1e9
+    run = cost_of(batched(BUNDLE.slice_network), batch=1).flops / 1e9
     slab = 2 * run if BUNDLE.contract.reading.mirrored else run
-    head = cost_of(BUNDLE.volume_network.read_bytes(), batch=1).flops / 1e9
+    head = cost_of(BUNDLE.volume_network, batch=1).flops / 1e9
 
     assert f"slice network {slab:.1f} GFLOP a slab" in manifest
     assert f"volume network {head:.1f} GFLOP a head" in manifest

@@ -159,7 +159,7 @@ def test_training_starts_from_what_the_shipped_slice_network_does():
     samples = [torch.rand(bundle.contract.slices.shape, generator=rng) for _ in range(3)]
     now = SliceNetwork(bundle.contract.slices, load_config(DEFAULT).slices.width)
 
-    start_from(now, bundle.slice_network, samples, range(bundle.contract.slices.shape[1]))
+    start_from(now, bundle.folder / SLICE_FILE, samples, range(bundle.contract.slices.shape[1]))
 
     wanted = next(OnnxBackend(bundle, threads=1).run_slices(iter([samples[0].numpy()])))
     with torch.no_grad():
@@ -177,7 +177,7 @@ def test_training_starts_from_what_the_shipped_volume_network_does_with_a_window
     samples = [torch.rand(wider.shape, generator=rng) * 0.3 for _ in range(2)]
     now = VolumeNetwork(wider, load_config(DEFAULT).volume.width)
 
-    start_from(now, bundle.volume_network, samples, channels)
+    start_from(now, bundle.folder / VOLUME_FILE, samples, channels)
 
     block = np.ascontiguousarray(samples[0][:, channels])
     wanted = OnnxBackend(bundle, threads=1).run_volume(block).bleed
