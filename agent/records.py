@@ -176,6 +176,24 @@ class SliceHeader:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class Acquisition:
+    """Which scan a series shows, by all its headers, and how it was reconstructed.
+
+    ``acquired`` is when it was scanned and ``created`` when its images were made, each from first
+    to last by the scanner's clock, None where no header says. ``thickness_mm`` is that of the
+    thickest slice. ``preference`` is which place the series has in its protocol profile's order, 0
+    for the most preferred.
+    """
+
+    numbers: frozenset[int] = frozenset()
+    frames_of_reference: frozenset[str] = frozenset()
+    acquired: tuple[datetime, datetime] | None = None
+    created: tuple[datetime, datetime] | None = None
+    thickness_mm: float | None = None
+    preference: int | None = None
+
+
 @dataclass(frozen=True)
 class Grid:
     """Where the voxel centres of a stack of parallel slices lie.

@@ -142,6 +142,25 @@ SERIES: Final = {
 }
 """Why a series has no answer, or what its answer is to be read with."""
 
+EXAMINATION: Final = {
+    "confirmed_by_thin": Wording(
+        "the thin slices ({thickness_mm} mm) confirm what those of {former_mm} mm suspected"
+    ),
+    "confirmed_by_another": Wording("another reconstruction confirms the suspicion"),
+    "withdrawn_by_thin": Wording(
+        "the thin slices ({thickness_mm} mm) withdraw what those of {former_mm} mm suspected",
+        "look at both series",
+    ),
+    "withdrawn_by_another": Wording(
+        "another reconstruction withdraws the suspicion", "look at both series"
+    ),
+    "soft_tissue_missing": Wording(
+        "only a bone reconstruction of this scan came",
+        "send its soft-tissue reconstruction, or read it without Bleedwatch",
+    ),
+}
+"""What the series of one examination say together."""
+
 FILES: Final = {
     "file_gone": Wording("gone"),
     "not_a_file": Wording("not a file"),
@@ -372,4 +391,4 @@ BOX: Final = {
 }
 """What is wrong with the box itself."""
 
-PAGE: Final = SERIES | FILES | NETWORKS | BOX
+PAGE: Final = SERIES | EXAMINATION | FILES | NETWORKS | BOX

@@ -17,6 +17,7 @@ BEGIN = "<!-- by python -m tests.documentation.reasons -->\n"
 
 TABLES: dict[str, Mapping[str, Wording]] = {
     "A series was not analysed, or its result has a caveat": page.SERIES,
+    "The series of an examination disagree, or one is missing": page.EXAMINATION,
     "A file was left out": page.FILES,
     "Networks, bundles and the GPU": page.NETWORKS,
     "The box": page.BOX,
