@@ -88,6 +88,8 @@ class InferConfig(_Table):
     """Name and version, below ``engines_folder``."""
     threads: Annotated[int, Field(ge=1)] = 3
     """CPU threads for ONNX Runtime; leave one core for reading files."""
+    gpu: Annotated[str, Field(pattern="^(first|none|GPU-[0-9a-f-]+|MIG-[0-9A-Za-z/-]+)$")] = "first"
+    """The GPU, or part of one (MIG), by the UUID that ``nvidia-smi -L`` tells; none uses none."""
     gpu_memory_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of the GPU's memory that the active plans may take. Without a plan the CPU is used."""
     public_key: Path | None = None
@@ -211,7 +213,7 @@ class Config(BaseSettings):
     @property
     def plans_folder(self) -> Path:
         """TensorRT plans built on this machine."""
-        return self.engines_folder / "plans"
+        return self.state_folder / "plans"
 
     @property
     def protocols_folder(self) -> Path:

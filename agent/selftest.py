@@ -239,7 +239,9 @@ def _wait_until_well(config: Config, queries: Queries) -> None:
 def _problem(config: Config, queries: Queries) -> Reason | None:
     """Return why nobody would be alerted now; None if somebody would."""
     silent = open_log(LogStream(), json=False)
-    box = Box(config, system_clock(), boot_id(), "", ACCOUNT, lambda: tensorrt_api.load(silent))
+    box = Box(
+        config, system_clock(), boot_id(), "", ACCOUNT, lambda gpu: tensorrt_api.load(silent, gpu)
+    )
     page = console(box)
     page_down = page.mark is Mark.WRONG
     return _silence(queries) or (page.reason if page_down else None)

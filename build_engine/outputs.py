@@ -7,9 +7,9 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from agent.infer.plan import Machine
+from agent.infer.verification import Verification
 from agent.report import ReasonReport
 from build_engine.compile.listing import BundleRow, PlanRow
-from build_engine.compile.verification import Verification
 
 
 class _Output(BaseModel):

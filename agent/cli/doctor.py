@@ -32,7 +32,7 @@ def doctor(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> Non
     Example: sudo bleedwatch doctor
     """
     silent = open_log(LogStream(), json=False, level=logging.CRITICAL)
-    lines = examine(config, lambda: tensorrt_api.load(silent))
+    lines = examine(config, lambda gpu: tensorrt_api.load(silent, gpu))
     checks = list(lines if as_json else _printed(lines))
     n_wrong = sum(line.result.mark is Mark.WRONG for line in checks)
     out = Console(highlight=False, soft_wrap=True)

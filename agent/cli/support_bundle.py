@@ -60,7 +60,7 @@ def support_bundle(
         write_archive(path, config, now, boot_id())
         if queries:
             left_out = add_study(path, queries, rows)
-        add_doctor(path, examine(config, lambda: tensorrt_api.load(silent)))
+        add_doctor(path, examine(config, lambda gpu: tensorrt_api.load(silent, gpu)))
     if as_json:
         typer.echo(json.dumps({"path": str(path), "left_out": left_out}))
         return

@@ -46,7 +46,7 @@ OF_THE_BOX: Final[tuple[tuple[str, Callable[[Box], CheckResult]], ...]] = (
 """The GPU is last: where its driver hangs or crashes, every other result is out by then."""
 
 
-def examine(config_path: Path, take_gpu: Callable[[], TensorRt]) -> Iterator[Line]:
+def examine(config_path: Path, take_gpu: Callable[[str], TensorRt]) -> Iterator[Line]:
     """Make every check; yield each line as soon as its check ends."""
     for name, check in OF_THE_COMPUTER:
         yield Line(name, _guarded(check))

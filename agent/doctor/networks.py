@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Final
+from contextlib import closing
 
 from agent.assemble.protocol import load_profiles
 from agent.config import Config
 from agent.doctor.result import Box, CheckResult, note, well, wrong
 from agent.errors import AgentError, GpuError
-from agent.infer.bundle import Bundle, load_bundle
-from agent.infer.plan import Machine, load_plan, misfit, read_active
+from agent.infer.bundle import load_bundle
+from agent.infer.plan import Activation, Machine, Plan, load_plan, misfit, plan_folder, read_active
+from agent.infer.platform import platform_at
 from agent.infer.signature import load_public_key
+from agent.infer.tensorrt_api import NO_GPU
+from agent.infer.verification import Here, objection
 from agent.reasons import Reason
-
-DRIVER: Final = Path("/proc/driver/nvidia")
-"""Exists where NVIDIA's driver is loaded."""
 
 
 def bundle(box: Box) -> CheckResult:
@@ -50,36 +48,66 @@ def protocols(box: Box) -> CheckResult:
 
 def gpu(box: Box) -> CheckResult:
     """Check that the plans in use fit the bundle, the card, its driver and TensorRT."""
-    active = read_active(box.config.plans_folder)
+    config = box.config
+    if config.infer.gpu == NO_GPU:
+        return well("gpu_switched_off")
+    active = read_active(config.plans_folder)
+    former = config.engines_folder / "plans"
+    if not active and read_active(former):
+        return wrong("plans_in_former_folder", former=str(former), folder=str(config.plans_folder))
     try:
-        card = box.take_gpu()
+        card = box.take_gpu(config.infer.gpu)
     except GpuError as error:
-        if active:
-            return wrong("cpu_stands_in", why=error.reason, remedy=error.what_to_do)
-        if DRIVER.exists():
-            return note("no_plan_and_no_card", why=error.reason, remedy=error.what_to_do)
-        return well("cpu_runs", why=error.reason)
-    try:
+        return _without_card(error, n_plans=len(active))
+    with closing(card):
         machine = card.machine
-    finally:
-        card.close()
+    return _plans_on(machine, config, active)
+
+
+def _without_card(error: GpuError, n_plans: int) -> CheckResult:
+    if n_plans:
+        return wrong("cpu_stands_in", why=error.reason, remedy=error.what_to_do)
+    if platform_at() is not None:
+        return wrong("no_plan_and_no_card", why=error.reason, remedy=error.what_to_do)
+    return well("cpu_runs", why=error.reason)
+
+
+def _plans_on(machine: Machine, config: Config, active: dict[str, Activation]) -> CheckResult:
     card_words = f"{machine.gpu}, driver {machine.driver}, TensorRT {machine.tensorrt}"
     if not active:
-        return note("card_without_plan", card=card_words)
+        return wrong("card_without_plan", card=card_words)
     names = sorted({one.plan for one in active.values()})
-    unfit = tuple(_unfit(box.config, names, machine))
+    plans = Plans(config)
+    unfit = tuple(filter(None, (plans.unfit(name, machine) for name in names)))
     if unfit:
         return wrong("plans_unfit", why=unfit)
+    unverified = tuple(filter(None, (plans.unverified(name, machine) for name in names)))
+    if unverified:
+        return note("plans_unverified", why=unverified)
     return well("plans_fit", card=card_words, plans=", ".join(names))
 
 
-def _unfit(config: Config, names: Iterable[str], machine: Machine) -> Iterable[Reason]:
-    key = load_public_key(config.infer.public_key) if config.infer.public_key else None
-    loaded: Bundle = load_bundle(config.bundle_folder, key)
-    for name in names:
+class Plans:
+    """Plans in use, held against bundle and machine."""
+
+    def __init__(self, config: Config) -> None:
+        """Load the bundle that they must be of."""
+        self._folder = config.plans_folder
+        self._key = load_public_key(config.infer.public_key) if config.infer.public_key else None
+        self._bundle = load_bundle(config.bundle_folder, self._key)
+
+    def unfit(self, name: str, machine: Machine) -> Reason | None:
+        """Say why a plan cannot be used here; None if it can."""
         try:
-            reason = misfit(load_plan(config.plans_folder / name, key).manifest, loaded, machine)
+            reason = misfit(self._load(name).manifest, self._bundle, machine)
         except AgentError as error:
             reason = error.reason
-        if reason:
-            yield Reason("plan_misfit", plan=name, why=reason)
+        return Reason("plan_misfit", plan=name, why=reason) if reason else None
+
+    def unverified(self, name: str, machine: Machine) -> Reason | None:
+        """Say why a plan's verification does not stand for this machine; None if it does."""
+        reason = objection(self._load(name), Here.of(machine))
+        return Reason("plan_misfit", plan=name, why=reason) if reason else None
+
+    def _load(self, name: str) -> Plan:
+        return load_plan(plan_folder(self._folder, name), self._key)

@@ -54,7 +54,7 @@ class Box:
     """The computer that is checked, as the checks may see it.
 
     ``mounts`` is the text of /proc/mounts, ``account`` the name that the services run as,
-    ``take_gpu`` initialises TensorRT and takes hold of the GPU.
+    ``take_gpu`` initialises TensorRT and takes hold of the GPU that ``infer.gpu`` names.
     """
 
     config: Config
@@ -62,7 +62,7 @@ class Box:
     boot_id: str
     mounts: str
     account: str
-    take_gpu: Callable[[], TensorRt]
+    take_gpu: Callable[[str], TensorRt]
 
 
 class NotChecked(AgentError):

@@ -1,7 +1,7 @@
 """What runs the networks: a plan on the GPU where one is active, else the reference on the CPU.
 
 When the GPU fails at a series, that series is run again as a whole on the CPU. The GPU is started
-again between two series.
+again between two series. A plan that cannot be used takes none of the others with it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from agent.errors import GpuError, InferenceError
 from agent.infer.backend import Backend
 from agent.infer.gpu_side import GpuSide
-from agent.reasons import Reason
+from agent.reasons import Reason, english
 
 LOOK_S: Final = 1.0
 """How often it is looked whether another plan was activated [s]."""
@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 class Networks:
     """Used by one thread, but for what it says of itself, which any may read.
 
-    ``degraded`` says why the CPU runs what the GPU should; None while all is as it should be.
+    ``degraded`` says why the GPU does not do all that it should; None while it does.
     ``gpu_bytes`` is how much of the GPU's memory is used and how much there is, when that was last
     looked at; None while no GPU is used.
     """
@@ -52,7 +52,6 @@ class Networks:
         self._gpu = gpu
         self._monotonic = monotonic
         self._log = log
-        self._taken_up: dict[str, str] = {}
         self._next_look_s = float("-inf")
         self._has_run = False
         self._failed_starts = 0
@@ -72,18 +71,17 @@ class Networks:
             return
         self._next_look_s = now_s + LOOK_S
         try:
+            changed = self._gpu.take_up()
             self.gpu_bytes = self._gpu.memory_bytes
-            wanted = self._gpu.wanted()
-            if wanted == self._taken_up and not self.degraded:
-                return
-            self._gpu.take_up(wanted)
-        except InferenceError as error:
-            self._failed_starts += isinstance(error, GpuError)
+        except GpuError as error:
+            self._failed_starts += 1
             self._go_on_without(error)
-        else:
-            self._taken_up, self.degraded, self._failed_starts = wanted, None, 0
-            self._has_run = self._has_run or bool(wanted)
-            self.run_by = self._gpu.run_by or self._reference.run_by
+            return
+        self._failed_starts = 0
+        self._tell(self._gpu.shortfall)
+        self._has_run = self._has_run or self._gpu.run_by is not None
+        self.run_by = self._gpu.run_by or self._reference.run_by
+        if changed:
             self._log.info("networks", run_by=str(self.run_by))
 
     def run(self, protocol: str, work: Callable[[Backend], Result]) -> Result:
@@ -105,12 +103,16 @@ class Networks:
     def close(self) -> None:
         """Give the GPU back; the thread that used it is about to end."""
         self._gpu.close()
-        self._taken_up, self.gpu_bytes = {}, None
+        self.gpu_bytes = None
+
+    def _tell(self, degraded: Reason | None) -> None:
+        if degraded and degraded != self.degraded:
+            self._log.error("degraded", reason=english(degraded))
+        self.degraded = degraded
 
     def _go_on_without(self, error: InferenceError) -> None:
         self._gpu.close()
         self.gpu_bytes = None
-        self.degraded = Reason("degraded_to_cpu", why=error.reason)
+        self._tell(Reason("degraded_to_cpu", why=error.reason))
         self.run_by = self._reference.run_by
         self._next_look_s = self._monotonic() + RETRY_S
-        self._log.error("gpu_failed", reason=str(error), what_to_do=error.what_to_do)

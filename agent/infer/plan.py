@@ -3,12 +3,13 @@
 A plan is a folder: its manifest ``plan.json``, and the compiled networks ``slice.plan`` and
 ``volume.plan``. These are code for the GPU: nothing is deserialised before its digest was checked,
 and its signature where the configuration names a key. ``active.json`` beside the plans' folders
-says which one is in use.
+says which one is in use; it chooses among plans that are checked themselves, and is not signed.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -28,6 +29,9 @@ ACTIVE: Final = "active.json"
 
 ANY_PROTOCOL: Final = "any"
 """In place of a protocol: the plan for all protocols that have none of their own."""
+
+NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.+-]*"
+"""What a plan's folder can be called."""
 
 Precision = Literal["fp32", "fp16"]
 
@@ -107,6 +111,13 @@ class Activation(_Record):
 
 class _Active(RootModel[dict[str, Activation]]):
     pass
+
+
+def plan_folder(plans_folder: Path, name: str) -> Path:
+    """Return a plan's folder; PlanError if its name is none, such as one that leads elsewhere."""
+    if not re.fullmatch(NAME, name):
+        raise PlanError("plan_name_wrong", plan=name)
+    return plans_folder / name
 
 
 def load_plan(folder: Path, key: Ed25519PublicKey | None) -> Plan:

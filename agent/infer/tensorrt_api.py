@@ -8,13 +8,14 @@ precisions that a graph uses had to be allowed by flags as well.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -23,11 +24,14 @@ from structlog.typing import FilteringBoundLogger
 
 from agent.errors import GpuError, PlanError
 from agent.infer.plan import Machine, Precision
+from agent.infer.platform import driver_release, install_command
 
 Vendor: TypeAlias = Any
 """A module or an object of TensorRT, pycuda or the driver: none of them has types."""
 
-DRIVER_VERSION: Final = Path("/proc/driver/nvidia/version")
+FIRST_GPU: Final = "first"
+NO_GPU: Final = "none"
+"""What stands in place of a GPU's UUID: the first one that CUDA sees; none is to be used."""
 
 NEEDLESS_TACTICS: Final = frozenset({"CUBLAS", "CUBLAS_LT", "CUDNN"})
 """Libraries that convolutions do without; TensorRT 11 no longer knows them."""
@@ -78,12 +82,30 @@ class TensorRt:
         Raises GpuError if there is not the memory for it.
         """
         with self.guarded("loading an engine"):
-            engine = self.trt.Runtime(self.messages.listener).deserialize_cuda_engine(serialised)
+            engine = self._started("Runtime").deserialize_cuda_engine(serialised)
+            if engine is None and self.cuda.mem_get_info()[0] < len(serialised):
+                raise GpuError("gpu_memory_short", doing="loading an engine")
         if engine is None:
             raise PlanError(
                 "plan_unloadable", version=self.trt.__version__, why=self.messages.last_error
             )
         return engine
+
+    def builder(self) -> Vendor:
+        """Start TensorRT's builder; GpuError if it cannot."""
+        return self._started("Builder")
+
+    def _started(self, name: str) -> Vendor:
+        """Make a Runtime or Builder. Where it cannot start, pybind11 raises a TypeError."""
+        try:
+            return getattr(self.trt, name)(self.messages.listener)
+        except TypeError as error:
+            raise GpuError(
+                "tensorrt_not_started",
+                version=self.trt.__version__,
+                what=name,
+                why=self.messages.last_error,
+            ) from error
 
     @contextmanager
     def guarded(self, what: str) -> Iterator[None]:
@@ -102,28 +124,57 @@ class TensorRt:
                 give_back()
 
 
-def load(log: FilteringBoundLogger) -> TensorRt:
-    """Take the first GPU for this thread.
+def load(log: FilteringBoundLogger, gpu: str) -> TensorRt:
+    """Take a GPU for this thread: ``FIRST_GPU``, or the one of a UUID, as nvidia-smi -L tells it.
 
     Raises
     ------
     GpuError
-        If TensorRT or pycuda is not installed, or there is no driver or GPU.
+        If TensorRT or pycuda is not installed, there is no driver or GPU, or none is to be used.
     """
+    if gpu == NO_GPU:
+        raise GpuError("gpu_not_wanted")
     try:
-        import pycuda.driver as cuda  # noqa: PLC0415 - of the gpu extra, and loads the driver
-        import tensorrt as trt  # noqa: PLC0415 - of the gpu extra
-
         libcuda = ctypes.CDLL("libcuda.so.1")
-    except ModuleNotFoundError as error:
-        raise GpuError("gpu_package_missing", package=error.name or "") from error
-    except (ImportError, OSError) as error:
+    except OSError as error:
         raise GpuError("no_gpu_driver", why=str(error)) from error
-    return connect(trt, cuda, libcuda, log)
+    if gpu != FIRST_GPU:
+        os.environ["CUDA_VISIBLE_DEVICES"] = (
+            gpu  # read by cuInit; part of a card (MIG) has no other
+        )
+    cuda, trt = _imported("pycuda.driver"), _imported("tensorrt")
+    try:
+        return connect(trt, cuda, libcuda, log)
+    except GpuError as error:
+        if gpu == FIRST_GPU or error.reason.code != "no_gpu":
+            raise
+        raise GpuError("no_such_gpu", uuid=gpu) from error
+
+
+def _imported(name: str) -> Vendor:
+    """Import a module of the gpu extras; GpuError if it is missing or broken."""
+    package = name.partition(".")[0]
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or package
+        raise GpuError(
+            "gpu_package_missing", package=missing, command=install_command(package)
+        ) from error
+    except (ImportError, OSError, RuntimeError) as error:
+        raise GpuError(
+            "gpu_package_broken", package=package, why=str(error), command=install_command(package)
+        ) from error
 
 
 def connect(trt: Vendor, cuda: Vendor, libcuda: Vendor, log: FilteringBoundLogger) -> TensorRt:
-    """Take the first GPU for this thread, through these libraries; raises as ``load``."""
+    """Take the first GPU that CUDA sees, for this thread, through these libraries.
+
+    Raises
+    ------
+    GpuError
+        If there is none.
+    """
     try:
         cuda.init()
         device = cuda.Device(0)
@@ -132,6 +183,12 @@ def connect(trt: Vendor, cuda: Vendor, libcuda: Vendor, log: FilteringBoundLogge
     except cuda.Error as error:
         raise GpuError("no_gpu", why=str(error)) from error
     return TensorRt(trt, cuda, libcuda, device, context, _Messages(trt, log), log)
+
+
+def scratch_bytes(engine: Vendor) -> int:
+    """Memory that one context of an engine works in; TensorRT 11 has it by the newer name alone."""
+    newer = getattr(engine, "device_memory_size_v2", None)
+    return int(engine.device_memory_size if newer is None else newer)
 
 
 def network_flags(trt: Vendor) -> int:
@@ -157,7 +214,8 @@ def configure(trt: Vendor, config: Vendor, precision: Precision) -> None:
         for name, tactic in trt.TacticSource.__members__.items()
         if name not in NEEDLESS_TACTICS
     ]
-    config.set_tactic_sources(sum(1 << int(tactic) for tactic in tactics))
+    if not config.set_tactic_sources(sum(1 << int(tactic) for tactic in tactics)):
+        raise PlanError("builder_refuses", what="its tactic sources", version=trt.__version__)
 
 
 def layer_precisions(trt: Vendor, engine: Vendor) -> dict[str, int]:
@@ -191,11 +249,8 @@ def _precision(tensor: dict[str, Any]) -> str:
 
 def _driver_version(cuda: Vendor) -> str:
     """Name the driver's release, or the CUDA version that it serves where it hides that."""
-    if DRIVER_VERSION.exists():
-        release = re.search(r"\s(\d+\.\d+(\.\d+)?)\s", DRIVER_VERSION.read_text())
-        if release:
-            return release[1]
-    return f"CUDA {cuda.get_driver_version() // 1000}.{cuda.get_driver_version() % 1000 // 10}"
+    cuda_version = cuda.get_driver_version()
+    return driver_release() or f"CUDA {cuda_version // 1000}.{cuda_version % 1000 // 10}"
 
 
 class _Messages:

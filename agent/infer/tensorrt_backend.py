@@ -21,7 +21,7 @@ from agent.infer.backend import N_CLASSES, Floats, RunBy, VolumeOutput, sound, s
 from agent.infer.bundle import Bundle
 from agent.infer.cuda_graph import CudaGraph
 from agent.infer.plan import Plan
-from agent.infer.tensorrt_api import TensorRt, Vendor, dtype_of
+from agent.infer.tensorrt_api import TensorRt, Vendor, dtype_of, scratch_bytes
 
 SLICE_LANES: Final = 2
 """Double buffering."""
@@ -50,6 +50,7 @@ class Lane:
         with gpu.guarded("preparing an engine"), ExitStack() as stack:
             stack.callback(self.close)
             self._stream = gpu.cuda.Stream()
+            self._scratch_bytes = scratch_bytes(engine)
             self._context = engine.create_execution_context()
             if self._context is None:
                 raise GpuError("gpu_context_refused", why=gpu.messages.last_error)
@@ -60,6 +61,11 @@ class Lane:
             self._stream.synchronize()
             self._graph = self._recorded()
             stack.pop_all()
+
+    @property
+    def taken_bytes(self) -> int:
+        """What it takes of the card's memory: buffers, and its engine's scratch memory."""
+        return self._scratch_bytes + sum(host.nbytes for host in self._host.values())
 
     def start(self, values: Floats) -> None:
         """Begin with one input, once what may still run is done."""
@@ -105,7 +111,8 @@ class Lane:
         host[...] = 0
         self._host[name] = host
         self._device[name] = self._gpu.cuda.mem_alloc(host.nbytes)
-        self._context.set_tensor_address(name, int(self._device[name]))
+        if not self._context.set_tensor_address(name, int(self._device[name])):
+            raise GpuError("tensorrt_failed", why=self._gpu.messages.last_error)
 
     def _enqueue(self) -> None:
         cuda, stream = self._gpu.cuda, self._stream
@@ -147,12 +154,19 @@ class TensorRtBackend:
         with ExitStack() as stack:
             self._lanes = [_lane(stack, gpu, slices, slabs) for _ in range(SLICE_LANES)]
             self._volume = _lane(stack, gpu, volume, bundle.contract.volume.shape)
+            self._weight_bytes = len(plan.slice_plan) + len(plan.volume_plan)
             self._held = stack.pop_all()
 
     @property
     def run_by(self) -> RunBy:
         """TensorRT with its version and the plan, and the card."""
         return self._run_by
+
+    @property
+    def taken_bytes(self) -> int:
+        """What it takes of the card's memory; weights take about what they take in the plan."""
+        lanes_bytes = sum(lane.taken_bytes for lane in (*self._lanes, self._volume))
+        return self._weight_bytes + lanes_bytes
 
     def run_slices(self, batches: Iterable[Floats]) -> Iterator[Floats]:
         """See ``Backend``."""

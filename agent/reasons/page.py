@@ -276,6 +276,16 @@ NETWORKS: Final = {
         "built from other networks than those of {bundle} today", BUILD_PLAN
     ),
     "plan_for_other_machine": Wording("built for {part} {then}, this is {now}", BUILD_PLAN),
+    "plan_name_wrong": Wording(
+        "'{plan}' is no plan's name", "`bleedwatch engine list` shows the plans there are"
+    ),
+    "plan_reads_differently": Wording(
+        "plan {plan} does not read as the reference: a probability is {difference:.3f} off, "
+        "{allowed:g} allowed",
+        BUILD_PLAN,
+    ),
+    "failed_verification": Wording("it failed its verification: {why}", BUILD_PLAN),
+    "verification_unreadable": Wording("{path}: {why}", "`bleedwatch engine verify`"),
     "active_plan_unreadable": Wording("{path}: {why}", "`bleedwatch engine activate`"),
     "plans_take_too_much": Wording(
         "plan {plan}: the plans in use would take {taken_percent:.0f} % of the GPU's memory, "
@@ -294,8 +304,19 @@ NETWORKS: Final = {
     "plan_output_missing": Wording(
         "the engine has no output {output}, only {outputs}", SEE_CONTRACT
     ),
-    "gpu_package_missing": Wording(
-        "{package} is not installed", "pip install '.[gpu]' on a box with a GPU"
+    "gpu_package_missing": Wording("{package} is not installed", "{command}"),
+    "gpu_package_broken": Wording("{package} cannot be loaded: {why}", "{command}"),
+    "gpu_not_wanted": Wording("infer.gpu says that no GPU is to be used"),
+    "no_such_gpu": Wording(
+        "there is no GPU {uuid}", "set infer.gpu to one that `nvidia-smi -L` tells"
+    ),
+    "card_unused": Wording(
+        "there is an NVIDIA GPU, and no plan is in use",
+        "`bleedwatch engine build`, `verify`, `activate`; or else infer.gpu = none",
+    ),
+    "tensorrt_not_started": Wording(
+        "TensorRT {version} cannot start its {what}: {why}",
+        "`nvidia-smi` shows the driver, which may be too old for this TensorRT",
     ),
     "no_gpu_driver": Wording("no NVIDIA driver: {why}", LOOK_AT_CARD),
     "no_gpu": Wording("no GPU: {why}", LOOK_AT_CARD),
@@ -320,6 +341,7 @@ BOX: Final = {
     "nothing_new": Wording("nothing new"),
     "asked_again": Wording("asked for again"),
     "patient_corrected": Wording("the patient was corrected at the source"),
+    "plans_left_out": Wording("degraded, a plan is left out: {why}"),
     "degraded_to_cpu": Wording("degraded to CPU: {why}"),
     "agent_never_ran": Wording("the agent has never run"),
     "agent_not_run_since_boot": Wording("the agent has not run since this computer was started"),

@@ -201,6 +201,7 @@ REPLACE_STORE: Final = (
     "stop agent and console, move {name}* out of {folder} and keep them, start again"
 )
 NEW_PLAN: Final = "`bleedwatch engine build`, `verify`, `activate`"
+NO_PLAN: Final = f"{NEW_PLAN}; or else infer.gpu = none"
 
 DOCTOR: Final = {
     "check_failed": Wording("the check failed: {error}: {why}", "tell who maintains it"),
@@ -297,8 +298,15 @@ DOCTOR: Final = {
     "no_plan_and_no_card": Wording(
         "no plan is in use: the CPU runs the networks ({why})", "{remedy}"
     ),
+    "gpu_switched_off": Wording("not to be used: infer.gpu is none"),
+    "plans_in_former_folder": Wording(
+        "plans lie in {former}, where they are no longer looked for", "mv {former} {folder}"
+    ),
+    "plans_unverified": Wording(
+        "{why}; it reads one golden batch at each start", "`bleedwatch engine verify`"
+    ),
     "cpu_runs": Wording("no plan is in use: the CPU runs the networks ({why})"),
-    "card_without_plan": Wording("{card}; no plan is in use", NEW_PLAN),
+    "card_without_plan": Wording("{card}; no plan is in use", NO_PLAN),
     "plans_unfit": Wording("{why}", NEW_PLAN),
     "plans_fit": Wording("{card}; {plans}"),
     "page_certificate_old": Wording(
@@ -327,6 +335,12 @@ BUILDING: Final = {
     "network_uncompilable": Wording(
         "TensorRT {version} cannot compile the network: {why}",
         "another --precision may do; the active plan is untouched",
+    ),
+    "builder_refuses": Wording(
+        "TensorRT {version} refuses {what}", "another version of TensorRT may do"
+    ),
+    "manifest_changed": Wording(
+        "{path} changed while it was checked", "check what writes there, then sign it again"
     ),
     "no_onnx_network": Wording("{path} is no ONNX network: {why}", "install the bundle again"),
     "precision_failed": Wording(
@@ -368,8 +382,6 @@ BUILDING: Final = {
     "verified_on_few_heads": Wording(
         "it was verified on {n_heads} golden heads, {n_needed} are needed"
     ),
-    "failed_verification": Wording("it failed its verification: {why}"),
-    "verification_unreadable": Wording("{path}: {why}", "`bleedwatch engine verify`"),
     "plans_disk_full": Wording("{folder}: the disk is full", "free some space; " + PLANS_UNTOUCHED),
     "plans_unwritable": Wording(
         "{path}: {why}", "run it as a user who may write there; " + PLANS_UNTOUCHED

@@ -13,10 +13,12 @@ from agent.config import Config
 from agent.errors import ConfigError
 from agent.infer import tensorrt_api
 from agent.infer.bundle import load_bundle
-from agent.infer.gpu_side import GpuSide
+from agent.infer.gpu_side import GpuSettings, GpuSide
 from agent.infer.networks import Networks
 from agent.infer.onnx_backend import OnnxBackend
+from agent.infer.platform import platform_at
 from agent.infer.signature import load_public_key
+from agent.infer.tensorrt_api import NO_GPU
 from agent.pipeline import Resources
 from agent.records import Clock
 from agent.series.analyst import Analyst
@@ -64,11 +66,16 @@ def build_agent(config: Config, store: AgentStore, log: FilteringBoundLogger) ->
         bundle.contract.operating_point(profile.operating_point)
     reference = OnnxBackend(bundle, threads=config.infer.threads)
     gpu = GpuSide(
-        config.plans_folder,
+        GpuSettings(
+            config.plans_folder,
+            key,
+            config.infer.gpu_memory_share,
+            allowed=config.infer.gpu != NO_GPU,
+            expected=config.infer.gpu != NO_GPU and platform_at() is not None,
+        ),
         bundle,
-        key,
-        lambda: tensorrt_api.load(log),
-        memory_share=config.infer.gpu_memory_share,
+        reference,
+        lambda: tensorrt_api.load(log, config.infer.gpu),
     )
     resources = Resources(bundle, Networks(reference, gpu, time.monotonic, log), profiles)
     archive = Archive(store, log, keeps_slices=config.store.slices_mb > 0)

@@ -11,7 +11,9 @@ from rich.table import Table
 
 from agent.config import DEFAULT_PATH, load_config
 from agent.infer.plan import Precision
-from build_engine.compile.site import ConfigPath, site_of, take_gpu
+from build_engine.compile.plans import TIMINGS
+from build_engine.compile.site import ConfigPath, site_of, taken_gpu
+from build_engine.compile.timing_cache import TimingCache
 from build_engine.printing import AsJson, out, print_json, table
 
 if TYPE_CHECKING:
@@ -41,20 +43,18 @@ def bench(
     Example: bleedwatch engine bench --batch 8 --precision fp16 --to bench.png
     """
     settings = load_config(config)
-    gpu = take_gpu()
-    from build_engine.compile.build import TIMINGS  # noqa: PLC0415 - of the gpu extra
-    from build_engine.compile.timing import RUNS, Bencher  # noqa: PLC0415 - likewise
+    with taken_gpu(settings) as gpu, out(stderr=True).status("compiling and timing …"):
+        from build_engine.compile.timing import RUNS, Bencher  # noqa: PLC0415 - of the gpu extra
 
-    site = site_of(settings, gpu, bundle)
-    bencher = Bencher(site.bundle, gpu, site.plans_folder / TIMINGS)
-    with out(stderr=True).status("compiling and timing …"):
+        site, machine = site_of(settings, gpu, bundle), gpu.machine
+        bencher = Bencher(site.bundle, gpu, TimingCache(site.plans_folder / TIMINGS, site.key))
         rows = list(bencher.rows((precision,) if precision else PRECISIONS, tuple(batch)))
     if to is not None:
-        _plot(rows, to, gpu.machine.gpu)
+        _plot(rows, to, machine.gpu)
     if as_json:
-        print_json({"machine": gpu.machine.model_dump(), "rows": list(map(asdict, rows))})
+        print_json({"machine": machine.model_dump(), "rows": list(map(asdict, rows))})
     else:
-        out().print(f"{gpu.machine.gpu}, TensorRT {gpu.machine.tensorrt}, medians of {RUNS} runs")
+        out().print(f"{machine.gpu}, TensorRT {machine.tensorrt}, medians of {RUNS} runs")
         out().print(_table(rows))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Final
 
 from agent.errors import PlanError
 from agent.infer.bundle import SLICE_FILE, VOLUME_FILE, Bundle
-from agent.infer.plan import SLICE_PLAN, VOLUME_PLAN, Machine, PlanManifest, Precision
+from agent.infer.plan import SLICE_PLAN, VOLUME_PLAN, PlanManifest, Precision
 from agent.infer.tensorrt_api import (
     TensorRt,
     Vendor,
@@ -21,14 +20,12 @@ from agent.infer.tensorrt_api import (
     layer_precisions,
     network_flags,
 )
-from build_engine.compile.plans import replace_file, write_plan
+from build_engine.compile.plans import write_plan
 from build_engine.compile.precision import batched, network_at
+from build_engine.compile.timing_cache import TimingCache
 
 WORKSPACE_BYTES: Final = 2**30
 """Scratch memory that TensorRT may use on the card. Ours: these networks need far less."""
-
-TIMINGS: Final = ".timings"
-"""Folder beside the plans: what TensorRT measured on each card, so that the next build is quick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +36,14 @@ class Recipe:
     protocol: str
     slabs_per_run: int
     precision: Precision
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parsed:
+    """A network, and the parser that holds its weights: they must live as long as each other."""
+
+    network: Vendor
+    parser: Vendor
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ def build_plan(
     recipe: Recipe,
     gpu: TensorRt,
     plans_folder: Path,
+    timings: TimingCache,
     tell: Callable[[str], object],
 ) -> PlanManifest:
     """Build a plan into a folder of its own, which appears whole or not at all.
@@ -67,7 +73,7 @@ def build_plan(
         The GPU fails.
     """
     bundle = recipe.bundle
-    compiled = compile_bundle(recipe, gpu, plans_folder / TIMINGS, tell)
+    compiled = compile_bundle(recipe, gpu, timings, tell)
     manifest = PlanManifest(
         bundle=f"{bundle.contract.name}/{bundle.contract.version}",
         networks=bundle.network_digests,
@@ -86,7 +92,7 @@ def build_plan(
 def compile_bundle(
     recipe: Recipe,
     gpu: TensorRt,
-    timings: Path,
+    timings: TimingCache,
     tell: Callable[[str], object],
 ) -> dict[str, Compiled]:
     """Compile both networks; the engines by file name. Raises as ``build_plan``."""
@@ -118,44 +124,53 @@ def volume_graph(bundle: Bundle, precision: Precision, gpu: TensorRt) -> bytes:
 
 
 def compile_network(
-    gpu: TensorRt, graph: bytes, shape: tuple[int, ...], precision: Precision, timings: Path
+    gpu: TensorRt, graph: bytes, shape: tuple[int, ...], precision: Precision, timings: TimingCache
 ) -> Compiled:
     """Compile an ONNX graph with one input, for input of this shape and no other.
 
-    ``timings`` is the folder of what was measured before. Raises as ``build_plan``.
+    Raises as ``build_plan``.
     """
-    trt, cache = gpu.trt, timings / f"{_card(gpu.machine)}.cache"
+    trt = gpu.trt
     with gpu.guarded("compiling"):
-        builder = trt.Builder(gpu.messages.listener)
-        network = builder.create_network(network_flags(trt))
-        parser = trt.OnnxParser(network, gpu.messages.listener)
-        if not parser.parse(graph):
-            said = "; ".join(str(parser.get_error(n).desc()) for n in range(parser.num_errors))
-            raise PlanError("network_unparsable", version=trt.__version__, why=said)
-        config = builder.create_builder_config()
-        configure(trt, config, precision)
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
-        profile = builder.create_optimization_profile()
-        profile.set_shape(network.get_input(0).name, shape, shape, shape)
-        config.add_optimization_profile(profile)
-        _use_timings(config, cache)
-        engine = builder.build_serialized_network(network, config)
+        builder = gpu.builder()
+        parsed = parse(trt, builder, gpu.messages.listener, graph)
+        config = configured(trt, builder, parsed.network, shape, precision)
+        _use_timings(trt, config, timings.read(gpu.machine))
+        engine = builder.build_serialized_network(parsed.network, config)
     if engine is None:
         raise PlanError(
             "network_uncompilable", version=trt.__version__, why=gpu.messages.last_error
         )
-    replace_file(cache, bytes(config.get_timing_cache().serialize()))
+    timings.write(gpu.machine, bytes(config.get_timing_cache().serialize()))
     return Compiled(bytes(engine), layer_precisions(trt, gpu.engine(bytes(engine))))
 
 
-def _use_timings(config: Vendor, cache: Path) -> None:
+def parse(trt: Vendor, builder: Vendor, listener: Vendor, graph: bytes) -> Parsed:
+    """Read an ONNX graph into a network; PlanError if TensorRT does not take it."""
+    network = builder.create_network(network_flags(trt))
+    parser = trt.OnnxParser(network, listener)
+    if not parser.parse(graph):
+        said = "; ".join(str(parser.get_error(n).desc()) for n in range(parser.num_errors))
+        raise PlanError("network_unparsable", version=trt.__version__, why=said)
+    return Parsed(network, parser)
+
+
+def configured(
+    trt: Vendor, builder: Vendor, network: Vendor, shape: tuple[int, ...], precision: Precision
+) -> Vendor:
+    """Make the configuration for input of one shape; PlanError if TensorRT refuses a part of it."""
+    config = builder.create_builder_config()
+    configure(trt, config, precision)
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
+    profile = builder.create_optimization_profile()
+    profile.set_shape(network.get_input(0).name, shape, shape, shape)
+    if config.add_optimization_profile(profile) < 0:
+        raise PlanError("builder_refuses", what=f"input of {shape}", version=trt.__version__)
+    return config
+
+
+def _use_timings(trt: Vendor, config: Vendor, content: bytes) -> None:
     """Start from what was measured before; TensorRT gives none for what it cannot read."""
-    content = cache.read_bytes() if cache.exists() else b""
     timings = config.create_timing_cache(content) or config.create_timing_cache(b"")
-    config.set_timing_cache(timings, ignore_mismatch=False)
-
-
-def _card(machine: Machine) -> str:
-    """Name a card and its software in a file name."""
-    parts = (machine.gpu, machine.compute_capability, machine.tensorrt, machine.driver)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    if not config.set_timing_cache(timings, ignore_mismatch=False):
+        raise PlanError("builder_refuses", what="its timing cache", version=trt.__version__)

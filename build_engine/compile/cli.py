@@ -18,7 +18,7 @@ from build_engine.compile.bench import bench
 from build_engine.compile.listing import BundleRow, PlanRow, bundle_rows, plan_rows
 from build_engine.compile.make import build, verify
 from build_engine.compile.plans import Site
-from build_engine.compile.site import ConfigPath, PlanName, public_key, site_of, take_gpu
+from build_engine.compile.site import ConfigPath, PlanName, public_key, site_of, taken_gpu
 from build_engine.printing import AsJson, out, print_json
 
 engine = typer.Typer(
@@ -38,7 +38,8 @@ def list_(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None
     settings = load_config(config)
     key = public_key(settings)
     try:
-        site: Site | str = site_of(settings, take_gpu())
+        with taken_gpu(settings) as gpu:
+            site: Site | str = site_of(settings, gpu)
     except GpuError as error:
         site = f"no GPU to run it on: {error}"
     except BundleError as error:
@@ -136,7 +137,9 @@ def check(
 
 
 def _site(config: Path) -> Site:
-    return site_of(load_config(config), take_gpu())
+    settings = load_config(config)
+    with taken_gpu(settings) as gpu:
+        return site_of(settings, gpu)
 
 
 def _tell_switched(plan: str, previous: str | None, *, as_json: bool) -> None:

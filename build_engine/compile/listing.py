@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from agent.errors import InferenceError
 from agent.infer import bundle
 from agent.infer.plan import Activation, Plan, PlanManifest, load_plan, read_active
+from agent.infer.verification import load_verification
 from agent.reasons import english
 from build_engine.compile.plans import Site, plan_folders, why_unusable
-from build_engine.compile.verification import load_verification
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,29 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import track
+from rich.progress import Progress
 
 from agent.assemble.protocol import ProtocolProfile, load_profiles
 from agent.config import DEFAULT_PATH, load_config
 from agent.errors import ConfigError, PlanError, SignatureError
-from agent.infer.plan import ANY_PROTOCOL, Plan, Precision, load_plan, misfit, read_active
+from agent.infer.golden import MOST_DIFFERENT
+from agent.infer.plan import (
+    ANY_PROTOCOL,
+    Plan,
+    Precision,
+    load_plan,
+    misfit,
+    plan_folder,
+    read_active,
+)
 from agent.infer.tensorrt_api import TensorRt
 from agent.infer.tensorrt_backend import TensorRtBackend
+from agent.infer.verification import FEWEST_HEADS, Verification
 from build_engine.compile.golden import golden_heads
-from build_engine.compile.plans import Site, usable_plan
+from build_engine.compile.plans import TIMINGS, Site, usable_plan
+from build_engine.compile.signing import load_private_key, sign
 from build_engine.compile.site import (
     ConfigPath,
     PlanName,
     public_key,
     reference_of,
     site_of,
-    take_gpu,
+    taken_gpu,
 )
-from build_engine.compile.verification import FEWEST_HEADS, Verification
-from build_engine.compile.verify import MOST_DIFFERENT, compare, head_ms, record
+from build_engine.compile.timing_cache import TimingCache
+from build_engine.compile.verify import compare, head_ms, record
 from build_engine.printing import AsJson, out, print_json
 
 
@@ -40,6 +52,9 @@ def build(
     bundle: Annotated[
         str | None, typer.Option(help="name/version; left out, the one in use.")
     ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="PEM file of an Ed25519 private key, to sign it with.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compile a bundle's networks for this card; nothing in use is touched.
@@ -48,13 +63,16 @@ def build(
     """
     settings = load_config(config)
     profile = _profile(load_profiles(settings.protocols_folder), protocol)
-    gpu = take_gpu()
-    from build_engine.compile.build import Recipe, build_plan  # noqa: PLC0415 - of the gpu extra
+    private_key = load_private_key(key) if key else None
+    with taken_gpu(settings) as gpu, _steps(quiet=as_json) as tell:
+        from build_engine.compile.build import Recipe, build_plan  # noqa: PLC0415 - of the gpu extra
 
-    site = site_of(settings, gpu, bundle)
-    recipe = Recipe(site.bundle, protocol, profile.slabs_per_run, precision)
-    with _steps(quiet=as_json) as tell:
-        manifest = build_plan(recipe, gpu, site.plans_folder, tell)
+        site = site_of(settings, gpu, bundle)
+        recipe = Recipe(site.bundle, protocol, profile.slabs_per_run, precision)
+        timings = TimingCache(site.plans_folder / TIMINGS, site.key, private_key)
+        manifest = build_plan(recipe, gpu, site.plans_folder, timings, tell)
+    if private_key:
+        sign(site.plans_folder / manifest.name, private_key)
     if as_json:
         print_json({"plan": manifest.name, "layers": manifest.layers})
         return
@@ -78,20 +96,21 @@ def verify(
     Example: bleedwatch engine verify default-2.0.0_any_fp16_1f2e3d4c_20261124T031500
     """
     settings = load_config(config)
-    loaded = load_plan(settings.plans_folder / plan, public_key(settings))
-    gpu = take_gpu()
-    site = site_of(settings, gpu, loaded.manifest.bundle)
+    loaded = load_plan(plan_folder(settings.plans_folder, plan), public_key(settings))
     profile = _profile(load_profiles(settings.protocols_folder), loaded.manifest.protocol)
-    point = site.bundle.contract.operating_point(profile.operating_point)
-    tolerance = MOST_DIFFERENT[loaded.manifest.precision]
-    with closing(_on_gpu(loaded, site, gpu)) as backend:
-        pair = backend, reference_of(site)
-        found = compare(golden_heads(heads), site.bundle.contract, pair, (point,), tolerance)
-        differences = [
-            *track(found, "reading golden heads", heads, console=out(stderr=True), disable=as_json)
-        ]
-        took_ms = head_ms(site.bundle.contract, backend)
-    verification = record(loaded, site.here, differences, (took_ms, _active_ms(loaded, site, gpu)))
+    with taken_gpu(settings) as gpu:
+        site = site_of(settings, gpu, loaded.manifest.bundle)
+        point = site.bundle.contract.operating_point(profile.operating_point)
+        tolerance = MOST_DIFFERENT[loaded.manifest.precision]
+        with closing(_on_gpu(loaded, site, gpu)) as backend:
+            pair = backend, reference_of(site)
+            found = compare(golden_heads(heads), site.bundle.contract, pair, (point,), tolerance)
+            progress = Progress(console=out(stderr=True), transient=True, disable=as_json)
+            with progress:
+                differences = list(progress.track(found, heads, description="golden heads"))
+            took_ms = head_ms(site.bundle.contract, backend)
+        times_ms = took_ms, _active_ms(loaded, site, gpu)
+    verification = record(loaded, site.here, differences, times_ms)
     if as_json:
         print_json(verification.model_dump(mode="json"))
     else:

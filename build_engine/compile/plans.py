@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -24,10 +25,14 @@ from agent.infer.plan import (
     active_text,
     load_plan,
     misfit,
+    plan_folder,
     read_active,
 )
+from agent.infer.verification import Here, load_verification, objection
 from agent.reasons import Reason
-from build_engine.compile.verification import Here, load_verification, objection
+
+TIMINGS: Final = ".timings"
+"""Folder beside the plans, of ``TimingCache``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,7 @@ def rollback(site: Site, protocol: str) -> Activation:
 
 def usable_plan(site: Site, name: str) -> Plan:
     """Load a plan that may be used here; PlanError or SignatureError says why it may not."""
-    plan = load_plan(site.plans_folder / name, site.key)
+    plan = load_plan(plan_folder(site.plans_folder, name), site.key)
     reason = why_unusable(plan, site)
     if reason is not None:
         raise PlanError("plan_unfit", plan=name, why=reason)

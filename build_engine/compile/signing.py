@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -34,15 +35,19 @@ def sign(folder: Path, key: Ed25519PrivateKey) -> Path:
 
     Returns the signature's file.
     """
-    check(folder, None)
-    manifest = manifest_of(folder)
+    manifest, checked = manifest_of(folder), check(folder, None)
+    content = manifest.read_bytes()
+    if hashlib.sha256(content).hexdigest() != checked:
+        raise PlanError("manifest_changed", path=str(manifest))
     signature = manifest.with_name(manifest.name + SUFFIX)
-    replace_file(signature, key.sign(manifest.read_bytes()))
+    replace_file(signature, key.sign(content))
     return signature
 
 
-def check(folder: Path, key: Ed25519PublicKey | None) -> None:
+def check(folder: Path, key: Ed25519PublicKey | None) -> str:
     """Check the digests of a bundle or a plan, and its signature if there is a key.
+
+    Returns the manifest's own SHA-256.
 
     Raises
     ------
@@ -50,9 +55,8 @@ def check(folder: Path, key: Ed25519PublicKey | None) -> None:
         What is wrong, and with which file.
     """
     if manifest_of(folder).name == plan.MANIFEST:
-        plan.load_plan(folder, key)
-    else:
-        bundle.load_bundle(folder, key)
+        return plan.load_plan(folder, key).digest
+    return bundle.load_bundle(folder, key).digest
 
 
 def manifest_of(folder: Path) -> Path:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import platform
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -16,11 +17,9 @@ from agent.infer.bundle import load_bundle
 from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.signature import load_public_key
 from agent.infer.tensorrt_api import TensorRt
+from agent.infer.verification import Here
 from agent.log import LogStream, open_log
 from build_engine.compile.plans import Site
-from build_engine.compile.verification import Here
-
-MACHINE_ID: Final = Path("/etc/machine-id")
 
 ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The agent's TOML file.")]
 PlanName = Annotated[str, typer.Argument(help="Name of a plan, as `engine list` prints it.")]
@@ -32,24 +31,25 @@ def public_key(settings: Config) -> Ed25519PublicKey | None:
     return load_public_key(path) if path else None
 
 
-def take_gpu() -> TensorRt:
-    """Take the GPU for this process; GpuError where there is none."""
-    return tensorrt_api.load(open_log(LogStream(), json=False))
+@contextmanager
+def taken_gpu(settings: Config) -> Iterator[TensorRt]:
+    """Take the GPU for a command; GpuError where there is none.
+
+    It is given back whatever happens: pycuda aborts a process that ends with it.
+    """
+    log = open_log(LogStream(), json=False)
+    with closing(tensorrt_api.load(log, settings.infer.gpu)) as gpu:
+        yield gpu
 
 
 def site_of(settings: Config, gpu: TensorRt, bundle: str | None = None) -> Site:
     """Say what a plan must fit here; ``bundle`` is name/version, left out the one in use."""
     key = public_key(settings)
     folder = settings.engines_folder / bundle if bundle else settings.bundle_folder
-    here = Here(machine_id=machine_id(), machine=gpu.machine)
+    here = Here.of(gpu.machine)
     return Site(settings.plans_folder, load_bundle(folder, key), key, here)
 
 
 def reference_of(site: Site) -> OnnxBackend:
     """Load the bundle's ONNX Runtime reference, on all cores."""
     return OnnxBackend(site.bundle, threads=os.cpu_count() or 1)
-
-
-def machine_id() -> str:
-    """Name this computer: systemd's identity of the installation, or what it is called."""
-    return MACHINE_ID.read_text().strip() if MACHINE_ID.exists() else platform.node()

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import cycle, islice
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -20,6 +19,7 @@ from agent.infer.plan import Precision
 from agent.infer.tensorrt_api import TensorRt
 from agent.infer.tensorrt_backend import SLICE_LANES, Lane
 from build_engine.compile.build import compile_network, slice_graph, volume_graph
+from build_engine.compile.timing_cache import TimingCache
 from build_engine.judge.cost import Cost, cost_of
 
 WARM_UPS: Final = 3
@@ -56,11 +56,11 @@ class BenchRow:
 
 @dataclass(frozen=True, slots=True)
 class Bencher:
-    """What is compiled and timed, and on what; ``timings`` is a folder for TensorRT's own."""
+    """What is compiled and timed, and on what; ``timings`` are TensorRT's own."""
 
     bundle: Bundle
     gpu: TensorRt
-    timings: Path
+    timings: TimingCache
 
     def rows(
         self, precisions: tuple[Precision, ...], batches: tuple[int, ...]

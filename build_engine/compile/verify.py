@@ -15,21 +15,17 @@ import numpy as np
 from agent.errors import BadOutputError
 from agent.infer.backend import Backend, Floats
 from agent.infer.contract import Contract
-from agent.infer.plan import Plan, PlanManifest, Precision
+from agent.infer.plan import Plan, PlanManifest
 from agent.infer.slice_stage import SliceStage
+from agent.infer.verification import FILE, Here, Verification
 from agent.infer.volume_stage import label_head
 from agent.measure import measure
 from agent.records import HeadVolume, OperatingPoint
 from build_engine.compile.plans import replace_file
-from build_engine.compile.verification import FILE, Here, Verification
 
 VOLUME_SHARE: Final = 0.02
 VOLUME_ML: Final = 0.2
 """A head's blood may differ by this share or by this much, whichever is more."""
-
-MOST_DIFFERENT: Final[dict[Precision, float]] = {"fp32": 0.01, "fp16": 0.05}
-"""How far a pixel's probability may lie from the reference's. Rounding alone, done with ONNX
-Runtime on 42 golden heads with bundle default 1.4.0, moved one by 0.004 (FP16)."""
 
 TIMED_SLABS: Final = 32
 """Slabs of the head that is timed: 160 mm in slices of 5 mm."""

@@ -16,7 +16,7 @@ from agent.assemble.protocol import ProtocolProfile, load_profiles
 from agent.config import PACKAGED_ENGINES
 from agent.infer.backend import Backend
 from agent.infer.bundle import Bundle
-from agent.infer.gpu_side import GpuSide
+from agent.infer.gpu_side import GpuSettings, GpuSide
 from agent.infer.networks import Networks
 from agent.infer.tensorrt_api import TensorRt
 from agent.pipeline import Resources
@@ -80,9 +80,9 @@ class Box:
 
     def gpu(self) -> GpuSide:
         """No plan lies there, so it is never loaded."""
-        return GpuSide(
-            self.store_path.with_name("plans"), self.bundle, None, self.no_gpu, memory_share=0.5
-        )
+        plans = self.store_path.with_name("plans")
+        settings = GpuSettings(plans, None, 0.5, allowed=True, expected=False)
+        return GpuSide(settings, self.bundle, self.backend, self.no_gpu)
 
     def no_gpu(self) -> TensorRt:
         raise AssertionError("no plan is active")

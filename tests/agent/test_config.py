@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from agent.config import Setting, load_config, load_settings
+from agent.config import Config, InferConfig, Setting, load_config, load_settings
 from agent.errors import ConfigError
 
 
@@ -100,3 +101,23 @@ def test_a_whole_table_may_come_from_one_variable(
 
     assert setting(path, "console.port").value == 9001
     assert setting(path, "console.host").origin == "default"
+
+
+@pytest.mark.parametrize(
+    "gpu", ["first", "none", "GPU-8c7e1b52-0b1f-4a77-9d2e-3a1b5c6d7e8f", "MIG-GPU-8c7e/1/0"]
+)
+def test_a_gpu_is_named_by_its_uuid(gpu: str) -> None:
+    assert InferConfig(gpu=gpu).gpu == gpu
+
+
+@pytest.mark.parametrize("gpu", ["0", "cuda:0", "GPU-1,GPU-2", ""])
+def test_what_names_no_gpu_is_refused(gpu: str) -> None:
+    with pytest.raises(ValidationError):
+        InferConfig(gpu=gpu)
+
+
+def test_plans_outlive_the_environment_that_the_program_is_installed_in(tmp_path: Path) -> None:
+    config = Config(export_folder=tmp_path / "in", state_folder=tmp_path / "state")
+
+    assert config.plans_folder.is_relative_to(config.state_folder)
+    assert not config.plans_folder.is_relative_to(config.engines_folder)

@@ -77,9 +77,9 @@ def test_a_stuck_thread_of_the_networks_starves_the_watchdog_though_the_folder_i
 ) -> None:
     while "WATCHDOG=1" not in listener.hear():
         pass
-    (agent.engines / "plans").mkdir()
+    (agent.state / "plans").mkdir()
 
-    os.mkfifo(agent.engines / "plans" / "active.json")  # read by that thread; nobody writes to it
+    os.mkfifo(agent.state / "plans" / "active.json")  # read by that thread; nobody writes to it
 
     deadline_s = time.monotonic() + PATIENCE_S
     while listener.hear(timeout_s=3.0):

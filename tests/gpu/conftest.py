@@ -18,6 +18,8 @@ from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.plan import ANY_PROTOCOL, Plan, PlanManifest, Precision, load_plan
 from agent.infer.tensorrt_api import TensorRt
 from build_engine.compile.build import Recipe, build_plan
+from build_engine.compile.plans import TIMINGS
+from build_engine.compile.timing_cache import TimingCache
 
 SLABS_PER_RUN = 8
 
@@ -40,7 +42,8 @@ class RealBox:
     def _built(self, precision: Precision) -> PlanManifest:
         recipe = Recipe(self.bundle, ANY_PROTOCOL, SLABS_PER_RUN, precision)
         plans = self.folder / "plans"
-        return build_plan(recipe, self.gpu, plans, lambda _: None)
+        timings = TimingCache(plans / TIMINGS)
+        return build_plan(recipe, self.gpu, plans, timings, lambda _: None)
 
     __hash__ = object.__hash__
 
@@ -63,7 +66,7 @@ def box(engines: Path) -> Iterator[RealBox]:
         return ""
 
     log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[hear])
-    gpu = tensorrt_api.load(log)
+    gpu = tensorrt_api.load(log, tensorrt_api.FIRST_GPU)
     bundle = load_bundle(engines / InferConfig().bundle)
     reference = OnnxBackend(bundle, threads=8)
     yield RealBox(engines, bundle, gpu, reference, said)

@@ -11,10 +11,11 @@ import structlog
 from agent.config import InferConfig
 from agent.infer import tensorrt_api
 from agent.infer.bundle import load_bundle
-from agent.infer.gpu_side import GpuSide
+from agent.infer.gpu_side import GpuSettings, GpuSide
 from agent.infer.networks import MOST_RESTARTS, RETRY_S, Networks
 from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.plan import Activation, active_text
+from agent.infer.tensorrt_api import FIRST_GPU
 from agent.reasons import english
 
 log = structlog.wrap_logger(structlog.PrintLogger())
@@ -22,10 +23,10 @@ engines, plan = Path(sys.argv[1]), sys.argv[2]
 (engines / "plans" / "active.json").write_text(active_text({"any": Activation(plan=plan)}))
 bundle = load_bundle(engines / InferConfig().bundle)
 now_s = [0.0]
-gpu_side = GpuSide(
-    engines / "plans", bundle, None, lambda: tensorrt_api.load(log), memory_share=1.0
-)
-networks = Networks(OnnxBackend(bundle, threads=4), gpu_side, lambda: now_s[0], log)
+reference = OnnxBackend(bundle, threads=4)
+settings = GpuSettings(engines / "plans", None, 1.0, allowed=True, expected=True)
+gpu_side = GpuSide(settings, bundle, reference, lambda: tensorrt_api.load(log, FIRST_GPU))
+networks = Networks(reference, gpu_side, lambda: now_s[0], log)
 block = np.zeros(bundle.contract.volume.shape, np.float32)
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.infer.golden import MOST_DIFFERENT
 from agent.infer.tensorrt_backend import TensorRtBackend
+from agent.infer.verification import FEWEST_HEADS
 from build_engine.compile.golden import golden_heads
-from build_engine.compile.verification import FEWEST_HEADS
-from build_engine.compile.verify import MOST_DIFFERENT, compare, head_ms
+from build_engine.compile.verify import compare, head_ms
 from tests.gpu.conftest import RealBox
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(900)]

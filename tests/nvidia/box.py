@@ -9,11 +9,14 @@ import structlog
 
 from agent.infer import tensorrt_api
 from agent.infer.bundle import Bundle, load_bundle
-from agent.infer.gpu_side import GpuSide
+from agent.infer.gpu_side import GpuSettings, GpuSide
+from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.plan import ANY_PROTOCOL, Activation, Precision, active_text, load_plan
-from agent.infer.tensorrt_api import TensorRt
+from agent.infer.tensorrt_api import FIRST_GPU, TensorRt
 from agent.infer.tensorrt_backend import TensorRtBackend
 from build_engine.compile.build import Recipe, build_plan
+from build_engine.compile.plans import TIMINGS
+from build_engine.compile.timing_cache import TimingCache
 from tests.nvidia.cuda import Card, LibCuda, cuda_module
 from tests.nvidia.tensorrt import Nvidia
 from tests.tiny import BUNDLE, write_engines
@@ -34,9 +37,9 @@ class GpuBox:
         self.libcuda = LibCuda(self.card)
         self.said: list[tuple[str, dict]] = []
         self.bundle: Bundle = load_bundle(write_engines(self.folder) / BUNDLE)
-        self.plans = self.folder / "plans"
+        self.plans = self.folder / "state" / "plans"
 
-    def connect(self) -> TensorRt:
+    def connect(self, _gpu: str = FIRST_GPU) -> TensorRt:
         """Take the card, as the thread that calls this."""
         log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[self._hear])
         return tensorrt_api.connect(self.nvidia.trt, cuda_module(self.card), self.libcuda, log)
@@ -49,7 +52,8 @@ class GpuBox:
         """Build a plan; returns its name."""
         recipe = Recipe(self.bundle, protocol, SLABS_PER_RUN, precision)
         gpu = self.connect()
-        manifest = build_plan(recipe, gpu, self.plans, lambda _: None)
+        timings = TimingCache(self.plans / TIMINGS)
+        manifest = build_plan(recipe, gpu, self.plans, timings, lambda _: None)
         gpu.close()
         return manifest.name
 
@@ -67,6 +71,8 @@ class GpuBox:
         active = {name: Activation(plan=plan) for name, plan in plans.items()}
         (self.plans / "active.json").write_text(active_text(active))
 
-    def gpu_side(self) -> GpuSide:
+    def gpu_side(self, *, allowed: bool = True, expected: bool = False) -> GpuSide:
         """What the agent makes of the plans in use."""
-        return GpuSide(self.plans, self.bundle, None, self.connect, memory_share=0.5)
+        settings = GpuSettings(self.plans, None, 0.5, allowed=allowed, expected=expected)
+        reference = OnnxBackend(self.bundle, threads=1)
+        return GpuSide(settings, self.bundle, reference, self.connect)

@@ -35,6 +35,7 @@ class Card:
     capability: tuple[int, int] = (8, 9)
     multiprocessors: int = 58
     memory_bytes: int = 2**34
+    others_bytes: int = 0
     owner: int | None = None
     depth: int = 0
     broken: str | None = None
@@ -68,6 +69,7 @@ class Card:
             raise LogicError(self.broken)
 
     def in_use_bytes(self) -> int:
+        """What is allocated here; ``others_bytes`` are other programs'."""
         return sum(map(len, self.memory.values()))
 
 
@@ -172,7 +174,7 @@ def cuda_module(card: Card | None) -> SimpleNamespace:  # noqa: C901 - a module 
 
     def mem_get_info() -> tuple[int, int]:
         card.call("cuMemGetInfo")
-        return card.memory_bytes - card.in_use_bytes(), card.memory_bytes
+        return card.memory_bytes - card.in_use_bytes() - card.others_bytes, card.memory_bytes
 
     def mem_alloc(size_bytes: int) -> DeviceAllocation:
         card.call("cuMemAlloc")

@@ -142,9 +142,9 @@ class OnnxParser:
 
 
 class BuilderConfig:
-    def __init__(self, module: SimpleNamespace) -> None:
-        self._module = module
-        self.flags: set[Any] = {module.BuilderFlag.TF32}
+    def __init__(self, nvidia: Nvidia) -> None:
+        self._nvidia = nvidia
+        self.flags: set[Any] = {nvidia.trt.BuilderFlag.TF32}
         self.profiles: list[Profile] = []
         self.tactics: int | None = None
         self.profiling_verbosity = ProfilingVerbosity.LAYER_NAMES_ONLY
@@ -159,12 +159,14 @@ class BuilderConfig:
 
     def set_tactic_sources(self, tactics: int) -> bool:
         self.tactics = tactics
-        return True
+        return "set_tactic_sources" not in self._nvidia.refuses
 
     def set_memory_pool_limit(self, pool: MemoryPoolType, size_bytes: int) -> None:
         self.limits[pool] = size_bytes
 
     def add_optimization_profile(self, profile: Profile) -> int:
+        if "add_optimization_profile" in self._nvidia.refuses:
+            return -1
         self.profiles.append(profile)
         return len(self.profiles) - 1
 
@@ -175,7 +177,7 @@ class BuilderConfig:
 
     def set_timing_cache(self, cache: TimingCache, ignore_mismatch: bool) -> bool:
         self.cache = cache
-        return True
+        return "set_timing_cache" not in self._nvidia.refuses
 
     def get_timing_cache(self) -> TimingCache:
         return self.cache
@@ -194,6 +196,8 @@ class Nvidia:
         self.fails_to_build: str | None = None
         self.lacks: frozenset[str] = frozenset()
         self.warns: str | None = None
+        self.cannot_start: str | None = None
+        self.refuses: frozenset[str] = frozenset()
         self.sees_less_by = 0.0
         self.trt = self._module(major)
 
@@ -220,10 +224,17 @@ class Nvidia:
             NetworkDefinitionCreationFlag=enum.IntEnum("NetworkDefinitionCreationFlag", creation),
             BuilderFlag=enum.IntEnum("BuilderFlag", flags),
             TacticSource=enum.IntEnum("TacticSource", numbered),
-            Builder=lambda logger: Builder(self, logger),
+            Builder=lambda logger: self._started(Builder, logger),
             OnnxParser=lambda network, _logger: OnnxParser(self, network),
-            Runtime=lambda logger: Runtime(self, logger),
+            Runtime=lambda logger: self._started(Runtime, logger),
         )
+
+    def _started(self, factory: type, logger: ILogger) -> Any:
+        """What cannot start is a null pointer in C++, of which pybind11 makes this."""
+        if self.cannot_start:
+            logger.log(Severity.ERROR, self.cannot_start)
+            raise TypeError("pybind11::init(): factory function returned nullptr")
+        return factory(self, logger)
 
 
 class Builder:
@@ -236,7 +247,7 @@ class Builder:
         return Network(flags)
 
     def create_builder_config(self) -> BuilderConfig:
-        return BuilderConfig(self._nvidia.trt)
+        return BuilderConfig(self._nvidia)
 
     def create_optimization_profile(self) -> Profile:
         return Profile()
@@ -306,6 +317,8 @@ class Engine:
         self.session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
         self.values = [*self.model.graph.input, *self.model.graph.output]
         self.num_io_tensors = len(self.values)
+        name = "device_memory_size_v2" if nvidia.splits_types else "device_memory_size"
+        setattr(self, name, WORKSPACE_BYTES)
 
     def get_tensor_name(self, number: int) -> str:
         return self.values[number].name
@@ -368,6 +381,8 @@ class ExecutionContext:
         return tuple(first if dim == -1 else dim for dim in shape_of(value))
 
     def set_tensor_address(self, name: str, address: int) -> bool:
+        if "set_tensor_address" in self._engine.nvidia.refuses:
+            return self._refuse(f"the address of {name} is not aligned")
         self._addresses[name] = address
         return True
 

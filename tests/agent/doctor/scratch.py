@@ -26,7 +26,7 @@ from tests.agent.stored import Store
 from tests.tiny import write_tiny_bundle
 
 
-def no_gpu() -> TensorRt:
+def no_gpu(_gpu: str) -> TensorRt:
     raise GpuError("no_gpu_driver", why="libcuda.so.1 is not there")
 
 
@@ -36,7 +36,7 @@ class Scratch:
 
     root: Path
     port: int
-    take_gpu: Callable[[], TensorRt] = field(default=no_gpu)
+    take_gpu: Callable[[str], TensorRt] = field(default=no_gpu)
 
     def __post_init__(self) -> None:
         carry_out(install_steps(self.root, Path("/opt/bleedwatch/bin/bleedwatch")))

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.doctor import Mark, computer, folders, journal
 from agent.infer.plan import Activation, active_text
+from agent.infer.verification import Here
 from agent.records import TEST_MARK, Instant
 from agent.store.rows import Selftest
 from agent.wiring import system_clock
@@ -23,6 +24,7 @@ from build_engine.compile.signing import sign
 from tests.agent.doctor.scratch import Scratch, page_that_says, write_systemctl
 from tests.agent.reports import ENGINE, add_result, not_suspected, receive, recorded, report
 from tests.agent.stored import Store
+from tests.build_engine.compile import made
 from tests.nvidia.box import GpuBox
 
 UID = "1.2.3.4"
@@ -141,14 +143,14 @@ def profile_without_its_operating_point(box: Scratch) -> None:
 
 
 def plan_in_use_and_no_card(box: Scratch) -> None:
-    (box.engines / "plans").mkdir()
+    (box.state / "plans").mkdir()
     active = active_text({"any": Activation(plan="p1")})
-    (box.engines / "plans/active.json").write_text(active)
+    (box.state / "plans/active.json").write_text(active)
 
 
 def list_of_plans_in_use_unreadable(box: Scratch) -> None:
-    (box.engines / "plans").mkdir()
-    (box.engines / "plans/active.json").write_text("{")
+    (box.state / "plans").mkdir()
+    (box.state / "plans/active.json").write_text("{")
 
 
 def result_that_no_page_has_shown(box: Scratch) -> None:
@@ -227,7 +229,7 @@ def test_a_configuration_that_cannot_be_used_leaves_the_other_lines_standing(
 
 
 def test_a_check_that_fails_itself_hides_no_other(scratch: Scratch) -> None:
-    def a_fault() -> None:
+    def a_fault(_gpu: str) -> None:
         raise RuntimeError("a fault of ours")
 
     scratch.take_gpu = a_fault
@@ -408,21 +410,46 @@ class TestOnACard:
     def card(self, scratch: Scratch, tmp_path: Path) -> GpuBox:
         card = GpuBox(tmp_path / "card")
         scratch.take_gpu = card.connect
-        scratch.configure(engines_folder=card.folder)
+        scratch.configure(engines_folder=card.folder, state_folder=card.plans.parent)
         return card
 
-    def test_a_card_without_a_plan_is_worth_a_word(self, scratch: Scratch, card: GpuBox) -> None:
+    def test_a_card_without_a_plan_is_wrong_unless_it_is_switched_off(
+        self, scratch: Scratch, card: GpuBox
+    ) -> None:
+        told = scratch.results()["gpu"]
+        folders = {"engines_folder": card.folder, "state_folder": card.plans.parent}
+        scratch.configure(infer='gpu = "none"', **folders)
+        switched_off = scratch.results()["gpu"]
+
+        assert told.mark is Mark.WRONG
+        assert "TensorRT 10.7.0; no plan is in use" in told.text
+        assert "infer.gpu = none" in told.what_to_do
+        assert (switched_off.mark, switched_off.text) == (
+            Mark.WELL,
+            "not to be used: infer.gpu is none",
+        )
+
+    def test_plans_in_the_folder_of_earlier_versions_are_told_how_to_move(
+        self, scratch: Scratch, card: GpuBox
+    ) -> None:
+        card.activate(any=card.build())
+        card.plans.rename(card.folder / "plans")
+
         told = scratch.results()["gpu"]
 
-        assert told.mark is Mark.NOTE
-        assert "TensorRT 10.7.0; no plan is in use" in told.text
+        assert told.mark is Mark.WRONG
+        assert told.what_to_do == f"mv {card.folder / 'plans'} {card.plans}"
 
     def test_a_plan_that_fits_is_well(self, scratch: Scratch, card: GpuBox) -> None:
         plan = card.build()
         card.activate(any=plan)
+        unverified = scratch.results()["gpu"]
+        made.verified(card.plans.parent, plan, here=Here.of(card.connect().machine))
 
         told = scratch.results()["gpu"]
 
+        assert unverified.mark is Mark.NOTE
+        assert f"plan {plan}: it was never verified" in unverified.text
         assert told.mark is Mark.WELL
         assert plan in told.text
 

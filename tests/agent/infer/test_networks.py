@@ -13,7 +13,9 @@ from agent.infer.backend import Backend, VolumeOutput
 from agent.infer.networks import MOST_RESTARTS, RETRY_S, Networks
 from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.plan import SLICE_PLAN
+from agent.infer.verification import Here
 from agent.reasons import english
+from tests.build_engine.compile import made
 from tests.nvidia.box import GpuBox
 
 QUIET = structlog.wrap_logger(structlog.ReturnLogger(), processors=[lambda *_: ""])
@@ -91,13 +93,13 @@ def test_a_plan_activated_later_takes_the_place_of_the_earlier_one(seat):
 
 
 def test_a_plan_that_takes_more_of_the_card_than_its_share_is_not_taken_up(seat):
-    seat.box.activate(any=seat.box.build())
-    seat.refresh()
-    taken_bytes = seat.box.card.in_use_bytes()
-    seat.networks.close()
-    seat.box.card.memory_bytes = int(1.9 * taken_bytes)  # half of it may be taken
+    backend = seat.box.ready()
+    (plan,) = (folder.name for folder in seat.box.plans.glob("[!.]*"))
+    seat.box.card.memory_bytes = int(1.9 * backend.taken_bytes)  # half of it may be taken
+    backend.close()
+    seat.box.activate(any=plan)
 
-    seat.refresh(after_s=60.0)
+    seat.refresh()
 
     assert "53 % of the GPU's memory, 50 % are allowed" in english(seat.networks.degraded)
     reference = OnnxBackend(seat.box.bundle, threads=1).run_by
@@ -210,7 +212,7 @@ def test_a_plan_of_another_card_is_told_with_both_names(seat):
 
 
 def test_an_unreadable_list_of_active_plans_is_told(seat):
-    seat.box.plans.mkdir()
+    seat.box.plans.mkdir(parents=True)
     (seat.box.plans / "active.json").write_text("{")
 
     seat.refresh()
@@ -239,3 +241,130 @@ def test_where_the_cpu_fails_as_well_the_error_is_the_cpus(seat):
 
     with pytest.raises(InferenceError, match="ONNX Runtime"):
         seat.networks.run("ge-head", failing)
+
+
+def test_what_other_programs_take_of_the_cards_memory_is_not_counted_as_the_plans(seat):
+    backend = seat.box.ready()
+    (plan,) = (folder.name for folder in seat.box.plans.glob("[!.]*"))
+    seat.box.card.memory_bytes = 3 * backend.taken_bytes
+    backend.close()
+    seat.box.activate(any=plan)
+    seat.box.card.others_bytes = backend.taken_bytes
+
+    seat.refresh()
+
+    assert seat.networks.degraded is None
+    assert plan in seat.run()[0]
+
+
+def test_a_plan_that_cannot_be_used_leaves_the_others_in_use(seat):
+    good, broken = seat.box.build(), seat.box.build(protocol="ge-head")
+    (seat.box.plans / broken / SLICE_PLAN).write_bytes(b"something else")
+    seat.box.activate(any=good, **{"ge-head": broken})
+
+    seat.refresh()
+
+    assert good in seat.run("ge-head")[0], "the plan for any protocol stands in"
+    assert good in seat.run("siemens-head")[0]
+    assert good in seat.networks.run_by.backend
+    told = english(seat.networks.degraded)
+    assert told.startswith("degraded, a plan is left out: ")
+    assert "is not the file that the manifest names" in told
+
+
+def test_a_plan_left_out_is_looked_at_again_when_its_files_change_and_not_before(seat):
+    good, broken = seat.box.build(), seat.box.build(protocol="ge-head")
+    whole = (seat.box.plans / broken / SLICE_PLAN).read_bytes()
+    (seat.box.plans / broken / SLICE_PLAN).write_bytes(b"something else")
+    seat.box.activate(any=good, **{"ge-head": broken})
+    seat.refresh()
+    calls = len(seat.box.card.calls)
+
+    for _ in range(5):
+        seat.refresh()
+    only_asked = set(seat.box.card.calls[calls:])
+    (seat.box.plans / broken / SLICE_PLAN).write_bytes(whole)
+    seat.refresh()
+
+    assert only_asked == {"cuMemGetInfo"}, "nothing was loaded anew"
+    assert seat.networks.degraded is None
+    assert broken in seat.run("ge-head")[0]
+
+
+def test_a_plan_that_reads_the_golden_batch_differently_is_never_used(seat):
+    plan = seat.box.build()
+    seat.box.activate(any=plan)
+    seat.box.nvidia.sees_less_by = 0.2  # as with a driver that was exchanged since
+
+    seat.refresh()
+
+    assert f"plan {plan} does not read as the reference" in english(seat.networks.degraded)
+    assert seat.run()[0].startswith("ONNX Runtime")
+    assert seat.box.card.in_use_bytes() == 0
+
+
+def test_a_plan_that_failed_its_verification_here_is_never_used(seat):
+    plan = seat.box.build()
+    gpu = seat.box.connect()
+    here = Here.of(gpu.machine)
+    gpu.close()
+    made.verified(seat.box.plans.parent, plan, here=here, faults=("golden head 7: 3 mL",))
+    seat.box.activate(any=plan)
+
+    seat.refresh()
+
+    assert "it failed its verification: golden head 7: 3 mL" in english(seat.networks.degraded)
+    assert seat.run()[0].startswith("ONNX Runtime")
+
+
+@pytest.mark.parametrize("name", ["/etc", "../elsewhere", ".timings", ""])
+def test_a_name_that_leads_out_of_the_plans_folder_is_no_plans(seat, name):
+    seat.box.build()
+    seat.box.activate(any=name)
+
+    seat.refresh()
+
+    assert f"'{name}' is no plan's name" in english(seat.networks.degraded)
+
+
+def test_a_tensorrt_that_cannot_start_is_told_and_tried_again(seat):
+    plan = seat.box.build()
+    seat.box.activate(any=plan)
+    seat.box.nvidia.cannot_start = "CUDA initialization failure with error: 35"
+
+    seat.refresh()
+
+    assert "cannot start its Runtime: CUDA initialization failure with error: 35" in english(
+        seat.networks.degraded
+    )
+    assert seat.run()[0].startswith("ONNX Runtime")
+    seat.box.nvidia.cannot_start = None
+    seat.refresh()
+    assert seat.networks.degraded is None
+    assert plan in seat.run()[0]
+
+
+def test_a_box_that_ought_to_use_its_card_and_has_no_plan_is_degraded(seat):
+    reference = OnnxBackend(seat.box.bundle, threads=1)
+    card = seat.box.gpu_side(expected=True)
+    networks = Networks(reference, card, lambda: seat.now_s, QUIET)
+
+    networks.refresh()
+
+    assert english(networks.degraded) == (
+        "degraded to CPU: there is an NVIDIA GPU, and no plan is in use"
+    )
+    assert seat.box.card.calls == []
+
+
+def test_a_card_that_is_switched_off_is_left_alone_whatever_is_active(seat):
+    seat.box.activate(any=seat.box.build())
+    calls = len(seat.box.card.calls)
+    reference = OnnxBackend(seat.box.bundle, threads=1)
+    networks = Networks(reference, seat.box.gpu_side(allowed=False), lambda: 0.0, QUIET)
+
+    networks.refresh()
+
+    assert networks.degraded is None
+    assert networks.run_by == reference.run_by
+    assert len(seat.box.card.calls) == calls

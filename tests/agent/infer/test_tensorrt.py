@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -10,6 +14,7 @@ from agent.infer import tensorrt_api
 from agent.infer.backend import Backend, Floats
 from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.plan import SLICE_PLAN
+from agent.infer.tensorrt_api import FIRST_GPU, NO_GPU
 from tests.nvidia.box import SLABS_PER_RUN, GpuBox
 from tests.nvidia.cuda import Card, Error, LibCuda, cuda_module
 from tests.nvidia.tensorrt import WORKSPACE_BYTES
@@ -165,7 +170,7 @@ def test_an_engine_of_another_tensorrt_is_refused_by_name(tmp_path):
     plan = GpuBox(tmp_path, "10.7.0").build()
     later = GpuBox(tmp_path / "later", "11.4.0.106")
 
-    later.plans = tmp_path / "plans"
+    later.plans = tmp_path / "state" / "plans"
     gpu = later.connect()
 
     with pytest.raises(PlanError, match=r"TensorRT 11\.4\.0\.106 cannot load .*not compatible"):
@@ -205,11 +210,56 @@ def test_without_a_card_it_is_said_what_to_look_at(today):
     assert isinstance(caught.value.__cause__, Error)
 
 
-def test_without_tensorrt_or_pycuda_it_is_said_how_to_get_them(today):
-    with pytest.raises(GpuError, match=r"(tensorrt|pycuda) is not installed") as caught:
-        tensorrt_api.load(today.connect().log)
+@pytest.fixture
+def driver(monkeypatch):
+    """A computer with a driver, and no package that uses it."""
+    monkeypatch.setattr(ctypes, "CDLL", {"libcuda.so.1": LibCuda(Card())}.get)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
-    assert "[gpu]" in caught.value.what_to_do
+
+@pytest.mark.parametrize("missing", ["pycuda", "tensorrt"])
+def test_a_package_that_is_missing_is_named_with_what_to_type(today, driver, monkeypatch, missing):
+    if missing == "tensorrt":
+        monkeypatch.setitem(sys.modules, "pycuda", SimpleNamespace())
+        monkeypatch.setitem(sys.modules, "pycuda.driver", cuda_module(today.card))
+
+    with pytest.raises(GpuError, match=f"{missing} is not installed") as caught:
+        tensorrt_api.load(today.connect().log, FIRST_GPU)
+
+    assert "pip install '.[gpu-cu12]'" in caught.value.what_to_do
+
+
+def test_a_package_that_cannot_be_loaded_is_named_with_its_own_words(
+    today, driver, monkeypatch, tmp_path
+):
+    """PyPI's TensorRT is a stub where NVIDIA's own index could not be reached."""
+    monkeypatch.setitem(sys.modules, "pycuda", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "pycuda.driver", cuda_module(today.card))
+    (tmp_path / "tensorrt.py").write_text("raise ImportError('libnvinfer.so.11: no such file')")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(GpuError, match=r"tensorrt cannot be loaded: libnvinfer\.so\.11"):
+        tensorrt_api.load(today.connect().log, FIRST_GPU)
+
+
+def test_without_a_driver_it_is_said_before_any_package_is(today):
+    with pytest.raises(GpuError, match="no NVIDIA driver"):
+        tensorrt_api.load(today.connect().log, FIRST_GPU)
+
+
+def test_a_switched_off_card_is_not_taken(today):
+    with pytest.raises(GpuError, match=r"infer\.gpu says that no GPU is to be used"):
+        tensorrt_api.load(today.connect().log, NO_GPU)
+
+
+def test_an_address_that_tensorrt_refuses_is_not_run_with(today):
+    plan = today.build()
+    today.nvidia.refuses = frozenset({"set_tensor_address"})
+
+    with pytest.raises(GpuError, match="is not aligned"):
+        today.backend(today.connect(), plan)
+
+    assert today.card.in_use_bytes() == 0
 
 
 def test_a_lane_used_by_another_thread_is_an_error(today):

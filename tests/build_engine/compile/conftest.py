@@ -39,6 +39,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> 
     monkeypatch.setattr(ctypes, "CDLL", lambda name: {"libcuda.so.1": box.libcuda}[name])
     (tmp_path / "agent.toml").write_text(
         f'export_folder = "{tmp_path}/in"\nengines_folder = "{tmp_path}/engines"\n'
+        f'state_folder = "{tmp_path}/engines/state"\n'
         f'[infer]\nbundle = "{BUNDLE}"\n'
     )
     return box

@@ -13,8 +13,8 @@ from agent.infer.plan import (
     PlanManifest,
     load_plan,
 )
+from agent.infer.verification import FILE, Here, Verification
 from build_engine.compile.plans import Site, replace_file, write_plan
-from build_engine.compile.verification import FILE, Here, Verification
 from tests.heads import SEEING, SEEING_BUNDLE
 
 MACHINE = Machine(

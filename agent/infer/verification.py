@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,9 @@ SLOWER: Final = 1.1
 medians on a box that does other work too."""
 
 FEWEST_HEADS: Final = 50
-"""Golden heads that a plan must have read to be used."""
+"""Golden heads that a plan must have read to be put into use."""
+
+MACHINE_ID: Final = Path("/etc/machine-id")
 
 
 class Here(BaseModel):
@@ -29,6 +32,12 @@ class Here(BaseModel):
 
     machine_id: str
     machine: Machine
+
+    @classmethod
+    def of(cls, machine: Machine) -> Here:
+        """Name this computer: systemd's identity of the installation, or what it is called."""
+        known = MACHINE_ID.read_text().strip() if MACHINE_ID.exists() else platform.node()
+        return cls(machine_id=known, machine=machine)
 
 
 class Verification(BaseModel):
@@ -72,6 +81,14 @@ def load_verification(folder: Path) -> Verification | None:
         ) from error
     except ValidationError as error:
         raise PlanError("verification_unreadable", path=str(path), why=str(error)) from error
+
+
+def failure(plan: Plan, here: Here) -> Reason | None:
+    """Say how a plan failed its verification here; None if it passed, or was not verified here."""
+    found = load_verification(plan.folder)
+    if found is None or not found.faults or (found.plan_digest, found.here) != (plan.digest, here):
+        return None
+    return Reason("failed_verification", why=found.faults[0])
 
 
 def objection(plan: Plan, here: Here) -> Reason | None:
