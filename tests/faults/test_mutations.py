@@ -45,7 +45,7 @@ SYNTAXES = [
     JPEGLSNearLossless, JPEG2000Lossless, JPEG2000,
 ]  # fmt: skip
 
-LONGEST_S = 2.0
+MOST_WORK_S = 2.0  # of processor time on one file, whatever else the machine does
 GROWTH_MB = 64.0
 WARMING_UP = 300
 HEADER_BYTES = 1500
@@ -148,13 +148,13 @@ def test_mutated_files(originals: list[bytes], tmp_path: Path, row: Row) -> None
     for n in range(n_files):
         way, content = mutated(chance.choice(originals), chance)
         path.write_bytes(content)
-        began_s = time.monotonic()
+        began_s = time.process_time()
         try:
             slices = read_slices(path, ReadLimits(), decode=decoder.decode)
             end = "read"
         except FileRefused as refused:
             slices, end = (), type(refused).__name__
-        took_s = time.monotonic() - began_s
+        took_s = time.process_time() - began_s
         came[end] += 1
         if took_s > longest_s:
             longest_s, longest_way = took_s, way
@@ -165,9 +165,9 @@ def test_mutated_files(originals: list[bytes], tmp_path: Path, row: Row) -> None
     grown_mb = resident_mb() - memory_mb
     row.tell(
         f"mutations: {n_files} files, {dict(came)}, {agreed} read by pydicom too and alike, "
-        f"longest {longest_s:.2f} s ({longest_way}), memory grown by {grown_mb:.0f} MB"
+        f"most work {longest_s:.2f} s ({longest_way}), memory grown by {grown_mb:.0f} MB"
     )
-    assert longest_s < LONGEST_S
+    assert longest_s < MOST_WORK_S
     assert grown_mb < GROWTH_MB
 
 
