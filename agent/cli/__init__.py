@@ -26,7 +26,7 @@ MODEL: Final = "Model and engines"
 MEASURE: Final = "Measure"
 
 PANELS: Final = {
-    SEE: ("status", "studies", "show", "feedback", "doctor"),
+    SEE: ("status", "studies", "show", "files", "feedback", "doctor"),
     SERVICE: (
         "selftest",
         "upgrade",

@@ -134,6 +134,23 @@ class UpgradeOutput(_Output):
     backups: tuple[str, ...]
 
 
+class FileOutput(_Output):
+    """A file that came, of ``files``. ``refused`` says why it is no slice, None where it is one."""
+
+    path: str
+    written_utc: datetime
+    size_bytes: int
+    series_uid: str | None
+    sop_uid: str | None
+    refused: ReasonReport | None
+
+
+class FilesOutput(_Output):
+    """Of ``files``."""
+
+    files: tuple[FileOutput, ...]
+
+
 class ServiceFile(_Output):
     """What is done to one file."""
 

@@ -41,5 +41,6 @@ def console(config: ConfigPath = DEFAULT_PATH) -> None:
         store = ConsoleStore(database, system_clock)
         log = open_log(LogStream(), json=not sys.stderr.isatty())
         audit = AuditLog(settings.audit_path, system_clock, store.notice)
+        log.info("opened", store=str(settings.store_path))
         context = Context(store, system_clock, boot_id(), audit, log, settings.page)
         serve(context, settings.console.address)

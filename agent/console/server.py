@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import errno
+import http.client
 import socket
+import ssl
+import urllib.request
 from dataclasses import replace
+from pathlib import Path
+from typing import Final
 
 import uvicorn
 
@@ -12,6 +17,9 @@ from agent.console.address import Address
 from agent.console.app import Context, create_app
 from agent.console.authorization import AccessPolicy
 from agent.errors import ConfigError
+
+ANSWERS_WITHIN_S: Final = 2.0
+"""How long what serves at the address already has to say what it is. Ours."""
 
 
 def serve(context: Context, address: Address) -> None:
@@ -28,7 +36,8 @@ def serve(context: Context, address: Address) -> None:
     policy = AccessPolicy(
         address.hosts(certificate), address.needs_sign_in, certificate is not None
     )
-    with _listener(address.host, address.port) as listener:
+    with _listener(address) as listener:
+        context.log.info("serving", url=address.url)
         config = uvicorn.Config(
             create_app(replace(context, policy=policy)),
             log_level="warning",
@@ -41,18 +50,37 @@ def serve(context: Context, address: Address) -> None:
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def _listener(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def _listener(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
+        listener.bind((address.host, address.port))
     except OSError as error:
         listener.close()
-        where = f"{host}:{port}"
-        if error.errno == errno.EADDRINUSE:
-            raise ConfigError(
-                "page_address_in_use", address=where, why=str(error.strerror)
-            ) from error
-        raise ConfigError("page_address_unfit", address=where, why=str(error.strerror)) from error
+        where, why = f"{address.host}:{address.port}", str(error.strerror)
+        if error.errno != errno.EADDRINUSE:
+            raise ConfigError("page_address_unfit", address=where, why=why) from error
+        if _serves_page(address):
+            raise ConfigError("page_served_already", address=where) from error
+        raise ConfigError("page_address_in_use", address=where, why=why) from error
     return listener
+
+
+def _serves_page(address: Address) -> bool:
+    """Say whether a Bleedwatch page is served there, with TLS or without."""
+    unspecified = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked of, not bound
+    own = replace(address, host=unspecified.get(address.host, address.host))
+    return any(_is_page(replace(own, tls_certificate=path).url) for path in (None, Path()))
+
+
+def _is_page(url: str) -> bool:
+    unverified = ssl.create_default_context()
+    unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
+    try:
+        with urllib.request.urlopen(  # noqa: S310 - http or https
+            url, timeout=ANSWERS_WITHIN_S, context=unverified
+        ) as answer:
+            return b"Bleedwatch</title>" in answer.read()
+    except (OSError, http.client.HTTPException):
+        return False

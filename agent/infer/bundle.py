@@ -50,6 +50,10 @@ def load_bundle(folder: Path, key: Ed25519PublicKey | None = None) -> Bundle:
     SignatureError
         If the manifest's signature is missing or another's.
     """
+    if not folder.is_dir():
+        raise BundleError(
+            "bundle_not_installed", path=str(folder), installed=", ".join(_installed_beside(folder))
+        )
     try:
         raw = (folder / MANIFEST).read_bytes()
     except OSError as error:
@@ -71,6 +75,12 @@ def bundle_of(contract: Contract, digest: str, folder: Path) -> Bundle:
         slice_network=_checked(folder / SLICE_FILE, contract.sha256.slices),
         volume_network=_checked(folder / VOLUME_FILE, contract.sha256.volume),
     )
+
+
+def _installed_beside(folder: Path) -> list[str]:
+    """Name the bundles that a folder's ``name/version`` could have been one of."""
+    manifests = folder.parent.parent.glob(f"*/*/{MANIFEST}")
+    return sorted("/".join(manifest.parts[-3:-1]) for manifest in manifests)
 
 
 def _checked(path: Path, sha256: str) -> bytes:

@@ -90,8 +90,9 @@ class GpuSide:
             why = [Reason("card_unused")]
         if not why:
             return None
-        code = "plans_left_out" if self._backends else "degraded_to_cpu"
-        return Reason(code, why=why[0])
+        if self._backends:
+            return Reason("plans_left_out", why=why[0])
+        return Reason("degraded_to_cpu", why=why[0])
 
     def take_up(self) -> bool:
         """Load what became active since, and drop what is active no longer; whether that is much.

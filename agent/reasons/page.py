@@ -306,7 +306,9 @@ NETWORKS: Final = {
     ),
     "gpu_package_missing": Wording("{package} is not installed", "{command}"),
     "gpu_package_broken": Wording("{package} cannot be loaded: {why}", "{command}"),
-    "gpu_not_wanted": Wording("infer.gpu says that no GPU is to be used"),
+    "gpu_not_wanted": Wording(
+        "infer.gpu says that no GPU is to be used", "set infer.gpu to use one"
+    ),
     "no_such_gpu": Wording(
         "there is no GPU {uuid}", "set infer.gpu to one that `nvidia-smi -L` tells"
     ),

@@ -94,11 +94,19 @@ CONFIGURATION: Final = {
     ),
     "page_address_in_use": Wording(
         "console: {address}: {why}",
-        "another console may be running; set console.port to a free one",
+        "another program serves there; set console.port to a free one",
+    ),
+    "page_served_already": Wording(
+        "console: a Bleedwatch console is served at {address} already",
+        "it may be another site's: `systemctl status bleedwatch-console`; for a second one, set "
+        "console.port to a free one",
     ),
     "page_address_unfit": Wording(
         "console: {address}: {why}",
         "set console.host and console.port to what this computer can serve",
+    ),
+    "bundle_not_installed": Wording(
+        "no bundle in {path}; installed: {installed}", "set infer.bundle to one that is installed"
     ),
 }
 """Why the configuration cannot be used."""

@@ -229,6 +229,15 @@ class Queries:
         )
         return [file_note(row) for row in rows]
 
+    def files(self, limit: int, *, refused: bool) -> list[FileNote]:
+        """Return what became of the files written last, of those alone that were ``refused``."""
+        where = "WHERE refusal IS NOT NULL" if refused else ""
+        rows = self._db.rows(
+            f"SELECT * FROM files {where} ORDER BY mtime_ns DESC, path LIMIT ?",  # noqa: S608
+            limit,
+        )
+        return [file_note(row) for row in rows]
+
     def unread_files(self, series_uid: str, limit: int) -> list[str]:
         """Paths of files that belong to a series and could not be read."""
         rows = self._db.rows(

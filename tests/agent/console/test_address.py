@@ -286,7 +286,7 @@ class TestServedByTls:
         with_user(store)
         address = Address("0.0.0.0", served.port, None, *authority.make("second"))
 
-        assert "Address already in use" in str(refusal(store, address, tmp_path))
+        assert "a Bleedwatch console is served" in str(refusal(store, address, tmp_path))
 
 
 class TestDoctor:

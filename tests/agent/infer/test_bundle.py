@@ -51,3 +51,14 @@ def test_weights_beside_a_network_are_refused_though_its_digest_is_right(
     monkeypatch.chdir(folder)
     with pytest.raises(BundleError, match=name):
         OnnxBackend(bundle, threads=1)
+
+
+def test_a_bundle_that_is_not_there_is_refused_with_those_that_are(folder: Path) -> None:
+    here = folder.parent / "engines" / "head" / "1.0.0"
+    here.parent.mkdir(parents=True)
+    folder.rename(here)
+
+    with pytest.raises(BundleError, match=r"installed: head/1\.0\.0") as refused:
+        load_bundle(here.with_name("9.9.9"))
+
+    assert "infer.bundle" in refused.value.what_to_do
