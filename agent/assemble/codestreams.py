@@ -49,9 +49,10 @@ PLUGINS: Final = {
 }
 """Transfer syntax of compressed pixels → which of pydicom's plugins decodes it."""
 
+_JPEG_LS: Final = (JPEGLSLossless, JPEGLSNearLossless)
 _FAMILIES: Final = (
     (JPEGLossless, JPEGLosslessSV1),
-    (JPEGLSLossless, JPEGLSNearLossless),
+    _JPEG_LS,
     (JPEG2000, JPEG2000Lossless),
     (HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL),
 )
@@ -130,6 +131,8 @@ def frames_in(
     syntax = syntax_of(frames[0], declared)
     if not is_closed and syntax in PLUGINS and not _is_whole(frames[-1], syntax):
         raise NotWholeYet("compressed_cut")
+    if syntax in _JPEG_LS and not all(_is_whole(frame, syntax) for frame in frames):
+        raise Unusable("pixels_undecodable")  # its decoder would search for the end for seconds
     return Frames(frames, syntax)
 
 
@@ -177,6 +180,8 @@ def syntax_of(frame: bytes, declared: UID) -> UID:
     if declared == RAW:
         return ExplicitVRLittleEndian
     shown = _syntax_shown(frame)
+    if shown is None and declared in PLUGINS:
+        raise Unusable("pixels_undecodable")
     if shown is None:
         name = declared.name if declared.name != declared else "unknown"
         raise Unusable("transfer_syntax_unread", syntax=name)

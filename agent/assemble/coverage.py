@@ -20,10 +20,12 @@ Ends of 101 real heads: 0 to 0.23 at the vertex, and one of 0.34 that does end 2
 0.29 at the base, where the posterior fossa alone is a quarter. One slice of 5 mm further in, the
 vertex has 0.12 more and the base 0.06."""
 
-ABRUPT: Final = 0.1, 0.85
-"""Nor does a head end from a level above the second share to one below the first: slices are
-damaged there. Real heads pass from 0.32 or less to 0.47 at most at the vertex, and to 0.74 at the
-base; generated ones of 10 mm from 0.22 and more to 0.96."""
+ABRUPT_BELOW: Final = 0.1
+ABRUPT_AT_VERTEX: Final = 0.6
+ABRUPT_AT_BASE: Final = 0.85
+"""Nor does a head end from a level above these shares to one below the first: slices are damaged
+there. Real heads pass from 0.32 or less to 0.48 at most at the vertex, and to 0.74 at the base;
+generated ones of 10 mm from 0.22 and more to 0.96."""
 
 HOLLOW_SHARE: Final = 0.25
 """A level that shows less than this share of what levels on both sides reach shows no brain.
@@ -37,9 +39,9 @@ def unseen_of(facts: HeadFacts) -> tuple[Reason, ...]:
     """Name what of a head a stack does not show; empty if it shows all of it."""
     shares = facts.areas_mm2 / facts.largest_mm2 if facts.largest_mm2 else np.ones(1)
     unseen = []
-    if (top_share := _end_share(shares[::-1])) > END_SHARE:
+    if (top_share := _end_share(shares[::-1], ABRUPT_AT_VERTEX)) > END_SHARE:
         unseen.append(Reason("vertex_not_seen", percent=100 * top_share))
-    if (base_share := _end_share(shares)) > END_SHARE:
+    if (base_share := _end_share(shares, ABRUPT_AT_BASE)) > END_SHARE:
         unseen.append(Reason("base_not_seen", percent=100 * base_share))
     if n_hollow := _n_hollow(shares):
         unseen.append(Reason("levels_without_brain", n_levels=n_hollow))
@@ -48,11 +50,11 @@ def unseen_of(facts: HeadFacts) -> tuple[Reason, ...]:
     return tuple(unseen)
 
 
-def _end_share(shares: NDArray[np.float64]) -> float:
+def _end_share(shares: NDArray[np.float64], abrupt: float) -> float:
     """Find how large the outermost section is, as a share of the largest; the end comes first."""
     first = int(np.argmax(shares > END_SHARE))
     outside, inside = shares[max(first - 1, 0)], shares[first]
-    return float(inside if outside < ABRUPT[0] and inside > ABRUPT[1] else shares[0])
+    return float(inside if outside < ABRUPT_BELOW and inside > abrupt else shares[0])
 
 
 def _n_hollow(shares: NDArray[np.float64]) -> int:

@@ -33,6 +33,13 @@ SOFT_HU: Final = -10
 AIR_HU: Final = -200
 """Air below this [HU]. Fat is -120 at its darkest; partial volumes lie between."""
 
+AIR_RANGE_HU: Final = -1100, -850
+"""Air round a head lies between these [HU]: -1000, and what calibration, noise and foam add."""
+
+MEASURED_SHARE: Final = 0.1
+"""Where fewer of the dark pixels are above what fills the surroundings, these are the rims of the
+head and show no air. Ours."""
+
 BRAIN_HU: Final = (10, 50)
 """Between these lies most of a brain [HU]: white matter from 20, grey to 40, infarcts and an
 infant's brain darker, and some 10 HU for the scanner's calibration."""
@@ -65,8 +72,9 @@ class HeadFacts:
     the largest connected part; levels beyond the last bone are left out. ``largest_mm2`` is the
     area that three levels reach. Of the tissue enclosed in large levels: ``brain_share`` is what
     lies in a brain's range, ``spread_hu`` the distance from its 5th to its 95th percentile, once
-    averaged over 6 mm. ``dark_share`` of the stack is darker than soft tissue, and ``air_hu`` the
-    median of what is darker than fat, None where nothing is.
+    averaged over 6 mm. ``dark_share`` of the level with least of it is darker than soft tissue. Of
+    what is darker than fat, ``air_share`` is as dark as air at the level with least of that, where
+    ``air_hu`` is its median.
     ``n_repeated`` slices are the same as another one. ``at_edge``: the enclosed tissue reaches the
     edge of the image.
     """
@@ -76,7 +84,8 @@ class HeadFacts:
     brain_share: float
     spread_hu: float
     dark_share: float
-    air_hu: float | None
+    air_share: float
+    air_hu: float
     n_repeated: int
     at_edge: bool
 
@@ -92,14 +101,15 @@ def facts_of(head: HeadVolume) -> HeadFacts:
     large = areas_mm2 >= max(LARGE * largest_mm2, pixel_mm2)
     low_hu, high_hu = BRAIN_HU
     tissue_hu = levels[large][inside[large]]
-    air = levels[levels < AIR_HU]
+    air_share, air_hu = _air(levels)
     return HeadFacts(
         areas_mm2=_with_bone(areas_mm2, bone),
         largest_mm2=largest_mm2,
         brain_share=_share((tissue_hu >= low_hu) & (tissue_hu <= high_hu)),
         spread_hu=_spread_hu(levels[large], inside[large]),
-        dark_share=_share(levels < SOFT_HU),
-        air_hu=float(np.median(air)) if len(air) else None,
+        dark_share=float((levels < SOFT_HU).mean(axis=(1, 2)).min()),
+        air_share=air_share,
+        air_hu=air_hu,
         n_repeated=_n_repeated(head.hu),
         at_edge=bool(inside[:, [0, -1]].any() or inside[:, :, [0, -1]].any()),
     )
@@ -179,6 +189,24 @@ def _shrunk(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Put one pixel on all round, within each slice."""
     return ~_shrunk(~mask)
+
+
+def _air(levels: NDArray[np.int16]) -> tuple[float, float]:
+    """Share of air in what is darker than fat, and its median [HU], where the share is least.
+
+    The stack's lowest value fills the corners of a round field, or all round the head: where it is
+    darker than air, it is no measure of that.
+    """
+    low_hu, high_hu = AIR_RANGE_HU
+    lowest_hu = int(levels.min())
+    worst = 1.0, float(lowest_hu)
+    for level in levels:
+        dark = level[level < AIR_HU]
+        measured = dark[dark > lowest_hu] if lowest_hu < low_hu else dark
+        if len(measured) > MEASURED_SHARE * len(dark):
+            share = _share((measured >= low_hu) & (measured <= high_hu))
+            worst = min(worst, (share, float(np.median(measured))))
+    return worst
 
 
 def _with_bone(areas_mm2: NDArray[np.float64], bone: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -222,12 +222,20 @@ def identity_of(image: Dataset) -> Identity:
     """Read who and what the image belongs to."""
     return Identity(
         patient_id=text(image, "PatientID"),
-        patient_name=text(image, "PatientName"),
+        patient_name=_name(text(image, "PatientName")),
         birth_date=text(image, "PatientBirthDate"),
         sex=text(image, "PatientSex"),
         study_uid=uid_of(image, "StudyInstanceUID"),
         accession=text(image, "AccessionNumber"),
     )
+
+
+def _name(written: str) -> str:
+    """Leave out the empty components at the end of a name, and of each way in which it is written.
+
+    Whoever sends an image may leave them out. Source: PS3.5 section 6.2.1.
+    """
+    return "=".join(group.rstrip("^ ") for group in written.split("=")).rstrip("=")
 
 
 def frames_of(image: Dataset) -> Iterator[Dataset]:

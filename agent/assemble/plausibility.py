@@ -14,14 +14,18 @@ from agent.assemble.head_facts import HeadFacts
 from agent.reasons import Reason
 
 LEAST_DARK_SHARE: Final = 0.05
-"""Share of the stack that is darker than soft tissue: air round the head. Heads: 0.58 to 0.85; a
-head that fills a small field still leaves some 0.2."""
+"""Share of each level that is darker than soft tissue: air round the head. Heads: 0.48 and up; one
+that fills a small field still leaves some 0.2. A level of other values than HU has none."""
 
-WARMEST_AIR_HU: Final = -850.0
-"""Air is darker than this [HU]. Heads: -1024 to -988; scalp and foam come into no median."""
+LEAST_AIR_SHARE: Final = 0.4
+"""Of what is darker than fat so much is air at each level. Heads: 0.71 and up; noise of all values:
+0.2, values a fifth too large or too small: 0.06 and less."""
 
 LEAST_CAVITY_MM2: Final = 3000.0
 """A skull encloses more than this [mm²]. Heads: 7400 and up, a newborn's some 6000."""
+
+MOST_CAVITY_MM2: Final = 45_000.0
+"""No skull encloses more [mm²]. Heads: up to 21,900; the largest hydrocephalus twice as much."""
 
 LEAST_BRAIN_SHARE: Final = 0.5
 """Share of what the skull encloses that is as dense as brain. Heads: 0.65 with the largest bleed,
@@ -41,10 +45,12 @@ def faults_of(facts: HeadFacts) -> tuple[Reason, ...]:
     faults = []
     if facts.dark_share < LEAST_DARK_SHARE:
         faults.append(Reason("no_air"))
-    elif facts.air_hu is not None and facts.air_hu > WARMEST_AIR_HU:
+    elif facts.air_share < LEAST_AIR_SHARE:
         faults.append(Reason("air_off", air_hu=facts.air_hu))
     if facts.largest_mm2 < LEAST_CAVITY_MM2:
         faults.append(Reason("no_skull"))
+    elif facts.largest_mm2 > MOST_CAVITY_MM2:
+        faults.append(Reason("skull_too_large", area_cm2=facts.largest_mm2 / 100))
     elif facts.brain_share < LEAST_BRAIN_SHARE:
         faults.append(Reason("not_brain", percent=100 * facts.brain_share))
     elif facts.spread_hu < LEAST_SPREAD_HU:

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.assemble.geometry import TOUCH_RATIO, Orientation, find_gaps, orientation_of
+from agent.assemble.geometry import GAP_RATIO, TOUCH_RATIO, Orientation, find_gaps, orientation_of
 from agent.assemble.planes import Plane
 from agent.assemble.stacks import FEW, SAME_POSITION_MM, Stack, are_few
 from agent.errors import GeometryError, IdentityError, InputError
@@ -47,12 +47,13 @@ class SeriesFacts:
     ``n_images`` counts all images of the series that were read, ``n_unread`` those that came and
     could not be. ``expected_images`` is 0 unless all slices promise
     the same count for the series; ``hinted_images`` the same for their acquisition, of which there
-    must be one: it may count what other series hold. ``touching`` says that no slice could lie
-    between two others. ``coverage_mm`` runs along the normal, from the lowest slice centre to the
-    highest. ``end_seen``: the last slice to come is one with which an export ends. It shows the
-    vertex, so the export went up the head and has reached the top; or its image number is 1 and the
-    numbers came falling. An export that goes down the head, or came in no order, has no such end:
-    there may always be another slice below.
+    must be one: it may count what other series hold; or what their numbers leave out.
+    ``touching`` says that no slice could lie between two others. ``coverage_mm`` runs along the
+    normal, from the lowest slice centre to the highest. ``end_seen``: the last slice to come is
+    one with which an export ends. It shows the vertex, so the export went up the head and has
+    reached the top; or its image number is 1 and the numbers came falling. An export that goes
+    down the head, or came in no order, has no such end: there may always be another slice
+    below.
     """
 
     n_slices: int
@@ -377,9 +378,7 @@ class GrowingSeries:
         if not self._planes:
             return tuple(_set_aside(why))
         plane, stack = self._main, self._chosen()
-        for other in self._planes:
-            if other is not plane and (difference := plane.difference(other.first)):
-                why[difference] += other.n_images
+        why += self._in_other_planes
         if stack.strays:
             why[Reason("derived_images")] += len(stack.strays)
         remarks = _set_aside(why)
@@ -398,7 +397,19 @@ class GrowingSeries:
         ]
         if self._blank and not self._is_blanked:
             reasons.append(Reason("images_blank", n_images=len(self._blank)))
+        elsewhere = self._in_other_planes
+        if not self.facts().touching and not are_few(elsewhere.total(), self.n_images):
+            reasons += _set_aside(elsewhere)
         return tuple(reasons)
+
+    @property
+    def _in_other_planes(self) -> Counter[Reason]:
+        """How many images cannot be stacked on the slices, by what they differ in."""
+        why: Counter[Reason] = Counter()
+        for other in self._planes:
+            if other is not self._main and (difference := self._main.difference(other.first)):
+                why[difference] += other.n_images
+        return why
 
     @property
     def _missed(self) -> list[str]:
@@ -451,7 +462,7 @@ class GrowingSeries:
             n_images=self.n_images - n_blank,
             n_unread=len(self._unread) + n_blank,
             expected_images=agreed([header.expected_images for header in headers]),
-            hinted_images=hinted_images(headers),
+            hinted_images=max(hinted_images(headers), numbered_images(headers, heights_mm)),
             multi_frame=any(FRAME_MARK in header.sop_uid for header in headers),
             coverage_mm=float(np.ptp(heights_mm)) if headers else 0.0,
             gaps=find_gaps(headers, heights_mm),
@@ -530,6 +541,20 @@ def hinted_images(headers: list[SliceHeader]) -> int:
     acquisitions = {header.acquisition_number for header in headers}
     counts = [header.images_in_acquisition for header in headers]
     return agreed(counts) if len(acquisitions) == 1 else 0
+
+
+def numbered_images(headers: list[SliceHeader], heights_mm: NDArray[np.float64]) -> int:
+    """Return how many images there are by their numbers, where these leave out some all along.
+
+    Only of slices between which others could lie by their thickness, given lowest first; else 0.
+    """
+    numbers = [header.instance_number or 0 for header in headers]
+    thickest_mm = max((header.thickness_mm or 0.0 for header in headers), default=0.0)
+    steps = np.abs(np.diff(numbers))
+    apart_mm = float(np.median(np.diff(heights_mm))) if len(headers) > 1 else 0.0
+    if not thickest_mm or apart_mm < GAP_RATIO * thickest_mm or not 1 < np.median(steps) <= FEW + 1:
+        return 0
+    return max(numbers) - min(numbers) + 1
 
 
 def are_touching(headers: list[SliceHeader], heights_mm: NDArray[np.float64]) -> bool:

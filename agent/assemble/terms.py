@@ -76,7 +76,7 @@ WORDS: Final[dict[Term, str]] = {
         chest* thora* torax lung* abd abdo* pelv* spine spinal cspine tspine lspine lumbar
         cervical* neck heart card* coronary coronaries coronaria* koronararter* liver hepat*
         kidney* renal colon* knee hip shoulder* foot feet ankle* wrist* hand elbow* femur
-        tibia* extrem* wholebody larynx* aort* tap hals* *wirbel* hws bws lws becken* leber*
+        tibia* extrem* larynx* aort* tap hals* *wirbel* hws bws lws becken* leber*
         herz* niere* knie* huft* schulter* bauch* cou rachis bassin foie coeur genou hanche*
         epaule* cheville* poignet* poumon* cuello columna cadera* rodilla* higado* corazon*
         pulmon* hombro* tobillo* muneca* collo colonna bacino ginocchio pescoco coluna

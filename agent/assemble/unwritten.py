@@ -51,7 +51,7 @@ def is_unwritten(zero: NDArray[np.bool_], tissue: NDArray[np.bool_]) -> bool:
     cuts = _cuts_tissue(zero, tissue, last)
     if top and abs(top - tail) <= 1:  # padded all round, and what it cuts there is cut here too
         return cuts and not _cuts_tissue(zero[::-1], tissue[::-1], len(zero) - 1 - top)
-    if cuts or not tissue.any():
+    if cuts:
         return True
     if _blanked(zero[: last + 1], tissue[: last + 1]):
         return last < PASSED_SHARE * len(zero)

@@ -52,6 +52,10 @@ SERIES: Final = {
     "no_air": Wording("no air round the head, so these are no HU", CHECK_EXPORT),
     "air_off": Wording("air at {air_hu:.0f} HU, so these are no HU", CHECK_EXPORT),
     "no_skull": Wording("no skull with a brain in it is seen", CHECK_EXPORT),
+    "skull_too_large": Wording(
+        "the skull encloses {area_cm2:.0f} cm², more than any head: its scale is wrong",
+        CHECK_EXPORT,
+    ),
     "not_brain": Wording(
         "only {percent:.0f} % of what the skull encloses is as dense as brain", CHECK_EXPORT
     ),

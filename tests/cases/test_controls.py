@@ -99,3 +99,14 @@ def test_names_of_any_bytes_and_what_exporters_leave_beside_the_images(
     report = answer(tmp_path / "in")
 
     assert (report.state, report.geometry.slices) == ("not_suspected", 32)
+
+
+def test_a_name_whose_empty_components_are_written_out_is_the_same_name(
+    answer: Answer, tmp_path: Path
+) -> None:
+    images = head()
+    for image in images[::2]:
+        image.PatientName = f"{image.PatientName}^^^"
+    save_all(images, tmp_path / "in")
+
+    assert answer(tmp_path / "in").state == "not_suspected"

@@ -64,9 +64,26 @@ def with_a_high_bit_that_cannot_be(image: Dataset, stored: Stored) -> None:
     set_stored(image, stored)
 
 
+def with_a_slope_of_its_own(image: Dataset, stored: Stored) -> None:
+    image.RescaleSlope, image.RescaleIntercept = "0.5", "-1111"
+    set_stored(image, (stored - 1024 + 1111) * 2)
+
+
+def with_a_lookup_table_beside_the_rescale(image: Dataset, stored: Stored) -> None:
+    """Nonsense in a CT image, and no reason to believe the table more."""
+    table = Dataset()
+    table.LUTDescriptor, table.ModalityLUTType = [4096, 0, 16], "HU"
+    table.LUTData = np.arange(4096, dtype="<u2").tobytes()
+    table["LUTData"].VR = "OW"
+    image.ModalityLUTSequence = [table]
+    set_stored(image, stored)
+
+
 @pytest.mark.parametrize(
     "write",
     [
+        with_a_slope_of_its_own,
+        with_a_lookup_table_beside_the_rescale,
         with_overlay_bits,
         in_the_upper_bits,
         in_the_middle_bits,
@@ -114,3 +131,23 @@ def test_what_is_of_another_type_than_hu_gets_no_answer(
     if state == "not_analysed":
         assert "Rescale Type" in str(report.text)
         assert "some text" not in str(report.text)
+
+
+@pytest.mark.parametrize("filling_hu", [-1024, -2000, -3024, -32768])
+def test_a_round_field_is_a_head_whatever_fills_its_corners(
+    answer: Answer, tmp_path: Path, filling_hu: int
+) -> None:
+    images = head()
+    for image in images:
+        values = hu_of(image)
+        j, i = np.indices(values.shape) - (values.shape[0] - 1) / 2
+        values[np.hypot(j, i) > values.shape[0] / 2] = filling_hu
+        is_stored_0 = filling_hu == -1024
+        image.RescaleIntercept = -1024 if is_stored_0 else 0
+        image.PixelRepresentation = 0 if is_stored_0 else 1
+        set_stored(image, values + 1024 if is_stored_0 else values)
+    save_all(images, tmp_path / "in")
+
+    report = answer(tmp_path / "in")
+
+    assert (report.state, report.caveats) == ("not_suspected", ())

@@ -201,3 +201,39 @@ def test_every_other_slice_of_an_acquisition_is_not_the_whole_head(
 
     assert report.state == "not_analysed"
     assert "only 32 of 64 images came" in report.text
+
+
+def test_every_other_slice_by_the_image_numbers_is_not_the_whole_head(
+    answer: Answer, tmp_path: Path
+) -> None:
+    save_all(head()[::2], tmp_path / "in")
+
+    report = answer(tmp_path / "in")
+
+    assert report.state == "not_analysed"
+    assert "only 16 of 31 images came" in report.text
+
+
+def test_half_the_slices_said_to_lie_in_another_plane_are_no_strays(
+    answer: Answer, tmp_path: Path
+) -> None:
+    images = head()
+    for image in images[1::2]:
+        image.ImageOrientationPatient = [1, 0, 0, 0, 0, 1]
+    save_all(images, tmp_path / "in")
+
+    report = answer(tmp_path / "in")
+
+    assert report.state == "not_analysed"
+    assert "16 image(s) set aside" in report.text
+
+
+def test_an_original_image_that_was_reconstructed_later_is_a_slice(
+    answer: Answer, tmp_path: Path
+) -> None:
+    images = head()
+    for image in images:
+        image.ImageType = ["ORIGINAL", "SECONDARY", "AXIAL"]
+    save_all(images, tmp_path / "in")
+
+    assert answer(tmp_path / "in").state == "not_suspected"

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
-from pydicom.uid import RLELossless
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import JPEGLSLossless, RLELossless
 from scipy import ndimage
 
 from agent.assemble.dicom_file import read_slices
@@ -57,12 +57,28 @@ def of_no_known_syntax(path: Path) -> None:
     path.write_bytes(content.replace(b"1.2.840.10008.1.2.4.100", b"1.2.840.10008.1.2.4.110"))
 
 
+def codestream_cut(syntax: str) -> Callable[[Path], None]:
+    """Compress, and lose the end of the codestream, but not the delimiters round it."""
+
+    def spoil(path: Path) -> None:
+        image = head()[int(path.name[1:]) - 1]
+        image.compress(syntax)
+        frame = next(generate_frames(image.PixelData, number_of_frames=1))
+        kept = frame[: len(frame) * 3 // 5]
+        image.PixelData = encapsulate([kept + b"\0" * (len(kept) % 2)], has_bot=False)
+        save(image, path)
+
+    return spoil
+
+
 SPOILT = {
     "cut": cut,
     "preallocated": preallocated,
     "no pixels yet": without_pixels,
     "absurd rescale": of_absurd_rescale,
     "no known syntax": of_no_known_syntax,
+    "JPEG-LS cut": codestream_cut(JPEGLSLossless),
+    "RLE cut": codestream_cut(RLELossless),
 }
 
 

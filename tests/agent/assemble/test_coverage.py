@@ -82,10 +82,11 @@ def test_slices_that_show_nothing_within_a_head_are_told(blanked: int, left_hu: 
     assert unseen_in(volume(hu, 5.0, 1.0)) == {"levels_without_brain"}
 
 
-def test_a_head_that_ends_in_a_blanked_slice_ends_before_it() -> None:
+@pytest.mark.parametrize("above", [0, 2, 4])
+def test_a_head_that_ends_in_a_blanked_slice_ends_before_it(above: int) -> None:
     head = whole()
     middle = int(brain_px().argmax())
-    hu = head.hu[: middle + 2].copy()
+    hu = head.hu[: middle + 2 + above].copy()
     hu[-1] = np.where(np.indices(hu.shape[1:]).sum(axis=0) < 60, 900, -1000)  # a rest of bone
 
     assert "vertex_not_seen" in unseen_in(volume(hu, 5.0, 1.0))

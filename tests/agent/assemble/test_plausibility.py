@@ -63,7 +63,8 @@ def test_a_head_whose_surroundings_are_padded_has_no_fault(padding_hu: int) -> N
         (lambda: altered(lambda hu: hu - 30), {"not_brain"}),
         (lambda: altered(lambda hu: hu * 0.5), {"air_off"}),
         (lambda: altered(lambda hu: hu * 2), {"not_brain"}),
-        (lambda: altered(lambda hu: -hu), {"air_off", "no_skull"}),
+        (lambda: altered(lambda hu: hu * 1.5), {"air_off"}),
+        (lambda: altered(lambda hu: -hu), {"no_air", "no_skull"}),
         (lambda: stored(lambda values: values * 2), {"no_skull"}),
         (lambda: stored(lambda values: values // 2), {"no_skull"}),
         (lambda: stored(lambda values: 4095 - values), {"no_air", "no_skull"}),
@@ -87,6 +88,7 @@ def test_a_head_whose_surroundings_are_padded_has_no_fault(padding_hu: int) -> N
         "30 HU too light",
         "half as dense",
         "twice as dense",
+        "half as dense again",
         "negative",
         "slope 2 forgotten",
         "slope 0.5 forgotten",
@@ -198,3 +200,15 @@ def test_copies_of_one_slice_are_told(n_copies: int) -> None:
     (fault,) = faults_of(facts_of(volume(hu, 5.0, 1.0)))
 
     assert fault.code == "slices_repeated"
+
+
+@pytest.mark.parametrize("from_level", [14, 22, 26])
+def test_upper_slices_whose_values_are_no_hu_are_told(from_level: int) -> None:
+    noise = np.random.default_rng(0).integers(-1024, 3072, made_head().hu.shape)
+    upper = np.arange(len(noise))[:, None, None] >= from_level
+
+    assert "air_off" in faults_in(altered(lambda hu: np.where(upper, noise, hu)))
+
+
+def test_a_head_of_another_scale_than_heads_is_told() -> None:
+    assert "skull_too_large" in faults_in(volume(made_head().hu, 5.0, 2.5))
