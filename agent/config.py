@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -24,6 +24,8 @@ from agent.assemble.limits import ReadLimits
 from agent.console.address import Address
 from agent.console.settings import Language, PageSettings, Shown
 from agent.errors import ConfigError
+from agent.inlet.limits import InletLimits
+from agent.inlet.settings import RECEIVED, InletSettings, checked_ae_title, sender_of
 from agent.store.rows import Keep
 
 if sys.version_info >= (3, 11):
@@ -40,6 +42,12 @@ PACKAGED_ENGINES = Path(__file__).resolve().parent.parent / "engines"
 """Bundles and protocol profiles as they are installed."""
 
 Seconds = Annotated[float, Field(gt=0)]
+
+
+def _checked_sender(text: str) -> str:
+    """Return a sender that is one; pydantic tells a ValueError as the setting's fault."""
+    sender_of(text)
+    return text
 
 
 class _Table(BaseModel):
@@ -141,6 +149,33 @@ class ConsoleConfig(_Table):
         return Address(self.host, self.port, self.sign_in, self.tls_certificate, self.tls_key)
 
 
+class InletConfig(_Table):
+    """Images that scanners send by C-STORE, instead of exporting them into the folder."""
+
+    senders: tuple[Annotated[str, AfterValidator(_checked_sender)], ...] = ()
+    """Who may send, as ``AE_TITLE@ADDRESS`` or ``AE_TITLE@NETWORK``; without any the inlet is
+    off."""
+    ae_title: Annotated[str, AfterValidator(checked_ae_title)] = "BLEEDWATCH"
+    host: str = "0.0.0.0"  # noqa: S104 - who may send is said by ``senders``
+    port: Annotated[int, Field(ge=1, le=65535)] = 11112
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] = 8743
+    """Where monitoring reads ``/metrics``, on this computer alone."""
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    """PEM files; left out, images come unencrypted, as most scanners send them."""
+    tls_senders: Path | None = None
+    """PEM file of the authorities that senders' own certificates must come from."""
+    associations: Annotated[int, Field(ge=1, le=64)] = 8
+    """Associations open at once."""
+    arriving_mb: Annotated[int, Field(ge=64)] = 1024
+    """Memory that objects may take until they are on disk, all together [MiB]."""
+    keep_days: Annotated[float, Field(ge=2)] = 7.0
+    """Received images older than this are deleted [days]."""
+    keep_mb: Annotated[int, Field(ge=1024)] = 51200
+    """Above this size the oldest days' images are deleted, but not today's and yesterday's; what
+    then finds no room is refused [MiB]."""
+
+
 class AlertConfig(_Table):
     """What happens to an alert that nobody acknowledges."""
 
@@ -166,7 +201,8 @@ class Config(BaseSettings):
     )
 
     export_folder: Path
-    """The folder into which the scanner exports. Read only: nothing is ever written here."""
+    """The folder into which the scanner exports. The agent only reads it; the inlet, where it is
+    used, writes to a folder of its own in it."""
     state_folder: Path = Path("/var/lib/bleedwatch")
     """Where the store lies."""
     engines_folder: Path = Field(default_factory=lambda: PACKAGED_ENGINES)
@@ -176,6 +212,7 @@ class Config(BaseSettings):
     infer: InferConfig = InferConfig()
     store: StoreConfig = StoreConfig()
     console: ConsoleConfig = ConsoleConfig()
+    inlet: InletConfig = InletConfig()
     alert: AlertConfig = AlertConfig()
     selftest: SelftestConfig = SelftestConfig()
 
@@ -188,6 +225,29 @@ class Config(BaseSettings):
             repeat_s=self.alert.repeat_s,
             escalate_after_s=self.alert.escalate_after_s,
             escalate_to=str(self.alert.escalate_to) if self.alert.escalate_to else None,
+        )
+
+    @property
+    def inlet_settings(self) -> InletSettings:
+        """The settings of the inlet. It takes no object that the agent would not read."""
+        inlet = self.inlet
+        return InletSettings(
+            folder=self.export_folder.absolute() / RECEIVED,
+            senders=tuple(map(sender_of, inlet.senders)),
+            ae_title=inlet.ae_title,
+            host=inlet.host,
+            port=inlet.port,
+            metrics_port=inlet.metrics_port,
+            limits=InletLimits(
+                associations=inlet.associations,
+                object_bytes=self.read.limits.file_bytes,
+                arriving_bytes=inlet.arriving_mb * 2**20,
+                kept_days=inlet.keep_days,
+                kept_bytes=inlet.keep_mb * 2**20,
+            ),
+            tls_certificate=inlet.tls_certificate,
+            tls_key=inlet.tls_key,
+            tls_senders=inlet.tls_senders,
         )
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 import sysconfig
 from collections.abc import Iterable
@@ -11,8 +12,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from agent.config import DEFAULT_PATH
+from agent.config import DEFAULT_PATH, load_config
 from agent.errors import ConfigError
+from agent.inlet.settings import InletSettings
 
 PACKAGED_FILES: Final = Path(__file__).resolve().parent.parent / "systemd"
 """Units and configuration as they are installed."""
@@ -27,6 +29,12 @@ UNITS: Final = (
 )
 """The units to enable. The agent's unit starts bleedwatch-agent.timer itself, by OnFailure=."""
 
+INLET_UNIT: Final = "bleedwatch-inlet.service"
+"""Enabled besides where the configuration names senders."""
+
+SENDERS: Final = f"/etc/systemd/system/{INLET_UNIT}.d/senders.conf"
+"""Drop-in that opens the inlet's unit as far as the configuration says, and no further."""
+
 ACCOUNT: Final = "bleedwatch"
 """The account that the services run as."""
 
@@ -34,6 +42,7 @@ TARGETS: Final = {
     "bleedwatch-agent.service": "/etc/systemd/system/bleedwatch-agent.service",
     "bleedwatch-agent.timer": "/etc/systemd/system/bleedwatch-agent.timer",
     "bleedwatch-console.service": "/etc/systemd/system/bleedwatch-console.service",
+    INLET_UNIT: f"/etc/systemd/system/{INLET_UNIT}",
     "bleedwatch-selftest.service": "/etc/systemd/system/bleedwatch-selftest.service",
     "bleedwatch-selftest.timer": "/etc/systemd/system/bleedwatch-selftest.timer",
     "sysusers.d/bleedwatch.conf": "/etc/sysusers.d/bleedwatch.conf",
@@ -78,15 +87,20 @@ def install_steps(root: Path, program: Path) -> tuple[Step, ...]:
     Raises
     ------
     ConfigError
-        If services cannot start the program, a symbolic link is in a unit's place, or the services
-        are the Debian package's.
+        If services cannot start the program, a symbolic link is in a unit's place, the services are
+        the Debian package's, or the configuration that is there cannot be used.
     """
     _check_not_packaged(root)
     _check_program(program)
-    return tuple(
+    packaged = (
         _install_step(target_in(root, target), _content(name, program))
         for name, target in TARGETS.items()
     )
+    senders, inlet = target_in(root, SENDERS), _inlet(root)
+    if inlet:
+        return *packaged, _install_step(senders, _opened_to(inlet))
+    closed = (Step(Action.REMOVE, senders, "no sender is named"),) if senders.exists() else ()
+    return *packaged, *closed
 
 
 def uninstall_steps(root: Path) -> tuple[Step, ...]:
@@ -104,9 +118,10 @@ def uninstall_steps(root: Path) -> tuple[Step, ...]:
         raise ConfigError(
             "units_enabled_still",
             units=", ".join(path.name for path in enabled),
-            command=f"{_systemctl(root)} disable {now}{' '.join(UNITS)}",
+            command=f"{_systemctl(root)} disable {now}{' '.join((*UNITS, INLET_UNIT))}",
         )
-    steps = (_uninstall_step(name, target_in(root, target)) for name, target in TARGETS.items())
+    steps = [_uninstall_step(name, target_in(root, target)) for name, target in TARGETS.items()]
+    steps.append(_uninstall_step(SENDERS, target_in(root, SENDERS)))
     return tuple(step for step in steps if step)
 
 
@@ -133,14 +148,19 @@ def carry_out(steps: Iterable[Step]) -> None:
 def commands_after_install(root: Path) -> tuple[str, ...]:
     """Return the commands to run next, in this order."""
     into = f" --root={root}" if root != Path("/") else ""
-    made = (
+    made: tuple[str, ...] = (
         f"systemd-sysusers{into} bleedwatch.conf",
         f"systemd-tmpfiles{into} --create bleedwatch.conf",
     )
-    enabled = f"{_systemctl(root)} enable {' '.join(UNITS)}"
+    inlet = _inlet(root)
+    units = " ".join((*UNITS, INLET_UNIT) if inlet else UNITS)
+    if inlet:
+        owner = f"-o {ACCOUNT} -g {ACCOUNT}"
+        made = *made, f"install -d {owner} {shlex.quote(str(target_in(root, str(inlet.folder))))}"
+    enabled = f"{_systemctl(root)} enable {units}"
     if into:
         return *made, enabled
-    started = f"systemctl restart {' '.join(UNITS)}"
+    started = f"systemctl restart {units}"
     tested = "systemctl start bleedwatch-selftest"
     return *made, "systemctl daemon-reload", enabled, started, tested, "bleedwatch doctor"
 
@@ -162,6 +182,24 @@ def this_program() -> Path:
 def target_in(root: Path, target: str) -> Path:
     """Return where a file lies below ``root``."""
     return root / target.lstrip("/")
+
+
+def _inlet(root: Path) -> InletSettings | None:
+    """Return the inlet as the configuration that is there has it; None where it is off."""
+    path = target_in(root, str(DEFAULT_PATH))
+    inlet = load_config(path).inlet_settings if path.exists() else None
+    return inlet if inlet and inlet.senders else None
+
+
+def _opened_to(inlet: InletSettings) -> str:
+    """Write the drop-in that opens the inlet's unit to its folder and its senders."""
+    folder = str(inlet.folder).replace("\\", r"\\").replace('"', r"\"").replace("%", "%%")
+    networks = sorted({str(sender.network) for sender in inlet.senders})
+    allowed = "".join(f"IPAddressAllow={network}\n" for network in networks)
+    return (
+        "# Written by `bleedwatch service install` from [inlet] in the configuration.\n"
+        f'[Service]\nReadWritePaths="{folder}"\n{allowed}'
+    )
 
 
 def _check_not_packaged(root: Path) -> None:

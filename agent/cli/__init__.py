@@ -37,7 +37,7 @@ PANELS: Final = {
         "user",
         "schema",
     ),
-    BY_HAND: ("requeue", "export", "replay", "run", "console", "demo", "simulate"),
+    BY_HAND: ("requeue", "export", "replay", "run", "console", "inlet", "demo", "simulate"),
     MODEL: ("engine", "model", "protocol"),
     MEASURE: ("bench",),
 }

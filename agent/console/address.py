@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agent.console.certificate import Certificate, read_certificate
+from agent.certificate import Certificate, read_certificate
 from agent.errors import ConfigError
 from agent.records import Instant
 
@@ -47,12 +47,11 @@ class Address:
         """
         if not is_loopback(self.host):
             self._check_for_others()
-        if not self.tls_certificate and not self.tls_key:
-            return None
-        if not self.tls_certificate or not self.tls_key:
-            raise ConfigError("tls_half_named")
-        certificate = read_certificate(self.tls_certificate, self.tls_key)
-        certificate.check(now)
+        certificate = read_certificate(self.tls_certificate, self.tls_key, "console")
+        if certificate and not certificate.names:
+            raise ConfigError("certificate_without_host", path=str(certificate.path))
+        if certificate:
+            certificate.check(now)
         return certificate
 
     def hosts(self, certificate: Certificate | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.config import load_config
-from agent.doctor import computer, folders, journal, networks, page
+from agent.doctor import computer, folders, inlet, journal, networks, page
 from agent.doctor.result import Box, CheckResult, Line, Mark, NotChecked, note, well, wrong
 from agent.errors import AgentError, ConfigError
 from agent.infer.tensorrt_api import TensorRt
@@ -45,6 +45,14 @@ OF_THE_BOX: Final[tuple[tuple[str, Callable[[Box], CheckResult]], ...]] = (
 )
 """The GPU is last: where its driver hangs or crashes, every other result is out by then."""
 
+OF_THE_INLET: Final[tuple[tuple[str, Callable[[Box], CheckResult]], ...]] = (
+    ("inlet's unit", lambda _: computer.unit("bleedwatch-inlet")),
+    ("inlet's folder", inlet.folder),
+    ("inlet", inlet.port),
+    ("inlet's certificate", inlet.certificate),
+)
+"""Made where the configuration names senders."""
+
 
 def examine(config_path: Path, take_gpu: Callable[[str], TensorRt]) -> Iterator[Line]:
     """Make every check; yield each line as soon as its check ends."""
@@ -59,7 +67,7 @@ def examine(config_path: Path, take_gpu: Callable[[str], TensorRt]) -> Iterator[
         return
     yield Line("configuration", well("configuration_usable", path=str(config_path)))
     mounts = MOUNTS.read_text(encoding="utf-8")
-    for name, on_box in OF_THE_BOX:
+    for name, on_box in (*(OF_THE_INLET if config.inlet.senders else ()), *OF_THE_BOX):
         box = Box(config, system_clock(), boot_id(), mounts, ACCOUNT, take_gpu)
         yield Line(name, _guarded(partial(on_box, box)))
 

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from agent.doctor.result import Box, CheckResult, NotChecked, well, wrong
 from agent.watch.filesystem import files_in, folder_identity, sends_events
@@ -23,7 +23,7 @@ def export_folder(box: Box) -> CheckResult:
     folder_identity(folder)
     paths = [str(folder), *(path for path, _ in islice(files_in(str(folder), _passed_over), 1))]
     for path in paths:
-        if not _readable(path, box.account):
+        if not may(box.account, "-r", path):
             return wrong("path_unreadable", path=str(path), account=box.account)
     return well("folder_readable", folder=str(folder))
 
@@ -63,17 +63,18 @@ def _passed_over(_path: str, _error: OSError) -> None:
     """Pass over a folder that cannot be listed: the check of the agent reports it."""
 
 
-def _readable(path: str, account: str) -> bool:
-    """Try to read as the account, if run by root: root can read what the account cannot."""
+def may(account: str, right: Literal["-r", "-w"], path: str) -> bool:
+    """Try to read or write as the account, if run by root: root may what the account may not."""
+    here = {"-r": os.R_OK, "-w": os.W_OK}[right]
     try:
         who = pwd.getpwnam(account)
     except KeyError:
-        return os.access(path, os.R_OK)
+        return os.access(path, here)
     if os.geteuid() != 0:
-        return os.access(path, os.R_OK)
+        return os.access(path, here)
     listing = ["-a", "-x", path] if Path(path).is_dir() else []
     tried = subprocess.run(  # noqa: S603 - fixed words and a path
-        ["test", "-r", path, *listing],  # noqa: S607 - coreutils
+        ["test", right, path, *listing],  # noqa: S607 - coreutils
         user=who.pw_uid,
         group=who.pw_gid,
         extra_groups=os.getgrouplist(account, who.pw_gid),

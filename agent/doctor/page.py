@@ -8,8 +8,8 @@ import ssl
 from datetime import timedelta
 from typing import Final
 
+from agent.certificate import Certificate
 from agent.console.address import Address
-from agent.console.certificate import Certificate
 from agent.doctor.journal import address
 from agent.doctor.result import Box, CheckResult, note, well, wrong
 
@@ -61,7 +61,7 @@ def certificate(box: Box) -> CheckResult:
 
 
 def _connection(served: Address, certificate: Certificate | None) -> http.client.HTTPConnection:
-    host = _own(served.host)
+    host = own_address(served.host)
     if certificate is None:
         return http.client.HTTPConnection(host, served.port, timeout=ANSWER_S)
     context = ssl.create_default_context()
@@ -76,7 +76,7 @@ def _certificate_of(connection: http.client.HTTPConnection) -> bytes | None:
     return None
 
 
-def _own(host: str) -> str:
+def own_address(host: str) -> str:
     """Return the address by which this computer reaches ``host``; for 0.0.0.0 that is loopback."""
     try:
         parsed = ipaddress.ip_address(host)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from agent.handover.facts import uid_text
 
-UNITS: Final = "bleedwatch-agent", "bleedwatch-console"
+UNITS: Final = "bleedwatch-agent", "bleedwatch-console", "bleedwatch-inlet"
 MOST_LINES: Final = 20_000
 ANSWER_S: Final = 60.0
 """How long journald may take to answer [s]."""
@@ -23,7 +23,7 @@ ANSWER_S: Final = 60.0
 WORDS: Final = "event", "level", "state", "code", "completed_by"
 """Fields whose values are identifiers of the program's own."""
 
-NUMBERS: Final = "revision", "unfinished"
+NUMBERS: Final = "revision", "unfinished", "stored", "refused"
 """Fields that hold a number, besides the durations, which end in ``_s``."""
 
 WORD: Final = re.compile(r"[a-z_]{1,40}")
@@ -36,7 +36,7 @@ RAISED: Final = re.compile(
 
 
 def log_lines() -> tuple[list[dict[str, Any]], str]:
-    """Return the latest lines of both services, oldest first, and a remark on how many they are."""
+    """Return the latest lines of the services, oldest first, and a remark on how many they are."""
     command = ["journalctl", "--no-pager", "--output=json", f"--lines={MOST_LINES}"]
     command += [f"--unit={unit}" for unit in UNITS]
     try:

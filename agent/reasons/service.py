@@ -48,8 +48,8 @@ CONFIGURATION: Final = {
         "`openssl pkey -in PRIVATE.pem -pubout` writes one",
     ),
     "tls_half_named": Wording(
-        "console.tls_certificate and console.tls_key: one without the other",
-        "name both in [console], or neither",
+        "{table}.tls_certificate and {table}.tls_key: one without the other",
+        "name both in [{table}], or neither",
     ),
     "sign_in_needed": Wording(
         "console.sign_in = false on {host}: others could see patients",
@@ -65,15 +65,15 @@ CONFIGURATION: Final = {
         "make sure that it is there, and that the service account can read it",
     ),
     "tls_key_unusable": Wording(
-        "console.tls_key {path}: no PEM key, or one with a passphrase",
+        "{setting} {path}: no PEM key, or one with a passphrase",
         "`openssl pkey -in {path} -out …` takes a passphrase away",
     ),
     "tls_key_of_another": Wording(
-        "console.tls_key {path}: not the key of {certificate}",
+        "{table}.tls_key {path}: not the key of {certificate}",
         "name the key that the certificate was made with",
     ),
     "certificate_unusable": Wording(
-        "console.tls_certificate {path}: no PEM certificate",
+        "{setting} {path}: no PEM certificate",
         "`openssl x509 -in {path} -noout -text` says what it is",
     ),
     "certificate_without_host": Wording(
@@ -81,11 +81,11 @@ CONFIGURATION: Final = {
         "have one made with subject alternative names: by these the page is asked for",
     ),
     "certificate_expired": Wording(
-        "console.tls_certificate {path}: expired on {until}",
+        "{setting} {path}: expired on {until}",
         "have a new one made; make sure that the clock is right",
     ),
     "certificate_not_yet_valid": Wording(
-        "console.tls_certificate {path}: not valid before {since}",
+        "{setting} {path}: not valid before {since}",
         "make sure that the clock is right",
     ),
     "no_users": Wording(
@@ -110,6 +110,54 @@ CONFIGURATION: Final = {
     ),
 }
 """Why the configuration cannot be used."""
+
+INLET: Final = {
+    "inlet_off": Wording(
+        "inlet.senders names nobody, so nothing is received",
+        'name who may send in [inlet]: senders = ["CT1@10.20.30.40"]',
+    ),
+    "inlet_package_missing": Wording(
+        "the Python package {package} is not installed",
+        "in Bleedwatch's folder: pip install '.[dicom]'",
+    ),
+    "inlet_running": Wording("another inlet receives into {folder}", "stop one of them"),
+    "inlet_address_in_use": Wording(
+        "inlet: {address}: {why}",
+        "another inlet may be running; set inlet.port or inlet.metrics_port to a free one",
+    ),
+    "inlet_address_unfit": Wording(
+        "inlet: {address}: {why}",
+        "set inlet.host and inlet.port to what this computer can serve",
+    ),
+    "tls_senders_without_certificate": Wording(
+        "inlet.tls_senders without inlet.tls_certificate", "name the inlet's own certificate too"
+    ),
+    "tls_senders_unusable": Wording(
+        "inlet.tls_senders {path}: {why}",
+        "name a PEM file of the authorities that senders' certificates come from",
+    ),
+    "inlet_folder_unwritable": Wording(
+        "{folder}: {why}",
+        "let the account bleedwatch write there; `bleedwatch service install` opens the folder "
+        "to the inlet's unit",
+    ),
+    "inlet_space_short": Wording(
+        "no room: {folder} has {gb:.1f} GB", "make room there, or see inlet.keep_mb"
+    ),
+    "inlet_memory_taken": Wording(
+        "too much arrives at once: over {most_mb:.0f} MiB", "send again; see inlet.arriving_mb"
+    ),
+    "object_too_large": Wording("the object is over {most_mb:.0f} MiB", "see read.file_mb"),
+    "object_of_other_kind": Wording(
+        "no image: SOP class {sop_class}", "let the sender send images alone"
+    ),
+    "object_uid_unfit": Wording("a UID that is none", "see how the sender makes its UIDs"),
+    "object_not_as_announced": Wording(
+        "the data set has other UIDs than its request", "see what the sender does to images"
+    ),
+    "object_unreadable": Wording("not a data set", "see what the sender does to images"),
+}
+"""Why the inlet does not start, or refuses an object."""
 
 COMMANDS: Final = {
     "command_unavailable": Wording("{command}: {why}", INSTALL_AGAIN),
@@ -328,6 +376,29 @@ DOCTOR: Final = {
         "have the next one made; then `systemctl restart bleedwatch-console`",
     ),
     "certificate_valid": Wording("{path} is valid until {until}, for {names}"),
+    "inlet_folder_open": Wording("{folder} can be written"),
+    "inlet_folder_closed": Wording(
+        "{folder} cannot be written by the account {account}",
+        "`install -d -o {account} -g {account} {folder}`",
+    ),
+    "inlet_listens": Wording("{where} receives from {senders}"),
+    "inlet_silent": Wording(
+        "nothing answers at {where}",
+        "`journalctl -u bleedwatch-inlet -n 9`, `systemctl start bleedwatch-inlet`",
+    ),
+    "inlet_port_of_other_program": Wording(
+        "another program answers at {where}",
+        "`ss -ltnp 'sport = {port}'` names it; end it, or set inlet.port",
+    ),
+    "inlet_unencrypted": Wording(
+        "images come unencrypted: inlet.tls_certificate is not set",
+        "where scanners can do TLS, name a certificate and its key in [inlet]",
+    ),
+    "inlet_certificate_expires_soon": Wording(
+        "{path} is valid until {until}",
+        "have the next one made; then `systemctl restart bleedwatch-inlet`",
+    ),
+    "inlet_certificate_valid": Wording("{path} is valid until {until}"),
     "see_export_folder_line": Wording("see the line `export folder`"),
     "see_store_line": Wording("see the line `store`"),
     "no_folder_yet": Wording("there is no folder yet"),
@@ -491,4 +562,4 @@ BUILDING: Final = {
 }
 """Why a bundle, plan or profile is not made or used; for the service engineer."""
 
-SERVICE: Final = CONFIGURATION | COMMANDS | DOCTOR | BUILDING
+SERVICE: Final = CONFIGURATION | INLET | COMMANDS | DOCTOR | BUILDING

@@ -24,6 +24,9 @@ EVENTLESS_TYPES: Final = (
 """Types of file systems on which changes by other machines raise no inotify event. Source:
 inotify(7)."""
 
+PART_SUFFIX: Final = ".inlet-part"
+"""A file with a name that ends so is one that our own inlet is still writing: nobody reads it."""
+
 
 class Version(NamedTuple):
     """What identifies one state of a file: any change of its content changes one of these."""
@@ -75,7 +78,12 @@ def is_mount(folder: Path) -> bool:
 
 
 def version_of(path: str) -> Version | None:
-    """Version of a regular file, None for anything else or nothing. Links are not followed."""
+    """Version of a regular file, None for anything else or nothing. Links are not followed.
+
+    None also of a file that the inlet is still writing.
+    """
+    if path.endswith(PART_SUFFIX):
+        return None
     try:
         status = os.lstat(path)
     except (OSError, ValueError):

@@ -54,8 +54,11 @@ def test_the_settings_are_the_configuration(tmp_path: Path) -> None:
         ("threads = 2\n", "threads: no such setting; did you mean infer.threads?"),
         ("zebra = 1\n", "zebra: no such setting"),
         ("[console]\nport = 99999\n", "console.port: Input should be less than"),
+        ('[inlet]\nsenders = ["CT1"]\n', "inlet.senders.0: Value error, '' is no AE title"),
+        ('[inlet]\nsenders = ["CT1@ct1.hospital"]\n', "inlet.senders.0: Value error, 'ct1.hosp"),
+        ('[inlet]\nsenders = ["CT1@10.0.0.1/8"]\n', "inlet.senders.0: Value error, 10.0.0.1/8 has"),
+        ('[inlet]\nae_title = "SEVENTEEN LETTERS"\n', "inlet.ae_title: Value error, 'SEVENTEEN"),
     ],
-    ids=["misspelt", "misspelt-in-a-table", "misspelt-table", "table-left-out", "far-off", "value"],
 )
 def test_a_key_that_cannot_be_used_is_told_with_what_was_meant(
     tmp_path: Path, text: str, told: str

@@ -10,10 +10,12 @@ import pytest
 
 from agent.errors import ConfigError
 from agent.service import (
+    SENDERS,
     TARGETS,
     Action,
     Step,
     carry_out,
+    commands_after_install,
     install_steps,
     target_in,
     uninstall_steps,
@@ -49,7 +51,12 @@ def test_every_file_is_said_before_it_is_written_and_nothing_else_is(tmp_path: P
 
 
 def test_the_units_start_the_program_where_it_is(installed: Path) -> None:
-    for name, word in (("agent", "run"), ("console", "console"), ("selftest", "selftest")):
+    for name, word in (
+        ("agent", "run"),
+        ("console", "console"),
+        ("inlet", "inlet"),
+        ("selftest", "selftest"),
+    ):
         unit = (installed / f"etc/systemd/system/bleedwatch-{name}.service").read_text()
         assert f"ExecStart={PROGRAM} {word} --config /etc/bleedwatch/agent.toml\n" in unit
 
@@ -71,6 +78,44 @@ def test_a_changed_configuration_is_never_touched(installed: Path) -> None:
     carry_out(uninstall_steps(installed))
 
     assert contents(installed) == {installed / CONFIG: b'export_folder = "/mnt/ct"\n'}
+
+
+def test_the_inlets_unit_is_opened_to_the_senders_that_are_named_and_to_nobody_else(
+    installed: Path,
+) -> None:
+    dropped_in = target_in(installed, SENDERS)
+    assert not dropped_in.exists()
+    assert "bleedwatch-inlet" not in str(commands_after_install(installed))
+    unit = (installed / "etc/systemd/system/bleedwatch-inlet.service").read_text()
+    assert "IPAddressDeny=any\nIPAddressAllow=localhost\n" in unit
+
+    (installed / CONFIG).write_text(
+        'export_folder = "/srv/ct"\n'
+        '[inlet]\nsenders = ["CT1@10.20.30.40", "CT2@10.20.30.40", "CT3@10.20.31.0/24"]\n'
+    )
+    carry_out(install_steps(installed, PROGRAM))
+
+    lines = dropped_in.read_text().splitlines()
+    assert lines[1:] == [
+        "[Service]",
+        'ReadWritePaths="/srv/ct/received"',
+        "IPAddressAllow=10.20.30.40/32",
+        "IPAddressAllow=10.20.31.0/24",
+    ]
+    after = commands_after_install(installed)
+    assert any(line.endswith("bleedwatch-inlet.service") for line in after)
+    assert f"install -d -o bleedwatch -g bleedwatch {installed}/srv/ct/received" in after
+
+
+def test_an_inlet_that_is_turned_off_is_closed_again(installed: Path) -> None:
+    config = installed / CONFIG
+    config.write_text('export_folder = "/srv/ct"\n[inlet]\nsenders = ["CT1@10.20.30.40"]\n')
+    carry_out(install_steps(installed, PROGRAM))
+
+    config.write_text('export_folder = "/srv/ct"\n')
+    carry_out(install_steps(installed, PROGRAM))
+
+    assert not target_in(installed, SENDERS).exists()
 
 
 def test_a_changed_unit_is_replaced_and_said_to_be(installed: Path) -> None:

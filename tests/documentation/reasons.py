@@ -22,6 +22,7 @@ TABLES: dict[str, Mapping[str, Wording]] = {
     "Networks, bundles and the GPU": page.NETWORKS,
     "The box": page.BOX,
     "The configuration cannot be used": service.CONFIGURATION,
+    "The inlet does not start, or refuses an object": service.INLET,
     "A command did nothing": service.COMMANDS,
     "Doctor": service.DOCTOR,
     "Making bundles, plans and profiles": service.BUILDING,

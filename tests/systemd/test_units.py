@@ -48,7 +48,9 @@ def test_a_directive_that_systemd_does_not_know_would_be_seen(units: dict[str, P
 
 
 @needs_systemd
-@pytest.mark.parametrize(("unit", "most"), [("agent", 1.5), ("console", 1.2), ("selftest", 1.2)])
+@pytest.mark.parametrize(
+    ("unit", "most"), [("agent", 1.5), ("console", 1.2), ("inlet", 1.2), ("selftest", 1.2)]
+)
 def test_a_services_exposure_stays_low(units: dict[str, Path], unit: str, most: float) -> None:
     path = units[f"bleedwatch-{unit}.service"]
 
@@ -67,11 +69,29 @@ def test_the_agent_is_restarted_unless_its_configuration_cannot_be_used() -> Non
     assert unit["Unit"]["OnFailure"] == "bleedwatch-agent.timer"
 
 
-def test_the_console_names_the_agent_in_no_dependency() -> None:
+@pytest.mark.parametrize("name", ["console", "inlet"])
+def test_neither_page_nor_inlet_waits_for_the_agent(name: str) -> None:
     unit = RawConfigParser(strict=False)
-    unit.read(PACKAGED_FILES / "bleedwatch-console.service")
+    unit.read(PACKAGED_FILES / f"bleedwatch-{name}.service")
 
     assert "bleedwatch-agent" not in str(dict(unit["Unit"]))
+
+
+@needs_systemd
+def test_systemd_has_nothing_to_say_against_the_inlets_drop_in(tmp_path: Path) -> None:
+    carry_out(install_steps(tmp_path, Path("/usr/bin/true")))
+    config = tmp_path / "etc/bleedwatch/agent.toml"
+    config.write_text(
+        'export_folder = "/srv/ct 100%"\n[inlet]\nsenders = ["A@10.0.0.1", "B@fd00::/64"]\n'
+    )
+    carry_out(install_steps(tmp_path, Path("/usr/bin/true")))
+
+    unit = tmp_path / "etc/systemd/system/bleedwatch-inlet.service"
+    checked = analyze("verify", "--man=no", unit)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+    drop_in = unit.with_name("bleedwatch-inlet.service.d") / "senders.conf"
+    drop_in.write_text(drop_in.read_text().replace("10.0.0.1/32", "10.0.0.1/99"))
+    assert "10.0.0.1/99" in analyze("verify", "--man=no", unit).stderr
 
 
 def test_the_self_test_starts_neither_service_and_runs_every_day() -> None:

@@ -19,6 +19,7 @@ from agent.cli import build_app, main
 WITHOUT_JSON = {
     "run": "it serves until it is stopped",
     "console": "it serves until it is stopped",
+    "inlet": "it serves until it is stopped",
     "demo": "it is watched",
     "simulate": "it writes images",
     "schema": "it prints JSON, and nothing else",

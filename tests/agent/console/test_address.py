@@ -23,8 +23,8 @@ from agent.console.sessions import LIFETIME_S
 from agent.doctor.result import Mark
 from agent.errors import ConfigError
 from agent.wiring import system_clock
+from tests.agent.certificates import NAMES, Authority
 from tests.agent.console.browsing import IN_A_BROWSER
-from tests.agent.console.certificates import NAMES, Authority
 from tests.agent.console.made import context_of
 from tests.agent.console.signed_in import PASSWORD, hashed
 from tests.agent.doctor.scratch import Scratch, free_port

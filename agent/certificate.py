@@ -1,4 +1,4 @@
-"""The page's TLS certificate: read, and checked before it is served."""
+"""A server's TLS certificate: read, and checked before it is used."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ from agent.records import Instant
 class Certificate:
     """A certificate in a file, with a private key that fits it.
 
-    ``names`` are the hosts in its subject alternative names, in the form of a Host header: browsers
-    accept no others (the common name is ignored). ``der`` is the certificate itself.
+    ``setting`` names it in the configuration. ``names`` are the hosts in its subject alternative
+    names, in the form of a Host header: browsers accept no others (the common name is ignored).
+    ``der`` is the certificate itself.
     """
 
+    setting: str
     path: Path
     names: tuple[str, ...]
     from_utc: datetime
@@ -33,37 +35,47 @@ class Certificate:
     der: bytes
 
     def check(self, now: Instant) -> None:
-        """Raise ConfigError if it is not valid now, or names no host."""
-        if not self.names:
-            raise ConfigError("certificate_without_host", path=str(self.path))
+        """Raise ConfigError if it is not valid now."""
         if now.utc > self.until_utc:
+            until = f"{self.until_utc:%Y-%m-%d}"
             raise ConfigError(
-                "certificate_expired", path=str(self.path), until=f"{self.until_utc:%Y-%m-%d}"
+                "certificate_expired", setting=self.setting, path=str(self.path), until=until
             )
         if now.utc < self.from_utc:
+            since = f"{self.from_utc:%Y-%m-%d}"
             raise ConfigError(
-                "certificate_not_yet_valid", path=str(self.path), since=f"{self.from_utc:%Y-%m-%d}"
+                "certificate_not_yet_valid", setting=self.setting, path=str(self.path), since=since
             )
 
 
-def read_certificate(path: Path, key_path: Path) -> Certificate:
-    """Read a PEM certificate (its issuers' may follow) and its unencrypted key.
+def read_certificate(path: Path | None, key_path: Path | None, table: str) -> Certificate | None:
+    """Read a PEM certificate (its issuers' may follow) and its unencrypted key; None without both.
+
+    ``table`` of the configuration names both, as ``tls_certificate`` and ``tls_key``.
 
     Raises
     ------
     ConfigError
-        If one of them cannot be read, or they do not belong together.
+        If one is named without the other, cannot be read, or they do not belong together.
     """
-    pem = _content("console.tls_certificate", path)
+    if not path and not key_path:
+        return None
+    if not path or not key_path:
+        raise ConfigError("tls_half_named", table=table)
+    setting = f"{table}.tls_certificate"
+    pem = _content(setting, path)
     try:
         certificate = x509.load_pem_x509_certificates(pem)[0]
         fits = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise ConfigError("certificate_unusable", path=str(path)) from error
-    key = _public_key(key_path)
+        raise ConfigError("certificate_unusable", setting=setting, path=str(path)) from error
+    key = _public_key(f"{table}.tls_key", key_path)
     if key != fits.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo):
-        raise ConfigError("tls_key_of_another", path=str(key_path), certificate=str(path))
+        raise ConfigError(
+            "tls_key_of_another", table=table, path=str(key_path), certificate=str(path)
+        )
     return Certificate(
+        setting,
         path,
         _names(certificate),
         certificate.not_valid_before_utc,
@@ -72,12 +84,12 @@ def read_certificate(path: Path, key_path: Path) -> Certificate:
     )
 
 
-def _public_key(path: Path) -> bytes:
-    pem = _content("console.tls_key", path)
+def _public_key(setting: str, path: Path) -> bytes:
+    pem = _content(setting, path)
     try:
         key = load_pem_private_key(pem, password=None).public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: with a passphrase
-        raise ConfigError("tls_key_unusable", path=str(path)) from error
+        raise ConfigError("tls_key_unusable", setting=setting, path=str(path)) from error
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 

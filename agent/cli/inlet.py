@@ -1,0 +1,42 @@
+"""``bleedwatch inlet``: receive images by C-STORE into the watched folder."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import warnings
+
+from agent.cli.options import ConfigPath
+from agent.config import DEFAULT_PATH, load_config
+from agent.daemon import stop_on_signals
+from agent.errors import ConfigError
+from agent.log import LogStream, open_log
+from agent.notify import Supervisor
+from agent.wiring import system_clock
+
+
+def inlet(config: ConfigPath = DEFAULT_PATH) -> None:
+    """Receive images by C-STORE into the watched folder.
+
+    Who may send is named in [inlet] of the configuration; without a name there it does not start.
+
+    Example: bleedwatch inlet --config /etc/bleedwatch/agent.toml
+    """
+    try:
+        from agent.inlet.server import serving  # noqa: PLC0415 - it needs an extra
+    except ModuleNotFoundError as error:
+        raise ConfigError("inlet_package_missing", package=error.name or "") from error
+    settings = load_config(config).inlet_settings
+    stop = threading.Event()
+    supervisor = Supervisor(os.environ.get("NOTIFY_SOCKET"))
+    log = open_log(LogStream(), json=not sys.stderr.isatty())
+    warnings.simplefilter("ignore")  # pydicom's and pynetdicom's quote headers
+    threading.excepthook = lambda died: log.error(
+        "thread_died", exc_info=(died.exc_type, died.exc_value, died.exc_traceback)
+    )
+    with stop_on_signals(stop), serving(settings, system_clock, log):
+        supervisor.ready(f"receiving as {settings.where}")
+        log.info("inlet_listening", ae_title=settings.ae_title, port=settings.port)
+        stop.wait()
+        supervisor.stopping()

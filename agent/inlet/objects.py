@@ -1,0 +1,84 @@
+"""Which objects are taken, by what they say of themselves; each refusal has its DICOM status."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from typing import Final
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+
+from agent.assemble.elements import Malformed, walk
+from agent.assemble.encoding import encoding_at
+from agent.assemble.header import uid_of
+from agent.reasons import Reason
+
+SUCCESS: Final = 0x0000
+
+STATUSES: Final = {
+    "object_of_other_kind": 0x0122,  # SOP class not supported
+    "object_uid_unfit": 0x0117,  # invalid SOP instance
+    "object_not_as_announced": 0xA900,  # data set does not match SOP class
+    "object_unreadable": 0xC000,  # cannot understand
+    "object_too_large": 0xA700,  # out of resources, as are the following
+    "inlet_memory_taken": 0xA700,
+    "inlet_space_short": 0xA700,
+    "inlet_folder_unwritable": 0xA700,
+}
+"""Reason code → status of the C-STORE response. Source: PS3.4 table B.2-1, PS3.7 annex C."""
+
+STORABLE_UID: Final = re.compile(r"(?=.{3,64}\Z)[0-9]+(\.[0-9]+)+")
+"""Digits and dots, 64 of them at most: what becomes the name of a file holds nothing else. Leading
+zeros, which the standard forbids and scanners write, do no harm. Source: PS3.5 section 9.1."""
+
+SOP_CLASS_UID: Final = 0x00080016
+SOP_INSTANCE_UID: Final = 0x00080018
+WANTED: Final = frozenset({SOP_CLASS_UID, SOP_INSTANCE_UID})
+
+BEGINNING_BYTES: Final = 64 * 1024
+"""Of a deflated data set so much is inflated to find its UIDs [bytes]. Ours: they are among the
+first ten elements."""
+
+
+def why_not_taken(
+    sop_class: str, sop_instance: str, syntax: str, data_set: bytes | memoryview
+) -> Reason | None:
+    """Say why an object is not taken, None if it is.
+
+    ``sop_class`` and ``sop_instance`` are what the request says; the data set must say the same.
+    """
+    if not STORABLE_UID.fullmatch(sop_class) or not STORABLE_UID.fullmatch(sop_instance):
+        return Reason("object_uid_unfit")
+    if not may_be_image(UID(sop_class)):
+        return Reason("object_of_other_kind", sop_class=sop_class)
+    image = _beginning(data_set, syntax)
+    if image is None:
+        return Reason("object_unreadable")
+    if (uid_of(image, "SOPClassUID"), uid_of(image, "SOPInstanceUID")) != (sop_class, sop_instance):
+        return Reason("object_not_as_announced")
+    return None
+
+
+def may_be_image(sop_class: UID) -> bool:
+    """Return whether a class is one of the standard's images, or one that its tables do not know.
+
+    Makers' own classes are among these: whether they hold images is the agent's to find.
+    """
+    return sop_class.name == str(sop_class) or "Image Storage" in sop_class.name
+
+
+def _beginning(data_set: bytes | memoryview, syntax: str) -> Dataset | None:
+    """Read the UIDs at the beginning of a data set, None where it is none."""
+    try:
+        if syntax == DeflatedExplicitVRLittleEndian:
+            inflated = zlib.decompressobj(-zlib.MAX_WBITS)
+            data = inflated.decompress(data_set, BEGINNING_BYTES)
+        else:
+            data = bytes(data_set[:BEGINNING_BYTES])
+        encoding = encoding_at(data, 0)
+        if encoding is None:
+            return None
+        return walk(data, 0, WANTED, encoding, SOP_INSTANCE_UID + 1).image
+    except (zlib.error, Malformed):
+        return None

@@ -1,0 +1,327 @@
+"""The C-STORE and C-ECHO SCP: what pynetdicom hears, and what it is told to answer."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import threading
+import time
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from socketserver import BaseServer
+from typing import Final, cast
+from weakref import WeakKeyDictionary
+
+from prometheus_client import start_http_server
+from pydicom.dataset import Dataset
+from pynetdicom import _config as pynetdicom_settings
+from pynetdicom import evt
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association
+from pynetdicom.dimse_messages import C_STORE_RQ
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.events import Event
+from pynetdicom.pdu import P_DATA_TF
+from pynetdicom.pdu_primitives import A_ASSOCIATE
+from structlog.typing import FilteringBoundLogger
+
+from agent.errors import ConfigError, legible
+from agent.inlet.connections import WAITING, InletServer
+from agent.inlet.counts import Counts
+from agent.inlet.folder import ReceivedFolder
+from agent.inlet.limits import Arriving
+from agent.inlet.objects import STATUSES, SUCCESS, why_not_taken
+from agent.inlet.settings import InletSettings
+from agent.inlet.tls import server_context
+from agent.reasons import Reason, english
+from agent.records import Clock
+
+PDU_BYTES: Final = 256 * 1024
+"""Length of PDU that senders are asked for [bytes]. Ours: a slice of 512² is three of them."""
+
+IDLE_S: Final = 60.0
+"""A sender that is silent for so long is cut off [s]. Ours: pynetdicom's own."""
+
+REQUEST_S: Final = 5.0
+"""Within so long a connection asks for an association, or is closed [s]. Ours: a sender does so at
+once, and one that does not takes a place."""
+
+REJECTIONS: Final = {
+    "inlet_sender_unknown": (1, 1, 3),
+    "inlet_called_otherwise": (1, 1, 7),
+    "inlet_associations_taken": (2, 3, 2),
+}
+"""Event → result, source, diagnostic of the rejection. Source: PS3.8 table 9-21."""
+
+VERIFICATION: Final = "1.2.840.10008.1.1"
+"""C-ECHO's SOP class. Source: PS3.4 annex A."""
+
+LOOPBACK: Final = "127.0.0.1"
+
+LONGEST_COMMENT: Final = 64
+"""Error Comment is an LO. Source: PS3.7 annex C."""
+
+
+@dataclass(slots=True)
+class _Visit:
+    """What came of one association so far."""
+
+    began_s: float
+    stored: int = 0
+    refused: int = 0
+    n_bytes: int = 0
+
+
+@dataclass(slots=True)
+class StorageScp:
+    """Answers associations. Each runs in threads of its own."""
+
+    settings: InletSettings
+    folder: ReceivedFolder
+    counts: Counts
+    log: FilteringBoundLogger
+    _arriving: Arriving = field(init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _visits: MutableMapping[Association, _Visit] = field(default_factory=WeakKeyDictionary)
+
+    def __post_init__(self) -> None:
+        """Begin with nothing held."""
+        self._arriving = Arriving(self.settings.limits)
+
+    @property
+    def handlers(self) -> list[evt.EventHandlerType]:
+        """What pynetdicom is to call."""
+        return [
+            (evt.EVT_REQUESTED, self.requested),
+            (evt.EVT_ESTABLISHED, self.established),
+            (evt.EVT_PDU_RECV, self.piece_came),
+            (evt.EVT_DIMSE_RECV, self.message_came),
+            (evt.EVT_C_ECHO, self.echo),
+            (evt.EVT_C_STORE, self.store),
+            (evt.EVT_RELEASED, self.ended),
+            (evt.EVT_ABORTED, self.ended),
+            (evt.EVT_CONN_CLOSE, self.ended),
+        ]
+
+    def requested(self, event: Event) -> None:
+        """Reject an association by who asks for it, or where too many are open."""
+        association = event.assoc
+        request = cast("A_ASSOCIATE", association.requestor.primitive)
+        why = self._why_rejected(request, association.requestor.address)
+        if why is None:
+            return
+        self.counts.association("rejected")
+        self.log.warning(
+            why,
+            address=association.requestor.address,
+            calling=legible(request.calling_ae_title),
+            called=legible(request.called_ae_title),
+        )
+        association.acse.send_reject(*REJECTIONS[why])
+        association.kill()
+
+    def _why_rejected(self, request: A_ASSOCIATE, address: str) -> str | None:
+        calling, called = request.calling_ae_title.strip(), request.called_ae_title.strip()
+        if not any(s.ae_title == calling and s.is_at(address) for s in self.settings.senders):
+            return "inlet_sender_unknown"
+        if called != self.settings.ae_title:
+            return "inlet_called_otherwise"
+        with self._lock:
+            is_full = len(self._visits) >= self.settings.limits.associations
+        return "inlet_associations_taken" if is_full else None
+
+    def established(self, event: Event) -> None:
+        """Note that an association begins."""
+        with self._lock:
+            self._visits[event.assoc] = _Visit(time.monotonic())
+        self.counts.association("accepted")
+
+    def piece_came(self, event: Event) -> None:
+        """Count what comes of an object; what goes beyond a limit is let go of as it comes."""
+        if not isinstance(event.pdu, P_DATA_TF):
+            return
+        for item in event.pdu.presentation_data_value_items:
+            value = item.presentation_data_value
+            if not value or value[0] & 1:  # a piece of a command
+                continue
+            with self._lock:
+                kept = self._arriving.take(event.assoc, len(value) - 1)
+            message = event.assoc.dimse.message
+            if not kept:
+                item.presentation_data_value = value[:1]
+                if message is not None and message.data_set is not None:
+                    message.data_set.seek(0)
+                    message.data_set.truncate()
+
+    def message_came(self, event: Event) -> None:
+        """Keep an object until it is answered; nothing but C-STORE has one here."""
+        with self._lock:
+            if isinstance(event.message, C_STORE_RQ):
+                self._arriving.complete(event.assoc, event.message.command_set.MessageID)
+            else:
+                self._arriving.drop(event.assoc)
+
+    def echo(self, event: Event) -> int:
+        """Answer that somebody is there."""
+        self.log.info("inlet_echo", address=event.assoc.requestor.address)
+        return SUCCESS
+
+    def store(self, event: Event) -> Dataset:
+        """Store an object, or refuse it by name."""
+        try:
+            return _answer(self._stored(event))
+        except Exception:
+            self.log.exception("inlet_failed")
+            raise  # pynetdicom answers that it cannot understand
+
+    def _stored(self, event: Event) -> Reason | None:
+        """Store an object; returns why it is refused, None where it is not."""
+        request, began_s = cast("C_STORE", event.request), time.monotonic()
+        with self._lock:
+            why = self._arriving.answered(event.assoc, event.message_id)
+        sop_uid = str(request.AffectedSOPInstanceUID)
+        content = request.DataSet.getbuffer() if request.DataSet else b""
+        why = why or why_not_taken(
+            str(request.AffectedSOPClassUID), sop_uid, event.context.transfer_syntax, content
+        )
+        n_bytes = len(content)
+        del content  # the buffer cannot be read while a view of it is held
+        if why is None:
+            why = self.folder.add(sop_uid, event.encoded_dataset())
+        self._note(event.assoc, why, n_bytes)
+        self.counts.object(why.code if why else "stored", n_bytes, time.monotonic() - began_s)
+        return why
+
+    def ended(self, event: Event) -> None:
+        """Let go of what an association has sent, and tell once what came of it."""
+        with self._lock:
+            self._arriving.forget(event.assoc)
+            visit = self._visits.pop(event.assoc, None)
+        if visit is None:
+            return
+        tell = self.log.info if event.assoc.is_released else self.log.warning
+        tell(
+            "inlet_released" if event.assoc.is_released else "inlet_association_lost",
+            address=event.assoc.requestor.address,
+            stored=visit.stored,
+            refused=visit.refused,
+            mb=visit.n_bytes / 2**20,
+            took_s=time.monotonic() - visit.began_s,
+        )
+
+    def _note(self, association: Association, why: Reason | None, n_bytes: int) -> None:
+        with self._lock:
+            visit = self._visits.setdefault(association, _Visit(time.monotonic()))
+            visit.stored += why is None
+            visit.refused += why is not None
+            visit.n_bytes += n_bytes
+        if why:
+            self.log.warning("inlet_refused", code=why.code, reason=english(why))
+
+
+@contextmanager
+def serving(
+    settings: InletSettings, clock: Clock, log: FilteringBoundLogger
+) -> Iterator[InletServer]:
+    """Serve until the end of the block.
+
+    Raises
+    ------
+    ConfigError
+        If no sender is named, the folder or a certificate cannot be used, or the address is taken.
+    """
+    if not settings.senders:
+        raise ConfigError("inlet_off")
+    context = server_context(settings, clock())
+    _set_pynetdicom_up(log)
+    with ReceivedFolder(settings.folder, settings.limits, clock).opened() as folder:
+        scp = StorageScp(settings, folder, Counts(), log)
+        entity = _entity(settings)
+        with _bound(settings.host, settings.port):
+            server = InletServer(entity, settings, context, scp.handlers, log)
+        with _served(server, entity), _measured(settings, scp.counts):
+            yield server
+
+
+@contextmanager
+def _served(server: InletServer, entity: ApplicationEntity) -> Iterator[None]:
+    """Take connections in a thread; at the end, abort the associations that are open."""
+    thread = threading.Thread(target=server.serve_forever, name="inlet")
+    thread.start()
+    try:
+        yield
+    finally:
+        BaseServer.shutdown(server)
+        server.server_close()
+        for association in entity.active_associations:
+            association.abort()
+        thread.join()
+
+
+@contextmanager
+def _measured(settings: InletSettings, counts: Counts) -> Iterator[None]:
+    """Serve the metrics to this computer."""
+    with _bound(LOOPBACK, settings.metrics_port):
+        server, thread = start_http_server(settings.metrics_port, LOOPBACK, counts.registry)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def _bound(host: str, port: int) -> Iterator[None]:
+    """Say of an address that cannot be bound why."""
+    try:
+        yield
+    except OSError as error:
+        where, why = f"{host}:{port}", str(error.strerror)
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError("inlet_address_in_use", address=where, why=why) from error
+        raise ConfigError("inlet_address_unfit", address=where, why=why) from error
+
+
+def _entity(settings: InletSettings) -> ApplicationEntity:
+    entity = ApplicationEntity(settings.ae_title)
+    entity.add_supported_context(VERIFICATION)
+    entity.maximum_associations = settings.limits.associations + WAITING  # ``requested`` counts
+    entity.maximum_pdu_size = PDU_BYTES
+    entity.acse_timeout = REQUEST_S
+    entity.network_timeout = IDLE_S
+    return entity
+
+
+class _WithoutWords(logging.Handler):
+    """Tells of what pynetdicom logs where in it that was, and no more: it quotes headers."""
+
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        super().__init__(logging.ERROR)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        place = f"{record.module}:{record.lineno}"
+        self._log.warning("inlet_protocol_error", place=place, exc_info=record.exc_info)
+
+
+def _set_pynetdicom_up(log: FilteringBoundLogger) -> None:
+    """Set what pynetdicom has for a whole process.
+
+    All storage classes are agreed on, with whatever transfer syntax is proposed first: an object
+    that is not taken is refused by itself.
+    """
+    pynetdicom_settings.UNRESTRICTED_STORAGE_SERVICE = True
+    pynetdicom_settings.LOG_HANDLER_LEVEL = "none"
+    its_log = logging.getLogger("pynetdicom")
+    its_log.handlers, its_log.propagate = [_WithoutWords(log)], False
+
+
+def _answer(why: Reason | None) -> Dataset:
+    """Say what a C-STORE is answered."""
+    answer = Dataset()
+    answer.Status = STATUSES[why.code] if why else SUCCESS
+    if why:
+        answer.ErrorComment = english(why)[:LONGEST_COMMENT]
+    return answer
