@@ -163,7 +163,7 @@ COMMANDS: Final = {
     "command_unavailable": Wording("{command}: {why}", INSTALL_AGAIN),
     "package_missing": Wording(
         "{command}: the Python package {package} is not installed",
-        "in Bleedwatch's folder: pip install '.[train]', or '.[gpu]' for an NVIDIA card",
+        "in Bleedwatch's folder: pip install '.[train]'; for a GPU, what `bleedwatch doctor` names",
     ),
     "agent_running": Wording("another agent is running on {folder}", "`bleedwatch status`"),
     "no_store": Wording("no store at {path}", "start the agent first"),

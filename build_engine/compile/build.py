@@ -99,27 +99,27 @@ def compile_bundle(
     bundle, precision = recipe.bundle, recipe.precision
     slabs = (recipe.slabs_per_run, *bundle.contract.slices.shape[1:])
     tell(f"slice network: {precision} graph")
-    slices = slice_graph(bundle, precision, gpu)
+    slices = slice_graph(bundle, precision, gpu.trt)
     tell("slice network: compiling")
     slice_plan = compile_network(gpu, slices, slabs, precision, timings)
     tell(f"volume network: {precision} graph")
-    volume = volume_graph(bundle, precision, gpu)
+    volume = volume_graph(bundle, precision, gpu.trt)
     tell("volume network: compiling")
     volume_plan = compile_network(gpu, volume, bundle.contract.volume.shape, precision, timings)
     return {SLICE_PLAN: slice_plan, VOLUME_PLAN: volume_plan}
 
 
-def slice_graph(bundle: Bundle, precision: Precision, gpu: TensorRt) -> bytes:
+def slice_graph(bundle: Bundle, precision: Precision, trt: Vendor) -> bytes:
     """Bring the slice network to a precision and free its batch; raises PlanError."""
-    typed = is_strongly_typed(gpu.trt)
+    typed = is_strongly_typed(trt)
     return batched(
         network_at(bundle.slice_network, bundle.folder / SLICE_FILE, precision, typed=typed)
     )
 
 
-def volume_graph(bundle: Bundle, precision: Precision, gpu: TensorRt) -> bytes:
+def volume_graph(bundle: Bundle, precision: Precision, trt: Vendor) -> bytes:
     """Bring the volume network to a precision; raises PlanError."""
-    typed = is_strongly_typed(gpu.trt)
+    typed = is_strongly_typed(trt)
     return network_at(bundle.volume_network, bundle.folder / VOLUME_FILE, precision, typed=typed)
 
 

@@ -68,11 +68,11 @@ class Bencher:
         """Compile and time one after another."""
         bundle = self.bundle
         for precision in precisions:
-            slices = slice_graph(bundle, precision, self.gpu)
+            slices = slice_graph(bundle, precision, self.gpu.trt)
             for batch in batches:
                 shape = (batch, *bundle.contract.slices.shape[1:])
                 yield self._row(("slice", precision), slices, shape, SLICE_LANES)
-            volume = volume_graph(bundle, precision, self.gpu)
+            volume = volume_graph(bundle, precision, self.gpu.trt)
             yield self._row(("volume", precision), volume, bundle.contract.volume.shape, 1)
 
     def _row(

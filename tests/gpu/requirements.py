@@ -18,7 +18,7 @@ TESTS_NEED = ("pytest", "pytest-timeout", "hypothesis")
 extras = PROJECT["optional-dependencies"]
 wanted = [
     *PROJECT["dependencies"],
-    *(need for need in extras["gpu"] if not need.startswith(PACKED_BY_THEMSELVES)),
+    *(need for need in extras["gpu-jetson"] if not need.startswith(PACKED_BY_THEMSELVES)),
     *(need for need in extras["test"] if need.partition(">")[0] in TESTS_NEED),
 ]
 print("\n".join(need.partition(";")[0] for need in wanted))

@@ -68,6 +68,9 @@ class Card:
             self.broken = "an illegal memory access was encountered"
             raise LogicError(self.broken)
 
+    def enqueue(self, stream_handle: int, work: Callable[[], None]) -> None:
+        Stream.by_handle[stream_handle].enqueue(work)
+
     def in_use_bytes(self) -> int:
         """What is allocated here; ``others_bytes`` are other programs'."""
         return sum(map(len, self.memory.values()))

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from tests.nvidia.cuda import Card, Stream
+from tests.nvidia.cuda import Card
 
 MAGIC = b"fake engine\n"
 WORKSPACE_BYTES = 2**20
@@ -394,7 +394,7 @@ class ExecutionContext:
             return self._refuse(f"input shapes were not set: {sorted(unset)}")
         if set(self._addresses) != names:
             return self._refuse(f"no address for {sorted(names - set(self._addresses))}")
-        Stream.by_handle[stream_handle].enqueue(self._run)
+        self._engine.nvidia.card.enqueue(stream_handle, self._run)
         return True
 
     def _run(self) -> None:
