@@ -44,13 +44,15 @@ class TraumaLabels:
 class TraumaSplit:
     """Patients by what they may be used for; no patient is in two of the first three.
 
-    What slices of the ``unclear`` show is not what their labels say.
+    What slices of the ``unclear`` show is not what their labels say. Who is ``left_out`` is in
+    none, and is used for nothing.
     """
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
     held_out: tuple[str, ...]
     unclear: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
 def trauma_split(folder: Path) -> TraumaSplit:
@@ -58,8 +60,9 @@ def trauma_split(folder: Path) -> TraumaSplit:
     named = tomllib.loads(SPLIT.read_text(encoding="utf-8"))
     validation, held_out = tuple(named["validation"]), tuple(named["held_out"])
     patients = sorted(json.loads((folder / "labels.json").read_text(encoding="utf-8")))
-    train = tuple(one for one in patients if one not in (*validation, *held_out))
-    return TraumaSplit(train, validation, held_out, tuple(named["unclear"]))
+    left_out = tuple(named["left_out"])
+    train = tuple(one for one in patients if one not in (*validation, *held_out, *left_out))
+    return TraumaSplit(train, validation, held_out, tuple(named["unclear"]), left_out)
 
 
 def bleed_free_patients(folder: Path) -> frozenset[str]:

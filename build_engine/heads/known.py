@@ -213,20 +213,27 @@ def held_out_trauma_heads(folder: Path) -> Iterator[KnownHead]:
 def laid_in_heads(folder: Path, contract: SliceInput) -> Iterator[KnownHead]:
     """Lay bleeds into the box-free parts of the held-out patients, ``COPIES`` into each."""
     for case in laid_in_cases(folder, held_out_patients(folder)[1], contract):
-        known = _of_case(case, contract)
-        if known is not None:
-            yield known
+        yield _of_case(case, contract)
 
 
 def laid_in_cases(folder: Path, patients: Iterable[str], contract: SliceInput) -> Iterator[Case]:
-    """Lay bleeds into the box-free parts of patients, one into each of ``COPIES``."""
+    """Lay bleeds into the box-free parts of PHE-SICH-CT-IDS patients."""
     for patient in patients:
         case = phe_case(folder, patient, contract)
         clear = _clear_slices(phe_boxes(folder, patient), len(case.packed))
-        for copy in range(COPIES if clear is not None else 0):
-            rng = np.random.default_rng((FIRST_TEST_SEED, int(patient), copy))
-            laid_in = with_bleed_laid_in(_case_part(case, clear or slice(0)), rng)
-            yield replace(laid_in, name=f"phe-{patient}-laid-in-{copy}")
+        if clear is not None:
+            yield from laid_in_copies(_case_part(case, clear), int(patient), contract)
+
+
+def laid_in_copies(host: Case, patient: int, contract: SliceInput) -> Iterator[Case]:
+    """Lay a bleed into each of ``COPIES`` of a head without one; none where there is no room."""
+    for copy in range(COPIES):
+        rng = np.random.default_rng((FIRST_TEST_SEED, patient, copy))
+        case = replace(with_bleed_laid_in(host, rng), name=f"{host.name}-laid-in-{copy}")
+        blood = case.subtypes % UNSURE > 0
+        voxels_ml = _case_grid(case, contract).voxels_ml
+        if float(blood.sum(axis=(1, 2)) @ voxels_ml) >= SMALLEST_LAID_IN_ML:
+            yield case
 
 
 def bleed_free_heads(folder: Path) -> Iterator[KnownHead]:
@@ -268,19 +275,20 @@ def _case_part(case: Case, kept: slice) -> Case:
     )
 
 
-def _of_case(case: Case, contract: SliceInput) -> KnownHead | None:
-    """Take a case's fields for the scanner's own pixels; None if it has hardly any blood."""
-    fields, subtypes = case.fields, case.subtypes % UNSURE
-    slices, rows, columns = fields.shape
+def _of_case(case: Case, contract: SliceInput) -> KnownHead:
+    """Take a case's fields for the scanner's own pixels."""
+    subtypes = case.subtypes % UNSURE
+    kinds = tuple(Subtype(kind) for kind in np.unique(subtypes).tolist() if kind)
+    names = tuple(f"{case.name}.{k}" for k in range(len(subtypes)))
+    hu: NDArray[np.int16] = np.rint(case.fields).astype(np.int16)
+    head = HeadVolume(hu, _case_grid(case, contract), names, ())
+    return KnownHead(case.name, head, kinds[0], kinds, subtypes, protocol="real, bleed laid in")
+
+
+def _case_grid(case: Case, contract: SliceInput) -> Grid:
+    slices, rows, columns = case.packed.shape
     origins_mm = np.zeros((slices, 3))
     origins_mm[:, 2] = case.heights_mm
     axes = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
     step_mm, end_mm = contract.pixel_mm, float(np.diff(case.heights_mm)[0])
-    grid = Grid(origins_mm, *axes, step_mm, step_mm, rows, columns, end_mm)
-    if float((subtypes > 0).sum(axis=(1, 2)) @ grid.voxels_ml) < SMALLEST_LAID_IN_ML:
-        return None
-    kinds = tuple(Subtype(kind) for kind in np.unique(subtypes).tolist() if kind)
-    names = tuple(f"{case.name}.{k}" for k in range(slices))
-    hu: NDArray[np.int16] = np.rint(fields).astype(np.int16)
-    head = HeadVolume(hu, grid, names, ())
-    return KnownHead(case.name, head, kinds[0], kinds, subtypes, protocol="real, bleed laid in")
+    return Grid(origins_mm, *axes, step_mm, step_mm, rows, columns, end_mm)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -20,6 +21,7 @@ from build_engine.heads.ct_ich import trauma_split
 from build_engine.heads.fields import Case
 from build_engine.heads.known import (
     laid_in_cases,
+    laid_in_copies,
     real_heads,
     trauma_heads,
     validation_heads,
@@ -31,7 +33,7 @@ from build_engine.train.choice import BALANCED, CUTS, EVEN_ODDS, chosen
 from build_engine.train.config import TrainConfig
 from build_engine.train.export import cost_text, manifest_text, write_networks
 from build_engine.train.fit import Report, load_curve, load_weights
-from build_engine.train.gather import RealData, gather, patients_of
+from build_engine.train.gather import TRAUMA, RealData, gather, patients_of
 from build_engine.train.networks import SliceNetwork, VolumeNetwork
 from build_engine.train.origin import card
 from build_engine.train.train import (
@@ -56,14 +58,23 @@ def train(config: TrainConfig, real: RealData | None, work: Path, report: Report
     del cases
     volume = train_volume(config, blocks, work, report)
     if real is not None:
-        _, patients = patients_of(config, real.phe_sich)
-        validation += tuple(laid_in_cases(real.phe_sich, patients, config.contract.slices))
+        validation += tuple(_laid_in(config, real, validation))
     fit_study_score(volume, block_files(config, validation, slices, work), config.processes)
     torch.save(volume.evidence.state_dict(), work / SCORE_FILE)
     draw_curves(
         {"slices": load_curve(work / SLICE_WEIGHTS), "volume": load_curve(work / VOLUME_WEIGHTS)},
         work / "curves.png",
     )
+
+
+def _laid_in(config: TrainConfig, real: RealData, validation: tuple[Case, ...]) -> Iterator[Case]:
+    """Lay bleeds into the real heads, or parts of them, that have none."""
+    contract = config.contract.slices
+    _, patients = patients_of(config, real.phe_sich)
+    yield from laid_in_cases(real.phe_sich, patients, contract)
+    for case in validation:
+        if case.name.startswith(TRAUMA) and not case.boxed.any():
+            yield from laid_in_copies(case, int(case.name.removeprefix(TRAUMA)), contract)
 
 
 def _for_blocks(config: TrainConfig, cases: tuple[Case, ...]) -> tuple[Case, ...]:

@@ -115,8 +115,19 @@ def _slice_loss(logits: Tensor, truth: tuple[Tensor, ...]) -> Tensor:
     return slice_loss(logits, target, named) + NAMED_WEIGHT * kinds_loss(logits, kinds)
 
 
-def slice_probabilities(network: SliceNetwork, fields: Floats, contract: SliceInput) -> Floats:
-    """Run the slice network over all slabs: fields (slab, j, i) to (slab, class, j, i)."""
+def slice_probabilities(
+    network: SliceNetwork, fields: Floats, contract: SliceInput, *, mirrored: bool
+) -> Floats:
+    """Run the slice network over all slabs: fields (slab, j, i) to (slab, class, j, i).
+
+    Where a bundle is read ``mirrored``, so are they: what it is fitted to is what it will see.
+    """
+    if mirrored:
+        seen, turned = (
+            slice_probabilities(network, one, contract, mirrored=False)
+            for one in (fields, fields[..., ::-1])
+        )
+        return (seen + turned[..., ::-1]) * np.float32(0.5)
     reach = range(-contract.neighbours, contract.neighbours + 1)
     last = len(fields) - 1
     samples = [
@@ -146,7 +157,9 @@ def block_files(
     def file_of(case: Case) -> Path:
         path = folder / "blocks" / f"{case.name}.npz"
         if not path.exists() or path.stat().st_mtime < trained_at:
-            seen = slice_probabilities(network, case.fields, contracts[0])
+            seen = slice_probabilities(
+                network, case.fields, contracts[0], mirrored=config.reading.mirrored
+            )
             save_block(block_case(case, seen, contracts), path)
         return path
 

@@ -48,7 +48,7 @@ def test_nobody_is_in_two_parts_and_who_is_named_nowhere_trains(folder: Path):
     split = trauma_split(folder)
 
     assert split.train == ("053", "055")
-    assert len({*split.held_out, *split.validation}) == 11 + 6
+    assert len({*split.held_out, *split.validation, *split.left_out}) == 11 + 5 + 1
     assert "051" in split.held_out
 
 

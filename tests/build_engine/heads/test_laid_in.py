@@ -10,8 +10,9 @@ from scipy import ndimage
 
 from agent.records import Subtype
 from build_engine.heads.fields import BONE_HU, UNSURE, Bytes, Case
+from build_engine.heads.known import laid_in_copies
 from build_engine.heads.laid_in import with_bleed_laid_in
-from tests.build_engine.cases import clear_case
+from tests.build_engine.cases import CONTRACT, clear_case
 
 UNDER_THE_SKULL = (Subtype.SUBDURAL, Subtype.EPIDURAL)
 
@@ -110,3 +111,14 @@ def test_a_head_without_room_stays_as_it_is():
 
     assert np.array_equal(case.packed, air.packed)
     assert not case.subtypes.any()
+
+
+def test_every_copy_of_a_head_has_a_bleed_and_one_without_room_gives_none():
+    host = clear_case()
+    nothing_but_air = replace(host, packed=np.zeros_like(host.packed))
+
+    copies = list(laid_in_copies(host, 1, CONTRACT))
+
+    assert copies
+    assert all(blood_of(copy).any() for copy in copies)
+    assert not list(laid_in_copies(nothing_but_air, 1, CONTRACT))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="training needs the train extra")
@@ -21,7 +22,8 @@ from build_engine.heads.annotated import annotated_case
 from build_engine.train.blocks import load_block
 from build_engine.train.config import DEFAULT, load_config
 from build_engine.train.networks import SliceNetwork
-from build_engine.train.train import SLICE_WEIGHTS, block_files
+from build_engine.train.train import SLICE_WEIGHTS, block_files, slice_probabilities
+from tests.build_engine.cases import clear_case
 from tests.build_engine.heads.test_annotated import RAS, write_study
 
 pytestmark = [
@@ -103,6 +105,20 @@ def test_blocks_older_than_the_slice_network_are_made_again(tmp_path: Path):
     assert set(block.subtypes.ravel().tolist()) == {0, Subtype.SUBDURAL, Subtype.EPIDURAL}
     assert block.bleeds
     assert block.regions is None
+
+
+def test_where_a_bundle_is_read_mirrored_what_it_is_fitted_to_is_as_well(tmp_path: Path):
+    (tmp_path / "tiny.toml").write_text(TINY)
+    config = load_config(tmp_path / "tiny.toml")
+    network = SliceNetwork(config.contract.slices, config.slices.width).eval()
+    fields = clear_case().fields
+
+    seen, turned = (
+        slice_probabilities(network, one, config.contract.slices, mirrored=True)
+        for one in (fields, fields[..., ::-1])
+    )
+
+    assert np.allclose(seen, turned[..., ::-1], atol=1e-6)
 
 
 def test_the_committed_configuration_is_the_shipped_bundles(tmp_path: Path):
