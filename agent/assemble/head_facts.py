@@ -70,7 +70,8 @@ class HeadFacts:
 
     ``areas_mm2`` (level,), lowest first, is how much soft tissue the skull encloses at each level,
     the largest connected part; levels beyond the last bone are left out. ``largest_mm2`` is the
-    area that three levels reach. Of the tissue enclosed in large levels: ``brain_share`` is what
+    area that three levels reach, ``second_mm2`` that which the next largest part does in three of
+    the large levels: of another head beside this one. Of the tissue enclosed in large levels: ``brain_share`` is what
     lies in a brain's range, ``spread_hu`` the distance from its 5th to its 95th percentile, once
     averaged over 6 mm. ``dark_share`` of the level with least of it is darker than soft tissue. Of
     what is darker than fat, ``air_share`` is as dark as air at the level with least of that, where
@@ -81,6 +82,7 @@ class HeadFacts:
 
     areas_mm2: NDArray[np.float64]
     largest_mm2: float
+    second_mm2: float
     brain_share: float
     spread_hu: float
     dark_share: float
@@ -95,16 +97,19 @@ def facts_of(head: HeadVolume) -> HeadFacts:
     levels, pixel_mm2 = _coarse(head)
     bone = levels >= BONE_HU
     soft = (levels >= SOFT_HU) & ~bone
-    inside = _largest_parts(soft & (_sides_with_bone(bone) >= SIDES_WITH_BONE))
+    enclosed = soft & (_sides_with_bone(bone) >= SIDES_WITH_BONE)
+    inside = _largest_parts(enclosed)
     areas_mm2 = inside.sum(axis=(1, 2)) * pixel_mm2
-    largest_mm2 = float(np.sort(areas_mm2)[-N_LARGEST:][0])
+    largest_mm2 = _reached(areas_mm2)
     large = areas_mm2 >= max(LARGE * largest_mm2, pixel_mm2)
     low_hu, high_hu = BRAIN_HU
+    second = _largest_parts(enclosed[large] & ~inside[large])
     tissue_hu = levels[large][inside[large]]
     air_share, air_hu = _air(levels)
     return HeadFacts(
         areas_mm2=_with_bone(areas_mm2, bone),
         largest_mm2=largest_mm2,
+        second_mm2=_reached(second.sum(axis=(1, 2)) * pixel_mm2),
         brain_share=_share((tissue_hu >= low_hu) & (tissue_hu <= high_hu)),
         spread_hu=_spread_hu(levels[large], inside[large]),
         dark_share=float((levels < SOFT_HU).mean(axis=(1, 2)).min()),
@@ -138,6 +143,11 @@ def bright_ml(head: HeadVolume) -> float:
         bright_px += int(sizes[1:][surrounded].sum())
     thickness_mm = float(head.grid.shares_mm.sum()) / len(levels)
     return bright_px * pixel_mm2 * thickness_mm / MM3_PER_ML
+
+
+def _reached(areas_mm2: NDArray[np.float64]) -> float:
+    """Return the area that ``N_LARGEST`` levels reach, 0 where there are none [mm²]."""
+    return float(np.sort(areas_mm2)[-N_LARGEST:][0]) if len(areas_mm2) else 0.0
 
 
 def _coarse(head: HeadVolume) -> tuple[NDArray[np.int16], float]:

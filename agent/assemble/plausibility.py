@@ -31,6 +31,11 @@ LEAST_BRAIN_SHARE: Final = 0.5
 """Share of what the skull encloses that is as dense as brain. Heads: 0.65 with the largest bleed,
 0.83 and up without it; values 24 HU off: 0.33 to 0.39; a pelvis: 0.3."""
 
+LEAST_SECOND_MM2: Final = 4500.0
+"""What a second skull encloses at the levels of the first one's hemispheres is more than this
+[mm²]: a child beside its mother. Heads: 0 to 1000, 2900 where dense blood parts a hemisphere; a
+newborn's own some 6000."""
+
 LEAST_SPREAD_HU: Final = 7.0
 """Ventricles, grey and white matter differ by more than this [HU]. Heads: 10.3 to 44; noise about
 one value: 4."""
@@ -51,6 +56,8 @@ def faults_of(facts: HeadFacts) -> tuple[Reason, ...]:
         faults.append(Reason("no_skull"))
     elif facts.largest_mm2 > MOST_CAVITY_MM2:
         faults.append(Reason("skull_too_large", area_cm2=facts.largest_mm2 / 100))
+    elif facts.second_mm2 >= LEAST_SECOND_MM2:
+        faults.append(Reason("two_heads"))
     elif facts.brain_share < LEAST_BRAIN_SHARE:
         faults.append(Reason("not_brain", percent=100 * facts.brain_share))
     elif facts.spread_hu < LEAST_SPREAD_HU:

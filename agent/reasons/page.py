@@ -55,6 +55,8 @@ SERIES: Final = {
     "skull_too_large": Wording(
         "the skull encloses {area_cm2:.0f} cm², more than any head: its scale is wrong",
         CHECK_EXPORT,
+    "two_heads": Wording(
+        "more than one head is in the images", "Read them; send each head by itself."
     ),
     "not_brain": Wording(
         "only {percent:.0f} % of what the skull encloses is as dense as brain", CHECK_EXPORT

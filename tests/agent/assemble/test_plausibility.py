@@ -106,6 +106,14 @@ def test_values_that_are_no_hu_are_told(head: Callable[[], HeadVolume], faults: 
     assert faults <= faults_in(head())
 
 
+def test_two_heads_beside_one_another_are_told() -> None:
+    one, other = made_head().hu, made_head(6).hu
+    n = min(len(one), len(other))
+    both = np.concatenate([one[:n], other[:n]], axis=2)
+
+    assert faults_in(volume(both, 5.0, 1.0)) == {"two_heads"}
+
+
 def noisy(hu: NDArray[np.floating], sigma_hu: float = 5.0) -> HeadVolume:
     """Give 32 slices of one section noise of their own."""
     noise = np.random.default_rng(0).normal(0, sigma_hu, (32, *hu.shape))
