@@ -55,6 +55,7 @@ SERIES: Final = {
     "skull_too_large": Wording(
         "the skull encloses {area_cm2:.0f} cm², more than any head: its scale is wrong",
         CHECK_EXPORT,
+    ),
     "two_heads": Wording(
         "more than one head is in the images", "Read them; send each head by itself."
     ),

@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     PlainSerializer,
     ValidationError,
 )
@@ -101,12 +102,14 @@ class TrainConfig(_Table):
     So does ``alerts_per_100``: see ``OperatingPoint``; it is that of *balanced*.
 
     ``start_from`` is the folder of a bundle whose weights training goes on from: one that comes
-    with the program, such as ``default/2.0.0``, or any other.
+    with the program, such as ``default/2.0.0``, or any other. ``start_share`` is their share in the
+    mean with the trained ones that is exported.
     """
 
     name: FolderName
     version: FolderName
     start_from: Annotated[Path, AfterValidator(_among_packaged)] | None = None
+    start_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     seed: int
     processes: int
     data: Cases

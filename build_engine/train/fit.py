@@ -232,11 +232,6 @@ def _resume(
     return kept["step"], kept["curve"], kept["weights"]
 
 
-def load_weights(path: Path, network: nn.Module) -> None:
-    """Bring a trained network's weights back, in place."""
-    network.load_state_dict(torch.load(path, weights_only=True)["weights"])
-
-
 def load_curve(path: Path) -> list[tuple[int, float]]:
     """Read the steps and losses of a checkpoint."""
     curve: list[tuple[int, float]] = torch.load(path, weights_only=True)["curve"]

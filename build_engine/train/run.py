@@ -32,12 +32,14 @@ from build_engine.judge.figures import draw_curves
 from build_engine.train.choice import BALANCED, CUTS, EVEN_ODDS, chosen
 from build_engine.train.config import TrainConfig
 from build_engine.train.export import cost_text, manifest_text, write_networks
-from build_engine.train.fit import Report, load_curve, load_weights
+from build_engine.train.fit import Report, load_curve
 from build_engine.train.gather import TRAUMA, RealData, gather, patients_of
 from build_engine.train.networks import SliceNetwork, VolumeNetwork
 from build_engine.train.origin import card
 from build_engine.train.train import (
+    SLICE_CHECKPOINT,
     SLICE_WEIGHTS,
+    VOLUME_CHECKPOINT,
     VOLUME_WEIGHTS,
     block_files,
     fit_study_score,
@@ -51,7 +53,7 @@ COPIES_IN_BLOCKS: Final = 4
 
 
 def train(config: TrainConfig, real: RealData | None, work: Path, report: Report) -> None:
-    """Train both networks; ``slice.pt`` and ``volume.pt`` in ``work`` let a stopped run go on."""
+    """Train both networks; a stopped run goes on from what ``work`` holds."""
     cases, validation = gather(config, real, work)
     slices = train_slices(config, cases, work, report)
     blocks = block_files(config, _for_blocks(config, cases), slices, work)
@@ -62,7 +64,10 @@ def train(config: TrainConfig, real: RealData | None, work: Path, report: Report
     fit_study_score(volume, block_files(config, validation, slices, work), config.processes)
     torch.save(volume.evidence.state_dict(), work / SCORE_FILE)
     draw_curves(
-        {"slices": load_curve(work / SLICE_WEIGHTS), "volume": load_curve(work / VOLUME_WEIGHTS)},
+        {
+            "slices": load_curve(work / SLICE_CHECKPOINT),
+            "volume": load_curve(work / VOLUME_CHECKPOINT),
+        },
         work / "curves.png",
     )
 
@@ -121,8 +126,8 @@ def export(config: TrainConfig, real: RealData | None, work: Path, engines: Path
 def _trained(config: TrainConfig, work: Path) -> tuple[SliceNetwork, VolumeNetwork]:
     slices = SliceNetwork(config.contract.slices, config.slices.width)
     volume = VolumeNetwork(config.contract.volume, config.volume.width)
-    load_weights(work / SLICE_WEIGHTS, slices)
-    load_weights(work / VOLUME_WEIGHTS, volume)
+    slices.load_state_dict(torch.load(work / SLICE_WEIGHTS, weights_only=True))
+    volume.load_state_dict(torch.load(work / VOLUME_WEIGHTS, weights_only=True))
     volume.evidence.load_state_dict(torch.load(work / SCORE_FILE, weights_only=True))
     return slices, volume
 

@@ -36,10 +36,15 @@ from build_engine.train.slices import (
     slabs_of_cases,
     slice_loss,
 )
-from build_engine.train.warm_start import channels_of, start_from
+from build_engine.train.warm_start import average_with, channels_of, start_from
 
-SLICE_WEIGHTS: Final = "slice.pt"
-VOLUME_WEIGHTS: Final = "volume.pt"
+SLICE_CHECKPOINT: Final = "slice.pt"
+VOLUME_CHECKPOINT: Final = "volume.pt"
+"""What a stopped training goes on from."""
+
+SLICE_WEIGHTS: Final = "slice-trained.pt"
+VOLUME_WEIGHTS: Final = "volume-trained.pt"
+"""What came of it."""
 
 WARM_START_BATCHES: Final = 12
 """Batches by which normalisation is told apart again in weights that it was folded into."""
@@ -51,58 +56,66 @@ EVIDENCE_DECAY: Final = 0.02
 def train_slices(
     config: TrainConfig, cases: tuple[Case, ...], folder: Path, report: Report
 ) -> SliceNetwork:
-    """Train the slice network; a file in ``folder`` holds its weights and lets it go on."""
+    """Train the slice network; a file in ``folder`` lets it go on, another is what came of it."""
     torch.manual_seed(config.seed)
     network = SliceNetwork(config.contract.slices, config.slices.width)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     slabs, contract = slabs_of_cases(cases), config.contract.slices
     batch_of = partial(make_batch, slabs, contract=contract, count=config.slices.batch)
-    if not (folder / SLICE_WEIGHTS).exists():
-        _warm_start(config, "slices", network, batch_of)
+    start = _start(config, "slices", batch_of)
+    if start and not (folder / SLICE_CHECKPOINT).exists():
+        start_from(network, *start)
     schedule = _schedule(config, "slices")
-    fit(Task(network, schedule, batch_of, _slice_loss, folder / SLICE_WEIGHTS), report)
-    network.eval()
+    fit(Task(network, schedule, batch_of, _slice_loss, folder / SLICE_CHECKPOINT), report)
+    if start and config.start_share:
+        average_with(network, *start, config.start_share)
+    _keep(network.eval(), folder / SLICE_WEIGHTS)
     return network
 
 
 def train_volume(
     config: TrainConfig, blocks: tuple[Path, ...], folder: Path, report: Report
 ) -> VolumeNetwork:
-    """Train the volume network on files of blocks; one in ``folder`` lets it go on."""
+    """Train the volume network on files of blocks; in ``folder`` as ``train_slices`` does."""
     torch.manual_seed(config.seed + 1)
     network = VolumeNetwork(config.contract.volume, config.volume.width)
     network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     batch_of = partial(draw_blocks, blocks, count=config.volume.batch)
-    if not (folder / VOLUME_WEIGHTS).exists():
-        _warm_start(config, "volume", network, batch_of)
+    start = _start(config, "volume", batch_of)
+    if start and not (folder / VOLUME_CHECKPOINT).exists():
+        start_from(network, *start)
     schedule = _schedule(config, "volume")
-    fit(Task(network, schedule, batch_of, block_loss, folder / VOLUME_WEIGHTS), report)
-    network.eval()
+    fit(Task(network, schedule, batch_of, block_loss, folder / VOLUME_CHECKPOINT), report)
+    if start and config.start_share:
+        average_with(network, *start, config.start_share)
+    _keep(network.eval(), folder / VOLUME_WEIGHTS)
     return network
 
 
-def _warm_start(
-    config: TrainConfig,
-    name: Literal["slices", "volume"],
-    network: nn.Module,
-    batch_of: BatchOf,
-) -> None:
-    """Start from a bundle's weights where the run asks for it."""
+def _keep(network: nn.Module, path: Path) -> None:
+    """Write what came of a training, unless it is there: blocks newer than it are kept."""
+    state = network.state_dict()
+    kept = torch.load(path, weights_only=True) if path.exists() else {}
+    if kept.keys() != state.keys() or any(not torch.equal(kept[key], state[key]) for key in state):
+        torch.save(state, path)
+
+
+def _start(
+    config: TrainConfig, name: Literal["slices", "volume"], batch_of: BatchOf
+) -> tuple[Path, list[Tensor], list[int]] | None:
+    """Find the network to start from, samples for it and the channels that it takes; None: none."""
     if config.start_from is None:
-        return
+        return None
     bundle = load_bundle(config.start_from)  # refuses what is not whole
     rng = np.random.default_rng(config.seed)
-    samples = (batch_of(rng)[0] for _ in range(WARM_START_BATCHES))
+    samples = [batch_of(rng)[0] for _ in range(WARM_START_BATCHES)]
     wanted, had = config.contract, bundle.contract
     if name == "slices":
         neighbours = wanted.slices.neighbours, had.slices.neighbours
         channels = channels_of(wanted.slices.windows_hu, had.slices.windows_hu, neighbours)
-        start_from(network, bundle.folder / SLICE_FILE, samples, channels)
-    else:
-        channels = channels_of(
-            wanted.volume.windows_hu, had.volume.windows_hu, before=N_CLASSES - 1
-        )
-        start_from(network, bundle.folder / VOLUME_FILE, samples, channels)
+        return bundle.folder / SLICE_FILE, samples, channels
+    channels = channels_of(wanted.volume.windows_hu, had.volume.windows_hu, before=N_CLASSES - 1)
+    return bundle.folder / VOLUME_FILE, samples, channels
 
 
 def _schedule(config: TrainConfig, name: Literal["slices", "volume"]) -> Schedule:

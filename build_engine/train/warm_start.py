@@ -40,9 +40,39 @@ def start_from(
     """
     inputs = list(samples)
     network.eval()
+    if _left_of(_stored(path, channels, inputs[0]), network, inputs):
+        raise ConfigError("start_bundle_layers", path=str(path))
+
+
+def average_with(
+    network: nn.Module, path: Path, samples: Iterable[Tensor], channels: Sequence[int], share: float
+) -> None:
+    """Give a trained network the weighted mean of its weights and those it started from, in place.
+
+    ``share`` is that of the start, an exported network of the same layers; the rest as in
+    ``start_from``. A network that learns new heads unlearns something of the former ones: what lies
+    between both does well on both. Source: Wortsman et al., CVPR 2022 (arXiv:2109.01903).
+
+    Raises
+    ------
+    ConfigError
+        If the layers are not the same.
+    """
+    inputs = list(samples)
+    network.eval()
+    trained, start = _folded(network, inputs[0]), _stored(path, channels, inputs[0])
+    if [weight.shape for weight, _ in trained] != [weight.shape for weight, _ in start]:
+        raise ConfigError("start_bundle_layers", path=str(path))
+    mean = [
+        (own[0] + share * (first[0] - own[0]), own[1] + share * (first[1] - own[1]))
+        for own, first in zip(trained, start, strict=True)
+    ]
+    _left_of(mean, network, inputs)
+
+
+def _left_of(stored: list[Weights], network: nn.Module, inputs: list[Tensor]) -> list[Weights]:
+    """Give layers their stored weights; returns those that no layer takes, and then all is lost."""
     layers = _in_order_of_use(network, inputs[0])
-    stored = _weights_in(path)
-    stored[0] = _widened(stored[0], channels, inputs[0].shape[1])
     with torch.no_grad():
         for layer, following in zip(layers, [*layers[1:], None], strict=True):
             if _normalises(layer):
@@ -57,9 +87,26 @@ def start_from(
                 following.running_var.fill_(1.0 - following.eps)
                 following.weight.fill_(1.0)
             (following if layer.bias is None else layer).bias.copy_(bias)
-        if stored:
-            raise ConfigError("start_bundle_layers", path=str(path))
-        _renormalise(network, inputs)
+        if not stored:
+            _renormalise(network, inputs)
+    return stored
+
+
+def _folded(network: nn.Module, sample: Tensor) -> list[Weights]:
+    """Weight and bias of each layer, its normalisation folded in, as an export has them."""
+    folded = []
+    layers = _in_order_of_use(network, sample)
+    with torch.no_grad():
+        for layer, following in zip(layers, [*layers[1:], None], strict=True):
+            if _normalises(layer):
+                continue
+            weight, bias = layer.weight, layer.bias
+            if bias is None:
+                scale = following.weight / (following.running_var + following.eps).sqrt()
+                bias = following.bias - following.running_mean * scale
+                weight = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
+            folded.append((weight.numpy(), bias.numpy()))
+    return folded
 
 
 def channels_of(
@@ -110,6 +157,13 @@ def _in_order_of_use(network: nn.Module, inputs: Tensor) -> list[Any]:
     for hook in hooks:
         hook.remove()
     return used
+
+
+def _stored(path: Path, channels: Sequence[int], sample: Tensor) -> list[Weights]:
+    """Read the layers of an exported network, the first as wide as ``sample``."""
+    stored = _weights_in(path)
+    stored[0] = _widened(stored[0], channels, sample.shape[1])
+    return stored
 
 
 def _weights_in(path: Path) -> list[Weights]:

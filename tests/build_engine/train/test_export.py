@@ -71,8 +71,8 @@ def trained(work: Path) -> TrainConfig:
     config = TrainConfig.model_validate(load_config(DEFAULT).model_dump() | shrunk)
     slices = SliceNetwork(config.contract.slices, config.slices.width)
     volume = VolumeNetwork(config.contract.volume, config.volume.width)
-    torch.save({"weights": slices.state_dict()}, work / SLICE_WEIGHTS)
-    torch.save({"weights": volume.state_dict()}, work / VOLUME_WEIGHTS)
+    torch.save(slices.state_dict(), work / SLICE_WEIGHTS)
+    torch.save(volume.state_dict(), work / VOLUME_WEIGHTS)
     torch.save(volume.evidence.state_dict(), work / SCORE_FILE)
     return config
 

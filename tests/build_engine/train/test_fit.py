@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs the train extra")
 
 from build_engine.judge.figures import draw_curves  # noqa: E402
-from build_engine.train.fit import Schedule, Task, fit, load_curve, load_weights  # noqa: E402
+from build_engine.train.fit import Schedule, Task, fit, load_curve  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -38,6 +38,11 @@ def task(path: Path, steps: int = 400, processes: int = 1) -> Task:
 
 def weights(one: Task) -> np.ndarray:
     return torch.cat([part.flatten() for part in one.network.parameters()]).detach().numpy()
+
+
+def load_weights(path: Path, into: torch.nn.Module) -> None:
+    """Bring back the averaged weights of a checkpoint."""
+    into.load_state_dict(torch.load(path, weights_only=True)["weights"])
 
 
 class Stopped(Exception):

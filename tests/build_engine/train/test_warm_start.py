@@ -11,7 +11,9 @@ import pytest
 pytest.importorskip("torch", reason="training needs the train extra")
 pytest.importorskip("onnx", reason="exporting needs the train extra")
 
+import onnx
 import torch
+from onnx import numpy_helper
 
 from agent.config import PACKAGED_ENGINES, InferConfig
 from agent.errors import ConfigError
@@ -25,7 +27,7 @@ from build_engine.train.config import DEFAULT, TrainConfig, load_config
 from build_engine.train.export import manifest_text, write_networks
 from build_engine.train.networks import SliceNetwork, VolumeNetwork
 from build_engine.train.train import train_slices
-from build_engine.train.warm_start import channels_of, start_from
+from build_engine.train.warm_start import average_with, channels_of, start_from
 from tests.heads import SEEING
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -86,6 +88,37 @@ def test_training_starts_from_what_the_bundle_does(which: str, exported):
         assert np.allclose(first(now(samples[0])).numpy(), wanted, atol=1e-4)
         in_training = first(now.train()(samples[0])).numpy()
     assert np.abs(in_training - wanted).mean() < 0.1 * wanted.std()
+
+
+@pytest.mark.parametrize("which", [SLICE_FILE, VOLUME_FILE])
+def test_the_mean_with_the_start_is_the_mean_of_both_exports_layer_by_layer(
+    which: str, exported, tmp_path: Path
+):
+    torch.manual_seed(7)
+    folder, *_ = exported
+    slices, volume = (
+        used(SliceNetwork(SLICES, 4), SLICES.shape),
+        used(VolumeNetwork(VOLUME, 4), BLOCK),
+    )
+    trained = write_bundle(tmp_path / "trained", (slices, volume))
+    now, shape = (slices, SLICES.shape) if which == SLICE_FILE else (volume, BLOCK)
+    samples = [torch.rand(shape, generator=torch.Generator().manual_seed(n)) for n in range(3)]
+
+    average_with(now, folder / which, samples, range(shape[1]), share=0.25)
+
+    averaged = write_bundle(tmp_path / "averaged", (slices, volume))
+    first, last, mean = (layers(one / which) for one in (folder, trained, averaged))
+    assert len(mean) == len(first)
+    for own, start, between in zip(last, first, mean, strict=True):
+        assert np.allclose(between, 0.75 * own + 0.25 * start, atol=1e-5)
+
+
+def layers(path: Path) -> list[np.ndarray]:
+    """Read the weights and biases of an exported network, in the order of its graph."""
+    graph = onnx.load(path).graph
+    stored = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    taken = [node.input[1:3] for node in graph.node if node.op_type in ("Conv", "Gemm")]
+    return [stored[name] for names in taken for name in names]
 
 
 def test_a_bundle_of_another_width_is_refused(exported):
