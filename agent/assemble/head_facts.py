@@ -73,9 +73,9 @@ class HeadFacts:
     area that three levels reach, ``second_mm2`` that which the next largest part does in three of
     the large levels: of another head beside this one. Of the tissue enclosed in large levels:
     ``brain_share`` is what lies in a brain's range, ``spread_hu`` the distance from its 5th to its
-    95th percentile, once averaged over 6 mm. ``dark_share`` of the level with least of it is darker than soft tissue. Of
-    what is darker than fat, ``air_share`` is as dark as air at the level with least of that, where
-    ``air_hu`` is its median.
+    95th percentile, once averaged over 6 mm. ``dark_share`` of the level with least of it is darker
+    than soft tissue. Of what is darker than fat, ``air_share`` is as dark as air at the level with
+    least of that, where ``air_hu`` is its median.
     ``n_repeated`` slices are the same as another one. ``at_edge``: the enclosed tissue reaches the
     edge of the image.
     """
