@@ -50,7 +50,12 @@ CONTRACTS = st.builds(
     reading=st.builds(Reading, PROBABILITY, st.booleans(), st.booleans()),
     interval=st.builds(VolumeInterval, *[NOT_NEGATIVE] * 5),
     operating_points=st.lists(
-        st.builds(OperatingPoint, st.text(), PROBABILITY, st.none() | NOT_NEGATIVE),
+        st.builds(
+            OperatingPoint,
+            st.text(),
+            PROBABILITY,
+            st.none() | st.tuples(NOT_NEGATIVE, NOT_NEGATIVE),
+        ),
         min_size=1,
         unique_by=lambda point: point.name,
     ).map(tuple),
