@@ -41,6 +41,7 @@ ACCOUNT: Final = "bleedwatch"
 TARGETS: Final = {
     "bleedwatch-agent.service": "/etc/systemd/system/bleedwatch-agent.service",
     "bleedwatch-agent.timer": "/etc/systemd/system/bleedwatch-agent.timer",
+    "bleedwatch-gpu.service": "/etc/systemd/system/bleedwatch-gpu.service",
     "bleedwatch-console.service": "/etc/systemd/system/bleedwatch-console.service",
     INLET_UNIT: f"/etc/systemd/system/{INLET_UNIT}",
     "bleedwatch-selftest.service": "/etc/systemd/system/bleedwatch-selftest.service",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -97,9 +99,13 @@ def latency(  # noqa: PLR0913 - a command's parameters are its options
     png: Png = None,
     as_json: AsJson = False,
     folder: Folder = None,
-    engines: Annotated[
-        Path, typer.Option(help="Engines folder, whose plans in use are measured.")
-    ] = PACKAGED_ENGINES,
+    engines: Annotated[Path, typer.Option(help="Engines folder.")] = PACKAGED_ENGINES,
+    plans: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of an agent's plans, to measure those in use; left out, the CPU."
+        ),
+    ] = None,
 ) -> None:
     """Measure the time from the last slice on disk to the alert on a client of the console.
 
@@ -113,7 +119,8 @@ def latency(  # noqa: PLR0913 - a command's parameters are its options
     rows = []
     for scanner in (_adapted(chosen_preset(name), rate, slices) for name in names):
         with scratch_folder(folder) as scratch:
-            rows.append(_latency_row(shown, scanner, runs, (scratch, engines)))
+            local = partial(local_agent, scratch, engines=engines, plans=plans)
+            rows.append(_latency_row(shown, scanner, runs, local))
     if plot:
         plot.save(_drawn(rows))
     if as_json:
@@ -131,14 +138,16 @@ def _adapted(scanner: ScannerPreset, rate: float | None, slices: int | None) -> 
 
 
 def _latency_row(
-    shown: Console, scanner: ScannerPreset, runs: int, folders: tuple[Path, Path]
+    shown: Console,
+    scanner: ScannerPreset,
+    runs: int,
+    local: Callable[[], AbstractContextManager[LocalAgent]],
 ) -> LatencyRow:
-    """Measure one kind of series; ``folders`` are one for the agent, and its engines'."""
-    scratch, engines = folders
+    """Measure one kind of series by an agent of its own."""
     with shown.status(f"{scanner.name}: generating a head …"):
         head = head_for(scanner, HeadRecipe(1, Subtype.SUBDURAL))
     with (
-        local_agent(scratch, engines=engines) as agent,
+        local() as agent,
         ConsoleClient(agent.port, lambda _: None) as client,
         shown.status(f"{scanner.name}: playing {runs} series …"),
     ):

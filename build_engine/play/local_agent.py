@@ -152,12 +152,14 @@ def local_agent(
     port: int = 0,
     engines: Path = PACKAGED_ENGINES,
     *,
+    plans: Path | None = None,
     address_space_bytes: int | None = None,
 ) -> Iterator[LocalAgent]:
     """Run an agent and a console with everything below ``folder``; port 0 is any free one.
 
-    Bundle, plans and profiles are those below ``engines``. The agent's and the console's address
-    spaces are bounded where that is asked for.
+    Bundle and profiles are those below ``engines``; a GPU is used where ``plans``, the folder of an
+    agent's plans, is given. The agent's and the console's address spaces are bounded where that is
+    asked for.
 
     They never outlive the caller: they are stopped at the end of the block, and killed by the
     kernel if the caller is.
@@ -165,9 +167,13 @@ def local_agent(
     export_folder, config = folder / "export", folder / "agent.toml"
     export_folder.mkdir(parents=True)
     port = port or _free_port()
+    if plans is not None:
+        (folder / "state").mkdir()
+        (folder / "state/plans").symlink_to(plans.absolute())
     config.write_text(
         f'export_folder = "{export_folder}"\nstate_folder = "{folder / "state"}"\n'
         f'engines_folder = "{engines}"\n'
+        f'[infer]\ngpu = "{"first" if plans else "none"}"\n'
         f"[console]\nport = {port}\n",
         encoding="utf-8",
     )

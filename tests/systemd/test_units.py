@@ -59,6 +59,32 @@ def test_a_services_exposure_stays_low(units: dict[str, Path], unit: str, most: 
     assert checked.returncode == 0, checked.stdout
 
 
+def test_devices_are_made_before_the_agent_is_let_near_them() -> None:
+    agent, gpu = RawConfigParser(strict=False), RawConfigParser(strict=False)
+    agent.read(PACKAGED_FILES / "bleedwatch-agent.service")
+    gpu.read(PACKAGED_FILES / "bleedwatch-gpu.service")
+
+    assert agent["Unit"]["Wants"] == "bleedwatch-gpu.service"
+    assert gpu["Unit"]["Before"] == "bleedwatch-agent.service"
+    assert gpu["Unit"]["ConditionPathExists"] == "/usr/bin/nvidia-modprobe"
+
+
+@pytest.mark.parametrize("device", ["char-nvidia*", "char-nvhost*", "/dev/nvmap", "/dev/dxg"])
+def test_the_agent_may_open_the_devices_of_cards_jetsons_and_windows_linux(device: str) -> None:
+    unit = (PACKAGED_FILES / "bleedwatch-agent.service").read_text().splitlines()
+
+    assert f"DeviceAllow={device} rw" in unit
+
+
+def test_what_cuda_compiles_is_kept_where_the_agent_may_write() -> None:
+    unit = RawConfigParser(strict=False)
+    unit.read(PACKAGED_FILES / "bleedwatch-agent.service")
+
+    variables = dict(one.split("=") for one in unit["Service"]["Environment"].split())
+    assert variables["CUDA_MODULE_LOADING"] == "LAZY"
+    assert variables["CUDA_CACHE_PATH"].startswith(f"%S/{unit['Service']['StateDirectory']}/")
+
+
 def test_the_agent_is_restarted_unless_its_configuration_cannot_be_used() -> None:
     unit = RawConfigParser(strict=False)
     unit.read(PACKAGED_FILES / "bleedwatch-agent.service")
