@@ -271,8 +271,11 @@ class GrowingSeries:
 
     def has(self, sop_uid: str) -> bool:
         """Say whether an image is here, as a whole or as frames."""
-        known = (*self._blank, *self._images)
-        return any(each.partition(FRAME_MARK)[0] == sop_uid for each in known)
+        return any(
+            uid in known
+            for uid in (sop_uid, f"{sop_uid}{FRAME_MARK}1")
+            for known in (self._blank, self._images)
+        )
 
     @property
     def first(self) -> SliceHeader | None:

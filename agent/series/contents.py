@@ -158,6 +158,13 @@ class Contents:
         self.seen_s.append(now.monotonic_s)
 
     @property
+    def refused_for(self) -> str | None:
+        """Why its headers, or its size, refuse whatever comes of it, as a code; None if not."""
+        if self.too_large:
+            return self.too_large.code
+        return self.ruled_out[1].code if self.ruled_out and not self.n_pixel_images else None
+
+    @property
     def result_id(self) -> str:
         """Name the result that these images give: the same images, bundle and refusal, the same.
 
@@ -166,8 +173,7 @@ class Contents:
         code = self.refused.reason.code if self.refused else ""
         tried = [f"again {self.repeats}"] if self.repeats else []
         # What is refused by its headers or for its size is so whatever else of it comes.
-        is_fixed = self.too_large or (self.ruled_out and not self.n_pixel_images)
-        images = [] if is_fixed else sorted({*self.sop_uids, *self.slices.marks})
+        images = [] if self.refused_for else sorted({*self.sop_uids, *self.slices.marks})
         parts = [self.uid, self.bundle_digest, code, *tried, *images]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -179,7 +185,7 @@ class Contents:
             identity=self.identity,
             description=first.description if first else "",
             protocol=self.profile.name if self.profile else None,
-            slices=len(self.digests),
+            slices=self.slices.n_images,
             expected=self.expected_images,
             first_slice=self.first_slice,
             last_slice=self.last_slice,

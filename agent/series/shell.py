@@ -44,14 +44,16 @@ REMEMBERED_SERIES: Final = 200
 class InMemory:
     """One series: where it stands, and what has come of it.
 
-    ``contents`` are None once it is concluded; its ``digests`` (SOP UID → digest) remain. ``later``
-    are the contents of the next revision, while the networks have the others.
+    ``contents`` are None once it is concluded; its ``digests`` (SOP UID → digest) remain, and the
+    code that its headers were ``refused_for``, if all of them were. ``later`` are the contents of
+    the next revision, while the networks have the others.
     """
 
     state: State
     contents: Contents | None = None
     later: Contents | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
+    refused_for: str | None = None
 
 
 class Board:
@@ -86,7 +88,8 @@ class Board:
             case Receiving() if one.later:
                 one.contents, one.later = one.later, None
             case Concluded() if one.contents:
-                one.digests, one.contents = one.contents.digests, None
+                one.digests, one.refused_for = one.contents.digests, one.contents.refused_for
+                one.contents = None
                 self._let_go()
             case Absent():
                 self._series.pop(before.uid, None)
@@ -126,6 +129,15 @@ class Board:
             case _:
                 return False
         return digests.items() <= known.items()
+
+    def is_refused_for(self, uid: str, code: str) -> bool:
+        """Say whether a series was concluded because of all its headers, for the reason ``code``.
+
+        A further image that is refused for it as well changes nothing, and the others need not be
+        read again to know that.
+        """
+        one = self.of(uid)
+        return isinstance(one.state, Concluded) and one.refused_for == code
 
     def take_in(
         self,

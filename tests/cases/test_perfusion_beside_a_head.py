@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -76,6 +79,38 @@ def test_more_images_of_what_is_ruled_out_give_no_further_result(tmp_path: Path)
 
     assert len(box.store.queries.history(uid("series", 0))) == 1
     assert box.store.queries.unfinished() == []
+
+
+def test_what_came_of_a_series_that_is_ruled_out_is_not_read_again_for_what_comes_later(
+    tmp_path: Path,
+) -> None:
+    box = a_box(tmp_path)
+    paths = write_series(tmp_path / "in", N, size=SIZE, SeriesDescription="CTP Brain 4D")
+    box.export(paths[:10])
+    box.wait()
+
+    with opened() as names:
+        box.export(paths[10:])
+        box.wait()
+
+    assert {str(path) for path in paths[10:]} <= names
+    assert names.isdisjoint(str(path) for path in paths[:10])
+    assert set(box.store.queries.settled_files()) == {str(path) for path in paths}
+
+
+@contextmanager
+def opened() -> Iterator[set[str]]:
+    """Names of what is opened meanwhile."""
+    names: set[str] = set()
+    listening = [names]
+
+    def hear(event: str, values: tuple) -> None:
+        if event == "open" and listening:
+            names.add(str(values[0]))
+
+    sys.addaudithook(hear)  # it stays until the process ends
+    yield names
+    listening.clear()
 
 
 def test_a_head_beside_a_perfusion_takes_no_more_memory_than_alone(tmp_path: Path) -> None:
