@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from itertools import groupby
-from typing import Final, TypeAlias
+from typing import Final
 
 from agent.reasons import Reason
-from agent.records import Acquisition, State, is_test
+from agent.records import Acquisition, Span, State, is_test
 
 NEEDS_NOBODY: Final = frozenset(
     {
@@ -56,8 +56,6 @@ UNDER_WAY: Final = frozenset({State.RECEIVING, State.ANALYSING})
 LEAST_PREFERRED: Final = 1_000_000
 """Of a series of which no profile says how much it is preferred."""
 
-Span: TypeAlias = tuple[datetime, datetime]
-
 
 @dataclass(frozen=True, slots=True)
 class Reconstruction:
@@ -80,6 +78,14 @@ class Reconstruction:
     alerts: bool
     is_acknowledged: bool
     first_slice_at: datetime
+
+    @property
+    def standing(self) -> State | None:
+        """The answer that stands: of what is received again, only a suspicion does."""
+        if self.answer is State.SUSPECTED:
+            return self.answer
+        cleared = self.answer is State.NOT_SUSPECTED and self.state not in UNDER_WAY
+        return self.answer if cleared else None
 
     @property
     def is_aside(self) -> bool:
@@ -162,8 +168,8 @@ def acknowledged_through(series: Sequence[Reconstruction], uid: str) -> str | No
     if not others:
         return None
     before = _answered(others)
-    standing = [one for one in others if one.answer is State.SUSPECTED]
-    noted = all(one.is_acknowledged and not one.alerts for one in standing)
+    suspected = [one for one in others if one.standing is State.SUSPECTED]
+    noted = all(one.is_acknowledged and not one.alerts for one in suspected)
     return before.speaker if before.state is State.SUSPECTED and noted else None
 
 
@@ -269,7 +275,7 @@ def _answered(part: Sequence[Reconstruction]) -> Examination:
     told = sorted(part, key=_precedence)
     speaker, state = told[0], _state(told[0])
     heads = [one for one in told if one.is_head]
-    suspected = [one for one in heads if one.answer is State.SUSPECTED]
+    suspected = [one for one in heads if one.standing is State.SUSPECTED]
     waiting = tuple(one.uid for one in told if one.alerts)
     second = _second(speaker, suspected)
     return Examination(
@@ -289,7 +295,7 @@ def _precedence(one: Reconstruction) -> tuple[int, int, bool, str]:
     Of equally preferred ones that which suspects a bleed comes first.
     """
     if one.is_head:
-        kind = 0 if one.answer in ANSWERS else 1 if one.state in UNDER_WAY else 2
+        kind = 0 if one.standing else 1 if one.state in UNDER_WAY else 2
     else:
         kind = 3 if not one.is_aside else 4 if one.answer is None else 5
     return kind, one.rank, one.answer is not State.SUSPECTED, one.uid
@@ -297,14 +303,14 @@ def _precedence(one: Reconstruction) -> tuple[int, int, bool, str]:
 
 def _state(speaker: Reconstruction) -> State:
     """Return the answer, or how far the examination is on its way to one."""
-    return speaker.answer if speaker.answer in ANSWERS else speaker.state
+    return speaker.standing or speaker.state
 
 
 def _second(speaker: Reconstruction, suspected: Sequence[Reconstruction]) -> Second | None:
     """Say what a preferred series made of what less preferred ones suspected."""
-    if speaker.answer not in ANSWERS or not any(one.rank > speaker.rank for one in suspected):
+    if speaker.standing is None or not any(one.rank > speaker.rank for one in suspected):
         return None
-    return Second.CONFIRMED if speaker.answer is State.SUSPECTED else Second.WITHDRAWN
+    return Second.CONFIRMED if speaker.standing is State.SUSPECTED else Second.WITHDRAWN
 
 
 def _remark(

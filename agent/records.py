@@ -145,6 +145,8 @@ class SliceHeader:
     the HU values, so that the same image in two encodings is the same. ``expected_images`` is a
     count that the header promises for the whole series, ``images_in_acquisition`` one for the
     acquisition, 0 if it promises none. ``lossy`` says that the pixels were compressed with losses.
+    ``acquired_at`` is when it was scanned and ``created_at`` when the image was made, by the
+    scanner's clock, without a zone.
     """
 
     sop_uid: str
@@ -165,6 +167,8 @@ class SliceHeader:
     images_in_acquisition: int
     lossy: bool
     frame_of_reference_uid: str
+    acquired_at: datetime | None
+    created_at: datetime | None
     rows: int
     columns: int
     position_lps_mm: Vector
@@ -176,20 +180,24 @@ class SliceHeader:
     digest: str
 
 
+Span: TypeAlias = tuple[datetime, datetime]
+"""From first to last."""
+
+
 @dataclass(frozen=True, slots=True)
 class Acquisition:
     """Which scan a series shows, by all its headers, and how it was reconstructed.
 
-    ``acquired`` is when it was scanned and ``created`` when its images were made, each from first
-    to last by the scanner's clock, None where no header says. ``thickness_mm`` is that of the
-    thickest slice. ``preference`` is which place the series has in its protocol profile's order, 0
-    for the most preferred.
+    ``acquired`` is when it was scanned and ``created`` when its images were made, by the scanner's
+    clock, None where no header says. ``thickness_mm`` is that of the thickest slice.
+    ``preference`` is which place the series has in its protocol profile's order, 0 for the most
+    preferred.
     """
 
     numbers: frozenset[int] = frozenset()
     frames_of_reference: frozenset[str] = frozenset()
-    acquired: tuple[datetime, datetime] | None = None
-    created: tuple[datetime, datetime] | None = None
+    acquired: Span | None = None
+    created: Span | None = None
     thickness_mm: float | None = None
     preference: int | None = None
 

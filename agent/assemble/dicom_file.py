@@ -42,6 +42,7 @@ from agent.assemble.encoding import (
     encoding_at,
 )
 from agent.assemble.header import (
+    NOWHERE,
     TAGS,
     Owner,
     SliceNotWhole,
@@ -192,7 +193,7 @@ def read_slices(
         except NotWholeYet as error:
             raise SliceNotWhole(error.reason.of_file(name), owner) from error
         except Unplaced as error:
-            raise SliceUnplaced(error.reason.of_file(name), owner) from error
+            raise _refusal_of_unplaced(parsed, owner, error, unneeded, name) from error
         except Exception as error:
             raise SliceRefused(_reason(error).of_file(name), owner) from error
 
@@ -242,6 +243,17 @@ def _needed(parsed: _Parsed | None, unneeded: Unneeded, name: str) -> _Known | N
     if why is not None:
         raise SliceUnneeded(why.of_file(name), owner, header)
     return _Known(owner, header)
+
+
+def _refusal_of_unplaced(
+    parsed: _Parsed, owner: Owner, error: Unplaced, unneeded: Unneeded, name: str
+) -> SliceRefused:
+    """Say what an image without a place is: a dose page needs none."""
+    header = header_of(next(frames_of(parsed.image)), owner.identity, "", NOWHERE)
+    why = unneeded(owner.series_uid, header)
+    if why is not None:
+        return SliceUnneeded(why.of_file(name), owner, header)
+    return SliceUnplaced(error.reason.of_file(name), owner)
 
 
 def _read(path: Path, most_bytes: int) -> _Content:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
@@ -40,6 +41,7 @@ KEYWORDS: Final = """
     StudyDescription ProtocolName
     PatientName PatientID PatientBirthDate PatientSex AnatomicRegionSequence
     ContrastBolusAgent ContrastBolusAgentSequence BodyPartExamined SliceThickness KVP
+    AcquisitionDateTime AcquisitionDate AcquisitionTime ContentDate ContentTime
     ConvolutionKernel StudyInstanceUID SeriesInstanceUID AcquisitionNumber InstanceNumber
     InConcatenationTotalNumber ImagePositionPatient ImageOrientationPatient
     FrameOfReferenceUID ImagesInAcquisition NumberOfSeriesRelatedInstances SamplesPerPixel
@@ -59,10 +61,21 @@ TEXT_VRS: Final = frozenset(
 REPEATED_BYTES: Final = 256
 """A longer value is not kept for the next slice. Ours: texts and numbers are shorter."""
 
+MOMENT: Final = re.compile(r"(\d{6})(\.\d{1,6})?")
+"""A time of day: hours, minutes and seconds, and a fraction. Source: PS3.5 section 6.2."""
+
 _NAMED_OF_FRAMES: Final = {
     "ImageType": Tag("FrameType"),
     "AcquisitionNumber": Tag("FrameAcquisitionNumber"),
+    "AcquisitionDateTime": Tag("FrameAcquisitionDateTime"),
 }
+
+
+Placement: TypeAlias = tuple[Vector, Vector, Vector, tuple[float, ...]]
+"""Position [mm], the two directions of the plane, and pixel spacing [mm]."""
+
+NOWHERE: Final[Placement] = (0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (1.0, 1.0)
+"""For an image without a place, of which no more is asked than what it is called."""
 
 
 class Unusable(ValueError):
@@ -283,15 +296,17 @@ def _elements(image: Dataset) -> dict[BaseTag, DataElement | RawDataElement]:
     return {tag: image.get_item(tag) for tag in image.keys()}  # noqa: SIM118 - it yields elements
 
 
-def header_of(frame: Dataset, identity: Identity, digest: str) -> SliceHeader:
-    """Build the header of one flat dataset.
+def header_of(
+    frame: Dataset, identity: Identity, digest: str, place: Placement | None = None
+) -> SliceHeader:
+    """Build the header of one flat dataset, for a ``place`` where one is given.
 
     Raises
     ------
     Unplaced
         Position, orientation or spacing is missing or absurd.
     """
-    position, row_direction, column_direction, spacings = _placed(frame)
+    position, row_direction, column_direction, spacings = place or _placed(frame)
     image_type = value_of(frame, "ImageType") or ()
     return SliceHeader(
         sop_uid=text(frame, "SOPInstanceUID"),
@@ -312,6 +327,8 @@ def header_of(frame: Dataset, identity: Identity, digest: str) -> SliceHeader:
         images_in_acquisition=images_in_acquisition(frame),
         lossy=text(frame, "LossyImageCompression") == LOSSY,
         frame_of_reference_uid=text(frame, "FrameOfReferenceUID"),
+        acquired_at=acquired_at(frame),
+        created_at=moment_of(text(frame, "ContentDate"), text(frame, "ContentTime")),
         rows=whole(frame, "Rows") or 0,
         columns=whole(frame, "Columns") or 0,
         position_lps_mm=position,
@@ -324,7 +341,7 @@ def header_of(frame: Dataset, identity: Identity, digest: str) -> SliceHeader:
     )
 
 
-def _placed(frame: Dataset) -> tuple[Vector, Vector, Vector, tuple[float, ...]]:
+def _placed(frame: Dataset) -> Placement:
     """Read position [mm], the two directions of the plane, and pixel spacing [mm]."""
     try:
         position = numbers(frame, "ImagePositionPatient", 3)
@@ -367,6 +384,31 @@ def _square(values: tuple[float, ...]) -> tuple[Vector, Vector]:
         (float(row[0]), float(row[1]), float(row[2])),
         (float(column[0]), float(column[1]), float(column[2])),
     )
+
+
+def acquired_at(frame: Dataset) -> datetime | None:
+    """Read when an image was scanned, None where the header does not say."""
+    whole_text = text(frame, "AcquisitionDateTime")
+    return moment_of(whole_text[:8], whole_text[8:]) or moment_of(
+        text(frame, "AcquisitionDate"), text(frame, "AcquisitionTime")
+    )
+
+
+@lru_cache(maxsize=64)
+def moment_of(date: str, time: str) -> datetime | None:
+    """Join a date and a time of day, None where either is missing or is none; zones are left out.
+
+    Both are read as DICOM writes them, and as ACR-NEMA did: 2026.11.23, 10:24:31.5.
+    """
+    days, parts = date.replace(".", ""), MOMENT.match(time.replace(":", ""))
+    if not parts:
+        return None
+    try:
+        return datetime.strptime(days + parts[1], "%Y%m%d%H%M%S") + timedelta(  # noqa: DTZ007
+            seconds=float(parts[2] or 0)
+        )
+    except ValueError:
+        return None
 
 
 def description_of(frame: Dataset) -> str:

@@ -48,6 +48,10 @@ Range: TypeAlias = Annotated[tuple[float, float], AfterValidator(_ascending)]
 PLAIN_HEAD: Final = "plain head"
 """What a site's own name for its plain heads is taken for."""
 
+THIN_FIRST: Final = ((0.0, 2.0), (2.0, 4.0))
+"""Slice thicknesses in the order in which they are preferred [mm]. Ours: what a thick slice shows
+at its edge, a thin one shows whole."""
+
 BASED_ON = "based_on"
 """Key by which a profile takes from another what it does not set itself."""
 
@@ -77,6 +81,8 @@ class ProtocolProfile:
     deadline_s: float
     slabs_per_run: int
     """Slabs that a plan built for this protocol takes at once."""
+    preferred_thickness_mm: tuple[Range, ...] = THIN_FIRST
+    """Of several reconstructions of one scan, one within an earlier range has the last word."""
     plain_heads: Pattern | None = None
     """What this site calls its plain heads, whatever the words mean elsewhere."""
     other_series: Pattern | None = None
@@ -106,6 +112,17 @@ class ProtocolProfile:
         """How specific the profile is: the most specific one that fits is chosen."""
         demands = (self.manufacturer, self.model, self.description, self.kernels)
         return sum(demand is not None for demand in demands)
+
+    def preference(self, thickness_mm: float | None) -> int:
+        """Return which place slices have in the order of preference, 0 first.
+
+        Where ranges meet, the earlier one holds; what is in none is preferred least.
+        """
+        ranges = self.preferred_thickness_mm
+        if thickness_mm is None:
+            return len(ranges)
+        within = (n for n, (low, high) in enumerate(ranges) if low <= thickness_mm <= high)
+        return next(within, len(ranges))
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,8 +73,8 @@ class Concluded(_View):
 class Overview(_View):
     """How the box is. ``problem`` is None when all is well.
 
-    ``today`` counts by state the series whose last slice came today, ``notices`` by kind the files
-    and other things that were named in the last hour.
+    ``last_hour`` and, by state, ``today`` count examinations by their last slice, ``notices`` by
+    kind the files and other things that were named in the last hour.
     """
 
     at_utc: datetime
@@ -101,9 +101,9 @@ def look(queries: Queries, now: Instant, boot_id: str) -> Overview:
         agent=_agent(agent) if agent else None,
         under_way=tuple(_under_way(queries, row, now) for row in unfinished if row),
         latest=tuple(_concluded(row, now) for row in queries.latest(MOST_LATEST, states=ANSWERS)),
-        last_hour=queries.counts_since(now.utc - HOUR).series,
+        last_hour=queries.counts_since(now.utc - HOUR).examinations,
         today=queries.states_since(now.midnight),
-        unacknowledged=len(queries.worklist(0)),
+        unacknowledged=len(queries.alerts_since()),
         undelivered=len(queries.undelivered()),
         notices=dict(Counter(notice.kind for notice in recent)),
     )

@@ -27,7 +27,7 @@ from agent.cli.overview import Overview
 from agent.config import Config
 from agent.console.snapshot import Snapshot
 from agent.console.words import Words
-from agent.store.view import SeriesView
+from agent.store.view import ExaminationView
 
 FILE: Final = resources.files("agent") / "schema.json"
 """The schema as it is installed; a test holds it to the models."""
@@ -46,9 +46,9 @@ OUTPUTS: Final[dict[str, Any]] = {
     "selftest": SelftestOutput,
     "service install": ServiceOutput,
     "service uninstall": ServiceOutput,
-    "show": tuple[SeriesView, ...],
+    "show": tuple[ExaminationView, ...],
     "status": Overview,
-    "studies": tuple[SeriesView, ...],
+    "studies": tuple[ExaminationView, ...],
     "support-bundle": SupportBundleOutput,
     "upgrade": UpgradeOutput,
     "user list": UsersOutput,

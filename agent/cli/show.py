@@ -13,13 +13,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.cli.options import AsJson, ConfigPath, Study
-from agent.cli.stores import opened, series_named
-from agent.cli.tables import TEST, WORDS, engine_words, place, reports_table
+from agent.cli.stores import examinations_named, opened
+from agent.cli.tables import (
+    WORDS,
+    engine_words,
+    place,
+    reports_table,
+    series_words,
+    state_words,
+)
 from agent.config import DEFAULT_PATH
 from agent.errors import RequestRefused
 from agent.report import SeriesReport
 from agent.store.queries import Queries
-from agent.store.view import ResultView, SeriesView, TransitionView
+from agent.store.view import ExaminationView, ResultView, SeriesView, TransitionView
 
 
 def show(
@@ -37,7 +44,10 @@ def show(
     Example: bleedwatch show 1.2.840.113619.2 --image key.png
     """
     with opened(config) as queries:
-        views = [SeriesView.of(row).with_history(queries) for row in series_named(queries, study)]
+        views = [
+            ExaminationView.of(row).with_history(queries)
+            for row in examinations_named(queries, study)
+        ]
         if image:
             _write_image(queries, views, image)
     if as_json:
@@ -45,17 +55,19 @@ def show(
         return
     out = Console(highlight=False)
     for view in views:
-        _print(out, view)
+        _print_examination(out, view)
+        for series in view.series:
+            _print(out, series)
     if image:
         out.print(f"wrote {image}", markup=False)
 
 
-def _write_image(queries: Queries, views: list[SeriesView], path: Path) -> None:
+def _write_image(queries: Queries, views: list[ExaminationView], path: Path) -> None:
+    """Write of each examination the picture of the series that comes first in it."""
     pictures = {
-        view.series_uid: picture
+        view.examination_uid: found[0]
         for view in views
-        for result in view.results
-        if (picture := queries.picture(view.series_uid, result.report.revision, "axial"))
+        if (found := [picture for one in view.series for picture in _pictures(queries, one)])
     }
     if not pictures:
         raise RequestRefused("no_key_slice")
@@ -69,11 +81,25 @@ def _write_image(queries: Queries, views: list[SeriesView], path: Path) -> None:
         raise RequestRefused("file_unwritable", path=str(path), why=str(error.strerror)) from error
 
 
+def _pictures(queries: Queries, view: SeriesView) -> list[bytes]:
+    """Return the key slices of a series' results, the latest first."""
+    revisions = [result.report.revision for result in view.results]
+    drawn = (queries.picture(view.series_uid, each, "axial") for each in reversed(revisions))
+    return [picture for picture in drawn if picture]
+
+
+def _print_examination(out: Console, view: ExaminationView) -> None:
+    n = len(view.series)
+    out.print(f"[bold]examination[/]   {state_words(view)}   {n} series", soft_wrap=True)
+    out.print(f"  of study {view.study_uid}", markup=False, soft_wrap=True)
+    if view.remark:
+        out.print(f"  {view.remark.text}", markup=False, soft_wrap=True)
+    out.print()
+
+
 def _print(out: Console, view: SeriesView) -> None:
     report = view.report
-    mark = TEST if view.test else ""
-    out.print(f"[bold]{view.series_uid}[/]   {mark}{WORDS[view.state.value]}", soft_wrap=True)
-    out.print(f"  of study {view.study_uid}", markup=False, soft_wrap=True)
+    out.print(f"[bold]{view.series_uid}[/]   {series_words(view)}", soft_wrap=True)
     if report is not None:
         out.print(reports_table([report]))
         for line in (*_findings(report), *_provenance(report)):

@@ -9,6 +9,7 @@ from pathlib import Path
 from agent.config import load_config
 from agent.errors import RequestRefused
 from agent.store.database import Database
+from agent.store.examinations import ExaminationRow
 from agent.store.queries import Queries
 from agent.store.rows import SeriesRow
 
@@ -32,3 +33,8 @@ def series_named(queries: Queries, study: str) -> list[SeriesRow]:
     if not rows:
         raise RequestRefused("study_unknown", study=study)
     return rows
+
+
+def examinations_named(queries: Queries, study: str) -> list[ExaminationRow]:
+    """Return the examinations that a command's argument names; raises as ``series_named``."""
+    return queries.examinations_with(series_named(queries, study))

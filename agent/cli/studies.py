@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -13,10 +14,11 @@ from rich.table import Table
 
 from agent.cli.options import AsJson, ConfigPath, moment
 from agent.cli.stores import opened
-from agent.cli.tables import TEST, WORDS, ending, summary
+from agent.cli.tables import ending, latest_summary, series_words, state_words
 from agent.config import DEFAULT_PATH
+from agent.exam import Place
 from agent.records import State
-from agent.store.view import SeriesView
+from agent.store.view import ExaminationView, SeriesView
 
 MOST_ROWS: Final = 50
 
@@ -32,9 +34,12 @@ def studies(
         typer.Option(parser=moment, metavar="WHEN", help="Only since 90min, 2h, 7d, 2026-11-23 …"),
     ] = None,
     limit: Annotated[int, typer.Option(help="No more than so many.", min=1)] = MOST_ROWS,
+    series: Annotated[
+        bool, typer.Option("--series", help="Also each series, beneath its examination.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the latest series.
+    """List the latest examinations, each once, whatever was reconstructed of it.
 
     Without --state and --since, every suspicion that waits for an acknowledgement comes first.
 
@@ -43,27 +48,41 @@ def studies(
     with opened(config) as queries:
         chosen = state or since
         rows = (
-            queries.latest(limit, states=state or (), since=since)
+            queries.examinations(limit, states=state or (), since=since)
             if chosen
-            else queries.worklist(limit)
+            else queries.listed(limit)
         )
-    views = list(map(SeriesView.of, rows))
+    views = list(map(ExaminationView.of, rows))
     if as_json:
         typer.echo(json.dumps([view.model_dump(mode="json") for view in views], indent=2))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("Last slice (UTC)", no_wrap=True)
-    table.add_column("Series", no_wrap=True)
+    table.add_column("Series" if series else "Examination", no_wrap=True)
     table.add_column("State", no_wrap=True)
     table.add_column("Slices", justify="right")
     table.add_column("Findings or reason", overflow="fold")
     for view in views:
-        finished = view.report is not None and view.report.state == view.state.value
-        table.add_row(
-            f"{view.last_slice_utc:%Y-%m-%d %H:%M:%S}",
-            ending(view.series_uid),
-            f"{TEST}{WORDS[view.state.value]}" if view.test else WORDS[view.state.value],
-            str(view.slices),
-            escape(summary(view.report)) if finished and view.report else "",
-        )
+        table.add_row(*_examination(view))
+        for one in view.series if series else ():
+            table.add_row(*_series(one))
     Console(highlight=False).print(table)
+
+
+def _examination(view: ExaminationView) -> Iterator[str]:
+    speaker = view.series[0]
+    remark = [view.remark.text] if view.remark else []
+    yield f"{view.last_slice_utc:%Y-%m-%d %H:%M:%S}"
+    yield ending(view.examination_uid)
+    yield state_words(view)
+    yield str(speaker.slices)
+    yield escape("; ".join(filter(None, [*remark, latest_summary(speaker)])))
+
+
+def _series(view: SeriesView) -> Iterator[str]:
+    thickness = "" if view.thickness_mm is None else f"  {view.thickness_mm:g} mm"
+    yield f"  {view.last_slice_utc:%H:%M:%S}{thickness}"
+    yield f"  {ending(view.series_uid)}"
+    yield f"  {series_words(view)}"
+    yield str(view.slices)
+    yield escape(latest_summary(view)) if view.place is not Place.SPEAKS else ""

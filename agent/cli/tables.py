@@ -7,7 +7,10 @@ from typing import Final
 from rich.markup import escape
 from rich.table import Table
 
+from agent.exam import Place
+from agent.records import State
 from agent.report import EngineReport, FindingReport, SeriesReport
+from agent.store.view import ExaminationView, SeriesView
 
 WORDS = {
     "receiving": "[cyan]… receiving[/]",
@@ -18,11 +21,32 @@ WORDS = {
 }
 """Each state by word, shape and colour: never by colour alone."""
 
+NEEDS_NOBODY: Final = "[dim]– not analysed[/]"  # noqa: RUF001 - it is read by people
+"""Of what was not to be analysed."""
+
 ENDING: Final = 16
 """Characters at the end of a UID that distinguish it from others. Ours."""
 
 TEST = "[bold magenta]TEST[/] "
 """Put before the state of a self-test's series."""
+
+
+def state_words(view: ExaminationView) -> str:
+    """Say how an examination stands, and whether it is a self-test's."""
+    words = NEEDS_NOBODY if view.needs_nobody else WORDS[view.state.value]
+    return f"{TEST}{words}" if view.test else words
+
+
+def series_words(view: SeriesView) -> str:
+    """Say how a series stands; what stands aside needs nobody."""
+    ended = view.state is State.NOT_ANALYSED
+    return NEEDS_NOBODY if ended and view.place is Place.ASIDE else WORDS[view.state.value]
+
+
+def latest_summary(view: SeriesView) -> str:
+    """Return in one line the latest result of a series, "" while a newer one is on its way."""
+    report = view.report
+    return summary(report) if report is not None and report.state == view.state.value else ""
 
 
 def place(finding: FindingReport) -> str:

@@ -189,7 +189,7 @@ class _Endpoints:
         """Take a snapshot, and record in the audit log which patients the principal was shown."""
         now, problems = self._clock(), self._escalation.problems
         taken = snapshot(self._store.queries, now, self._boot_id, self._settings, problems)
-        for series in taken["series"]:
+        for series in (each for one in taken["examinations"] for each in one["series"]):
             result = series["series_uid"], series["revision"]
             self._audit.viewed(principal, series["study_uid"], result, "worklist")
         return taken

@@ -21,9 +21,11 @@ from structlog.typing import FilteringBoundLogger
 from agent.console.settings import PageSettings
 from agent.console.snapshot import age_s
 from agent.errors import StoreUnwritable
+from agent.exam import Second
 from agent.reasons import Reason, english
 from agent.records import Clock
 from agent.store.console_store import ConsoleStore
+from agent.store.examinations import ExaminationRow
 from agent.store.rows import SeriesRow
 
 LOOK_S: Final = 1.0
@@ -78,8 +80,7 @@ class Escalation:
 
     def _look(self) -> None:
         try:
-            rows = self._store.queries.worklist(0)
-            waiting = {row.uid: row for row in rows if not (row.escalated_at or row.test)}
+            waiting = {row.uid: row for row in map(due_in, self._store.queries.listed(0)) if row}
             self.problems = {uid: why for uid, why in self.problems.items() if uid in waiting}
             for row in waiting.values():
                 if self._is_due(row):
@@ -117,6 +118,18 @@ class Escalation:
         self._tried_s.pop(row.uid)
         self.problems.pop(row.uid, None)
         self._log.info("escalated", series_uid=row.uid, waited_s=waited_s)
+
+
+def due_in(row: ExaminationRow) -> SeriesRow | None:
+    """Return the series whose alert is to be sent for an examination, None where none is.
+
+    One is enough for all of its series, and none is sent where preferred slices withdrew it.
+    """
+    waiting = [(one.alerted_at.utc, one.uid, one) for one in row.series if one.alerted_at]
+    done = any(one.test or one.escalated_at for _, _, one in waiting)
+    if done or not waiting or row.examination.second is Second.WITHDRAWN:
+        return None
+    return min(waiting)[2]
 
 
 def _post(url: str, message: dict[str, object]) -> None:

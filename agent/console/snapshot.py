@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -12,15 +12,17 @@ from pydantic import BaseModel, ConfigDict
 
 from agent.console.settings import PageSettings, Shown
 from agent.errors import legible
+from agent.exam import Place
 from agent.reasons import Reason
 from agent.records import Identity, Instant, State
 from agent.report import EngineReport, ReasonReport, reason_report
+from agent.store.examinations import ExaminationRow
 from agent.store.liveness import agent_problem, selftest_problem
 from agent.store.queries import Queries
 from agent.store.rows import AgentStatus, Correction, SeriesRow
-from agent.store.view import SeriesView
+from agent.store.view import ExaminationView, SeriesView, examination_facts
 
-MOST_SERIES = 50
+MOST_EXAMINATIONS = 50
 MOST_NOTICES = 5
 
 NAMED_FILES: Final = 5
@@ -58,7 +60,7 @@ class SelftestState(_Shown):
 class Counts(_Shown):
     """The day in numbers; see ``DayCounts``."""
 
-    series: int
+    examinations: int
     suspected: int
     confirmed: int
     dismissed: int
@@ -74,7 +76,7 @@ class NoticeState(_Shown):
 
 
 class SeriesState(SeriesView):
-    """A row of the worklist; ages are by the monotonic clock, null from before this boot [s]."""
+    """A series on the page; ages are by the monotonic clock, null from before this boot [s]."""
 
     last_slice_age_s: float | None
     committed_monotonic_s: float | None
@@ -84,10 +86,16 @@ class SeriesState(SeriesView):
     name files for patients."""
 
 
+class ExaminationState(ExaminationView):
+    """A row of the worklist."""
+
+    series: tuple[SeriesState, ...]
+
+
 class Snapshot(_Shown):
     """All that the page shows."""
 
-    schema_version: Literal[4] = 4
+    schema_version: Literal[5] = 5
     at_utc: datetime
     problem: ReasonReport | None
     agent: AgentState | None
@@ -95,7 +103,7 @@ class Snapshot(_Shown):
     low_disk_bytes: int | None
     repeat_s: tuple[float, ...]
     today: Counts
-    series: tuple[SeriesState, ...]
+    examinations: tuple[ExaminationState, ...]
     notices: tuple[NoticeState, ...]
 
 
@@ -114,6 +122,7 @@ def snapshot(
     status, free_bytes = queries.agent_status(), queries.free_bytes()
     this_boot = status is not None and status.boot_id == boot_id
     problem = agent_problem(status, now, boot_id, free_bytes)
+    page = _Page(queries, now, settings, escalation_problems, this_boot)
     shown = Snapshot(
         at_utc=now.utc,
         problem=_reported(problem),
@@ -122,17 +131,7 @@ def snapshot(
         low_disk_bytes=free_bytes if free_bytes < LOW_BYTES else None,
         repeat_s=tuple(settings.repeat_s),
         today=Counts(**asdict(queries.counts_since(now.midnight))),
-        series=tuple(
-            _series(
-                row,
-                now,
-                settings.patient,
-                escalation_problems,
-                this_boot=this_boot,
-                unread_files=_unread_files(queries, row) if settings.patient == "full" else (),
-            )
-            for row in queries.worklist(MOST_SERIES)
-        ),
+        examinations=tuple(map(page.examination, queries.listed(MOST_EXAMINATIONS))),
         notices=tuple(
             NoticeState(at_utc=notice.at.utc, kind=notice.kind, reason=reason_report(notice.reason))
             for notice in queries.notices(MOST_NOTICES)
@@ -170,24 +169,34 @@ def _reported(reason: Reason | None) -> ReasonReport | None:
     return reason_report(reason) if reason else None
 
 
-def _series(
-    row: SeriesRow,
-    now: Instant,
-    shown: Shown,
-    escalation_problems: Mapping[str, Reason],
-    *,
-    this_boot: bool,
-    unread_files: tuple[str, ...],
-) -> SeriesState:
-    view = SeriesView.of(row).identified(_allowed_identity(row.identity, shown), row.description)
-    view = view.with_correction(_allowed_correction(row.corrected, shown))
-    return SeriesState(
-        **dict(view),
-        last_slice_age_s=age_s(row.last_slice, now, this_boot=this_boot),
-        committed_monotonic_s=row.concluded_at.monotonic_s if row.concluded_at else None,
-        escalation_problem=_reported(escalation_problems.get(row.uid)),
-        unread_files=unread_files,
-    )
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """How rows are shown on the page, at one moment."""
+
+    queries: Queries
+    now: Instant
+    settings: PageSettings
+    escalation_problems: Mapping[str, Reason]
+    this_boot: bool
+
+    def examination(self, row: ExaminationRow) -> ExaminationState:
+        """Show an examination and its series."""
+        places = dict(row.examination.places)
+        series = tuple(self._series(one, places[one.uid]) for one in row.series)
+        return ExaminationState(**examination_facts(row), series=series)
+
+    def _series(self, row: SeriesRow, place: Place) -> SeriesState:
+        shown = self.settings.patient
+        view = SeriesView.of(row, place)
+        view = view.identified(_allowed_identity(row.identity, shown), row.description)
+        view = view.with_correction(_allowed_correction(row.corrected, shown))
+        return SeriesState(
+            **dict(view),
+            last_slice_age_s=age_s(row.last_slice, self.now, this_boot=self.this_boot),
+            committed_monotonic_s=row.concluded_at.monotonic_s if row.concluded_at else None,
+            escalation_problem=_reported(self.escalation_problems.get(row.uid)),
+            unread_files=_unread_files(self.queries, row) if shown == "full" else (),
+        )
 
 
 def _unread_files(queries: Queries, row: SeriesRow) -> tuple[str, ...]:

@@ -101,7 +101,7 @@ def last_series(box: Box) -> CheckResult:
     """Tell when something last came from the scanner."""
     with _opened(box) as queries:
         moments = [row.last_slice.utc for row in queries.worklist(2) if not row.test]
-        today = queries.counts_since(box.now.midnight).series
+        today = queries.counts_since(box.now.midnight).examinations
     if not moments:
         return note("no_series_yet")
     return well("last_series_came", ago=_ago(box.now.utc - max(moments)), n_today=str(today))
@@ -110,7 +110,7 @@ def last_series(box: Box) -> CheckResult:
 def alerts(box: Box) -> CheckResult:
     """Tell of suspected bleeds that nobody has acknowledged."""
     with _opened(box) as queries:
-        waiting = [row.last_slice.utc for row in queries.worklist(0) if not row.test]
+        waiting = queries.alerts_since()
     if waiting:
         oldest = _ago(box.now.utc - min(waiting))
         return note("alerts_wait", n_alerts=len(waiting), longest=oldest, url=address(box).url)

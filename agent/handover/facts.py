@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pydantic.main import IncEx
 
-from agent.store.view import SeriesView
+from agent.store.view import ExaminationView, SeriesView
 
 REPORT_FIELDS: Final[Mapping[str, IncEx | bool]] = {
     "schema_version": True,
@@ -46,6 +46,7 @@ SERIES_FIELDS: Final[Mapping[str, IncEx | bool]] = {
     "expected": True,
     "first_slice_utc": True,
     "last_slice_utc": True,
+    "thickness_mm": True,
     "revision": True,
     "concluded_utc": True,
     "shown_utc": True,
@@ -62,6 +63,20 @@ SERIES_FIELDS: Final[Mapping[str, IncEx | bool]] = {
     "transitions": {"__all__": {"state", "at_utc"}},
 }
 
+EXAMINATION_FIELDS: Final[Mapping[str, IncEx | bool]] = {
+    "schema_version": True,
+    "examination_uid": True,
+    "study_uid": True,
+    "test": True,
+    "state": True,
+    "needs_nobody": True,
+    "second": True,
+    "remark": {"code"},
+    "waiting": True,
+    "last_slice_utc": True,
+    "series": {"__all__": {"series_uid", "place", "state"}},
+}
+
 NO_UID: Final = "not a UID"
 
 
@@ -75,4 +90,13 @@ def series_facts(view: SeriesView) -> dict[str, Any]:
     facts = view.model_dump(mode="json", include=SERIES_FIELDS)
     for named in (facts, *(result["report"] for result in facts["results"])):
         named |= {name: uid_text(named[name]) for name in ("series_uid", "study_uid")}
+    return facts
+
+
+def examination_facts(view: ExaminationView) -> dict[str, Any]:
+    """Say what is told of an examination's series together, without whose it is."""
+    facts = view.model_dump(mode="json", include=EXAMINATION_FIELDS)
+    facts |= {name: uid_text(facts[name]) for name in ("examination_uid", "study_uid")}
+    facts["waiting"] = list(map(uid_text, facts["waiting"]))
+    facts["series"] = [one | {"series_uid": uid_text(one["series_uid"])} for one in facts["series"]]
     return facts

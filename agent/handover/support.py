@@ -156,10 +156,10 @@ def store_facts(queries: Queries, now: Instant, boot_id: str) -> dict[str, Any]:
     return {
         "version": len(MIGRATIONS),
         "at_utc": utc_text(now.utc),
-        "series": queries.states_since(EVER),
+        "examinations": queries.states_since(EVER),
         "latest_series_by_code": Counter(row.report.code or "" for row in rows if row.report),
         "undelivered": len(queries.undelivered()),
-        "unacknowledged": len(queries.worklist(0)),
+        "unacknowledged": len(queries.alerts_since()),
         "requested": list(map(uid_text, queries.requested())),
         "notices": Counter(notice.kind for notice in queries.notices(MOST_NOTICES)),
         "free_bytes": queries.free_bytes(),

@@ -11,16 +11,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from agent.assemble.acquisition import with_image
 from agent.assemble.bounds import Bounds
 from agent.assemble.completeness import Completion, judge
 from agent.assemble.dicom_file import ReadSlice
 from agent.assemble.header import SliceRefused, SliceUnneeded, SliceUnplaced
 from agent.assemble.protocol import ProtocolProfile, choose
-from agent.assemble.series import Added, GrowingSeries
+from agent.assemble.series import Added, GrowingSeries, is_localizer
 from agent.errors import InputError, NotEligible
 from agent.infer.slice_stage import SliceStage
 from agent.reasons import Reason
-from agent.records import Identity, Instant, NotAnalysed, SliceHeader
+from agent.records import Acquisition, Identity, Instant, NotAnalysed, SliceHeader
 from agent.store.rows import SeriesProgress
 
 SILENT_S = 5.0
@@ -69,6 +70,7 @@ class Contents:
     ruled_out: tuple[SliceHeader, Reason] | None = None
     too_large: Reason | None = None
     n_pixel_images: int = 0
+    acquisition: Acquisition = field(default_factory=Acquisition)
 
     @property
     def digests(self) -> dict[str, str]:
@@ -116,6 +118,8 @@ class Contents:
             objection = self.bounds.objection(self.n_pixel_images, self.slices.pixels_bytes)
             if objection is not None:
                 self.give_up(objection)
+            if not is_localizer(header):
+                self.acquisition = with_image(self.acquisition, header)
         if self.profile is None:
             with suppress(NotEligible):
                 self.profile = choose([header], profiles)
@@ -130,6 +134,7 @@ class Contents:
         why = image.reason.without_file()
         self.sop_uids.add(image.owner.sop_uid)
         self.ruled_out = self.ruled_out or (image.header, why)
+        self.acquisition = with_image(self.acquisition, image.header)
         try:
             self.slices.set_aside(image.owner.sop_uid, image.owner.identity, why, image.header)
         except InputError as error:
@@ -189,7 +194,15 @@ class Contents:
             expected=self.expected_images,
             first_slice=self.first_slice,
             last_slice=self.last_slice,
+            acquisition=self._placed_acquisition(),
         )
+
+    def _placed_acquisition(self) -> Acquisition:
+        """Say which scan it shows, and which place its profile gives it."""
+        if self.profile is None:
+            return self.acquisition
+        preference = self.profile.preference(self.acquisition.thickness_mm)
+        return replace(self.acquisition, preference=preference)
 
     def judged(self, now: Instant) -> Completion | None:
         """Decide whether all of it has come, None if more is to be waited for."""

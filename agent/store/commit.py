@@ -22,11 +22,20 @@ from agent.store.effects import (
     ShowAnalysis,
     ShowProgress,
 )
-from agent.store.rows import FileNote, SeriesProgress, moment_columns, path_text, stored_reason
+from agent.store.examinations import answer_as_well, through_whom
+from agent.store.rows import (
+    FileNote,
+    SeriesProgress,
+    moment_columns,
+    path_text,
+    stored_acquisition,
+    stored_reason,
+)
 from agent.store.totals import count_result
 
 FURTHER_PROGRESS: Final = """
     ON CONFLICT (uid) DO UPDATE SET state = excluded.state,
+        acquisition = excluded.acquisition,
         description = excluded.description, protocol = excluded.protocol,
         slices = excluded.slices, expected = excluded.expected,
         patient_id = excluded.patient_id, patient_name = excluded.patient_name,
@@ -86,6 +95,7 @@ def _show_progress(db: sqlite3.Connection, progress: SeriesProgress, now: Instan
         "state": State.RECEIVING,
         "slices": progress.slices,
         "expected": progress.expected,
+        "acquisition": stored_acquisition(progress.acquisition),
         **moment_columns("first", progress.first_slice),
         **moment_columns("last", progress.last_slice),
     }
@@ -109,7 +119,11 @@ def _conclude(db: sqlite3.Connection, conclude: Conclude, now: Instant) -> None:
         "report": report.model_dump_json(),
         **moment_columns("at", now),
     }
+    new_suspicion = report.state == State.SUSPECTED.value
+    through_uid = through_whom(db, uid) if new_suspicion else None
     insert(db, "results", named | result)
+    if through_uid is not None:
+        answer_as_well(db, (uid, report.revision), through_uid)
     for view, png in conclude.pictures.items():
         insert(db, "pictures", named | {"view": view, "png": png})
     for channel in conclude.channels:

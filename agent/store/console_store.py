@@ -13,6 +13,7 @@ from agent.records import Clock, is_test
 from agent.store.accounts import Accounts
 from agent.store.changes import add_notice, ask_again
 from agent.store.database import Database, insert, replace
+from agent.store.examinations import answer_beside
 from agent.store.queries import Queries
 from agent.store.rows import (
     AGREE,
@@ -78,6 +79,8 @@ class ConsoleStore:
     ) -> Acknowledgement:
         """Store who acknowledged or dismissed a result; the first stands, and is returned.
 
+        It is an answer to all that waits in the examination; a dismissal, to what was shown of it.
+
         Raises
         ------
         StoreError
@@ -95,6 +98,8 @@ class ConsoleStore:
             first = insert(db, "acknowledgements", values, "ON CONFLICT DO NOTHING")
             if first.rowcount and not is_test(series_uid):
                 count(db, DISPOSITIONS, dismissed_because or "acknowledged")
+            if first.rowcount:
+                answer_beside(db, series_uid, only_shown=dismissed_because is not None)
             row = db.execute(
                 "SELECT * FROM acknowledgements WHERE series_uid = ? AND revision = ?",
                 (series_uid, revision),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
+from typing import Final
 
 from agent.reasons import recalled
 from agent.records import EncodedSlice, Instant, State
 from agent.report import EngineReport, SeriesReport, SliceStack
+from agent.store import examinations
 from agent.store.database import Database
+from agent.store.examinations import ExaminationRow, stored_utc
 from agent.store.retention import forgettable
 from agent.store.rows import (
     AgentStatus,
@@ -32,8 +35,11 @@ from agent.store.rows import (
     series_row,
     status_of,
 )
-from agent.store.statements import COUNTS, IS_TEST, ROW, UNACKNOWLEDGED
+from agent.store.statements import IS_TEST, ROW, UNACKNOWLEDGED
 from agent.store.totals import Totals, totals_of
+
+EVER: Final = datetime.min.replace(tzinfo=timezone.utc)
+"""Before anything was stored."""
 
 
 class Queries:
@@ -77,7 +83,7 @@ class Queries:
         """Return the ``limit`` latest series, optionally only of some states or since a moment."""
         marks = ", ".join("?" * len(states))
         of_states = f"AND series.state IN ({marks})" if states else ""
-        utc = since.astimezone(timezone.utc).isoformat() if since else ""
+        utc = stored_utc(since) if since else ""
         rows = self._db.rows(
             f"{ROW} WHERE last_utc >= ? {of_states} ORDER BY last_utc DESC LIMIT ?",
             utc,
@@ -86,15 +92,32 @@ class Queries:
         )
         return [series_row(row) for row in rows]
 
+    def listed(self, limit: int) -> list[ExaminationRow]:
+        """Return every examination that waits for an answer, then the ``limit`` latest others.
+
+        Whatever is received or concluded later: only an answer ends an alert.
+        """
+        return examinations.listed(self._db, limit)
+
+    def examinations(
+        self, limit: int, *, states: Sequence[State] = (), since: datetime | None = None
+    ) -> list[ExaminationRow]:
+        """Return the ``limit`` latest examinations, optionally of some states or since a moment."""
+        return examinations.latest(self._db, limit, states, since or EVER)
+
+    def examinations_with(self, rows: Iterable[SeriesRow]) -> list[ExaminationRow]:
+        """Return the examinations to which some series belong."""
+        studies = {row.uid: row.identity.study_uid for row in rows}
+        found = examinations.rows_of(self._db, set(studies.values()))
+        return [one for one in found if any(series.uid in studies for series in one.series)]
+
     def counts_since(self, moment: datetime) -> DayCounts:
-        """Count the series whose last slice came after a moment, and what came of them."""
-        utc = moment.astimezone(timezone.utc).isoformat()
-        (row,) = self._db.rows(COUNTS, utc)
-        return DayCounts(**row)
+        """Count the examinations whose last slice came after a moment, and what came of them."""
+        return examinations.counts_since(self._db, moment)
 
     def feedback_since(self, moment: datetime) -> list[SeriesRow]:
         """Return every series since a moment that somebody answered or judged, oldest first."""
-        utc = moment.astimezone(timezone.utc).isoformat()
+        utc = stored_utc(moment)
         rows = self._db.rows(
             f"{ROW} WHERE last_utc >= ? AND NOT {IS_TEST}"
             " AND coalesce(acknowledgements.who, verdicts.who) IS NOT NULL ORDER BY last_utc",
@@ -103,14 +126,11 @@ class Queries:
         return [series_row(row) for row in rows]
 
     def states_since(self, moment: datetime) -> dict[str, int]:
-        """Count the series whose last slice came after a moment, by state; no zeros."""
-        utc = moment.astimezone(timezone.utc).isoformat()
-        rows = self._db.rows(
-            f"SELECT state, count(*) AS n FROM series WHERE last_utc >= ? AND NOT {IS_TEST}"  # noqa: S608
-            " GROUP BY state",
-            utc,
-        )
-        return {row["state"]: row["n"] for row in rows}
+        """Count the examinations whose last slice came after a moment, by state; no zeros.
+
+        Those that need nobody are not among them.
+        """
+        return examinations.states_since(self._db, moment)
 
     def unfinished(self) -> list[str]:
         """Return the series that are received or analysed: a restarted agent takes them up."""
@@ -137,7 +157,8 @@ class Queries:
         """All revisions of a series' result and what became of each, oldest first."""
         rows = self._db.rows(
             "SELECT results.report, results.at_utc, results.at_monotonic_s, who, note,"
-            " dismissed_because, given.at_utc AS who_utc, given.at_monotonic_s AS who_monotonic_s"
+            " dismissed_because, through_uid,"
+            " given.at_utc AS who_utc, given.at_monotonic_s AS who_monotonic_s"
             " FROM results LEFT JOIN acknowledgements AS given USING (series_uid, revision)"
             " WHERE results.series_uid = ? ORDER BY results.revision",
             uid,
@@ -257,17 +278,8 @@ class Queries:
         ]
 
     def alerts_since(self) -> list[datetime]:
-        """Return since when alerts wait for an acknowledgement [UTC], oldest first.
-
-        Of each series, since the latest suspicion.
-        """
-        rows = self._db.rows(
-            "SELECT max(at_utc) AS utc FROM results"  # noqa: S608 - constants only
-            f" JOIN series ON uid = series_uid AND NOT {IS_TEST}"
-            f" WHERE results.state = 'suspected' AND series_uid IN ({UNACKNOWLEDGED})"
-            " GROUP BY series_uid ORDER BY utc"
-        )
-        return [datetime.fromisoformat(row["utc"]) for row in rows]
+        """Return since when examinations wait for somebody's answer [UTC], oldest first."""
+        return examinations.alerts_since(self._db)
 
     def last_slice_at(self) -> datetime | None:
         """Return when the last slice of a patient came [UTC], None where none is known."""

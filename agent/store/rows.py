@@ -9,17 +9,21 @@ import json
 import os
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
+from pydantic import TypeAdapter
+
 from agent.reasons import Reason, plain, recalled
-from agent.records import Identity, Instant, State, is_test
+from agent.records import Acquisition, Identity, Instant, State, is_test
 from agent.report import EngineReport, SeriesReport
 
 AGREE: Final = "agree"
 DISAGREE: Final = "disagree"
+
+ACQUISITION: Final = TypeAdapter(Acquisition)
 
 FILE_URI: Final = "file://"
 """Marks a path that is not valid Unicode; the agent's paths are absolute, none begins so."""
@@ -54,16 +58,22 @@ class SeriesProgress:
     expected: int
     first_slice: Instant
     last_slice: Instant
+    acquisition: Acquisition = field(default_factory=Acquisition)
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """Who acknowledged a result, and when; ``dismissed_because`` where it was held to be wrong."""
+    """Who acknowledged a result, and when; ``dismissed_because`` where it was held to be wrong.
+
+    ``through_uid`` is the series of the same examination whose alert was answered, None where it
+    was this one's.
+    """
 
     who: str
     at: Instant
     note: str
     dismissed_because: str | None = None
+    through_uid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +126,7 @@ class SeriesRow:
     expected: int
     first_slice: Instant
     last_slice: Instant
+    acquisition: Acquisition
     revision: int
     repeats: int
     attempts: int
@@ -167,13 +178,14 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class DayCounts:
-    """Counts of a day's series by their latest result.
+    """Counts of a day's examinations by their answer.
 
+    ``suspected`` are those that alerted, withdrawn or not; ``not_analysed`` those that needed it.
     An alert is ``confirmed`` where somebody agreed with it, ``dismissed`` where somebody dismissed
     it or disagreed.
     """
 
-    series: int
+    examinations: int
     suspected: int
     confirmed: int
     dismissed: int
@@ -329,9 +341,23 @@ def delivery_of(row: sqlite3.Row) -> Delivery:
     return Delivery(row["series_uid"], row["revision"], row["channel"], since, delivered_at)
 
 
+def stored_acquisition(acquisition: Acquisition) -> str:
+    """Encode which scan a series shows for its column."""
+    return ACQUISITION.dump_json(acquisition).decode()
+
+
+def acquisition_of(row: sqlite3.Row) -> Acquisition:
+    """Read which scan a series shows; nothing is known of one from a former version."""
+    text = row["acquisition"]
+    return ACQUISITION.validate_json(text) if text else Acquisition()
+
+
 def stored_acknowledgement(row: sqlite3.Row) -> Acknowledgement:
     """Read a row of ``acknowledgements``."""
-    return Acknowledgement(row["who"], instant_of(row, "at"), row["note"], row["dismissed_because"])
+    at = instant_of(row, "at")
+    return Acknowledgement(
+        row["who"], at, row["note"], row["dismissed_because"], row["through_uid"]
+    )
 
 
 def acknowledgement_of(row: sqlite3.Row) -> Acknowledgement | None:
@@ -339,7 +365,9 @@ def acknowledgement_of(row: sqlite3.Row) -> Acknowledgement | None:
     if row["who"] is None:
         return None
     at = instant_of(row, "who")
-    return Acknowledgement(row["who"], at, row["note"], row["dismissed_because"])
+    return Acknowledgement(
+        row["who"], at, row["note"], row["dismissed_because"], row["through_uid"]
+    )
 
 
 def result_of(row: sqlite3.Row, sent: Sequence[Delivery]) -> Result:
@@ -362,6 +390,7 @@ def series_row(row: sqlite3.Row) -> SeriesRow:
         expected=row["expected"],
         first_slice=instant_of(row, "first"),
         last_slice=instant_of(row, "last"),
+        acquisition=acquisition_of(row),
         revision=row["revision"],
         repeats=row["repeats"],
         attempts=row["attempts"],

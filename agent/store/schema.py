@@ -211,4 +211,9 @@ MIGRATIONS: Final = (
     """
     UPDATE agent SET status = json_set(status, '$.alerts_per_100', NULL)
     """,
+    """
+    ALTER TABLE series ADD COLUMN acquisition TEXT;
+    CREATE INDEX series_by_study ON series (study_uid, last_utc);
+    ALTER TABLE acknowledgements ADD COLUMN through_uid TEXT
+    """,
 )

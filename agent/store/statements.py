@@ -10,6 +10,7 @@ ROW: Final = """
     SELECT series.*, results.report, results.at_utc, results.at_monotonic_s,
            outbox.delivered_utc, outbox.delivered_monotonic_s,
            acknowledgements.who, acknowledgements.note, acknowledgements.dismissed_because,
+           acknowledgements.through_uid,
            acknowledgements.at_utc AS who_utc, acknowledgements.at_monotonic_s AS who_monotonic_s,
            alert.report AS alert_report, alert.at_utc AS alert_utc,
            corrections.patient_name AS former_name, corrections.patient_id AS former_id,
@@ -54,21 +55,24 @@ UNACKNOWLEDGED: Final = """
 IS_TEST: Final = f"substr(uid, 1, {len(TEST_MARK)}) = '{TEST_MARK}'"
 """Condition: the row of ``series`` is a self-test's."""
 
-COUNTS: Final = f"""
-    SELECT count(*) AS series,
-        coalesce(sum(state = 'suspected'), 0) AS suspected,
-        coalesce(sum(state = 'suspected' AND verdict IS 'agree'), 0) AS confirmed,
-        coalesce(sum(state = 'suspected' AND verdict IS NOT 'agree'
-            AND (verdict = 'disagree' OR dismissed)), 0) AS dismissed,
-        coalesce(sum(state = 'not_analysed'), 0) AS not_analysed
-    FROM (
-        SELECT state, (
+RECONSTRUCTION: Final = f"""
+    SELECT uid, study_uid, patient_id, patient_name, birth_date, acquisition, series.state,
+        protocol, first_utc, last_utc, {IS_TEST} AS is_test, results.state AS answer,
+        json_extract(results.report, '$.code') AS code, (
             SELECT verdict FROM verdicts
             WHERE series_uid = uid AND revision = series.revision ORDER BY rowid DESC LIMIT 1
-        ) AS verdict, EXISTS (
-            SELECT 1 FROM acknowledgements
-            WHERE series_uid = uid AND revision = series.revision
-            AND dismissed_because IS NOT NULL
-        ) AS dismissed
-        FROM series WHERE last_utc >= ? AND NOT {IS_TEST})
+        ) AS verdict,
+        given.who IS NOT NULL AND given.dismissed_because IS NULL AS is_acknowledged,
+        given.dismissed_because IS NOT NULL AS is_dismissed,
+        EXISTS (
+            SELECT 1 FROM results AS suspicion
+            WHERE suspicion.series_uid = uid AND suspicion.state = 'suspected' AND NOT EXISTS (
+                SELECT 1 FROM acknowledgements AS later
+                WHERE later.series_uid = uid AND later.revision >= suspicion.revision)
+        ) AS alerts
+    FROM series
+    LEFT JOIN results ON results.series_uid = uid AND results.revision = series.revision
+    LEFT JOIN acknowledgements AS given
+        ON given.series_uid = uid AND given.revision = series.revision
 """  # noqa: S608 - constants only
+"""What an examination's answer depends on; see ``agent.exam``."""

@@ -6,13 +6,15 @@ Whose series it is, is absent unless it is added by ``identified``. Times are UT
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import Self
 
+from agent.exam import Place, Second
 from agent.records import Identity, Instant, State
 from agent.report import ReasonReport, SeriesReport, reason_report
+from agent.store.examinations import ExaminationRow
 from agent.store.queries import Queries
 from agent.store.rows import Acknowledgement, Correction, Delivery, Result, SeriesRow, Verdict
 
@@ -40,6 +42,8 @@ class AcknowledgementView(_View):
     at_utc: datetime
     note: str
     dismissed_because: str | None
+    through_series_uid: str | None = None
+    """The series of the same examination that was answered, None where it was this one."""
 
 
 class VerdictView(_View):
@@ -115,6 +119,10 @@ class SeriesView(_View):
     """When its patient was corrected at the source, None where that never was."""
     corrected: CorrectionView | None = None
     """From whom; None where it never was, or is not to be told."""
+    thickness_mm: float | None = None
+    """Of its thickest slice, None where no header says."""
+    place: Place | None = None
+    """Where it stands in its examination; None where it is shown alone."""
     patient: PatientView | None = None
     """None where it is not to be told."""
     description: str | None = None
@@ -125,7 +133,7 @@ class SeriesView(_View):
     """Every change of state, oldest first; none in a list of series."""
 
     @classmethod
-    def of(cls, row: SeriesRow) -> Self:
+    def of(cls, row: SeriesRow, place: Place | None = None) -> Self:
         """Show a series without whose it is and without its history."""
         return cls(
             series_uid=row.uid,
@@ -145,6 +153,8 @@ class SeriesView(_View):
             alert=row.alert,
             escalated_utc=_utc(row.escalated_at),
             corrected_utc=_utc(row.corrected.at) if row.corrected else None,
+            thickness_mm=row.acquisition.thickness_mm,
+            place=place,
         )
 
     def identified(self, identity: Identity, description: str) -> Self:
@@ -184,6 +194,60 @@ class SeriesView(_View):
         return self.model_copy(update=history)
 
 
+class ExaminationView(_View):
+    """What is told of the series of one scan together, and each of them.
+
+    Its answer is that of the series that speaks for it; see ``agent.exam``.
+    """
+
+    schema_version: Literal[1] = 1
+    examination_uid: str
+    """UID of the first of its series."""
+    study_uid: str
+    test: bool
+    """Whether it is a self-test's, and no patient's."""
+    state: State
+    needs_nobody: bool
+    """Whether no head was to be analysed in it."""
+    second: Second | None
+    """What a preferred series made of what a less preferred one suspected."""
+    remark: ReasonReport | None
+    """What none of its series says by itself."""
+    waiting: tuple[str, ...]
+    """UIDs of the series whose suspicion waits for somebody's answer, the most preferred first."""
+    last_slice_utc: datetime
+    series: tuple[SeriesView, ...]
+    """That which speaks for it first."""
+
+    @classmethod
+    def of(cls, row: ExaminationRow) -> Self:
+        """Show an examination without whose it is and without its series' history."""
+        places = dict(row.examination.places)
+        series = tuple(SeriesView.of(one, places[one.uid]) for one in row.series)
+        return cls(**examination_facts(row), series=series)
+
+    def with_history(self, queries: Queries) -> Self:
+        """Add all results of its series."""
+        series = tuple(one.with_history(queries) for one in self.series)
+        return self.model_copy(update={"series": series})
+
+
+def examination_facts(row: ExaminationRow) -> dict[str, Any]:
+    """Return all that is shown of an examination but its series."""
+    one = row.examination
+    return {
+        "examination_uid": one.uid,
+        "study_uid": row.series[0].identity.study_uid,
+        "test": row.series[0].test,
+        "state": one.state,
+        "needs_nobody": one.needs_nobody,
+        "second": one.second,
+        "remark": reason_report(one.remark) if one.remark else None,
+        "waiting": one.waiting,
+        "last_slice_utc": row.last_utc,
+    }
+
+
 def _result(result: Result) -> ResultView:
     return ResultView(
         report=result.report,
@@ -209,6 +273,7 @@ def _acknowledgement(given: Acknowledgement | None) -> AcknowledgementView | Non
         at_utc=given.at.utc,
         note=given.note,
         dismissed_because=given.dismissed_because,
+        through_series_uid=given.through_uid,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from agent.reasons import Reason, plain
 from agent.records import Clock, Identity
@@ -83,8 +84,18 @@ def not_analysed(uid: str) -> SeriesReport:
     )
 
 
+def series_shown(state: dict) -> list[dict]:
+    """Return the series of all examinations that the page is told of."""
+    return [series for one in state["examinations"] for series in one["series"]]
+
+
 def receive(
-    store: Store, clock: Clock, uid: str = "1.2.3.4", name: str = "DOE^JANE", expected: int = 0
+    store: Store,
+    clock: Clock,
+    uid: str = "1.2.3.4",
+    name: str = "DOE^JANE",
+    expected: int = 0,
+    **more: object,
 ) -> None:
     """Let a series be received."""
     now = clock()
@@ -98,7 +109,7 @@ def receive(
         first_slice=now,
         last_slice=now,
     )
-    store.agent.commit([ShowProgress(progress)])
+    store.agent.commit([ShowProgress(replace(progress, **more))])
 
 
 def add_result(

@@ -206,10 +206,17 @@ def test_a_perfusion_on_its_way_does_not_hold_up_what_is_told_of_the_head() -> N
     assert only(perfusion).state is ON_ITS_WAY
 
 
-def test_a_late_slice_takes_no_answer_back() -> None:
-    received_again = replace(thick(S), state=ON_ITS_WAY)
+@pytest.mark.parametrize(
+    ("before", "now"), [(S, S), (N, ON_ITS_WAY), (REFUSED, ON_ITS_WAY)], ids=lambda one: one.value
+)
+def test_of_what_is_received_again_only_a_suspicion_stands(before: State, now: State) -> None:
+    assert only(replace(thick(before), state=ON_ITS_WAY)).state is now
 
-    assert only(received_again).state is S
+
+def test_what_is_received_again_withdraws_nothing_until_it_has_its_answer() -> None:
+    told = only(thick(S), replace(thin(N), state=ON_ITS_WAY))
+
+    assert (told.state, told.second, told.speaker) == (S, None, "1.5")
 
 
 def test_a_suspicion_waits_also_where_its_series_was_refused_later() -> None:
@@ -391,7 +398,7 @@ def test_no_suspicion_is_lost(known: list[Reconstruction]) -> None:
         members = [by_uid[uid] for uid, _ in told.places]
         assert {one.uid for one in members if one.alerts} == set(told.waiting)
         for one in members:
-            if one.is_head and one.answer is S and told.state is not S:
+            if one.is_head and one.standing is S and told.state is not S:
                 assert told.second is Second.WITHDRAWN
                 assert by_uid[told.speaker].rank < one.rank
                 assert dict(told.places)[one.uid] is Place.BESIDE
@@ -401,8 +408,8 @@ def test_no_suspicion_is_lost(known: list[Reconstruction]) -> None:
 def test_not_suspected_is_an_answer_of_the_most_preferred(known: list[Reconstruction]) -> None:
     by_uid = {one.uid: one for one in known}
     for told in examinations(known):
-        answered = [by_uid[uid] for uid, _ in told.places if by_uid[uid].answer in (S, N)]
+        answered = [by_uid[uid] for uid, _ in told.places if by_uid[uid].standing]
         best = [one for one in answered if one.rank == min(each.rank for each in answered)]
-        assert (told.state is N) == (bool(best) and all(one.answer is N for one in best))
+        assert (told.state is N) == (bool(best) and all(one.standing is N for one in best))
         if not answered:
             assert told.state not in (S, N)

@@ -209,7 +209,7 @@ def test_the_same_images_are_a_test_in_its_folder_and_a_patient_in_the_scanners(
     assert {name: row.test for name, row in rows.items()} == {real: False, test: True}
     assert rows[real].alert is not None
     assert rows[real].revision == 1
-    assert box.store.queries.counts_since(MIDNIGHT).series == 1
+    assert box.store.queries.counts_since(MIDNIGHT).examinations == 1
 
     box.store.agent.forget_tests(MIDNIGHT)
     assert [row.uid for row in box.store.queries.worklist(9)] == [real]

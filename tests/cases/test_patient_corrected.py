@@ -13,6 +13,7 @@ from agent.console.snapshot import snapshot
 from agent.records import State
 from agent.store.rows import SeriesRow
 from tests.agent.box import Box
+from tests.agent.reports import series_shown
 from tests.heads import SEEING_BUNDLE, SeeingBackend
 from tests.phantoms import uid, write_series
 
@@ -125,7 +126,7 @@ def test_the_page_tells_whose_it_was_said_to_be_as_far_as_the_site_lets_it(
     export(box, write_series(tmp_path / "b", N, **KNOWN))
 
     settings = PageSettings(patient=shown)
-    (series,) = snapshot(box.store.queries, box.clock(), "boot", settings, {})["series"]
+    (series,) = series_shown(snapshot(box.store.queries, box.clock(), "boot", settings, {}))
 
     corrected = series["corrected"]
     assert (corrected["patient_name"], corrected["patient_id"]) == former

@@ -19,6 +19,7 @@ from agent.cli.replay import replay as replay_command
 from agent.console.settings import PageSettings
 from agent.console.snapshot import snapshot
 from tests.agent.box import Box
+from tests.agent.reports import series_shown
 from tests.cases.conftest import Answer
 from tests.cases.exports import head, hu_of, save, save_all, set_stored
 from tests.heads import SEEING_BUNDLE, SeeingBackend
@@ -119,7 +120,7 @@ def test_the_row_names_the_files_where_the_page_may_name_the_patient(
         box.store.queries, box.clock(), "", PageSettings(repeat_s=(), patient=shown), {}
     )
 
-    (row,) = page["series"]
+    (row,) = series_shown(page)
     assert tuple(row["unread_files"]) == named
 
 

@@ -100,7 +100,7 @@ from agent.console.settings import PageSettings
 from agent.console.snapshot import snapshot
 from tests.agent.stored import Store
 from agent.wiring import boot_id, system_clock
-from tests.agent.reports import add_result, receive, report
+from tests.agent.reports import add_result, receive, report, series_shown
 store = Store(Path(sys.argv[1]), system_clock)
 for n in range(5):
     receive(store, system_clock, f"1.{n}")
@@ -108,7 +108,7 @@ for n in range(5):
     store.console.acknowledge(f"1.{n}", 1, "Ann", "")
     Event().wait(0.7)
 shown = snapshot(store.queries, system_clock(), boot_id(), PageSettings(), {})
-print([row["series_uid"] for row in shown["series"]])
+print([row["series_uid"] for row in series_shown(shown)])
 """
 """Five series within three seconds, and the order in which the page shows them."""
 

@@ -106,7 +106,7 @@ def test_a_running_agent_forgets_what_is_old(tmp_path: Path, engines: Path, row:
             agent.started()
             kept = [uid("old", n) for n in range(60) if n % 3 == 0 and n >= 51]
             long_ago = datetime(2000, 1, 1, tzinfo=timezone.utc)
-            until(lambda: store.queries.counts_since(long_ago).series == 3)
+            until(lambda: store.queries.counts_since(long_ago).examinations == 3)
             left = [row.uid for row in store.queries.worklist(100)]
 
     row.tell(f"retention: 60 studies of 60 days ago, {len(left)} unacknowledged suspicions kept")

@@ -34,6 +34,7 @@ interface Finding {
 }
 
 interface Report {
+  engine: Engine | null;
   revision: number;
   state: SeriesState;
   code: string | null;
@@ -92,12 +93,15 @@ interface Series {
   state: SeriesState;
   slices: number;
   expected: number;
+  thickness_mm: number | null;
+  place: "speaks" | "beside" | "aside" | null;
+  concluded_utc: string | null;
   last_slice_utc: string;
   last_slice_age_s: number | null;
   revision: number;
   report: Report | null;
   shown_utc: string | null;
-  acknowledged: (Answer & { dismissed_because: string }) | null;
+  acknowledged: (Answer & { dismissed_because: string; through_series_uid: string | null }) | null;
   verdict: (Answer & { agrees: boolean }) | null;
   alert: Report | null;
   escalated_utc: string | null;
@@ -110,6 +114,20 @@ interface Correction { at_utc: string; patient_name: string; patient_id: string 
 
 type Alerted = Series & { alert: Report };
 
+interface Examination {
+  examination_uid: string;
+  test: boolean;
+  state: SeriesState;
+  needs_nobody: boolean;
+  second: "confirmed" | "withdrawn" | null;
+  remark: Reason | null;
+  waiting: string[];
+  last_slice_utc: string;
+  series: Series[];
+}
+
+type Waiting = Examination & { waiting: [string, ...string[]] };
+
 interface Snapshot {
   at_utc: string;
   problem: Reason | null;
@@ -118,6 +136,6 @@ interface Snapshot {
   low_disk_bytes: number | null;
   repeat_s: number[];
   today: Record<string, number> | null;
-  series: Series[];
+  examinations: Examination[];
   notices: { reason: Reason; at_utc: string }[];
 }

@@ -17,7 +17,13 @@ const SERIES = {
   series_uid: "1.2", test: false, state: "not_suspected", slices: 32, expected: 0, revision: 1, report: REPORT, alert: null,
   description: "HEAD 5mm", patient: { patient_name: "DOE^JANE", patient_id: "P1" }, last_slice_utc: "2026-11-23T10:00:00Z",
   last_slice_age_s: 1, shown_utc: null, acknowledged: null, verdict: null, escalated_utc: null, escalation_problem: null, unread_files: [],
+  thickness_mm: 5, place: "speaks", concluded_utc: "2026-11-23T10:00:05Z",
 };
+
+const examination = (series, ...others) => ({
+  examination_uid: series.series_uid, test: series.test, state: series.state, needs_nobody: false, second: null, remark: null,
+  waiting: [], last_slice_utc: series.last_slice_utc, series: [series, ...others],
+});
 
 const rows = () => [...document.querySelectorAll("#worklist tr")];
 const cells = () => [...rows()[0].querySelectorAll("td")].map((cell) => cell.textContent);
@@ -36,58 +42,58 @@ test("an empty list says so, once the server was heard", () => {
 });
 
 test("a row says state, patient, series and slices", () => {
-  showWorklist([SERIES], true);
+  showWorklist([examination(SERIES)], true);
 
   assert.deepEqual(cells().slice(0, 4), ["✓ not suspected", "DOE, JANEP1", "HEAD 5mm", "32"]);
 });
 
 test("a result without a suspicion is told with what it is to be read with", () => {
   const caveat = { code: "other", values: {}, text: "contrast agent is not excluded", what_to_do: "" };
-  showWorklist([{ ...SERIES, report: { ...REPORT, caveats: [caveat] } }], true);
+  showWorklist([examination({ ...SERIES, report: { ...REPORT, caveats: [caveat] } })], true);
 
   assert.match(cells().join(" "), /contrast agent is not excluded/);
 });
 
 test("a series that was not analysed says why, and what to do", () => {
   const refused = { ...REPORT, state: "not_analysed", code: "bone_kernel", values: {}, text: "bone reconstruction", what_to_do: "send the other" };
-  showWorklist([{ ...SERIES, state: "not_analysed", report: refused }], true);
+  showWorklist([examination({ ...SERIES, state: "not_analysed", report: refused })], true);
 
   assert.equal(cells()[5], "because bone reconstruction→ send the other");
 });
 
 test("what a header says is text, never markup", () => {
-  showWorklist([{ ...SERIES, description: "<img src=x onerror=alert(1)>" }], true);
+  showWorklist([examination({ ...SERIES, description: "<img src=x onerror=alert(1)>" })], true);
 
   assert.equal(rows()[0].querySelector("img"), null);
   assert.equal(cells()[2], "<img src=x onerror=alert(1)>");
 });
 
 test("slices that were promised are counted against their number", () => {
-  showWorklist([{ ...SERIES, state: "receiving", report: null, slices: 8, expected: 32 }], true);
+  showWorklist([examination({ ...SERIES, state: "receiving", report: null, slices: 8, expected: 32 })], true);
 
   assert.equal(rows()[0].querySelector("progress").value, 8);
   assert.match(cells()[3], /8 of 32/);
 });
 
 test("a row that would show the same is left alone, whatever time went by", () => {
-  showWorklist([SERIES], true);
+  showWorklist([examination(SERIES)], true);
   const [before] = rows();
 
-  showWorklist([{ ...SERIES, last_slice_age_s: 99 }], true);
+  showWorklist([examination({ ...SERIES, last_slice_age_s: 99 })], true);
 
   assert.equal(rows()[0], before);
 });
 
 test("rows keep the order that the server gives", () => {
-  showWorklist([SERIES, { ...SERIES, series_uid: "1.3" }], true);
+  showWorklist([examination(SERIES), examination({ ...SERIES, series_uid: "1.3" })], true);
   const [first, second] = rows();
-  showWorklist([{ ...SERIES, series_uid: "1.3" }, SERIES], true);
+  showWorklist([examination({ ...SERIES, series_uid: "1.3" }), examination(SERIES)], true);
 
   assert.deepEqual(rows(), [second, first]);
 });
 
 test("a verdict can be given, and its form closes once it is stored", async () => {
-  showWorklist([SERIES], true);
+  showWorklist([examination(SERIES)], true);
   rows()[0].querySelector(".verdict button:last-of-type").click();
   await turn();
   const form = rows()[0].querySelector("form.verdict");
@@ -125,4 +131,50 @@ test("a page that nobody can see confirms nothing", async () => {
   await turn();
 
   assert.deepEqual(posted(), []);
+});
+
+const REFUSED = { ...REPORT, state: "not_analysed", code: "bone_kernel", values: {}, text: "bone reconstruction", what_to_do: "adapt protocol profile x" };
+const BONE = { ...SERIES, series_uid: "1.9", place: "aside", state: "not_analysed", report: REFUSED };
+
+test("an examination is one row, and what needs nobody is folded into a grey line without advice", () => {
+  showWorklist([examination(SERIES, BONE, { ...BONE, series_uid: "1.8" })], true);
+  const details = rows()[0].querySelector("details");
+
+  assert.equal(rows().length, 1);
+  assert.deepEqual([details.open, details.querySelector("summary").textContent], [false, "further series: 2"]);
+  assert.match(details.querySelector("li.aside").textContent, /^– not analysed/);
+  assert.doesNotMatch(rows()[0].textContent, /adapt/);
+  assert.equal(rows()[0].querySelector(".to-do, .not_analysed"), null);
+});
+
+test("an examination without a head to analyse is grey, and what to do is no warning", () => {
+  showWorklist([{ ...examination({ ...BONE, place: "speaks" }), state: "not_analysed", needs_nobody: true }], true);
+
+  assert.equal(cells()[0], "– not analysed");
+  assert.equal(rows()[0].querySelector("td").className, "aside");
+  assert.equal(rows()[0].querySelector(".to-do"), null);
+});
+
+test("a row opens its card, which stays while others come, and closes it", () => {
+  const report = { ...REPORT, state: "suspected", score: 0.9, total_volume_ml: null, midline_shift_mm: null };
+  const suspected = { ...SERIES, state: "suspected", report };
+  showWorklist([examination(suspected)], true);
+  const toggle = () => rows()[0].querySelector("td:last-child button");
+  toggle().click();
+  const [, card] = rows();
+  showWorklist([examination({ ...SERIES, series_uid: "1.5" }), examination(suspected)], true);
+
+  assert.ok(card.querySelector(".viewer"));
+  assert.equal(rows()[2], card);
+  rows()[1].querySelector("td:last-child button").click();
+  assert.equal(rows().length, 2);
+});
+
+test("every answer of an examination is told in the order in which it came", () => {
+  const thin = { ...SERIES, series_uid: "1.5", thickness_mm: 0.6, concluded_utc: "2026-11-23T10:01:00Z" };
+  showWorklist([examination(thin, { ...SERIES, place: "beside" })], true);
+
+  const told = [...rows()[0].querySelectorAll(".history li")].map((item) => item.textContent);
+  assert.match(told[0], /5 mm/);
+  assert.match(told[1], /0\.6 mm/);
 });

@@ -1,7 +1,8 @@
 // The page: what the agent is doing, what it found, and whether either can be relied on.
 
-import { alertKey, remindOf, showAlerts, tickAlerts } from "./alerts.js";
+import { remindOf, showAlerts, tickAlerts } from "./alerts.js";
 import { at, element, first } from "./dom.js";
+import { isWaiting, isWithdrawn } from "./examination.js";
 import { checkSession } from "./session.js";
 import { remind, soundButton } from "./sound.js";
 import { capital, clock, number, plain, said, t, translatePage } from "./words.js";
@@ -11,7 +12,7 @@ const LOST_AFTER_MS = 2700; // the server sends at least one snapshot a second; 
 const AGAIN_AFTER_MS = 1000;
 /** @type {Snapshot} */
 const NOTHING = {
-  at_utc: "", series: [], notices: [], problem: null, agent: null, selftest: { problem: null }, today: null, low_disk_bytes: null, repeat_s: [30],
+  at_utc: "", examinations: [], notices: [], problem: null, agent: null, selftest: { problem: null }, today: null, low_disk_bytes: null, repeat_s: [30],
 };
 
 let heardAt = performance.now();
@@ -55,41 +56,41 @@ function refresh() {
   }
 }
 
-/** @param {Series} series @returns {series is Alerted} */
-function isAlerted(series) { return series.alert !== null; }
+/** Whether it waits with what is still suspected; a self-test's alert counts for nobody. @param {Examination} examination */
+function isSuspected(examination) { return isWaiting(examination) && !isWithdrawn(examination) && !examination.test; }
 
 /** @param {Snapshot} state */
 function show(state) {
-  const waiting = state.series.filter(isAlerted);
+  const waiting = state.examinations.filter(isWaiting);
   document.body.classList.toggle("lost", lost);
   showAlerts(waiting);
   showBanner(state, waiting);
   showHeader(state, waiting);
   showDay(state);
-  showWorklist(state.series, latest !== null);
+  showWorklist(state.examinations, latest !== null);
   showNotices(state.notices);
   sound();
-  if (!lost) requestAnimationFrame(() => requestAnimationFrame(() => state.series.forEach(confirmShown)));
+  if (!lost) requestAnimationFrame(() => requestAnimationFrame(() => state.examinations.flatMap(({ series }) => series).forEach(confirmShown)));
 }
 
 function sound() {
-  const { series, repeat_s: repeatS } = latest ?? NOTHING;
-  remind(series.filter(isAlerted).filter(({ test }) => !test).map(alertKey), repeatS, remindOf);
+  const { examinations, repeat_s: repeatS } = latest ?? NOTHING;
+  remind(examinations.filter(isSuspected).map((one) => one.examination_uid), repeatS, remindOf);
 }
 
-/** @param {Snapshot} state @param {Alerted[]} waiting */
+/** @param {Snapshot} state @param {Waiting[]} waiting */
 function showHeader(state, waiting) {
   put("engine", state.agent ? engineWords(state.agent.engine) : "");
   put("degraded", state.agent?.degraded ? `▼ ${said(state.agent.degraded)}` : "");
   put("low-disk", state.low_disk_bytes === null ? ""
     : t("▼ disk low: {free} MiB free", { free: number(state.low_disk_bytes / 2 ** 20) }));
   put("selftest", state.selftest.problem ? `▼ ${said(state.selftest.problem)}` : "");
-  const n = waiting.filter((series) => !series.test).length; // a self-test's alert counts for nobody
+  const n = waiting.filter(isSuspected).length;
   put("waiting", n > 1 ? t("▲ {n} suspected", { n }) : "");
   document.title = n ? t("({n}) SUSPECTED – Bleedwatch", { n }) : "Bleedwatch";
 }
 
-/** @param {Snapshot} state @param {Alerted[]} waiting */
+/** @param {Snapshot} state @param {Waiting[]} waiting */
 function showBanner(state, waiting) {
   if (lost && !latest) banner("trouble", t("NOT CONNECTED"), t("This page has not heard from Bleedwatch. Do not rely on it."));
   else if (lost) banner("trouble", t("CONNECTION LOST"), t("Since {time} this page has not heard from Bleedwatch. Do not rely on it.", { time: clock(state.at_utc) }));

@@ -1,60 +1,110 @@
-// The worklist: a row for each series, what came of it, and what people say of that.
+// The worklist: a row for each examination, what came of it, and what people say of that.
 
+import { asidesOf, currentOf, headsOf, historyOf, isWaiting, picturedOf, seriesItem, soFar, speakerOf, stateOf } from "./examination.js";
+import { newCard, tell } from "./card.js";
 import { at, button, copyOf, element, field, first } from "./dom.js";
 import { resultPath, say } from "./feedback.js";
 import { askName, post } from "./session.js";
-import { isRefused, isUnderWay, stateLabel } from "./states.js";
-import { clock, correctedWords, findingWords, nameOf, plain, said, t, translatePage, whatToDo } from "./words.js";
+import { isRefused, stateLabel } from "./states.js";
+import { capital, clock, correctedWords, findingWords, nameOf, plain, said, t, translatePage, whatToDo } from "./words.js";
 
 /** @typedef {{ what: string, tr: HTMLTableRowElement }} Row what a row shows, and its element */
 
+const COLUMNS = 7;
 const body = at("worklist");
 /** @type {Map<string, HTMLFormElement>} */
 const forms = new Map(); // result's key → the form in which a verdict is being given
+/** @type {Map<string, HTMLTableRowElement>} */
+const opened = new Map(); // examination → the row beneath its own with its card
+/** @type {Set<string>} */
+const unfolded = new Set(); // examinations whose other series are looked at
 /** @type {Map<string, Row>} */
-let rows = new Map(); // by series UID
-/** @type {Series[]} */
+let rows = new Map(); // by examination
+/** @type {Examination[]} */
 let latest = [];
 
-/** @param {Series[]} series @param {boolean} heard */
-export function showWorklist(series, heard) {
-  at("empty").hidden = !heard || series.length > 0;
-  latest = series;
+/** @param {Examination[]} examinations @param {boolean} heard */
+export function showWorklist(examinations, heard) {
+  at("empty").hidden = !heard || examinations.length > 0;
+  latest = examinations;
   draw();
 }
 
 function draw() { // a row that stays is not touched: text in it can be marked, a button pressed
   const { activeElement } = document;
   const inUse = activeElement instanceof HTMLElement && body.contains(activeElement) ? activeElement : null;
-  rows = new Map(latest.map((series) => [series.series_uid, rowOf(series)]));
-  const wanted = [...rows.values()].map(({ tr }) => tr);
+  rows = new Map(latest.map((examination) => [examination.examination_uid, rowOf(examination)]));
+  const wanted = latest.flatMap(rowsOf);
   const kept = new Set(wanted);
-  for (const tr of [...body.querySelectorAll("tr")]) if (!kept.has(tr)) tr.remove();
+  for (const tr of [...body.children]) if (!kept.has(/** @type {HTMLTableRowElement} */ (tr))) tr.remove();
   wanted.forEach((tr, n) => { if (body.children[n] !== tr) body.insertBefore(tr, body.children[n] ?? null); });
+  for (const examination of latest) tellOpened(examination);
   if (inUse?.isConnected && inUse !== document.activeElement) inUse.focus();
 }
 
-/** The one there is while it would show the same. @param {Series} series @returns {Row} */
-function rowOf(series) {
-  const judging = forms.has(resultKey(series));
-  const what = JSON.stringify([{ ...series, last_slice_age_s: null, shown_utc: null }, judging, new Date().toDateString()]);
-  const there = rows.get(series.series_uid);
-  return there?.what === what ? there : { what, tr: row(series) };
+/** Its own, and the one that was opened beneath it. @param {Examination} examination */
+function rowsOf({ examination_uid: uid }) {
+  return [rows.get(uid)?.tr, opened.get(uid)].filter((tr) => tr !== undefined);
+}
+
+/** The one there is while it would show the same. @param {Examination} examination @returns {Row} */
+function rowOf(examination) {
+  const key = examination.examination_uid;
+  const still = examination.series.map((series) => ({ ...series, last_slice_age_s: null, shown_utc: null }));
+  const use = [forms.has(resultKey(speakerOf(examination))), opened.has(key), new Date().toDateString()];
+  const what = JSON.stringify([{ ...examination, series: still }, use]);
+  const there = rows.get(key);
+  return there?.what === what ? there : { what, tr: row(examination) };
 }
 
 /** @param {Series} series */
 function resultKey(series) { return `${series.series_uid} ${series.revision}`; }
 
-/** @param {Series} series */
-function row(series) {
-  const { patient, report, state } = series;
-  const current = report && report.state === state ? report : null;
-  const name = element("td", nameOf(series));
-  name.append(element("small", plain(patient.patient_id)));
+/** @param {Examination} examination */
+function row(examination) {
+  const speaker = speakerOf(examination);
+  const { label, kind } = stateOf(examination);
+  const name = element("td", nameOf(speaker));
+  name.append(element("small", plain(speaker.patient.patient_id)));
   const tr = document.createElement("tr");
-  tr.append(element("td", stateLabel(state), state), name, element("td", plain(series.description)),
-    slicesCell(series), element("td", clock(series.last_slice_utc)), resultCell(series, current));
+  tr.classList.toggle("aside", examination.needs_nobody);
+  tr.append(element("td", label, kind), name, element("td", plain(speaker.description)),
+    slicesCell(speaker), element("td", clock(examination.last_slice_utc)), resultCell(examination), openCell(examination));
   return tr;
+}
+
+/** @param {Examination} examination */
+function openCell({ examination_uid: uid }) {
+  const cell = element("td", "");
+  const open = opened.has(uid);
+  const toggle = button(open ? t("Close") : t("Show"), "small", () => {
+    if (!opened.delete(uid)) opened.set(uid, openedRow());
+    draw();
+    first(rows.get(uid)?.tr ?? body, "td:last-child button").focus();
+  });
+  toggle.setAttribute("aria-expanded", String(open));
+  cell.append(toggle);
+  return cell;
+}
+
+function openedRow() {
+  const tr = document.createElement("tr");
+  const cell = document.createElement("td");
+  const card = newCard();
+  card.className = "opened";
+  card.removeAttribute("role");
+  for (const part of ["h2", "form", ".show", ".since", ".later", ".escalated"]) first(card, part).remove();
+  cell.colSpan = COLUMNS;
+  cell.append(card);
+  tr.append(cell);
+  return tr;
+}
+
+/** @param {Examination} examination */
+function tellOpened(examination) {
+  const tr = opened.get(examination.examination_uid);
+  const series = picturedOf(examination) ?? speakerOf(examination);
+  if (tr) tell(first(tr, ".opened"), examination, series, series.report);
 }
 
 /** @param {Series} series */
@@ -70,24 +120,67 @@ function slicesCell(series) {
   return cell;
 }
 
-/** @param {Series} series @param {Report | null} current */
-function resultCell(series, current) {
-  const cell = element("td", current ? resultWords(current) : isUnderWay(series.state) ? t("{n} slices so far", { n: series.slices }) : "");
-  if (current && isRefused(current)) cell.append(element("p", `→ ${whatToDo(current)}`, "to-do"));
-  cell.append(...historyLines(series).map((line) => element("small", line)));
-  if (current && current.state !== "not_analysed" && !series.alert) cell.append(verdictPart(series));
+/** @param {Examination} examination */
+function resultCell(examination) {
+  const speaker = speakerOf(examination);
+  const current = currentOf(speaker);
+  const told = standingOf(examination);
+  const cell = element("td", told ? resultWords(told) : soFar(speaker));
+  if (told && !current) cell.append(element("small", `${stateLabel(speaker.state)} ${soFar(speaker)}`));
+  cell.append(...remarkParts(examination), ...list(historyOf(examination).map((series) => seriesItem(series))));
+  cell.append(...historyLines(examination).map((line) => element("small", line)), ...folded(examination));
+  if (current && current.state !== "not_analysed" && !isWaiting(examination)) cell.append(verdictPart(speaker));
   return cell;
 }
 
-/** Earlier results, and what people said of them. @param {Series} series */
-function historyLines(series) {
-  const { alert, acknowledged, verdict, unread_files: files } = series;
+/** The result that stands: a suspicion also while more slices come. @param {Examination} examination */
+function standingOf(examination) {
+  const { report } = speakerOf(examination);
+  return report && report.state === examination.state ? report : null;
+}
+
+/** What its series say together, and what to do; where nobody is needed, quietly. @param {Examination} examination */
+function remarkParts(examination) {
+  const { needs_nobody: quiet, remark, second } = examination;
+  const told = standingOf(examination);
+  const reason = remark ?? (told && isRefused(told) ? told : null);
+  const advice = reason ? whatToDo(reason) : "";
   return [
-    files.length ? t("not read: {files}", { files: files.map(plain).join(", ") }) : null,
-    series.revision > 1 ? t("revised: result {n}", { n: series.revision }) : null,
-    alert && alert.revision !== series.revision ? t("result {n} suspected a hemorrhage", { n: alert.revision }) : null,
-    series.corrected ? correctedWords(series.corrected) : null,
-    acknowledged ? acknowledgedWords(acknowledged) : null,
+    ...(remark ? [element("p", capital(said(remark)), "remark")] : []),
+    ...(advice ? [element("p", `→ ${advice}`, quiet || second ? "quiet" : "to-do")] : []),
+  ];
+}
+
+/** The series that need nobody, behind one line. @param {Examination} examination */
+function folded(examination) {
+  const { examination_uid: uid } = examination;
+  const asides = asidesOf(examination);
+  if (!asides.length) return [];
+  const details = document.createElement("details");
+  details.open = unfolded.has(uid);
+  details.addEventListener("toggle", () => { unfolded[details.open ? "add" : "delete"](uid); });
+  details.append(element("summary", t("further series: {n}", { n: asides.length })), ...list(asides.map((series) => seriesItem(series))));
+  return [details];
+}
+
+/** A list of what there is, none of nothing. @param {HTMLElement[]} items */
+function list(items) {
+  const node = element("ul", "", "history");
+  node.append(...items);
+  return items.length ? [node] : [];
+}
+
+/** Earlier results, and what people said of them. @param {Examination} examination */
+function historyLines(examination) {
+  const speaker = speakerOf(examination);
+  const heads = headsOf(examination);
+  const { alert, verdict } = speaker;
+  return [
+    ...heads.map(({ unread_files: files }) => (files.length ? t("not read: {files}", { files: files.map(plain).join(", ") }) : null)),
+    speaker.revision > 1 ? t("revised: result {n}", { n: speaker.revision }) : null,
+    alert && alert.revision !== speaker.revision ? t("result {n} suspected a hemorrhage", { n: alert.revision }) : null,
+    speaker.corrected ? correctedWords(speaker.corrected) : null,
+    ...heads.map(({ acknowledged: given }) => (given && !given.through_series_uid ? acknowledgedWords(given) : null)),
     verdict ? verdictWords(verdict) : null,
   ].filter((line) => line !== null);
 }

@@ -39,7 +39,10 @@ def test_an_export_holds_results_and_key_slices_and_says_nothing_of_whose_they_a
 
     assert told.returncode == 0
     names = ["series-1-revision-1.png", "series-1.json", "series-2.json"]
-    assert sorted(path.name for path in to.iterdir()) == names
+    examinations = ["examination-1.json", "examination-2.json"]
+    assert sorted(path.name for path in to.iterdir()) == examinations + names
+    told_together = [json.loads((to / name).read_text()) for name in examinations]
+    assert {one["state"] for one in told_together} == {"suspected", "not_analysed"}
     assert (to / "series-1-revision-1.png").read_bytes() == PNG
     exported = json.loads((to / "series-1.json").read_text())
     assert exported["series_uid"] == BLED

@@ -53,7 +53,7 @@ def test_studies_are_chosen_by_state_time_and_number(
 ) -> None:
     listed = json.loads(call("studies", "--json", *words).stdout)
 
-    assert sorted(row["series_uid"] for row in listed) == sorted(uids)
+    assert sorted(row["examination_uid"] for row in listed) == sorted(uids)
 
 
 @pytest.mark.parametrize("words", ["yesterday", "99999999999d", "2026-02-30"])
@@ -79,7 +79,7 @@ def test_show_tells_where_a_result_comes_from_and_who_has_seen_it(call: Call) ->
         "console: not yet",
     ):
         assert words in text
-    first, second = shown["results"]
+    first, second = shown["series"][0]["results"]
     assert [one["report"]["revision"] for one in (first, second)] == [1, 2]
     assert [one["deliveries"][0]["delivered_utc"] is None for one in (first, second)] == [
         False,

@@ -39,7 +39,7 @@ from agent.store.rows import SeriesProgress
 from tests.agent.box import MIDNIGHT, SetClock
 from tests.agent.console.made import context_of
 from tests.agent.console.signed_in import AT_THE_SCANNER, Page, Ward
-from tests.agent.reports import add_result, receive, report
+from tests.agent.reports import add_result, receive, report, series_shown
 from tests.agent.stored import Store
 
 UID = "1.2.3.4"
@@ -384,7 +384,7 @@ class TestTheFile:
         ann = enter(ward)
 
         state = ann.http.get("/api/state").json()
-        assert state["series"][0]["alert"]["state"] == "suspected"
+        assert series_shown(state)[0]["alert"]["state"] == "suspected"
         assert ann.post(f"{RESULT}/acknowledge").status_code == 200
 
         (notice,) = ann.http.get("/api/state").json()["notices"]

@@ -17,7 +17,7 @@ from agent.console.app import create_app
 from agent.records import Instant
 from agent.wiring import system_clock
 from tests.agent.console.made import context_of
-from tests.agent.reports import add_result, live, receive, report
+from tests.agent.reports import add_result, live, receive, report, series_shown
 from tests.agent.stored import Store
 from tests.program import until
 
@@ -86,7 +86,7 @@ def suspect(store: Store, uid: str = "1.2.3.4") -> None:
 
 
 def shown(client: TestClient) -> dict:
-    (series,) = client.get("/api/state").json()["series"]
+    (series,) = series_shown(client.get("/api/state").json())
     return series
 
 

@@ -14,7 +14,15 @@ from agent.console.app import create_app
 from agent.console.feedback import REASONS
 from agent.wiring import system_clock
 from tests.agent.console.made import context_of
-from tests.agent.reports import add_result, live, not_analysed, not_suspected, receive, report
+from tests.agent.reports import (
+    add_result,
+    live,
+    not_analysed,
+    not_suspected,
+    receive,
+    report,
+    series_shown,
+)
 from tests.agent.stored import Store
 
 RESULT = "/api/series/1.2.3.4/1"
@@ -40,7 +48,7 @@ def client(store: Store) -> TestClient:
 
 
 def shown(client: TestClient) -> dict:
-    (series,) = client.get("/api/state").json()["series"]
+    (series,) = series_shown(client.get("/api/state").json())
     return series
 
 
@@ -121,7 +129,7 @@ def test_the_day_in_numbers(client: TestClient, store: Store) -> None:
     counts = client.get("/api/state").json()["today"]
 
     assert counts == {
-        "series": 8,
+        "examinations": 8,
         "suspected": 5,
         "confirmed": 2,
         "dismissed": 2,

@@ -21,7 +21,15 @@ from agent.report import utc_text
 from agent.store.rows import Selftest
 from agent.wiring import system_clock
 from tests.agent.console.made import context_of
-from tests.agent.reports import add_result, live, not_analysed, receive, recorded, report
+from tests.agent.reports import (
+    add_result,
+    live,
+    not_analysed,
+    receive,
+    recorded,
+    report,
+    series_shown,
+)
 from tests.agent.stored import Store
 
 UID = "1.2.3.4"
@@ -51,7 +59,7 @@ def test_the_state_is_the_worklist_and_the_agent(client: TestClient) -> None:
     state = client.get("/api/state").json()
 
     assert state["problem"] is None
-    (series,) = state["series"]
+    (series,) = series_shown(state)
     assert series["patient"]["patient_name"] == "DOE^JANE"
     assert series["report"] == report().model_dump(mode="json")
     assert series["last_slice_age_s"] >= 0
@@ -165,7 +173,7 @@ def test_an_alert_outlives_a_later_result(client: TestClient, store: Store) -> N
     later = not_analysed(UID).model_copy(update={"revision": 2, "result_id": "later"})
     add_result(store, later)
 
-    (series,) = client.get("/api/state").json()["series"]
+    (series,) = series_shown(client.get("/api/state").json())
 
     assert series["report"]["state"] == "not_analysed"
     assert series["alert"] == report().model_dump(mode="json")
@@ -208,7 +216,8 @@ def test_a_slice_of_an_earlier_boot_has_no_age(client: TestClient, store: Store)
     receive(store, lambda: days_ago, "1.9")
 
     ages = {
-        s["series_uid"]: s["last_slice_age_s"] for s in client.get("/api/state").json()["series"]
+        s["series_uid"]: s["last_slice_age_s"]
+        for s in series_shown(client.get("/api/state").json())
     }
 
     assert ages["1.9"] is None
@@ -220,11 +229,11 @@ def test_a_self_tests_series_says_so_and_is_not_counted(client: TestClient, stor
 
     state = client.get("/api/state").json()
 
-    assert {s["series_uid"]: s["test"] for s in state["series"]} == {
+    assert {s["series_uid"]: s["test"] for s in series_shown(state)} == {
         UID: False,
         f"{TEST_MARK}1.9": True,
     }
-    assert state["today"]["series"] == 1
+    assert state["today"]["examinations"] == 1
 
 
 def test_a_failed_self_test_is_told_beside_the_alerts(client: TestClient, store: Store) -> None:
@@ -238,7 +247,7 @@ def test_a_failed_self_test_is_told_beside_the_alerts(client: TestClient, store:
     problem = state["selftest"]["problem"]
     assert problem["text"] == "SELF-TEST FAILED: not suspected: score 0.31"
     assert state["problem"] is None
-    assert state["series"][0]["alert"] is not None
+    assert series_shown(state)[0]["alert"] is not None
 
 
 def test_a_daily_self_test_that_never_came_is_told(client: TestClient, store: Store) -> None:

@@ -26,15 +26,19 @@ FED_BY_HAND = """
 FEED = """
     async ([state, first, last, perStudy]) => {
         const rest = () => new Promise((done) => setTimeout(done, 0));
-        const [alert, calm] = state.series;
+        const [alert, calm] = state.examinations;
         for (let n = first; n < last; n += 1) {
             const study = Math.floor(n / perStudy);
             const waits = study % 10 === 0 && n % perStudy < perStudy / 2;
-            const series = Array.from({ length: 50 }, (_, k) => {
+            const examinations = Array.from({ length: 50 }, (_, k) => {
                 const shown = k === 0 && waits ? alert : calm;
-                return { ...shown, series_uid: `1.2.${study - k}`, last_slice_age_s: n % perStudy };
+                const uid = `1.2.${study - k}`;
+                const waiting = shown.waiting.map(() => uid);
+                const age = { last_slice_age_s: n % perStudy };
+                const series = [{ ...shown.series[0], series_uid: uid, ...age }];
+                return { ...shown, examination_uid: uid, waiting, series };
             });
-            window.source.onmessage({ data: JSON.stringify({ ...state, series }) });
+            window.source.onmessage({ data: JSON.stringify({ ...state, examinations }) });
             if (n % 50 === 0) await rest();
         }
         await rest();

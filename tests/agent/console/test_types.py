@@ -9,7 +9,13 @@ import pytest
 from pydantic import BaseModel
 
 from agent.report import FindingReport, SeriesReport, SliceStack
-from agent.store.view import AcknowledgementView, PatientView, SeriesView, VerdictView
+from agent.store.view import (
+    AcknowledgementView,
+    ExaminationView,
+    PatientView,
+    SeriesView,
+    VerdictView,
+)
 
 TYPES = Path(__file__).parents[2] / "js" / "api.d.ts"
 
@@ -37,6 +43,7 @@ def fields(interface: str) -> set[str]:
         ("SliceStack", SliceStack),
         ("Patient", PatientView),
         ("Series", SeriesView),
+        ("Examination", ExaminationView),
         ("Answer", AcknowledgementView),
         ("Answer", VerdictView),
     ],

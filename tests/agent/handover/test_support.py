@@ -157,7 +157,7 @@ def test_the_archive_tells_what_a_service_engineer_asks_for(
     (series,) = read(to, "series.json")
     assert series["results"][0]["report"]["state"] == "suspected"
     assert read(to, "timings.json")["total"]["median_s"] == 1.5
-    assert read(to, "store.json")["series"] == {"suspected": 1}
+    assert read(to, "store.json")["examinations"] == {"suspected": 1}
     assert read(to, "versions.json")["packages"]["pydicom"]
     settings = {one["name"]: one for one in read(to, "config.json")}
     assert settings["infer.bundle"]["value"] == "tiny/1"

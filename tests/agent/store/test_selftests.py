@@ -88,7 +88,7 @@ def test_the_days_count_is_of_patients(store: Store) -> None:
     conclude(store, UID)
     conclude(store, "1.2.3.4")
 
-    assert store.queries.counts_since(LONG_AGO).series == 1
+    assert store.queries.counts_since(LONG_AGO).examinations == 1
 
 
 def test_the_latest_tests_are_kept(store: Store) -> None:

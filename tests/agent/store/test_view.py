@@ -13,7 +13,7 @@ from agent.console.snapshot import snapshot
 from agent.handover.facts import series_facts
 from agent.store.view import SeriesView
 from tests.agent.box import SetClock
-from tests.agent.reports import add_result, not_suspected, receive, report
+from tests.agent.reports import add_result, not_suspected, receive, report, series_shown
 from tests.agent.stored import Store
 
 UID = "1.2.3.4"
@@ -78,7 +78,7 @@ def test_page_and_export_show_the_same_fields_under_the_same_names(
     store: Store, view: SeriesView
 ) -> None:
     whole = view.with_history(store.queries).model_dump(mode="json")
-    page = snapshot(store.queries, SetClock()(), "this", PageSettings(), {})["series"][0]
+    page = series_shown(snapshot(store.queries, SetClock()(), "this", PageSettings(), {}))[0]
     export = series_facts(view.with_history(store.queries))
 
     assert page.keys() - ONLY_ON_THE_PAGE == whole.keys()

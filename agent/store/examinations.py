@@ -1,0 +1,219 @@
+"""Examinations, made of the rows of their series whenever they are asked for: none is stored.
+
+What is stored is what people answered. An answer is one to all that waits in an examination, and to
+what confirms it afterwards; both are written here, in the transaction of the answer or the result.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Final
+
+from agent.exam import (
+    Examination,
+    Reconstruction,
+    acknowledged_through,
+    examinations,
+    waiting_beside,
+)
+from agent.records import State
+from agent.store.database import Database
+from agent.store.rows import AGREE, DISAGREE, DayCounts, SeriesRow, acquisition_of, series_row
+from agent.store.statements import IS_TEST, RECONSTRUCTION, ROW, UNACKNOWLEDGED
+
+STUDIES_AT_ONCE: Final = 50
+"""So many are read at a time where it is not known how many will be needed. Ours."""
+
+IN_STUDIES: Final = "WHERE study_uid IN (SELECT value FROM json_each(?))"
+OF_STUDIES: Final = f"{RECONSTRUCTION} {IN_STUDIES}"
+OF_STUDY: Final = f"{RECONSTRUCTION} WHERE study_uid = (SELECT study_uid FROM series WHERE uid = ?)"  # noqa: S608
+
+LATEST_STUDIES: Final = """
+    SELECT study_uid FROM series AS last WHERE last_utc >= ? AND NOT EXISTS (
+        SELECT 1 FROM series AS later WHERE later.study_uid = last.study_uid
+        AND (later.last_utc, later.uid) > (last.last_utc, last.uid))
+    ORDER BY last_utc DESC LIMIT ?
+"""
+"""Those to which a slice came last, of which each is found by the series of that slice."""
+
+WAITING_STUDIES: Final = f"""
+    SELECT DISTINCT study_uid FROM series WHERE uid IN ({UNACKNOWLEDGED})
+"""  # noqa: S608 - constants only
+
+ALERTS: Final = f"""
+    SELECT series_uid, max(results.at_utc) AS utc FROM results
+    JOIN series ON uid = series_uid AND NOT {IS_TEST}
+    WHERE results.state = 'suspected' AND series_uid IN ({UNACKNOWLEDGED}) GROUP BY series_uid
+"""  # noqa: S608 - constants only
+
+ANSWER_AS_WELL: Final = """
+    INSERT INTO acknowledgements (series_uid, revision, who, note, dismissed_because,
+        at_utc, at_monotonic_s, through_uid)
+    SELECT ?1, ?2, who, note, dismissed_because, at_utc, at_monotonic_s, series_uid
+    FROM acknowledgements WHERE series_uid = ?3 ORDER BY revision DESC LIMIT 1
+    ON CONFLICT DO NOTHING
+"""
+"""Takes one series' latest answer (?3) for one to a result (?1, ?2) of another."""
+
+SUSPICION: Final = """
+    SELECT max(revision) AS revision, max(delivered_utc IS NOT NULL) AS was_shown
+    FROM results LEFT JOIN outbox USING (series_uid, revision)
+    WHERE series_uid = ? AND state = 'suspected' AND coalesce(channel, 'console') = 'console'
+"""
+
+ALL: Final = -1
+"""As a limit, none. Source: SQLite, SELECT, the LIMIT clause."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExaminationRow:
+    """An examination with its series, that which speaks for it first."""
+
+    examination: Examination
+    series: tuple[SeriesRow, ...]
+
+    @property
+    def last_utc(self) -> datetime:
+        """When the last slice of any of its series came."""
+        return max(one.last_slice.utc for one in self.series)
+
+
+def listed(database: Database, limit: int) -> list[ExaminationRow]:
+    """Return every examination that waits for an answer, then the ``limit`` latest others."""
+    waiting = [row["study_uid"] for row in database.rows(WAITING_STUDIES)]
+    latest = _latest_studies(database, "", limit) if limit else []
+    rows = rows_of(database, {*waiting, *latest})
+    rows.sort(key=lambda row: (bool(row.examination.waiting), row.last_utc), reverse=True)
+    n_waiting = sum(bool(row.examination.waiting) for row in rows)
+    return rows[: n_waiting + limit]
+
+
+def latest(
+    database: Database, limit: int, states: Sequence[State], since: datetime
+) -> list[ExaminationRow]:
+    """Return the ``limit`` latest examinations since a moment, all or only of some states."""
+    studies, found = _latest_studies(database, stored_utc(since), ALL), list[ExaminationRow]()
+    while studies and len(found) < limit:
+        some, studies = studies[:STUDIES_AT_ONCE], studies[STUDIES_AT_ONCE:]
+        rows = sorted(rows_of(database, some), key=lambda row: row.last_utc, reverse=True)
+        found += [
+            row
+            for row in rows
+            if row.last_utc >= since and (not states or row.examination.state in states)
+        ]
+    return found[:limit]
+
+
+def rows_of(database: Database, study_uids: Iterable[str]) -> list[ExaminationRow]:
+    """Return the examinations of some studies, with their series."""
+    studies = json.dumps(list(study_uids))
+    found = examinations(map(reconstruction_of, database.rows(OF_STUDIES, studies)))
+    rows = database.rows(f"{ROW} {IN_STUDIES}", studies)
+    series = {row["uid"]: series_row(row) for row in rows}
+    return [
+        ExaminationRow(one, tuple(series[uid] for uid, _ in one.places if uid in series))
+        for one in found
+    ]
+
+
+def reconstruction_of(row: sqlite3.Row) -> Reconstruction:
+    """Read what an examination's answer depends on from a row of ``RECONSTRUCTION``."""
+    return Reconstruction(
+        uid=row["uid"],
+        study_uid=row["study_uid"],
+        patient=(row["patient_id"], row["patient_name"], row["birth_date"]),
+        acquisition=acquisition_of(row),
+        state=State(row["state"]),
+        answer=State(row["answer"]) if row["answer"] else None,
+        code=row["code"],
+        is_covered=row["protocol"] is not None,
+        alerts=bool(row["alerts"]),
+        is_acknowledged=bool(row["is_acknowledged"]),
+        first_slice_at=datetime.fromisoformat(row["first_utc"]),
+    )
+
+
+def stored_utc(moment: datetime) -> str:
+    """Write a moment as the store holds it."""
+    return moment.astimezone(timezone.utc).isoformat()
+
+
+def _latest_studies(database: Database, since_utc: str, limit: int) -> list[str]:
+    return [row["study_uid"] for row in database.rows(LATEST_STUDIES, since_utc, limit)]
+
+
+def _of_day(
+    database: Database, since: datetime
+) -> Iterator[tuple[Examination, dict[str, sqlite3.Row]]]:
+    """Yield the patients' examinations to which something came since, and their series' rows."""
+    since_utc = stored_utc(since)
+    studies = json.dumps(_latest_studies(database, since_utc, ALL))
+    rows = {row["uid"]: row for row in database.rows(OF_STUDIES, studies)}
+    for one in examinations(map(reconstruction_of, rows.values())):
+        own = {uid: rows[uid] for uid, _ in one.places}
+        is_since = max(row["last_utc"] for row in own.values()) >= since_utc
+        if is_since and not any(row["is_test"] for row in own.values()):
+            yield one, own
+
+
+def counts_since(database: Database, since: datetime) -> DayCounts:
+    """Count the examinations to which something came since, and what came of them."""
+    counts = dict.fromkeys(DayCounts.__dataclass_fields__, 0)
+    for one, rows in _of_day(database, since):
+        counts["examinations"] += 1
+        if State.SUSPECTED in (one.state, *(row["answer"] for row in rows.values())):
+            counts["suspected"] += 1
+            verdicts = {row["verdict"] for row in rows.values() if row["answer"] == State.SUSPECTED}
+            is_dismissed = any(row["is_dismissed"] for row in rows.values())
+            counts["confirmed"] += AGREE in verdicts
+            counts["dismissed"] += AGREE not in verdicts and (DISAGREE in verdicts or is_dismissed)
+        counts["not_analysed"] += one.state is State.NOT_ANALYSED and not one.needs_nobody
+    return DayCounts(**counts)
+
+
+def states_since(database: Database, since: datetime) -> dict[str, int]:
+    """Count the examinations to which something came since, by state; no zeros.
+
+    Those that need nobody are not among them.
+    """
+    states = [one.state for one, _ in _of_day(database, since) if not one.needs_nobody]
+    return {state.value: states.count(state) for state in sorted(set(states))}
+
+
+def alerts_since(database: Database) -> list[datetime]:
+    """Return since when examinations wait for somebody's answer [UTC], oldest first."""
+    since = {row["series_uid"]: row["utc"] for row in database.rows(ALERTS)}
+    studies = json.dumps([row["study_uid"] for row in database.rows(WAITING_STUDIES)])
+    found = examinations(map(reconstruction_of, database.rows(OF_STUDIES, studies)))
+    waiting = [[since[uid] for uid in one.waiting if uid in since] for one in found]
+    return sorted(datetime.fromisoformat(min(each)) for each in waiting if each)
+
+
+def through_whom(db: sqlite3.Connection, series_uid: str) -> str | None:
+    """Say through which series a suspicion that is about to be stored was acknowledged already."""
+    return acknowledged_through(_beside(db, series_uid), series_uid)
+
+
+def answer_as_well(db: sqlite3.Connection, result: tuple[str, int], through_uid: str) -> None:
+    """Take what somebody answered to one series for an answer to another one's result as well."""
+    db.execute(ANSWER_AS_WELL, (*result, through_uid))
+
+
+def answer_beside(db: sqlite3.Connection, series_uid: str, *, only_shown: bool) -> None:
+    """Take the latest answer to a series for one to all that waits in its examination.
+
+    With ``only_shown``, only to what a page has shown: nobody dismisses what was not seen.
+    """
+    for uid in waiting_beside(_beside(db, series_uid), series_uid):
+        suspicion = db.execute(SUSPICION, (uid,)).fetchone()
+        if suspicion["was_shown"] or not only_shown:
+            answer_as_well(db, (uid, suspicion["revision"]), series_uid)
+
+
+def _beside(db: sqlite3.Connection, series_uid: str) -> list[Reconstruction]:
+    """Return the series of the study of one."""
+    return [reconstruction_of(row) for row in db.execute(OF_STUDY, (series_uid,))]
