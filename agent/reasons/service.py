@@ -515,6 +515,13 @@ BUILDING: Final = {
         "learn from one scanner's export at a time",
     ),
     "corpus_missing": Wording("{folder}: no such folder", "name the folder of the files"),
+    "dcmtk_missing": Wording("DCMTK's {program} is not installed", "apt-get install dcmtk"),
+    "bench_images_lost": Wording(
+        "{n_received} of {n_sent} images were received", "see the disk that --folder names"
+    ),
+    "bench_receiver_silent": Wording(
+        "nothing listens after {waited_s} s", "see the machine's load"
+    ),
     "dcm2niix_missing": Wording("dcm2niix is not installed", "pip install dcm2niix"),
     "matplotlib_missing": Wording("--png: {why}", "pip install matplotlib"),
     "picture_folder_missing": Wording("--png {path}: no such folder", "make it first"),

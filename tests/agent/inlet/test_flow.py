@@ -1,0 +1,79 @@
+"""``bleedwatch inlet`` beside ``bleedwatch run``: what DCMTK sends ends as an answer."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.agent.doctor.scratch import free_port
+from tests.agent.inlet.dcmtk import dcmtk
+from tests.phantoms import uid, write_series
+from tests.program import Program, ended, until
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def both(tmp_path: Path, engines: Path, port: int) -> Iterator[tuple[Program, Program]]:
+    """Agent and inlet on one box; neither runs yet."""
+    inlet = (
+        f'[inlet]\nsenders = ["CT1@127.0.0.1"]\nhost = "127.0.0.1"\nport = {port}\n'
+        f"metrics_port = {free_port()}\n"
+    )
+    box = tmp_path / "box"
+    with Program(box, engines, inlet) as agent, Program(box, engines, inlet) as receiver:
+        yield agent, receiver
+
+
+def calls(port: int) -> list[str]:
+    return ["-aet", "CT1", "-aec", "BLEEDWATCH", "127.0.0.1", str(port)]
+
+
+def test_a_head_that_a_scanner_sends_ends_as_an_answer(
+    both: tuple[Program, Program], port: int, tmp_path: Path
+) -> None:
+    agent, inlet = both
+    head = write_series(tmp_path / "head", 24)
+    agent.start()
+    inlet.start("inlet")
+    until(lambda: dcmtk("echoscu", *calls(port)).returncode == 0)
+
+    assert dcmtk("storescu", *calls(port), *head).returncode == 0
+
+    until(lambda: ended(agent.rows().get(uid("series", 0))))
+    row = agent.rows()[uid("series", 0)]
+    assert row.report is not None
+    assert row.report.state == "suspected"
+    assert row.report.geometry.slices == 24
+    assert set(agent.files().values()) == {None}
+
+    assert inlet.end(signal.SIGTERM) == 0
+    assert "Müller" not in inlet.log.read_text()
+
+
+def test_without_the_extra_the_command_says_what_to_install(program: Program) -> None:
+    without = "import sys; sys.modules['pynetdicom'] = None; from agent.cli import main; main()"
+    command = [sys.executable, "-c", without, "inlet", "--config", str(program.config)]
+
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert said.returncode == 78
+    assert "pip install '.[dicom]'" in said.stderr
+
+
+def test_without_senders_the_command_is_one_line_and_is_not_started_again(
+    program: Program,
+) -> None:
+    said = program.call("inlet")
+
+    assert said.returncode == 78
+    assert "inlet.senders names nobody" in said.stderr
+    assert "senders = [" in said.stderr
