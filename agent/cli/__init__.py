@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points, version
@@ -45,19 +46,27 @@ PANELS: Final = {
 
 OTHERS: Final = "Others"
 
+PROGRAM: Final = "bleedwatch"
+VERSION: Final = "--version"
+
+COMPLETION, IN_BASH = "_BLEEDWATCH_COMPLETE", "complete_bash"
+"""The variable by which a shell asks what it can complete, and what bash sets it to: bash shows
+names alone, others their help too."""
+
 EXIT_CODES: Final = (
     "Exit code 0: done, and well. 1: something is wrong, or it cannot be done. 2: the command line "
     "is not understood. 78: the configuration, the store or the bundle cannot be used."
 )
 
 
-def build_app(asked: str | None = None) -> typer.Typer:
+def build_app(asked: str | None = None, *, names_only: bool = False) -> typer.Typer:
     """Put the program together: of the command asked for alone if it is one, else of all.
 
-    Loading them all takes a second, most of it for what a single command does not need.
+    Loading them all takes a second, most of it for what a single command does not need; where it is
+    the version that is asked for, or ``names_only`` of all are, none is loaded.
     """
     app = typer.Typer(
-        name="bleedwatch",
+        name=PROGRAM,
         help="Watches a CT scanner's export folder and alerts to suspected intracranial "
         "hemorrhage. Not a medical device.",
         epilog="Every command has --help, with an example. " + EXIT_CODES,
@@ -70,10 +79,11 @@ def build_app(asked: str | None = None) -> typer.Typer:
     entries = {entry.name: entry for entry in entry_points(group=COMMAND_GROUP)}
     in_order = [name for name in places if name in entries]
     others = sorted(entries.keys() - places.keys())
-    for name in [asked] if asked in entries else [*in_order, *others]:
+    wanted = [*in_order, *others] if asked != VERSION else []
+    for name in [asked] if asked in entries else wanted:
         panel = places.get(name, OTHERS)
         try:
-            command = entries[name].load()
+            command = _named if names_only else entries[name].load()
         except (ImportError, AttributeError) as error:
             command = _unavailable(name, error)
         if isinstance(command, typer.Typer):
@@ -95,7 +105,7 @@ def _program(
     _version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_say_version, is_eager=True, help="Say which version this is."
+            VERSION, callback=_say_version, is_eager=True, help="Say which version this is."
         ),
     ] = False,
 ) -> None:
@@ -111,6 +121,10 @@ def _tell_exit_codes(app: typer.Typer) -> None:
             _tell_exit_codes(group.typer_instance)
 
 
+def _named() -> None:
+    """Stand in for a command whose name alone is needed."""
+
+
 def _unavailable(name: str, error: Exception) -> Callable[[], None]:
     """Stand in for a command that cannot be loaded: the agent must start without it."""
 
@@ -124,7 +138,7 @@ def _unavailable(name: str, error: Exception) -> Callable[[], None]:
 def main() -> None:
     """Run the program; a failure that has a name is two lines on stderr, not a traceback."""
     try:
-        _run(sys.argv[1] if len(sys.argv) > 1 else None)
+        _run()
     except AgentError as error:
         stderr = Console(stderr=True, highlight=False, soft_wrap=True)
         stderr.print(f"[bold red]bleedwatch:[/] {escape(str(error))}")
@@ -134,10 +148,14 @@ def main() -> None:
         sys.exit(EXIT_CONFIG if configuration else 1)
 
 
-def _run(asked: str | None) -> None:
+def _run() -> None:
     """Run the command; name a package that an extra of the installation would bring."""
+    completing = os.environ.get(COMPLETION) == IN_BASH
+    words = os.environ.get("COMP_WORDS", "").split() if completing else sys.argv
+    asked = words[1] if len(words) > 1 else None
     try:
-        build_app(asked)()
+        app = build_app(asked, names_only=completing and os.environ.get("COMP_CWORD") == "1")
+        app(prog_name=PROGRAM)
     except ModuleNotFoundError as error:
         raise RequestRefused(
             "package_missing", command=asked or "", package=error.name or ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -123,6 +124,33 @@ def test_a_command_that_looks_into_the_store_waits_for_no_network_and_no_image()
     )
 
     assert loaded.stdout.strip() == "[]", loaded.stderr
+
+
+TAB = {"_BLEEDWATCH_COMPLETE": "complete_bash", "COMP_WORDS": "bleedwatch st", "COMP_CWORD": "1"}
+
+
+@pytest.mark.parametrize(
+    ("words", "environment"), [(["--version"], {}), ([], TAB)], ids=["version", "tab"]
+)
+def test_the_version_and_a_tab_wait_for_no_command(
+    words: list[str], environment: dict[str, str]
+) -> None:
+    program = """
+import sys
+from agent.cli import main
+try:
+    main()
+finally:
+    print([name for name in ("numpy", "sqlite3", "structlog") if name in sys.modules])
+"""
+
+    said = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=False,
+        env={**os.environ, **environment},
+    ).stdout.splitlines()  # fmt: skip
+
+    assert said[-1] == "[]"
+    assert said[0].startswith("bleedwatch ") or said[:2] == ["status", "studies"]
 
 
 def test_an_unknown_command_is_said_to_be_unknown(
