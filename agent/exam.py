@@ -230,15 +230,15 @@ def _scans(group: list[Reconstruction]) -> list[list[Reconstruction]]:
     """
     parts: list[list[Reconstruction]] = []
     for one in sorted((one for one in group if one.is_head), key=_evidence):
-        part = next((part for part in parts if _belongs(one, part)), None)
+        part = next((part for part in parts if _shows_scan_of(one, part)), None)
         parts.append([one]) if part is None else part.append(one)
     scans = sorted(parts, key=_scanned)
     for one in sorted((one for one in group if not one.is_head), key=_evidence):
-        said = [_said(one, scan) for scan in scans]
-        if True in said:
-            scans[said.index(True)].append(one)
-        elif None in said:
-            scans[said.index(None)].append(one)
+        shown = [_shows_scan_of(one, scan) for scan in scans]
+        if True in shown:
+            scans[shown.index(True)].append(one)
+        elif None in shown:
+            scans[shown.index(None)].append(one)
         elif one.is_aside and scans:
             scans[0].append(one)
         else:
@@ -249,8 +249,8 @@ def _scans(group: list[Reconstruction]) -> list[list[Reconstruction]]:
 def _evidence(one: Reconstruction) -> tuple[bool, int, str]:
     """Put first what makes a scan, then what says most of it; not what came first."""
     scan = one.acquisition
-    told = (scan.acquired, scan.created, scan.numbers, scan.frames_of_reference)
-    return one.is_aside, -sum(map(bool, told)), one.uid
+    known = (scan.acquired, scan.created, scan.numbers, scan.frames_of_reference)
+    return one.is_aside, -sum(map(bool, known)), one.uid
 
 
 def _scanned(part: list[Reconstruction]) -> tuple[str, str]:
@@ -260,32 +260,28 @@ def _scanned(part: list[Reconstruction]) -> tuple[str, str]:
     return begun, min(one.uid for one in part)
 
 
-def _said(one: Reconstruction, part: list[Reconstruction]) -> bool | None:
+def _shows_scan_of(one: Reconstruction, part: list[Reconstruction]) -> bool | None:
     """Say whether a series shows the scan of others; one that contradicts is enough."""
-    said = {same_scan(one.acquisition, each.acquisition) for each in part}
-    return False if False in said else True if True in said else None
-
-
-def _belongs(one: Reconstruction, part: list[Reconstruction]) -> bool:
-    return _said(one, part) is True
+    shown = {same_scan(one.acquisition, each.acquisition) for each in part}
+    return False if False in shown else True if True in shown else None
 
 
 def _answered(part: Sequence[Reconstruction]) -> Examination:
     """Give the series of one scan their one answer."""
-    told = sorted(part, key=_precedence)
-    speaker, state = told[0], _state(told[0])
-    heads = [one for one in told if one.is_head]
+    ordered = sorted(part, key=_precedence)
+    speaker, state = ordered[0], _state(ordered[0])
+    heads = [one for one in ordered if one.is_head]
     suspected = [one for one in heads if one.standing is State.SUSPECTED]
-    waiting = tuple(one.uid for one in told if one.alerts)
+    waiting = tuple(one.uid for one in ordered if one.alerts)
     second = _second(speaker, suspected)
     return Examination(
-        uid=min(heads or told, key=lambda one: (one.first_slice_at, one.uid)).uid,
+        uid=min(heads or ordered, key=lambda one: (one.first_slice_at, one.uid)).uid,
         state=state,
         needs_nobody=state is State.NOT_ANALYSED and speaker.is_aside and not waiting,
         second=second,
         remark=_remark(second, speaker, suspected),
         waiting=waiting,
-        places=tuple((one.uid, _place(one, speaker)) for one in told),
+        places=tuple((one.uid, _place(one, speaker)) for one in ordered),
     )
 
 

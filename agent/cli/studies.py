@@ -76,7 +76,9 @@ def _examination(view: ExaminationView) -> Iterator[str]:
     yield ending(view.examination_uid)
     yield state_words(view)
     yield str(speaker.slices)
-    yield escape("; ".join(filter(None, [*remark, latest_summary(speaker)])))
+    yield escape(
+        "; ".join(filter(None, [*remark, latest_summary(speaker, needs_nobody=view.needs_nobody)]))
+    )
 
 
 def _series(view: SeriesView) -> Iterator[str]:
@@ -85,4 +87,5 @@ def _series(view: SeriesView) -> Iterator[str]:
     yield f"  {ending(view.series_uid)}"
     yield f"  {series_words(view)}"
     yield str(view.slices)
-    yield escape(latest_summary(view)) if view.place is not Place.SPEAKS else ""
+    aside = view.place is Place.ASIDE
+    yield "" if view.place is Place.SPEAKS else escape(latest_summary(view, needs_nobody=aside))

@@ -43,10 +43,15 @@ def series_words(view: SeriesView) -> str:
     return NEEDS_NOBODY if ended and view.place is Place.ASIDE else WORDS[view.state.value]
 
 
-def latest_summary(view: SeriesView) -> str:
-    """Return in one line the latest result of a series, "" while a newer one is on its way."""
+def latest_summary(view: SeriesView, *, needs_nobody: bool = False) -> str:
+    """Return in one line the latest result of a series, "" while a newer one is on its way.
+
+    Where it needs nobody, without what to do.
+    """
     report = view.report
-    return summary(report) if report is not None and report.state == view.state.value else ""
+    if report is None or report.state != view.state.value:
+        return ""
+    return (report.text or "") if needs_nobody else summary(report)
 
 
 def place(finding: FindingReport) -> str:

@@ -65,6 +65,9 @@ SUSPICION: Final = """
     WHERE series_uid = ? AND state = 'suspected' AND coalesce(channel, 'console') = 'console'
 """
 
+EMPTY: Final = "^= "
+"""What may end a name, for components that it does not have. Source: PS3.5 section 6.2.1."""
+
 ALL: Final = -1
 """As a limit, none. Source: SQLite, SELECT, the LIMIT clause."""
 
@@ -125,7 +128,7 @@ def reconstruction_of(row: sqlite3.Row) -> Reconstruction:
     return Reconstruction(
         uid=row["uid"],
         study_uid=row["study_uid"],
-        patient=(row["patient_id"], row["patient_name"], row["birth_date"]),
+        patient=(row["patient_id"], row["patient_name"].rstrip(EMPTY), row["birth_date"]),
         acquisition=acquisition_of(row),
         state=State(row["state"]),
         answer=State(row["answer"]) if row["answer"] else None,

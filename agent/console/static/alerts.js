@@ -17,14 +17,12 @@ export function showAlerts(waiting) {
   const wanted = new Map(waiting.map((examination) => [examination.examination_uid, examination]));
   for (const [key, card] of cards) if (!wanted.has(key)) { card.remove(); cards.delete(key); }
   for (const [key, examination] of [...wanted].reverse()) { // the newest comes to the very front …
-    let card = cards.get(key);
-    if (!card) {
-      const inUse = front.contains(document.activeElement) && document.activeElement !== document.body; // … but moves none in use
-      card = cardFor(examination);
-      cards.set(key, card);
-      front.insertBefore(card, inUse || examination.test ? null : front.querySelector(".alert"));
-    }
+    const card = cards.get(key) ?? cardFor(examination);
     update(card, examination);
+    if (cards.has(key)) continue;
+    const inUse = front.contains(document.activeElement) && document.activeElement !== document.body; // … but moves none in use
+    cards.set(key, card);
+    front.insertBefore(card, inUse || examination.test ? null : front.querySelector(".alert"));
   }
   arrange();
   tickAlerts();

@@ -2,7 +2,7 @@
 
 import { element } from "./dom.js";
 import { isRefused, isUnderWay, stateLabel, stateWord } from "./states.js";
-import { clock, number, plain, said, t } from "./words.js";
+import { asNeeded, clock, number, plain, said, t } from "./words.js";
 
 /** The series whose answer is the examination's. @param {Examination} examination */
 export function speakerOf({ series }) { return series[0]; }
@@ -58,7 +58,7 @@ export function seriesItem(series, more = []) {
 function seriesWords(series) {
   const { thickness_mm: mm, description, state } = series;
   const report = currentOf(series);
-  const thickness = mm === null ? "" : `${number(mm, Number.isInteger(mm) ? 0 : 1)} mm`;
+  const thickness = mm === null ? "" : `${asNeeded(mm)} mm`;
   return [thickness, plain(description), isUnderWay(state) ? soFar(series) : "", ...(report ? answerWords(report, series) : [])].filter(Boolean);
 }
 

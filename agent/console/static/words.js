@@ -55,6 +55,9 @@ export function number(value, digits = 0) {
   return value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
+/** With the decimals that it needs, two at most. @param {number} value */
+export function asNeeded(value) { return value.toLocaleString(language, { maximumFractionDigits: 2 }); }
+
 /** @param {string} iso */
 export function clock(iso) {
   const moment = new Date(iso);

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.records import Instant
+from agent.records import Acquisition, Instant
 from agent.wiring import system_clock
 from tests.agent.cli.conftest import Call
 from tests.agent.reports import add_result, not_analysed, not_suspected, receive, report
@@ -110,3 +110,23 @@ def test_show_says_that_there_is_no_key_slice(call: Call, tmp_path: Path) -> Non
     assert refused.returncode == 1
     assert "there is no key slice" in refused.stderr
     assert not (tmp_path / "key.png").exists()
+
+
+def test_studies_lists_an_examination_once_and_its_series_where_asked(
+    call: Call, store: Store
+) -> None:
+    frame = frozenset({"1.2.9"})
+    for uid, thickness_mm, place in (("1.7.5", 5.0, 2), ("1.7.1", 0.6, 0)):
+        scan = Acquisition(frozenset({2}), frame, thickness_mm=thickness_mm, preference=place)
+        receive(store, system_clock, uid, name="ROE^R", acquisition=scan)
+        add_result(store, report(uid))
+
+    once = call("studies", "--state", "suspected").stdout
+    each = call("studies", "--state", "suspected", "--series").stdout
+    text = call("show", "1.7.1").stdout
+
+    assert once.count("▲ SUSPECTED") == 2  # with that of the day's other patient
+    assert "the thin slices (0.6 mm) confirm" in " ".join(once.split())
+    assert all(uid in each for uid in ("1.7.5", "1.7.1", "0.6 mm"))
+    assert "2 series" in text
+    assert "1.7.5" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from agent.reasons import Reason, plain
@@ -17,6 +18,8 @@ from tests.program import until
 pytestmark = IN_A_BROWSER
 
 SHOTS = Path(__file__).parents[3] / ".shots"
+
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 THICK, THIN = "1.2.3.5", "1.2.3.1"
 FRAME = frozenset({"1.2.9"})
@@ -113,6 +116,7 @@ def test_thin_slices_withdraw_on_the_card_which_stays(page: Page, console: Conso
     expect(row).to_have_count(1)
     expect(row.locator("td").first).to_have_text("✓ not suspected")
     shoot(page, "withdrawn")
+    assert Axe().run(page, options={"runOnly": RULES}).response["violations"] == []
 
     page.get_by_label("Your name").fill("Ann")
     page.get_by_role("button", name="Acknowledge").click()
@@ -150,6 +154,7 @@ def test_what_needs_nobody_is_folded_grey_under_its_examination(
     expect(page.locator("#worklist")).to_contain_text("SECOND, PATIENT")
     expect(page.locator("details li").first).to_be_visible()
     shoot(page, "folded")
+    assert Axe().run(page, options={"runOnly": RULES}).response["violations"] == []
 
 
 def test_an_answered_alert_opens_again_with_its_pictures(page: Page, console: Console) -> None:
@@ -164,5 +169,6 @@ def test_an_answered_alert_opens_again_with_its_pictures(page: Page, console: Co
     page.wait_for_function("() => document.querySelector('.opened img').naturalWidth > 0")
     expect(card.get_by_role("button", name="All slices")).to_be_visible()
     shoot(page, "opened")
+    assert Axe().run(page, options={"runOnly": RULES}).response["violations"] == []
     page.get_by_role("button", name="Close").click()
     expect(card).to_have_count(0)
