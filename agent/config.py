@@ -10,7 +10,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -18,11 +26,14 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from typing_extensions import Self
 
 from agent.assemble.bounds import Bounds
 from agent.assemble.limits import ReadLimits
 from agent.console.address import Address
 from agent.console.settings import Language, PageSettings, Shown
+from agent.deliver.outbox import OWN_CHANNELS
+from agent.deliver.settings import DicomChannel, DicomWebChannel, SendingChannel
 from agent.errors import ConfigError
 from agent.inlet.limits import InletLimits
 from agent.inlet.settings import RECEIVED, InletSettings, checked_ae_title, sender_of
@@ -193,6 +204,28 @@ class SelftestConfig(_Table):
     """Whether one is expected every day; the console warns when it is missing."""
 
 
+class DeliverConfig(_Table):
+    """Where results are sent to; nowhere unless a channel is named."""
+
+    listen_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Port on which archives say that they have committed themselves, where they call back."""
+    listen_host: str = "127.0.0.1"
+    dicom: tuple[DicomChannel, ...] = ()
+    dicomweb: tuple[DicomWebChannel, ...] = ()
+
+    @property
+    def channels(self) -> tuple[SendingChannel, ...]:
+        """All channels."""
+        return (*self.dicom, *self.dicomweb)
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        names = [channel.name for channel in self.channels]
+        if len({*names, *OWN_CHANNELS}) < len(names) + len(OWN_CHANNELS):
+            raise ValueError("two channels have the same name, or one is named as our own")
+        return self
+
+
 class Config(BaseSettings):
     """Everything that a site sets. Unknown keys are errors."""
 
@@ -215,6 +248,7 @@ class Config(BaseSettings):
     inlet: InletConfig = InletConfig()
     alert: AlertConfig = AlertConfig()
     selftest: SelftestConfig = SelftestConfig()
+    deliver: DeliverConfig = DeliverConfig()
 
     @property
     def page(self) -> PageSettings:

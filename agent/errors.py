@@ -19,6 +19,9 @@
     + PlanError                 a plan is not whole, not verified or does not fit: the CPU runs on
     + GpuError                  the GPU or its driver failed: the CPU takes over, the GPU restarts
     + BadOutputError            NaN, wrong shape, unknown class
+  x DeliveryError               a result is not delivered: told to a person, and tried again
+    + ArchiveUnreachable        nothing can be sent there at present
+    + ArchiveRefused            the archive does not take an object, or does not keep it
   x FolderUnreachable           the export folder cannot be listed: shown, and tried again
   x StoreError                  the store cannot be opened, or is a newer one: refuse to start
   x StoreUnwritable             its disk is full or failing: shown, begun anew from what it has
@@ -155,6 +158,24 @@ class BadOutputError(InferenceError):
     """A network returned NaN, a wrong shape, or an unknown class."""
 
     kind = "bad_output"
+
+
+class DeliveryError(AgentError):
+    """A channel has not delivered a result."""
+
+    kind = "delivery"
+
+
+class ArchiveUnreachable(DeliveryError):
+    """An archive does not answer, or does not speak to us."""
+
+    kind = "archive_unreachable"
+
+
+class ArchiveRefused(DeliveryError):
+    """An archive has answered that it does not take an object, or does not have it."""
+
+    kind = "archive_refused"
 
 
 class FolderUnreachable(AgentError):

@@ -1,11 +1,15 @@
-"""Notifications to the supervisor: ready, alive, stopping (sd_notify(3)).
+"""Words with the supervisor: ready, alive, stopping (sd_notify(3)), and its signals to stop.
 
 Our own few lines: ``sdnotify`` was last released in 2017, ``systemd-python`` needs a compiler.
 """
 
 from __future__ import annotations
 
+import signal
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 SEND_S: Final = 1.0
@@ -54,3 +58,17 @@ class Supervisor:
                 out.sendto(message.encode(), self._address)
             except OSError:
                 return
+
+
+@contextmanager
+def stop_on_signals(stop: threading.Event) -> Iterator[None]:
+    """Set ``stop`` on SIGTERM and SIGINT, and put the former handlers back afterwards."""
+    former = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

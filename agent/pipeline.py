@@ -18,6 +18,7 @@ from agent.assemble.plausibility import MOST_CALCIUM_ML, faults_of
 from agent.assemble.protocol import ProtocolProfile, check_extent, choose, contrast_unsure
 from agent.assemble.series import GrowingSeries
 from agent.decide import decide, implausible
+from agent.deliver.settings import SendingChannel
 from agent.draw.key_slice import render_key_slice
 from agent.draw.reformats import render_reformat
 from agent.errors import NotEligible
@@ -45,6 +46,7 @@ from agent.report import (
     geometry_report,
     reason_report,
 )
+from agent.sources import PackedLabels, SourceImages, Sources
 
 STATES: Final[dict[type[Assessment], Literal["suspected", "not_suspected", "not_analysed"]]] = {
     Suspected: "suspected",
@@ -55,11 +57,15 @@ STATES: Final[dict[type[Assessment], Literal["suspected", "not_suspected", "not_
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What an analysis uses: the bundle, what runs its networks, and the protocol profiles."""
+    """What an analysis uses: the bundle, what runs its networks, and the protocol profiles.
+
+    ``channels`` are those to which results are sent.
+    """
 
     bundle: Bundle
     networks: Networks
     profiles: tuple[ProtocolProfile, ...]
+    channels: tuple[SendingChannel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,6 +193,7 @@ def engine_report(bundle: Bundle, run_by: RunBy) -> EngineReport:
         version=bundle.contract.version,
         backend=run_by.backend,
         device=run_by.device,
+        digest=bundle.digest,
     )
 
 
@@ -195,6 +202,25 @@ def suspected_in(analysis: Analysis) -> tuple[HeadVolume, NDArray[np.uint8]] | N
     if not isinstance(analysis.assessment, Suspected) or not (analysis.head and analysis.mask):
         return None
     return analysis.head, analysis.mask.subtypes
+
+
+def sources_of(slices: GrowingSeries, analysis: Analysis) -> Sources | None:
+    """Describe the images that an analysis is of, with the labels of what is suspected.
+
+    None where not one could be read.
+    """
+    if analysis.head is None or analysis.mask is None:
+        return Sources(SourceImages.of([slices.first]), None) if slices.first else None
+    by_uid = {header.sop_uid: header for header in slices.headers}
+    turn = slices.orientation
+    images = SourceImages.of([by_uid[sop_uid] for sop_uid in analysis.head.sop_uids]).model_copy(
+        update={
+            "voxels_ml": tuple(analysis.head.grid.voxels_ml.tolist()),
+            "turned": (turn.swap, turn.flip_j, turn.flip_i),
+        }
+    )
+    suspected = suspected_in(analysis)
+    return Sources(images, PackedLabels.of(suspected[1]) if suspected else None)
 
 
 def pictures_of(analysis: Analysis) -> dict[str, Callable[[], bytes]]:

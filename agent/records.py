@@ -30,6 +30,10 @@ TEST_MARK: Final = "TEST."
 """What the UID of a self-test's series begins with, in the journal and for all who read it. A DICOM
 UID has no letters: no patient's series can be taken for a test, nor be mixed with one."""
 
+FRAME_MARK: Final = ".frame"
+"""Stands between an Enhanced CT object's UID and the frame's number, counted from 1. No UID holds a
+letter, so it is never mistaken for one."""
+
 Probability: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
 """Checked where it is read from a file, as all bounds in types are."""
 
@@ -136,6 +140,16 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class StudyFacts:
+    """What objects that are made of a study's images repeat of it, as DICOM writes it, or ""."""
+
+    date: str
+    time: str
+    study_id: str
+    referring_physician: str
+
+
+@dataclass(frozen=True, slots=True)
 class SliceHeader:
     """What one image says of itself.
 
@@ -150,8 +164,10 @@ class SliceHeader:
     """
 
     sop_uid: str
+    sop_class_uid: str
     series_uid: str
     identity: Identity
+    study: StudyFacts
     modality: str
     image_type: tuple[str, ...]
     description: str

@@ -64,6 +64,8 @@ class EngineReport(_Wire):
     """Such as "ONNX Runtime 1.20.1"; the plan's name too where one ran."""
     device: str
     """"CPU", or what the GPU is called."""
+    digest: str = ""
+    """SHA-256 that stands for all of the bundle's files; "" in results of before it was told."""
 
 
 class FindingReport(_Wire):

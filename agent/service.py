@@ -27,7 +27,8 @@ UNITS: Final = (
     "bleedwatch-console.service",
     "bleedwatch-selftest.timer",
 )
-"""The units to enable. The agent's unit starts bleedwatch-agent.timer itself, by OnFailure=."""
+"""The units to enable. The agent's unit starts bleedwatch-agent.timer itself, by OnFailure=;
+bleedwatch-deliver.service is for sites that send results to an archive."""
 
 INLET_UNIT: Final = "bleedwatch-inlet.service"
 """Enabled besides where the configuration names senders."""
@@ -44,6 +45,7 @@ TARGETS: Final = {
     "bleedwatch-gpu.service": "/etc/systemd/system/bleedwatch-gpu.service",
     "bleedwatch-console.service": "/etc/systemd/system/bleedwatch-console.service",
     INLET_UNIT: f"/etc/systemd/system/{INLET_UNIT}",
+    "bleedwatch-deliver.service": "/etc/systemd/system/bleedwatch-deliver.service",
     "bleedwatch-selftest.service": "/etc/systemd/system/bleedwatch-selftest.service",
     "bleedwatch-selftest.timer": "/etc/systemd/system/bleedwatch-selftest.timer",
     "sysusers.d/bleedwatch.conf": "/etc/sysusers.d/bleedwatch.conf",
@@ -119,7 +121,7 @@ def uninstall_steps(root: Path) -> tuple[Step, ...]:
         raise ConfigError(
             "units_enabled_still",
             units=", ".join(path.name for path in enabled),
-            command=f"{_systemctl(root)} disable {now}{' '.join((*UNITS, INLET_UNIT))}",
+            command=f"{_systemctl(root)} disable {now}{' '.join(path.name for path in enabled)}",
         )
     steps = [_uninstall_step(name, target_in(root, target)) for name, target in TARGETS.items()]
     steps.append(_uninstall_step(SENDERS, target_in(root, SENDERS)))

@@ -16,10 +16,9 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 
 from agent.assemble.limits import LONGEST_TEXT, POSITION_MM, THICKNESS_MM, WHOLE
-from agent.assemble.series import FRAME_MARK
 from agent.errors import FileRefused, NotWholeYet
 from agent.reasons import Reason, Value
-from agent.records import Identity, SliceHeader, Vector
+from agent.records import FRAME_MARK, Identity, SliceHeader, StudyFacts, Vector
 
 UNIT_TOLERANCE: Final = 0.1
 """How far a direction may be from unit length or square to the other. Ours: what is left of them
@@ -47,7 +46,7 @@ KEYWORDS: Final = """
     FrameOfReferenceUID ImagesInAcquisition NumberOfSeriesRelatedInstances SamplesPerPixel
     NumberOfFrames Rows Columns PixelSpacing BitsAllocated BitsStored HighBit
     PixelRepresentation RescaleIntercept RescaleSlope RescaleType LossyImageCompression
-    SharedFunctionalGroupsSequence
+    StudyDate StudyTime StudyID ReferringPhysicianName SharedFunctionalGroupsSequence
     PerFrameFunctionalGroupsSequence ExtendedOffsetTable ExtendedOffsetTableLengths
 """
 
@@ -251,6 +250,19 @@ def _name(written: str) -> str:
     return "=".join(group.rstrip("^ ") for group in written.split("=")).rstrip("=")
 
 
+def study_of(frame: Dataset) -> StudyFacts:
+    """Read what is repeated of the study; no head is refused for what is wrong with it."""
+    keywords = ("StudyDate", "StudyTime", "StudyID", "ReferringPhysicianName")
+    return StudyFacts(*(_text_if_any(frame, keyword) for keyword in keywords))
+
+
+def _text_if_any(frame: Dataset, keyword: str) -> str:
+    try:
+        return text(frame, keyword)
+    except (ValueError, TypeError, LookupError):
+        return ""
+
+
 def frames_of(image: Dataset) -> Iterator[Dataset]:
     """Yield one flat dataset a frame: Enhanced CT's functional groups brought to the top level.
 
@@ -310,8 +322,10 @@ def header_of(
     image_type = value_of(frame, "ImageType") or ()
     return SliceHeader(
         sop_uid=text(frame, "SOPInstanceUID"),
+        sop_class_uid=uid_of(frame, "SOPClassUID"),
         series_uid=uid_of(frame, "SeriesInstanceUID"),
         identity=identity,
+        study=study_of(frame),
         modality=text(frame, "Modality"),
         image_type=(image_type,) if isinstance(image_type, str) else tuple(map(str, image_type)),
         description=description_of(frame),

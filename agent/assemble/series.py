@@ -18,11 +18,7 @@ from agent.assemble.planes import Plane
 from agent.assemble.stacks import FEW, SAME_POSITION_MM, Stack, are_few
 from agent.errors import GeometryError, IdentityError, InputError
 from agent.reasons import Reason
-from agent.records import Gap, Grid, HeadVolume, Identity, SliceHeader
-
-FRAME_MARK: Final = ".frame"
-"""Stands between an Enhanced CT object's UID and the frame's number, counted from 1. No UID holds a
-letter, so it is never mistaken for one."""
+from agent.records import FRAME_MARK, Gap, Grid, HeadVolume, Identity, SliceHeader
 
 VERTEX_SHARE: Final = 0.35
 """The top of the head is reached where a slice shows less than this share of the largest one.

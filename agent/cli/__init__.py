@@ -33,6 +33,7 @@ PANELS: Final = {
         "upgrade",
         "prune",
         "support-bundle",
+        "deliver",
         "config",
         "service",
         "user",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
@@ -172,6 +172,37 @@ class SupportBundleOutput(_Output):
 
     path: str
     left_out: tuple[str, ...]
+
+
+class DeliveryLine(_Output):
+    """A result that a channel has not confirmed."""
+
+    channel: str
+    series_uid: str
+    revision: int
+    since_utc: datetime
+    sent_utc: datetime | None
+    n_attempts: int
+    problem: ReasonReport | None
+
+
+class DeliverListOutput(_Output):
+    """Of ``deliver list``."""
+
+    waiting: tuple[DeliveryLine, ...]
+
+
+Step: TypeAlias = Literal["answers", "takes", "keeps"]
+"""What an archive has done, in this order."""
+
+
+class DeliverTestOutput(_Output):
+    """Of ``deliver test``; ``problem`` is None where nothing failed."""
+
+    channel: str
+    study_uid: str
+    done: tuple[Step, ...]
+    problem: ReasonReport | None
 
 
 class UserOutput(_Output):

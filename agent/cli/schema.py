@@ -9,6 +9,8 @@ import typer
 
 from agent.cli.outputs import (
     ConfigCheckOutput,
+    DeliverListOutput,
+    DeliverTestOutput,
     DoctorOutput,
     ExportOutput,
     FeedbackLine,
@@ -36,6 +38,8 @@ OUTPUTS: Final[dict[str, Any]] = {
     "config show": Config,
     "config diff": tuple[SettingOutput, ...],
     "config check": ConfigCheckOutput,
+    "deliver list": DeliverListOutput,
+    "deliver test": DeliverTestOutput,
     "doctor": DoctorOutput,
     "export": ExportOutput,
     "files": FilesOutput,

@@ -13,7 +13,7 @@ from agent.console.app import Context
 from agent.console.audit import AuditLog
 from agent.console.server import serve
 from agent.log import LogStream, open_log
-from agent.notify import Supervisor
+from agent.notify import Supervisor, stop_on_signals
 from agent.store.console_store import ConsoleStore
 from agent.wiring import boot_id, open_database, system_clock
 
@@ -25,7 +25,7 @@ def run(config: ConfigPath = DEFAULT_PATH) -> None:
     """
     stop = threading.Event()
     supervisor = Supervisor(os.environ.get("NOTIFY_SOCKET"))
-    with daemon.stop_on_signals(stop):
+    with stop_on_signals(stop):
         stream = LogStream()
         log = open_log(stream, json=not sys.stderr.isatty())
         daemon.run(load_config(config), log, stream, stop, supervisor)

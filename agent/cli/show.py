@@ -26,7 +26,7 @@ from agent.config import DEFAULT_PATH
 from agent.errors import RequestRefused
 from agent.report import SeriesReport
 from agent.store.queries import Queries
-from agent.store.view import ExaminationView, ResultView, SeriesView, TransitionView
+from agent.store.view import DeliveryView, ExaminationView, ResultView, SeriesView, TransitionView
 
 
 def show(
@@ -145,12 +145,7 @@ def _results_table(results: tuple[ResultView, ...]) -> Table:
         table.add_column(column, overflow="fold")
     for result in results:
         seen = result.acknowledged
-        delivered = [
-            f"{one.channel} {one.delivered_utc:%H:%M:%S}"
-            if one.delivered_utc
-            else f"{one.channel}: not yet"
-            for one in result.deliveries
-        ]
+        delivered = map(_delivery, result.deliveries)
         table.add_row(
             str(result.report.revision),
             f"{result.at_utc:%Y-%m-%d %H:%M:%S}",
@@ -159,6 +154,16 @@ def _results_table(results: tuple[ResultView, ...]) -> Table:
             escape(f"{seen.who}, {seen.at_utc:%H:%M:%S}{_note(seen.note)}") if seen else "",
         )
     return table
+
+
+def _delivery(one: DeliveryView) -> str:
+    """Say how far a delivery is; of one that failed, why."""
+    if one.delivered_utc:
+        return f"{one.channel} {one.delivered_utc:%H:%M:%S}"
+    if one.dropped_utc:
+        return f"{one.channel}: dropped {one.dropped_utc:%H:%M:%S}"
+    sent = f"sent {one.sent_utc:%H:%M:%S}, not confirmed" if one.sent_utc else "not yet"
+    return f"{one.channel}: {one.problem.text if one.problem else sent}"
 
 
 def _note(note: str) -> str:

@@ -29,7 +29,7 @@ from agent.reasons import Reason, english
 from agent.records import Clock, Instant
 from agent.store.liveness import agent_problem, lives, selftest_problem
 from agent.store.queries import Queries
-from agent.store.rows import AgentStatus, Selftest
+from agent.store.rows import AgentStatus, Delivery, Selftest
 from agent.store.totals import BOUNDS_S, Totals
 
 PREFIX: Final = "bleedwatch_"
@@ -140,17 +140,27 @@ def _waiting(queries: Queries, now: datetime) -> Iterator[Metric]:
     longest_s = (now - since[0]).total_seconds() if since else 0.0
     yield _gauge("unacknowledged_alerts", "Suspicions nobody has acknowledged", len(since))
     yield _gauge("oldest_unacknowledged_alert_age_seconds", "Age of the oldest of them", longest_s)
-    waiting = [delivery.channel for delivery in queries.undelivered()]
-    undelivered = GaugeMetricFamily(
-        f"{PREFIX}undelivered_results", "Results a channel has not delivered", labels=["channel"]
-    )
-    for channel in sorted({"console", *waiting}):
-        undelivered.add_metric([channel], waiting.count(channel))
-    yield undelivered
+    yield from _undelivered(queries.undelivered())
     last = queries.last_slice_at()
     if last is not None:
         help_text = "When a patient's last slice came [Unix time]"
         yield _gauge("last_slice_time_seconds", help_text, last.timestamp())
+
+
+def _undelivered(waiting: list[Delivery]) -> Iterator[Metric]:
+    undelivered = GaugeMetricFamily(
+        f"{PREFIX}undelivered_results", "Results a channel has not delivered", labels=["channel"]
+    )
+    failing = GaugeMetricFamily(
+        f"{PREFIX}failing_deliveries", "Those of them whose last attempt failed", labels=["channel"]
+    )
+    all_of = [delivery.channel for delivery in waiting]
+    failed = [delivery.channel for delivery in waiting if delivery.problem]
+    for channel in sorted({"console", *all_of}):
+        undelivered.add_metric([channel], all_of.count(channel))
+        failing.add_metric([channel], failed.count(channel))
+    yield undelivered
+    yield failing
 
 
 def _disk(queries: Queries) -> Iterator[Metric]:

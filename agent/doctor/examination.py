@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.config import load_config
-from agent.doctor import computer, folders, inlet, journal, networks, page
+from agent.doctor import archives, computer, folders, inlet, journal, networks, page
 from agent.doctor.result import Box, CheckResult, Line, Mark, NotChecked, note, well, wrong
 from agent.errors import AgentError, ConfigError
 from agent.infer.tensorrt_api import TensorRt
@@ -37,6 +37,7 @@ OF_THE_BOX: Final[tuple[tuple[str, Callable[[Box], CheckResult]], ...]] = (
     ("last series", journal.last_series),
     ("alerts", journal.alerts),
     ("deliveries", journal.deliveries),
+    ("archives", archives.archives),
     ("self-test", journal.selftest),
     ("bundle", networks.bundle),
     ("signature", networks.signature),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.console.address import Address
+from agent.deliver.outbox import CONSOLE
 from agent.doctor.result import Box, CheckResult, NotChecked, note, well, wrong
 from agent.errors import StoreError
 from agent.reasons import Reason
@@ -63,7 +64,7 @@ def _unreadable(path: Path, error: sqlite3.Error) -> CheckResult:
 
 def clock(box: Box) -> CheckResult:
     """Check that the time is not before what was stored last."""
-    with _opened(box) as queries:
+    with opened(box) as queries:
         status = queries.agent_status()
         moments = [row.last_slice.utc for row in queries.worklist(1)]
     last = max([*moments, *([status.at.utc] if status else [])], default=box.now.utc)
@@ -74,7 +75,7 @@ def clock(box: Box) -> CheckResult:
 
 def agent(box: Box) -> CheckResult:
     """Check that the agent lives, watches what is configured, and runs at its full speed."""
-    with _opened(box) as queries:
+    with opened(box) as queries:
         status = queries.agent_status()
         problem = agent_problem(status, box.now, box.boot_id, queries.free_bytes())
     if status is None or (problem and not status.folder_problem):
@@ -99,7 +100,7 @@ def agent(box: Box) -> CheckResult:
 
 def last_series(box: Box) -> CheckResult:
     """Tell when something last came from the scanner."""
-    with _opened(box) as queries:
+    with opened(box) as queries:
         moments = [row.last_slice.utc for row in queries.worklist(2) if not row.test]
         today = queries.counts_since(box.now.midnight).examinations
     if not moments:
@@ -109,7 +110,7 @@ def last_series(box: Box) -> CheckResult:
 
 def alerts(box: Box) -> CheckResult:
     """Tell of suspected bleeds that nobody has acknowledged."""
-    with _opened(box) as queries:
+    with opened(box) as queries:
         waiting = queries.alerts_since()
     if waiting:
         oldest = _ago(box.now.utc - min(waiting))
@@ -119,8 +120,12 @@ def alerts(box: Box) -> CheckResult:
 
 def deliveries(box: Box) -> CheckResult:
     """Check that every result has reached those whom it is for."""
-    with _opened(box) as queries:
-        waiting = [one for one in queries.undelivered() if not is_test(one.series_uid)]
+    with opened(box) as queries:
+        waiting = [
+            one
+            for one in queries.undelivered()
+            if one.channel == CONSOLE and not is_test(one.series_uid)
+        ]
     oldest = min((delivery.since.utc for delivery in waiting), default=box.now.utc)
     if box.now.utc - oldest > UNSHOWN:
         return wrong(
@@ -134,7 +139,7 @@ def deliveries(box: Box) -> CheckResult:
 
 def selftest(box: Box) -> CheckResult:
     """Check that a generated bleed went the whole way when that was last tried."""
-    with _opened(box) as queries:
+    with opened(box) as queries:
         last = next(iter(queries.selftests(1)), None)
     daily = box.config.selftest.daily
     problem = selftest_problem(last, box.now, daily=daily)
@@ -153,7 +158,7 @@ def users(box: Box) -> CheckResult:
     """Check that someone may sign in, where the page asks for it."""
     if not address(box).needs_sign_in:
         return well("sign_in_not_needed")
-    with _opened(box) as queries:
+    with opened(box) as queries:
         roles = queries.user_roles()
     if not roles:
         return wrong("no_user_yet")
@@ -175,7 +180,7 @@ def _looked_into(path: Path) -> tuple[int, str]:
 
 
 @contextmanager
-def _opened(box: Box) -> Iterator[Queries]:
+def opened(box: Box) -> Iterator[Queries]:
     """Open the store for a question, unless that would make or change one."""
     try:
         database = Database.existing(box.config.store_path)

@@ -74,18 +74,36 @@ def measure(mask: LabelMask, interval: VolumeInterval, *, midline_shift: bool) -
     if labelled_ml > MOST_ML:
         raise BadOutputError("bleed_absurd", labelled_ml=labelled_ml)
     midplane, head = midplane_of(mask), _head_box_lps_mm(mask)
-    measured = [
+    findings = tuple(
         _measure_part(kji, mask, (midplane, head), interval)
-        for kji in _connected_parts(mask.subtypes)
-        if mask.grid.voxels_ml[kji[:, 0]].sum() >= SMALLEST_ML
-    ]
-    findings = tuple(sorted(measured, key=lambda finding: -finding.volume_ml))
+        for kji in _parts_by_size(mask.subtypes, mask.grid.voxels_ml)
+    )
     return Measurement(
         findings=findings,
         total_volume_ml=sum(finding.volume_ml for finding in findings),
         midline_shift_mm=midline_shift_mm(mask) if midline_shift else None,
         key_slice_k=findings[0].key_slice_k if findings else None,
     )
+
+
+def numbered(subtypes: NDArray[np.uint8], voxels_ml: NDArray[np.float64]) -> NDArray[np.uint16]:
+    """Return the number of each voxel's bleed (k, j, i), as ``measure`` orders them; 0 elsewhere.
+
+    ``voxels_ml`` (k,) is the volume of one voxel of each slice [mL].
+    """
+    numbers = np.zeros(subtypes.shape, np.uint16)
+    for number, kji in enumerate(_parts_by_size(subtypes, voxels_ml), 1):
+        numbers[tuple(kji.T)] = number
+    return numbers
+
+
+def _parts_by_size(
+    subtypes: NDArray[np.uint8], voxels_ml: NDArray[np.float64]
+) -> list[NDArray[np.intp]]:
+    """Return the voxel indices (n, 3) of each bleed, largest first, without specks."""
+    sized = [(float(voxels_ml[kji[:, 0]].sum()), kji) for kji in _connected_parts(subtypes)]
+    kept = [(part_ml, kji) for part_ml, kji in sized if part_ml >= SMALLEST_ML]
+    return [kji for _, kji in sorted(kept, key=lambda part: -part[0])]
 
 
 def _connected_parts(subtypes: NDArray[np.uint8]) -> Iterator[NDArray[np.intp]]:

@@ -569,4 +569,45 @@ BUILDING: Final = {
 }
 """Why a bundle, plan or profile is not made or used; for the service engineer."""
 
-SERVICE: Final = CONFIGURATION | INLET | COMMANDS | DOCTOR | BUILDING
+TRY_CHANNEL: Final = "`bleedwatch deliver test {channel}`; it is tried again"
+
+DELIVERY: Final = {
+    "archive_unreachable": Wording("{channel} cannot be reached: {why}", TRY_CHANNEL),
+    "archive_refused": Wording(
+        "{channel} refused {n_refused} of {n_objects} objects: {why}",
+        "have the archive's administrator let them in, then `bleedwatch deliver retry {channel}`; "
+        "it is tried again",
+    ),
+    "archive_silent": Wording(
+        "{channel} took all objects and has not said that it keeps them",
+        "see what its administrator has set for storage commitment; it is asked again",
+    ),
+    "archive_lost": Wording(
+        "{channel} says that it does not have {n_lost} of {n_objects} objects that it took",
+        "ask its administrator; they are sent again",
+    ),
+    "commitment_refused": Wording(
+        "{channel} does not answer for what it took: {why}",
+        "have its administrator set up storage commitment, or set commitment = false",
+    ),
+    "objects_not_made": Wording(
+        "the objects could not be made ({error})", "the log has the traceback; report it"
+    ),
+    "sources_gone": Wording(
+        "what the objects are made of is no longer stored",
+        "`bleedwatch requeue` the study, or `bleedwatch deliver drop`",
+    ),
+    "no_archive": Wording("results are sent to no archive"),
+    "archives_answer": Wording("{channels}: all answer, and nothing is held up"),
+    "archives_wrong": Wording("{problems}", "`bleedwatch deliver list`"),
+    "nobody_sends": Wording("{n_results} results wait for {channel}, and nobody sends them"),
+    "no_channel": Wording(
+        "{path} names no channel to send results to",
+        "add [[deliver.dicom]] or [[deliver.dicomweb]]",
+    ),
+    "channel_unknown": Wording("no channel is named {channel}", "channels are: {known}"),
+    "nothing_waits": Wording("nothing waits for {channel}", "`bleedwatch deliver list`"),
+    "port_taken": Wording("port {port} cannot be listened on: {why}", "set deliver.listen_port"),
+}
+
+SERVICE: Final = CONFIGURATION | INLET | COMMANDS | DOCTOR | BUILDING | DELIVERY

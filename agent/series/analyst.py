@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
-from agent.deliver.outbox import channels_for
+from agent.deliver.outbox import CONSOLE, channels_for
 from agent.errors import AgentError, InputError
 from agent.pipeline import (
     Analysis,
@@ -22,6 +22,7 @@ from agent.pipeline import (
     analyse,
     pictures_of,
     report_of,
+    sources_of,
     suspected_in,
 )
 from agent.reasons import Reason
@@ -40,6 +41,7 @@ from agent.series.lifecycle import (
     Taken,
 )
 from agent.series.shell import Board, InMemory, Shell
+from agent.sources import Sources
 
 MOST_ATTEMPTS: Final = 2
 """Work begun on a series this often and never ended took the process down each time."""
@@ -129,7 +131,8 @@ class Analyst:
         """Answer a series that is taken, and store that with its deliveries."""
         answer = self._answer(contents, complete)
         report = answer.report
-        self._commit(contents.uid, Answered(report, answer.pictures, channels_for(report)))
+        channels, sources = self._delivered_to(contents, answer)
+        self._commit(contents.uid, Answered(report, answer.pictures, channels, sources))
         self._log.info(
             "concluded",
             series_uid=contents.uid,
@@ -144,6 +147,21 @@ class Analyst:
         suspected = suspected_in(answer.analysis)
         if suspected:
             self._archive.add(contents.uid, report.revision, *suspected)
+
+    def _delivered_to(
+        self, contents: Contents, answer: Answer
+    ) -> tuple[tuple[str, ...], Sources | None]:
+        """Return the channels that carry a result, and the images that these have to name.
+
+        What came without one readable image can be told to the console alone.
+        """
+        resources, told = self._resources, self._shell.queries.channels_told(contents.uid)
+        channels = channels_for(answer.report, resources.channels, told)
+        if channels == (CONSOLE,):
+            return channels, None
+        found = self._guarded(contents.uid, lambda: sources_of(contents.slices, answer.analysis))
+        sources = found if isinstance(found, Sources) else None
+        return (channels, sources) if sources else ((CONSOLE,), None)
 
     def _answer(self, contents: Contents, complete: Complete) -> Answer:
         """Take one series to its answer, whatever happens on the way."""

@@ -25,6 +25,7 @@ from agent.assemble.completeness import Completion
 from agent.reasons import Reason
 from agent.records import Instant
 from agent.report import SeriesReport
+from agent.sources import Sources
 from agent.store.effects import (
     BeginAttempt,
     Conclude,
@@ -172,6 +173,7 @@ class Answered:
     report: SeriesReport
     pictures: Mapping[str, bytes]
     channels: tuple[str, ...]
+    sources: Sources | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,9 +251,14 @@ def moved(state: State, event: Event) -> Move:  # noqa: C901, PLR0911, PLR0912 -
             return Reopened(uid, notes, (*late, note), progress), (NoteFile(note),)
         case (Reopened(_, notes, late, progress), CopyCame(note)):
             return Reopened(uid, notes, (*late, note), progress), (NoteFile(note),)
-        case (Analysing(_, notes), Answered(report, pictures, channels)):
-            return Concluded(uid), (Conclude(report, pictures, channels), Settle(notes))
-        case (Reopened(_, notes, late, progress), Answered(report, pictures, channels)):
-            concluded = Conclude(report, pictures, channels), Settle(notes)
+        case (Analysing(_, notes), Answered() as answer):
+            return Concluded(uid), (concluded_by(answer), Settle(notes))
+        case (Reopened(_, notes, late, progress), Answered() as answer):
+            concluded = concluded_by(answer), Settle(notes)
             return Receiving(uid, late), (*concluded, ShowProgress(progress))
     raise IllegalMove(state, event)
+
+
+def concluded_by(answer: Answered) -> Conclude:
+    """Return what is written of an answer."""
+    return Conclude(answer.report, answer.pictures, answer.channels, answer.sources)

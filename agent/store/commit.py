@@ -28,6 +28,7 @@ from agent.store.rows import (
     SeriesProgress,
     moment_columns,
     path_text,
+    sources_columns,
     stored_acquisition,
     stored_reason,
 )
@@ -126,6 +127,8 @@ def _conclude(db: sqlite3.Connection, conclude: Conclude, now: Instant) -> None:
         answer_as_well(db, (uid, report.revision), through_uid)
     for view, png in conclude.pictures.items():
         insert(db, "pictures", named | {"view": view, "png": png})
+    if conclude.sources is not None:
+        insert(db, "sources", named | sources_columns(conclude.sources))
     for channel in conclude.channels:
         insert(db, "outbox", named | {"channel": channel, **moment_columns("since", now)})
     if not is_test(uid):

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from agent.reasons import Reason
 from agent.report import SeriesReport
+from agent.sources import Sources
 from agent.store.rows import FileNote, SeriesProgress
 
 
@@ -62,6 +63,8 @@ class Conclude:
     report: SeriesReport
     pictures: Mapping[str, bytes]
     channels: tuple[str, ...]
+    sources: Sources | None = None
+    """None where no channel needs them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ from agent.store.rows import (
     series_row,
     status_of,
 )
-from agent.store.statements import IS_TEST, ROW, UNACKNOWLEDGED
+from agent.store.statements import IS_TEST, PENDING, ROW, UNACKNOWLEDGED
 from agent.store.totals import Totals, totals_of
 
 EVER: Final = datetime.min.replace(tzinfo=timezone.utc)
@@ -228,8 +228,13 @@ class Queries:
 
     def undelivered(self) -> list[Delivery]:
         """Return the deliveries that a channel has not confirmed, oldest first."""
-        rows = self._db.rows("SELECT * FROM outbox WHERE delivered_utc IS NULL ORDER BY since_utc")
+        rows = self._db.rows(f"SELECT * FROM outbox WHERE {PENDING} ORDER BY since_utc, revision")  # noqa: S608
         return [delivery_of(row) for row in rows]
+
+    def channels_told(self, uid: str) -> frozenset[str]:
+        """Return the channels that any result of a series is delivered to."""
+        rows = self._db.rows("SELECT DISTINCT channel FROM outbox WHERE series_uid = ?", uid)
+        return frozenset(row["channel"] for row in rows)
 
     def settled_files(self) -> dict[str, tuple[int, int]]:
         """Return path → (size, mtime_ns) of the files that are not read again after a restart."""

@@ -16,7 +16,7 @@ from agent.records import TEST_MARK, State
 from agent.store.database import Database
 from agent.store.rows import Forgettable, Keep, path_of
 from agent.store.slices import slices_bytes
-from agent.store.statements import UNACKNOWLEDGED
+from agent.store.statements import PENDING, UNACKNOWLEDGED
 
 MOST_PRUNED: Final = 100
 """Series deleted in one transaction, for which other writers wait. Ours."""
@@ -31,6 +31,7 @@ PRUNED: Final = (
     ("verdicts", "series_uid"),
     ("corrections", "series_uid"),
     ("outbox", "series_uid"),
+    ("sources", "series_uid"),
     ("pictures", "series_uid"),
     ("volumes", "series_uid"),
     ("slices", "series_uid"),
@@ -41,7 +42,7 @@ PRUNED: Final = (
 
 PRUNABLE: Final = f"""
     SELECT uid FROM series WHERE state NOT IN (?, ?) AND last_utc < ?
-    AND uid NOT IN (SELECT series_uid FROM outbox WHERE delivered_utc IS NULL)
+    AND uid NOT IN (SELECT series_uid FROM outbox WHERE {PENDING})
     AND uid NOT IN ({UNACKNOWLEDGED})
     ORDER BY last_utc LIMIT ?
 """  # noqa: S608 - constants only

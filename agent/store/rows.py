@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from agent.reasons import Reason, plain, recalled
 from agent.records import Acquisition, Identity, Instant, State, is_test
 from agent.report import EngineReport, SeriesReport
+from agent.sources import LabelBox, PackedLabels, SourceImages, Sources
 
 AGREE: Final = "agree"
 DISAGREE: Final = "disagree"
@@ -158,13 +159,38 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A result on its way to a channel; ``delivered_at`` is None until that has confirmed it."""
+    """A result on its way to a channel; ``delivered_at`` is None until that has confirmed it.
+
+    ``sent_at`` is when a channel had taken all of it, and had yet to say that it keeps it.
+    ``problem`` is why the latest of its ``n_attempts`` failed. ``dropped_at`` is when a person gave
+    it up.
+    """
 
     series_uid: str
     revision: int
     channel: str
     since: Instant
     delivered_at: Instant | None
+    sent_at: Instant | None = None
+    n_attempts: int = 0
+    problem: Reason | None = None
+    dropped_at: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parcel:
+    """All that a channel needs of one revision of a series' result.
+
+    ``sources`` is None where they are no longer there. ``predecessor`` is the ``result_id`` of the
+    latest result that the same channel has delivered before.
+    """
+
+    report: SeriesReport
+    at: Instant
+    identity: Identity
+    sources: Sources | None
+    key_png: bytes | None
+    predecessor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,9 +362,37 @@ def instant_of(row: sqlite3.Row, name: str) -> Instant:
 
 def delivery_of(row: sqlite3.Row) -> Delivery:
     """Read one entry of the outbox."""
-    delivered_at = instant_of(row, "delivered") if row["delivered_utc"] else None
-    since = instant_of(row, "since")
-    return Delivery(row["series_uid"], row["revision"], row["channel"], since, delivered_at)
+    return Delivery(
+        series_uid=row["series_uid"],
+        revision=row["revision"],
+        channel=row["channel"],
+        since=instant_of(row, "since"),
+        delivered_at=_instant_if_any(row, "delivered"),
+        sent_at=_instant_if_any(row, "sent"),
+        n_attempts=row["n_attempts"],
+        problem=reason_of(row["problem"]),
+        dropped_at=_instant_if_any(row, "dropped"),
+    )
+
+
+def _instant_if_any(row: sqlite3.Row, name: str) -> Instant | None:
+    return instant_of(row, name) if row[f"{name}_utc"] else None
+
+
+def sources_columns(sources: Sources) -> dict[str, object]:
+    """Return the columns of a result's sources."""
+    labels = sources.labels
+    return {
+        "images": sources.images.model_dump_json(),
+        "box": labels.box.model_dump_json() if labels else None,
+        "labels": labels.deflated if labels else None,
+    }
+
+
+def sources_of(row: sqlite3.Row) -> Sources:
+    """Read a result's sources from their row."""
+    packed = row["box"] and PackedLabels(LabelBox.model_validate_json(row["box"]), row["labels"])
+    return Sources(SourceImages.model_validate_json(row["images"]), packed or None)
 
 
 def stored_acquisition(acquisition: Acquisition) -> str:

@@ -216,4 +216,24 @@ MIGRATIONS: Final = (
     CREATE INDEX series_by_study ON series (study_uid, last_utc);
     ALTER TABLE acknowledgements ADD COLUMN through_uid TEXT
     """,
+    """
+    CREATE TABLE sources (
+        series_uid TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        images TEXT NOT NULL,
+        box TEXT,
+        labels BLOB,
+        PRIMARY KEY (series_uid, revision),
+        FOREIGN KEY (series_uid, revision) REFERENCES results (series_uid, revision)
+    ) STRICT;
+    ALTER TABLE outbox ADD COLUMN sent_utc TEXT;
+    ALTER TABLE outbox ADD COLUMN sent_monotonic_s REAL;
+    ALTER TABLE outbox ADD COLUMN n_attempts INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE outbox ADD COLUMN problem TEXT;
+    ALTER TABLE outbox ADD COLUMN dropped_utc TEXT;
+    ALTER TABLE outbox ADD COLUMN dropped_monotonic_s REAL;
+    DROP INDEX outbox_pending;
+    CREATE INDEX outbox_pending ON outbox (since_utc)
+        WHERE delivered_utc IS NULL AND dropped_utc IS NULL
+    """,
 )

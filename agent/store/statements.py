@@ -52,6 +52,9 @@ UNACKNOWLEDGED: Final = """
 """Series with a suspicion that is not acknowledged, nor is a later result."""
 
 
+PENDING: Final = "delivered_utc IS NULL AND dropped_utc IS NULL"
+"""Condition: a channel has not confirmed this entry of the outbox, and nobody has given it up."""
+
 IS_TEST: Final = f"substr(uid, 1, {len(TEST_MARK)}) = '{TEST_MARK}'"
 """Condition: the row of ``series`` is a self-test's."""
 

@@ -61,6 +61,14 @@ class DeliveryView(_View):
     channel: str
     since_utc: datetime
     delivered_utc: datetime | None
+    sent_utc: datetime | None = None
+    """When an archive had taken all of it."""
+    n_attempts: int = 0
+    """That failed."""
+    problem: ReasonReport | None = None
+    """Why the latest attempt failed."""
+    dropped_utc: datetime | None = None
+    """When a person gave it up."""
 
 
 class ResultView(_View):
@@ -262,6 +270,10 @@ def _delivery(delivery: Delivery) -> DeliveryView:
         channel=delivery.channel,
         since_utc=delivery.since.utc,
         delivered_utc=_utc(delivery.delivered_at),
+        sent_utc=_utc(delivery.sent_at),
+        n_attempts=delivery.n_attempts,
+        problem=reason_report(delivery.problem) if delivery.problem else None,
+        dropped_utc=_utc(delivery.dropped_at),
     )
 
 

@@ -77,7 +77,9 @@ def build_agent(config: Config, store: AgentStore, log: FilteringBoundLogger) ->
         reference,
         lambda: tensorrt_api.load(log, config.infer.gpu),
     )
-    resources = Resources(bundle, Networks(reference, gpu, time.monotonic, log), profiles)
+    resources = Resources(
+        bundle, Networks(reference, gpu, time.monotonic, log), profiles, config.deliver.channels
+    )
     archive = Archive(store, log, keeps_slices=config.store.slices_mb > 0)
     reader = Reader(store, config.read.limits, log, config.selftest_folder)
     shell = Shell(store, config.read.bounds)

@@ -14,6 +14,7 @@ from agent.assemble.completeness import Completion
 from agent.assemble.limits import ReadLimits
 from agent.assemble.protocol import ProtocolProfile, load_profiles
 from agent.config import PACKAGED_ENGINES
+from agent.deliver.settings import SendingChannel
 from agent.infer.backend import Backend
 from agent.infer.bundle import Bundle
 from agent.infer.gpu_side import GpuSettings, GpuSide
@@ -54,6 +55,7 @@ class Box:
     profiles: tuple[ProtocolProfile, ...] = PROFILES
     limits: ReadLimits = field(default_factory=ReadLimits)
     bounds: Bounds = field(default_factory=Bounds)
+    channels: tuple[SendingChannel, ...] = ()
 
     def __post_init__(self) -> None:
         self.start()
@@ -63,7 +65,7 @@ class Box:
         self.store = self.open_store()
         log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[lambda *_: ""])
         networks = Networks(self.backend, self.gpu(), lambda: self.clock.now_s, log)
-        resources = Resources(self.bundle, networks, self.profiles)
+        resources = Resources(self.bundle, networks, self.profiles, self.channels)
         archive = Archive(self.store.agent, log, keeps_slices=True)
         reader = Reader(self.store.agent, self.limits, log, self.tests_folder)
         shell = Shell(self.store.agent, self.bounds)

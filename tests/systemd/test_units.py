@@ -49,7 +49,8 @@ def test_a_directive_that_systemd_does_not_know_would_be_seen(units: dict[str, P
 
 @needs_systemd
 @pytest.mark.parametrize(
-    ("unit", "most"), [("agent", 1.5), ("console", 1.2), ("inlet", 1.2), ("selftest", 1.2)]
+    ("unit", "most"),
+    [("agent", 1.5), ("console", 1.2), ("deliver", 1.2), ("inlet", 1.2), ("selftest", 1.2)],
 )
 def test_a_services_exposure_stays_low(units: dict[str, Path], unit: str, most: float) -> None:
     path = units[f"bleedwatch-{unit}.service"]

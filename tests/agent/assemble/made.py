@@ -10,14 +10,16 @@ import numpy as np
 
 from agent.assemble.dicom_file import ReadSlice
 from agent.assemble.series import GrowingSeries
-from agent.records import Identity, SliceHeader
+from agent.records import Identity, SliceHeader, StudyFacts
 
 IDENTITY = Identity("P0", "Müller^Jörg", "19500101", "M", "1.2.3", "A0")
 
 HEADER = SliceHeader(
     sop_uid="1.2.3.4.0",
+    sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
     series_uid="1.2.3.4",
     identity=IDENTITY,
+    study=StudyFacts("20260101", "083000", "S1", "Grey^Meredith"),
     modality="CT",
     image_type=("ORIGINAL", "PRIMARY", "AXIAL"),
     description="Head 5.0",

@@ -1,0 +1,1 @@
+"""Results as DICOM objects. Pure: a stored result in, data sets out; no file, store or network."""

@@ -1,0 +1,81 @@
+"""Secondary Capture: the key slice as the console draws it, marked as what it is."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Final
+
+import numpy as np
+from highdicom.sc import SCImage
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from pydicom.dataset import Dataset
+
+from agent.deliver.dicom.result import (
+    MANUFACTURER,
+    NOT_FOR_DIAGNOSIS,
+    SERIES_NUMBERS,
+    StoredResult,
+    finished,
+    instance_uid,
+    series_uid,
+)
+from agent.deliver.dicom.segmentation import label_of
+
+TEXT_PX: Final = 20
+TEXT_RGB: Final = 255, 255, 255
+BAND_PX: Final = 30
+"""Height of the black bands above and below the picture, so that words cover no image. Ours."""
+
+
+def picture(result: StoredResult) -> Dataset | None:
+    """Make the capture; None where no picture was kept."""
+    if result.key_png is None:
+        return None
+    identity, images = result.identity, result.images
+    made = SCImage(
+        pixel_array=_marked(result.key_png, _words(result)),
+        photometric_interpretation="RGB",
+        bits_allocated=8,
+        coordinate_system="PATIENT",
+        study_instance_uid=identity.study_uid,
+        series_instance_uid=series_uid(result, "picture"),
+        series_number=SERIES_NUMBERS["picture"],
+        sop_instance_uid=instance_uid(result.report.result_id, "picture"),
+        instance_number=result.report.revision,
+        manufacturer=MANUFACTURER,
+        patient_id=identity.patient_id,
+        patient_name=identity.patient_name,
+        patient_birth_date=identity.birth_date,
+        patient_sex=identity.sex,
+        accession_number=identity.accession,
+        study_id=images.study_id,
+        study_date=images.study_date,
+        study_time=images.study_time,
+        referring_physician_name=images.referring_physician,
+        patient_orientation=("L", "P"),
+    )
+    made.BodyPartExamined = "HEAD"
+    made.BurnedInAnnotation = "NO"  # it names nobody
+    made.ImageType = ["DERIVED", "SECONDARY"]
+    return finished(made, result, "picture", "Bleedwatch key slice")
+
+
+def _words(result: StoredResult) -> str:
+    """Say what is seen: the largest finding, and how many others there are."""
+    findings = result.report.findings
+    if not findings:
+        return ""
+    others = f", and {len(findings) - 1} more" if len(findings) > 1 else ""
+    return f"{label_of(findings[0])}, {findings[0].volume_ml:.1f} mL{others}"
+
+
+def _marked(png: bytes, words: str) -> NDArray[np.uint8]:
+    """Put words into bands above and below a picture; (row, column, 3)."""
+    drawn = Image.open(BytesIO(png)).convert("RGB")
+    whole = Image.new("RGB", (drawn.width, drawn.height + 2 * BAND_PX))
+    whole.paste(drawn, (0, BAND_PX))
+    draw = ImageDraw.Draw(whole)
+    draw.text((4, 4), f"Bleedwatch: {NOT_FOR_DIAGNOSIS}", fill=TEXT_RGB, font_size=TEXT_PX)
+    draw.text((4, whole.height - BAND_PX + 4), words, fill=TEXT_RGB, font_size=TEXT_PX)
+    return np.asarray(whole)

@@ -1,0 +1,190 @@
+"""A stored result, and what all objects that are made of it have in common."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from typing import Final
+
+import numpy as np
+from highdicom.content import PlanePositionSequence
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from agent.deliver.settings import Kind
+from agent.records import Identity
+from agent.report import SeriesReport
+from agent.sources import SourceImage, SourceImages
+
+UID_NAMESPACE: Final = uuid.UUID("5d1b2f0e-61a2-5a3b-9d0f-2f6a7b3c9e41")
+"""Ours, of which UIDs are derived by name (RFC 9562, version 5) as PS3.5 B.2 has them in a UID."""
+
+MANUFACTURER: Final = "Bleedwatch"
+MODEL: Final = "Bleedwatch"
+NOT_FOR_DIAGNOSIS: Final = "AI result, not for diagnosis"
+
+UTF_8: Final = "ISO_IR 192"
+
+SERIES_NUMBERS: Final[dict[Kind, int]] = {
+    "segmentation": 9901,
+    "measurements": 9902,
+    "key_images": 9903,
+    "picture": 9904,
+    "report": 9905,
+}
+"""High, so that they stand below the scanner's own series. Ours."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredResult:
+    """One revision of a series' result, as the store has it.
+
+    ``numbers`` (k, j, i) is the number of the finding that a voxel is of, from 1 on, as the source
+    images lie; None where nothing is suspected. ``key_png`` is the key slice as the console draws
+    it. ``predecessor`` is the ``result_id`` of the result that the same channel was sent before.
+    """
+
+    report: SeriesReport
+    at: datetime
+    identity: Identity
+    images: SourceImages
+    numbers: NDArray[np.uint16] | None
+    key_png: bytes | None
+    predecessor: str | None
+
+
+def derived_uid(*parts: str) -> UID:
+    """Return the UID that these parts give, the same each time."""
+    return UID(f"2.25.{uuid.uuid5(UID_NAMESPACE, ' '.join(parts)).int}")
+
+
+def instance_uid(result_id: str, kind: Kind) -> UID:
+    """Return the UID of an object that is made of a result: sent twice, it is one instance."""
+    return derived_uid(result_id, kind)
+
+
+def series_uid(result: StoredResult, kind: Kind) -> UID:
+    """Return the UID of the series that holds one kind of object of all revisions."""
+    return derived_uid(result.report.series_uid, kind)
+
+
+def key_slices(result: StoredResult) -> list[int]:
+    """Return the slices that show most of each finding, lowest first; of no finding, the middle."""
+    found = sorted({finding.key_slice for finding in result.report.findings})
+    return found or [len(result.images.images) // 2]
+
+
+def reference_to(result: StoredResult, kind: Kind, sop_class: UID) -> Dataset:
+    """Return as much of an object that is made of the result as another needs to refer to it."""
+    target = _common(result, result.images.images[0])
+    target.SOPClassUID = sop_class
+    target.SOPInstanceUID = instance_uid(result.report.result_id, kind)
+    target.SeriesInstanceUID = series_uid(result, kind)
+    return target
+
+
+def predecessors(result: StoredResult, kind: Kind, sop_class: UID) -> list[Dataset] | None:
+    """Return what a document takes the place of; None where it is the first."""
+    if result.predecessor is None:
+        return None
+    former = reference_to(result, kind, sop_class)
+    former.SOPInstanceUID = instance_uid(result.predecessor, kind)
+    return [former]
+
+
+def source_datasets(result: StoredResult, which: Iterable[int] | None = None) -> list[Dataset]:
+    """Return source images, by index or all, with as much as objects repeat or refer to.
+
+    Those of an Enhanced CT object are one data set, of which all frames are there.
+    """
+    images = result.images.images
+    chosen = images if which is None else [images[k] for k in which]
+    if chosen[0].frame is None:
+        return [_classic(result, image) for image in chosen]
+    return [_enhanced(result, list(images))]
+
+
+def _common(result: StoredResult, image: SourceImage) -> Dataset:
+    """Patient, study and series of a source image; type 2 attributes are there, if empty."""
+    images, identity = result.images, result.identity
+    source = Dataset()
+    source.SpecificCharacterSet = UTF_8
+    source.SOPClassUID, source.SOPInstanceUID = images.sop_class_uid, image.sop_uid
+    source.Modality = "CT"
+    source.PatientName, source.PatientID = identity.patient_name, identity.patient_id
+    source.PatientBirthDate, source.PatientSex = identity.birth_date, identity.sex
+    source.AccessionNumber = identity.accession
+    source.StudyInstanceUID, source.StudyID = identity.study_uid, images.study_id
+    source.StudyDate, source.StudyTime = images.study_date, images.study_time
+    source.ReferringPhysicianName = images.referring_physician
+    source.SeriesInstanceUID = result.report.series_uid
+    source.FrameOfReferenceUID = images.frame_of_reference_uid
+    source.PositionReferenceIndicator = ""
+    source.Rows, source.Columns = images.rows, images.columns
+    return source
+
+
+def _classic(result: StoredResult, image: SourceImage) -> Dataset:
+    images, source = result.images, _common(result, image)
+    source.ImagePositionPatient = _decimals(image.position_lps_mm)
+    source.ImageOrientationPatient = _orientation(images)
+    source.PixelSpacing = _decimals(images.pixel_spacing_mm)
+    source.SliceThickness = images.thickness_mm or None
+    return source
+
+
+def _enhanced(result: StoredResult, frames: Sequence[SourceImage]) -> Dataset:
+    images, source = result.images, _common(result, frames[0])
+    source.NumberOfFrames = len(frames)
+    measures, orientation = Dataset(), Dataset()
+    measures.PixelSpacing = _decimals(images.pixel_spacing_mm)
+    measures.SliceThickness = images.thickness_mm or None
+    orientation.ImageOrientationPatient = _orientation(images)
+    shared = Dataset()
+    shared.PixelMeasuresSequence = [measures]
+    shared.PlaneOrientationSequence = [orientation]
+    source.SharedFunctionalGroupsSequence = [shared]
+    source.PerFrameFunctionalGroupsSequence = [_frame_groups(frame) for frame in frames]
+    return source
+
+
+def _frame_groups(frame: SourceImage) -> Dataset:
+    groups = Dataset()
+    groups.PlanePositionSequence = PlanePositionSequence("PATIENT", frame.position_lps_mm)
+    return groups
+
+
+def _orientation(images: SourceImages) -> list[float]:
+    return _decimals((*images.row_direction, *images.column_direction))
+
+
+def _decimals(values: Iterable[float]) -> list[float]:
+    """Round as a decimal string of 16 characters holds it (PS3.5 table 6.2-1)."""
+    return [float(f"{value:.9g}") for value in values]
+
+
+def finished(data: Dataset, result: StoredResult, kind: Kind, description: str) -> Dataset:
+    """Give an object what is the same for all: names, marks, and the moment of the result.
+
+    Every moment in it is the result's, so that an object that is made again is the same.
+    """
+    at = result.at
+    data.SpecificCharacterSet = UTF_8
+    data.Manufacturer, data.ManufacturerModelName = MANUFACTURER, MODEL
+    data.SoftwareVersions = version("bleedwatch")
+    data.DeviceSerialNumber = result.report.engine.bundle if result.report.engine else "none"
+    data.SeriesDescription = f"{description} ({NOT_FOR_DIAGNOSIS})"
+    data.SeriesDate = data.ContentDate = data.InstanceCreationDate = at.strftime("%Y%m%d")
+    data.SeriesTime = data.ContentTime = data.InstanceCreationTime = at.strftime("%H%M%S")
+    data.TimezoneOffsetFromUTC = "+0000"
+    if "DateOfSecondaryCapture" in data:
+        data.DateOfSecondaryCapture, data.TimeOfSecondaryCapture = data.SeriesDate, data.SeriesTime
+    for equipment in data.get("ContributingEquipmentSequence", ()):
+        equipment.ContributionDateTime = at.strftime("%Y%m%d%H%M%S")
+    data.SeriesNumber = SERIES_NUMBERS[kind]
+    data.InstanceNumber = result.report.revision
+    return data

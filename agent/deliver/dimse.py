@@ -1,0 +1,253 @@
+"""An archive that objects are sent to by C-STORE, and that is asked for storage commitment."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, cast
+
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    BasicTextSRStorage,
+    Comprehensive3DSRStorage,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    KeyObjectSelectionDocumentStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+    generate_uid,
+)
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
+from pynetdicom.status import code_to_category
+from pynetdicom.transport import ThreadedAssociationServer
+
+from agent.deliver.channel import Reference, tls_context
+from agent.deliver.settings import DicomChannel
+from agent.errors import ArchiveRefused, ArchiveUnreachable
+
+STORED: Final = (
+    SegmentationStorage,
+    Comprehensive3DSRStorage,
+    KeyObjectSelectionDocumentStorage,
+    SecondaryCaptureImageStorage,
+    BasicTextSRStorage,
+)
+"""SOP classes of all that is sent."""
+
+SYNTAXES: Final = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
+
+WELL_KNOWN: Final = "1.2.840.10008.1.20.1.1"
+"""The one instance that storage commitment is asked of. Source: PS3.4 J.3.5."""
+
+COMMIT: Final = 1
+"""Action: request storage commitment. Source: PS3.4 table J.3.2-1."""
+
+REPORT_S: Final = 5.0
+"""How long the archive's report is waited for; a later one counts as well [s]. Ours."""
+
+MOST_REMEMBERED: Final = 10_000
+"""Objects of which it is remembered what archives said. Ours: those of 2000 results."""
+
+
+class Commitments:
+    """What archives have said of objects since this process began; of requests of ours alone."""
+
+    def __init__(self) -> None:
+        """Begin with nothing said."""
+        self._changed = threading.Condition()
+        self._requested: dict[str, None] = {}
+        self._kept: dict[str, bool] = {}
+
+    def request(self) -> str:
+        """Return a UID for a request, whose report is then believed."""
+        transaction_uid = str(generate_uid(prefix=None))
+        with self._changed:
+            self._requested[transaction_uid] = None
+            _let_go(self._requested)
+        return transaction_uid
+
+    def report(self, said: Dataset) -> bool:
+        """Take in a report; False where nobody asked for it.
+
+        Some archives list failed objects, if none, on success too: the lists are what counts.
+        """
+        with self._changed:
+            if said.get("TransactionUID") not in self._requested:
+                return False
+            for sequence, kept in (("ReferencedSOPSequence", True), ("FailedSOPSequence", False)):
+                for item in said.get(sequence) or ():
+                    self._kept[str(item.ReferencedSOPInstanceUID)] = kept
+            _let_go(self._kept)
+            self._changed.notify_all()
+        return True
+
+    def said_of(self, uids: Sequence[str], wait_s: float) -> list[bool | None]:
+        """Return of each object whether it is kept, None where nothing was said in time."""
+        with self._changed:
+            self._changed.wait_for(lambda: all(uid in self._kept for uid in uids), wait_s)
+            return [self._kept.get(uid) for uid in uids]
+
+    def forget(self, uids: Sequence[str]) -> None:
+        """Forget what was said of objects that are sent again."""
+        with self._changed:
+            for uid in uids:
+                self._kept.pop(uid, None)
+
+
+def _let_go(remembered: dict[str, None] | dict[str, bool]) -> None:
+    while len(remembered) > MOST_REMEMBERED:
+        del remembered[next(iter(remembered))]
+
+
+class DicomArchive:
+    """One archive, with an association for each call."""
+
+    def __init__(self, settings: DicomChannel, commitments: Commitments) -> None:
+        """Speak to the archive of the settings."""
+        self._settings = settings
+        self._commitments = commitments
+
+    def greet(self) -> None:
+        """Send a C-ECHO. See ``Channel``."""
+        with self._associated([Verification]) as association:
+            self._check(association.send_c_echo())
+
+    def send(self, objects: Sequence[Dataset]) -> None:
+        """Send each by C-STORE. See ``Channel``."""
+        self._commitments.forget([str(one.SOPInstanceUID) for one in objects])
+        refusals = []
+        with self._associated(STORED) as association:
+            accepted = {context.abstract_syntax for context in association.accepted_contexts}
+            for one in objects:
+                if one.SOPClassUID not in accepted:
+                    refusals.append(f"{one.SOPClassUID.name}: SOP class not accepted")
+                    continue
+                status = association.send_c_store(one)
+                self._check(status)
+                if code_to_category(status.Status) not in ("Success", "Warning"):
+                    refusals.append(f"{one.SOPClassUID.name}: {_words(status)}")
+        if refusals:
+            raise ArchiveRefused(
+                "archive_refused",
+                channel=self._settings.name,
+                n_refused=len(refusals),
+                n_objects=len(objects),
+                why="; ".join(refusals),
+            )
+
+    def keeps(self, objects: Sequence[Reference]) -> bool:
+        """Request storage commitment, unless it is not to be asked for. See ``Channel``."""
+        if not self._settings.commitment:
+            return True
+        uids = [one.sop_instance_uid for one in objects]
+        said = self._commitments.said_of(uids, 0.0)
+        if None in said:
+            said = self._asked(objects, uids)
+        if False in said:
+            self._commitments.forget(uids)
+            raise ArchiveRefused(
+                "archive_lost",
+                channel=self._settings.name,
+                n_lost=said.count(False),
+                n_objects=len(objects),
+            )
+        return None not in said
+
+    def _asked(self, objects: Sequence[Reference], uids: Sequence[str]) -> list[bool | None]:
+        request = Dataset()
+        request.TransactionUID = self._commitments.request()
+        request.ReferencedSOPSequence = [_reference(one) for one in objects]
+        with self._associated([StorageCommitmentPushModel]) as association:
+            status, _ = association.send_n_action(
+                request, COMMIT, StorageCommitmentPushModel, WELL_KNOWN
+            )
+            self._check(status)
+            if code_to_category(status.Status) != "Success":
+                raise ArchiveRefused(
+                    "commitment_refused", channel=self._settings.name, why=_words(status)
+                )
+            return self._commitments.said_of(uids, REPORT_S)
+
+    @contextmanager
+    def _associated(self, classes: Sequence[str]) -> Iterator[Association]:
+        """Hold an association within which these SOP classes are proposed."""
+        settings = self._settings
+        ae = AE(ae_title=settings.calling_ae_title)
+        ae.acse_timeout = ae.dimse_timeout = ae.connection_timeout = settings.timeout_s
+        ae.network_timeout = settings.timeout_s
+        for sop_class in classes:
+            ae.add_requested_context(sop_class, SYNTAXES)
+        association = ae.associate(
+            settings.host,
+            settings.port,
+            ae_title=settings.ae_title,
+            tls_args=(tls_context(settings), settings.host) if settings.tls else None,
+            evt_handlers=[(evt.EVT_N_EVENT_REPORT, report_handler, [self._commitments])],
+        )
+        if not association.is_established:
+            raise self._unreachable(_why_not(association))
+        if not association.accepted_contexts:
+            association.release()
+            raise self._unreachable("it accepts none of the SOP classes")
+        try:
+            yield association
+        finally:
+            if association.is_established:
+                association.release()
+
+    def _check(self, status: Dataset) -> None:
+        """Make sure that there was an answer."""
+        if "Status" not in status:
+            raise self._unreachable("the association was lost, or there was no answer in time")
+
+    def _unreachable(self, why: str) -> ArchiveUnreachable:
+        return ArchiveUnreachable("archive_unreachable", channel=self._settings.name, why=why)
+
+
+def _reference(one: Reference) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = one.sop_class_uid
+    item.ReferencedSOPInstanceUID = one.sop_instance_uid
+    return item
+
+
+def _words(status: Dataset) -> str:
+    """Say what the archive said: its status, and its own comment where it gave one."""
+    comment = str(status.get("ErrorComment", ""))
+    return f"status 0x{status.Status:04X}{' ' if comment else ''}{comment}"
+
+
+def _why_not(association: Association) -> str:
+    if association.is_rejected:
+        answer = association.acceptor.primitive
+        reason = getattr(answer, "reason_str", "") if answer else ""
+        return f"it rejects the association: {reason or 'no reason given'}"
+    if association.is_aborted:
+        return "no connection, or it was aborted"
+    return "no connection"
+
+
+def report_handler(event: evt.Event, commitments: Commitments) -> tuple[int, None]:
+    """Answer a report of an archive's on what it has committed itself to keep."""
+    said = event.event_information
+    believed = "TransactionUID" in said and commitments.report(said)
+    return (0x0000 if believed else 0x0112), None  # success, or: no such object instance
+
+
+def listening(
+    host: str, port: int, ae_title: str, commitments: Commitments
+) -> ThreadedAssociationServer:
+    """Listen for reports that archives send on associations of their own, and answer C-ECHO."""
+    ae = AE(ae_title=ae_title)
+    ae.maximum_associations = 8
+    ae.add_supported_context(Verification)
+    ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
+    server = ae.start_server(
+        (host, port),
+        block=False,
+        evt_handlers=[(evt.EVT_N_EVENT_REPORT, report_handler, [commitments])],
+    )
+    return cast("ThreadedAssociationServer", server)  # it is None only where it blocks

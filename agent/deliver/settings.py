@@ -1,0 +1,81 @@
+"""What a site says of the channels that results are sent to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, StringConstraints, model_validator
+from typing_extensions import Self
+
+Told: TypeAlias = Literal["suspected", "not_suspected", "not_analysed"]
+
+Kind: TypeAlias = Literal["segmentation", "measurements", "key_images", "picture", "report"]
+
+KINDS: Final[tuple[Kind, ...]] = (
+    "segmentation",
+    "measurements",
+    "key_images",
+    "picture",
+    "report",
+)
+
+AeTitle: TypeAlias = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$"),
+]
+"""Source: PS3.5 table 6.2-1, AE: up to 16 characters, no backslash."""
+
+ChannelName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+
+
+class _Channel(BaseModel):
+    """A channel, and what it is told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ChannelName
+    """By which the outbox, commands and metrics name it."""
+    tell: Annotated[tuple[Told, ...], Field(min_length=1)] = ("suspected",)
+    """Answers that are sent. What becomes of one that was sent is sent in any case."""
+    objects: Annotated[tuple[Kind, ...], Field(min_length=1)] = KINDS
+    """What is made of a suspicion; of any other answer only "measurements" and "report" are."""
+    timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """How long the archive may take to answer [s]."""
+    tls_ca: Path | None = None
+    """PEM file of who signed the archive's certificate."""
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    """PEM files by which the archive knows this box, where it asks for them."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together")
+        return self
+
+
+class DicomChannel(_Channel):
+    """An archive that is sent objects by C-STORE."""
+
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)] = 104
+    ae_title: AeTitle
+    """The archive's."""
+    calling_ae_title: AeTitle = "BLEEDWATCH"
+    tls: bool = False
+    commitment: bool = True
+    """Whether the archive is asked to commit itself to keep what it took. Only then is a result
+    delivered."""
+
+
+class DicomWebChannel(_Channel):
+    """An archive that is sent objects by STOW-RS."""
+
+    url: HttpUrl
+    """Such as https://pacs.example/dicom-web."""
+    authorization_file: Path | None = None
+    """File whose one line is sent as the Authorization header."""
+
+
+SendingChannel: TypeAlias = DicomChannel | DicomWebChannel

@@ -1,0 +1,43 @@
+"""Checks of the channels that results are sent to: does each answer, and is nothing held up."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from agent.deliver.settings import SendingChannel
+from agent.doctor.journal import opened
+from agent.doctor.result import Box, CheckResult, well, wrong
+from agent.errors import ArchiveUnreachable
+from agent.reasons import Reason
+
+HELD_UP: Final = timedelta(minutes=10)
+"""After this long something keeps a result from its archive. Ours: some attempts have failed."""
+
+
+def archives(box: Box) -> CheckResult:
+    """Check that every archive answers, and that no result is refused or held up."""
+    channels = box.config.deliver.channels
+    if not channels:
+        return well("no_archive")
+    problems = [problem for one in channels if (problem := _problem(box, one))]
+    if problems:
+        return wrong("archives_wrong", problems=tuple(problems))
+    return well("archives_answer", channels=", ".join(one.name for one in channels))
+
+
+def _problem(box: Box, channel: SendingChannel) -> Reason | None:
+    from agent.deliver.dimse import Commitments  # noqa: PLC0415 - of the dicom extra
+    from agent.dispatch import archive_of  # noqa: PLC0415
+
+    try:
+        archive_of(channel, Commitments()).greet()
+    except ArchiveUnreachable as error:
+        return error.reason
+    with opened(box) as queries:
+        waiting = [one for one in queries.undelivered() if one.channel == channel.name]
+    problem = next((one.problem for one in waiting if one.problem), None)
+    if problem is not None:
+        return problem
+    late = [one for one in waiting if box.now.utc - one.since.utc > HELD_UP]
+    return Reason("nobody_sends", channel=channel.name, n_results=len(late)) if late else None

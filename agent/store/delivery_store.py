@@ -1,0 +1,122 @@
+"""What only the delivery service writes, and commands that manage it: how far deliveries are."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from agent.reasons import Reason
+from agent.records import Clock, Identity
+from agent.report import SeriesReport
+from agent.store.database import Database
+from agent.store.queries import Queries
+from agent.store.rows import (
+    Delivery,
+    Parcel,
+    delivery_of,
+    instant_of,
+    moment_columns,
+    sources_of,
+    stored_reason,
+)
+from agent.store.statements import PENDING
+
+ONE: Final = "series_uid = :series_uid AND revision = :revision AND channel = :channel"
+"""Condition: this entry of the outbox."""
+
+WAITING: Final = f"""
+    SELECT * FROM outbox WHERE channel = ? AND {PENDING} AND NOT EXISTS (
+        SELECT 1 FROM outbox AS former WHERE former.channel = outbox.channel
+        AND former.series_uid = outbox.series_uid AND former.revision < outbox.revision
+        AND former.delivered_utc IS NULL AND former.dropped_utc IS NULL)
+    ORDER BY since_utc
+"""  # noqa: S608 - constants only
+"""The entries of a channel, without those of a series whose earlier result waits too."""
+
+PREDECESSOR: Final = """
+    SELECT results.result_id FROM outbox JOIN results USING (series_uid, revision)
+    WHERE series_uid = ? AND revision < ? AND channel = ? AND delivered_utc IS NOT NULL
+    ORDER BY revision DESC LIMIT 1
+"""
+
+UNNEEDED: Final = f"""
+    DELETE FROM sources WHERE series_uid = :series_uid AND revision = :revision AND NOT EXISTS (
+        SELECT 1 FROM outbox WHERE outbox.series_uid = sources.series_uid
+        AND outbox.revision = sources.revision AND channel <> 'console' AND {PENDING})
+"""  # noqa: S608 - constants only
+"""The sources of a result that nobody has to be sent any more."""
+
+
+class DeliveryStore:
+    """The delivery service's access to the store; ``queries`` reads it."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        """Read and write this database."""
+        self.queries = Queries(database)
+        self._db = database
+        self._clock = clock
+
+    def waiting(self, channel: str) -> list[Delivery]:
+        """Return what a channel has to deliver, oldest first; of a series the earliest alone.
+
+        So a result always comes after the one whose place it takes.
+        """
+        return [delivery_of(row) for row in self._db.rows(WAITING, channel)]
+
+    def parcel(self, delivery: Delivery) -> Parcel:
+        """Return what a delivery is made of."""
+        one = delivery.series_uid, delivery.revision
+        (row,) = self._db.rows(
+            "SELECT * FROM results JOIN series ON uid = series_uid"
+            " WHERE series_uid = ? AND results.revision = ?",
+            *one,
+        )
+        sources = self._db.rows("SELECT * FROM sources WHERE series_uid = ? AND revision = ?", *one)
+        former = self._db.rows(PREDECESSOR, *one, delivery.channel)
+        return Parcel(
+            report=SeriesReport.model_validate_json(row["report"]),
+            at=instant_of(row, "at"),
+            identity=Identity(**{name: row[name] for name in Identity.__dataclass_fields__}),
+            sources=sources_of(sources[0]) if sources else None,
+            key_png=self.queries.picture(*one, "axial"),
+            predecessor=former[0]["result_id"] if former else None,
+        )
+
+    def sent(self, delivery: Delivery) -> None:
+        """Store that a channel has taken all of a result."""
+        self._update(delivery, "problem = NULL", "sent")
+
+    def delivered(self, delivery: Delivery) -> None:
+        """Store that a channel has confirmed that it keeps a result."""
+        self._update(delivery, "problem = NULL", "delivered")
+
+    def failed(self, delivery: Delivery, why: Reason, *, send_again: bool) -> None:
+        """Store why an attempt failed; where ``send_again``, nothing is held to be sent."""
+        anew = ", sent_utc = NULL, sent_monotonic_s = NULL" if send_again else ""
+        self._update(delivery, f"n_attempts = n_attempts + 1, problem = :problem{anew}", why=why)
+
+    def retry(self, delivery: Delivery) -> None:
+        """Have a delivery begin anew, and at once."""
+        self._update(
+            delivery,
+            "n_attempts = 0, problem = NULL, sent_utc = NULL, sent_monotonic_s = NULL",
+        )
+
+    def drop(self, delivery: Delivery) -> None:
+        """Give a delivery up."""
+        self._update(delivery, "problem = problem", "dropped")
+
+    def _update(
+        self, delivery: Delivery, assign: str, moment: str = "", *, why: Reason | None = None
+    ) -> None:
+        """Change an entry that is still pending; ``moment`` is what happened to it now."""
+        now = moment_columns(moment, self._clock()) if moment else {}
+        both = ", ".join((assign, *(f"{column} = :{column}" for column in now)))
+        values = {
+            "series_uid": delivery.series_uid,
+            "revision": delivery.revision,
+            "channel": delivery.channel,
+            "problem": stored_reason(why),
+        }
+        with self._db.writing() as db:
+            db.execute(f"UPDATE outbox SET {both} WHERE {ONE} AND {PENDING}", values | now)  # noqa: S608
+            db.execute(UNNEEDED, values)

@@ -1,0 +1,317 @@
+"""agent.dispatch: each result reaches each channel once, whatever happens on the way."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pytest
+import structlog
+from pydicom.dataset import Dataset
+
+from agent.deliver.channel import Reference
+from agent.deliver.settings import DicomChannel
+from agent.dispatch import Courier, wait_s
+from agent.errors import ArchiveRefused, ArchiveUnreachable
+from agent.reasons import Reason
+from agent.store.delivery_store import DeliveryStore
+from agent.store.effects import Conclude
+from agent.store.rows import Delivery
+from tests.agent.box import SetClock
+from tests.agent.deliver.results import png, sources, stored_result
+from tests.agent.reports import receive
+from tests.agent.stored import Store
+
+PACS = DicomChannel(name="pacs", host="127.0.0.1", ae_title="PACS")
+OTHER = DicomChannel(name="other", host="127.0.0.1", ae_title="OTHER", objects=("report",))
+LOG = structlog.wrap_logger(structlog.ReturnLogger(), processors=[lambda *_: ""])
+
+
+@dataclass
+class Memory:
+    """An archive in memory. ``fails`` are the errors of the next calls, None for one that works."""
+
+    kept: dict[str, Dataset] = field(default_factory=dict)
+    fails: list[Exception | None] = field(default_factory=list)
+    commits: bool = True
+    n_sent: int = 0
+
+    def greet(self) -> None:
+        self._fail()
+
+    def send(self, objects: Sequence[Dataset]) -> None:
+        self._fail()
+        self.n_sent += 1
+        for one in objects:
+            self.kept.setdefault(str(one.SOPInstanceUID), one)
+
+    def keeps(self, objects: Sequence[Reference]) -> bool:
+        if not self.commits:
+            return False
+        self._fail()
+        if any(one.sop_instance_uid not in self.kept for one in objects):
+            raise ArchiveRefused("archive_lost", channel="pacs", n_lost=1, n_objects=5)
+        return True
+
+    def _fail(self) -> None:
+        error = self.fails.pop(0) if self.fails else None
+        if error:
+            raise error
+
+
+DOWN = ArchiveUnreachable("archive_unreachable", channel="pacs", why="no connection")
+FULL = ArchiveRefused(
+    "archive_refused", channel="pacs", n_refused=1, n_objects=5, why="0xA700 full"
+)
+
+
+@dataclass
+class Site:
+    """A store with results for channels, and the archive in memory of each channel."""
+
+    store: Store
+    clock: SetClock
+    channels: tuple[DicomChannel, ...]
+
+    def __post_init__(self) -> None:
+        self.archives = {one.name: Memory() for one in self.channels}
+
+    def conclude(self, seed: int = 0, revision: int = 1) -> None:
+        """Let a suspicion be stored, as the agent does."""
+        self.clock.now_s += 1.0
+        uid = f"1.2.{seed}"
+        result = stored_result(
+            series_uid=uid, revision=revision, result_id=f"{uid} {revision}", size=64
+        )
+        receive(self.store, self.clock, uid)
+        channels = ("console", *(one.name for one in self.channels))
+        effect = Conclude(result.report, {"axial": png()}, channels, sources(result))
+        self.store.agent.commit([effect])
+
+    def courier(self, name: str = "pacs") -> Courier:
+        """Begin as after a start of the service's process."""
+        store = DeliveryStore(self.store.database, self.clock)
+        (settings,) = (one for one in self.channels if one.name == name)
+        return Courier(settings, self.archives[name], store, self.clock, LOG)
+
+    def waiting(self) -> list[Delivery]:
+        return [one for one in self.store.queries.undelivered() if one.channel != "console"]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    clock = SetClock()
+    with Store(tmp_path / "store.sqlite", clock) as store:
+        yield lambda *channels: Site(store, clock, channels or (PACS,))
+
+
+def test_a_suspicion_reaches_the_archive_as_five_objects(site: Callable[..., Site]) -> None:
+    at = site()
+    at.conclude()
+
+    assert at.courier().turn() == 1
+    assert at.courier().turn() == 0
+
+    assert len(at.archives["pacs"].kept) == 5
+    assert at.waiting() == []
+    row = at.store.sql("SELECT * FROM outbox WHERE channel = 'pacs'")[0]
+    assert row["sent_utc"]
+    assert row["delivered_utc"]
+
+
+def test_the_segments_are_the_findings_of_the_report(site: Callable[..., Site]) -> None:
+    at = site()
+    at.conclude()
+    at.courier().turn()
+
+    (made,) = (one for one in at.archives["pacs"].kept.values() if one.Modality == "SEG")
+    wanted = stored_result(size=64)
+    shown = np.flatnonzero(wanted.numbers.any(axis=(1, 2)))
+    masks = hd.seg.Segmentation.from_dataset(made).get_pixels_by_source_instance(
+        [wanted.images.images[k].sop_uid for k in shown], combine_segments=True
+    )
+    assert (masks == wanted.numbers[shown]).all()
+
+
+def test_a_channel_that_is_down_delays_no_other(site: Callable[..., Site]) -> None:
+    at = site(PACS, OTHER)
+    at.conclude()
+    at.archives["pacs"].fails = [DOWN]
+
+    assert (at.courier("pacs").turn(), at.courier("other").turn()) == (0, 1)
+    (waiting,) = at.waiting()
+    assert (waiting.channel, waiting.n_attempts) == ("pacs", 1)
+    assert waiting.problem == DOWN.reason
+
+
+def test_an_archive_that_cannot_be_reached_is_tried_for_one_result_alone(
+    site: Callable[..., Site],
+) -> None:
+    at = site()
+    for seed in range(3):
+        at.conclude(seed)
+    courier = at.courier()
+    at.archives["pacs"].fails = [DOWN]
+
+    assert courier.turn() == 0
+    assert [one.n_attempts for one in at.waiting()] == [1, 0, 0]
+    assert courier.turn() == 0
+    at.clock.now_s += 15.0
+    assert courier.turn() == 3
+
+
+def test_a_refusal_holds_up_nothing_else_and_is_kept_in_the_archives_words(
+    site: Callable[..., Site],
+) -> None:
+    at = site()
+    for seed in range(2):
+        at.conclude(seed)
+    at.archives["pacs"].fails = [FULL]
+    courier = at.courier()
+
+    assert courier.turn() == 1
+    (refused,) = at.waiting()
+    assert refused.problem == FULL.reason
+    at.clock.now_s += 15.0
+    assert courier.turn() == 1
+
+
+def test_between_attempts_ever_more_is_waited_but_not_for_ever() -> None:
+    refused, down = FULL.reason, DOWN.reason
+
+    assert [wait_s(n, refused) for n in (0, 1, 2, 3)] == [0.0, 15.0, 30.0, 60.0]
+    assert wait_s(500, refused) == 3600.0
+    assert wait_s(500, down) == 600.0
+
+
+def test_without_a_commitment_a_result_is_sent_and_no_more(site: Callable[..., Site]) -> None:
+    at = site()
+    at.conclude()
+    archive, courier = at.archives["pacs"], at.courier()
+    archive.commits = False
+
+    assert courier.turn() == 0
+    (waiting,) = at.waiting()
+    assert waiting.sent_at
+    assert waiting.problem == Reason("archive_silent", channel="pacs")
+    archive.commits = True
+    at.clock.now_s += 15.0
+    assert courier.turn() == 1
+    assert archive.n_sent == 1
+
+
+def test_what_an_archive_has_lost_is_sent_again(site: Callable[..., Site]) -> None:
+    at = site()
+    at.conclude()
+    archive, courier = at.archives["pacs"], at.courier()
+    archive.commits = False
+    courier.turn()
+    archive.commits = True
+    archive.kept.clear()
+
+    at.clock.now_s += 15.0
+    assert courier.turn() == 0
+    at.clock.now_s += 30.0
+    assert courier.turn() == 1
+    assert len(archive.kept) == 5
+
+
+def test_a_later_result_waits_for_the_earlier_of_its_series_and_names_it(
+    site: Callable[..., Site],
+) -> None:
+    at = site()
+    at.conclude(revision=1)
+    at.conclude(revision=2)
+    at.archives["pacs"].fails = [FULL]
+    courier = at.courier()
+
+    assert courier.turn() == 0
+    at.clock.now_s += 15.0
+    assert courier.turn() == 1
+    earlier = set(at.archives["pacs"].kept)
+    assert courier.turn() == 1
+    later = [one for uid, one in at.archives["pacs"].kept.items() if uid not in earlier]
+    named = [one for one in later if "PredecessorDocumentsSequence" in one]
+    assert {one.SOPClassUID.name for one in named} == {
+        "Basic Text SR Storage",
+        "Comprehensive 3D SR Storage",
+    }
+
+
+def test_what_is_dropped_is_sent_no_more_and_its_sources_go(site: Callable[..., Site]) -> None:
+    at = site()
+    at.conclude()
+
+    DeliveryStore(at.store.database, at.clock).drop(at.waiting()[0])
+
+    assert at.waiting() == []
+    assert at.courier().turn() == 0
+    assert at.store.sql("SELECT * FROM sources") == []
+
+
+def test_what_is_retried_begins_anew_and_at_once(site: Callable[..., Site]) -> None:
+    at = site()
+    at.conclude()
+    at.archives["pacs"].fails = [FULL]
+    courier = at.courier()
+    courier.turn()
+
+    DeliveryStore(at.store.database, at.clock).retry(at.waiting()[0])
+
+    assert courier.turn() == 1
+
+
+def test_sources_are_kept_until_the_last_channel_has_its_result(
+    site: Callable[..., Site],
+) -> None:
+    at = site(PACS, OTHER)
+    at.conclude()
+
+    at.courier("pacs").turn()
+    assert len(at.store.sql("SELECT * FROM sources")) == 1
+    at.courier("other").turn()
+    assert at.store.sql("SELECT * FROM sources") == []
+
+
+def test_a_bug_of_ours_is_told_and_stops_no_other(site: Callable[..., Site]) -> None:
+    at = site()
+    for seed in range(2):
+        at.conclude(seed)
+    at.store.sql("UPDATE sources SET labels = x'00' WHERE series_uid = '1.2.0'")
+
+    assert at.courier().turn() == 1
+    (waiting,) = at.waiting()
+    assert waiting.problem == Reason("objects_not_made", error="error")
+
+
+@dataclass
+class Stops(Memory):
+    """An archive before whose nth call the process ends."""
+
+    calls_left: int = 0
+
+    def _fail(self) -> None:
+        if self.calls_left == 0:
+            raise KeyboardInterrupt
+        self.calls_left -= 1
+
+
+@pytest.mark.parametrize("calls", range(3))
+def test_killed_between_any_two_calls_each_object_is_there_once(
+    site: Callable[..., Site], calls: int
+) -> None:
+    at = site()
+    at.conclude()
+    archive = at.archives["pacs"] = Stops(calls_left=calls)
+    with contextlib.suppress(KeyboardInterrupt):
+        at.courier().turn()
+    archive.calls_left = 99
+
+    at.courier().turn()
+
+    assert len(archive.kept) == 5
+    assert at.waiting() == []
