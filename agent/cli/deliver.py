@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from agent.cli.tables import ending
 from agent.config import DEFAULT_PATH, Config, load_config
 from agent.deliver.outbox import CONSOLE
 from agent.deliver.settings import DicomChannel, SendingChannel
-from agent.errors import DeliveryError, RequestRefused
+from agent.errors import ConfigError, DeliveryError, RequestRefused
 from agent.log import LogStream, open_log
 from agent.notify import stop_on_signals
 from agent.report import ReasonReport, reason_report
@@ -47,14 +48,20 @@ def run(config: ConfigPath = DEFAULT_PATH) -> None:
 
     Example: bleedwatch deliver run --config /etc/bleedwatch/agent.toml
     """
-    from agent.deliver.dimse import Commitments  # noqa: PLC0415 - of the dicom extra
-    from agent.dispatch import Courier, archive_of, serve  # noqa: PLC0415
-
     settings, stop = load_config(config), threading.Event()
     channels = settings.deliver.channels
     if not channels:
-        raise RequestRefused("no_channel", path=str(config))
+        raise ConfigError("no_channel", path=str(config))
+    try:
+        from agent.deliver.dimse import Commitments  # noqa: PLC0415 - of the dicom extra
+        from agent.dispatch import Courier, archive_of, serve  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigError("deliver_package_missing", package=error.name or "") from error
     log = open_log(LogStream(), json=not sys.stderr.isatty())
+    warnings.simplefilter("ignore")  # pydicom's quote headers
+    threading.excepthook = lambda died: log.error(
+        "thread_died", exc_info=(died.exc_type, died.exc_value, died.exc_traceback)
+    )
     with stop_on_signals(stop), ExitStack() as stack:
         store = DeliveryStore(stack.enter_context(open_database(settings)), system_clock)
         commitments = Commitments()

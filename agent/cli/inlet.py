@@ -9,10 +9,9 @@ import warnings
 
 from agent.cli.options import ConfigPath
 from agent.config import DEFAULT_PATH, load_config
-from agent.daemon import stop_on_signals
 from agent.errors import ConfigError
 from agent.log import LogStream, open_log
-from agent.notify import Supervisor
+from agent.notify import Supervisor, stop_on_signals
 from agent.wiring import system_clock
 
 

@@ -605,6 +605,9 @@ DELIVERY: Final = {
         "{path} names no channel to send results to",
         "add [[deliver.dicom]] or [[deliver.dicomweb]]",
     ),
+    "deliver_package_missing": Wording(
+        "{package} is not installed, and sending results needs it", "pip install '.[dicom]'"
+    ),
     "channel_unknown": Wording("no channel is named {channel}", "channels are: {known}"),
     "nothing_waits": Wording("nothing waits for {channel}", "`bleedwatch deliver list`"),
     "port_taken": Wording("port {port} cannot be listened on: {why}", "set deliver.listen_port"),

@@ -130,7 +130,7 @@ def test_a_channel_is_tried_out_from_end_to_end(sender: Program, orthanc: Orthan
 def test_without_a_channel_there_is_nothing_to_run(program: Program) -> None:
     said = program.call("deliver", "run")
 
-    assert said.returncode == 1
+    assert said.returncode == 78
     assert "names no channel" in said.stderr
     assert "no channel is named pacs" in program.call("deliver", "test", "pacs").stderr
 
