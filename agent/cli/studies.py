@@ -39,7 +39,9 @@ def studies(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the latest examinations, each once, whatever was reconstructed of it.
+    """List the latest examinations, each once.
+
+    Whatever was reconstructed of it is one examination.
 
     Without --state and --since, every suspicion that waits for an acknowledgement comes first.
 
