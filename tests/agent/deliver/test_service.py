@@ -145,5 +145,9 @@ def test_what_is_dropped_waits_no_more(tmp_path: Path, engines: Path) -> None:
         (waiting,) = json.loads(program.call("deliver", "list", "--json").stdout)["waiting"]
         assert waiting["series_uid"] == "1.2.1"
         shown = json.loads(program.call("show", "1.2.0", "--json").stdout)
-        pacs = next(one for one in shown[0]["results"][0]["deliveries"] if one["channel"] == "pacs")
+        pacs = next(
+            one
+            for one in shown[0]["series"][0]["results"][0]["deliveries"]
+            if one["channel"] == "pacs"
+        )
         assert pacs["dropped_utc"]
