@@ -6,13 +6,18 @@ import os
 import sys
 import threading
 import warnings
+from functools import partial
+
+from structlog.typing import FilteringBoundLogger
 
 from agent.cli.options import ConfigPath
-from agent.config import DEFAULT_PATH, load_config
-from agent.errors import ConfigError
+from agent.config import DEFAULT_PATH, Config, load_config
+from agent.errors import AgentError, ConfigError
 from agent.log import LogStream, open_log
 from agent.notify import Supervisor, stop_on_signals
-from agent.wiring import system_clock
+from agent.reasons import Reason
+from agent.store.console_store import ConsoleStore
+from agent.wiring import open_database, system_clock
 
 
 def inlet(config: ConfigPath = DEFAULT_PATH) -> None:
@@ -26,16 +31,27 @@ def inlet(config: ConfigPath = DEFAULT_PATH) -> None:
         from agent.inlet.server import serving  # noqa: PLC0415 - it needs an extra
     except ModuleNotFoundError as error:
         raise ConfigError("inlet_package_missing", package=error.name or "") from error
-    settings = load_config(config).inlet_settings
+    configured = load_config(config)
+    settings = configured.inlet_settings
     stop = threading.Event()
     supervisor = Supervisor(os.environ.get("NOTIFY_SOCKET"))
     log = open_log(LogStream(), json=not sys.stderr.isatty())
+    notice = partial(_notice, configured, log)
     warnings.simplefilter("ignore")  # pydicom's and pynetdicom's quote headers
     threading.excepthook = lambda died: log.error(
         "thread_died", exc_info=(died.exc_type, died.exc_value, died.exc_traceback)
     )
-    with stop_on_signals(stop), serving(settings, system_clock, log):
+    with stop_on_signals(stop), serving(settings, system_clock, notice, log):
         supervisor.ready(f"receiving as {settings.where}")
         log.info("inlet_listening", ae_title=settings.ae_title, port=settings.port)
         stop.wait()
         supervisor.stopping()
+
+
+def _notice(config: Config, log: FilteringBoundLogger, reason: Reason) -> None:
+    """Have the page show something; images are received whether or not there is a store."""
+    try:
+        with open_database(config) as database:
+            ConsoleStore(database, system_clock).notice("inlet", reason)
+    except AgentError as error:
+        log.warning("notice_not_stored", code=error.reason.code)

@@ -149,9 +149,13 @@ class ReceivedFolder:
                     shutil.rmtree(self._folder / day.isoformat())
                     del kept[day]
             if sum(kept.values()) + n_bytes > limits.kept_bytes:
-                return self._short(limits.kept_bytes)
+                return Reason(
+                    "inlet_quota_taken", folder=str(self._folder), gb=limits.kept_bytes / 1e9
+                )
         free_bytes = shutil.disk_usage(self._folder).free
-        return None if free_bytes - n_bytes >= limits.free_bytes else self._short(free_bytes)
+        if free_bytes - n_bytes < limits.free_bytes:
+            return Reason("inlet_disk_low", folder=str(self._folder), gb=free_bytes / 1e9)
+        return None
 
     def _find(self, name: str) -> Path | None:
         """Return where an image was received before, None where it was not."""
@@ -177,9 +181,6 @@ class ReceivedFolder:
                 if path.is_dir() and date.fromisoformat(path.name).isoformat() == path.name:
                     found.append(path)
         return found
-
-    def _short(self, n_bytes: int) -> Reason:
-        return Reason("inlet_space_short", folder=str(self._folder), gb=n_bytes / 1e9)
 
     def _unwritable(self, error: OSError) -> Reason:
         why = str(error.strerror)

@@ -23,7 +23,8 @@ STATUSES: Final = {
     "object_unreadable": 0xC000,  # cannot understand
     "object_too_large": 0xA700,  # out of resources, as are the following
     "inlet_memory_taken": 0xA700,
-    "inlet_space_short": 0xA700,
+    "inlet_disk_low": 0xA700,
+    "inlet_quota_taken": 0xA700,
     "inlet_folder_unwritable": 0xA700,
 }
 """Reason code → status of the C-STORE response. Source: PS3.4 table B.2-1, PS3.7 annex C."""

@@ -6,11 +6,11 @@ import errno
 import logging
 import threading
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from socketserver import BaseServer
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 from prometheus_client import start_http_server
@@ -57,6 +57,11 @@ REJECTIONS: Final = {
 VERIFICATION: Final = "1.2.840.10008.1.1"
 """C-ECHO's SOP class. Source: PS3.4 annex A."""
 
+Notice: TypeAlias = Callable[[Reason], None]
+
+UNNOTICED: Final = frozenset({"object_of_other_kind"})
+"""Refusals that concern no image: scanners send reports beside them every day."""
+
 LOOPBACK: Final = "127.0.0.1"
 
 LONGEST_COMMENT: Final = 64
@@ -69,8 +74,13 @@ class _Visit:
 
     began_s: float
     stored: int = 0
-    refused: int = 0
     n_bytes: int = 0
+    refused: dict[str, tuple[Reason, int]] = field(default_factory=dict)
+    """By code: the first such reason, and how many there were."""
+
+    @property
+    def n_refused(self) -> int:
+        return sum(number for _, number in self.refused.values())
 
 
 @dataclass(slots=True)
@@ -80,6 +90,7 @@ class StorageScp:
     settings: InletSettings
     folder: ReceivedFolder
     counts: Counts
+    notice: Notice
     log: FilteringBoundLogger
     _arriving: Arriving = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -205,26 +216,32 @@ class StorageScp:
             "inlet_released" if event.assoc.is_released else "inlet_association_lost",
             address=event.assoc.requestor.address,
             stored=visit.stored,
-            refused=visit.refused,
+            refused=visit.n_refused,
             mb=visit.n_bytes / 2**20,
             took_s=time.monotonic() - visit.began_s,
         )
+        sender = legible(event.assoc.requestor.ae_title)
+        for code, (why, n_images) in visit.refused.items():
+            if code not in UNNOTICED:
+                self.notice(Reason("images_refused", n_images=n_images, sender=sender, why=why))
 
     def _note(self, association: Association, why: Reason | None, n_bytes: int) -> None:
         with self._lock:
             visit = self._visits.setdefault(association, _Visit(time.monotonic()))
             visit.stored += why is None
-            visit.refused += why is not None
             visit.n_bytes += n_bytes
+            if why:
+                first, number = visit.refused.get(why.code, (why, 0))
+                visit.refused[why.code] = first, number + 1
         if why:
             self.log.warning("inlet_refused", code=why.code, reason=english(why))
 
 
 @contextmanager
 def serving(
-    settings: InletSettings, clock: Clock, log: FilteringBoundLogger
+    settings: InletSettings, clock: Clock, notice: Notice, log: FilteringBoundLogger
 ) -> Iterator[InletServer]:
-    """Serve until the end of the block.
+    """Serve until the end of the block; ``notice`` is told why images were refused.
 
     Raises
     ------
@@ -236,7 +253,7 @@ def serving(
     context = server_context(settings, clock())
     _set_pynetdicom_up(log)
     with ReceivedFolder(settings.folder, settings.limits, clock).opened() as folder:
-        scp = StorageScp(settings, folder, Counts(), log)
+        scp = StorageScp(settings, folder, Counts(), notice, log)
         entity = _entity(settings)
         with _bound(settings.host, settings.port):
             server = InletServer(entity, settings, context, scp.handlers, log)

@@ -168,6 +168,27 @@ EXAMINATION: Final = {
 }
 """What the series of one examination say together."""
 
+RECEIVED: Final = {
+    "images_refused": Wording(
+        "images that {sender} sent were not received ({n_images}): {why}", READ_BY_EYE
+    ),
+    "inlet_folder_unwritable": Wording("{folder}: {why}", "let the account bleedwatch write there"),
+    "inlet_disk_low": Wording("{folder}: only {gb:.1f} GB are free", "make room there"),
+    "inlet_quota_taken": Wording(
+        "{folder}: the images of two days take all of {gb:.1f} GB", "raise inlet.keep_mb"
+    ),
+    "inlet_memory_taken": Wording(
+        "more than {most_mb:.0f} MiB arrive at once", "raise inlet.arriving_mb"
+    ),
+    "object_too_large": Wording("an image is larger than {most_mb:.0f} MiB", "raise read.file_mb"),
+    "object_uid_unfit": Wording("an image has a UID that is none", EXPORT_AGAIN),
+    "object_not_as_announced": Wording(
+        "an image has other UIDs than it was announced with", EXPORT_AGAIN
+    ),
+    "object_unreadable": Wording("what was announced as an image is none", EXPORT_AGAIN),
+}
+"""Why images that a scanner sent to the inlet were not received."""
+
 FILES: Final = {
     "file_gone": Wording("gone"),
     "not_a_file": Wording("not a file"),
@@ -422,4 +443,4 @@ BOX: Final = {
 }
 """What is wrong with the box itself."""
 
-PAGE: Final = SERIES | EXAMINATION | FILES | NETWORKS | BOX
+PAGE: Final = SERIES | EXAMINATION | RECEIVED | FILES | NETWORKS | BOX

@@ -136,28 +136,11 @@ INLET: Final = {
         "inlet.tls_senders {path}: {why}",
         "name a PEM file of the authorities that senders' certificates come from",
     ),
-    "inlet_folder_unwritable": Wording(
-        "{folder}: {why}",
-        "let the account bleedwatch write there; `bleedwatch service install` opens the folder "
-        "to the inlet's unit",
-    ),
-    "inlet_space_short": Wording(
-        "no room: {folder} has {gb:.1f} GB", "make room there, or see inlet.keep_mb"
-    ),
-    "inlet_memory_taken": Wording(
-        "too much arrives at once: over {most_mb:.0f} MiB", "send again; see inlet.arriving_mb"
-    ),
-    "object_too_large": Wording("the object is over {most_mb:.0f} MiB", "see read.file_mb"),
     "object_of_other_kind": Wording(
         "no image: SOP class {sop_class}", "let the sender send images alone"
     ),
-    "object_uid_unfit": Wording("a UID that is none", "see how the sender makes its UIDs"),
-    "object_not_as_announced": Wording(
-        "the data set has other UIDs than its request", "see what the sender does to images"
-    ),
-    "object_unreadable": Wording("not a data set", "see what the sender does to images"),
 }
-"""Why the inlet does not start, or refuses an object."""
+"""Why the inlet does not start, or refuses what is no image."""
 
 COMMANDS: Final = {
     "command_unavailable": Wording("{command}: {why}", INSTALL_AGAIN),

@@ -18,11 +18,12 @@ BEGIN = "<!-- by python -m tests.documentation.reasons -->\n"
 TABLES: dict[str, Mapping[str, Wording]] = {
     "A series was not analysed, or its result has a caveat": page.SERIES,
     "The series of an examination disagree, or one is missing": page.EXAMINATION,
+    "Images that a scanner sent were not received": page.RECEIVED,
     "A file was left out": page.FILES,
     "Networks, bundles and the GPU": page.NETWORKS,
     "The box": page.BOX,
     "The configuration cannot be used": service.CONFIGURATION,
-    "The inlet does not start, or refuses an object": service.INLET,
+    "The inlet does not start, or refuses what is no image": service.INLET,
     "A command did nothing": service.COMMANDS,
     "Doctor": service.DOCTOR,
     "Making bundles, plans and profiles": service.BUILDING,

@@ -17,6 +17,7 @@ from structlog.testing import LogCapture
 from agent.inlet.limits import InletLimits
 from agent.inlet.server import serving
 from agent.inlet.settings import InletSettings, sender_of
+from agent.reasons import Reason
 from agent.wiring import system_clock
 from tests.agent.doctor.scratch import free_port
 
@@ -42,6 +43,7 @@ class Inlet:
 
     settings: InletSettings
     told: LogCapture
+    noticed: list[Reason]
 
     @property
     def port(self) -> str:
@@ -75,5 +77,6 @@ def inlet_in(folder: Path, *senders: str, **changes: object) -> Iterator[Inlet]:
     settings = replace(settings, **changes)  # type: ignore[arg-type]
     told = LogCapture()
     log = structlog.wrap_logger(None, processors=[told], wrapper_class=structlog.BoundLogger)
-    with serving(settings, system_clock, log):
-        yield Inlet(settings, told)
+    noticed: list[Reason] = []
+    with serving(settings, system_clock, noticed.append, log):
+        yield Inlet(settings, told, noticed)

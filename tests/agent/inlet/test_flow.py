@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.reasons import english
 from tests.agent.doctor.scratch import free_port
 from tests.agent.inlet.dcmtk import dcmtk
 from tests.phantoms import uid, write_series
@@ -57,6 +58,24 @@ def test_a_head_that_a_scanner_sends_ends_as_an_answer(
 
     assert inlet.end(signal.SIGTERM) == 0
     assert "Müller" not in inlet.log.read_text()
+
+
+def test_the_page_tells_of_images_that_were_refused(
+    both: tuple[Program, Program], port: int, tmp_path: Path
+) -> None:
+    _, inlet = both
+    inlet.start("inlet")
+    until(lambda: dcmtk("echoscu", *calls(port)).returncode == 0)
+    (inlet.export / "received").rename(inlet.export / "away")
+
+    sending = dcmtk("storescu", *calls(port), *write_series(tmp_path / "head", 2))
+
+    assert sending.returncode != 0
+    with inlet.store() as store:
+        until(lambda: store.queries.notices(1))
+        (notice,) = store.queries.notices(9)
+    assert notice.kind == "inlet"
+    assert "images that CT1 sent were not received" in english(notice.reason)
 
 
 def test_without_the_extra_the_command_says_what_to_install(program: Program) -> None:

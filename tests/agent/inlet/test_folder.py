@@ -116,7 +116,7 @@ def test_the_oldest_days_make_room_but_not_today_and_yesterday(tmp_path: Path, c
             assert code(folder, f"1.{clock.days}", bytes(3000)) is None
 
         assert code(folder, "1.3", bytes(3000)) is None
-        assert code(folder, "1.4", bytes(3000)) == "inlet_space_short"
+        assert code(folder, "1.4", bytes(3000)) == "inlet_quota_taken"
 
     assert files(tmp_path).keys() == {"1.1.dcm", "1.2.dcm", "1.3.dcm"}
 
@@ -125,7 +125,7 @@ def test_what_lies_there_is_counted_after_a_start_too(tmp_path: Path, clock: Day
     with ReceivedFolder(tmp_path, LIMITS, clock).opened() as folder:
         folder.add("1.1", bytes(8000))
     with ReceivedFolder(tmp_path, LIMITS, clock).opened() as folder:
-        assert code(folder, "1.2", bytes(3000)) == "inlet_space_short"
+        assert code(folder, "1.2", bytes(3000)) == "inlet_quota_taken"
 
 
 def test_a_folder_that_is_no_day_is_never_touched(tmp_path: Path, clock: Days) -> None:
@@ -144,7 +144,7 @@ def test_a_folder_that_is_no_day_is_never_touched(tmp_path: Path, clock: Days) -
 def test_the_disks_last_gigabyte_is_left_free(tmp_path: Path, clock: Days) -> None:
     limits = replace(LIMITS, free_bytes=2**60)
     with ReceivedFolder(tmp_path, limits, clock).opened() as folder:
-        assert code(folder, "1.2", b"image") == "inlet_space_short"
+        assert code(folder, "1.2", b"image") == "inlet_disk_low"
 
     assert files(tmp_path) == {}
 
@@ -198,7 +198,7 @@ def test_a_full_disk_refuses_and_leaves_nothing_half_written(small_disk: Path, c
     roomy = replace(LIMITS, kept_bytes=2**30)
     with ReceivedFolder(small_disk, roomy, clock).opened() as folder:
         assert code(folder, "1.1", bytes(30_000)) is None
-        assert code(folder, "1.2", bytes(50_000)) == "inlet_space_short"
+        assert code(folder, "1.2", bytes(50_000)) == "inlet_disk_low"
     not_looking = replace(roomy, free_bytes=-(2**30))
     with ReceivedFolder(small_disk, not_looking, clock).opened() as folder:
         assert code(folder, "1.2", bytes(50_000)) == "inlet_folder_unwritable"

@@ -25,6 +25,7 @@ from pydicom.uid import (
 from pynetdicom import AE, Association
 
 from agent.errors import ConfigError
+from agent.reasons import english
 from tests.agent.certificates import Authority
 from tests.agent.inlet.dcmtk import LIMITS, Inlet, dcmtk, inlet_in
 from tests.agent.inlet.peer import Line, Peer, encoded_slice
@@ -250,6 +251,22 @@ class TestRefused:
         assert "Müller" not in str(inlet.told.entries)
         assert "object_of_other_kind" in str(inlet.told.entries)
 
+    @pytest.mark.filterwarnings("ignore")
+    def test_images_that_were_refused_are_noticed_once_for_each_reason_and_reports_are_not(
+        self, tmp_path: Path
+    ) -> None:
+        with inlet_in(tmp_path) as inlet, Peer(inlet) as peer:
+            for sop_uid in ("1.2.3", "1.2.4", "..", "1.2.5"):
+                peer.store(sop_uid, encoded_slice())
+                peer.status()
+            sent(calling(inlet, EnhancedSRStorage), slice_dataset(SOPClassUID=EnhancedSRStorage))
+            peer.socket.close()
+            until(lambda: len(inlet.noticed) == 2)
+
+        noticed = "\n".join(map(english, inlet.noticed))
+        assert "CT1 sent were not received (3): an image has other UIDs than" in noticed
+        assert "CT1 sent were not received (1): an image has a UID that is none" in noticed
+
 
 class TestBounds:
     def test_one_association_too_many_is_rejected_and_another_time_accepted(
@@ -285,9 +302,7 @@ class TestBounds:
     def test_objects_of_several_senders_share_the_memory(self, tmp_path: Path) -> None:
         limits = replace(LIMITS, arriving_bytes=250_000)
         with inlet_in(tmp_path, limits=limits) as inlet, Peer(inlet) as one, Peer(inlet) as other:
-            one.command("1.2.3")
-            one.piece(bytes(200_000), last=False)
-            until(lambda: _answer_to(other, inlet) == 0xA700)
+            until(lambda: 0xA700 in _answers_to(one, other))
 
     def test_a_sender_that_waits_for_no_answer_is_bounded_too(self, tmp_path: Path) -> None:
         limits = replace(LIMITS, arriving_bytes=250_000)
@@ -413,6 +428,11 @@ def _with_one_more(inlet: Inlet) -> list[str]:
         return inlet.events()
 
 
-def _answer_to(peer: Peer, inlet: Inlet) -> int:
-    peer.store("1.2.9", encoded_slice(seed=33, SOPInstanceUID="1.2.9", PixelData=bytes(100_000)))
-    return peer.status()
+def _answers_to(one: Peer, other: Peer) -> tuple[int, int]:
+    """Have one send an object while another's is half sent: which is refused is the chance's."""
+    one.command("1.2.3")
+    one.piece(bytes(200_000), last=False)
+    other.store("1.2.9", encoded_slice(seed=33, SOPInstanceUID="1.2.9", PixelData=bytes(100_000)))
+    answer = other.status()
+    one.piece(bytes(2), last=True)
+    return one.status(), answer
