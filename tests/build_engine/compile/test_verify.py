@@ -11,10 +11,11 @@ import numpy as np
 from agent.config import PACKAGED_ENGINES, InferConfig
 from agent.infer.backend import Backend, Floats, RunBy, VolumeOutput
 from agent.infer.bundle import load_bundle
+from agent.infer.golden import MOST_DIFFERENT
 from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
-from build_engine.compile.verify import MOST_DIFFERENT, compare, head_ms
+from build_engine.compile.verify import compare, head_ms
 from build_engine.heads.known import generated_head
 from tests.heads import SEEING, SEEING_BUNDLE, SeeingBackend
 
