@@ -74,7 +74,8 @@ def _download(requirement: str, folder: Path) -> None:
          "--no-deps", "--only-binary", ":all:", "-d", folder, requirement], check=True,
     )  # fmt: skip
     (wheel,) = folder.glob("*.whl")
-    zipfile.ZipFile(wheel).extractall(folder)
+    with zipfile.ZipFile(wheel) as bindings:
+        bindings.extractall(folder)
 
 
 def _write_libraries(module: Path, folder: Path) -> None:

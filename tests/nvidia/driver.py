@@ -61,7 +61,8 @@ def _build_pycuda(cache: Path, site: Path) -> None:
     _run(*pip, "download", "--no-deps", "--no-binary", "pycuda", "-d", cache, PYCUDA)
     _run(*pip, "download", "--no-deps", "-d", cache, *HEADERS)
     for wheel in cache.glob("nvidia_cuda_*.whl"):
-        zipfile.ZipFile(wheel).extractall(cache)
+        with zipfile.ZipFile(wheel) as headers:
+            headers.extractall(cache)
     (archive,) = cache.glob("pycuda-*.tar.gz")
     with tarfile.open(archive) as source:
         source.extractall(cache, filter="data")
