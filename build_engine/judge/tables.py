@@ -9,7 +9,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from agent.records import Subtype, VolumeInterval
 from build_engine.judge.evaluate import StudyResult
@@ -88,11 +87,11 @@ def interval_95(hits: Sequence[bool]) -> tuple[float, float]:
 
 def area_under_roc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float | None:
     """Chance that a positive scores above a negative, ties counting half; None without both."""
-    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
-    if not n_positive or not n_negative:
+    above, below = scores[positive], np.sort(scores[~positive])
+    if not len(above) or not len(below):
         return None
-    ranks = stats.rankdata(scores)[positive].sum()
-    return float((ranks - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
+    wins, with_ties = (np.searchsorted(below, above, side) for side in ("left", "right"))
+    return float((wins + with_ties).sum() / (2 * len(above) * len(below)))
 
 
 def _area_text(scores: list[float], positive: list[bool]) -> str:

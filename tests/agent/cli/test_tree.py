@@ -105,6 +105,8 @@ def test_the_shell_completes_commands_options_and_values(
     offered: set[str],
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["bleedwatch"])
+    # Of `python -m pytest` Click would make the program's name "python -m pytest.bleedwatch".
+    monkeypatch.setattr(sys.modules["__main__"], "__package__", None)
     monkeypatch.setenv("_BLEEDWATCH_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", typed)
     monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 
-from agent.config import PACKAGED_ENGINES, InferConfig
 from agent.infer.backend import Backend, Floats, RunBy, VolumeOutput
 from agent.infer.bundle import load_bundle
 from agent.infer.golden import MOST_DIFFERENT
@@ -18,8 +18,8 @@ from agent.infer.volume_stage import label_head
 from build_engine.compile.verify import compare, head_ms
 from build_engine.heads.known import generated_head
 from tests.heads import SEEING, SEEING_BUNDLE, SeeingBackend
+from tests.tiny import BUNDLE
 
-BUNDLE = load_bundle(PACKAGED_ENGINES / InferConfig().bundle)
 ROUNDED = 1e-3
 TOLERANCE = MOST_DIFFERENT["fp16"]
 
@@ -70,17 +70,18 @@ class Rounded:
         return self.backend.run_volume(block)
 
 
-def test_a_slab_that_rounding_takes_below_the_cut_is_no_difference():
+def test_a_slab_that_rounding_takes_below_the_cut_is_no_difference(engines: Path):
     """It was left out of one mask and not of the other: as if its probability were 0."""
-    head, reference = generated_head(11).head, Remembering(OnnxBackend(BUNDLE, threads=2))
-    slices = SliceStage(BUNDLE.contract).finish(head, reference)
-    seen = label_head(head, slices, BUNDLE.contract.uncut, reference)
+    bundle = load_bundle(engines / BUNDLE)
+    head, reference = generated_head(2).head, Remembering(OnnxBackend(bundle, threads=1))
+    slices = SliceStage(bundle.contract).finish(head, reference)
+    seen = label_head(head, slices, bundle.contract.uncut, reference)
     highest = 1 - slices.probabilities[:, 0].min(axis=(1, 2))
     told = np.array([seen.probability[one.first_k : one.end_k].max() for one in slices.slabs])
     slab = int(np.where(highest < 0.6, told, 0).argmax())
     just_below = float(np.sqrt(highest[slab] * (1 - ROUNDED / 2)))
-    contract = BUNDLE.contract
-    contract = replace(contract, reading=replace(contract.reading, bleed_probability=just_below))
+    reading = replace(bundle.contract.reading, bleed_probability=just_below)
+    contract = replace(bundle.contract, reading=reading)
 
     (found,) = compare([head], contract, (Rounded(reference), reference), (), TOLERANCE)
 

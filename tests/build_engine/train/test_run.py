@@ -45,12 +45,28 @@ def shown(kind: str) -> str:
 TINY = shown("toml")
 
 
-def run(command: str, folder: Path) -> str:
-    """Run a command as a site does: training forks, which a process full of tests must not."""
-    words = shlex.split(command)
-    assert words.pop(0) == "bleedwatch"
+TYPED = """
+import json, sys
+from agent.cli import main
+
+if __name__ == "__main__":  # workers are spawned
+    for sys.argv in json.loads(sys.argv[1]):
+        try:
+            main()
+        except SystemExit as ended:
+            assert not ended.code, ended.code
+"""
+"""The program called several times in one process, which loads PyTorch once."""
+
+
+def run(commands: str, folder: Path) -> str:
+    """Run commands in a process of its own: training forks, which one full of tests must not."""
+    typed = [shlex.split(command) for command in commands.splitlines()]
+    assert {words[0] for words in typed} == {"bleedwatch"}
+    program = folder / "typed.py"
+    program.write_text(TYPED)
     result = subprocess.run(
-        [sys.executable, "-m", "agent", *words],
+        [sys.executable, program, json.dumps(typed)],
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -62,10 +78,7 @@ def test_the_pages_worked_example_trains_exports_and_evaluates_a_bundle(tmp_path
     write_study(tmp_path / "my-heads" / "one", RAS)
     (tmp_path / "mine.toml").write_text(TINY)
 
-    train, export, evaluate = shown("sh").splitlines()
-    run(train, tmp_path)
-    run(export, tmp_path)
-    printed = run(evaluate, tmp_path)
+    printed = run(shown("sh"), tmp_path)
 
     bundle = load_bundle(tmp_path / "engines" / "mine" / "0.1.0")
     assert {point.name for point in bundle.contract.operating_points} == {
@@ -80,7 +93,7 @@ def test_the_pages_worked_example_trains_exports_and_evaluates_a_bundle(tmp_path
     )
     assert (tmp_path / "work" / "curves.png").exists()
     assert (tmp_path / "work" / "cases" / "my-heads-one.npz").exists()
-    assert json.loads(printed)["generated"]
+    assert json.loads(printed[printed.index("\n{") :])["generated"]
 
 
 def test_blocks_older_than_the_slice_network_are_made_again(tmp_path: Path):
