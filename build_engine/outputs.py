@@ -9,7 +9,13 @@ from pydantic import BaseModel, ConfigDict
 from agent.infer.plan import Machine
 from agent.infer.verification import Verification
 from agent.report import ReasonReport
+from build_engine.bench.corpus import Fate
+from build_engine.bench.latency import LatencyRow
+from build_engine.bench.perfusion import Measured
+from build_engine.bench.soak import Outcome
 from build_engine.compile.listing import BundleRow, PlanRow
+from build_engine.compile.timing import BenchRow
+from build_engine.judge.tables import Table
 
 
 class _Output(BaseModel):
@@ -55,7 +61,7 @@ class EngineBenchOutput(_Output):
     """Of ``engine bench``."""
 
     machine: Machine
-    rows: tuple[dict[str, Any], ...]
+    rows: tuple[BenchRow, ...]
 
 
 class ProfileProblem(_Output):
@@ -63,8 +69,7 @@ class ProfileProblem(_Output):
 
     file: str
     key: str
-    what: str
-    what_to_do: str
+    reason: ReasonReport
 
 
 class ProfileOutput(_Output):
@@ -157,7 +162,50 @@ class ProtocolLearnOutput(_Output):
     written: str | None
 
 
+class RhythmOutput(_Output):
+    """One rhythm of export, in ``bench completeness``."""
+
+    rhythm: str
+    count_known: bool
+    rule: str
+    series: int
+    too_early: int
+    added_wait_p50_s: float
+    added_wait_p95_s: float
+
+
+class CorpusFile(_Output):
+    """What became of one file, in ``bench corpus``."""
+
+    path: str
+    fate: Fate
+    reason: str
+    series_uid: str
+
+
+class IngestOutput(_Output):
+    """Of ``bench ingest``: what each run of either reader took."""
+
+    bleedwatch_s: tuple[float, ...]
+    dcm2niix_s: tuple[float, ...]
+
+
+class SoakOutput(_Output):
+    """Of ``bench soak``."""
+
+    seed: int
+    memory_growth_mb: float
+    studies: tuple[Outcome, ...]
+
+
 OUTPUTS: Final[dict[str, Any]] = {
+    "bench completeness": tuple[RhythmOutput, ...],
+    "bench corpus": tuple[CorpusFile, ...],
+    "bench ingest": IngestOutput,
+    "bench latency": tuple[LatencyRow, ...],
+    "bench networks": dict[str, float],
+    "bench perfusion": tuple[Measured, ...],
+    "bench soak": SoakOutput,
     "engine activate": SwitchOutput,
     "engine bench": EngineBenchOutput,
     "engine build": BuildOutput,
@@ -166,6 +214,7 @@ OUTPUTS: Final[dict[str, Any]] = {
     "engine rollback": SwitchOutput,
     "engine sign": SignOutput,
     "engine verify": Verification,
+    "model evaluate": dict[str, tuple[Table, ...]],
     "protocol check": ProtocolCheckOutput,
     "protocol learn": ProtocolLearnOutput,
     "protocol list": ProtocolListOutput,

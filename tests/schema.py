@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
 
 from agent.cli import schema
@@ -29,6 +31,20 @@ def made() -> dict[str, Any]:
         "properties": {name: one for (name, _), one in sorted(by_name.items())},
         "$defs": shared["$defs"],
     }
+
+
+def check(name: str, value: Any) -> None:
+    """Hold a value to the schema of one output, as it is installed."""
+    whole = json.loads(Path(str(schema.FILE)).read_text(encoding="utf-8"))
+    one = {"$schema": whole["$schema"], "$defs": whole["$defs"], **whole["properties"][name]}
+    validator = Draft202012Validator(one, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    validator.validate(value)
+
+
+def check_printed(words: Sequence[str], printed: str) -> None:
+    """Hold what a command printed with ``--json`` to its schema."""
+    name = " ".join(words[:2])
+    check(name if name in OUTPUTS else words[0], json.loads(printed))
 
 
 def main() -> None:

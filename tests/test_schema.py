@@ -22,6 +22,8 @@ from tests.agent.doctor.scratch import Scratch
 from tests.agent.reports import add_result, not_analysed, receive, recorded, report, series_shown
 from tests.agent.stored import Store
 from tests.phantoms import write_series
+from tests.schema import check
+from tests.tiny import BUNDLE
 
 UID = "1.2.3.4"
 
@@ -60,14 +62,6 @@ def printed(scratch: Scratch) -> Outputs:
         return json.loads(result.stdout)
 
     return run
-
-
-def check(name: str, value: Any) -> None:
-    """Hold a value to the schema of one output, as it is installed."""
-    whole = json.loads(Path(str(schema.schema.FILE)).read_text(encoding="utf-8"))
-    one = {"$schema": whole["$schema"], "$defs": whole["$defs"], **whole["properties"][name]}
-    validator = Draft202012Validator(one, format_checker=Draft202012Validator.FORMAT_CHECKER)
-    validator.validate(value)
 
 
 def test_the_installed_schema_is_what_the_models_say() -> None:
@@ -122,14 +116,20 @@ def test_what_a_command_prints_keeps_to_the_schema(
 def test_what_is_written_to_a_folder_keeps_to_the_schema(
     scratch: Scratch, printed: Outputs, tmp_path: Path
 ) -> None:
-    exported = printed("export", UID, "--to", tmp_path / "out", "--config", scratch.config)
+    box = "--config", scratch.config
+    exported = printed("export", UID, "--to", tmp_path / "out", *box)
+    bundled = printed("support-bundle", "--to", tmp_path / "box.zip", *box)
     installed = printed(
-        *("service", "install", "--root", tmp_path, "--dry-run"),
+        *("service", "install", "--root", tmp_path / "root"),
         *("--program", "/opt/bleedwatch/bin/bleedwatch"),
     )
+    uninstalled = printed("service", "uninstall", "--root", tmp_path / "root")
 
     check("export", exported)
+    check("support-bundle", bundled)
     check("service install", installed)
+    check("service uninstall", uninstalled)
+    assert {file["do"] for file in uninstalled["files"]} == {"remove"}
 
 
 def test_what_is_read_of_a_folder_keeps_to_the_schema(
@@ -145,15 +145,23 @@ def test_what_is_read_of_a_folder_keeps_to_the_schema(
     check("replay", printed("replay", folder, "--config", scratch.config))
     check("protocol test", printed("protocol", "test", folder, "--config", scratch.config))
     check("protocol learn", printed("protocol", "learn", folder, "--config", scratch.config))
+    check("bench corpus", printed("bench", "corpus", folder))
+
+
+def test_what_is_measured_keeps_to_the_schema(printed: Outputs, engines: Path) -> None:
+    check("bench completeness", printed("bench", "completeness", "--series", 1))
+    check("bench networks", printed("bench", "networks", engines / BUNDLE, "--runs", 1))
 
 
 def test_what_the_console_answers_keeps_to_the_schema(scratch: Scratch) -> None:
     with Store(scratch.store_path, system_clock) as store:
         client = TestClient(create_app(context_of(store)), base_url="http://localhost")
         state = client.get("/api/state").json()
+        session = client.get("/api/session").json()
         words = client.get("/api/words", headers={"accept-language": "de"}).json()
 
     check("GET /api/state", state)
+    check("GET /api/session", session)
     check("GET /api/words", words)
     assert len(series_shown(state)) == 3
 

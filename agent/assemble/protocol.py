@@ -23,6 +23,10 @@ else:
     import tomli as tomllib
 
 
+class NotAPattern(ValueError):
+    """A text that is no regular expression."""
+
+
 def _compiled(pattern: object) -> object:
     """Compile a profile's pattern; none of them minds upper and lower case."""
     if not isinstance(pattern, str):
@@ -30,7 +34,7 @@ def _compiled(pattern: object) -> object:
     try:
         return re.compile(pattern, re.IGNORECASE)
     except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from error
+        raise NotAPattern(f"not a regular expression: {error}") from error
 
 
 Pattern: TypeAlias = Annotated[re.Pattern[str], BeforeValidator(_compiled)]

@@ -27,6 +27,14 @@ from agent.cli.outputs import (
 )
 from agent.cli.overview import Overview
 from agent.config import Config
+from agent.console.answers import (
+    AcknowledgedAnswer,
+    SessionAnswer,
+    SignedInAnswer,
+    SignInRefusedAnswer,
+    SlicesKept,
+    SlicesNotKept,
+)
 from agent.console.snapshot import Snapshot
 from agent.console.words import Words
 from agent.store.view import ExaminationView
@@ -56,8 +64,12 @@ OUTPUTS: Final[dict[str, Any]] = {
     "support-bundle": SupportBundleOutput,
     "upgrade": UpgradeOutput,
     "user list": UsersOutput,
+    "GET /api/series/{uid}/{revision}/slices": SlicesKept | SlicesNotKept,
+    "GET /api/session": SessionAnswer,
     "GET /api/state": Snapshot,
     "GET /api/words": Words,
+    "POST /api/series/{uid}/{revision}/acknowledge": AcknowledgedAnswer,
+    "POST /api/sign-in": SignedInAnswer | SignInRefusedAnswer,
 }
 """What each command of the agent's prints, and what the console's API answers."""
 

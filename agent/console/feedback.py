@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from agent.console.answers import AcknowledgedAnswer
 from agent.console.authorization import Principal, principal_of
 from agent.console.requests import named_result, one_line, read_values
 from agent.errors import StoreError
-from agent.report import utc_text
 from agent.store.console_store import ConsoleStore
 
 Result = TypeVar("Result")
@@ -52,13 +52,12 @@ class Feedback:
         acknowledged = await _stored(
             run_in_threadpool(self._store.acknowledge, *named_result(request), who, note, reason)
         )
-        return JSONResponse(
-            {
-                "who": acknowledged.who,
-                "at_utc": utc_text(acknowledged.at.utc),
-                "dismissed_because": acknowledged.dismissed_because,
-            }
+        answer = AcknowledgedAnswer(
+            who=acknowledged.who,
+            at_utc=acknowledged.at.utc,
+            dismissed_because=acknowledged.dismissed_because,
         )
+        return JSONResponse(answer.model_dump(mode="json"))
 
     async def verdict(self, request: Request) -> Response:
         """Store a verdict: the result is right, or it is wrong."""

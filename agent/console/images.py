@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from agent.console.answers import SlicesKept, SlicesNotKept
 from agent.console.requests import named_result
 from agent.records import STORED_ABOVE_HU, Clock, EncodedSlice
 from agent.store.queries import Queries
@@ -65,17 +66,18 @@ class Images:
 
     async def slices(self, request: Request) -> Response:
         """Describe the stored slices, or say whether they are still being stored."""
-        return JSONResponse(await run_in_threadpool(self._slices, *named_result(request)))
+        answer = await run_in_threadpool(self._slices, *named_result(request))
+        return JSONResponse(answer.model_dump(mode="json"))
 
-    def _slices(self, uid: str, revision: int) -> dict[str, object]:
+    def _slices(self, uid: str, revision: int) -> SlicesKept | SlicesNotKept:
         stack = self.queries.stack(uid, revision)
         if stack is not None:
-            return {"kept": "whole", "n": len(stack.heights_mm), **stack.model_dump(mode="json")}
+            return SlicesKept(n=len(stack.heights_mm), **stack.model_dump())
         concluded = self.queries.concluded_at(uid, revision)
         if concluded is None:
             raise HTTPException(404, "no such result")
         age_s = (self.clock().utc - concluded.utc).total_seconds()
-        return {"kept": "coming" if 0 <= age_s < STORED_WITHIN_S else "no"}
+        return SlicesNotKept(kept="coming" if 0 <= age_s < STORED_WITHIN_S else "no")
 
     async def slice(self, request: Request) -> Response:
         """Answer with one slice in one window."""

@@ -13,13 +13,15 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from agent.console.answers import SessionAnswer, SignedInAnswer, SignInRefusedAnswer
 from agent.console.audit import AuditLog
 from agent.console.authorization import AccessPolicy, Principal, address_of, principal_of
 from agent.console.lockout import Lockout
 from agent.console.passwords import LONGEST_NAME, Passwords
 from agent.console.requests import one_line, read_values
 from agent.console.sessions import Sessions
-from agent.reasons import Reason, plain
+from agent.reasons import Reason
+from agent.report import reason_report
 from agent.store.accounts import Accounts, User
 
 PAGE: Final = Path(__file__).parent / "static" / "sign-in.html"
@@ -29,9 +31,15 @@ async def session(request: Request) -> Response:
     """Return who is signed in, with the CSRF token; null where the page needs no sign-in."""
     principal = principal_of(request)
     if principal.user is None:
-        return JSONResponse({"user": None})
-    names = {"user": principal.user, "role": principal.role, "csrf": principal.csrf}
-    return JSONResponse({**names, "ends_in_s": principal.ends_in_s})
+        answer = SessionAnswer(user=None)
+    else:
+        answer = SessionAnswer(
+            user=principal.user,
+            role=principal.role,
+            csrf=principal.csrf,
+            ends_in_s=principal.ends_in_s,
+        )
+    return JSONResponse(answer.model_dump(mode="json"))
 
 
 class SignIn:
@@ -98,7 +106,7 @@ class SignIn:
         token = self._sessions.begin(user.name)
         self._lockout.reset(name, address)
         self._audit.signed_in(Principal(user.name, user.role, address))
-        response = JSONResponse({"user": user.name, "role": user.role})
+        response = JSONResponse(SignedInAnswer(user=user.name, role=user.role).model_dump())
         response.set_cookie(
             self._policy.cookie, token, secure=self._policy.tls, httponly=True, samesite="strict"
         )
@@ -119,7 +127,8 @@ class SignIn:
 
 def _refusal(reason: Reason, wait_s: float) -> Response:
     """Answer with what the page shows: the reason, and how long the next attempt has to wait."""
-    answer = {"reason": plain(reason), "wait_s": math.ceil(wait_s)}
-    if not answer["wait_s"]:
-        return JSONResponse(answer, 401)
-    return JSONResponse(answer, 429, {"Retry-After": str(answer["wait_s"])})
+    answer = SignInRefusedAnswer(reason=reason_report(reason), wait_s=math.ceil(wait_s))
+    content = answer.model_dump(mode="json")
+    if not answer.wait_s:
+        return JSONResponse(content, 401)
+    return JSONResponse(content, 429, {"Retry-After": str(answer.wait_s)})

@@ -464,7 +464,25 @@ BUILDING: Final = {
     ),
     "profile_unknown": Wording("no protocol profile '{name}'", "name one of: {known}"),
     "profile_or_file_unknown": Wording("no profile or file {wanted}", "there are {known}"),
-    "profile_wrong": Wording("{problem}", "{remedy}"),
+    "profile_wrong": Wording("{where}: {because}", "{remedy}"),
+    "profile_without_name": Wording("not set", "give the profile a name of its own"),
+    "profile_namesake": Wording(
+        "{other} has the name '{name}' too", "rename one of them, or remove it"
+    ),
+    "profile_key_missing": Wording(
+        "not set", 'set it, or take it from another profile: based_on = "generic-head"'
+    ),
+    "profile_key_misspelt": Wording("no such key", "did you mean {close}?"),
+    "profile_key_unknown": Wording("no such key", "remove it; there are {known}"),
+    "profile_pattern_wrong": Wording(
+        "{why}", r"mend it; a backslash before . + * ? ( ) [ ] takes them as they are"
+    ),
+    "profile_values_disagree": Wording("{why}", "mend one of these values"),
+    "profile_value_wrong": Wording("{why}", "write it as generic-head.toml does"),
+    "profile_value_wrong_at": Wording(
+        "value {number}: {why}", "write it as generic-head.toml does"
+    ),
+    "points_not_checked": Wording("{because}; operating points are not checked", "{remedy}"),
     "profile_overruled": Wording(
         "would fit, but {profile} is for this scanner and has the last word"
     ),

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from agent.assemble.protocol import (
     BASED_ON,
+    NotAPattern,
     ProfileFile,
     ProtocolProfile,
     read_table,
@@ -20,34 +21,38 @@ from agent.assemble.protocol import (
 )
 from agent.errors import BundleError, ConfigError
 from agent.infer.bundle import Bundle
-from agent.reasons import Reason, english
+from agent.reasons import Reason, english, what_to_do
 
 KEYS: Final = (*(field.name for field in fields(ProtocolProfile)), BASED_ON)
 """All that a profile may set."""
 
-SET_IT: Final = f'set it, or take it from another profile: {BASED_ON} = "generic-head"'
-MEND_PATTERN: Final = r"mend it; a backslash before . + * ? ( ) [ ] takes them as they are"
-MEND_VALUE: Final = "mend one of these values"
-AS_GENERIC: Final = "write it as generic-head.toml does"
-
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with a profile's file, and what to do next."""
+    """One thing that is wrong with a profile's file; ``key`` is "" where it is the file itself."""
 
     file: Path
     key: str
-    what: str
-    what_to_do: str
+    because: Reason
 
     @property
     def reason(self) -> Reason:
         """Say it as why the profile cannot be used."""
-        return Reason("profile_wrong", problem=str(self), remedy=self.what_to_do)
+        return Reason(
+            "profile_wrong",
+            where=self.where,
+            because=self.because,
+            remedy=what_to_do(self.because),
+        )
+
+    @property
+    def where(self) -> str:
+        """The file, and the key in it."""
+        return f"{self.file}: {self.key}" if self.key else str(self.file)
 
     def __str__(self) -> str:
         """Name file and key in one line."""
-        return f"{self.file}: {f'{self.key}: ' if self.key else ''}{self.what}"
+        return f"{self.where}: {english(self.because)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +116,17 @@ def _entry(path: Path, tables: dict[Path, dict[str, Any]], bundle: Bundle | None
 
 def _catalogue_problem(path: Path, key: str, error: ConfigError) -> Problem:
     """Say what keeps a profile's file from being read."""
-    return Problem(path, key, english(error.reason.without_file()), error.what_to_do)
+    return Problem(path, key, error.reason.without_file())
 
 
 def _of_name(path: Path, tables: dict[Path, dict[str, Any]]) -> Iterator[Problem]:
     name = tables[path].get("name")
     if name is None and BASED_ON in tables[path]:
-        yield Problem(path, "name", "not set", "give the profile a name of its own")
+        yield Problem(path, "name", Reason("profile_without_name"))
     for other, table in tables.items():
         if other != path and name is not None and table.get("name") == name:
-            what = f"{other} has the name {name!r} too"
-            yield Problem(path, "name", what, "rename one of them, or remove it")
+            taken = Reason("profile_namesake", other=str(other), name=str(name))
+            yield Problem(path, "name", taken)
 
 
 def _of_values(file: ProfileFile) -> Iterator[Problem]:
@@ -130,7 +135,7 @@ def _of_values(file: ProfileFile) -> Iterator[Problem]:
     except ValidationError as error:
         missing = [str(one["loc"][0]) for one in error.errors() if _is_missing(one)]
         if missing:
-            yield Problem(file.path, ", ".join(missing), "not set", SET_IT)
+            yield Problem(file.path, ", ".join(missing), Reason("profile_key_missing"))
         yield from (_of_value(file, one) for one in error.errors() if not _is_missing(one))
 
 
@@ -141,17 +146,23 @@ def _is_missing(details: ErrorDetails) -> bool:
 
 def _of_value(file: ProfileFile, details: ErrorDetails) -> Problem:
     key = str(details["loc"][0]) if details["loc"] else ""
-    what = details["msg"].removeprefix("Value error, ")
+    return Problem(_origin(file, key), key, _why_wrong(key, details))
+
+
+def _why_wrong(key: str, details: ErrorDetails) -> Reason:
+    why = details["msg"].removeprefix("Value error, ")
     if key and key not in KEYS:
         close = get_close_matches(key, KEYS, 1)
-        hint = f"did you mean {close[0]}?" if close else f"remove it; there are {', '.join(KEYS)}"
-        return Problem(_origin(file, key), key, "no such key", hint)
-    if what.startswith("not a regular expression"):
-        return Problem(_origin(file, key), key, what, MEND_PATTERN)
+        if close:
+            return Reason("profile_key_misspelt", close=close[0])
+        return Reason("profile_key_unknown", known=", ".join(KEYS))
+    if isinstance(details.get("ctx", {}).get("error"), NotAPattern):
+        return Reason("profile_pattern_wrong", why=why)
     if details["type"] == "value_error":
-        return Problem(_origin(file, key), key, what, MEND_VALUE)
-    place = f"value {int(details['loc'][1]) + 1}: " if len(details["loc"]) > 1 else ""
-    return Problem(_origin(file, key), key, place + what, AS_GENERIC)
+        return Reason("profile_values_disagree", why=why)
+    if len(details["loc"]) > 1:
+        return Reason("profile_value_wrong_at", number=int(details["loc"][1]) + 1, why=why)
+    return Reason("profile_value_wrong", why=why)
 
 
 def _of_point(file: ProfileFile, bundle: Bundle | None) -> Iterator[Problem]:
@@ -162,7 +173,7 @@ def _of_point(file: ProfileFile, bundle: Bundle | None) -> Iterator[Problem]:
         bundle.contract.operating_point(name)
     except BundleError as error:
         key = "operating_point"
-        yield Problem(_origin(file, key), key, str(error), error.what_to_do)
+        yield Problem(_origin(file, key), key, error.reason)
 
 
 def _origin(file: ProfileFile, key: str) -> Path:

@@ -18,7 +18,7 @@ from agent.config import DEFAULT_PATH
 from agent.errors import ConfigError, FolderUnreachable
 from agent.infer.bundle import load_bundle
 from agent.infer.plan import ANY_PROTOCOL
-from agent.reasons import Reason, english, plain
+from agent.reasons import Reason, english, plain, what_to_do
 from build_engine.printing import AsJson, out, print_json
 from build_engine.protocols import tables
 from build_engine.protocols.catalogue import Entry, Problem, catalogue
@@ -280,7 +280,7 @@ def _left_out_json(sample: Sample) -> list[dict[str, Any]]:
 
 def _print_problems(problems: Iterable[Problem]) -> None:
     for problem in tables.distinct(problems):
-        out().print(f"[red]{escape(str(problem))}[/]\n  → {escape(problem.what_to_do)}")
+        out().print(f"[red]{escape(str(problem))}[/]\n  → {escape(what_to_do(problem.because))}")
 
 
 def _print_lines(console: Console, lines: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from agent.assemble.protocol import ProtocolProfile, load_profiles, ranked
 from agent.config import DEFAULT_PATH, Config, load_config
 from agent.errors import BundleError, ConfigError
 from agent.infer.bundle import Bundle, load_bundle
+from agent.reasons import Reason
 from build_engine.protocols.catalogue import Entry, Problem, catalogue
 
 
@@ -24,8 +25,8 @@ def bundle_in_use(settings: Config) -> tuple[Bundle | None, tuple[Problem, ...]]
     try:
         return load_bundle(settings.bundle_folder), ()
     except BundleError as error:
-        what = f"{error}; operating points are not checked"
-        return None, (Problem(settings.bundle_folder, "", what, error.what_to_do),)
+        why = Reason("points_not_checked", because=error.reason, remedy=error.what_to_do)
+        return None, (Problem(settings.bundle_folder, "", why),)
 
 
 def chosen_entries(wanted: Sequence[str], settings: Config, bundle: Bundle | None) -> list[Entry]:

@@ -55,13 +55,12 @@ def profile_json(entry: Entry) -> dict[str, Any]:
     }
 
 
-def problem_json(problem: Problem) -> dict[str, str]:
+def problem_json(problem: Problem) -> dict[str, Any]:
     """Say what ``check`` does."""
     return {
         "file": str(problem.file),
         "key": problem.key,
-        "what": problem.what,
-        "what_to_do": problem.what_to_do,
+        "reason": plain(problem.because),
     }
 
 

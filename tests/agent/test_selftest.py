@@ -8,13 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from agent.cli import build_app
 from agent.config import Config, ConsoleConfig, load_config
 from agent.errors import ConfigError
 from agent.reasons import Reason, english
 from agent.records import TEST_MARK, Instant, KnownBleed, Side, Subtype
 from agent.report import EngineReport, SeriesReport
-from agent.selftest import SelftestFailed, compared, generator, run_selftest
+from agent.selftest import SelftestFailed, compared, run_selftest
 from agent.store.rows import Selftest, SeriesRow
 from agent.wiring import system_clock
 from agent.wiring.agent import build_test_watcher
@@ -35,6 +37,7 @@ from tests.agent.stored import Store
 from tests.heads import SEEING_BUNDLE, SeeingBackend
 from tests.phantoms import uid, write_series
 from tests.program import until
+from tests.schema import check_printed
 
 UID = f"{TEST_MARK}1.2.3.4"
 BLEED = KnownBleed("1.2.3.4", Subtype.SUBDURAL, Side.LEFT, 30.0, last_on_disk_monotonic_s=100.0)
@@ -267,13 +270,17 @@ def test_on_a_live_agent_it_passes_and_leaves_a_line_in_the_journal_alone(
 ) -> None:
     running, config = agent
     with Store(config.store_path, system_clock) as store:
-        test = run_selftest(config, store.console, generator())
+        printed = CliRunner().invoke(
+            build_app("selftest"),
+            ["selftest", "--json", "--config", str(running.export_folder.parent / "agent.toml")],
+        )
         running.check()
+        (test,) = store.queries.selftests(9)
+        check_printed(["selftest"], printed.stdout)
 
         assert test.failure is None
         assert test.volume_ml == pytest.approx(31.9, abs=0.5)  # by default 2.0.0
         assert test.truth_ml == pytest.approx(30.0, abs=0.1)
-        assert store.queries.selftests(9) == [test]
         assert (
             store.queries.worklist(9),
             store.queries.undelivered(),

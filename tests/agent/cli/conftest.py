@@ -13,6 +13,7 @@ from agent.cli import main
 from agent.wiring import system_clock
 from tests.agent.stored import Store
 from tests.program import Said
+from tests.schema import check_printed
 
 Call: TypeAlias = Callable[..., Said]
 
@@ -39,6 +40,9 @@ def call(config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
         monkeypatch.setenv("COLUMNS", "240")
         with pytest.raises(SystemExit) as ended:
             main()
-        return Said(int(ended.value.code or 0), *capsys.readouterr())
+        said = Said(int(ended.value.code or 0), *capsys.readouterr())
+        if "--json" in words and said.stdout:
+            check_printed([str(word) for word in words], said.stdout)
+        return said
 
     return call

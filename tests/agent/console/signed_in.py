@@ -15,6 +15,7 @@ from agent.console.sessions import Sessions
 from tests.agent.box import SetClock
 from tests.agent.console.made import context_of
 from tests.agent.stored import Store
+from tests.schema import check
 
 PASSWORD = "correct horse battery staple"
 AT_THE_SCANNER = "10.0.0.5"
@@ -71,8 +72,11 @@ class Page:
 
     def sign_in(self, name: str = "ann", password: str = PASSWORD):
         answer = self.http.post("/api/sign-in", json={"name": name, "password": password})
+        check("POST /api/sign-in", answer.json())
         if answer.status_code == 200:
-            self.csrf = self.http.get("/api/session").json()["csrf"]
+            session = self.http.get("/api/session").json()
+            check("GET /api/session", session)
+            self.csrf = session["csrf"]
         return answer
 
     def post(self, path: str, values: object = None, csrf: str | bytes | None = None):

@@ -24,6 +24,7 @@ from tests.agent.reports import (
     series_shown,
 )
 from tests.agent.stored import Store
+from tests.schema import check
 
 RESULT = "/api/series/1.2.3.4/1"
 
@@ -70,6 +71,7 @@ def test_the_first_of_two_who_answer_stands(client: TestClient) -> None:
         f"{RESULT}/acknowledge", json={"who": "Bob", "dismissed_because": "artefact"}
     )
 
+    check("POST /api/series/{uid}/{revision}/acknowledge", second.json())
     assert second.json()["who"] == "Ann"
     assert second.json()["dismissed_because"] is None
 

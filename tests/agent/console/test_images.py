@@ -20,6 +20,7 @@ from tests.agent.console.made import context_of
 from tests.agent.console.stacks import BLEED, OUTLINED, SIZE, grey_of, keep_stack
 from tests.agent.reports import add_result, receive, report
 from tests.agent.stored import Store
+from tests.schema import check
 
 RESULT = "/api/series/1.2.3.4/1"
 
@@ -66,7 +67,10 @@ def test_a_slice_has_the_grey_values_of_its_window(
 def test_the_stack_is_described(client: TestClient, store: Store) -> None:
     keep_stack(store)
 
-    assert client.get(f"{RESULT}/slices").json() == {
+    described = client.get(f"{RESULT}/slices").json()
+
+    check("GET /api/series/{uid}/{revision}/slices", described)
+    assert described == {
         "kept": "whole",
         "n": 12,
         "rows": SIZE,
@@ -108,7 +112,10 @@ def test_slices_that_do_not_come_any_more_are_not_kept(store: Store) -> None:
         create_app(context_of(store, clock=minutes_later)), base_url="http://localhost"
     )
 
-    assert later.get(f"{RESULT}/slices").json() == {"kept": "no"}
+    described = later.get(f"{RESULT}/slices").json()
+
+    check("GET /api/series/{uid}/{revision}/slices", described)
+    assert described == {"kept": "no"}
 
 
 @pytest.mark.parametrize(

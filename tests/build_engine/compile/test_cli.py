@@ -16,6 +16,7 @@ from build_engine.compile.cli import engine
 from tests.build_engine.compile import made
 from tests.build_engine.compile.made import KEY
 from tests.nvidia.box import GpuBox
+from tests.schema import check_printed
 from tests.tiny import write_tiny_bundle
 
 
@@ -25,6 +26,8 @@ def run(box: GpuBox, *arguments: str, code: int = 0) -> Result:
     if isinstance(result.exception, AgentError):
         raise result.exception
     assert result.exit_code == code, result.output
+    if "--json" in arguments:
+        check_printed(["engine", *arguments], result.stdout)
     return result
 
 
@@ -251,6 +254,41 @@ def test_the_list_says_all_of_a_plan_under_its_whole_name(card_box):
         "  layers: 4 in FP16 · never verified",
         "  no use here: it was never verified",
     ]
+
+
+def test_a_plans_way_is_told_in_json(card_box, tmp_path):
+    key = tmp_path / "private.pem"
+    key.write_bytes(
+        KEY.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+
+    first, second = (
+        verified(card_box, built(card_box, "--precision", precision))
+        for precision in ("fp16", "fp32")
+    )
+    report = json.loads(run(card_box, "verify", first, "--heads", "1", "--json").stdout)
+    verified(card_box, first)
+    told = [
+        json.loads(run(card_box, *words, "--json").stdout)
+        for words in (("activate", first), ("activate", second), ("rollback",))
+    ]
+    signed = CliRunner().invoke(
+        engine, ["sign", str(card_box.plans / first), "--key", str(key), "--json"]
+    )
+    check_printed(["engine", "sign"], signed.stdout)
+    checked = json.loads(run(card_box, "check", str(card_box.plans / first), "--json").stdout)
+
+    assert report["faults"] == []
+    assert told == [
+        {"plan": first, "previous": None},
+        {"plan": second, "previous": first},
+        {"plan": first, "previous": second},
+    ]
+    assert (checked["digests"], checked["signature"]) == (True, None)
 
 
 def test_a_slower_plan_is_activated_only_when_told_to(card_box):

@@ -38,6 +38,7 @@ from build_engine.synth.lookalike import LookAlike
 from build_engine.train.cli import model
 from tests.build_engine.judge.made import SHAPE_KJI, VOXEL_ML, grid, known_head, result_of
 from tests.heads import INTERVAL, SEEING, SEEING_BUNDLE, SeeingBackend, axial_grid, ball, head
+from tests.schema import check_printed
 from tests.tiny import BUNDLE as TINY
 
 SHIPPED = PACKAGED_ENGINES / InferConfig().bundle
@@ -309,6 +310,7 @@ def test_one_command_evaluates_a_bundle(tmp_path: Path, engines: Path):
     result = CliRunner().invoke(model, arguments)
 
     assert result.exit_code == 0, result.output
+    check_printed(["model", "evaluate"], result.stdout)
     titles = [one["title"] for one in json.loads(result.stdout)["generated"]]
     assert "By subtype and by volume" in titles
     heads = json.loads((tmp_path / "generated.json").read_text())["heads"]

@@ -21,6 +21,7 @@ from build_engine.protocols.cli import protocol
 from build_engine.protocols.inference import Known
 from build_engine.protocols.sample import SampleSeries
 from tests.agent.assemble.made import HEADER, made
+from tests.schema import check_printed
 
 PACKAGED = PACKAGED_ENGINES / "protocols"
 FILES = profile_files(PACKAGED)
@@ -55,6 +56,7 @@ def run_json(*words: object) -> Any:
     """Run a command with ``--json``."""
     result = run(*words, "--json")
     assert result.exception is None, result.output
+    check_printed(["protocol", *map(str, words)], result.stdout)
     return json.loads(result.stdout)
 
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 
 from agent.errors import ConfigError
+from agent.reasons import Reason, english
+from agent.reasons import what_to_do as remedy
 from agent.records import OperatingPoint
 from build_engine.protocols.catalogue import KEYS, catalogue
 from tests.build_engine.protocols.made import PACKAGED
@@ -53,8 +55,8 @@ def test_a_problem_is_named_by_key_with_what_to_do(tmp_path, text, key, what, wh
 
     assert problem.file == tmp_path / "own.toml"
     assert problem.key == key
-    assert what in problem.what
-    assert what_to_do in problem.what_to_do
+    assert what in english(problem.because)
+    assert what_to_do in remedy(problem.because)
     assert str(problem).startswith(f"{tmp_path}/own.toml: {key}")
 
 
@@ -68,7 +70,7 @@ def test_all_missing_keys_are_one_problem(tmp_path):
     (problem,) = problems(tmp_path, 'name = "own"')
 
     assert {"kvp", "quiet_s"} < set(problem.key.split(", ")) < set(KEYS)
-    assert "based_on" in problem.what_to_do
+    assert "based_on" in remedy(problem.because)
 
 
 def test_two_profiles_of_one_name_name_each_other(tmp_path):
@@ -78,8 +80,10 @@ def test_two_profiles_of_one_name_name_each_other(tmp_path):
     a, b = catalogue(tmp_path, SEEING_BUNDLE)
 
     assert [problem.key for problem in (*a.problems, *b.problems)] == ["name", "name"]
-    assert "b.toml has the name 'generic-head' too" in a.problems[0].what
-    assert "a.toml" in b.problems[0].what
+    assert [each.problems[0].because for each in (a, b)] == [
+        Reason("profile_namesake", other=str(tmp_path / other), name="generic-head")
+        for other in ("b.toml", "a.toml")
+    ]
 
 
 def test_a_bases_mistake_is_named_in_the_base(tmp_path):

@@ -260,7 +260,7 @@ def test_the_list_runs_from_the_most_specific_profile_to_the_broken_ones(tmp_pat
     assert (names[0], names[-2], names[-1]) == ("ours", "generic-head", "own")
     assert listed["profiles"][0]["kernels"] == "b"
     assert listed["profiles"][0]["operating_point"] == "balanced"
-    assert listed["profiles"][-1]["problems"][0]["what_to_do"] == "did you mean quiet_s?"
+    assert listed["profiles"][-1]["problems"][0]["reason"]["what_to_do"] == "did you mean quiet_s?"
     assert shown.exit_code == 0
     assert "broken.toml: quite_s: no such key" in shown.output
     assert "any scanner" in shown.output
