@@ -8,11 +8,13 @@ restart of any process in between loses nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from agent.deliver.settings import SendingChannel
-from agent.records import is_test
+from agent.exam import NEEDS_NOBODY, OTHER_VIEWS
+from agent.records import State, is_test
 from agent.report import SeriesReport
 
 CONSOLE: Final = "console"
@@ -20,35 +22,31 @@ CONSOLE: Final = "console"
 OWN_CHANNELS: Final = frozenset({CONSOLE, "escalation"})
 """Channels that no configuration names."""
 
-OTHER_SERIES: Final = frozenset(
-    {
-        "bone_kernel",
-        "bone_series",
-        "contrast_given",
-        "contrast_seen",
-        "contrast_series",
-        "localizers_only",
-        "not_head",
-        "not_original_axial",
-        "not_plain_head",
-    }
-)
-"""Why a series is none that anybody expects an answer for: no archive is told of it."""
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Which channels have been told of a series before, and which of another of its study."""
+
+    of_series: frozenset[str] = frozenset()
+    of_suspicion_beside: frozenset[str] = frozenset()
 
 
 def channels_for(
-    report: SeriesReport,
-    channels: Sequence[SendingChannel],
-    told: Collection[str],
+    report: SeriesReport, channels: Sequence[SendingChannel], told: Told
 ) -> tuple[str, ...]:
     """Return the channels that a result is delivered to: the console always, a test nowhere else.
 
-    ``told`` are the channels that an earlier result of the series went to: these are sent what
-    becomes of it, whatever they are told otherwise.
+    A channel that was told of a series is sent what becomes of it, whatever it is told otherwise;
+    so is one that was told of a suspicion in another series of the study where this one suspects
+    nothing. Of a series that nobody needs analysed no channel is told.
     """
     if is_test(report.series_uid):
         return (CONSOLE,)
-    if report.code in OTHER_SERIES:
-        return (CONSOLE, *(one.name for one in channels if one.name in told))
-    sent = (one.name for one in channels if report.state in one.tell or one.name in told)
+    needed = report.code not in NEEDS_NOBODY | OTHER_VIEWS
+    follows = told.of_series
+    if report.state == State.NOT_SUSPECTED.value:
+        follows |= told.of_suspicion_beside
+    sent = (
+        one.name for one in channels if one.name in follows or (needed and report.state in one.tell)
+    )
     return (CONSOLE, *sent)

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
-from agent.deliver.outbox import CONSOLE, channels_for
+from agent.deliver.outbox import CONSOLE, Told, channels_for
 from agent.errors import AgentError, InputError
 from agent.pipeline import (
     Analysis,
@@ -155,8 +155,12 @@ class Analyst:
 
         What came without one readable image can be told to the console alone.
         """
-        resources, told = self._resources, self._shell.queries.channels_told(contents.uid)
-        channels = channels_for(answer.report, resources.channels, told)
+        if not self._resources.channels:
+            return (CONSOLE,), None
+        uid, queries = contents.uid, self._shell.queries
+        beside = queries.channels_told_beside(uid, contents.identity.study_uid)
+        told = Told(queries.channels_told(uid), beside)
+        channels = channels_for(answer.report, self._resources.channels, told)
         if channels == (CONSOLE,):
             return channels, None
         found = self._guarded(contents.uid, lambda: sources_of(contents.slices, answer.analysis))

@@ -236,6 +236,17 @@ class Queries:
         rows = self._db.rows("SELECT DISTINCT channel FROM outbox WHERE series_uid = ?", uid)
         return frozenset(row["channel"] for row in rows)
 
+    def channels_told_beside(self, uid: str, study_uid: str) -> frozenset[str]:
+        """Return the channels that a suspicion in another series of a study is delivered to."""
+        rows = self._db.rows(
+            "SELECT DISTINCT channel FROM series JOIN results ON series_uid = uid"
+            " JOIN outbox USING (series_uid, revision)"
+            " WHERE study_uid = ? AND uid <> ? AND results.state = 'suspected'",
+            study_uid,
+            uid,
+        )
+        return frozenset(row["channel"] for row in rows)
+
     def settled_files(self) -> dict[str, tuple[int, int]]:
         """Return path → (size, mtime_ns) of the files that are not read again after a restart."""
         rows = self._db.rows("SELECT path, size_bytes, mtime_ns FROM files WHERE settled")

@@ -78,6 +78,18 @@ def test_each_channel_is_told_what_it_wants_and_what_becomes_of_that(tmp_path: P
     }
 
 
+def test_a_suspicion_that_another_series_of_its_study_withdraws_is_followed(tmp_path: Path) -> None:
+    box = box_of(tmp_path, PACS)
+    finish(box, write_series(tmp_path / "thick", N))
+    box.backend.score = 0.01
+    thin = {"SeriesInstanceUID": "1.2.3.9", "SOPInstanceUID": lambda k: f"1.2.3.9.{k}"}
+    finish(box, write_series(tmp_path / "thin", N, **thin))
+    finish(box, write_series(tmp_path / "clear", N, seed=1))
+
+    told = {(one.series_uid, one.revision) for one in sent(box)}
+    assert told == {(uid("series", 0), 1), ("1.2.3.9", 1)}
+
+
 def test_a_self_test_goes_to_no_archive(tmp_path: Path) -> None:
     box = box_of(tmp_path, ALL)
     box.tests_folder = tmp_path / "tests"

@@ -1,0 +1,48 @@
+"""agent.deliver.outbox: who is told of a result, as a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent.deliver.outbox import Told, channels_for
+from agent.deliver.settings import DicomChannel
+from agent.reasons import Reason, plain
+from tests.agent.reports import not_analysed, not_suspected, report
+
+SOME = DicomChannel(name="some", host="h", ae_title="A")
+ALL = DicomChannel(
+    name="all", host="h", ae_title="A", tell=("suspected", "not_suspected", "not_analysed")
+)
+
+BONE = report(
+    "1.2",
+    state="not_analysed",
+    **plain(Reason("bone_kernel", kernel="B70", profile="generic-head")),
+    score=None,
+    findings=(),
+    total_volume_ml=None,
+)
+OF_SERIES = Told(of_series=frozenset({"console", "some"}))
+BESIDE = Told(of_suspicion_beside=frozenset({"console", "some"}))
+
+
+@pytest.mark.parametrize(
+    ("result", "told", "channels"),
+    [
+        (report("1.2"), Told(), ("some", "all")),
+        (not_suspected("1.2"), Told(), ("all",)),
+        (not_analysed("1.2"), Told(), ("all",)),
+        (BONE, Told(), ()),
+        (not_suspected("1.2"), OF_SERIES, ("some", "all")),
+        (not_analysed("1.2"), OF_SERIES, ("some", "all")),
+        (BONE, OF_SERIES, ("some",)),
+        (not_suspected("1.2"), BESIDE, ("some", "all")),
+        (not_analysed("1.2"), BESIDE, ("all",)),
+        (BONE, BESIDE, ()),
+        (report("TEST.1.2"), Told(), ()),
+    ],
+)
+def test_who_is_told(result: Any, told: Told, channels: tuple[str, ...]) -> None:
+    assert channels_for(result, (SOME, ALL), told) == ("console", *channels)
