@@ -20,7 +20,13 @@ from agent.store.examinations import ExaminationRow
 from agent.store.liveness import agent_problem, selftest_problem
 from agent.store.queries import Queries
 from agent.store.rows import AgentStatus, Correction, SeriesRow
-from agent.store.view import ExaminationView, SeriesView, examination_facts
+from agent.store.view import (
+    DeliveryView,
+    ExaminationView,
+    SeriesView,
+    delivery_view,
+    examination_facts,
+)
 
 MOST_EXAMINATIONS = 50
 MOST_NOTICES = 5
@@ -84,6 +90,8 @@ class SeriesState(SeriesView):
     unread_files: tuple[str, ...]
     """Names of files that came and could not be read, where the page may name the patient: scanners
     name files for patients."""
+    sent: tuple[DeliveryView, ...]
+    """How far the latest result is on its way to archives."""
 
 
 class ExaminationState(ExaminationView):
@@ -196,6 +204,7 @@ class _Page:
             committed_monotonic_s=row.concluded_at.monotonic_s if row.concluded_at else None,
             escalation_problem=_reported(self.escalation_problems.get(row.uid)),
             unread_files=_unread_files(self.queries, row) if shown == "full" else (),
+            sent=tuple(map(delivery_view, self.queries.sent(row.uid, row.revision))),
         )
 
 

@@ -231,6 +231,16 @@ class Queries:
         rows = self._db.rows(f"SELECT * FROM outbox WHERE {PENDING} ORDER BY since_utc, revision")  # noqa: S608
         return [delivery_of(row) for row in rows]
 
+    def sent(self, uid: str, revision: int) -> list[Delivery]:
+        """Return how far a result is on its way to archives, by channel."""
+        rows = self._db.rows(
+            "SELECT * FROM outbox WHERE series_uid = ? AND revision = ?"
+            " AND channel NOT IN ('console', 'escalation') ORDER BY channel",
+            uid,
+            revision,
+        )
+        return [delivery_of(row) for row in rows]
+
     def channels_told(self, uid: str) -> frozenset[str]:
         """Return the channels that any result of a series is delivered to."""
         rows = self._db.rows("SELECT DISTINCT channel FROM outbox WHERE series_uid = ?", uid)

@@ -260,12 +260,13 @@ def _result(result: Result) -> ResultView:
     return ResultView(
         report=result.report,
         at_utc=result.at.utc,
-        deliveries=tuple(map(_delivery, result.deliveries)),
+        deliveries=tuple(map(delivery_view, result.deliveries)),
         acknowledged=_acknowledgement(result.acknowledged),
     )
 
 
-def _delivery(delivery: Delivery) -> DeliveryView:
+def delivery_view(delivery: Delivery) -> DeliveryView:
+    """Show how far a delivery is."""
     return DeliveryView(
         channel=delivery.channel,
         since_utc=delivery.since.utc,

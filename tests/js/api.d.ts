@@ -107,7 +107,16 @@ interface Series {
   escalated_utc: string | null;
   escalation_problem: Reason | null;
   unread_files: string[];
+  sent?: Sent[];
   corrected?: Correction | null;
+}
+
+interface Sent {
+  channel: string;
+  sent_utc: string | null;
+  delivered_utc: string | null;
+  dropped_utc: string | null;
+  problem: Reason | null;
 }
 
 interface Correction { at_utc: string; patient_name: string; patient_id: string }

@@ -178,3 +178,20 @@ test("every answer of an examination is told in the order in which it came", () 
   assert.match(told[0], /5 mm/);
   assert.match(told[1], /0\.6 mm/);
 });
+
+test("how far a result is on its way to each archive stands in its row, of what failed the archive's words", () => {
+  const way = { sent_utc: null, delivered_utc: null, dropped_utc: null, problem: null };
+  const at = "2026-11-23T10:01:00Z";
+  const refused = { code: "archive_refused", values: {}, text: "pacs refused 1 of 5 objects: 0xA700 full", what_to_do: "" };
+  showWorklist([examination({ ...SERIES, sent: [
+    { ...way, channel: "a", delivered_utc: at }, { ...way, channel: "b", sent_utc: at }, { ...way, channel: "c" },
+    { ...way, channel: "d", problem: refused }, { ...way, channel: "e", dropped_utc: at, problem: refused },
+  ] })], true);
+
+  const lines = [...rows()[0].querySelectorAll("small")].map((line) => line.textContent);
+  const told = lines.slice(-5);
+  assert.match(told[0], /^a: delivered, /);
+  assert.match(told[1], /^b: sent, .*; not confirmed yet$/);
+  assert.deepEqual(told.slice(2, 4), ["c: not sent yet", "pacs refused 1 of 5 objects: 0xA700 full"]);
+  assert.match(told[4], /^e: given up, /);
+});

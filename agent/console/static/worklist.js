@@ -182,6 +182,7 @@ function historyLines(examination) {
     speaker.corrected ? correctedWords(speaker.corrected) : null,
     ...heads.map(({ acknowledged: given }) => (given && !given.through_series_uid ? acknowledgedWords(given) : null)),
     verdict ? verdictWords(verdict) : null,
+    ...heads.flatMap(({ sent }) => (sent ?? []).map(sentWords)),
   ].filter((line) => line !== null);
 }
 
@@ -190,6 +191,14 @@ function resultWords(report) {
   if (isRefused(report)) return t("because {reason}", { reason: said(report) });
   if (report.state === "suspected") return report.findings.slice(0, 2).map(findingWords).join("; ") || t("no outline could be drawn");
   return report.caveats.map(said).join("; ");
+}
+
+/** How far a result is on its way to an archive; of what failed, the archive's own words. @param {Sent} one */
+function sentWords({ channel, delivered_utc, sent_utc, dropped_utc, problem }) {
+  if (delivered_utc) return t("{channel}: delivered, {time}", { channel, time: clock(delivered_utc) });
+  if (dropped_utc) return t("{channel}: given up, {time}", { channel, time: clock(dropped_utc) });
+  if (problem) return said(problem);
+  return sent_utc ? t("{channel}: sent, {time}; not confirmed yet", { channel, time: clock(sent_utc) }) : t("{channel}: not sent yet", { channel });
 }
 
 /** @param {NonNullable<Series["acknowledged"]>} given */

@@ -81,6 +81,23 @@ def test_a_result_that_was_shown_is_delivered(client: TestClient, store: Store) 
     assert store.queries.undelivered() == []
 
 
+def test_how_far_a_result_is_on_its_way_to_an_archive_is_told(
+    client: TestClient, store: Store
+) -> None:
+    store.sql(
+        "INSERT INTO outbox (series_uid, revision, channel, since_utc, since_monotonic_s, sent_utc,"
+        " sent_monotonic_s) VALUES (?, 1, 'pacs', '2026-01-01T00:00:00+00:00', 1.0,"
+        " '2026-01-01T00:00:02+00:00', 3.0)",
+        UID,
+    )
+
+    shown = client.get("/api/state").json()["examinations"][0]["series"][0]["sent"]
+
+    (pacs,) = shown
+    assert (pacs["channel"], pacs["sent_utc"]) == ("pacs", "2026-01-01T00:00:02Z")
+    assert (pacs["delivered_utc"], pacs["problem"]) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("path", "values", "headers", "status"),
     [
