@@ -62,7 +62,7 @@ class UnderWay(_View):
 
 
 class Concluded(_View):
-    """A series that has its answer, ``total_s`` after its last slice."""
+    """A series that speaks for an examination with its answer, ``total_s`` after its last slice."""
 
     series_uid: str
     state: State
@@ -100,7 +100,11 @@ def look(queries: Queries, now: Instant, boot_id: str) -> Overview:
         problem=_reported(problem),
         agent=_agent(agent) if agent else None,
         under_way=tuple(_under_way(queries, row, now) for row in unfinished if row),
-        latest=tuple(_concluded(row, now) for row in queries.latest(MOST_LATEST, states=ANSWERS)),
+        latest=tuple(
+            _concluded(row.series[0], now)
+            for row in queries.examinations(MOST_LATEST, states=ANSWERS)
+            if not row.examination.needs_nobody
+        ),
         last_hour=queries.counts_since(now.utc - HOUR).examinations,
         today=queries.states_since(now.midnight),
         unacknowledged=len(queries.alerts_since()),

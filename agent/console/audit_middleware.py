@@ -19,6 +19,9 @@ RESULT_PATH: Final = re.compile(r"/api/series/([^/]+)/(\d{1,10})/(.+)")
 RECEIPT: Final = "shown"
 """The last part of the path by which the page confirms, by itself, that it shows a result."""
 
+ACKNOWLEDGE: Final = "acknowledge"
+"""The action that answers all reconstructions of a scan at once; each is recorded."""
+
 NO_SUCH_METHOD: Final = 405
 
 REFUSED: Final = 400
@@ -61,6 +64,9 @@ class AuditMiddleware:
             return
         if request.method not in SAFE_METHODS:
             outcome = SUCCESS if status < REFUSED else MINOR_FAILURE
-            self._audit.acted(principal, study_uid, result, action, outcome)
+            is_answer = action == ACKNOWLEDGE and outcome == SUCCESS
+            as_well = self._queries.answered_through(*result) if is_answer else []
+            for each in (result, *as_well):
+                self._audit.acted(principal, study_uid, each, action, outcome)
         elif status < REFUSED:
             self._audit.viewed(principal, study_uid, result, "images")

@@ -213,6 +213,20 @@ class Queries:
         )
         return EncodedSlice(**dict(rows[0])) if rows else None
 
+    def answered_through(self, uid: str, revision: int) -> list[tuple[str, int]]:
+        """Return the results (UID, revision) for which an answer to this one was taken as well.
+
+        Also those that came afterwards and confirmed what was acknowledged.
+        """
+        rows = self._db.rows(
+            "SELECT others.series_uid, others.revision FROM acknowledgements AS given"
+            " JOIN acknowledgements AS others ON others.through_uid = given.series_uid"
+            " AND others.at_utc = given.at_utc WHERE given.series_uid = ? AND given.revision = ?",
+            uid,
+            revision,
+        )
+        return [(row["series_uid"], row["revision"]) for row in rows]
+
     def corrections_to_record(self) -> list[tuple[int, str, str]]:
         """Return ID, study and series of the corrections that are not in the audit log yet."""
         rows = self._db.rows(

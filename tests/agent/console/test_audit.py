@@ -33,7 +33,7 @@ from agent.console.audit_message import (
 )
 from agent.console.authorization import Principal
 from agent.reasons import Reason, english
-from agent.records import Identity, Instant
+from agent.records import Acquisition, Identity, Instant
 from agent.store.effects import ShowProgress
 from agent.store.rows import SeriesProgress
 from tests.agent.box import MIDNIGHT, SetClock
@@ -204,6 +204,17 @@ class TestViews:
 
 
 class TestActions:
+    def test_an_answer_to_two_reconstructions_is_recorded_for_each(self, ward: Ward) -> None:
+        frame = frozenset({"1.2.9"})
+        for n in (1, 5):
+            scan = Acquisition(frozenset({2}), frame, thickness_mm=n, preference=n)
+            receive(ward.store, ward.clock, f"1.9.{n}", acquisition=scan)
+            add_result(ward.store, report(f"1.9.{n}"))
+        enter(ward).post("/api/series/1.9.5/1/acknowledge")
+
+        recorded = [line.thing[2] for line in lines(ward) if line.told[1] == "acknowledge"]
+        assert recorded == ["series 1.9.5, result 1", "series 1.9.1, result 1"]
+
     def test_an_acknowledgement_is_one_line(self, ward: Ward) -> None:
         ann = enter(ward)
 
