@@ -33,23 +33,23 @@ class Added(Enum):
     SET_ASIDE = "set aside"
     REPLACED = "replaced"
     IDENTIFIED = "identified"
-    """It was there, and was said to be somebody else's."""
+    """It was there already, and its file now names another patient."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesFacts:
     """What completeness is judged by.
 
-    ``n_images`` counts all images of the series that were read, ``n_unread`` those that came and
-    could not be. ``expected_images`` is 0 unless all slices promise
-    the same count for the series; ``hinted_images`` the same for their acquisition, of which there
-    must be one: it may count what other series hold; or what their numbers leave out.
-    ``touching`` says that no slice could lie between two others. ``coverage_mm`` runs along the
-    normal, from the lowest slice centre to the highest. ``end_seen``: the last slice to come is
-    one with which an export ends. It shows the vertex, so the export went up the head and has
-    reached the top; or its image number is 1 and the numbers came falling. An export that goes
-    down the head, or came in no order, has no such end: there may always be another slice
-    below.
+    ``n_images`` counts the images that were read, ``n_unread`` those that came and could not be.
+    ``expected_images`` is how many the series has by its headers, 0 unless all slices agree.
+    ``hinted_images`` is how many its acquisition has, 0 unless there is only one and all slices
+    agree; or, where image numbers leave some out all along, how many there are by these. It is a
+    hint: an acquisition's count may include other series.
+    ``touching``: no slice could lie between two neighbours. ``coverage_mm``: along the normal, from
+    the lowest slice centre to the highest.
+    ``end_seen``: an export ends with a slice like the last one that came. Either that shows the
+    vertex, and the export went up the head; or image numbers fell and have reached 1. An export
+    down the head or in no order has no such end: another slice may follow below.
     """
 
     n_slices: int
@@ -93,9 +93,9 @@ class Layout:
 class GrowingSeries:
     """The images of one series, as they arrive.
 
-    Whose they are, the latest file of each image says: a patient that was corrected at the source
-    is corrected here once all images say so, and until then nothing is made of them. Studies are
-    never corrected.
+    The latest file of each image says which patient it is of. Where the patient was corrected at
+    the source, the series is the corrected patient's once all images say so; until then it has no
+    volume. Studies are never corrected.
 
     Most images lie in parallel planes: these are the slices. Localizers, and the few that lie
     otherwise, have another matrix or no place at all, are set aside, each with its reason. An image

@@ -52,10 +52,9 @@ class NetworkDigests:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """What is to be known of a model beside its networks, whose digests it holds.
+    """All that is to be known of a model but its networks, of which it holds the digests.
 
-    ``card`` is what people are told of the model, by
-    heading: what it was trained and evaluated on, its limits.
+    ``card`` holds texts for people, by heading: what it was trained and evaluated on, its limits.
     """
 
     name: FolderName
@@ -72,7 +71,7 @@ class Contract:
 
     @property
     def uncut(self) -> Contract:
-        """The same networks, read for every probability that a mask can tell.
+        """The same networks, read down to the lowest probability that a mask can hold.
 
         A slab in which nothing can reach the cut is not read at all (``label_head``): probabilities
         that are ranked or compared come from this.

@@ -52,7 +52,7 @@ class SliceStage:
         self._probabilities: dict[SampleKey, Floats] = {}
 
     def afresh(self) -> SliceStage:
-        """Return one with nothing computed: a slice is no longer what it was."""
+        """Return a stage with nothing computed, for a series of which a slice has changed."""
         return SliceStage(self._whole_contract)
 
     def advance(self, head: HeadVolume, backend: Backend) -> int:

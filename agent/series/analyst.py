@@ -1,4 +1,4 @@
-"""What the thread that owns the networks does: run a series' slabs as they come, and answer it.
+"""The work of the thread that owns the networks: run slabs as slices come, answer whole series.
 
 Whatever goes wrong on the way is turned into the series' answer, so that it disturbs no other. A
 series that takes the whole process down is counted before, and set aside the third time; until then
@@ -55,7 +55,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """A report, its pictures as PNG by view, and the analysis that it tells of."""
+    """A report, its pictures as PNG by view, and the analysis that it reports."""
 
     report: SeriesReport
     pictures: dict[str, bytes]

@@ -17,7 +17,8 @@ from agent.records import HeadVolume
 from agent.store.agent_store import AgentStore
 
 MOST_WAITING: Final = 1
-"""Heads that are held for it: a thin one takes 240 MB. With one more, the first is kept at once."""
+"""Heads that are held in memory until their slices are stored; a thin one takes 240 MB. When
+another comes, the first is stored at once. Ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class _Stack:
 
 
 class Archive:
-    """What is still to be kept. Nobody's answer depends on it: what fails is logged and let go."""
+    """The stacks that are still to be stored. No answer depends on them: a failure is logged."""
 
     def __init__(self, store: AgentStore, log: FilteringBoundLogger, *, keeps_slices: bool) -> None:
         """Keep in this store, or nothing at all."""

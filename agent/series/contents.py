@@ -31,7 +31,7 @@ LONGEST_S = 120.0
 """A series that no profile covers is ended this long after its first slice, come what may [s]."""
 
 FAULT = NotAnalysed(Reason("internal"))
-"""The answer that a bug of ours ends a series with."""
+"""The answer of a series on which our own code fails."""
 
 
 @dataclass

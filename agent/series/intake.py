@@ -1,4 +1,4 @@
-"""What the thread that reads files does: arrivals into their series, and which is complete."""
+"""The work of the thread that reads files: arrivals into their series, and which are complete."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ class Intake:
             choose([header], self._resources.profiles)
         except NotEligible as error:
             return error.reason
-        except Exception:  # noqa: BLE001 - it is met again, and told, when the slice is put in
+        except Exception:  # noqa: BLE001 - the same fails, and is logged, when the slice is put in
             return None
         return None
 
