@@ -50,6 +50,10 @@ def _trained_on(config: TrainConfig, real: RealData | None) -> list[str]:
     if config.start_from is not None:
         began = "/".join(config.start_from.parts[-2:])
         said.append(f"The weights go on from those of {began}, with what taught them.")
+    if config.start_share:
+        said.append(
+            f"The mean of both was exported, the former's share {100 * config.start_share:g} %."
+        )
     return said
 
 

@@ -138,3 +138,14 @@ def test_the_card_speaks_of_no_generated_heads_where_there_were_none(tmp_path: P
 
     assert "generated heads (" not in said["trained_on"]
     assert "Anatomy" not in said["trained_on"]
+
+
+def test_the_card_says_of_what_weights_a_mean_was_exported():
+    config = load_config(DEFAULT)
+
+    trained, mean = (
+        card(config.model_copy(update={"start_share": share}), [], None)["trained_on"]
+        for share in (0.0, 0.25)
+    )
+
+    assert mean == f"{trained} The mean of both was exported, the former's share 25 %."
