@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -23,10 +23,13 @@ from agent.cli.tables import (
     state_words,
 )
 from agent.config import DEFAULT_PATH
-from agent.errors import RequestRefused
+from agent.errors import RequestRefused, legible
 from agent.report import SeriesReport
 from agent.store.queries import Queries
 from agent.store.view import DeliveryView, ExaminationView, ResultView, SeriesView, TransitionView
+
+NAMED_FILES: Final = 20
+"""So many of a series' unread files are named. Ours: what one screen holds."""
 
 
 def show(
@@ -48,6 +51,11 @@ def show(
             ExaminationView.of(row).with_history(queries)
             for row in examinations_named(queries, study)
         ]
+        unread = {
+            series.series_uid: queries.unread_files(series.series_uid, NAMED_FILES)
+            for view in views
+            for series in view.series
+        }
         if image:
             _write_image(queries, views, image)
     if as_json:
@@ -57,7 +65,7 @@ def show(
     for view in views:
         _print_examination(out, view)
         for series in view.series:
-            _print(out, series)
+            _print(out, series, unread[series.series_uid])
     if image:
         out.print(f"wrote {image}", markup=False)
 
@@ -97,13 +105,15 @@ def _print_examination(out: Console, view: ExaminationView) -> None:
     out.print()
 
 
-def _print(out: Console, view: SeriesView) -> None:
+def _print(out: Console, view: SeriesView, unread_files: list[str]) -> None:
     report = view.report
     out.print(f"[bold]{view.series_uid}[/]   {series_words(view)}", soft_wrap=True)
     if report is not None:
         out.print(reports_table([report]))
         for line in (*_findings(report), *_provenance(report)):
             out.print(f"  {line}", markup=False)
+    for path in unread_files:
+        out.print(f"  not read   {legible(path)}", markup=False, soft_wrap=True)
     for table in (_timings_table(report), _results_table(view.results)):
         if table.row_count:
             out.print()

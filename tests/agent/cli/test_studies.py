@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from agent.reasons import Reason
 from agent.records import Acquisition, Instant
+from agent.store.effects import NoteFile
+from agent.store.rows import FileNote
 from agent.wiring import system_clock
 from tests.agent.cli.conftest import Call
 from tests.agent.reports import add_result, not_analysed, not_suspected, receive, report
@@ -87,6 +91,17 @@ def test_show_tells_where_a_result_comes_from_and_who_has_seen_it(call: Call) ->
     ]
     assert first["acknowledged"]["note"] == "seen"
     assert "DOE" not in text + json.dumps(shown)
+
+
+def test_show_names_the_files_that_could_not_be_read(call: Call, store: Store) -> None:
+    read = FileNote("/in/I001", 1, 1, GAPPED, "1.2.3.3.1", None, settled=True)
+    cut = replace(read, path="/in/I002", sop_uid="1.2.3.3.2", refusal=Reason("pixels_not_written"))
+    store.agent.commit([NoteFile(read), NoteFile(cut)])
+
+    text = call("show", GAPPED).stdout
+
+    assert "not read   /in/I002" in text
+    assert "I001" not in text
 
 
 def test_show_writes_the_latest_key_slice_and_overwrites_nothing(
