@@ -14,9 +14,10 @@ from agent.assemble.stacks import Stack, stack_of
 from agent.reasons import Reason
 from agent.records import SliceHeader
 
-RESERVED_BYTES: Final = 256 * 1024 * 1024
-"""What is reserved before the buffer first grows: 512 slices of 512². Ours: pages that are never
-written cost nothing, a copy into a larger buffer does."""
+FIRST_IMAGES: Final = 4
+RESERVED_BYTES: Final = 512 * 1024 * 1024
+"""Room for so many images at first, which is enough for strays; then for as much as a series may
+have. Ours: pages that are never written cost nothing, a copy into a larger buffer does."""
 
 HEAD_HU: Final = -300
 """Above this a pixel is head [HU]. Half way between air and scalp fat, rounded up."""
@@ -37,13 +38,16 @@ class Plane:
         """Begin for images that can be stacked on ``first``."""
         self.first = first
         self.headers: list[SliceHeader] = []
-        """By buffer index, as the three below."""
+        """By buffer index, as the lists below."""
         self.heights_mm: list[float] = []
         self.head_px: list[int] = []
+        self.came: list[int] = []
+        """How many images were here before each of them."""
         self.normal = normal_of(first)
         self.buffer = np.empty((0, 0, 0), np.int16)
         self._n_blanked = 0
         self._dropped: set[int] = set()
+        self._is_shared = False
 
     @property
     def is_axial(self) -> bool:
@@ -82,13 +86,14 @@ class Plane:
         """Take in an image that belongs here."""
         n = len(self.headers)
         if n == len(self.buffer):
-            capacity = max(1, RESERVED_BYTES // hu.nbytes, 2 * n)
+            capacity = max(RESERVED_BYTES // hu.nbytes, 2 * n) if n else FIRST_IMAGES
             grown = np.empty((capacity, *hu.shape), np.int16)
             grown[:n] = self.buffer.reshape(n, *hu.shape)
             self.buffer = grown
         self.buffer[n] = hu
         self.headers.append(header)
         self.heights_mm.append(float(self.normal @ header.position_lps_mm))
+        self.came.append(n)
         self.head_px.append(int(np.count_nonzero(hu[::COARSE, ::COARSE] > HEAD_HU)))
         self._n_blanked += _has_blank_border(hu)
 
@@ -96,9 +101,30 @@ class Plane:
         """Take an image out, if it lies here: its file has changed."""
         self._dropped |= {k for k, header in enumerate(self.headers) if header.sop_uid == sop_uid}
 
+    def sort(self, first: Sequence[int]) -> bool:
+        """Move these images to the front, in this order; False where another shares the pixels.
+
+        Nobody may hold a view on the pixels.
+        """
+        if self._is_shared:
+            return False
+        order = [*first, *sorted(set(range(len(self.headers))) - set(first))]
+        _permute(self.buffer, order)
+        self.headers = [self.headers[k] for k in order]
+        self.heights_mm = [self.heights_mm[k] for k in order]
+        self.head_px = [self.head_px[k] for k in order]
+        self.came = [self.came[k] for k in order]
+        self._dropped = {n for n, k in enumerate(order) if k in self._dropped}
+        return True
+
+    @property
+    def as_they_came(self) -> list[int]:
+        """Buffer indices in the order in which the images came."""
+        return sorted(range(len(self.came)), key=self.came.__getitem__)
+
     def stack(self) -> Stack:
         """Choose the images that make up one scan; GeometryError where nothing tells which do."""
-        kept = [k for k in range(len(self.headers)) if k not in self._dropped]
+        kept = [k for k in self.as_they_came if k not in self._dropped]
         chosen = stack_of([self.headers[k] for k in kept], self.heights_of(kept))
         return Stack(
             *(tuple(kept[k] for k in some) for some in (chosen.order, chosen.strays, chosen.again))
@@ -110,11 +136,26 @@ class Plane:
 
     def continued(self) -> Plane:
         """Go on in a second one, which shares the pixels: what lies in the buffer stays."""
+        self._is_shared = True
         second = copy(self)
         for name, value in vars(self).items():
             if isinstance(value, list | set):
                 setattr(second, name, copy(value))
         return second
+
+
+def _permute(buffer: NDArray[np.int16], order: Sequence[int]) -> None:
+    """Move image ``order[n]`` to place ``n`` for each n, one at a time."""
+    is_moved = [False] * len(order)
+    for start in range(len(order)):
+        if is_moved[start] or order[start] == start:
+            continue
+        first, place = buffer[start].copy(), start
+        while order[place] != start:
+            buffer[place] = buffer[order[place]]
+            is_moved[place] = True
+            place = order[place]
+        buffer[place], is_moved[place] = first, True
 
 
 def _has_blank_border(hu: NDArray[np.int16]) -> bool:

@@ -319,6 +319,18 @@ class GrowingSeries:
             self._stack = self._main.stack()
         return self._stack
 
+    def sort(self) -> None:
+        """Put the slices in order where they lie, so that their volume is no copy.
+
+        Nobody may hold what ``volume`` gave before.
+        """
+        try:
+            layout = self.layout()
+        except InputError:
+            return  # asking for the volume says so
+        if not layout.in_order and self._main.sort(layout.order):
+            self._stack = None
+
     def layout(self) -> Layout:
         """Put the slices so far in order.
 
@@ -342,7 +354,8 @@ class GrowingSeries:
     def volume(self) -> HeadVolume:
         """Turn the slices so far into a volume.
 
-        It is a view on the buffer where slices came in order, up or down, and else a copy.
+        It is a view on the buffer where slices came in order or were sorted, and else a copy: as
+        long as they come, and where some images are left out between others.
 
         Raises
         ------
@@ -471,11 +484,13 @@ class GrowingSeries:
 
     def _vertex_came_last(self) -> bool:
         plane = self._main
-        above = plane.heights_mm[-1] > float(np.mean(plane.heights_mm))
-        return above and plane.head_px[-1] < VERTEX_SHARE * max(plane.head_px)
+        last = plane.as_they_came[-1]
+        above = plane.heights_mm[last] > float(np.mean(plane.heights_mm))
+        return above and plane.head_px[last] < VERTEX_SHARE * max(plane.head_px)
 
     def _number_1_came_last(self) -> bool:
-        numbers = [header.instance_number or 0 for header in self._main.headers]
+        plane = self._main
+        numbers = [plane.headers[k].instance_number or 0 for k in plane.as_they_came]
         falling = numbers[0] == max(numbers) == self.n_images
         return falling and len(numbers) > 1 and numbers[-1] == min(numbers) == 1
 

@@ -102,6 +102,8 @@ class Analyst:
                     revision = contents.known_revision
                     board.move(one, Taken() if revision is None else NothingNew(revision))
                     board.commit()
+                    if revision is None:
+                        contents.slices.sort()
                 case _:
                     return False
         if revision is None:

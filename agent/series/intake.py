@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -23,11 +24,14 @@ from agent.series.contents import FAULT, Contents
 from agent.series.lifecycle import (
     Absent,
     Adopted,
+    Analysing,
     AskedAgain,
+    Complete,
     Concluded,
     CopyCame,
     FoundComplete,
     Receiving,
+    Reopened,
     Unreadable,
 )
 from agent.series.reader import Reader, note_of
@@ -37,6 +41,17 @@ from agent.store.rows import FileNote, SeriesRow
 FILES_PER_TURN: Final = 16
 """Files that are read before what came of them is written, and others have their turn. Ours: one
 write to a disk takes as long as reading several."""
+
+
+UNHURRIED_FILES: Final = 8 * FILES_PER_TURN
+"""Files from a folder of what headers rule out that are read before others have their turn."""
+
+UNHURRIED_SHARE: Final = 0.1
+"""So much of the thread's time goes to such files while a head is under way. Ours: a perfusion of
+400 images a second would else take a third of a core from the networks."""
+
+KNOWN_FOLDERS: Final = 1000
+"""Folders of which is remembered what came in them. Ours."""
 
 
 NotWhole: TypeAlias = dict[Path, NotWholeYet]
@@ -61,6 +76,10 @@ class Intake:
         self._reader = reader
         self._clock = clock
         self._log = log
+        self._unhurried: deque[Arrival] = deque()
+        self._unhurried_from_s = float("-inf")
+        self._only_ruled_out: dict[Path, bool] = {}
+        """By folder: whether all images that came in it were ruled out by their headers."""
 
     def adopt(self, rows: Iterable[SeriesRow]) -> None:
         """Take up the series that an earlier process left unfinished.
@@ -87,9 +106,11 @@ class Intake:
 
         Each step gives the files that are not whole yet, and why. That nothing more has come of a
         series is judged only here, after all that had arrived is read: a slice that is still unread
-        is no missing slice.
+        is no missing slice. Only what comes in a folder of what headers rule out may have to wait:
+        no head's answer is later for it.
         """
-        yield from self._turns(arrivals)
+        yield from self._turns(self._hurried(arrivals))
+        yield from self._read_unhurried()
         now = self._clock()
         self._reader.name_overdue(now.monotonic_s)
         with self._shell.held() as board:
@@ -97,6 +118,31 @@ class Intake:
                 completion = self._judged(one.contents, now) if one.contents else None
                 if completion:
                     board.move(one, FoundComplete(completion, now))
+
+    def _hurried(self, arrivals: Iterable[Arrival]) -> Iterator[Arrival]:
+        """Give the files that are to be read at once; the others are put aside."""
+        for arrival in arrivals:
+            if self._only_ruled_out.get(arrival.path.parent):
+                self._unhurried.append(arrival)
+            else:
+                yield arrival
+
+    def _read_unhurried(self) -> Iterator[NotWhole]:
+        """Read some of the files that may wait; few while a head is under way."""
+        began_s = self._clock().monotonic_s
+        is_busy = self._is_head_under_way()
+        if not self._unhurried or (is_busy and began_s < self._unhurried_from_s):
+            return
+        n_most = FILES_PER_TURN if is_busy else UNHURRIED_FILES
+        n = min(n_most, len(self._unhurried))
+        yield from self._turns([self._unhurried.popleft() for _ in range(n)])
+        ended_s = self._clock().monotonic_s
+        self._unhurried_from_s = ended_s + (ended_s - began_s) * (1 / UNHURRIED_SHARE - 1)
+
+    def _is_head_under_way(self) -> bool:
+        with self._shell.held() as board:
+            under_way = board.in_state(Receiving, Complete, Analysing, Reopened)
+            return any(one.contents and one.contents.profile for one in under_way)
 
     def read_once(self, arrivals: Iterable[Arrival]) -> NotWhole:
         """Read a folder to which nothing more comes, as ``read``: then every series is complete."""
@@ -142,8 +188,10 @@ class Intake:
         try:
             slices = self._reader.read(arrival, self._unneeded)
         except SliceUnneeded as image:
+            self._came_in(arrival.path.parent, ruled_out=True)
             self._rule_out(arrival, image)
         except SliceRefused as refusal:
+            self._came_in(arrival.path.parent, ruled_out=False)
             self._leave_out(arrival, refusal)
             if isinstance(refusal, NotWholeYet):
                 raise
@@ -153,7 +201,14 @@ class Intake:
             with self._shell.held() as board:
                 board.note(note_of(arrival, refusal=refusal.reason))
         else:
+            self._came_in(arrival.path.parent, ruled_out=False)
             self._put(arrival, slices)
+
+    def _came_in(self, folder: Path, *, ruled_out: bool) -> None:
+        """Take note of what came in a folder; of long ago it is forgotten."""
+        self._only_ruled_out[folder] = self._only_ruled_out.pop(folder, True) and ruled_out
+        if len(self._only_ruled_out) > KNOWN_FOLDERS:
+            del self._only_ruled_out[next(iter(self._only_ruled_out))]
 
     def _put(self, arrival: Arrival, slices: tuple[ReadSlice, ...]) -> None:
         """Put one file's slices into their series, unless they are copies of what is there."""

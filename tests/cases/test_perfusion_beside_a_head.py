@@ -11,6 +11,7 @@ import pytest
 
 from agent.assemble.bounds import Bounds
 from agent.report import SeriesReport
+from agent.series.intake import FILES_PER_TURN
 from tests.agent.box import Box
 from tests.heads import SEEING_BUNDLE, SeeingBackend
 from tests.phantoms import uid, write_series
@@ -79,6 +80,46 @@ def test_more_images_of_what_is_ruled_out_give_no_further_result(tmp_path: Path)
 
     assert len(box.store.queries.history(uid("series", 0))) == 1
     assert box.store.queries.unfinished() == []
+
+
+def test_a_head_is_read_before_what_waits_in_a_folder_of_what_is_ruled_out(tmp_path: Path) -> None:
+    box = a_box(tmp_path)
+    head = write_series(tmp_path / "head", N, size=SIZE)
+    perfusion = write_series(
+        tmp_path / "perfusion", 10 * N, size=SIZE, seed=1, SeriesDescription="CTP Brain 4D"
+    )
+    box.hand_in([perfusion[0], head[0]])
+
+    box.hand_in([*perfusion[1:], *head[1:]])
+
+    assert slices_of(box, 0) == N
+    assert slices_of(box, 1) == 1 + FILES_PER_TURN
+    box.wait()
+    assert of(box, 0).state == "suspected"
+    while slices_of(box, 1) < len(perfusion):
+        box.wait()
+    assert of(box, 1).code == "contrast_series"
+
+
+def test_a_head_in_the_folder_of_a_perfusion_waits_for_none_of_it(tmp_path: Path) -> None:
+    box = a_box(tmp_path)
+    perfusion = write_series(tmp_path / "in", N, size=SIZE, SeriesDescription="CTP Brain 4D")
+    head = [
+        path.rename(tmp_path / "in" / f"head-{path.name}")
+        for path in write_series(tmp_path / "head", N, size=SIZE, seed=1)
+    ]
+
+    for pair in zip(perfusion, head, strict=True):
+        box.hand_in(pair)
+
+    assert (slices_of(box, 0), slices_of(box, 1)) == (N, N)
+    box.wait()
+    assert of(box, 1).state == "suspected"
+
+
+def slices_of(box: Box, seed: int) -> int:
+    row = box.store.queries.series(uid("series", seed))
+    return row.slices if row else 0
 
 
 def test_what_came_of_a_series_that_is_ruled_out_is_not_read_again_for_what_comes_later(

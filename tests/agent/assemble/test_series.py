@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -37,6 +38,60 @@ def test_a_series_that_comes_in_order_is_not_copied(step):
     assert series.layout().in_order
     assert np.shares_memory(head.hu, series.volume().hu)
     assert head.hu[:, 0, 0].tolist() == [0, 100, 200, 300, 400, 500]
+
+
+@pytest.mark.parametrize("order", [(3, 0, 5, 1, 4, 2), (1, 0, 3, 2, 5, 4), (5, 0, 1, 2, 3, 4)])
+def test_slices_that_came_in_no_order_are_sorted_without_a_copy_of_the_volume(order):
+    size = 256
+    slices = [
+        made(k, 5.0 * k, hu=_striped(100 * k, size), rows=size, columns=size) for k in range(6)
+    ]
+    series = series_of([slices[k] for k in order])
+    before = series.volume()
+
+    tracemalloc.start()
+    series.sort()
+    head = series.volume()
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert most_bytes < 3 * head.hu[0].nbytes
+    assert head.sop_uids == before.sop_uids
+    np.testing.assert_array_equal(head.hu, before.hu)
+    np.testing.assert_array_equal(head.grid.origins_lps_mm, before.grid.origins_lps_mm)
+
+
+def test_a_series_that_goes_on_leaves_what_is_analysed_as_it_is():
+    slices = [made(k, 5.0 * k) for k in range(6)]
+    series = series_of([slices[k] for k in (3, 0, 5, 1, 4)])
+    series.sort()
+    analysed = series.volume()
+
+    later = series.continued()
+    later.add(*slices[2])
+    later.sort()
+
+    assert later.volume().hu[:, 0, 0].tolist() == [0, 100, 200, 300, 400, 500]
+    assert analysed.hu[:, 0, 0].tolist() == [0, 100, 300, 400, 500]
+
+
+def test_which_of_two_images_at_a_place_counts_is_the_same_once_they_are_sorted():
+    slices = [made(k, 5.0 * min(k, 5), instance_number=1) for k in range(7)]
+    series = series_of([slices[k] for k in (3, 5, 6, 0, 1, 4, 2)])
+    before = series.volume().hu[:, 0, 0].tolist()
+
+    series.sort()
+    later = series.continued()
+    later.add(*made(7, 30.0, instance_number=1))
+
+    assert series.volume().hu[:, 0, 0].tolist() == before
+    assert later.volume().hu[:, 0, 0].tolist() == [*before, 700]
+
+
+def _striped(value, size):
+    hu = np.full((size, size), value, np.int16)
+    hu[0, 1] = 1000
+    return hu
 
 
 def test_the_buffer_grows_and_keeps_what_it_holds():
