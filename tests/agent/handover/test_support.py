@@ -199,14 +199,14 @@ def test_a_box_that_is_broken_still_tells_of_itself(
     assert call(monkeypatch, scratch, "--to", to) == 0
 
     assert read(to, "store.json")["not_read"]
-    assert len(read(to, "doctor.json")) == 22
+    assert len(read(to, "doctor.json")) == 23
     assert scratch.store_path.exists() == (broken != "no store")
 
 
 def test_a_driver_that_ends_doctor_leaves_the_archive_whole(
     scratch: Scratch, tmp_path: Path
 ) -> None:
-    def crash() -> TensorRt:
+    def crash(_gpu: str) -> TensorRt:
         raise KeyboardInterrupt  # as close as a test comes to a driver's crash
 
     to = tmp_path / "support.zip"
