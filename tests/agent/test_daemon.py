@@ -127,7 +127,8 @@ def test_the_store_is_read_back_by_the_commands(running: Program) -> None:
     write_series(running.export / "study", 24, size=128)
     until(running.concluded)
 
-    listed = json.loads(running.call("studies", "--json").stdout)
+    (examination,) = json.loads(running.call("studies", "--json").stdout)
+    listed = examination["series"]
     shown = json.loads(running.call("show", uid("series", 0)[-12:], "--json").stdout)
     text = running.call("show", uid("series", 0)).stdout
 
