@@ -133,7 +133,7 @@ def test_the_store_is_read_back_by_the_commands(running: Program) -> None:
     text = running.call("show", uid("series", 0)).stdout
 
     assert [row["series_uid"] for row in listed] == [uid("series", 0)]
-    (series,) = shown
+    (series,) = shown[0]["series"]
     assert [one["report"] for one in series["results"]] == [listed[0]["report"]]
     assert series["transitions"][0]["state"] == "receiving"
     assert json.loads(running.call("show", uid("study", 0), "--json").stdout) == shown
