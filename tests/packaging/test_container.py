@@ -75,6 +75,10 @@ def test_the_state_folder_is_the_accounts_own(image: Machine) -> None:
     assert as_started(image, "touch /export/it").returncode != 0
 
 
+def test_a_hosts_gpu_is_not_missed_by_an_image_that_cannot_use_it() -> None:
+    assert "BLEEDWATCH_INFER__GPU=none" in dict(instructions())["ENV"].split()
+
+
 def test_agent_and_console_are_what_an_image_starts() -> None:
     said = dict(instructions())
 
