@@ -221,8 +221,8 @@ def _watch(
 
 def _most_alerts(points: Iterable[OperatingPoint]) -> tuple[float, float] | None:
     """Return the false alerts in 100 scans to expect of the operating point that may give most."""
-    told = (point.alerts_per_100 for point in points)
-    return max((one for one in told if one), key=itemgetter(1), default=None)
+    rates = (point.alerts_per_100 for point in points)
+    return max((one for one in rates if one), key=itemgetter(1), default=None)
 
 
 def _status(

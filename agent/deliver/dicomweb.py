@@ -138,13 +138,13 @@ def _told(body: bytes) -> tuple[set[str], dict[str, str]]:
         answer = json.loads(body)
     except ValueError:
         return set(), {}
-    told = answer[0] if isinstance(answer, list) and answer else answer
-    if not isinstance(told, dict):
+    response = answer[0] if isinstance(answer, list) and answer else answer
+    if not isinstance(response, dict):
         return set(), {}
-    stored = {_value(item, INSTANCE_UID) for item in _items(told, REFERENCED)}
+    stored = {_value(item, INSTANCE_UID) for item in _items(response, REFERENCED)}
     failed = {
         _value(item, INSTANCE_UID): f"failure reason {_value(item, FAILURE_REASON)}"
-        for item in _items(told, FAILED)
+        for item in _items(response, FAILED)
     }
     return stored - failed.keys(), failed
 

@@ -85,18 +85,22 @@ def load_verification(folder: Path) -> Verification | None:
 
 def failure(plan: Plan, here: Here) -> Reason | None:
     """Say how a plan failed its verification here; None if it passed, or was not verified here."""
-    found = load_verification(plan.folder)
-    if found is None or not found.faults or (found.plan_digest, found.here) != (plan.digest, here):
+    report = load_verification(plan.folder)
+    if (
+        report is None
+        or not report.faults
+        or (report.plan_digest, report.here) != (plan.digest, here)
+    ):
         return None
-    return Reason("failed_verification", why=found.faults[0])
+    return Reason("failed_verification", why=report.faults[0])
 
 
 def objection(plan: Plan, here: Here) -> Reason | None:
     """Say why a plan's verification does not allow it to be used here; None if it does."""
-    found = load_verification(plan.folder)
-    if found is None:
+    report = load_verification(plan.folder)
+    if report is None:
         return Reason("never_verified")
-    return next(_objections(found, plan, here), None)
+    return next(_objections(report, plan, here), None)
 
 
 def _objections(found: Verification, plan: Plan, here: Here) -> Iterator[Reason]:

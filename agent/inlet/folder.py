@@ -175,12 +175,12 @@ class ReceivedFolder:
 
     def _days(self) -> list[Path]:
         """Return the folders that are days; what else lies there is not ours."""
-        found = []
+        days = []
         for path in self._folder.iterdir():
             with suppress(ValueError):
                 if path.is_dir() and date.fromisoformat(path.name).isoformat() == path.name:
-                    found.append(path)
-        return found
+                    days.append(path)
+        return days
 
     def _unwritable(self, error: OSError) -> Reason:
         why = str(error.strerror)
@@ -190,9 +190,9 @@ class ReceivedFolder:
 def _finish(day: Path) -> None:
     """Give files that were written whole their names; delete those that were not."""
     for part in day.glob(f"*{PART_SUFFIX}"):
-        told = PART.fullmatch(part.name)
-        if told and part.stat().st_size == int(told["n_bytes"]):
-            _synced(part).rename(day / told["name"])
+        match = PART.fullmatch(part.name)
+        if match and part.stat().st_size == int(match["n_bytes"]):
+            _synced(part).rename(day / match["name"])
         else:
             part.unlink()
 

@@ -165,8 +165,10 @@ class Analyst:
         channels = channels_for(answer.report, self._resources.channels, told)
         if channels == (CONSOLE,):
             return channels, None
-        found = self._guarded(contents.uid, lambda: sources_of(contents.slices, answer.analysis))
-        sources = found if isinstance(found, Sources) else None
+        described = self._guarded(
+            contents.uid, lambda: sources_of(contents.slices, answer.analysis)
+        )
+        sources = described if isinstance(described, Sources) else None
         return (channels, sources) if sources else ((CONSOLE,), None)
 
     def _answer(self, contents: Contents, complete: Complete) -> Answer:

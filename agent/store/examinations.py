@@ -114,12 +114,12 @@ def latest(
 def rows_of(database: Database, study_uids: Iterable[str]) -> list[ExaminationRow]:
     """Return the examinations of some studies, with their series."""
     studies = json.dumps(list(study_uids))
-    found = examinations(map(reconstruction_of, database.rows(OF_STUDIES, studies)))
+    grouped = examinations(map(reconstruction_of, database.rows(OF_STUDIES, studies)))
     rows = database.rows(f"{ROW} {IN_STUDIES}", studies)
     series = {row["uid"]: series_row(row) for row in rows}
     return [
         ExaminationRow(one, tuple(series[uid] for uid, _ in one.places if uid in series))
-        for one in found
+        for one in grouped
     ]
 
 
@@ -191,8 +191,8 @@ def alerts_since(database: Database) -> list[datetime]:
     """Return since when examinations wait for somebody's answer [UTC], oldest first."""
     since = {row["series_uid"]: row["utc"] for row in database.rows(ALERTS)}
     studies = json.dumps([row["study_uid"] for row in database.rows(WAITING_STUDIES)])
-    found = examinations(map(reconstruction_of, database.rows(OF_STUDIES, studies)))
-    waiting = [[since[uid] for uid in one.waiting if uid in since] for one in found]
+    grouped = examinations(map(reconstruction_of, database.rows(OF_STUDIES, studies)))
+    waiting = [[since[uid] for uid in one.waiting if uid in since] for one in grouped]
     return sorted(datetime.fromisoformat(min(each)) for each in waiting if each)
 
 

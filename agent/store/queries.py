@@ -108,8 +108,8 @@ class Queries:
     def examinations_with(self, rows: Iterable[SeriesRow]) -> list[ExaminationRow]:
         """Return the examinations to which some series belong."""
         studies = {row.uid: row.identity.study_uid for row in rows}
-        found = examinations.rows_of(self._db, set(studies.values()))
-        return [one for one in found if any(series.uid in studies for series in one.series)]
+        with_series = examinations.rows_of(self._db, set(studies.values()))
+        return [one for one in with_series if any(series.uid in studies for series in one.series)]
 
     def counts_since(self, moment: datetime) -> DayCounts:
         """Count the examinations whose last slice came after a moment, and what came of them."""

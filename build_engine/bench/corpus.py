@@ -120,12 +120,12 @@ def _plain(one: Outcome) -> dict[str, str]:
 
 def _print(outcomes: list[Outcome]) -> None:
     counts = Counter((one.fate, one.reason) for one in outcomes)
-    found = table("What became of it", "Reason", numbers=("Files",))
+    counted = table("What became of it", "Reason", numbers=("Files",))
     for fate in FATES:
         for (of, reason), n in counts.most_common():
             if of == fate:
-                found.add_row(fate, escape(reason), str(n))
-    out().print(found)
+                counted.add_row(fate, escape(reason), str(n))
+    out().print(counted)
     n_lost = sum(one.fate == "no row" for one in outcomes)
     out().print(f"{len(outcomes)} files, {n_lost} without a row")
     for one in outcomes:

@@ -143,7 +143,7 @@ def _dcmtk(program: str) -> str:
         for folder in os.environ.get("PATH", "").split(os.pathsep)
         if not folder.startswith(sys.prefix)
     ]
-    found = shutil.which(program, path=os.pathsep.join(elsewhere))
-    if found is None:
+    beside_others = shutil.which(program, path=os.pathsep.join(elsewhere))
+    if beside_others is None:
         raise ConfigError("dcmtk_missing", program=program)
-    return found
+    return beside_others

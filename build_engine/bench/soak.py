@@ -215,9 +215,9 @@ def _wait(agent: LocalAgent, results: Results, sent: Sent) -> None:
 
 
 def _outcome(results: Results, sent: Sent, began_s: float) -> Outcome:
-    found = results.get(sent.series_uid, {})
-    slices = tuple(found[revision][0] for revision in sorted(found))
-    latency_s = found[max(found)][1] - sent.last_on_disk_s if found else ANSWER_S
+    revisions = results.get(sent.series_uid, {})
+    slices = tuple(revisions[revision][0] for revision in sorted(revisions))
+    latency_s = revisions[max(revisions)][1] - sent.last_on_disk_s if revisions else ANSWER_S
     at_s = sent.last_on_disk_s - began_s
     return Outcome(sent.fault, sent.slices, slices, latency_s, at_s)
 

@@ -45,15 +45,15 @@ def list_(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None
     except BundleError as error:
         site = f"the bundle in use cannot be used: {error}"
     bundles = bundle_rows(settings.engines_folder, settings.bundle_folder, key)
-    found = plan_rows(settings.plans_folder, key, site)
+    plans = plan_rows(settings.plans_folder, key, site)
     if as_json:
-        print_json({"bundles": list(map(dataclasses.asdict, bundles)), "plans": _plain(found)})
+        print_json({"bundles": list(map(dataclasses.asdict, bundles)), "plans": _plain(plans)})
         return
     out().print(_bundle_table(bundles))
     out().print()
-    for row in found:
+    for row in plans:
         out().print(_plan_text(row))
-    if not found:
+    if not plans:
         out().print("No plan yet: `bleedwatch engine build`.")
 
 

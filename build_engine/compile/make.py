@@ -104,10 +104,10 @@ def verify(
         tolerance = MOST_DIFFERENT[loaded.manifest.precision]
         with closing(_on_gpu(loaded, site, gpu)) as backend:
             pair = backend, reference_of(site)
-            found = compare(golden_heads(heads), site.bundle.contract, pair, (point,), tolerance)
+            compared = compare(golden_heads(heads), site.bundle.contract, pair, (point,), tolerance)
             progress = Progress(console=out(stderr=True), transient=True, disable=as_json)
             with progress:
-                differences = list(progress.track(found, heads, description="golden heads"))
+                differences = list(progress.track(compared, heads, description="golden heads"))
             took_ms = head_ms(site.bundle.contract, backend)
         times_ms = took_ms, _active_ms(loaded, site, gpu)
     verification = record(loaded, site.here, differences, times_ms)

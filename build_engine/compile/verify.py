@@ -67,11 +67,11 @@ def compare(
     for number, head in enumerate(heads, start=1):
         name, expected = f"golden head {number}", read_head(head, contract, reference)
         try:
-            found = read_head(head, contract, ours)
+            reading = read_head(head, contract, ours)
         except BadOutputError as error:
             yield HeadDifference(1.0, expected.blood_ml, f"{name}: {error}")
         else:
-            yield difference(name, (found, expected), points, tolerance)
+            yield difference(name, (reading, expected), points, tolerance)
 
 
 def read_head(head: HeadVolume, contract: Contract, backend: Backend) -> HeadReading:

@@ -58,16 +58,16 @@ def studies_in(folder: Path) -> list[Path]:
     ConfigError
         If there is none, or one of them is not annotated, or twice.
     """
-    found = sorted(path for path in folder.iterdir() if path.is_dir())
-    if not found:
+    studies = sorted(path for path in folder.iterdir() if path.is_dir())
+    if not studies:
         raise ConfigError("no_studies", folder=str(folder), scan=SCAN, mask=MASK, boxes=BOXES)
-    for study in found:
+    for study in studies:
         match (study / MASK).exists(), (study / BOXES).exists():
             case False, False:
                 raise ConfigError("study_without_labels", study=str(study), mask=MASK, boxes=BOXES)
             case True, True:
                 raise ConfigError("study_labelled_twice", study=str(study), mask=MASK, boxes=BOXES)
-    return found
+    return studies
 
 
 def annotated_case(study: Path, names: Mapping[int, Subtype], contract: SliceInput) -> Case:
@@ -189,14 +189,14 @@ def _dicom_head(study: Path, boxes: Sequence[tuple[Box, Subtype]]) -> tuple[Head
 def _on_grid(labels: Bytes, to_ras: NDArray[Any], grid: Grid) -> Bytes:
     """Take the label (x, y, z) nearest to each voxel (k, j, i); 0 where there is none."""
     from_lps = np.linalg.inv(LPS_FROM_RAS @ to_ras)
-    found = np.zeros(grid.shape_kji, dtype=np.uint8)
+    on_grid = np.zeros(grid.shape_kji, dtype=np.uint8)
     j, i = np.indices(grid.shape_kji[1:]).reshape(2, -1)
-    for k in range(len(found)):
+    for k in range(len(on_grid)):
         at_lps_mm = grid.to_lps_mm(np.column_stack([np.full(j.size, k), j, i]))
         index = np.rint(at_lps_mm @ from_lps[:3, :3].T + from_lps[:3, 3]).astype(np.intp)
         inside = ((index >= 0) & (index < labels.shape)).all(axis=1)
-        found[k].ravel()[inside] = labels[tuple(index[inside].T)]
-    return found
+        on_grid[k].ravel()[inside] = labels[tuple(index[inside].T)]
+    return on_grid
 
 
 def _vector(values: NDArray[np.float64]) -> Vector:

@@ -57,17 +57,17 @@ def evaluate(  # noqa: PLR0913 - a command's parameters are its options
     judgement = Judgement(loaded.contract.operating_point(point).score, loaded.contract.interval)
     printed: dict[str, list[Table]] = {}
     for name, known in [(one.partition("=")[0], _heads(one, heads, loaded)) for one in sets]:
-        found = list(results(known, loaded.contract, backend))
-        printed[name] = tables(found, judgement)
+        judged = list(results(known, loaded.contract, backend))
+        printed[name] = tables(judged, judgement)
         if peer is not None and name == "phe_sich":
             from build_engine.judge.compare import peer_results  # noqa: PLC0415 - needs torch
 
-            theirs = list(peer_results((result.known for result in found), peer))
-            printed[name].append(slice_table({"Bleedwatch": found, "BLAST-CT": theirs}))
+            theirs = list(peer_results((result.known for result in judged), peer))
+            printed[name].append(slice_table({"Bleedwatch": judged, "BLAST-CT": theirs}))
         if to is not None:
             from build_engine.judge.card import write_card  # noqa: PLC0415 - of the train extra
 
-            write_card(to, name, (printed[name], found), judgement)
+            write_card(to, name, (printed[name], judged), judgement)
     if as_json:
         typer.echo(json.dumps({name: list(map(asdict, some)) for name, some in printed.items()}))
         return

@@ -126,17 +126,17 @@ def judged(known: KnownHead, mask: LabelMask, seconds: float) -> StudyResult:
     A head with more blood than a skull holds is not analysed at a site; here it counts as not
     suspected, and as without findings.
     """
-    found = _measured(mask, midline_shift=known.midline_shift_mm is not None)
+    measured = _measured(mask, midline_shift=known.midline_shift_mm is not None)
     return StudyResult(
         known=known,
-        score=mask.score if found else 0.0,
+        score=mask.score if measured else 0.0,
         found_ml=_ml(mask.subtypes > 0, mask.grid),
         doubt=_doubt(mask.subtypes > 0, mask),
         true_ml=_true_ml(known),
         dice=_dice(known.subtypes, mask.subtypes),
         truth=_truth(known),
-        found=_place(found),
-        found_shift_mm=found.midline_shift_mm if found else None,
+        found=_place(measured),
+        found_shift_mm=measured.midline_shift_mm if measured else None,
         seconds=seconds,
         picture=_picture(known, mask),
         slices=_slice_row(known, mask),
@@ -147,8 +147,8 @@ def at_cut(mask: LabelMask, cut: float) -> AtCut:
     """Tell what is left of a mask where a bleed must be more probable than it was cut at."""
     blood = mask.probability >= round(cut * 255)
     cut_mask = replace(mask, subtypes=mask.subtypes * blood)
-    found = _place(_measured(cut_mask, midline_shift=False))
-    return AtCut(_ml(blood, mask.grid), _doubt(blood, mask), found)
+    place = _place(_measured(cut_mask, midline_shift=False))
+    return AtCut(_ml(blood, mask.grid), _doubt(blood, mask), place)
 
 
 def _measured(mask: LabelMask, *, midline_shift: bool) -> Measurement | None:

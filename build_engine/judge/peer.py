@@ -179,9 +179,9 @@ def volume_probabilities(peer: Peer, volume: Floats, tile_mm: int = TILE_MM) -> 
     probabilities[PeerClass.BACKGROUND] = 1.0
     padded = np.pad(volume, [(HALO_MM, HALO_MM + tile_mm)] * 3, mode="edge")
     for corner in _tile_corners(volume, tile_mm):
-        found = _mean_softmax(peer, padded[_cube(corner, tile_mm + 2 * HALO_MM)])
+        of_tile = _mean_softmax(peer, padded[_cube(corner, tile_mm + 2 * HALO_MM)])
         room = probabilities[(slice(None), *_cube(corner, tile_mm))]
-        room[:] = found[(slice(None), *map(slice, room.shape[1:]))]
+        room[:] = of_tile[(slice(None), *map(slice, room.shape[1:]))]
     return probabilities
 
 

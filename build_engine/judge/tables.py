@@ -50,7 +50,7 @@ class Judgement:
 
 def tables(results: list[StudyResult], judgement: Judgement) -> list[Table]:
     """All tables that these results can fill."""
-    found = [
+    shown = [
         _study_table(results, judgement),
         _subtype_table(results, judgement),
         _grouped_table("By protocol", results, judgement, lambda r: r.known.protocol),
@@ -64,7 +64,7 @@ def tables(results: list[StudyResult], judgement: Judgement) -> list[Table]:
         _calibration_table(results),
         slice_table({"Bleedwatch": results}),
     ]
-    return [table for table in found if table.rows]
+    return [table for table in shown if table.rows]
 
 
 def rate(hits: Iterable[bool]) -> str:

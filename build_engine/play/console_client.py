@@ -119,8 +119,8 @@ class ConsoleClient:
             self._stopped.wait(RETRY_S)
 
     def _take(self, received_s: float, values: dict[str, Any]) -> None:
-        found = [series for one in values["examinations"] for series in one["series"]]
-        series, problem = tuple(map(_series_shown, found)), values["problem"]
+        listed = [series for one in values["examinations"] for series in one["series"]]
+        series, problem = tuple(map(_series_shown, listed)), values["problem"]
         snapshot = Snapshot(received_s, problem and problem["text"], series)
         with self._changed:
             self._latest = snapshot

@@ -187,8 +187,8 @@ def match(
     sample = _read(folder)
     verdicts = [(series, verdict_on(series, profiles)) for series in sample.series]
     if as_json:
-        told = [{**tables.series_json(s), **tables.verdict_json(one)} for s, one in verdicts]
-        print_json({"series": told, "left_out": _left_out_json(sample)})
+        listed = [{**tables.series_json(s), **tables.verdict_json(one)} for s, one in verdicts]
+        print_json({"series": listed, "left_out": _left_out_json(sample)})
         return
     for series, verdict in verdicts:
         out().print("\n".join(tables.series_lines(series, verdict)), end="\n\n")

@@ -72,14 +72,14 @@ def draft_profile(series: Sequence[SampleSeries], known: Known, slab_mm: float, 
     """
     headers = [header for one in series for header in one.slices]
     _check_one_scanner(headers)
-    found = [*_demands(headers), *_ranges(headers), *_counts(series, known, slab_mm)]
-    if not any(one.value for one in found if one.key in DEMANDS):
+    inferred = [*_demands(headers), *_ranges(headers), *_counts(series, known, slab_mm)]
+    if not any(one.value for one in inferred if one.key in DEMANDS):
         raise NotEligible("nothing_to_tell_by", profile=str(known.base.values["name"]))
     base = known.base.values
-    lines = [one for one in found if one.value not in (None, base.get(one.key))]
-    lines += known.carried(found)
+    lines = [one for one in inferred if one.value not in (None, base.get(one.key))]
+    lines += known.carried(inferred)
     set_here = {one.key for one in lines}
-    left = [_as_it_is(one) for one in found if one.key not in set_here]
+    left = [_as_it_is(one) for one in inferred if one.key not in set_here]
     source = f"{len(series)} series of {len(headers)} slices"
     return Draft(name, base["name"], source, tuple(lines), tuple(left))
 

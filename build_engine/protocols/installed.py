@@ -48,11 +48,11 @@ def chosen_entries(wanted: Sequence[str], settings: Config, bundle: Bundle | Non
 def _of(wanted: str, entries: Sequence[Entry]) -> list[Entry]:
     path = Path(wanted).resolve()
     by_file = [entry for entry in entries if entry.path.resolve() == path]
-    found = by_file or [entry for entry in entries if wanted in (entry.name, entry.path.stem)]
-    if not found:
+    chosen = by_file or [entry for entry in entries if wanted in (entry.name, entry.path.stem)]
+    if not chosen:
         names = ", ".join(entry.name for entry in entries)
         raise ConfigError("profile_or_file_unknown", wanted=wanted, known=names)
-    return found[:1]
+    return chosen[:1]
 
 
 def profiles_with(settings: Config, draft: Path | None) -> tuple[ProtocolProfile, ...]:

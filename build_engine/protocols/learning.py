@@ -108,17 +108,17 @@ def why_left_out(
     if not series.slices:
         return Reason("localizers_only")
     expert = expert_on(series.slices, profiles)
-    found = content_objections(series.slices, expert)
-    if found:
-        return found[0]
+    objections = content_objections(series.slices, expert)
+    if objections:
+        return objections[0]
     try:
         grid, missing = series.stack.layout().grid, missing_from(series)
     except InputError as error:
         return error.reason
     n = len(grid.origins_lps_mm)
     however_many = replace(base, max_slices=max(base.max_slices, n))
-    found = [*missing, *extent_objections(n, however_many)]
-    return found[0] if found else None
+    objections = [*missing, *extent_objections(n, however_many)]
+    return objections[0] if objections else None
 
 
 def _of_name(name: str, files: Sequence[ProfileFile]) -> ProfileFile:

@@ -170,11 +170,11 @@ def sample_smooth(
     """
     if max(space.spacing_kji_mm[1:]) > FINE_MM:
         return sample(values, template.index(at_mm), outside)
-    found = np.empty(at_mm.shape[1:], dtype=np.float32)
-    found[:, ::2, ::2] = sample(values, template.index(at_mm[:, :, ::2, ::2]), outside)
-    _fill_between(found[:, ::2])
-    _fill_between(found.swapaxes(1, 2))
-    return found
+    sampled = np.empty(at_mm.shape[1:], dtype=np.float32)
+    sampled[:, ::2, ::2] = sample(values, template.index(at_mm[:, :, ::2, ::2]), outside)
+    _fill_between(sampled[:, ::2])
+    _fill_between(sampled.swapaxes(1, 2))
+    return sampled
 
 
 def _fill_between(values: Floats) -> None:

@@ -84,13 +84,13 @@ def interval_of(results: list[StudyResult], share: float) -> VolumeInterval:
     Of n heads it holds (n + 1) · share, as conformal prediction asks: Vovk et al. 2005. From
     nothing to twice the volume where no bleed was found, or no growth with doubt holds so many.
     """
-    told = [result for result in results if result.found and result.true_ml and result.found_ml]
-    held = min(len(told), math.ceil((len(told) + 1) * share))
+    measured = [result for result in results if result.found and result.true_ml and result.found_ml]
+    held = min(len(measured), math.ceil((len(measured) + 1) * share))
     intervals = chain.from_iterable(
-        _that_hold(held, told, absolute_ml) for absolute_ml in ABSOLUTES_ML
+        _that_hold(held, measured, absolute_ml) for absolute_ml in ABSOLUTES_ML
     )
     widest = VolumeInterval(1.0, 1.0, 0.0, 0.0, ABSOLUTES_ML[0])
-    return min(intervals, key=partial(_width, results=told), default=widest)
+    return min(intervals, key=partial(_width, results=measured), default=widest)
 
 
 def _that_hold(

@@ -41,11 +41,11 @@ class RealData:
 
 def real_data(folder: Path) -> RealData:
     """Find both data sets in ``folder``; ConfigError if one is missing."""
-    found = RealData(folder / "phe_sich", folder / "ct_ich")
-    for needed in (found.phe_sich / "boxes.json", found.ct_ich / "labels.json"):
+    data = RealData(folder / "phe_sich", folder / "ct_ich")
+    for needed in (data.phe_sich / "boxes.json", data.ct_ich / "labels.json"):
         if not needed.exists():
             raise ConfigError("real_data_missing", path=str(needed))
-    return found
+    return data
 
 
 def patients_of(config: TrainConfig, phe_sich: Path) -> tuple[list[str], list[str]]:

@@ -147,13 +147,13 @@ def slice_probabilities(
         slice_input(tuple(fields[min(max(slab + step, 0), last)] for step in reach), contract)
         for slab in range(len(fields))
     ]
-    found = []
+    outputs = []
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         for first in range(0, len(samples), contract.batch):
             batch = torch.from_numpy(np.stack(samples[first : first + contract.batch]))
             logits = network(batch.contiguous(memory_format=torch.channels_last))
-            found.append(logits.float().softmax(dim=1).numpy())
-    return np.concatenate(found)
+            outputs.append(logits.float().softmax(dim=1).numpy())
+    return np.concatenate(outputs)
 
 
 def block_files(

@@ -74,8 +74,8 @@ def series_uid(result: StoredResult, kind: Kind) -> UID:
 
 def key_slices(result: StoredResult) -> list[int]:
     """Return the slices that show most of each finding, lowest first; of no finding, the middle."""
-    found = sorted({finding.key_slice for finding in result.report.findings})
-    return found or [len(result.images.images) // 2]
+    key_slices = sorted({finding.key_slice for finding in result.report.findings})
+    return key_slices or [len(result.images.images) // 2]
 
 
 def reference_to(result: StoredResult, kind: Kind, sop_class: UID) -> Dataset:

@@ -96,12 +96,12 @@ def _findings(result: StoredResult) -> Iterator[str]:
 
 def _impressions(result: StoredResult) -> Iterator[str]:
     report = result.report
-    told = {
+    impressions = {
         "suspected": "Intracranial hemorrhage suspected",
         "not_suspected": "Intracranial hemorrhage not suspected",
         "not_analysed": "Not analysed: read it without Bleedwatch",
     }
-    yield told[report.state]
+    yield impressions[report.state]
     engine = report.engine
     by = f" by {engine.bundle} {engine.version}" if engine else ""
     yield f"{NOT_FOR_DIAGNOSIS}. Made{by}, read by no physician."
