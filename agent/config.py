@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -100,6 +101,12 @@ class ReadConfig(_Table):
         return Bounds(self.series_images, self.series_mb * 2**20, self.all_series_mb * 2**20)
 
 
+def _named_gpu(value: str) -> str:
+    if not re.fullmatch("first|none|GPU-[0-9a-f-]+|MIG-[0-9A-Za-z/-]+", value):
+        raise ValueError("neither a UUID, as `nvidia-smi -L` tells it, nor first, nor none")
+    return value
+
+
 class InferConfig(_Table):
     """How the networks are run."""
 
@@ -107,7 +114,7 @@ class InferConfig(_Table):
     """Name and version, below ``engines_folder``."""
     threads: Annotated[int, Field(ge=1)] = 3
     """CPU threads for ONNX Runtime; leave one core for reading files."""
-    gpu: Annotated[str, Field(pattern="^(first|none|GPU-[0-9a-f-]+|MIG-[0-9A-Za-z/-]+)$")] = "first"
+    gpu: Annotated[str, AfterValidator(_named_gpu)] = "first"
     """The GPU, or part of one (MIG), by the UUID that ``nvidia-smi -L`` tells; none uses none."""
     gpu_memory_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of the GPU's memory that the active plans may take. Without a plan the CPU is used."""

@@ -115,7 +115,7 @@ def test_a_gpu_is_named_by_its_uuid(gpu: str) -> None:
 
 @pytest.mark.parametrize("gpu", ["0", "cuda:0", "GPU-1,GPU-2", ""])
 def test_what_names_no_gpu_is_refused(gpu: str) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="nvidia-smi -L"):
         InferConfig(gpu=gpu)
 
 
