@@ -53,5 +53,5 @@ def _notice(config: Config, log: FilteringBoundLogger, reason: Reason) -> None:
     try:
         with open_database(config) as database:
             ConsoleStore(database, system_clock).notice("inlet", reason)
-    except AgentError as error:
-        log.warning("notice_not_stored", code=error.reason.code)
+    except (AgentError, OSError):
+        log.warning("notice_not_stored", exc_info=True)

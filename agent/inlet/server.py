@@ -139,7 +139,9 @@ class StorageScp:
         if called != self.settings.ae_title:
             return "inlet_called_otherwise"
         with self._lock:
-            is_full = len(self._visits) >= self.settings.limits.associations
+            # One whose reading thread died of what it read ends without a word.
+            n_open = sum(association.is_alive() for association in self._visits)
+        is_full = n_open >= self.settings.limits.associations
         return "inlet_associations_taken" if is_full else None
 
     def established(self, event: Event) -> None:

@@ -299,6 +299,18 @@ class TestBounds:
 
             assert inlet.events() == ["inlet_address_unknown"]
 
+    @pytest.mark.filterwarnings("ignore")
+    def test_a_command_that_makes_no_sense_takes_nobodys_place(self, tmp_path: Path) -> None:
+        """pynetdicom's reading thread dies of it, and no event tells that the association ended."""
+        with inlet_in(tmp_path, limits=replace(LIMITS, associations=1)) as inlet:
+            for _ in range(2):
+                until(lambda: dcmtk("echoscu", *inlet.calls()).returncode == 0)
+                with Peer(inlet) as peer:
+                    peer.piece(struct.pack("<HHLL", 0, 0, 4, 0), last=True, command=True)
+                    assert peer.is_closed()
+
+            until(lambda: dcmtk("echoscu", *inlet.calls()).returncode == 0)
+
     def test_objects_of_several_senders_share_the_memory(self, tmp_path: Path) -> None:
         limits = replace(LIMITS, arriving_bytes=250_000)
         with inlet_in(tmp_path, limits=limits) as inlet, Peer(inlet) as one, Peer(inlet) as other:
