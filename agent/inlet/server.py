@@ -62,6 +62,9 @@ Notice: TypeAlias = Callable[[Reason], None]
 UNNOTICED: Final = frozenset({"object_of_other_kind"})
 """Refusals that concern no image: scanners send reports beside them every day."""
 
+OF_COMMAND: Final = 1
+"""This bit of a fragment's header says that it is of a command. Source: PS3.8 annex E.2."""
+
 LOOPBACK: Final = "127.0.0.1"
 
 LONGEST_COMMENT: Final = 64
@@ -151,21 +154,24 @@ class StorageScp:
         self.counts.association("accepted")
 
     def piece_came(self, event: Event) -> None:
-        """Count what comes of an object; what goes beyond a limit is let go of as it comes."""
+        """Count what comes of a request; what goes beyond a limit is let go of as it comes.
+
+        Without the rest of its object a request can be answered, without its command it cannot.
+        """
         if not isinstance(event.pdu, P_DATA_TF):
             return
         for item in event.pdu.presentation_data_value_items:
-            value = item.presentation_data_value
-            if not value or value[0] & 1:  # a piece of a command
-                continue
+            value = item.presentation_data_value or b"\0"
             with self._lock:
-                kept = self._arriving.take(event.assoc, len(value) - 1)
+                if self._arriving.take(event.assoc, len(value) - 1):
+                    continue
+            if value[0] & OF_COMMAND:
+                event.assoc.abort()
+            item.presentation_data_value = value[:1]
             message = event.assoc.dimse.message
-            if not kept:
-                item.presentation_data_value = value[:1]
-                if message is not None and message.data_set is not None:
-                    message.data_set.seek(0)
-                    message.data_set.truncate()
+            if message is not None and message.data_set is not None:
+                message.data_set.seek(0)
+                message.data_set.truncate()
 
     def message_came(self, event: Event) -> None:
         """Keep an object until it is answered; nothing but C-STORE has one here."""

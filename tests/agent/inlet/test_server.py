@@ -213,6 +213,17 @@ class TestRefused:
         until(lambda: "1.2.9.dcm" in inlet.files())
         assert "1.2.3.dcm" not in inlet.files()
 
+    def test_a_command_without_end_ends_its_association(self, inlet: Inlet) -> None:
+        n_told = len(inlet.told.entries)
+        with Peer(inlet) as peer:
+            with suppress(ConnectionError):
+                for _ in range(100):
+                    peer.piece(bytes(100_000), last=False, command=True)
+            assert peer.is_closed()
+
+        assert "inlet_association_lost" in inlet.events()[n_told:]
+        assert dcmtk("echoscu", *inlet.calls()).returncode == 0
+
     def test_a_pdu_of_four_gigabytes_is_not_read(self, inlet: Inlet) -> None:
         with Peer(inlet) as peer:
             peer.socket.sendall(struct.pack(">BBL", 4, 0, 2**32 - 1))
