@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import shlex
 import sys
@@ -27,14 +28,19 @@ UNITS: Final = (
     "bleedwatch-console.service",
     "bleedwatch-selftest.timer",
 )
-"""The units to enable. The agent's unit starts bleedwatch-agent.timer itself, by OnFailure=;
-bleedwatch-deliver.service is for sites that send results to an archive."""
+"""The units to enable. The agent's unit starts bleedwatch-agent.timer itself, by OnFailure=."""
 
 INLET_UNIT: Final = "bleedwatch-inlet.service"
 """Enabled besides where the configuration names senders."""
 
 SENDERS: Final = f"/etc/systemd/system/{INLET_UNIT}.d/senders.conf"
 """Drop-in that opens the inlet's unit as far as the configuration says, and no further."""
+
+DELIVER_UNIT: Final = "bleedwatch-deliver.service"
+"""Enabled besides where the configuration names archives."""
+
+ARCHIVES: Final = f"/etc/systemd/system/{DELIVER_UNIT}.d/archives.conf"
+"""Drop-in that opens the delivery's unit to the archives that are named, and no further."""
 
 ACCOUNT: Final = "bleedwatch"
 """The account that the services run as."""
@@ -45,7 +51,7 @@ TARGETS: Final = {
     "bleedwatch-gpu.service": "/etc/systemd/system/bleedwatch-gpu.service",
     "bleedwatch-console.service": "/etc/systemd/system/bleedwatch-console.service",
     INLET_UNIT: f"/etc/systemd/system/{INLET_UNIT}",
-    "bleedwatch-deliver.service": "/etc/systemd/system/bleedwatch-deliver.service",
+    DELIVER_UNIT: f"/etc/systemd/system/{DELIVER_UNIT}",
     "bleedwatch-selftest.service": "/etc/systemd/system/bleedwatch-selftest.service",
     "bleedwatch-selftest.timer": "/etc/systemd/system/bleedwatch-selftest.timer",
     "sysusers.d/bleedwatch.conf": "/etc/sysusers.d/bleedwatch.conf",
@@ -99,11 +105,11 @@ def install_steps(root: Path, program: Path) -> tuple[Step, ...]:
         _install_step(target_in(root, target), _content(name, program))
         for name, target in TARGETS.items()
     )
-    senders, inlet = target_in(root, SENDERS), _inlet(root)
-    if inlet:
-        return *packaged, _install_step(senders, _opened_to(inlet))
-    closed = (Step(Action.REMOVE, senders, "no sender is named"),) if senders.exists() else ()
-    return *packaged, *closed
+    opened = (
+        _drop_in_step(target_in(root, target), content)
+        for target, content in _drop_ins(root).items()
+    )
+    return *packaged, *(step for step in opened if step)
 
 
 def uninstall_steps(root: Path) -> tuple[Step, ...]:
@@ -124,7 +130,7 @@ def uninstall_steps(root: Path) -> tuple[Step, ...]:
             command=f"{_systemctl(root)} disable {now}{' '.join(path.name for path in enabled)}",
         )
     steps = [_uninstall_step(name, target_in(root, target)) for name, target in TARGETS.items()]
-    steps.append(_uninstall_step(SENDERS, target_in(root, SENDERS)))
+    steps += [_uninstall_step(one, target_in(root, one)) for one in (SENDERS, ARCHIVES)]
     return tuple(step for step in steps if step)
 
 
@@ -155,8 +161,10 @@ def commands_after_install(root: Path) -> tuple[str, ...]:
         f"systemd-sysusers{into} bleedwatch.conf",
         f"systemd-tmpfiles{into} --create bleedwatch.conf",
     )
-    inlet = _inlet(root)
-    units = " ".join((*UNITS, INLET_UNIT) if inlet else UNITS)
+    inlet, archives = _inlet(root), _archives(root)
+    units = " ".join(
+        (*UNITS, *((INLET_UNIT,) if inlet else ()), *((DELIVER_UNIT,) if archives else ()))
+    )
     if inlet:
         owner = f"-o {ACCOUNT} -g {ACCOUNT}"
         made = *made, f"install -d {owner} {shlex.quote(str(target_in(root, str(inlet.folder))))}"
@@ -192,6 +200,50 @@ def _inlet(root: Path) -> InletSettings | None:
     path = target_in(root, str(DEFAULT_PATH))
     inlet = load_config(path).inlet_settings if path.exists() else None
     return inlet if inlet and inlet.senders else None
+
+
+def _archives(root: Path) -> tuple[str, ...]:
+    """Return the hosts of the archives that the configuration that is there names."""
+    path = target_in(root, str(DEFAULT_PATH))
+    channels = load_config(path).deliver.channels if path.exists() else ()
+    return tuple(sorted({channel.address for channel in channels}))
+
+
+def _drop_ins(root: Path) -> dict[str, str | None]:
+    """Return each drop-in's content; None where the configuration turns its service off."""
+    inlet, archives = _inlet(root), _archives(root)
+    return {
+        SENDERS: _opened_to(inlet) if inlet else None,
+        ARCHIVES: _opened_to_archives(archives) if archives else None,
+    }
+
+
+def _drop_in_step(path: Path, content: str | None) -> Step | None:
+    if content is not None:
+        return _install_step(path, content)
+    return Step(Action.REMOVE, path, "the configuration turns it off") if path.exists() else None
+
+
+def _opened_to_archives(hosts: Iterable[str]) -> str:
+    """Write the drop-in that opens the delivery's unit to archives; a name has to be looked up."""
+    lines = (
+        f"IPAddressAllow={host}\n"
+        if _is_address(host)
+        else f"# {host} is a name: `systemctl edit {DELIVER_UNIT}`, IPAddressAllow= its address\n"
+        for host in hosts
+    )
+    return (
+        "# Written by `bleedwatch service install` from [deliver] in the configuration.\n"
+        f"[Service]\n{''.join(lines)}"
+    )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _opened_to(inlet: InletSettings) -> str:

@@ -68,6 +68,11 @@ class DicomChannel(_Channel):
     """Whether the archive is asked to commit itself to keep what it took. Only then is a result
     delivered."""
 
+    @property
+    def address(self) -> str:
+        """The archive's address, or its name."""
+        return self.host
+
 
 class DicomWebChannel(_Channel):
     """An archive that is sent objects by STOW-RS."""
@@ -76,6 +81,11 @@ class DicomWebChannel(_Channel):
     """Such as https://pacs.example/dicom-web."""
     authorization_file: Path | None = None
     """File whose one line is sent as the Authorization header."""
+
+    @property
+    def address(self) -> str:
+        """The archive's address, or its name."""
+        return (self.url.host or "").strip("[]")
 
 
 SendingChannel: TypeAlias = DicomChannel | DicomWebChannel

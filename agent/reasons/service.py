@@ -611,7 +611,10 @@ DELIVERY: Final = {
     ),
     "channel_unknown": Wording("no channel is named {channel}", "channels are: {known}"),
     "nothing_waits": Wording("nothing waits for {channel}", "`bleedwatch deliver list`"),
-    "port_taken": Wording("port {port} cannot be listened on: {why}", "set deliver.listen_port"),
+    "port_taken": Wording(
+        "port {port} cannot be listened on: {why}",
+        "stop bleedwatch-deliver while a channel is tried out, or set deliver.listen_port",
+    ),
 }
 
 SERVICE: Final = CONFIGURATION | INLET | COMMANDS | DOCTOR | BUILDING | DELIVERY

@@ -10,6 +10,7 @@ import pytest
 
 from agent.errors import ConfigError
 from agent.service import (
+    ARCHIVES,
     SENDERS,
     TARGETS,
     Action,
@@ -55,6 +56,7 @@ def test_the_units_start_the_program_where_it_is(installed: Path) -> None:
         ("agent", "run"),
         ("console", "console"),
         ("inlet", "inlet"),
+        ("deliver", "deliver run"),
         ("selftest", "selftest"),
     ):
         unit = (installed / f"etc/systemd/system/bleedwatch-{name}.service").read_text()
@@ -116,6 +118,31 @@ def test_an_inlet_that_is_turned_off_is_closed_again(installed: Path) -> None:
     carry_out(install_steps(installed, PROGRAM))
 
     assert not target_in(installed, SENDERS).exists()
+
+
+def test_the_delivery_is_opened_to_the_archives_that_are_named_and_closed_with_them(
+    installed: Path,
+) -> None:
+    dropped_in, config = target_in(installed, ARCHIVES), installed / CONFIG
+    assert not dropped_in.exists()
+    assert "bleedwatch-deliver" not in str(commands_after_install(installed))
+
+    config.write_text(
+        'export_folder = "/srv/ct"\n'
+        '[[deliver.dicom]]\nname = "pacs"\nhost = "10.20.0.5"\nae_title = "PACS"\n'
+        '[[deliver.dicomweb]]\nname = "web"\nurl = "https://pacs.example/dicom-web"\n'
+    )
+    carry_out(install_steps(installed, PROGRAM))
+
+    lines = dropped_in.read_text().splitlines()
+    assert lines[1:3] == ["[Service]", "IPAddressAllow=10.20.0.5"]
+    assert lines[3].startswith("# pacs.example is a name")
+    after = commands_after_install(installed)
+    assert any(line.endswith("bleedwatch-deliver.service") for line in after)
+
+    config.write_text('export_folder = "/srv/ct"\n')
+    carry_out(install_steps(installed, PROGRAM))
+    assert not dropped_in.exists()
 
 
 def test_a_changed_unit_is_replaced_and_said_to_be(installed: Path) -> None:

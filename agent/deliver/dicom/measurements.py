@@ -9,7 +9,7 @@ from typing import Any
 from highdicom import sr
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
+from pydicom.uid import Comprehensive3DSRStorage, CTImageStorage, SegmentationStorage
 
 from agent.deliver.dicom.codes import (
     ABNORMAL_STRUCTURE,
@@ -208,7 +208,7 @@ def _key_images(result: StoredResult, slices: list[int]) -> list[sr.SourceImageF
     images = result.images
     return [
         sr.SourceImageForMeasurementGroup(
-            referenced_sop_class_uid=images.sop_class_uid,
+            referenced_sop_class_uid=images.sop_class_uid or CTImageStorage,
             referenced_sop_instance_uid=images.images[k].sop_uid,
             referenced_frame_numbers=[frame] if (frame := images.images[k].frame) else None,
         )

@@ -19,6 +19,7 @@ from agent.deliver.dicom.result import (
     finished,
     instance_uid,
     series_uid,
+    source_datasets,
 )
 from agent.deliver.dicom.segmentation import label_of
 
@@ -32,27 +33,27 @@ def picture(result: StoredResult) -> Dataset | None:
     """Make the capture; None where no picture was kept."""
     if result.key_png is None:
         return None
-    identity, images = result.identity, result.images
+    (source,) = source_datasets(result, [0])
     made = SCImage(
         pixel_array=_marked(result.key_png, _words(result)),
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",
-        study_instance_uid=identity.study_uid,
+        study_instance_uid=source.StudyInstanceUID,
         series_instance_uid=series_uid(result, "picture"),
         series_number=SERIES_NUMBERS["picture"],
         sop_instance_uid=instance_uid(result.report.result_id, "picture"),
         instance_number=result.report.revision,
         manufacturer=MANUFACTURER,
-        patient_id=identity.patient_id,
-        patient_name=identity.patient_name,
-        patient_birth_date=identity.birth_date,
-        patient_sex=identity.sex,
-        accession_number=identity.accession,
-        study_id=images.study_id,
-        study_date=images.study_date,
-        study_time=images.study_time,
-        referring_physician_name=images.referring_physician,
+        patient_id=source.PatientID,
+        patient_name=source.PatientName,
+        patient_birth_date=source.PatientBirthDate,
+        patient_sex=source.PatientSex,
+        accession_number=source.AccessionNumber,
+        study_id=source.StudyID,
+        study_date=source.StudyDate,
+        study_time=source.StudyTime,
+        referring_physician_name=source.ReferringPhysicianName,
         patient_orientation=("L", "P"),
     )
     made.BodyPartExamined = "HEAD"

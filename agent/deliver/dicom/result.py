@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 from highdicom.content import PlanePositionSequence
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
+from pydicom.uid import UID, CTImageStorage
 
 from agent.deliver.settings import Kind
 from agent.records import Identity
@@ -26,6 +27,12 @@ UID_NAMESPACE: Final = uuid.UUID("5d1b2f0e-61a2-5a3b-9d0f-2f6a7b3c9e41")
 MANUFACTURER: Final = "Bleedwatch"
 MODEL: Final = "Bleedwatch"
 NOT_FOR_DIAGNOSIS: Final = "AI result, not for diagnosis"
+
+SEXES: Final = ("M", "F", "O")
+"""Source: PS3.3 C.7.1.1."""
+
+TIME: Final = re.compile(r"([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d+)?)?)?")
+"""Source: PS3.5 table 6.2-1, TM."""
 
 UTF_8: Final = "ISO_IR 192"
 
@@ -109,23 +116,49 @@ def source_datasets(result: StoredResult, which: Iterable[int] | None = None) ->
 
 
 def _common(result: StoredResult, image: SourceImage) -> Dataset:
-    """Patient, study and series of a source image; type 2 attributes are there, if empty."""
+    """Patient, study and series of a source image; type 2 attributes are there, if empty.
+
+    A date, time or sex that is none as DICOM writes it is left empty: highdicom refuses it.
+    """
     images, identity = result.images, result.identity
     source = Dataset()
     source.SpecificCharacterSet = UTF_8
-    source.SOPClassUID, source.SOPInstanceUID = images.sop_class_uid, image.sop_uid
+    source.SOPClassUID = images.sop_class_uid or CTImageStorage
+    source.SOPInstanceUID = image.sop_uid
     source.Modality = "CT"
-    source.PatientName, source.PatientID = identity.patient_name, identity.patient_id
-    source.PatientBirthDate, source.PatientSex = identity.birth_date, identity.sex
+    source.PatientName, source.PatientID = _first(identity.patient_name), identity.patient_id
+    source.PatientBirthDate = date_of(identity.birth_date)
+    source.PatientSex = identity.sex if identity.sex in SEXES else ""
     source.AccessionNumber = identity.accession
     source.StudyInstanceUID, source.StudyID = identity.study_uid, images.study_id
-    source.StudyDate, source.StudyTime = images.study_date, images.study_time
-    source.ReferringPhysicianName = images.referring_physician
+    source.StudyDate, source.StudyTime = date_of(images.study_date), time_of(images.study_time)
+    source.ReferringPhysicianName = _first(images.referring_physician)
     source.SeriesInstanceUID = result.report.series_uid
     source.FrameOfReferenceUID = images.frame_of_reference_uid
     source.PositionReferenceIndicator = ""
     source.Rows, source.Columns = images.rows, images.columns
     return source
+
+
+def _first(name: str) -> str:
+    """Return the first of several names, where one alone may stand."""
+    return name.partition("\\")[0]
+
+
+def date_of(written: str) -> str:
+    """Return a date as DICOM writes it, YYYYMMDD; "" where it is none."""
+    digits = written.replace(".", "").replace("-", "")
+    try:
+        datetime.strptime(digits, "%Y%m%d")  # noqa: DTZ007 - a day, in no time zone
+    except ValueError:
+        return ""
+    return digits if len(digits) == len("YYYYMMDD") else ""
+
+
+def time_of(written: str) -> str:
+    """Return a time of day as DICOM writes it, HHMMSS.FFFFFF or less; "" where it is none."""
+    found = TIME.fullmatch(written.replace(":", ""))
+    return found[0][: len("HHMMSS.FFFFFF")] if found else ""
 
 
 def _classic(result: StoredResult, image: SourceImage) -> Dataset:

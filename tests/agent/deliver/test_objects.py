@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from io import BytesIO
 
 import highdicom as hd
@@ -13,7 +14,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from agent.deliver.dicom.objects import objects_of
-from agent.deliver.dicom.result import StoredResult, instance_uid
+from agent.deliver.dicom.result import StoredResult, date_of, instance_uid, time_of
 from agent.deliver.settings import KINDS
 from tests.agent.deliver.results import HEIGHTS_MM, stored_result
 
@@ -226,6 +227,78 @@ def test_missing_headers_are_no_obstacle() -> None:
     )
 
     assert len(list(objects_of(bare, KINDS))) == 5
+
+
+IDENTITIES = (
+    {"birth_date": "1950"},
+    {"birth_date": "01.01.1950"},
+    {"birth_date": "1950-01-01"},
+    {"sex": "MALE"},
+    {"sex": "X"},
+    {"patient_name": "Yamada^Tarou=山田^太郎=やまだ^たろう"},
+    {"patient_name": "A" * 200},
+    {"patient_name": "DOE^JANE\\DOE^JOHN"},
+    {"patient_id": "ä" * 80},
+    {"accession": "A" * 30},
+)
+IMAGES = (
+    {"study_date": "2026.11.30", "study_time": "08:30:00"},
+    {"study_date": "garbage", "study_time": "99"},
+    {"study_time": "083000.1234567"},
+    {"study_date": "20261130-20261201"},
+    {"study_id": "S" * 40},
+    {"referring_physician": "A=B=C=D"},
+    {"referring_physician": "Grey^Meredith\\Yang^Cristina"},
+    {"sop_class_uid": ""},
+    {"frame_of_reference_uid": ""},
+)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("who", IDENTITIES, ids=str)
+def test_no_odd_word_about_the_patient_is_an_obstacle(who: dict[str, str]) -> None:
+    result = stored_result(size=64)
+
+    objects = objects_of(replace(result, identity=replace(result.identity, **who)), KINDS)
+
+    for one in objects:
+        one.save_as(BytesIO(), enforce_file_format=True)
+        name = who.get("patient_name", "Müller^Jörg")
+        assert one.PatientName == name.partition("\\")[0]
+        assert one.PatientID == who.get("patient_id", "P1")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("said", IMAGES, ids=str)
+def test_no_odd_word_about_the_study_is_an_obstacle(said: dict[str, str]) -> None:
+    result = stored_result(size=64)
+
+    objects = objects_of(replace(result, images=result.images.model_copy(update=said)), KINDS)
+
+    assert len([one.save_as(BytesIO(), enforce_file_format=True) for one in objects]) == 5
+
+
+@pytest.mark.parametrize(
+    ("written", "date"),
+    [
+        ("20261130", "20261130"),
+        ("2026.11.30", "20261130"),
+        ("20261399", ""),
+        ("2026", ""),
+        ("", ""),
+    ],
+)
+def test_a_date_is_a_date_or_left_out(written: str, date: str) -> None:
+    assert date_of(written) == date
+
+
+@pytest.mark.parametrize(
+    ("written", "time"),
+    [("083000", "083000"), ("08:30:00", "083000"), ("083000.1234567", "083000.123456"),
+     ("08", "08"), ("99", ""), ("0", ""), ("", "")],
+)  # fmt: skip
+def test_a_time_is_a_time_or_left_out(written: str, time: str) -> None:
+    assert time_of(written) == time
 
 
 DIGEST = """
