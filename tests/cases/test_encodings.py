@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.uid import (
@@ -83,6 +83,22 @@ def closed_by(end: bytes, syntax: str = RLELossless) -> Callable[[Dataset], byte
 def padded_after(image: Dataset) -> bytes:
     """Leave the delimiter out, and go on with Data Set Trailing Padding."""
     return closed_by(b"\xfc\xff\xfc\xffOB\0\0\x04\0\0\0\0\0\0\0")(image)
+
+
+def padded_by_any_byte(end: bytes) -> Callable[[Dataset], bytes]:
+    """Make a frame's length even by a byte that is not zero, as DCMTK and so Orthanc do."""
+
+    def write(image: Dataset) -> bytes:
+        image.compress(JPEGLSLossless, generate_instance_uid=False)
+        frame = next(generate_frames(image.PixelData, number_of_frames=1))
+        stream = frame[: frame.rindex(b"\xff\xd9") + 2]
+        padding = b"\x9c" if len(stream) % 2 else b"\x9c\x21"
+        image.PixelData = encapsulate([stream + padding], has_bot=False)
+        out = DicomBytesIO()
+        image.save_as(out, enforce_file_format=True)
+        return out.getvalue().removesuffix(DELIMITER) + end
+
+    return write
 
 
 def compressed_in_other_words(image: Dataset) -> bytes:
@@ -185,6 +201,8 @@ WRITERS = {
     "JPEG-LS not closed": closed_by(b"", JPEGLSLossless),
     "JPEG 2000 closed by zeros": closed_by(bytes(8), JPEG2000Lossless),
     "not closed, and padded": padded_after,
+    "JPEG-LS padded by any byte": padded_by_any_byte(DELIMITER),
+    "JPEG-LS padded by any byte, not closed": padded_by_any_byte(b""),
     "sequence not closed": sequence_without_end,
     "group lengths": group_lengths,
     "spacing as UT": as_text("PixelSpacing"),

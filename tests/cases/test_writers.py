@@ -11,11 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread
-from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless, generate_uid
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import (
+    EnhancedCTImageStorage,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+    generate_uid,
+)
 
 from agent.assemble.dicom_file import ReadSlice, read_slices
 from agent.assemble.limits import ReadLimits
-from tests.cases.exports import head, save_all
+from tests.cases.exports import head, save, save_all
 
 GDCM = Path(sys.executable).with_name("gdcmconv")
 
@@ -46,6 +54,22 @@ GDCM_WAYS = {
     "JPEG-LS": ("-L",),
     "RLE": ("-R",),
 }
+
+
+OF_FRAMES = {
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SliceThickness",
+    "SliceLocation",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "RescaleType",
+    "InstanceNumber",
+    "PixelData",
+    "ConvolutionKernel",
+}
+"""What an Enhanced CT object has in its functional groups, or not at all."""
 
 
 def scanner_files(folder: Path) -> list[Path]:
@@ -113,6 +137,71 @@ def test_pydicom(syntax: str, originals: list[Path], tmp_path: Path) -> None:
         image.save_as(tmp_path / path.name)
         found += read_slices(tmp_path / path.name, ReadLimits())
     same(found, originals)
+
+
+@pytest.mark.parametrize("n_objects", [1, 3], ids=["one object", "a concatenation"])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, JPEGLSLossless])
+def test_enhanced_ct_by_pydicom(
+    syntax: str, n_objects: int, originals: list[Path], tmp_path: Path
+) -> None:
+    """Each frame has its own place, and its own rescale, in functional groups."""
+    images = [dcmread(path) for path in originals][::-1]
+    found = []
+    for n in range(n_objects):
+        part = images[n * len(images) // n_objects : (n + 1) * len(images) // n_objects]
+        made = enhanced(part, n + 1, n_objects)
+        if syntax != ExplicitVRLittleEndian:
+            made.compress(syntax, generate_instance_uid=False)
+        found += read_slices(save(made, tmp_path / f"E{n}"), ReadLimits())
+
+    same(sorted(found, key=lambda one: one.header.position_lps_mm[2]), originals)
+
+
+def enhanced(images: list[Dataset], number: int, n_objects: int) -> Dataset:
+    """Make one Enhanced CT object, the part ``number`` of a concatenation where there are more."""
+    first = images[0]
+    made = Dataset()
+    for element in first:
+        if element.keyword not in OF_FRAMES:
+            made.add(element)
+    made.SOPClassUID, made.SOPInstanceUID = EnhancedCTImageStorage, generate_uid()
+    made.ImageType, made.NumberOfFrames = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"], len(images)
+    if n_objects > 1:
+        made.InConcatenationNumber, made.InConcatenationTotalNumber = number, n_objects
+    shared = Dataset()
+    shared.CTReconstructionSequence = [item(ConvolutionKernel="STANDARD")]
+    made.SharedFunctionalGroupsSequence = [shared]
+    made.PerFrameFunctionalGroupsSequence, pixels = [], []
+    for n, image in enumerate(images):
+        intercept = float(image.RescaleIntercept) - 3 * n
+        groups = Dataset()
+        groups.PlanePositionSequence = [item(ImagePositionPatient=image.ImagePositionPatient)]
+        groups.PlaneOrientationSequence = [
+            item(ImageOrientationPatient=image.ImageOrientationPatient)
+        ]
+        groups.PixelMeasuresSequence = [
+            item(PixelSpacing=image.PixelSpacing, SliceThickness=image.SliceThickness)
+        ]
+        groups.PixelValueTransformationSequence = [
+            item(RescaleSlope=1, RescaleIntercept=intercept, RescaleType="HU")
+        ]
+        made.PerFrameFunctionalGroupsSequence.append(groups)
+        pixels.append((image.pixel_array + 3 * n).astype("<u2").tobytes())
+    made.BitsStored, made.HighBit = 16, 15
+    made.PixelData = b"".join(pixels)
+    made["PixelData"].VR = "OW"
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
+    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
+    return made
+
+
+def item(**values: object) -> Dataset:
+    made = Dataset()
+    for keyword, value in values.items():
+        setattr(made, keyword, value)
+    return made
 
 
 def test_legacy_converted_enhanced_ct_by_highdicom(originals: list[Path], tmp_path: Path) -> None:
