@@ -34,12 +34,17 @@ function draw() { // a row that stays is not touched: text in it can be marked, 
   const { activeElement } = document;
   const inUse = activeElement instanceof HTMLElement && body.contains(activeElement) ? activeElement : null;
   rows = new Map(latest.map((examination) => [examination.examination_uid, rowOf(examination)]));
+  forgetGone();
   const wanted = latest.flatMap(rowsOf);
   const kept = new Set(wanted);
   for (const tr of [...body.children]) if (!kept.has(/** @type {HTMLTableRowElement} */ (tr))) tr.remove();
   wanted.forEach((tr, n) => { if (body.children[n] !== tr) body.insertBefore(tr, body.children[n] ?? null); });
   for (const examination of latest) tellOpened(examination);
   if (inUse?.isConnected && inUse !== document.activeElement) inUse.focus();
+}
+
+function forgetGone() {
+  for (const uid of [...opened.keys(), ...unfolded]) if (!rows.has(uid)) { opened.delete(uid); unfolded.delete(uid); }
 }
 
 /** Its own, and the one that was opened beneath it. @param {Examination} examination */
