@@ -27,11 +27,13 @@ def archives(box: Box) -> CheckResult:
 
 
 def _problem(box: Box, channel: SendingChannel) -> Reason | None:
-    from agent.deliver.dimse import Commitments  # noqa: PLC0415 - of the dicom extra
-    from agent.dispatch import archive_of  # noqa: PLC0415
-
     try:
+        from agent.deliver.dimse import Commitments  # noqa: PLC0415 - of the dicom extra
+        from agent.dispatch import archive_of  # noqa: PLC0415
+
         archive_of(channel, Commitments()).greet()
+    except ModuleNotFoundError as error:
+        return Reason("deliver_package_missing", package=error.name or "")
     except ArchiveUnreachable as error:
         return error.reason
     with opened(box) as queries:
