@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import zlib
+from struct import pack
 from typing import Final
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from agent.assemble.elements import Malformed, walk
-from agent.assemble.encoding import encoding_at
+from agent.assemble.encoding import MAGIC, PREAMBLE_BYTES, encoding_at
 from agent.assemble.header import uid_of
 from agent.reasons import Reason
 
@@ -32,6 +33,9 @@ STATUSES: Final = {
 STORABLE_UID: Final = re.compile(r"(?=.{3,64}\Z)[0-9]+(\.[0-9]+)+")
 """Digits and dots, 64 of them at most: what becomes the name of a file holds nothing else. Leading
 zeros, which the standard forbids and scanners write, do no harm. Source: PS3.5 section 9.1."""
+
+IMPLEMENTATION_UID: Final = "2.25.122722882543248175620158694259805967673"
+"""Names this program in the files that it writes. From a random UUID, by PS3.5 annex B.2."""
 
 SOP_CLASS_UID: Final = 0x00080016
 SOP_INSTANCE_UID: Final = 0x00080018
@@ -59,6 +63,31 @@ def why_not_taken(
     if (uid_of(image, "SOPClassUID"), uid_of(image, "SOPInstanceUID")) != (sop_class, sop_instance):
         return Reason("object_not_as_announced")
     return None
+
+
+def as_file(sop_class: str, sop_instance: str, syntax: str, data_set: bytes | memoryview) -> bytes:
+    """Put file meta information before a data set, as it came.
+
+    Written here, since pydicom takes a fifth of the time that a slice takes for it.
+
+    Source: PS3.10 section 7.1; all of it is explicit little-endian.
+    """
+    elements = b"".join(
+        (
+            pack("<HH2s2xL", 2, 0x0001, b"OB", 2) + b"\0\1",
+            _uid_element(0x0002, sop_class),
+            _uid_element(0x0003, sop_instance),
+            _uid_element(0x0010, syntax),
+            _uid_element(0x0012, IMPLEMENTATION_UID),
+        )
+    )
+    length = pack("<HH2sHL", 2, 0x0000, b"UL", 4, len(elements))
+    return b"".join((bytes(PREAMBLE_BYTES), MAGIC, length, elements, data_set))
+
+
+def _uid_element(number: int, uid: str) -> bytes:
+    value = uid.encode() + b"\0" * (len(uid) % 2)
+    return pack("<HH2sH", 2, number, b"UI", len(value)) + value
 
 
 def may_be_image(sop_class: UID) -> bool:

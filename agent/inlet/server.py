@@ -31,7 +31,7 @@ from agent.inlet.connections import WAITING, InletServer
 from agent.inlet.counts import Counts
 from agent.inlet.folder import ReceivedFolder
 from agent.inlet.limits import Arriving
-from agent.inlet.objects import STATUSES, SUCCESS, why_not_taken
+from agent.inlet.objects import STATUSES, SUCCESS, as_file, why_not_taken
 from agent.inlet.settings import InletSettings
 from agent.inlet.tls import server_context
 from agent.reasons import Reason, english
@@ -199,17 +199,15 @@ class StorageScp:
         request, began_s = cast("C_STORE", event.request), time.monotonic()
         with self._lock:
             why = self._arriving.answered(event.assoc, event.message_id)
-        sop_uid = str(request.AffectedSOPInstanceUID)
-        content = request.DataSet.getbuffer() if request.DataSet else b""
-        why = why or why_not_taken(
-            str(request.AffectedSOPClassUID), sop_uid, event.context.transfer_syntax, content
-        )
-        n_bytes = len(content)
-        del content  # the buffer cannot be read while a view of it is held
+        data_set = request.DataSet.getbuffer() if request.DataSet else b""
+        sop_class, sop_uid = str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
+        told = sop_class, sop_uid, str(event.context.transfer_syntax)
+        why = why or why_not_taken(*told, data_set)
         if why is None:
-            why = self.folder.add(sop_uid, event.encoded_dataset())
-        self._note(event.assoc, why, n_bytes)
-        self.counts.object(why.code if why else "stored", n_bytes, time.monotonic() - began_s)
+            why = self.folder.add(sop_uid, as_file(*told, data_set))
+        self._note(event.assoc, why, len(data_set))
+        took_s = time.monotonic() - began_s
+        self.counts.object(why.code if why else "stored", len(data_set), took_s)
         return why
 
     def ended(self, event: Event) -> None:

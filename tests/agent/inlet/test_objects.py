@@ -6,9 +6,11 @@ import io
 import zlib
 from pathlib import Path
 
+import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.dataset import validate_file_meta
 from pydicom.filebase import DicomFileLike
 from pydicom.filewriter import write_dataset
 from pydicom.uid import (
@@ -28,7 +30,7 @@ from pydicom.uid import (
     XRayRadiationDoseSRStorage,
 )
 
-from agent.inlet.objects import STATUSES, STORABLE_UID, may_be_image, why_not_taken
+from agent.inlet.objects import STATUSES, STORABLE_UID, as_file, may_be_image, why_not_taken
 from agent.reasons import PAGE, SERVICE
 from tests.phantoms import slice_dataset
 
@@ -76,6 +78,22 @@ def test_a_slice_is_taken_however_it_is_encoded(syntax: str) -> None:
 def test_what_a_transfer_syntax_says_of_pixels_does_not_matter() -> None:
     assert code(encoded(), syntax=JPEGLSLossless) is None
     assert code(encoded(), syntax="1.2.3.4.5") is None
+
+
+@pytest.mark.parametrize("sop_instance", ["1.2.3", "1.2.34", "1." + "2" * 62])
+def test_a_file_says_of_its_data_set_what_was_announced_and_holds_it_as_it_came(
+    sop_instance: str,
+) -> None:
+    data_set = encoded(SOPInstanceUID=sop_instance)
+
+    file = as_file(CTImageStorage, sop_instance, ExplicitVRLittleEndian, data_set)
+
+    assert file.endswith(data_set)
+    image = pydicom.dcmread(io.BytesIO(file))
+    assert image.file_meta.MediaStorageSOPClassUID == CTImageStorage
+    assert image.file_meta.MediaStorageSOPInstanceUID == sop_instance == image.SOPInstanceUID
+    assert image.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    validate_file_meta(image.file_meta)
 
 
 @pytest.mark.parametrize(
