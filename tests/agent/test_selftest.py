@@ -265,6 +265,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalAgent
         yield running, load_config(folder / "agent.toml")
 
 
+@pytest.mark.slow
 def test_on_a_live_agent_it_passes_and_leaves_a_line_in_the_journal_alone(
     agent: tuple[LocalAgent, Config],
 ) -> None:

@@ -13,7 +13,10 @@ from agent.assemble.plausibility import faults_of
 from agent.records import HeadVolume
 from tests.agent.assemble.whole_heads import CT_ICH, PHE, WITHOUT_BRAIN, cut, real_heads
 
-pytestmark = pytest.mark.skipif(not (PHE.is_dir() and CT_ICH.is_dir()), reason=f"no {PHE}")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (PHE.is_dir() and CT_ICH.is_dir()), reason=f"no {PHE}"),
+]
 pytest.importorskip("nibabel", reason="nibabel is of the training extra")
 
 NOT_WHOLE: Final = {

@@ -127,6 +127,7 @@ class Box:
         path.write_text(path.read_text().replace('"eager"', '"balanced"'))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_the_first_hour_on_a_box(terminal: Terminal, tmp_path: Path) -> None:
     box = Box(tmp_path)

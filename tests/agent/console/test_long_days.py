@@ -54,6 +54,7 @@ def heap(session: CDPSession) -> tuple[float, int]:
     return used, session.send("Memory.getDOMCounters")["nodes"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_day_of_events_leaves_no_memory_behind(
     console: Console, browser: Browser, request: pytest.FixtureRequest

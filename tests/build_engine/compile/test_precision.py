@@ -118,6 +118,7 @@ def test_fp16_casts_only_where_the_convolutions_begin_and_end(path: Path) -> Non
     assert sorted(kind for kind in casts if HALF in kind) == [(FLOAT, HALF), (HALF, FLOAT)]
 
 
+@pytest.mark.slow
 def test_a_head_in_fp16_is_judged_as_in_fp32(
     bleeding: HeadVolume, reference: tuple[LabelMask, Recorder], tmp_path: Path
 ) -> None:

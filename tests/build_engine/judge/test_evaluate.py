@@ -304,6 +304,7 @@ def test_pictures_of_failures_are_whole_and_say_if_there_are_none(tmp_path: Path
     assert not ink[:, [0, -1]].any()
 
 
+@pytest.mark.slow
 def test_one_command_evaluates_a_bundle(tmp_path: Path, engines: Path):
     arguments = ["evaluate", str(engines / TINY), "--heads", "4", "--to", str(tmp_path), "--json"]
 

@@ -51,6 +51,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path):
         peers.load_peer(tmp_path, n_models=1)
 
 
+@pytest.mark.slow
 @needs_weights
 @pytest.mark.parametrize("tile_mm", [15, 45])
 def test_tiles_of_any_size_agree_with_the_published_ones(peer: peers.Peer, tile_mm: int):
@@ -83,6 +84,7 @@ def test_the_volume_follows_uneven_slices_that_slide():
     assert np.abs(back_hu - hu).max() < 1.01
 
 
+@pytest.mark.slow
 @needs_weights
 @needs_patients
 def test_it_sees_the_blood_that_annotators_boxed(peer: peers.Peer):

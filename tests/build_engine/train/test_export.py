@@ -87,6 +87,7 @@ def test_what_export_writes_is_what_the_agent_reads(contract: Contract):
     assert read_contract(manifest_text(contract), Path(MANIFEST)) == contract
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning:torch")
 def test_an_export_that_fails_at_the_validation_heads_leaves_nothing(tmp_path: Path):
     """It left a bundle that could be loaded, its intervals and operating point guessed."""

@@ -115,6 +115,7 @@ def fit_with_two(path: Path) -> None:
     fit(task(path, processes=2), lambda *_: None)
 
 
+@pytest.mark.slow
 def test_several_processes_train_one_network(tmp_path: Path):
     alone, shared = task(tmp_path / "1.pt"), task(tmp_path / "2.pt")
 
@@ -149,6 +150,7 @@ def fit_two_heads_with_three(path: Path) -> None:
     fit(one, lambda *_: None)
 
 
+@pytest.mark.slow
 def test_a_head_that_one_process_did_not_use_in_a_step_is_shared_all_the_same(tmp_path: Path):
     in_a_process_of_its_own(fit_two_heads_with_three, tmp_path / "two.pt")
 
