@@ -103,7 +103,7 @@ def demo(
 def _run(out: Console, agent: LocalAgent, *, short: bool) -> list[Outcome]:
     out.print("[bold]Bleedwatch demo.[/] Generated heads; not a medical device.")
     with out.status("generating three studies …"):
-        studies = _studies(short=short)
+        studies = demo_studies(short=short)
     outcomes = []
     with screen(out) as shown, ConsoleClient(agent.port, shown.show) as client:
         agent.wait_for("agent ready", lambda s: client.well(s) or None, READY_S)
@@ -111,11 +111,11 @@ def _run(out: Console, agent: LocalAgent, *, short: bool) -> list[Outcome]:
         for n, study in enumerate(studies):
             if n and not short:
                 time.sleep(PAUSE_S)
-            outcomes.append(_play(agent, client, study))
+            outcomes.append(play_study(agent, client, study))
     return outcomes
 
 
-def _studies(*, short: bool) -> tuple[DemoStudy, ...]:
+def demo_studies(*, short: bool) -> tuple[DemoStudy, ...]:
     """Generate a bleed, no bleed, and a head without a bleed and without some of its slices."""
     seed, now = secrets.randbits(32), datetime.now(timezone.utc)
     bleed, none, gapped = (
@@ -139,7 +139,8 @@ def _studies(*, short: bool) -> tuple[DemoStudy, ...]:
     )
 
 
-def _play(agent: LocalAgent, client: ConsoleClient, study: DemoStudy) -> Outcome:
+def play_study(agent: LocalAgent, client: ConsoleClient, study: DemoStudy) -> Outcome:
+    """Export a study and wait for its answer; NoAnswer if none comes."""
     played = play(agent.export_folder, study.files, study.per_s, agent.check)
     last_s = played.last_on_disk_monotonic_s
     alert = agent.wait_for(

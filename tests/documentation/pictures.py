@@ -1,0 +1,56 @@
+"""The page as the documentation shows it: the demo's studies, read by the bundle in use.
+
+``python -m tests.documentation.pictures`` takes ``.docs/console.png`` and ``.docs/slices.png``,
+after the page or the bundle has changed.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Page, expect, sync_playwright
+
+from build_engine.play.console_client import ConsoleClient
+from build_engine.play.demo import READY_S, demo_studies, play_study
+from build_engine.play.local_agent import local_agent
+from tests.agent.console.browsing import CHROMIUM, QUIET
+
+DOCS = Path(__file__).parents[2] / ".docs"
+KIOSK = {"width": 1280, "height": 1024}
+
+
+def main() -> None:
+    """Take both pictures."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        local_agent(Path(folder) / "agent") as agent,
+        ConsoleClient(agent.port, lambda _: None) as client,
+        sync_playwright() as playwright,
+    ):
+        agent.wait_for("agent ready", lambda shown: client.well(shown) or None, READY_S)
+        for study in reversed(demo_studies(short=True)):  # the bleed last, with its alert in front
+            play_study(agent, client, study)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        page = browser.new_page(viewport=KIOSK, reduced_motion="reduce")
+        page.goto(agent.address)
+        take(page)
+        browser.close()
+
+
+def take(page: Page) -> None:
+    """Take the page with its alert, then with all slices."""
+    expect(page.locator(".alert img")).to_have_count(3)
+    page.mouse.click(KIOSK["width"] / 2, KIOSK["height"] - 10)  # browsers let no page sound before
+    page.wait_for_function("[...document.images].every(image => image.naturalWidth > 0)")
+    page.screenshot(path=DOCS / "console.png")
+    page.get_by_role("button", name="All slices").click()
+    slider = page.get_by_role("slider", name="Slices")
+    expect(slider).to_have_attribute("aria-valuetext", re.compile("slice"), timeout=60_000)
+    page.wait_for_timeout(1000)  # until the slice is drawn with its outline
+    page.screenshot(path=DOCS / "slices.png")
+
+
+if __name__ == "__main__":
+    main()
