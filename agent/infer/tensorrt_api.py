@@ -1,8 +1,8 @@
 """TensorRT and CUDA on one GPU, and all that differs between TensorRT's versions.
 
-Written for TensorRT 11, and working from 8.5.3 upward. Since 10, a network can be *strongly typed*:
-its graph alone says in which precision each layer runs; since 11 every network is. Before, the
-precisions that a graph uses had to be allowed by flags as well.
+Written for TensorRT 11; what it calls is there from 8.6 upward. Since 10, a network can be
+*strongly typed*: its graph alone says in which precision each layer runs; since 11 every network
+is. Before, the precisions that a graph uses had to be allowed by flags as well.
 """
 
 from __future__ import annotations

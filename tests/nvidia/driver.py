@@ -29,7 +29,7 @@ CUDA_TRACE = CUDA_ENABLE_GL = CUDA_ENABLE_CURAND = False
 CUDA_ROOT = "{root}"
 CUDADRV_LIB_DIR, CUDADRV_LIBNAME = ["{root}"], ["cuda"]
 CUDART_LIB_DIR = CUDART_LIBNAME = CURAND_LIB_DIR = CURAND_LIBNAME = []
-CXXFLAGS, LDFLAGS = ["-O0", "-w"], ["-Wl,--no-as-needed"]
+CXXFLAGS, LDFLAGS = ["-O0", "-w"], ["-Wl,--no-as-needed", "-L{root}", "-lcuda"]
 """
 TENSORRT = """
 from tests.nvidia.driver import installed_tensorrt
