@@ -190,3 +190,8 @@ def _rounded_place(place: Vector | None) -> Vector | None:
 
 def _rounded_pair(pair: tuple[float, float]) -> tuple[float, float]:
     return round(pair[0], 2), round(pair[1], 2)
+
+
+def to_the_second(moment: datetime) -> str:
+    """Write a moment in UTC as people read it: as JSON carries it, without a second's parts."""
+    return f"{moment.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"

@@ -25,7 +25,7 @@ from agent.deliver.settings import DicomChannel, SendingChannel
 from agent.errors import ConfigError, DeliveryError, RequestRefused
 from agent.log import LogStream, open_log
 from agent.notify import stop_on_signals
-from agent.report import ReasonReport, reason_report
+from agent.report import ReasonReport, reason_report, to_the_second
 from agent.store.database import Database
 from agent.store.delivery_store import DeliveryStore
 from agent.store.queries import Queries
@@ -150,7 +150,7 @@ def list_(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None
             one.channel,
             ending(one.series_uid),
             str(one.revision),
-            f"{one.since_utc:%Y-%m-%d %H:%M:%S}",
+            to_the_second(one.since_utc),
             str(one.n_attempts),
             escape(said),
         )

@@ -19,6 +19,7 @@ from agent.cli.stores import opened
 from agent.cli.tables import WORDS, engine_words
 from agent.config import DEFAULT_PATH
 from agent.records import State
+from agent.report import to_the_second
 from agent.store.rows import SeriesRow
 from agent.wiring import system_clock
 
@@ -93,7 +94,7 @@ def _print_table(answers: list[FeedbackLine]) -> None:
         dismissed = line.dismissed_because
         answered = f"dismissed: {dismissed}" if dismissed else "acknowledged"
         table.add_row(
-            f"{line.last_slice_utc:%Y-%m-%d %H:%M:%S}",
+            to_the_second(line.last_slice_utc),
             line.series_uid,
             WORDS[line.state.value],
             "" if line.score is None else f"{line.score:.2f}",

@@ -14,7 +14,7 @@ from agent.cli.outputs import FileOutput, FilesOutput
 from agent.cli.stores import opened
 from agent.cli.tables import ending
 from agent.config import DEFAULT_PATH
-from agent.report import reason_report
+from agent.report import reason_report, to_the_second
 from agent.store.rows import FileNote
 
 MOST_ROWS: Final = 50
@@ -41,7 +41,7 @@ def files(
     out = Console(highlight=False, soft_wrap=True)
     for one in came:
         series = f"of series {ending(one.series_uid)}" if one.series_uid else "of no series"
-        out.print(f"{one.written_utc:%Y-%m-%d %H:%M:%S}  [bold]{escape(one.path)}[/], {series}")
+        out.print(f"{to_the_second(one.written_utc)}  [bold]{escape(one.path)}[/], {series}")
         if one.refused:
             out.print(f"  [yellow]{escape(one.refused.text)}[/]")
             out.print(f"  → {one.refused.what_to_do}", markup=False)

@@ -24,7 +24,7 @@ from agent.cli.tables import (
 )
 from agent.config import DEFAULT_PATH
 from agent.errors import RequestRefused, legible
-from agent.report import SeriesReport
+from agent.report import SeriesReport, to_the_second
 from agent.store.queries import Queries
 from agent.store.view import DeliveryView, ExaminationView, ResultView, SeriesView, TransitionView
 
@@ -158,10 +158,10 @@ def _results_table(results: tuple[ResultView, ...]) -> Table:
         delivered = map(_delivery, result.deliveries)
         table.add_row(
             str(result.report.revision),
-            f"{result.at_utc:%Y-%m-%d %H:%M:%S}",
+            to_the_second(result.at_utc),
             WORDS[result.report.state],
             escape("\n".join(delivered)),
-            escape(f"{seen.who}, {seen.at_utc:%H:%M:%S}{_note(seen.note)}") if seen else "",
+            escape(f"{seen.who}, {to_the_second(seen.at_utc)}{_note(seen.note)}") if seen else "",
         )
     return table
 
@@ -169,10 +169,10 @@ def _results_table(results: tuple[ResultView, ...]) -> Table:
 def _delivery(one: DeliveryView) -> str:
     """Say how far a delivery is; of one that failed, why."""
     if one.delivered_utc:
-        return f"{one.channel} {one.delivered_utc:%H:%M:%S}"
+        return f"{one.channel} {to_the_second(one.delivered_utc)}"
     if one.dropped_utc:
-        return f"{one.channel}: dropped {one.dropped_utc:%H:%M:%S}"
-    sent = f"sent {one.sent_utc:%H:%M:%S}, not confirmed" if one.sent_utc else "not yet"
+        return f"{one.channel}: dropped {to_the_second(one.dropped_utc)}"
+    sent = f"sent {to_the_second(one.sent_utc)}, not confirmed" if one.sent_utc else "not yet"
     return f"{one.channel}: {one.problem.text if one.problem else sent}"
 
 
@@ -186,7 +186,7 @@ def _transitions_table(transitions: tuple[TransitionView, ...]) -> Table:
         table.add_column(column, overflow="fold")
     for transition in transitions:
         table.add_row(
-            f"{transition.at_utc:%H:%M:%S.%f}"[:-3],
+            f"{transition.at_utc:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z",
             WORDS[transition.state.value],
             escape(transition.reason.text if transition.reason else ""),
         )

@@ -17,6 +17,7 @@ from agent.cli.overview import AgentView, Overview, look
 from agent.cli.stores import opened
 from agent.cli.tables import WORDS, ending, engine_words, span
 from agent.config import DEFAULT_PATH
+from agent.report import to_the_second
 from agent.store.queries import Queries
 from agent.wiring import boot_id, system_clock
 
@@ -80,7 +81,7 @@ def _print(out: Console, overview: Overview, *, as_json: bool, line: bool = Fals
 def _drawn(overview: Overview) -> RenderableType:
     problem = overview.problem
     title = "[green]● running[/]" if problem is None else f"[bold red]▲ {escape(problem.text)}[/]"
-    parts: list[RenderableType] = [f"{title}   {overview.at_utc:%Y-%m-%d %H:%M:%S} UTC"]
+    parts: list[RenderableType] = [f"{title}   {to_the_second(overview.at_utc)}"]
     facts = Table.grid(padding=(0, 2))
     facts.add_column(no_wrap=True)
     facts.add_column(overflow="fold")
@@ -101,7 +102,7 @@ def _of_agent(agent: AgentView | None) -> list[tuple[str, str]]:
         ("folder", agent.folder),
         ("networks", engine_words(agent.engine)),
         *([("degraded", agent.degraded.text)] if agent.degraded else []),
-        ("started", f"{agent.started_utc:%Y-%m-%d %H:%M:%S} UTC"),
+        ("started", to_the_second(agent.started_utc)),
         ("receiving", str(agent.receiving)),
         ("queued", str(agent.queued)),
     ]

@@ -18,6 +18,7 @@ from agent.cli.tables import ending, latest_summary, series_words, state_words
 from agent.config import DEFAULT_PATH
 from agent.exam import Place
 from agent.records import State
+from agent.report import to_the_second
 from agent.store.view import ExaminationView, SeriesView
 
 MOST_ROWS: Final = 50
@@ -74,7 +75,7 @@ def studies(
 def _examination(view: ExaminationView) -> Iterator[str]:
     speaker = view.series[0]
     remark = [view.remark.text] if view.remark else []
-    yield f"{view.last_slice_utc:%Y-%m-%d %H:%M:%S}"
+    yield to_the_second(view.last_slice_utc)
     yield ending(view.examination_uid)
     yield state_words(view)
     yield str(speaker.slices)

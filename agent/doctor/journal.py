@@ -15,6 +15,7 @@ from agent.doctor.result import Box, CheckResult, NotChecked, note, well, wrong
 from agent.errors import StoreError
 from agent.reasons import Reason
 from agent.records import is_test
+from agent.report import to_the_second
 from agent.store.database import Database
 from agent.store.liveness import agent_problem, selftest_problem
 from agent.store.queries import Queries
@@ -70,7 +71,7 @@ def clock(box: Box) -> CheckResult:
     last = max([*moments, *([status.at.utc] if status else [])], default=box.now.utc)
     if last > box.now.utc + AHEAD:
         return wrong("clock_behind", behind=_ago(last - box.now.utc))
-    return well("clock_reads", now=f"{box.now.utc:%Y-%m-%d %H:%M}")
+    return well("clock_reads", now=to_the_second(box.now.utc))
 
 
 def agent(box: Box) -> CheckResult:

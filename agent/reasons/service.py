@@ -293,7 +293,7 @@ DOCTOR: Final = {
         "it is {behind} behind what was stored last",
         "set the time; results that are stored meanwhile look older than they are",
     ),
-    "clock_reads": Wording("{now} UTC"),
+    "clock_reads": Wording("{now}"),
     "agent_down": Wording("{why}", START_AGENT),
     "agent_hindered": Wording(
         "{why}", "see the line `export folder`; if the agent is gone: " + START_AGENT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -145,3 +146,11 @@ def test_studies_lists_an_examination_once_and_its_series_where_asked(
     assert all(uid in each for uid in ("1.7.5", "1.7.1", "0.6 mm"))
     assert "2 series" in text
     assert "1.7.5" in text
+
+
+@pytest.mark.parametrize("words", [("studies",), ("show", BLED), ("status",)], ids=" ".join)
+def test_a_moment_is_printed_with_t_and_z(call: Call, words: tuple[str, ...]) -> None:
+    said = call(*words).stdout
+
+    assert re.search(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", said)
+    assert not re.search(r"(?<!T)\b\d\d:\d\d:\d\d", said)
