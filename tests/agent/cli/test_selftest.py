@@ -45,11 +45,14 @@ def test_only_the_tests_series_is_marked(
 ) -> None:
     assert call(monkeypatch, *command, "--config", config) == 0
 
-    told = [line for line in capsys.readouterr().out.splitlines() if "▲ SUSPECTED" in line]
-    marked = [line for line in told if "TEST ▲ SUSPECTED" in line]
+    text = capsys.readouterr().out
+    marked = [line for line in text.splitlines() if "TEST ▲ SUSPECTED" in line]
     assert len(marked) == 1
-    assert UID in marked[0]
+    assert UID in text
 
     assert call(monkeypatch, *command, "--json", "--config", config) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert {row["series_uid"]: row["test"] for row in listed} == {UID: True, "1.2.3.4": False}
+    assert {one["examination_uid"]: one["test"] for one in listed} == {
+        UID: True,
+        "1.2.3.4": False,
+    }
