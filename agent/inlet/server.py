@@ -257,8 +257,8 @@ def serving(
     if not settings.senders:
         raise ConfigError("inlet_off")
     context = server_context(settings, clock())
-    _set_pynetdicom_up(log)
-    with ReceivedFolder(settings.folder, settings.limits, clock).opened() as folder:
+    received = ReceivedFolder(settings.folder, settings.limits, clock)
+    with _pynetdicom_set_up(log), received.opened() as folder:
         scp = StorageScp(settings, folder, Counts(), notice, log)
         entity = _entity(settings)
         with _bound(settings.host, settings.port):
@@ -329,16 +329,28 @@ class _WithoutWords(logging.Handler):
         self._log.warning("inlet_protocol_error", place=place, exc_info=record.exc_info)
 
 
-def _set_pynetdicom_up(log: FilteringBoundLogger) -> None:
-    """Set what pynetdicom has for a whole process.
+@contextmanager
+def _pynetdicom_set_up(log: FilteringBoundLogger) -> Iterator[None]:
+    """Set what pynetdicom has for a whole process, until the end of the block.
 
     All storage classes are agreed on, with whatever transfer syntax is proposed first: an object
     that is not taken is refused by itself.
     """
+    its_log = logging.getLogger("pynetdicom")
+    handlers, propagate = its_log.handlers, its_log.propagate
+    unrestricted, level = (
+        pynetdicom_settings.UNRESTRICTED_STORAGE_SERVICE,
+        pynetdicom_settings.LOG_HANDLER_LEVEL,
+    )
     pynetdicom_settings.UNRESTRICTED_STORAGE_SERVICE = True
     pynetdicom_settings.LOG_HANDLER_LEVEL = "none"
-    its_log = logging.getLogger("pynetdicom")
     its_log.handlers, its_log.propagate = [_WithoutWords(log)], False
+    try:
+        yield
+    finally:
+        pynetdicom_settings.UNRESTRICTED_STORAGE_SERVICE = unrestricted
+        pynetdicom_settings.LOG_HANDLER_LEVEL = level
+        its_log.handlers, its_log.propagate = handlers, propagate
 
 
 def _answer(why: Reason | None) -> Dataset:
