@@ -230,7 +230,8 @@ def _scans(group: list[Reconstruction]) -> list[list[Reconstruction]]:
     """
     parts: list[list[Reconstruction]] = []
     for one in sorted((one for one in group if one.is_head), key=_evidence):
-        part = next((part for part in parts if _shows_scan_of(one, part)), None)
+        candidates = parts if _says_scan(one.acquisition) else []
+        part = next((part for part in candidates if _shows_scan_of(one, part)), None)
         parts.append([one]) if part is None else part.append(one)
     scans = sorted(parts, key=_scanned)
     for one in sorted((one for one in group if not one.is_head), key=_evidence):
@@ -244,6 +245,11 @@ def _scans(group: list[Reconstruction]) -> list[list[Reconstruction]]:
         else:
             scans.append([one])
     return scans
+
+
+def _says_scan(scan: Acquisition) -> bool:
+    """Say whether headers hold anything by which another series can be of the same scan."""
+    return bool(scan.frames_of_reference or scan.acquired or scan.created)
 
 
 def _evidence(one: Reconstruction) -> tuple[bool, int, str]:

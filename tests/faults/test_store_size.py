@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from agent.records import Instant
 from agent.store.effects import NoteFile
 from agent.store.rows import FileNote
 from agent.wiring import boot_id, system_clock
-from tests.agent.reports import add_result, not_suspected, receive, report
+from tests.agent.reports import add_result, identity, not_suspected, receive, report
 from tests.agent.stored import Store
 from tests.faults.conftest import Row
 from tests.phantoms import uid, write_series
@@ -41,10 +42,11 @@ def fill(path: Path, n_series: int, ago: timedelta, export: Path) -> None:
     with Store(path, clock) as store:
         store.pragma("synchronous", "OFF")
         for n in range(n_series):
-            series_uid = uid("old", n)
-            receive(store, clock, series_uid)
+            series_uid, study_uid = uid("old", n), uid("old study", n)
+            receive(store, clock, series_uid, identity=replace(identity(), study_uid=study_uid))
             bleeds = n % 3 == 0
             result = report(series_uid) if bleeds else not_suspected(series_uid)
+            result = result.model_copy(update={"study_uid": study_uid})
             add_result(store, result, {"axial": bytes(20_000)} if bleeds else {})
             store.console.receipt(series_uid, 1, "console")
             if bleeds and n < n_series - 9:
