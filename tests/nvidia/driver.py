@@ -38,14 +38,23 @@ globals().update(installed_tensorrt())
 STUB = "int {name}(void) {{ return 801; }}  /* CUDA_ERROR_NOT_SUPPORTED */\n"
 
 
+def is_built(cache: Path) -> bool:
+    """Say whether pycuda was compiled for this Python."""
+    return (_site(cache) / "pycuda").exists()
+
+
 def build(cache: Path) -> Path:
     """Make a folder with pycuda, a TensorRT that uses it, and the driver; returns it."""
-    site = cache / f"{PYCUDA}-{sys.implementation.cache_tag}"
-    if not (site / "pycuda").exists():
+    site = _site(cache)
+    if not is_built(cache):
         _build_pycuda(cache, site)
     _build_driver(site, left_out="")
     (site / "tensorrt.py").write_text(TENSORRT)
     return site
+
+
+def _site(cache: Path) -> Path:
+    return cache / f"{PYCUDA}-{sys.implementation.cache_tag}"
 
 
 def build_old_driver(site: Path) -> Path:
@@ -168,3 +177,7 @@ def installed_tensorrt() -> dict[str, Any]:
     nvidia = Nvidia(os.environ.get("TENSORRT", "10.7.0"), DriverCard())
     nvidia.cannot_start = os.environ.get("TENSORRT_CANNOT_START")
     return vars(nvidia.trt)
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]))
