@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, StringConstraints, model_validator
 from typing_extensions import Self
@@ -12,13 +12,7 @@ Told: TypeAlias = Literal["suspected", "not_suspected", "not_analysed"]
 
 Kind: TypeAlias = Literal["segmentation", "measurements", "key_images", "picture", "report"]
 
-KINDS: Final[tuple[Kind, ...]] = (
-    "segmentation",
-    "measurements",
-    "key_images",
-    "picture",
-    "report",
-)
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 AeTitle: TypeAlias = Annotated[
     str,

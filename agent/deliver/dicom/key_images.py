@@ -7,14 +7,11 @@ from pydicom.dataset import Dataset
 
 from agent.deliver.dicom.codes import OF_INTEREST
 from agent.deliver.dicom.result import (
-    MANUFACTURER,
     NOT_FOR_DIAGNOSIS,
-    SERIES_NUMBERS,
     StoredResult,
     finished,
-    instance_uid,
+    identification,
     key_slices,
-    series_uid,
     source_datasets,
 )
 
@@ -31,14 +28,10 @@ def key_images(result: StoredResult) -> Dataset | None:
             referenced_objects=shown,
             description=f"{NOT_FOR_DIAGNOSIS}: slices of suspected hemorrhage",
         ),
-        series_instance_uid=series_uid(result, "key_images"),
-        series_number=SERIES_NUMBERS["key_images"],
-        sop_instance_uid=instance_uid(result.report.result_id, "key_images"),
-        instance_number=result.report.revision,
-        manufacturer=MANUFACTURER,
+        **identification(result, "key_images"),
     )
     _without_purpose(made)
-    return finished(made, result, "key_images", "Bleedwatch key images")
+    return finished(made, result, "Bleedwatch key images")
 
 
 def _without_purpose(made: Dataset) -> None:

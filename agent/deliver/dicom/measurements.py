@@ -35,15 +35,14 @@ from agent.deliver.dicom.codes import (
 from agent.deliver.dicom.result import (
     MANUFACTURER,
     MODEL,
-    SERIES_NUMBERS,
     StoredResult,
     derived_uid,
     finished,
+    identification,
     instance_uid,
     key_slices,
     predecessors,
     reference_to,
-    series_uid,
     source_datasets,
 )
 from agent.deliver.dicom.segmentation import tracking_uid
@@ -53,7 +52,6 @@ from agent.report import FindingReport
 
 def measurements(result: StoredResult, *, segmented: bool) -> Dataset:
     """Make the measurement report; where ``segmented``, it refers to the segments."""
-    report = result.report
     evidence = source_datasets(result, key_slices(result))
     if segmented:
         evidence.append(reference_to(result, "segmentation", SegmentationStorage))
@@ -65,18 +63,14 @@ def measurements(result: StoredResult, *, segmented: bool) -> Dataset:
     made = sr.Comprehensive3DSR(
         evidence=evidence,
         content=content[0],
-        series_instance_uid=series_uid(result, "measurements"),
-        series_number=SERIES_NUMBERS["measurements"],
-        sop_instance_uid=instance_uid(report.result_id, "measurements"),
-        instance_number=report.revision,
-        manufacturer=MANUFACTURER,
+        **identification(result, "measurements"),
         is_complete=True,
         is_final=False,
         is_verified=False,
         previous_versions=predecessors(result, "measurements", Comprehensive3DSRStorage),
     )
     made.CodingSchemeIdentificationSequence = [_own_scheme()]
-    return finished(made, result, "measurements", "Bleedwatch measurements")
+    return finished(made, result, "Bleedwatch measurements")
 
 
 def _own_scheme() -> Dataset:

@@ -12,13 +12,10 @@ from PIL import Image, ImageDraw
 from pydicom.dataset import Dataset
 
 from agent.deliver.dicom.result import (
-    MANUFACTURER,
     NOT_FOR_DIAGNOSIS,
-    SERIES_NUMBERS,
     StoredResult,
     finished,
-    instance_uid,
-    series_uid,
+    identification,
     source_datasets,
 )
 from agent.deliver.dicom.segmentation import label_of
@@ -40,11 +37,7 @@ def picture(result: StoredResult) -> Dataset | None:
         bits_allocated=8,
         coordinate_system="PATIENT",
         study_instance_uid=source.StudyInstanceUID,
-        series_instance_uid=series_uid(result, "picture"),
-        series_number=SERIES_NUMBERS["picture"],
-        sop_instance_uid=instance_uid(result.report.result_id, "picture"),
-        instance_number=result.report.revision,
-        manufacturer=MANUFACTURER,
+        **identification(result, "picture"),
         patient_id=source.PatientID,
         patient_name=source.PatientName,
         patient_birth_date=source.PatientBirthDate,
@@ -59,7 +52,7 @@ def picture(result: StoredResult) -> Dataset | None:
     made.BodyPartExamined = "HEAD"
     made.BurnedInAnnotation = "NO"  # it names nobody
     made.ImageType = ["DERIVED", "SECONDARY"]
-    return finished(made, result, "picture", "Bleedwatch key slice")
+    return finished(made, result, "Bleedwatch key slice")
 
 
 def _words(result: StoredResult) -> str:

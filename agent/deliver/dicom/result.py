@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from highdicom.content import PlanePositionSequence
@@ -77,6 +77,17 @@ def instance_uid(result_id: str, kind: Kind) -> UID:
 def series_uid(result: StoredResult, kind: Kind) -> UID:
     """Return the UID of the series that holds one kind of object of all revisions."""
     return derived_uid(result.report.series_uid, kind)
+
+
+def identification(result: StoredResult, kind: Kind) -> dict[str, Any]:
+    """Return what every object is known by, as highdicom takes it: UIDs, numbers, maker."""
+    return {
+        "series_instance_uid": series_uid(result, kind),
+        "series_number": SERIES_NUMBERS[kind],
+        "sop_instance_uid": instance_uid(result.report.result_id, kind),
+        "instance_number": result.report.revision,
+        "manufacturer": MANUFACTURER,
+    }
 
 
 def key_slices(result: StoredResult) -> list[int]:
@@ -200,14 +211,14 @@ def _decimals(values: Iterable[float]) -> list[float]:
     return [float(f"{value:.9g}") for value in values]
 
 
-def finished(data: Dataset, result: StoredResult, kind: Kind, description: str) -> Dataset:
+def finished(data: Dataset, result: StoredResult, description: str) -> Dataset:
     """Give an object what is the same for all: names, marks, and the moment of the result.
 
     Every moment in it is the result's, so that an object that is made again is the same.
     """
     at = result.at
     data.SpecificCharacterSet = UTF_8
-    data.Manufacturer, data.ManufacturerModelName = MANUFACTURER, MODEL
+    data.ManufacturerModelName = MODEL
     data.SoftwareVersions = version("bleedwatch")
     data.DeviceSerialNumber = result.report.engine.bundle if result.report.engine else "none"
     data.SeriesDescription = f"{description} ({NOT_FOR_DIAGNOSIS})"
@@ -218,6 +229,4 @@ def finished(data: Dataset, result: StoredResult, kind: Kind, description: str) 
         data.DateOfSecondaryCapture, data.TimeOfSecondaryCapture = data.SeriesDate, data.SeriesTime
     for equipment in data.get("ContributingEquipmentSequence", ()):
         equipment.ContributionDateTime = at.strftime("%Y%m%d%H%M%S")
-    data.SeriesNumber = SERIES_NUMBERS[kind]
-    data.InstanceNumber = result.report.revision
     return data

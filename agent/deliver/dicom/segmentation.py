@@ -14,14 +14,11 @@ from pydicom.sr.codedict import codes
 
 from agent.deliver.dicom.codes import ABNORMAL_STRUCTURE, HEMORRHAGE, site_of
 from agent.deliver.dicom.result import (
-    MANUFACTURER,
     MODEL,
-    SERIES_NUMBERS,
     StoredResult,
     derived_uid,
     finished,
-    instance_uid,
-    series_uid,
+    identification,
     source_datasets,
 )
 from agent.records import Subtype
@@ -57,11 +54,7 @@ def segmentation(result: StoredResult) -> Dataset | None:
             _segment(number, finding, result)
             for number, finding in enumerate(result.report.findings, 1)
         ],
-        series_instance_uid=series_uid(result, "segmentation"),
-        series_number=SERIES_NUMBERS["segmentation"],
-        sop_instance_uid=instance_uid(result.report.result_id, "segmentation"),
-        instance_number=result.report.revision,
-        manufacturer=MANUFACTURER,
+        **identification(result, "segmentation"),
         manufacturer_model_name=MODEL,
         software_versions=version("bleedwatch"),
         device_serial_number="none",
@@ -73,7 +66,7 @@ def segmentation(result: StoredResult) -> Dataset | None:
     for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
         item.DimensionOrganizationUID = organization
     _name_frames(made, result)
-    return finished(made, result, "segmentation", "Bleedwatch segmentation")
+    return finished(made, result, "Bleedwatch segmentation")
 
 
 def _narrowest(n_findings: int) -> type[np.uint8 | np.uint16]:

@@ -21,15 +21,12 @@ from agent.deliver.dicom.codes import (
 )
 from agent.deliver.dicom.measurements import observers
 from agent.deliver.dicom.result import (
-    MANUFACTURER,
     NOT_FOR_DIAGNOSIS,
-    SERIES_NUMBERS,
     StoredResult,
     finished,
-    instance_uid,
+    identification,
     key_slices,
     predecessors,
-    series_uid,
     source_datasets,
 )
 from agent.deliver.dicom.segmentation import label_of
@@ -53,11 +50,7 @@ def written_report(result: StoredResult) -> Dataset:
     made = sr.EnhancedSR(
         evidence=source_datasets(result, key_slices(result)),
         content=content,
-        series_instance_uid=series_uid(result, "report"),
-        series_number=SERIES_NUMBERS["report"],
-        sop_instance_uid=instance_uid(result.report.result_id, "report"),
-        instance_number=result.report.revision,
-        manufacturer=MANUFACTURER,
+        **identification(result, "report"),
         is_complete=True,
         is_final=False,
         is_verified=False,
@@ -65,7 +58,7 @@ def written_report(result: StoredResult) -> Dataset:
     )
     # Of what Enhanced SR may hold, Basic Text SR has all that is here.
     made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = BasicTextSRStorage
-    return finished(made, result, "report", "Bleedwatch report")
+    return finished(made, result, "Bleedwatch report")
 
 
 def _section(name: Code, line: Code, texts: Iterator[str]) -> sr.ContainerContentItem:
