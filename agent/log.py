@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import traceback
+import warnings
 from typing import TextIO, cast
 
 import structlog
@@ -78,3 +80,14 @@ def open_log(stream: LogStream, *, json: bool, level: int = logging.INFO) -> Fil
         wrapper_class=structlog.make_filtering_bound_logger(level),
     )
     return log
+
+
+def speak_by_log_alone(log: FilteringBoundLogger) -> None:
+    """Have this process say nothing beside its log: what libraries warn of quotes headers.
+
+    A thread that ends by an exception is told in the log as well.
+    """
+    warnings.simplefilter("ignore")
+    threading.excepthook = lambda died: log.error(
+        "thread_died", exc_info=(died.exc_type, died.exc_value, died.exc_traceback)
+    )

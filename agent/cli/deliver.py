@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from agent.cli.options import AsJson, ConfigPath
+from agent.cli.options import AsJson, ConfigPath, needing_dicom
 from agent.cli.outputs import DeliverListOutput, DeliverTestOutput, DeliveryLine, Step
 from agent.cli.stores import opened
 from agent.cli.tables import ending
@@ -23,7 +22,7 @@ from agent.config import DEFAULT_PATH, Config, load_config
 from agent.deliver.outbox import CONSOLE
 from agent.deliver.settings import DicomChannel, SendingChannel
 from agent.errors import ConfigError, DeliveryError, RequestRefused
-from agent.log import LogStream, open_log
+from agent.log import LogStream, open_log, speak_by_log_alone
 from agent.notify import stop_on_signals
 from agent.report import ReasonReport, reason_report, to_the_second
 from agent.store.database import Database
@@ -52,16 +51,11 @@ def run(config: ConfigPath = DEFAULT_PATH) -> None:
     channels = settings.deliver.channels
     if not channels:
         raise ConfigError("no_channel", path=str(config))
-    try:
+    with needing_dicom():
         from agent.deliver.dimse import Commitments  # noqa: PLC0415 - of the dicom extra
         from agent.dispatch import Courier, archive_of, serve  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise ConfigError("deliver_package_missing", package=error.name or "") from error
     log = open_log(LogStream(), json=not sys.stderr.isatty())
-    warnings.simplefilter("ignore")  # pydicom's quote headers
-    threading.excepthook = lambda died: log.error(
-        "thread_died", exc_info=(died.exc_type, died.exc_value, died.exc_traceback)
-    )
+    speak_by_log_alone(log)
     with stop_on_signals(stop), ExitStack() as stack:
         store = DeliveryStore(stack.enter_context(open_database(settings)), system_clock)
         commitments = Commitments()
@@ -85,10 +79,11 @@ def try_out(
 
     Example: bleedwatch deliver test pacs
     """
-    from agent.deliver.channel import Reference  # noqa: PLC0415 - of the dicom extra
-    from agent.deliver.dicom.trial import trial_object  # noqa: PLC0415
-    from agent.deliver.dimse import Commitments  # noqa: PLC0415
-    from agent.dispatch import archive_of  # noqa: PLC0415
+    with needing_dicom():
+        from agent.deliver.channel import Reference  # noqa: PLC0415 - of the dicom extra
+        from agent.deliver.dicom.trial import trial_object  # noqa: PLC0415
+        from agent.deliver.dimse import Commitments  # noqa: PLC0415
+        from agent.dispatch import archive_of  # noqa: PLC0415
 
     settings = load_config(config)
     commitments, one = Commitments(), trial_object(system_clock().utc)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import warnings
 from functools import partial
 
 from structlog.typing import FilteringBoundLogger
 
-from agent.cli.options import ConfigPath
+from agent.cli.options import ConfigPath, needing_dicom
 from agent.config import DEFAULT_PATH, Config, load_config
-from agent.errors import AgentError, ConfigError
-from agent.log import LogStream, open_log
+from agent.errors import AgentError
+from agent.log import LogStream, open_log, speak_by_log_alone
 from agent.notify import Supervisor, stop_on_signals
 from agent.reasons import Reason
 from agent.store.console_store import ConsoleStore
@@ -27,20 +26,15 @@ def inlet(config: ConfigPath = DEFAULT_PATH) -> None:
 
     Example: bleedwatch inlet --config /etc/bleedwatch/agent.toml
     """
-    try:
-        from agent.inlet.server import serving  # noqa: PLC0415 - it needs an extra
-    except ModuleNotFoundError as error:
-        raise ConfigError("inlet_package_missing", package=error.name or "") from error
+    with needing_dicom():
+        from agent.inlet.server import serving  # noqa: PLC0415 - of the dicom extra
     configured = load_config(config)
     settings = configured.inlet_settings
     stop = threading.Event()
     supervisor = Supervisor(os.environ.get("NOTIFY_SOCKET"))
     log = open_log(LogStream(), json=not sys.stderr.isatty())
     notice = partial(_notice, configured, log)
-    warnings.simplefilter("ignore")  # pydicom's and pynetdicom's quote headers
-    threading.excepthook = lambda died: log.error(
-        "thread_died", exc_info=(died.exc_type, died.exc_value, died.exc_traceback)
-    )
+    speak_by_log_alone(log)
     with stop_on_signals(stop), serving(settings, system_clock, notice, log):
         supervisor.ready(f"receiving as {settings.where}")
         log.info("inlet_listening", ae_title=settings.ae_title, port=settings.port)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
+from agent.errors import ConfigError
 from agent.wiring import system_clock
 
 UNITS: Final = {"min": "minutes", "h": "hours", "d": "days"}
@@ -29,3 +32,12 @@ def moment(text: str) -> datetime:
         return datetime.fromisoformat(text).astimezone(timezone.utc)
     except (ValueError, OverflowError) as error:
         raise typer.BadParameter(f"{text}: such as 90min, 2h, 7d or 2026-11-23") from error
+
+
+@contextmanager
+def needing_dicom() -> Iterator[None]:
+    """Import what the ``dicom`` extra brings; ConfigError names the package that is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigError("dicom_package_missing", package=error.name or "") from error

@@ -74,3 +74,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def own_address(host: str) -> str:
+    """Return the address by which this computer reaches ``host``; for 0.0.0.0 that is loopback."""
+    try:
+        parsed = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if not parsed.is_unspecified:
+        return host
+    return "127.0.0.1" if parsed.version == 4 else "::1"  # noqa: PLR2004

@@ -13,7 +13,7 @@ from typing import Final
 
 import uvicorn
 
-from agent.console.address import Address
+from agent.console.address import Address, own_address
 from agent.console.app import Context, create_app
 from agent.console.authorization import AccessPolicy
 from agent.errors import ConfigError
@@ -69,8 +69,7 @@ def _listener(address: Address) -> socket.socket:
 
 def _serves_page(address: Address) -> bool:
     """Say whether a Bleedwatch page is served there, with TLS or without."""
-    unspecified = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked of, not bound
-    own = replace(address, host=unspecified.get(address.host, address.host))
+    own = replace(address, host=own_address(address.host))
     return any(_is_page(replace(own, tls_certificate=path).url) for path in (None, Path()))
 
 

@@ -33,7 +33,7 @@ def _problem(box: Box, channel: SendingChannel) -> Reason | None:
 
         archive_of(channel, Commitments()).greet()
     except ModuleNotFoundError as error:
-        return Reason("deliver_package_missing", package=error.name or "")
+        return Reason("dicom_package_missing", package=error.name or "")
     except ArchiveUnreachable as error:
         return error.reason
     with opened(box) as queries:

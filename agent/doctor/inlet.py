@@ -7,8 +7,9 @@ import socket
 import urllib.request
 from typing import Final
 
+from agent.console.address import own_address
 from agent.doctor.folders import may
-from agent.doctor.page import EXPIRES_SOON, own_address
+from agent.doctor.page import EXPIRES_SOON
 from agent.doctor.result import Box, CheckResult, note, well, wrong
 from agent.inlet.settings import InletSettings
 
@@ -31,7 +32,7 @@ def port(box: Box) -> CheckResult:
     """Check that the inlet is what answers on its port: it tells by its metrics that it listens."""
     settings = box.config.inlet_settings
     if importlib.util.find_spec("pynetdicom") is None:
-        return wrong("inlet_package_missing", package="pynetdicom")
+        return wrong("dicom_package_missing", package="pynetdicom")
     if _answers(settings):
         senders = ", ".join(f"{one.ae_title}@{one.network}" for one in settings.senders)
         return well("inlet_listens", where=settings.where, senders=senders)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import ssl
 from datetime import timedelta
 from typing import Final
 
 from agent.certificate import Certificate
-from agent.console.address import Address
+from agent.console.address import Address, own_address
 from agent.doctor.journal import address
 from agent.doctor.result import Box, CheckResult, note, well, wrong
 
@@ -74,14 +73,3 @@ def _certificate_of(connection: http.client.HTTPConnection) -> bytes | None:
     if isinstance(connection.sock, ssl.SSLSocket):
         return connection.sock.getpeercert(binary_form=True)
     return None
-
-
-def own_address(host: str) -> str:
-    """Return the address by which this computer reaches ``host``; for 0.0.0.0 that is loopback."""
-    try:
-        parsed = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if not parsed.is_unspecified:
-        return host
-    return "127.0.0.1" if parsed.version == 4 else "::1"  # noqa: PLR2004

@@ -116,7 +116,7 @@ INLET: Final = {
         "inlet.senders names nobody, so nothing is received",
         'name who may send in [inlet]: senders = ["CT1@10.20.30.40"]',
     ),
-    "inlet_package_missing": Wording(
+    "dicom_package_missing": Wording(
         "the Python package {package} is not installed",
         "in Bleedwatch's folder: pip install '.[dicom]'",
     ),
@@ -605,9 +605,6 @@ DELIVERY: Final = {
     "no_channel": Wording(
         "{path} names no channel to send results to",
         "add [[deliver.dicom]] or [[deliver.dicomweb]]",
-    ),
-    "deliver_package_missing": Wording(
-        "{package} is not installed, and sending results needs it", "pip install '.[dicom]'"
     ),
     "channel_unknown": Wording("no channel is named {channel}", "channels are: {known}"),
     "nothing_waits": Wording("nothing waits for {channel}", "`bleedwatch deliver list`"),

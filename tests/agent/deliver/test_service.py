@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +14,9 @@ import pytest
 
 from agent.store.effects import Conclude
 from agent.wiring import system_clock
-from tests.agent.deliver.archives import Orthanc, free_port, needs_orthanc, unclosed, until
+from tests.agent.deliver.archives import Orthanc, needs_orthanc, unclosed, until
 from tests.agent.deliver.results import png, sources, stored_result
+from tests.agent.doctor.scratch import free_port
 from tests.agent.reports import receive
 from tests.program import Program
 
@@ -133,6 +136,27 @@ def test_without_a_channel_there_is_nothing_to_run(program: Program) -> None:
     assert said.returncode == 78
     assert "names no channel" in said.stderr
     assert "no channel is named pacs" in program.call("deliver", "test", "pacs").stderr
+
+
+@pytest.mark.parametrize("words", [("deliver", "run"), ("deliver", "test", "pacs"), ("inlet",)])
+def test_without_the_dicom_extra_the_package_and_the_command_are_named(
+    tmp_path: Path, engines: Path, words: tuple[str, ...]
+) -> None:
+    """``deliver test`` said to install what training needs."""
+    more = CHANNELS.format(port=free_port(), report_port=free_port())
+    hidden = tmp_path / "hidden" / "pynetdicom.py"
+    hidden.parent.mkdir()
+    hidden.write_text('raise ModuleNotFoundError("gone", name="pynetdicom")\n')
+
+    with Program(tmp_path / "box", engines, more) as program:
+        said = subprocess.run(
+            program.command(*words), capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": str(hidden.parent)},
+        )  # fmt: skip
+
+    assert said.returncode == 78
+    assert "the Python package pynetdicom is not installed" in said.stderr
+    assert "pip install '.[dicom]'" in said.stderr
 
 
 def test_what_is_dropped_waits_no_more(tmp_path: Path, engines: Path) -> None:

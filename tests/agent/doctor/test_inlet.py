@@ -109,7 +109,7 @@ def test_an_extra_that_is_not_installed(scratch: Scratch, monkeypatch: pytest.Mo
 
     told = checks.port(scratch.box())
 
-    assert_wrong(told, "inlet_package_missing")
+    assert_wrong(told, "dicom_package_missing")
     assert "pip install '.[dicom]'" in told.what_to_do
 
 
