@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from agent.report import EngineReport, ReasonReport, reason_report
 from agent.store.examinations import ExaminationRow
 from agent.store.liveness import agent_problem, selftest_problem
 from agent.store.queries import Queries
-from agent.store.rows import AgentStatus, Correction, SeriesRow
+from agent.store.rows import AgentStatus, Correction, Delivery, SeriesRow
 from agent.store.view import (
     DeliveryView,
     ExaminationView,
@@ -130,7 +130,9 @@ def snapshot(
     status, free_bytes = queries.agent_status(), queries.free_bytes()
     this_boot = status is not None and status.boot_id == boot_id
     problem = agent_problem(status, now, boot_id, free_bytes)
-    page = _Page(queries, now, settings, escalation_problems, this_boot)
+    listed = queries.listed(MOST_EXAMINATIONS)
+    sent = queries.sent((one.uid, one.revision) for row in listed for one in row.series)
+    page = _Page(queries, now, settings, escalation_problems, sent, this_boot)
     shown = Snapshot(
         at_utc=now.utc,
         problem=_reported(problem),
@@ -139,7 +141,7 @@ def snapshot(
         low_disk_bytes=free_bytes if free_bytes < LOW_BYTES else None,
         repeat_s=tuple(settings.repeat_s),
         today=Counts(**asdict(queries.counts_since(now.midnight))),
-        examinations=tuple(map(page.examination, queries.listed(MOST_EXAMINATIONS))),
+        examinations=tuple(map(page.examination, listed)),
         notices=tuple(
             NoticeState(at_utc=notice.at.utc, kind=notice.kind, reason=reason_report(notice.reason))
             for notice in queries.notices(MOST_NOTICES)
@@ -185,6 +187,8 @@ class _Page:
     now: Instant
     settings: PageSettings
     escalation_problems: Mapping[str, Reason]
+    sent: Mapping[tuple[str, int], Sequence[Delivery]]
+    """How far results are on their way to archives, by series and revision."""
     this_boot: bool
 
     def examination(self, row: ExaminationRow) -> ExaminationState:
@@ -204,7 +208,7 @@ class _Page:
             committed_monotonic_s=row.concluded_at.monotonic_s if row.concluded_at else None,
             escalation_problem=_reported(self.escalation_problems.get(row.uid)),
             unread_files=_unread_files(self.queries, row) if shown == "full" else (),
-            sent=tuple(map(delivery_view, self.queries.sent(row.uid, row.revision))),
+            sent=tuple(map(delivery_view, self.sent.get((row.uid, row.revision), ()))),
         )
 
 

@@ -245,15 +245,19 @@ class Queries:
         rows = self._db.rows(f"SELECT * FROM outbox WHERE {PENDING} ORDER BY since_utc, revision")  # noqa: S608
         return [delivery_of(row) for row in rows]
 
-    def sent(self, uid: str, revision: int) -> list[Delivery]:
-        """Return how far a result is on its way to archives, by channel."""
+    def sent(self, results: Iterable[tuple[str, int]]) -> dict[tuple[str, int], list[Delivery]]:
+        """Return how far results (UID, revision) are on their way to archives, by channel."""
         rows = self._db.rows(
-            "SELECT * FROM outbox WHERE series_uid = ? AND revision = ?"
-            " AND channel NOT IN ('console', 'escalation') ORDER BY channel",
-            uid,
-            revision,
+            "SELECT outbox.* FROM json_each(?) JOIN outbox"
+            " ON series_uid = json_extract(value, '$[0]')"
+            " AND revision = json_extract(value, '$[1]')"
+            " WHERE channel NOT IN ('console', 'escalation') ORDER BY channel",
+            json.dumps(list(results)),
         )
-        return [delivery_of(row) for row in rows]
+        sent: dict[tuple[str, int], list[Delivery]] = {}
+        for delivery in map(delivery_of, rows):
+            sent.setdefault((delivery.series_uid, delivery.revision), []).append(delivery)
+        return sent
 
     def channels_told(self, uid: str) -> frozenset[str]:
         """Return the channels that any result of a series is delivered to."""
