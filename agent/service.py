@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from agent.config import DEFAULT_PATH, load_config
+from agent.config import DEFAULT_PATH, Config, load_config
 from agent.errors import ConfigError
 from agent.inlet.settings import InletSettings
 
@@ -161,7 +161,8 @@ def commands_after_install(root: Path) -> tuple[str, ...]:
         f"systemd-sysusers{into} bleedwatch.conf",
         f"systemd-tmpfiles{into} --create bleedwatch.conf",
     )
-    inlet, archives = _inlet(root), _archives(root)
+    config = _configured(root)
+    inlet, archives = _inlet(config), _archives(config)
     units = " ".join(
         (*UNITS, *((INLET_UNIT,) if inlet else ()), *((DELIVER_UNIT,) if archives else ()))
     )
@@ -195,23 +196,28 @@ def target_in(root: Path, target: str) -> Path:
     return root / target.lstrip("/")
 
 
-def _inlet(root: Path) -> InletSettings | None:
-    """Return the inlet as the configuration that is there has it; None where it is off."""
+def _configured(root: Path) -> Config | None:
+    """Return the configuration that is there; None where there is none yet."""
     path = target_in(root, str(DEFAULT_PATH))
-    inlet = load_config(path).inlet_settings if path.exists() else None
+    return load_config(path) if path.exists() else None
+
+
+def _inlet(config: Config | None) -> InletSettings | None:
+    """Return the inlet as it is configured; None where it is off."""
+    inlet = config.inlet_settings if config else None
     return inlet if inlet and inlet.senders else None
 
 
-def _archives(root: Path) -> tuple[str, ...]:
-    """Return the hosts of the archives that the configuration that is there names."""
-    path = target_in(root, str(DEFAULT_PATH))
-    channels = load_config(path).deliver.channels if path.exists() else ()
+def _archives(config: Config | None) -> tuple[str, ...]:
+    """Return the hosts of the archives that are configured."""
+    channels = config.deliver.channels if config else ()
     return tuple(sorted({channel.address for channel in channels}))
 
 
 def _drop_ins(root: Path) -> dict[str, str | None]:
     """Return each drop-in's content; None where the configuration turns its service off."""
-    inlet, archives = _inlet(root), _archives(root)
+    config = _configured(root)
+    inlet, archives = _inlet(config), _archives(config)
     return {
         SENDERS: _opened_to(inlet) if inlet else None,
         ARCHIVES: _opened_to_archives(archives) if archives else None,

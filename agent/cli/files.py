@@ -14,6 +14,7 @@ from agent.cli.outputs import FileOutput, FilesOutput
 from agent.cli.stores import opened
 from agent.cli.tables import ending
 from agent.config import DEFAULT_PATH
+from agent.errors import legible
 from agent.report import reason_report, to_the_second
 from agent.store.rows import FileNote
 
@@ -50,7 +51,7 @@ def files(
 def _output(note: FileNote) -> FileOutput:
     written_s = note.mtime_ns // 1_000_000_000
     return FileOutput(
-        path=note.path.encode(errors="backslashreplace").decode(),
+        path=legible(note.path),
         written_utc=datetime.fromtimestamp(written_s, timezone.utc),
         size_bytes=note.size_bytes,
         series_uid=note.series_uid,

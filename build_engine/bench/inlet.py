@@ -17,6 +17,7 @@ from typing import Final
 
 from agent.errors import ConfigError, RequestRefused
 from build_engine.bench.setting import Folder, Runs, fresh_study, scratch_folder
+from build_engine.play.local_agent import free_port
 from build_engine.play.simulate import axial_files, head_for, play
 from build_engine.printing import AsJson, out, print_json, table
 from build_engine.synth.head import HeadRecipe
@@ -96,7 +97,7 @@ def _timed_s(receiver: _Receiver, storescu: str, scratch: Path, n_files: int) ->
 @contextmanager
 def _listening(receiver: _Receiver, into: Path) -> Iterator[int]:
     """Have a receiver write into a folder; yields its port once it listens."""
-    port, metrics_port = _free_port(), _free_port()
+    port, metrics_port = free_port(), free_port()
     words = ["-od", str(into), str(port)]
     if receiver.program[-1] == "inlet":
         config = into / "agent.toml"
@@ -129,11 +130,6 @@ def _wait_for(port: int) -> None:
         else:
             return
     raise RequestRefused("bench_receiver_silent", waited_s=START_S)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def _dcmtk(program: str) -> str:

@@ -166,7 +166,7 @@ def local_agent(
     """
     export_folder, config = folder / "export", folder / "agent.toml"
     export_folder.mkdir(parents=True)
-    port = port or _free_port()
+    port = port or free_port()
     if plans is not None:
         (folder / "state").mkdir()
         (folder / "state/plans").symlink_to(plans.absolute())
@@ -208,7 +208,8 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this computer that nobody had a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

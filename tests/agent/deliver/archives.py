@@ -5,12 +5,10 @@ from __future__ import annotations
 import gc
 import json
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
 import warnings
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +16,8 @@ from typing import Any
 
 import pytest
 from typing_extensions import Self
+
+from tests.agent.doctor.scratch import free_port
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 ORTHANC = shutil.which("Orthanc", path="/usr/sbin:/usr/bin:/bin")
@@ -31,12 +31,6 @@ needs_orthanc = pytest.mark.skipif(
 
 unclosed = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 """pynetdicom 3.0 leaves a socket that could not connect to the garbage collector."""
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as asked:
-        asked.bind(("127.0.0.1", 0))
-        return int(asked.getsockname()[1])
 
 
 def collected() -> None:

@@ -25,8 +25,9 @@ from agent.deliver.settings import KINDS, DicomChannel, DicomWebChannel
 from agent.errors import ArchiveRefused, ArchiveUnreachable
 from agent.reasons import english
 from tests.agent.certificates import Authority
-from tests.agent.deliver.archives import Orthanc, free_port, needs_orthanc, unclosed
+from tests.agent.deliver.archives import Orthanc, needs_orthanc, unclosed
 from tests.agent.deliver.results import AT, stored_result
+from tests.agent.doctor.scratch import free_port
 
 pytestmark = unclosed
 

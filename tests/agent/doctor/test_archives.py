@@ -14,9 +14,9 @@ from agent.reasons import Reason
 from agent.records import Instant
 from agent.store.delivery_store import DeliveryStore
 from agent.wiring import system_clock
-from tests.agent.deliver.archives import collected, free_port, unclosed
+from tests.agent.deliver.archives import collected, unclosed
 from tests.agent.deliver.test_archives import pacs
-from tests.agent.doctor.scratch import Scratch
+from tests.agent.doctor.scratch import Scratch, free_port
 from tests.agent.reports import add_result, receive, report
 from tests.agent.stored import Store
 
