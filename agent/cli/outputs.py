@@ -209,7 +209,7 @@ class UserOutput(_Output):
     """Someone who may sign in."""
 
     name: str
-    role: Literal["technologist", "service"]
+    role: Literal["technologist", "radiologist", "service"]
     added_utc: datetime
 
 

@@ -32,9 +32,10 @@ user_app = typer.Typer(
 
 
 class Role(str, Enum):
-    """What a user may do: a technologist sees and answers alerts, service may all."""
+    """What a user may do: see and answer alerts; read and sign as well; or serve the box."""
 
     TECHNOLOGIST = "technologist"
+    RADIOLOGIST = "radiologist"
     SERVICE = "service"
 
 

@@ -61,6 +61,14 @@ SERIES_FIELDS: Final[Mapping[str, IncEx | bool]] = {
         }
     },
     "transitions": {"__all__": {"state", "at_utc"}},
+    "readings": {
+        "__all__": {
+            "revision": True,
+            "at_utc": True,
+            "taken_back_utc": True,
+            "judgement": {"judged", "finding", "subtype", "side", "instead", "voxel_kji"},
+        }
+    },
 }
 
 EXAMINATION_FIELDS: Final[Mapping[str, IncEx | bool]] = {

@@ -167,6 +167,7 @@ COMMANDS: Final = {
     "no_such_result": Wording(
         "no result {revision} of series {series_uid}", "`bleedwatch studies` lists what there is"
     ),
+    "no_such_reading": Wording("no such reading of result {revision} of series {series_uid}"),
     "study_unknown": Wording(
         "no study or series {study} in the store", "`bleedwatch studies` lists what there is"
     ),

@@ -17,7 +17,7 @@ from agent.errors import AccessError
 from agent.records import Instant
 from agent.store.database import Database, insert
 
-ROLES: Final = ("technologist", "service")
+ROLES: Final = ("technologist", "radiologist", "service")
 
 ATTEMPTS_KEPT_S: Final = 86_400.0
 """Attempts under a key are forgotten after a day without another [s]. Ours."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -15,6 +16,14 @@ from agent.store.changes import add_notice, ask_again
 from agent.store.database import Database, insert, replace
 from agent.store.examinations import answer_beside
 from agent.store.queries import Queries
+from agent.store.readings import (
+    Judgement,
+    Reading,
+    Section,
+    SignedReport,
+    reading_of,
+    signed_report_of,
+)
 from agent.store.rows import (
     AGREE,
     DISAGREE,
@@ -127,6 +136,80 @@ class ConsoleStore:
             replace(db, "verdicts", values)
             if not is_test(series_uid):
                 count(db, VERDICTS, verdict)
+
+    def read(self, series_uid: str, revision: int, who: str, judgement: Judgement) -> Reading:
+        """Store what a radiologist made of one finding, beside the result.
+
+        Raises
+        ------
+        StoreError
+            If there is no such result.
+        """
+        values = {
+            "series_uid": series_uid,
+            "revision": revision,
+            "judgement": judgement.model_dump_json(),
+            "who": who,
+            **moment_columns("at", self._clock()),
+        }
+        with _known(series_uid, revision), self._db.writing() as db:
+            reading_id = insert(db, "readings", values).lastrowid
+            row = db.execute("SELECT * FROM readings WHERE id = ?", (reading_id,)).fetchone()
+        return reading_of(row)
+
+    def take_back(self, series_uid: str, revision: int, who: str, reading_id: int) -> Reading:
+        """Store that a reading is taken back; the first to do so stands.
+
+        Raises
+        ------
+        StoreError
+            If there is no such reading of this result.
+        """
+        of_result = (reading_id, series_uid, revision)
+        with self._db.writing() as db:
+            db.execute(
+                "UPDATE readings SET taken_back_by = :who, taken_back_utc = :taken_back_utc,"
+                " taken_back_monotonic_s = :taken_back_monotonic_s"
+                " WHERE id = :id AND series_uid = :uid AND revision = :revision"
+                " AND taken_back_by IS NULL",
+                dict(zip(("id", "uid", "revision"), of_result, strict=True))
+                | {"who": who, **moment_columns("taken_back", self._clock())},
+            )
+            row = db.execute(
+                "SELECT * FROM readings WHERE id = ? AND series_uid = ? AND revision = ?", of_result
+            ).fetchone()
+        if row is None:
+            raise StoreError("no_such_reading", series_uid=series_uid, revision=revision)
+        return reading_of(row)
+
+    def sign(
+        self, result: tuple[str, int], who: str, language: str, sections: Sequence[Section]
+    ) -> SignedReport:
+        """Store a signed report on a result (series UID, revision), as the series' next version.
+
+        Raises
+        ------
+        StoreError
+            If there is no such result.
+        """
+        uid, revision = result
+        values = {
+            "series_uid": uid,
+            "revision": revision,
+            "language": language,
+            "sections": json.dumps([one.model_dump(mode="json") for one in sections]),
+            "who": who,
+            **moment_columns("at", self._clock()),
+        }
+        with _known(*result), self._db.writing() as db:
+            (last,) = db.execute(
+                "SELECT coalesce(max(version), 0) FROM signed_reports WHERE series_uid = ?", (uid,)
+            ).fetchone()
+            insert(db, "signed_reports", values | {"version": last + 1})
+            row = db.execute(
+                "SELECT * FROM signed_reports WHERE series_uid = ? AND version = ?", (uid, last + 1)
+            ).fetchone()
+        return signed_report_of(row)
 
     def request(self, series_uid: str) -> bool:
         """Request that the agent analyses a concluded series again; False if it is under way.

@@ -13,6 +13,7 @@ from agent.report import EngineReport, SeriesReport, SliceStack
 from agent.store import examinations
 from agent.store.database import Database
 from agent.store.examinations import ExaminationRow, stored_utc
+from agent.store.readings import Reading, SignedReport, readings_of, signed_reports_of
 from agent.store.retention import forgettable
 from agent.store.rows import (
     AgentStatus,
@@ -175,6 +176,21 @@ class Queries:
             Transition(State(row["state"]), instant_of(row, "at"), reason_of(row["reason"]))
             for row in rows
         ]
+
+    def readings(self, uid: str) -> list[Reading]:
+        """Return what radiologists made of a series' results, oldest first; see ``readings``."""
+        return readings_of(self._db, uid)
+
+    def signed_reports(self, uids: Iterable[str]) -> list[SignedReport]:
+        """Return every version of the signed reports on some series, oldest first."""
+        return signed_reports_of(self._db, uids)
+
+    def with_accession(self, accession: str, limit: int) -> list[SeriesRow]:
+        """Return the latest series of an accession number."""
+        rows = self._db.rows(
+            f"{ROW} WHERE accession = ? ORDER BY last_utc DESC LIMIT ?", accession, limit
+        )
+        return [series_row(row) for row in rows]
 
     def picture(self, uid: str, revision: int, view: str) -> bytes | None:
         """Return a view of a result as PNG ("axial" is its key slice), None where there is none."""

@@ -29,6 +29,8 @@ PRUNED: Final = (
     ("transitions", "series_uid"),
     ("acknowledgements", "series_uid"),
     ("verdicts", "series_uid"),
+    ("readings", "series_uid"),
+    ("signed_reports", "series_uid"),
     ("corrections", "series_uid"),
     ("outbox", "series_uid"),
     ("sources", "series_uid"),

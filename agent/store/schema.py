@@ -236,4 +236,50 @@ MIGRATIONS: Final = (
     CREATE INDEX outbox_pending ON outbox (since_utc)
         WHERE delivered_utc IS NULL AND dropped_utc IS NULL
     """,
+    """
+    CREATE TABLE users_2 (
+        name TEXT PRIMARY KEY COLLATE NOCASE,
+        role TEXT NOT NULL CHECK (role IN ('technologist', 'radiologist', 'service')),
+        argon2 TEXT NOT NULL,
+        added_utc TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO users_2 SELECT name, role, argon2, added_utc FROM users;
+    CREATE TABLE sessions_2 (
+        token_sha256 TEXT PRIMARY KEY,
+        user TEXT NOT NULL COLLATE NOCASE REFERENCES users_2 (name) ON DELETE CASCADE,
+        boot_id TEXT NOT NULL,
+        began_monotonic_s REAL NOT NULL,
+        used_monotonic_s REAL NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO sessions_2
+        SELECT token_sha256, user, boot_id, began_monotonic_s, used_monotonic_s FROM sessions;
+    DROP TABLE sessions;
+    DROP TABLE users;
+    ALTER TABLE users_2 RENAME TO users;
+    ALTER TABLE sessions_2 RENAME TO sessions;
+    CREATE INDEX sessions_by_user ON sessions (user);
+    CREATE TABLE readings (
+        id INTEGER PRIMARY KEY,
+        series_uid TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        judgement TEXT NOT NULL,
+        who TEXT NOT NULL,
+        at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL,
+        taken_back_by TEXT,
+        taken_back_utc TEXT, taken_back_monotonic_s REAL,
+        FOREIGN KEY (series_uid, revision) REFERENCES results (series_uid, revision)
+    ) STRICT;
+    CREATE INDEX readings_by_result ON readings (series_uid, revision, id);
+    CREATE TABLE signed_reports (
+        series_uid TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        language TEXT NOT NULL,
+        sections TEXT NOT NULL,
+        who TEXT NOT NULL,
+        at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL,
+        PRIMARY KEY (series_uid, version),
+        FOREIGN KEY (series_uid, revision) REFERENCES results (series_uid, revision)
+    ) STRICT
+    """,
 )

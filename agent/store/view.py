@@ -16,6 +16,7 @@ from agent.records import Identity, Instant, State
 from agent.report import ReasonReport, SeriesReport, reason_report
 from agent.store.examinations import ExaminationRow
 from agent.store.queries import Queries
+from agent.store.readings import Reading, SignedReport
 from agent.store.rows import Acknowledgement, Correction, Delivery, Result, SeriesRow, Verdict
 
 
@@ -139,6 +140,10 @@ class SeriesView(_View):
     """All revisions, oldest first; none in a list of series."""
     transitions: tuple[TransitionView, ...] = ()
     """Every change of state, oldest first; none in a list of series."""
+    readings: tuple[Reading, ...] = ()
+    """What radiologists made of its findings, oldest first; none in a list of series."""
+    signed_reports: tuple[SignedReport, ...] = ()
+    """Every version that was signed, oldest first; none in a list of series."""
 
     @classmethod
     def of(cls, row: SeriesRow, place: Place | None = None) -> Self:
@@ -186,7 +191,7 @@ class SeriesView(_View):
         return self.model_copy(update={"corrected": correction})
 
     def with_history(self, queries: Queries) -> Self:
-        """Add every result and every change of state, which the store is asked for."""
+        """Add every result, reading, report and change of state, which the store is asked for."""
         changes = queries.transitions(self.series_uid)
         history = {
             "results": tuple(map(_result, queries.results(self.series_uid))),
@@ -198,6 +203,8 @@ class SeriesView(_View):
                 )
                 for one in changes
             ),
+            "readings": tuple(queries.readings(self.series_uid)),
+            "signed_reports": tuple(queries.signed_reports([self.series_uid])),
         }
         return self.model_copy(update=history)
 
