@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from structlog.typing import FilteringBoundLogger
 
-from agent.deliver.channel import Channel, Reference
-from agent.deliver.dicom.objects import objects_of
-from agent.deliver.dicom.result import StoredResult
-from agent.deliver.dicomweb import DicomWebArchive
-from agent.deliver.dimse import Commitments, DicomArchive
+from agent.deliver.channel import Channel
+from agent.deliver.commitments import Commitments
+from agent.deliver.result import StoredResult
 from agent.deliver.settings import DicomChannel, SendingChannel
 from agent.errors import ArchiveUnreachable, DeliveryError, StoreUnwritable
 from agent.measure import numbered
@@ -38,10 +36,14 @@ LONGEST_S: Final = 3600.0
 """And no longer: where the archive cannot be reached, and where it refuses [s]. Ours."""
 
 
-def archive_of(settings: SendingChannel, commitments: Commitments) -> Channel:
-    """Return what speaks to the archive of a channel."""
+def channel_of(settings: SendingChannel, commitments: Commitments) -> Channel[Any]:
+    """Return what speaks to a channel's receiver; what archives need is imported for them alone."""
     if isinstance(settings, DicomChannel):
+        from agent.deliver.dimse import DicomArchive  # noqa: PLC0415 - of the dicom extra
+
         return DicomArchive(settings, commitments)
+    from agent.deliver.dicomweb import DicomWebArchive  # noqa: PLC0415 - of the dicom extra
+
     return DicomWebArchive(settings)
 
 
@@ -87,37 +89,47 @@ class Courier:
     def __init__(
         self,
         settings: SendingChannel,
-        archive: Channel,
+        channel: Channel[Any],
         store: DeliveryStore,
         clock: Clock,
         log: FilteringBoundLogger,
     ) -> None:
         """Deliver what the store has for the channel of these settings."""
         self._settings = settings
-        self._archive = archive
+        self._channel = channel
         self._store = store
         self._clock = clock
         self._log = log.bind(channel=settings.name)
         self._tried_s: dict[tuple[str, int], float] = {}
+        self._n_lost, self._rests_until_s = 0, 0.0
 
     def turn(self) -> int:
-        """Try all that is due; returns how many results the archive now keeps.
+        """Try all that is due; returns how many results the receiver now keeps.
 
-        An archive that cannot be reached is left alone until its oldest result is due again.
+        A receiver that cannot be reached is left alone for a while, longer each time. Then what was
+        tried least is tried first: one that is never answered holds up no other.
         """
         n_delivered = 0
-        for delivery in self._store.waiting(self._settings.name):
-            if self._is_due(delivery):
-                problem = self._attempt(delivery)
-                n_delivered += problem is None
-            else:
-                problem = delivery.problem
+        waiting = sorted(self._store.waiting(self._settings.name), key=lambda one: one.n_attempts)
+        if self._rests(waiting):
+            return 0
+        for delivery in filter(self._is_due, waiting):
+            problem = self._attempt(delivery)
+            n_delivered += problem is None
             if is_unreachable(problem):
+                self._n_lost += 1
+                self._rests_until_s = self._clock().monotonic_s + wait_s(self._n_lost, problem)
                 break
+            self._n_lost = 0
         return n_delivered
 
+    def _rests(self, waiting: Sequence[Delivery]) -> bool:
+        """Whether the receiver was lost a moment ago, and nobody has asked for a retry since."""
+        retried = any(one.n_attempts == 0 and _key(one) in self._tried_s for one in waiting)
+        return self._clock().monotonic_s < self._rests_until_s and not retried
+
     def _is_due(self, delivery: Delivery) -> bool:
-        tried_s = self._tried_s.get((delivery.series_uid, delivery.revision))
+        tried_s = self._tried_s.get(_key(delivery))
         if tried_s is None:
             return True  # not by this process: after a start everything is tried at once
         waited_s = self._clock().monotonic_s - tried_s
@@ -143,26 +155,28 @@ class Courier:
             self._log.exception("objects_not_made", **named)
             why = Reason("objects_not_made", error=type(error).__name__)
             self._store.failed(delivery, why, send_again=True)
-        key = (delivery.series_uid, delivery.revision)
         if why is None:
-            self._tried_s.pop(key, None)
+            self._tried_s.pop(_key(delivery), None)
             self._log.info("delivered", **named)
         else:
-            self._tried_s[key] = self._clock().monotonic_s
+            self._tried_s[_key(delivery)] = self._clock().monotonic_s
             self._log.warning("not_delivered", code=why.code, **named)
         return why
 
     def _delivered(self, delivery: Delivery) -> bool:
-        """Send what is not sent yet, and ask for the archive's word; False where it gives none."""
-        result = result_of(self._store.parcel(delivery))
-        objects = list(objects_of(result, self._settings.objects))
+        """Send what is not sent yet, and ask for the receiver's word; False where it gives none."""
+        letter = self._channel.letter(result_of(self._store.parcel(delivery)))
         if delivery.sent_at is None:
-            self._archive.send(objects)
+            self._channel.send(letter)
             self._store.sent(delivery)
-        kept = self._archive.keeps(list(map(Reference.of, objects)))
+        kept = self._channel.keeps(letter)
         if kept:
             self._store.delivered(delivery)
         return kept
+
+
+def _key(delivery: Delivery) -> tuple[str, int]:
+    return delivery.series_uid, delivery.revision
 
 
 def serve(

@@ -1,4 +1,4 @@
-"""``bleedwatch deliver``: send results to archives, and see to those that did not arrive."""
+"""``bleedwatch deliver``: send results to who reads them, and see to those that did not arrive."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydicom.uid import generate_uid
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -19,8 +20,10 @@ from agent.cli.outputs import DeliverListOutput, DeliverTestOutput, DeliveryLine
 from agent.cli.stores import opened
 from agent.cli.tables import ending
 from agent.config import DEFAULT_PATH, Config, load_config
+from agent.deliver.commitments import Commitments
 from agent.deliver.outbox import CONSOLE
 from agent.deliver.settings import DicomChannel, SendingChannel
+from agent.dispatch import Courier, channel_of, serve
 from agent.errors import ConfigError, DeliveryError, RequestRefused
 from agent.log import LogStream, open_log, speak_by_log_alone
 from agent.notify import stop_on_signals
@@ -32,7 +35,8 @@ from agent.store.rows import Delivery
 from agent.wiring import open_database, system_clock
 
 deliver_app = typer.Typer(
-    help="Send results to archives; see what did not arrive.", no_args_is_help=True
+    help="Send results to archives and other systems; see what did not arrive.",
+    no_args_is_help=True,
 )
 
 ChannelName = Annotated[str, typer.Argument(help="The channel's name in the configuration.")]
@@ -51,18 +55,17 @@ def run(config: ConfigPath = DEFAULT_PATH) -> None:
     channels = settings.deliver.channels
     if not channels:
         raise ConfigError("no_channel", path=str(config))
-    with needing_dicom():
-        from agent.deliver.dimse import Commitments  # noqa: PLC0415 - of the dicom extra
-        from agent.dispatch import Courier, archive_of, serve  # noqa: PLC0415
     log = open_log(LogStream(), json=not sys.stderr.isatty())
     speak_by_log_alone(log)
     with stop_on_signals(stop), ExitStack() as stack:
         store = DeliveryStore(stack.enter_context(open_database(settings)), system_clock)
         commitments = Commitments()
         stack.enter_context(_listening(settings, commitments))
-        couriers = [
-            Courier(one, archive_of(one, commitments), store, system_clock, log) for one in channels
-        ]
+        with needing_dicom():
+            couriers = [
+                Courier(one, channel_of(one, commitments), store, system_clock, log)
+                for one in channels
+            ]
         log.info("delivering", channels=[one.name for one in channels])
         serve(couriers, stop, log)
 
@@ -71,37 +74,34 @@ def run(config: ConfigPath = DEFAULT_PATH) -> None:
 def try_out(
     channel: ChannelName, config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False
 ) -> None:
-    """Send a test object to a channel, and have the archive say that it keeps it.
+    """Send a test to a channel, and have its receiver say that it keeps it.
 
-    It is a small picture of a patient named BLEEDWATCH^TEST, in a study of its own.
+    It is of a patient named BLEEDWATCH^TEST, in a study of its own: a small picture for an archive.
 
-    Exit code 1: the archive does not answer, does not take it, or does not say that it keeps it.
+    Exit code 1: the receiver does not answer, does not take it, or does not say that it keeps it.
 
     Example: bleedwatch deliver test pacs
     """
-    with needing_dicom():
-        from agent.deliver.channel import Reference  # noqa: PLC0415 - of the dicom extra
-        from agent.deliver.dicom.trial import trial_object  # noqa: PLC0415
-        from agent.deliver.dimse import Commitments  # noqa: PLC0415
-        from agent.dispatch import archive_of  # noqa: PLC0415
-
     settings = load_config(config)
-    commitments, one = Commitments(), trial_object(system_clock().utc)
-    archive, done = archive_of(_channel(settings, channel), commitments), list[Step]()
+    commitments, study_uid = Commitments(), str(generate_uid(prefix=None))
+    with needing_dicom():
+        receiver = channel_of(_channel(settings, channel), commitments)
+    done = list[Step]()
     problem: ReasonReport | None = None
     try:
         with _listening(settings, commitments):
-            archive.greet()
+            receiver.greet()
             done.append("answers")
-            archive.send([one])
+            letter = receiver.trial(study_uid, system_clock().utc)
+            receiver.send(letter)
             done.append("takes")
-            if archive.keeps([Reference.of(one)]):
+            if receiver.keeps(letter):
                 done.append("keeps")
     except DeliveryError as error:
         problem = reason_report(error.reason)
     output = DeliverTestOutput(
         channel=channel,
-        study_uid=str(one.StudyInstanceUID),
+        study_uid=study_uid,
         done=tuple(done),
         problem=problem,
     )
@@ -185,14 +185,14 @@ def _channel(settings: Config, name: str) -> SendingChannel:
 
 
 @contextmanager
-def _listening(settings: Config, commitments: object) -> Iterator[None]:
+def _listening(settings: Config, commitments: Commitments) -> Iterator[None]:
     """Listen for archives' reports, where the configuration names a port."""
-    from agent.deliver.dimse import Commitments, listening  # noqa: PLC0415 - of the dicom extra
-
     deliver = settings.deliver
-    if deliver.listen_port is None or not isinstance(commitments, Commitments):
+    if deliver.listen_port is None:
         yield
         return
+    with needing_dicom():
+        from agent.deliver.dimse import listening  # noqa: PLC0415 - of the dicom extra
     titles = [one.calling_ae_title for one in deliver.channels if isinstance(one, DicomChannel)]
     try:
         server = listening(

@@ -1,63 +1,56 @@
-"""The seam to an archive, whatever it speaks."""
+"""The seam to whom results are sent, whatever is spoken there."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from datetime import datetime
+from typing import Protocol, TypeVar
 
-from pydicom.dataset import Dataset
-from typing_extensions import Self
-
-from agent.deliver.settings import SendingChannel
+from agent.deliver.result import StoredResult
+from agent.deliver.settings import Receiver
 from agent.errors import ArchiveUnreachable
 
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """One object, as archives name it."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-
-    @classmethod
-    def of(cls, data: Dataset) -> Self:
-        """Refer to an object."""
-        return cls(str(data.SOPClassUID), str(data.SOPInstanceUID))
+Letter = TypeVar("Letter")
+"""What a channel sends of one result: objects, a message, a request."""
 
 
-class Channel(Protocol):
-    """An archive that objects are sent to. Sent twice, an object is there once."""
+class Channel(Protocol[Letter]):
+    """A receiver of results. What is sent to it twice is there once."""
 
     def greet(self) -> None:
-        """Make sure that the archive answers; ArchiveUnreachable says why it does not."""
+        """Make sure that the receiver answers; ArchiveUnreachable says why it does not."""
 
-    def send(self, objects: Sequence[Dataset]) -> None:
-        """Send objects.
+    def letter(self, result: StoredResult) -> Letter:
+        """Make what is sent of a result, the same each time."""
+
+    def trial(self, study_uid: str, at: datetime) -> Letter:
+        """Make a test of no patient, in a study of its own; ``at`` [UTC] is when."""
+
+    def send(self, letter: Letter) -> None:
+        """Send a letter.
 
         Raises
         ------
         ArchiveUnreachable
-            If the archive was lost; some may be there.
+            If the receiver was lost; some may be there.
         ArchiveRefused
-            If it does not take one or more; the others are there.
+            If it does not take all of it; the rest is there.
         """
 
-    def keeps(self, objects: Sequence[Reference]) -> bool:
-        """Ask whether the archive commits itself to keep these; False where it does not say yet.
+    def keeps(self, letter: Letter) -> bool:
+        """Ask whether the receiver keeps what it has taken; False where it does not say yet.
 
         Raises
         ------
         ArchiveUnreachable
             If it does not answer.
         ArchiveRefused
-            If it does not have them: they must be sent again.
+            If it does not have it: it must be sent again.
         """
 
 
-def tls_context(settings: SendingChannel) -> ssl.SSLContext:
-    """Make the context for TLS 1.2 and later, the archive's certificate being verified (BCP 195).
+def tls_context(settings: Receiver) -> ssl.SSLContext:
+    """Make the context for TLS 1.2 and later, the receiver's certificate being verified (BCP 195).
 
     Raises ArchiveUnreachable where a file cannot be read.
     """

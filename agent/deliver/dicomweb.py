@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import ssl
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Sequence
+from datetime import datetime
 from io import BytesIO
 from typing import Any, Final
 
 from pydicom.dataset import Dataset
 
-from agent.deliver.channel import Reference, tls_context
+from agent.deliver.dicom.objects import objects_of
+from agent.deliver.dicom.trial import trial_object
+from agent.deliver.http import Answer, ask, unreachable
+from agent.deliver.result import StoredResult
 from agent.deliver.settings import DicomWebChannel
-from agent.errors import ArchiveRefused, ArchiveUnreachable
+from agent.errors import ArchiveRefused
 
 DICOM_JSON: Final = "application/dicom+json"
 
@@ -37,22 +38,28 @@ class DicomWebArchive:
 
     def greet(self) -> None:
         """Search for a study that nobody has. See ``Channel``."""
-        status, body = self._answer(f"{self._url}/studies?StudyInstanceUID=2.25.0&limit=1")
-        if status not in (200, 204):
-            raise self._unreachable(f"HTTP {status} {_first_line(body)}")
+        answer = self._answer("studies?StudyInstanceUID=2.25.0&limit=1")
+        if answer.status not in (200, 204):
+            raise unreachable(self._settings, answer.words)
+
+    def letter(self, result: StoredResult) -> list[Dataset]:
+        """Make the objects of a result. See ``Channel``."""
+        return list(objects_of(result, self._settings.objects))
+
+    def trial(self, study_uid: str, at: datetime) -> list[Dataset]:
+        """Make a picture of nobody. See ``Channel``."""
+        return [trial_object(study_uid, at)]
 
     def send(self, objects: Sequence[Dataset]) -> None:
         """Store all of them in one request. See ``Channel``."""
         boundary = uuid.uuid4().hex
         content = f'multipart/related; type="application/dicom"; boundary={boundary}'
-        status, body = self._answer(
-            f"{self._url}/studies", _multipart(objects, boundary), {"Content-Type": content}
-        )
-        if status >= 500:  # noqa: PLR2004 - the server's own trouble
-            raise self._unreachable(f"HTTP {status} {_first_line(body)}")
-        if status not in STORED_OR_NOT:
-            self._refuse([f"HTTP {status} {_first_line(body)}"], len(objects), len(objects))
-        stored, failed = _told(body)
+        answer = self._answer("studies", _multipart(objects, boundary), {"Content-Type": content})
+        if answer.status >= 500:  # noqa: PLR2004 - the server's own trouble
+            raise unreachable(self._settings, answer.words)
+        if answer.status not in STORED_OR_NOT:
+            self._refuse([answer.words], len(objects), len(objects))
+        stored, failed = _told(answer.body)
         refusals = [
             f"{one.SOPClassUID.name}: {failed.get(uid, 'not in the answer')}"
             for one in objects
@@ -61,9 +68,9 @@ class DicomWebArchive:
         if refusals:
             self._refuse(refusals, len(refusals), len(objects))
 
-    def keeps(self, objects: Sequence[Reference]) -> bool:
+    def keeps(self, objects: Sequence[Dataset]) -> bool:
         """Search for each object: what is found is kept. See ``Channel``."""
-        missing = sum(not self._has(one.sop_instance_uid) for one in objects)
+        missing = sum(not self._has(str(one.SOPInstanceUID)) for one in objects)
         if missing:
             raise ArchiveRefused(
                 "archive_lost",
@@ -74,10 +81,10 @@ class DicomWebArchive:
         return True
 
     def _has(self, uid: str) -> bool:
-        status, body = self._answer(f"{self._url}/instances?SOPInstanceUID={uid}")
-        if status not in (200, 204):
-            raise self._unreachable(f"HTTP {status} {_first_line(body)}")
-        return status == 200 and uid in body.decode(errors="replace")  # noqa: PLR2004
+        answer = self._answer(f"instances?SOPInstanceUID={uid}")
+        if answer.status not in (200, 204):
+            raise unreachable(self._settings, answer.words)
+        return answer.status == 200 and uid in answer.body.decode(errors="replace")  # noqa: PLR2004
 
     def _refuse(self, refusals: list[str], n_refused: int, n_objects: int) -> None:
         raise ArchiveRefused(
@@ -89,35 +96,15 @@ class DicomWebArchive:
         )
 
     def _answer(
-        self, url: str, body: bytes | None = None, headers: dict[str, str] | None = None
-    ) -> tuple[int, bytes]:
-        """Return the status and the body of an answer, whatever they are."""
-        every = {"Accept": DICOM_JSON, "User-Agent": "Bleedwatch", **self._authorization()}
-        request = urllib.request.Request(url, body, every | (headers or {}))  # noqa: S310 - HttpUrl
-        context = tls_context(self._settings) if url.startswith("https:") else None
-        try:
-            with urllib.request.urlopen(  # noqa: S310
-                request, timeout=self._settings.timeout_s, context=context
-            ) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read()
-        except urllib.error.URLError as error:
-            raise self._unreachable(str(error.reason)) from error
-        except (OSError, ssl.SSLError) as error:
-            raise self._unreachable(type(error).__name__) from error
-
-    def _authorization(self) -> dict[str, str]:
-        path = self._settings.authorization_file
-        if path is None:
-            return {}
-        try:
-            return {"Authorization": path.read_text(encoding="utf-8").strip()}
-        except OSError as error:
-            raise self._unreachable(f"authorization_file: {error.strerror}") from error
-
-    def _unreachable(self, why: str) -> ArchiveUnreachable:
-        return ArchiveUnreachable("archive_unreachable", channel=self._settings.name, why=why)
+        self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Answer:
+        return ask(
+            self._settings,
+            f"{self._url}/{path}",
+            method="GET" if body is None else "POST",
+            body=body,
+            headers={"Accept": DICOM_JSON} | (headers or {}),
+        )
 
 
 def _multipart(objects: Sequence[Dataset], boundary: str) -> bytes:
@@ -157,9 +144,3 @@ def _items(told: dict[str, Any], tag: str) -> list[dict[str, Any]]:
 def _value(item: dict[str, Any], tag: str) -> str:
     values = (item.get(tag) or {}).get("Value") or [""]
     return str(values[0])
-
-
-def _first_line(body: bytes) -> str:
-    """Return how an answer begins, as words for a person."""
-    text = body[:400].decode(errors="replace")
-    return " ".join(text.split())[:200]

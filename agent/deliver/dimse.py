@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Final, cast
 
 from pydicom.dataset import Dataset
@@ -16,7 +16,6 @@ from pydicom.uid import (
     KeyObjectSelectionDocumentStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
-    generate_uid,
 )
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
@@ -24,7 +23,11 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # typ
 from pynetdicom.status import code_to_category
 from pynetdicom.transport import ThreadedAssociationServer
 
-from agent.deliver.channel import Reference, tls_context
+from agent.deliver.channel import tls_context
+from agent.deliver.commitments import Commitments
+from agent.deliver.dicom.objects import objects_of
+from agent.deliver.dicom.trial import trial_object
+from agent.deliver.result import StoredResult
 from agent.deliver.settings import DicomChannel
 from agent.errors import ArchiveRefused, ArchiveUnreachable
 
@@ -48,59 +51,6 @@ COMMIT: Final = 1
 REPORT_S: Final = 5.0
 """How long the archive's report is waited for; a later one counts as well [s]. Ours."""
 
-MOST_REMEMBERED: Final = 10_000
-"""Objects of which it is remembered what archives said. Ours: those of 2000 results."""
-
-
-class Commitments:
-    """What archives have said of objects since this process began; of requests of ours alone."""
-
-    def __init__(self) -> None:
-        """Begin with nothing said."""
-        self._changed = threading.Condition()
-        self._requested: dict[str, None] = {}
-        self._kept: dict[str, bool] = {}
-
-    def request(self) -> str:
-        """Return a UID for a request, whose report is then believed."""
-        transaction_uid = str(generate_uid(prefix=None))
-        with self._changed:
-            self._requested[transaction_uid] = None
-            _let_go(self._requested)
-        return transaction_uid
-
-    def report(self, said: Dataset) -> bool:
-        """Take in a report; False where nobody asked for it.
-
-        Some archives list failed objects, if none, on success too: the lists are what counts.
-        """
-        with self._changed:
-            if said.get("TransactionUID") not in self._requested:
-                return False
-            for sequence, kept in (("ReferencedSOPSequence", True), ("FailedSOPSequence", False)):
-                for item in said.get(sequence) or ():
-                    self._kept[str(item.ReferencedSOPInstanceUID)] = kept
-            _let_go(self._kept)
-            self._changed.notify_all()
-        return True
-
-    def said_of(self, uids: Sequence[str], wait_s: float) -> list[bool | None]:
-        """Return of each object whether it is kept, None where nothing was said in time."""
-        with self._changed:
-            self._changed.wait_for(lambda: all(uid in self._kept for uid in uids), wait_s)
-            return [self._kept.get(uid) for uid in uids]
-
-    def forget(self, uids: Sequence[str]) -> None:
-        """Forget what was said of objects that are sent again."""
-        with self._changed:
-            for uid in uids:
-                self._kept.pop(uid, None)
-
-
-def _let_go(remembered: dict[str, None] | dict[str, bool]) -> None:
-    while len(remembered) > MOST_REMEMBERED:
-        del remembered[next(iter(remembered))]
-
 
 class DicomArchive:
     """One archive, with an association for each call."""
@@ -114,6 +64,14 @@ class DicomArchive:
         """Send a C-ECHO. See ``Channel``."""
         with self._associated([Verification]) as association:
             self._check(association.send_c_echo())
+
+    def letter(self, result: StoredResult) -> list[Dataset]:
+        """Make the objects of a result. See ``Channel``."""
+        return list(objects_of(result, self._settings.objects))
+
+    def trial(self, study_uid: str, at: datetime) -> list[Dataset]:
+        """Make a picture of nobody. See ``Channel``."""
+        return [trial_object(study_uid, at)]
 
     def send(self, objects: Sequence[Dataset]) -> None:
         """Send each by C-STORE. See ``Channel``."""
@@ -138,11 +96,11 @@ class DicomArchive:
                 why="; ".join(refusals),
             )
 
-    def keeps(self, objects: Sequence[Reference]) -> bool:
+    def keeps(self, objects: Sequence[Dataset]) -> bool:
         """Request storage commitment, unless it is not to be asked for. See ``Channel``."""
         if not self._settings.commitment:
             return True
-        uids = [one.sop_instance_uid for one in objects]
+        uids = [str(one.SOPInstanceUID) for one in objects]
         said = self._commitments.said_of(uids, 0.0)
         if None in said:
             said = self._asked(objects, uids)
@@ -156,7 +114,7 @@ class DicomArchive:
             )
         return None not in said
 
-    def _asked(self, objects: Sequence[Reference], uids: Sequence[str]) -> list[bool | None]:
+    def _asked(self, objects: Sequence[Dataset], uids: Sequence[str]) -> list[bool | None]:
         request = Dataset()
         request.TransactionUID = self._commitments.request()
         request.ReferencedSOPSequence = [_reference(one) for one in objects]
@@ -207,10 +165,10 @@ class DicomArchive:
         return ArchiveUnreachable("archive_unreachable", channel=self._settings.name, why=why)
 
 
-def _reference(one: Reference) -> Dataset:
+def _reference(one: Dataset) -> Dataset:
     item = Dataset()
-    item.ReferencedSOPClassUID = one.sop_class_uid
-    item.ReferencedSOPInstanceUID = one.sop_instance_uid
+    item.ReferencedSOPClassUID = one.SOPClassUID
+    item.ReferencedSOPInstanceUID = one.SOPInstanceUID
     return item
 
 

@@ -20,11 +20,14 @@ AeTitle: TypeAlias = Annotated[
 ]
 """Source: PS3.5 table 6.2-1, AE: up to 16 characters, no backslash."""
 
+Objects: TypeAlias = Annotated[tuple[Kind, ...], Field(min_length=1)]
+"""What is made of a suspicion; of any other answer only "measurements" and "report" are."""
+
 ChannelName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 
 
-class _Channel(BaseModel):
-    """A channel, and what it is told."""
+class Receiver(BaseModel):
+    """Who results are sent to, and which."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,15 +35,13 @@ class _Channel(BaseModel):
     """By which the outbox, commands and metrics name it."""
     tell: Annotated[tuple[Told, ...], Field(min_length=1)] = ("suspected",)
     """Answers that are sent. What becomes of one that was sent is sent in any case."""
-    objects: Annotated[tuple[Kind, ...], Field(min_length=1)] = KINDS
-    """What is made of a suspicion; of any other answer only "measurements" and "report" are."""
     timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
-    """How long the archive may take to answer [s]."""
+    """How long the receiver may take to answer [s]."""
     tls_ca: Path | None = None
-    """PEM file of who signed the archive's certificate."""
+    """PEM file of who signed the receiver's certificate."""
     tls_certificate: Path | None = None
     tls_key: Path | None = None
-    """PEM files by which the archive knows this box, where it asks for them."""
+    """PEM files by which the receiver knows this box, where it asks for them."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -49,37 +50,48 @@ class _Channel(BaseModel):
         return self
 
 
-class DicomChannel(_Channel):
-    """An archive that is sent objects by C-STORE."""
+class HostReceiver(Receiver):
+    """A receiver that is called by its host."""
 
     host: str
+
+    @property
+    def address(self) -> str:
+        """The receiver's address, or its name."""
+        return self.host
+
+
+class WebReceiver(Receiver):
+    """A receiver that is spoken to by HTTP."""
+
+    url: HttpUrl
+    authorization_file: Path | None = None
+    """File whose one line is sent as the Authorization header, such as "Bearer …"."""
+
+    @property
+    def address(self) -> str:
+        """The receiver's address, or its name."""
+        return (self.url.host or "").strip("[]")
+
+
+class DicomChannel(HostReceiver):
+    """An archive that is sent objects by C-STORE."""
+
     port: Annotated[int, Field(ge=1, le=65535)] = 104
     ae_title: AeTitle
     """The archive's."""
     calling_ae_title: AeTitle = "BLEEDWATCH"
+    objects: Objects = KINDS
     tls: bool = False
     commitment: bool = True
     """Whether the archive is asked to commit itself to keep what it took. Only then is a result
     delivered."""
 
-    @property
-    def address(self) -> str:
-        """The archive's address, or its name."""
-        return self.host
 
+class DicomWebChannel(WebReceiver):
+    """An archive that is sent objects by STOW-RS; ``url`` is as https://pacs.example/dicom-web."""
 
-class DicomWebChannel(_Channel):
-    """An archive that is sent objects by STOW-RS."""
-
-    url: HttpUrl
-    """Such as https://pacs.example/dicom-web."""
-    authorization_file: Path | None = None
-    """File whose one line is sent as the Authorization header."""
-
-    @property
-    def address(self) -> str:
-        """The archive's address, or its name."""
-        return (self.url.host or "").strip("[]")
+    objects: Objects = KINDS
 
 
 SendingChannel: TypeAlias = DicomChannel | DicomWebChannel

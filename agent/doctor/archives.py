@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
+from agent.deliver.commitments import Commitments
 from agent.deliver.settings import SendingChannel
+from agent.dispatch import channel_of
 from agent.doctor.journal import opened
 from agent.doctor.result import Box, CheckResult, well, wrong
 from agent.errors import ArchiveUnreachable
@@ -28,10 +30,7 @@ def archives(box: Box) -> CheckResult:
 
 def _problem(box: Box, channel: SendingChannel) -> Reason | None:
     try:
-        from agent.deliver.dimse import Commitments  # noqa: PLC0415 - of the dicom extra
-        from agent.dispatch import archive_of  # noqa: PLC0415
-
-        archive_of(channel, Commitments()).greet()
+        channel_of(channel, Commitments()).greet()
     except ModuleNotFoundError as error:
         return Reason("dicom_package_missing", package=error.name or "")
     except ArchiveUnreachable as error:

@@ -6,14 +6,8 @@ from highdicom.ko import KeyObjectSelection, KeyObjectSelectionDocument
 from pydicom.dataset import Dataset
 
 from agent.deliver.dicom.codes import OF_INTEREST
-from agent.deliver.dicom.result import (
-    NOT_FOR_DIAGNOSIS,
-    StoredResult,
-    finished,
-    identification,
-    key_slices,
-    source_datasets,
-)
+from agent.deliver.dicom.result import finished, identification, key_slices, source_datasets
+from agent.deliver.result import NOT_FOR_DIAGNOSIS, StoredResult
 
 
 def key_images(result: StoredResult) -> Dataset | None:

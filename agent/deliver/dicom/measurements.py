@@ -35,7 +35,6 @@ from agent.deliver.dicom.codes import (
 from agent.deliver.dicom.result import (
     MANUFACTURER,
     MODEL,
-    StoredResult,
     derived_uid,
     finished,
     identification,
@@ -46,6 +45,7 @@ from agent.deliver.dicom.result import (
     source_datasets,
 )
 from agent.deliver.dicom.segmentation import tracking_uid
+from agent.deliver.result import StoredResult
 from agent.records import Subtype
 from agent.report import FindingReport
 

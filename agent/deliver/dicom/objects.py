@@ -9,9 +9,9 @@ from pydicom.dataset import Dataset
 from agent.deliver.dicom.key_images import key_images
 from agent.deliver.dicom.measurements import measurements
 from agent.deliver.dicom.picture import picture
-from agent.deliver.dicom.result import StoredResult
 from agent.deliver.dicom.segmentation import segmentation
 from agent.deliver.dicom.written_report import written_report
+from agent.deliver.result import StoredResult
 from agent.deliver.settings import Kind
 
 

@@ -11,14 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pydicom.dataset import Dataset
 
-from agent.deliver.dicom.result import (
-    NOT_FOR_DIAGNOSIS,
-    StoredResult,
-    finished,
-    identification,
-    source_datasets,
-)
-from agent.deliver.dicom.segmentation import label_of
+from agent.deliver.dicom.result import finished, identification, source_datasets
+from agent.deliver.result import NOT_FOR_DIAGNOSIS, StoredResult, label_of
 
 TEXT_PX: Final = 20
 TEXT_RGB: Final = 255, 255, 255

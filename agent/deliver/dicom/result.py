@@ -1,39 +1,28 @@
-"""A stored result, and what all objects that are made of it have in common."""
+"""What all objects that are made of a result have in common."""
 
 from __future__ import annotations
 
-import re
-import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from importlib.metadata import version
 from typing import Any, Final
 
-import numpy as np
 from highdicom.content import PlanePositionSequence
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, CTImageStorage
 
+from agent.deliver.result import (
+    NOT_FOR_DIAGNOSIS,
+    SEXES,
+    StoredResult,
+    date_of,
+    derived_uuid,
+    time_of,
+)
 from agent.deliver.settings import Kind
-from agent.records import Identity
-from agent.report import SeriesReport
 from agent.sources import SourceImage, SourceImages
-
-UID_NAMESPACE: Final = uuid.UUID("5d1b2f0e-61a2-5a3b-9d0f-2f6a7b3c9e41")
-"""Ours, of which UIDs are derived by name (RFC 9562, version 5) as PS3.5 B.2 has them in a UID."""
 
 MANUFACTURER: Final = "Bleedwatch"
 MODEL: Final = "Bleedwatch"
-NOT_FOR_DIAGNOSIS: Final = "AI result, not for diagnosis"
-
-SEXES: Final = ("M", "F", "O")
-"""Source: PS3.3 C.7.1.1."""
-
-TIME: Final = re.compile(r"([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d+)?)?)?")
-"""Source: PS3.5 table 6.2-1, TM."""
-
 UTF_8: Final = "ISO_IR 192"
 
 SERIES_NUMBERS: Final[dict[Kind, int]] = {
@@ -46,27 +35,9 @@ SERIES_NUMBERS: Final[dict[Kind, int]] = {
 """High, so that they stand below the scanner's own series. Ours."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class StoredResult:
-    """One revision of a series' result, as the store has it.
-
-    ``numbers`` (k, j, i) is the number of the finding that a voxel is of, from 1 on, as the source
-    images lie; None where nothing is suspected. ``key_png`` is the key slice as the console draws
-    it. ``predecessor`` is the ``result_id`` of the result that the same channel was sent before.
-    """
-
-    report: SeriesReport
-    at: datetime
-    identity: Identity
-    images: SourceImages
-    numbers: NDArray[np.uint16] | None
-    key_png: bytes | None
-    predecessor: str | None
-
-
 def derived_uid(*parts: str) -> UID:
-    """Return the UID that these parts give, the same each time."""
-    return UID(f"2.25.{uuid.uuid5(UID_NAMESPACE, ' '.join(parts)).int}")
+    """Return the UID that these parts give, the same each time. Source: PS3.5 B.2."""
+    return UID(f"2.25.{derived_uuid(*parts).int}")
 
 
 def instance_uid(result_id: str, kind: Kind) -> UID:
@@ -154,22 +125,6 @@ def _common(result: StoredResult, image: SourceImage) -> Dataset:
 def _first(name: str) -> str:
     """Return the first of several names, where one alone may stand."""
     return name.partition("\\")[0]
-
-
-def date_of(written: str) -> str:
-    """Return a date as DICOM writes it, YYYYMMDD; "" where it is none."""
-    digits = written.replace(".", "").replace("-", "")
-    try:
-        datetime.strptime(digits, "%Y%m%d")  # noqa: DTZ007 - a day, in no time zone
-    except ValueError:
-        return ""
-    return digits if len(digits) == len("YYYYMMDD") else ""
-
-
-def time_of(written: str) -> str:
-    """Return a time of day as DICOM writes it, HHMMSS.FFFFFF or less; "" where it is none."""
-    found = TIME.fullmatch(written.replace(":", ""))
-    return found[0][: len("HHMMSS.FFFFFF")] if found else ""
 
 
 def _classic(result: StoredResult, image: SourceImage) -> Dataset:

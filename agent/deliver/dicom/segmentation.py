@@ -13,14 +13,8 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from agent.deliver.dicom.codes import ABNORMAL_STRUCTURE, HEMORRHAGE, site_of
-from agent.deliver.dicom.result import (
-    MODEL,
-    StoredResult,
-    derived_uid,
-    finished,
-    identification,
-    source_datasets,
-)
+from agent.deliver.dicom.result import MODEL, derived_uid, finished, identification, source_datasets
+from agent.deliver.result import StoredResult, label_of
 from agent.records import Subtype
 from agent.report import FindingReport
 
@@ -87,12 +81,6 @@ def _segment(number: int, finding: FindingReport, result: StoredResult) -> Segme
         anatomic_regions=[site_of(subtype, finding.region)],
         display_color=CIELabColor.from_rgb(*COLOURS_RGB[subtype]),
     )
-
-
-def label_of(finding: FindingReport) -> str:
-    """Name a finding: "Subdural hemorrhage, left frontal"."""
-    where = " ".join(word for word in (finding.side, finding.region) if word)
-    return f"{finding.subtype.capitalize()} hemorrhage{', ' if where else ''}{where}"
 
 
 def tracking_uid(result: StoredResult, number: int) -> str:

@@ -17,8 +17,8 @@ from agent.deliver.dicom.result import MANUFACTURER, MODEL
 SIZE_PX: Final = 256
 
 
-def trial_object(at: datetime) -> Dataset:
-    """Make a test object, each time another one; ``at`` [UTC] is when."""
+def trial_object(study_uid: str, at: datetime) -> Dataset:
+    """Make a test object in a study of its own; ``at`` [UTC] is when."""
     drawn = Image.new("L", (SIZE_PX, SIZE_PX))
     draw = ImageDraw.Draw(drawn)
     draw.text((8, SIZE_PX // 2), "Bleedwatch: a test, no patient", fill=255, font_size=16)
@@ -27,7 +27,7 @@ def trial_object(at: datetime) -> Dataset:
         photometric_interpretation="MONOCHROME2",
         bits_allocated=8,
         coordinate_system="PATIENT",
-        study_instance_uid=generate_uid(prefix=None),
+        study_instance_uid=study_uid,
         series_instance_uid=generate_uid(prefix=None),
         series_number=1,
         sop_instance_uid=generate_uid(prefix=None),

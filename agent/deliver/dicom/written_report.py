@@ -21,15 +21,13 @@ from agent.deliver.dicom.codes import (
 )
 from agent.deliver.dicom.measurements import observers
 from agent.deliver.dicom.result import (
-    NOT_FOR_DIAGNOSIS,
-    StoredResult,
     finished,
     identification,
     key_slices,
     predecessors,
     source_datasets,
 )
-from agent.deliver.dicom.segmentation import label_of
+from agent.deliver.result import StoredResult, finding_lines, impression_lines
 
 LANGUAGE: Final = Code("en-US", "RFC5646", "English (United States)")
 CONTAINS: Final = RelationshipTypeValues.CONTAINS
@@ -43,8 +41,8 @@ def written_report(result: StoredResult) -> Dataset:
         [
             *language,
             *observers(result),
-            _section(FINDINGS, FINDING, _findings(result)),
-            _section(IMPRESSIONS, IMPRESSION, _impressions(result)),
+            _section(FINDINGS, FINDING, finding_lines(result)),
+            _section(IMPRESSIONS, IMPRESSION, impression_lines(result)),
         ]
     )
     made = sr.EnhancedSR(
@@ -65,38 +63,3 @@ def _section(name: Code, line: Code, texts: Iterator[str]) -> sr.ContainerConten
     section = sr.ContainerContentItem(name, relationship_type=CONTAINS)
     section.ContentSequence = Sequence(sr.TextContentItem(line, text, CONTAINS) for text in texts)
     return section
-
-
-def _findings(result: StoredResult) -> Iterator[str]:
-    report = result.report
-    for finding in report.findings:
-        low_ml, high_ml = finding.volume_interval_ml
-        long_mm, short_mm, height_mm = finding.extent_mm
-        yield (
-            f"{label_of(finding)}: {finding.volume_ml:.1f} mL ({low_ml:.1f} to {high_ml:.1f}), "
-            f"{long_mm:.0f} x {short_mm:.0f} x {height_mm:.0f} mm, "
-            f"probability {finding.probability:.2f}, slice {finding.key_slice + 1}"
-        )
-    if report.findings and report.midline_shift_mm is not None:
-        yield f"Midline shift {report.midline_shift_mm:.1f} mm"
-    if report.state == "not_suspected":
-        yield "Nothing suspected; this does not exclude hemorrhage"
-    if report.text:
-        yield f"Not analysed: {report.text}"
-    for caveat in report.caveats:
-        yield f"To be read with it: {caveat.text}"
-
-
-def _impressions(result: StoredResult) -> Iterator[str]:
-    report = result.report
-    impressions = {
-        "suspected": "Intracranial hemorrhage suspected",
-        "not_suspected": "Intracranial hemorrhage not suspected",
-        "not_analysed": "Not analysed: read it without Bleedwatch",
-    }
-    yield impressions[report.state]
-    engine = report.engine
-    by = f" by {engine.bundle} {engine.version}" if engine else ""
-    yield f"{NOT_FOR_DIAGNOSIS}. Made{by}, read by no physician."
-    if result.predecessor:
-        yield f"Revision {report.revision}: takes the place of the one before"

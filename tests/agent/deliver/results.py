@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage
 
-from agent.deliver.dicom.result import StoredResult
+from agent.deliver.result import StoredResult
 from agent.records import Subtype
 from agent.report import SeriesReport
 from agent.sources import PackedLabels, SourceImage, SourceImages, Sources

@@ -16,11 +16,12 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
-from agent.deliver.channel import Channel, Reference
+from agent.deliver.channel import Channel
+from agent.deliver.commitments import Commitments
 from agent.deliver.dicom.objects import objects_of
 from agent.deliver.dicom.trial import trial_object
 from agent.deliver.dicomweb import DicomWebArchive
-from agent.deliver.dimse import STORED, Commitments, DicomArchive, listening
+from agent.deliver.dimse import STORED, DicomArchive, listening
 from agent.deliver.settings import KINDS, DicomChannel, DicomWebChannel
 from agent.errors import ArchiveRefused, ArchiveUnreachable
 from agent.reasons import english
@@ -28,11 +29,11 @@ from tests.agent.certificates import Authority
 from tests.agent.deliver.archives import Orthanc, needs_orthanc, unclosed
 from tests.agent.deliver.results import AT, stored_result
 from tests.agent.doctor.scratch import free_port
+from tests.phantoms import uid
 
 pytestmark = unclosed
 
 OBJECTS = list(objects_of(stored_result(), KINDS))
-REFERENCES = list(map(Reference.of, OBJECTS))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def dicom_channel(port: int, **changes: Any) -> DicomChannel:
 
 
 @contextmanager
-def both(orthanc: Orthanc) -> Iterator[dict[str, Channel]]:
+def both(orthanc: Orthanc) -> Iterator[dict[str, Channel[Any]]]:
     """Both ways to speak to one archive, with a listener for its reports."""
     commitments = Commitments()
     server = listening("127.0.0.1", orthanc.report_port, "BLEEDWATCH", commitments)
@@ -66,17 +67,16 @@ def test_an_archive_takes_all_objects_once_and_says_that_it_keeps_them(
     orthanc: Orthanc, way: str
 ) -> None:
     objects = list(objects_of(stored_result(result_id=way), KINDS))
-    references = list(map(Reference.of, objects))
-    uids = {one.sop_instance_uid for one in references}
+    uids = {str(one.SOPInstanceUID) for one in objects}
     with both(orthanc) as ways:
         archive = ways[way]
         archive.greet()
         with pytest.raises(ArchiveRefused) as before:
-            archive.keeps(references)
+            archive.keeps(objects)
 
         for _ in range(2):
             archive.send(objects)
-        assert archive.keeps(references)
+        assert archive.keeps(objects)
 
     assert before.value.reason.code == "archive_lost"
     assert sorted(uids) == [uid for uid in orthanc.sop_uids() if uid in uids]
@@ -84,11 +84,11 @@ def test_an_archive_takes_all_objects_once_and_says_that_it_keeps_them(
 
 @needs_orthanc
 def test_the_trial_object_goes_the_same_way(orthanc: Orthanc) -> None:
-    one = trial_object(AT)
+    one = trial_object(uid("trial"), AT)
     with both(orthanc) as ways:
         for archive in ways.values():
             archive.send([one])
-            assert archive.keeps([Reference.of(one)])
+            assert archive.keeps([one])
 
 
 @needs_orthanc
@@ -211,7 +211,7 @@ def test_a_report_on_the_same_association_counts() -> None:
         return 0x0000, None
 
     with pacs(commit=commit) as port:
-        assert DicomArchive(dicom_channel(port), Commitments()).keeps(REFERENCES)
+        assert DicomArchive(dicom_channel(port), Commitments()).keeps(OBJECTS)
 
 
 def test_without_a_report_nothing_is_kept_and_a_late_one_counts(
@@ -227,9 +227,9 @@ def test_without_a_report_nothing_is_kept_and_a_late_one_counts(
     commitments = Commitments()
     with pacs(commit=commit) as port:
         archive = DicomArchive(dicom_channel(port), commitments)
-        assert not archive.keeps(REFERENCES)
+        assert not archive.keeps(OBJECTS)
         assert commitments.report(asked[0])
-        assert archive.keeps(REFERENCES)
+        assert archive.keeps(OBJECTS)
 
     assert len(asked) == 1
 
@@ -246,7 +246,7 @@ def test_a_report_that_nobody_asked_for_is_not_believed() -> None:
 def test_who_is_asked_for_no_commitment_keeps_what_it_took() -> None:
     channel = dicom_channel(free_port(), commitment=False)
 
-    assert DicomArchive(channel, Commitments()).keeps(REFERENCES)
+    assert DicomArchive(channel, Commitments()).keeps(OBJECTS)
 
 
 def test_tls_is_verified_and_a_stranger_is_sent_nothing(tmp_path: Path) -> None:
@@ -286,9 +286,9 @@ def web(status: int, body: bytes) -> Iterator[DicomWebArchive]:
         server.server_close()
 
 
-def stow_answer(stored: list[Reference], failed: list[Reference]) -> bytes:
-    def items(some: list[Reference], **more: Any) -> dict[str, Any]:
-        named = [{"00081155": {"Value": [one.sop_instance_uid]}, **more} for one in some]
+def stow_answer(stored: list[Dataset], failed: list[Dataset]) -> bytes:
+    def items(some: list[Dataset], **more: Any) -> dict[str, Any]:
+        named = [{"00081155": {"Value": [str(one.SOPInstanceUID)]}, **more} for one in some]
         return {"vr": "SQ", "Value": named}
 
     because = {"00081197": {"Value": [272]}}
@@ -301,7 +301,7 @@ def test_a_200_without_the_objects_is_a_refusal() -> None:
 
 
 def test_what_the_answer_names_as_failed_is_told_with_its_reason() -> None:
-    answer = stow_answer(REFERENCES[:4], REFERENCES[4:])
+    answer = stow_answer(OBJECTS[:4], OBJECTS[4:])
     with web(202, answer) as archive, pytest.raises(ArchiveRefused) as refused:
         archive.send(OBJECTS)
 

@@ -13,8 +13,9 @@ import pytest
 import structlog
 from pydicom.dataset import Dataset
 
-from agent.deliver.channel import Reference
-from agent.deliver.settings import DicomChannel
+from agent.deliver.dicom.objects import objects_of
+from agent.deliver.result import StoredResult
+from agent.deliver.settings import KINDS, DicomChannel, Kind
 from agent.dispatch import Courier, wait_s
 from agent.errors import ArchiveRefused, ArchiveUnreachable
 from agent.reasons import Reason
@@ -35,6 +36,7 @@ LOG = structlog.wrap_logger(structlog.ReturnLogger(), processors=[lambda *_: ""]
 class Memory:
     """An archive in memory. ``fails`` are the errors of the next calls, None for one that works."""
 
+    objects: Sequence[Kind] = KINDS
     kept: dict[str, Dataset] = field(default_factory=dict)
     fails: list[Exception | None] = field(default_factory=list)
     commits: bool = True
@@ -43,17 +45,20 @@ class Memory:
     def greet(self) -> None:
         self._fail()
 
+    def letter(self, result: StoredResult) -> list[Dataset]:
+        return list(objects_of(result, self.objects))
+
     def send(self, objects: Sequence[Dataset]) -> None:
         self._fail()
         self.n_sent += 1
         for one in objects:
             self.kept.setdefault(str(one.SOPInstanceUID), one)
 
-    def keeps(self, objects: Sequence[Reference]) -> bool:
+    def keeps(self, objects: Sequence[Dataset]) -> bool:
         if not self.commits:
             return False
         self._fail()
-        if any(one.sop_instance_uid not in self.kept for one in objects):
+        if any(str(one.SOPInstanceUID) not in self.kept for one in objects):
             raise ArchiveRefused("archive_lost", channel="pacs", n_lost=1, n_objects=5)
         return True
 
@@ -78,7 +83,7 @@ class Site:
     channels: tuple[DicomChannel, ...]
 
     def __post_init__(self) -> None:
-        self.archives = {one.name: Memory() for one in self.channels}
+        self.archives = {one.name: Memory(one.objects) for one in self.channels}
 
     def conclude(self, seed: int = 0, revision: int = 1) -> None:
         """Let a suspicion be stored, as the agent does."""
@@ -162,6 +167,38 @@ def test_an_archive_that_cannot_be_reached_is_tried_for_one_result_alone(
     assert courier.turn() == 0
     at.clock.now_s += 15.0
     assert courier.turn() == 3
+
+
+def test_one_result_that_is_never_answered_holds_up_no_other(site: Callable[..., Site]) -> None:
+    at = site()
+    for seed in range(2):
+        at.conclude(seed)
+    courier = at.courier()
+    at.archives["pacs"].fails = [DOWN, None, None, DOWN]
+
+    assert courier.turn() == 0
+    at.clock.now_s += 15.0
+    assert courier.turn() == 1
+    at.conclude(2)
+    assert courier.turn() == 0
+    at.clock.now_s += 15.0
+    assert courier.turn() == 1
+    assert [one.series_uid for one in at.waiting()] == ["1.2.0"]
+
+
+def test_a_retry_of_one_result_does_not_wait_for_a_receiver_that_was_lost(
+    site: Callable[..., Site],
+) -> None:
+    at = site()
+    for seed in range(2):
+        at.conclude(seed)
+    courier = at.courier()
+    at.archives["pacs"].fails = [DOWN]
+    assert courier.turn() == 0
+
+    DeliveryStore(at.store.database, at.clock).retry(at.waiting()[0])
+
+    assert courier.turn() == 2
 
 
 def test_a_refusal_holds_up_nothing_else_and_is_kept_in_the_archives_words(

@@ -10,10 +10,11 @@ import pytest
 import structlog
 from pydicom import dcmread
 
+from agent.deliver.commitments import Commitments
 from agent.deliver.dicom.objects import objects_of
-from agent.deliver.dimse import Commitments, listening
+from agent.deliver.dimse import listening
 from agent.deliver.settings import DicomChannel, DicomWebChannel
-from agent.dispatch import Courier, archive_of, result_of
+from agent.dispatch import Courier, channel_of, result_of
 from agent.store.delivery_store import DeliveryStore
 from agent.store.rows import Delivery
 from tests.agent.box import Box
@@ -157,7 +158,7 @@ def test_a_tilted_head_ends_in_orthanc_by_both_ways(tmp_path: Path) -> None:
         server = listening("127.0.0.1", orthanc.report_port, "BLEEDWATCH", commitments)
         try:
             for one in (dicom, web):
-                courier = Courier(one, archive_of(one, commitments), store, box.clock, LOG)
+                courier = Courier(one, channel_of(one, commitments), store, box.clock, LOG)
                 assert courier.turn() == 1
         finally:
             server.shutdown()

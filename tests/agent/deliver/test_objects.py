@@ -14,7 +14,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from agent.deliver.dicom.objects import objects_of
-from agent.deliver.dicom.result import StoredResult, date_of, instance_uid, time_of
+from agent.deliver.dicom.result import instance_uid
+from agent.deliver.result import StoredResult, date_of, time_of
 from agent.deliver.settings import KINDS
 from tests.agent.deliver.results import HEIGHTS_MM, stored_result
 

@@ -1,0 +1,106 @@
+"""Requests to a receiver that is spoken to by HTTP."""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.message import Message
+from typing import IO, Final
+
+from agent.deliver.channel import tls_context
+from agent.deliver.settings import WebReceiver
+from agent.errors import ArchiveUnreachable
+
+MOST_BYTES: Final = 4 << 20
+"""Of an answer as much is read. Ours: that to a search is some kilobytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was answered to a request, whatever it is."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+    @property
+    def words(self) -> str:
+        """How the answer begins, as words for a person."""
+        text = " ".join(self.body[:400].decode(errors="replace").split())[:200]
+        return f"HTTP {self.status} {text}".rstrip()
+
+    def retry_after_s(self, now_s: float) -> float | None:
+        """After how long the receiver asks to be tried again; ``now_s`` is in POSIX seconds.
+
+        Source: RFC 9110, 10.2.3.
+        """
+        said = self.headers.get("Retry-After", "").strip()
+        if said.isascii() and said.isdigit():
+            return float(said)
+        try:
+            moment = email.utils.parsedate_to_datetime(said)
+        except ValueError:
+            return None
+        return max(0.0, moment.timestamp() - now_s)
+
+
+def ask(
+    settings: WebReceiver,
+    url: str,
+    *,
+    method: str = "GET",
+    body: bytes | None = None,
+    headers: Mapping[str, str],
+) -> Answer:
+    """Make a request and return its answer; ArchiveUnreachable where there is none.
+
+    Nobody is redirected: the unit is opened to hosts that are named, and a token is for them alone.
+    """
+    every = {"User-Agent": "Bleedwatch", **_authorization(settings), **headers}
+    request = urllib.request.Request(url, body, every, method=method)  # noqa: S310 - HttpUrl
+    handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
+    if url.startswith("https:"):
+        handlers.append(urllib.request.HTTPSHandler(context=tls_context(settings)))
+    try:
+        opener = urllib.request.build_opener(*handlers)
+        with opener.open(request, timeout=settings.timeout_s) as answer:
+            return Answer(answer.status, answer.read(MOST_BYTES), dict(answer.headers.items()))
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, error.read(MOST_BYTES), dict(error.headers.items()))
+    except urllib.error.URLError as error:
+        raise unreachable(settings, str(error.reason)) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise unreachable(settings, type(error).__name__) from error
+
+
+def unreachable(settings: WebReceiver, why: str) -> ArchiveUnreachable:
+    """Say why a receiver cannot be reached."""
+    return ArchiveUnreachable("archive_unreachable", channel=settings.name, why=why)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: Message,
+        newurl: str,
+    ) -> None:
+        """Follow none: the answer itself is returned."""
+
+
+def _authorization(settings: WebReceiver) -> dict[str, str]:
+    path = settings.authorization_file
+    if path is None:
+        return {}
+    try:
+        return {"Authorization": path.read_text(encoding="utf-8").strip()}
+    except OSError as error:
+        raise unreachable(settings, f"authorization_file: {error.strerror}") from error
