@@ -202,6 +202,8 @@ class AlertConfig(_Table):
     escalate_after_s: Seconds = PageSettings().escalate_after_s
     escalate_to: HttpUrl | None = None
     """URL to which it is then POSTed, as JSON without patient data."""
+    call: Annotated[str, Field(max_length=120)] = ""
+    """What to do next, on each alert: whom to call, and how. No patient's data."""
 
 
 class SelftestConfig(_Table):
@@ -266,6 +268,7 @@ class Config(BaseSettings):
             repeat_s=self.alert.repeat_s,
             escalate_after_s=self.alert.escalate_after_s,
             escalate_to=str(self.alert.escalate_to) if self.alert.escalate_to else None,
+            call=self.alert.call,
         )
 
     @property

@@ -64,7 +64,8 @@ class Reconstruction:
     ``patient`` is whose it is said to be. ``answer`` is that of its latest result, None before the
     first, and ``code`` why that is *not analysed*. ``is_covered`` says that a protocol profile is
     for it, as far as it has come. ``alerts`` says that it waits with a suspicion for somebody's
-    answer, ``is_acknowledged`` that somebody took note of its latest result without dismissing it.
+    answer, ``is_acknowledged`` that somebody took note of its latest result without dismissing it,
+    ``is_answered`` that somebody answered it at all.
     """
 
     uid: str
@@ -77,6 +78,7 @@ class Reconstruction:
     is_covered: bool
     alerts: bool
     is_acknowledged: bool
+    is_answered: bool
     first_slice_at: datetime
 
     @property
@@ -98,6 +100,11 @@ class Reconstruction:
     def is_head(self) -> bool:
         """Whether its answer, or that it has none, is one of the examination's."""
         return not self.is_aside and self.code not in OTHER_VIEWS
+
+    @property
+    def is_unanalysed(self) -> bool:
+        """Whether it should have been analysed and was not, and nobody has taken note of that."""
+        return self.state is State.NOT_ANALYSED and not self.is_aside and not self.is_answered
 
     @property
     def rank(self) -> int:
@@ -130,8 +137,9 @@ class Examination:
 
     ``uid`` is that of its first series. ``places`` holds every series once, that which speaks
     first. ``remark`` is what none of its series says by itself. ``waiting`` are the series whose
-    suspicion waits for somebody's answer, the most preferred first. Where ``needs_nobody``, no head
-    was to be analysed.
+    suspicion waits for somebody's answer, the most preferred first. ``unanalysed`` are those of an
+    examination without an answer that were not analysed, which nobody has taken note of. Where
+    ``needs_nobody``, no head was to be analysed.
     """
 
     uid: str
@@ -140,6 +148,7 @@ class Examination:
     second: Second | None
     remark: Reason | None
     waiting: tuple[str, ...]
+    unanalysed: tuple[str, ...]
     places: tuple[tuple[str, Place], ...]
 
     @property
@@ -176,6 +185,11 @@ def acknowledged_through(series: Sequence[Reconstruction], uid: str) -> str | No
 def waiting_beside(series: Sequence[Reconstruction], uid: str) -> tuple[str, ...]:
     """Return the other series of an examination whose suspicions wait for the same answer."""
     return tuple(one.uid for one in _part_of(series, uid) if one.alerts and one.uid != uid)
+
+
+def unanalysed_beside(series: Sequence[Reconstruction], uid: str) -> tuple[str, ...]:
+    """Return the other series of an examination that were not analysed, and wait for an answer."""
+    return tuple(one.uid for one in _part_of(series, uid) if one.is_unanalysed and one.uid != uid)
 
 
 def same_scan(one: Acquisition, other: Acquisition) -> bool | None:
@@ -280,6 +294,7 @@ def _answered(part: Sequence[Reconstruction]) -> Examination:
     suspected = [one for one in heads if one.standing is State.SUSPECTED]
     waiting = tuple(one.uid for one in ordered if one.alerts)
     second = _second(speaker, suspected)
+    is_unanalysed = state is State.NOT_ANALYSED and not waiting
     return Examination(
         uid=min(heads or ordered, key=lambda one: (one.first_slice_at, one.uid)).uid,
         state=state,
@@ -287,6 +302,7 @@ def _answered(part: Sequence[Reconstruction]) -> Examination:
         second=second,
         remark=_remark(second, speaker, suspected),
         waiting=waiting,
+        unanalysed=tuple(one.uid for one in ordered if one.is_unanalysed) if is_unanalysed else (),
         places=tuple((one.uid, _place(one, speaker)) for one in ordered),
     )
 

@@ -207,7 +207,7 @@ class Acquisition:
     ``acquired`` is when it was scanned and ``created`` when its images were made, by the scanner's
     clock, None where no header says. ``thickness_mm`` is that of the thickest slice.
     ``preference`` is which place the series has in its protocol profile's order, 0 for the most
-    preferred.
+    preferred. ``scanner`` is its model's name, "" where no header says.
     """
 
     numbers: frozenset[int] = frozenset()
@@ -216,6 +216,7 @@ class Acquisition:
     created: Span | None = None
     thickness_mm: float | None = None
     preference: int | None = None
+    scanner: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ def with_image(known: Acquisition, header: SliceHeader) -> Acquisition:
         acquired=_stretched(known.acquired, header.acquired_at),
         created=_stretched(known.created, header.created_at),
         thickness_mm=max(filter(None, (known.thickness_mm, header.thickness_mm)), default=None),
+        scanner=max(known.scanner, header.model),
     )
 
 

@@ -35,7 +35,7 @@ from agent.console.answers import (
     SlicesKept,
     SlicesNotKept,
 )
-from agent.console.snapshot import Snapshot
+from agent.console.snapshot import ListAnswer, Snapshot
 from agent.console.words import Words
 from agent.store.view import ExaminationView
 
@@ -68,6 +68,7 @@ OUTPUTS: Final[dict[str, Any]] = {
     "GET /api/session": SessionAnswer,
     "GET /api/state": Snapshot,
     "GET /api/words": Words,
+    "POST /api/examinations": ListAnswer,
     "POST /api/series/{uid}/{revision}/acknowledge": AcknowledgedAnswer,
     "POST /api/sign-in": SignedInAnswer | SignInRefusedAnswer,
 }

@@ -20,6 +20,7 @@ from agent.exam import Place
 from agent.records import State
 from agent.report import to_the_second
 from agent.store.view import ExaminationView, SeriesView
+from agent.wiring import system_clock
 
 MOST_ROWS: Final = 50
 
@@ -53,7 +54,7 @@ def studies(
         rows = (
             queries.examinations(limit, states=state or (), since=since)
             if chosen
-            else queries.listed(limit)
+            else queries.listed(limit, system_clock().utc)
         )
     views = list(map(ExaminationView.of, rows))
     if as_json:

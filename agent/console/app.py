@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
@@ -39,15 +40,16 @@ from agent.console.feedback import Feedback
 from agent.console.images import Images
 from agent.console.lockout import Lockout
 from agent.console.metrics import monitoring_routes
-from agent.console.requests import named_result, read_values
+from agent.console.requests import named_result, one_line, read_values
 from agent.console.sessions import Sessions
 from agent.console.settings import PageSettings
 from agent.console.sign_in import SignIn, session
-from agent.console.snapshot import snapshot
+from agent.console.snapshot import MOST_EXAMINATIONS, View
 from agent.console.words import spoken, wordings, words
 from agent.errors import StoreUnwritable
 from agent.records import Clock
 from agent.store.console_store import ConsoleStore
+from agent.store.search import ANY, Show
 
 CHANNEL: Final = "console"
 
@@ -57,6 +59,10 @@ LOOK_S: Final = 0.03
 KEEP_ALIVE_S: Final = 1.0
 """A snapshot is sent at least this often [s]; the page takes 2.7 s of silence for a lost
 connection."""
+
+LONGEST_SEARCH, MOST_WORDS = 100, 8
+MOST_FOUND: Final = 1000
+"""Examinations that are sent at a time, where somebody looks for more. Ours: some megabytes."""
 
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -97,6 +103,7 @@ def create_app(context: Context) -> Starlette:
         Route("/api/session", session),
         Route("/api/state", endpoints.state),
         Route("/api/events", endpoints.events),
+        Route("/api/examinations", endpoints.found, methods=["POST"]),
         *Images(store.queries, context.clock).routes(result),
         Route(f"{result}/shown", endpoints.shown, methods=["POST"]),
         *Feedback(store).routes(result),
@@ -176,6 +183,18 @@ class _Endpoints:
     async def events(self, request: Request) -> Response:
         return StreamingResponse(self._stream(request), media_type="text/event-stream")
 
+    async def found(self, request: Request) -> Response:
+        """Return what somebody looks for. It comes in the body: names may stand in it."""
+        values = await read_values(request)
+        words = one_line(values.get("words", ""), LONGEST_SEARCH).split()[:MOST_WORDS]
+        show, limit = values.get("show", ANY), values.get("limit", MOST_EXAMINATIONS)
+        if show not in get_args(Show):
+            raise HTTPException(422, f"show one of: {', '.join(get_args(Show))}")
+        if not isinstance(limit, int) or not 0 < limit <= MOST_FOUND:
+            raise HTTPException(422, f"a limit from 1 to {MOST_FOUND}")
+        principal = principal_of(request)
+        return JSONResponse(await run_in_threadpool(self._found, principal, words, show, limit))
+
     async def shown(self, request: Request) -> Response:
         await read_values(request)
         uid, revision = named_result(request)
@@ -186,9 +205,20 @@ class _Endpoints:
         return await run_in_threadpool(self._shown_to, principal)
 
     def _shown_to(self, principal: Principal) -> dict[str, Any]:
-        """Take a snapshot, and record in the audit log which patients the principal was shown."""
-        now, problems = self._clock(), self._escalation.problems
-        taken = snapshot(self._store.queries, now, self._boot_id, self._settings, problems)
+        """Take a snapshot, and record which patients the principal is shown."""
+        return self._recorded(principal, self._view().snapshot())
+
+    def _found(
+        self, principal: Principal, words: list[str], show: Show, limit: int
+    ) -> dict[str, Any]:
+        return self._recorded(principal, self._view().found(words, show, limit))
+
+    def _view(self) -> View:
+        queries, problems = self._store.queries, self._escalation.problems
+        return View(queries, self._clock(), self._boot_id, self._settings, problems)
+
+    def _recorded(self, principal: Principal, taken: dict[str, Any]) -> dict[str, Any]:
+        """Record in the audit log which patients the principal is shown."""
         for series in (each for one in taken["examinations"] for each in one["series"]):
             result = series["series_uid"], series["revision"]
             self._audit.viewed(principal, series["study_uid"], result, "worklist")

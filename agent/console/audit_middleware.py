@@ -20,7 +20,8 @@ RECEIPT: Final = "shown"
 """The last part of the path by which the page confirms, by itself, that it shows a result."""
 
 ACKNOWLEDGE: Final = "acknowledge"
-"""The action that answers all reconstructions of a scan at once; each is recorded."""
+TAKE_BACK: Final = "take-back"
+"""The actions that concern all reconstructions of a scan at once; each is recorded."""
 
 NO_SUCH_METHOD: Final = 405
 
@@ -64,8 +65,11 @@ class AuditMiddleware:
             return
         if request.method not in SAFE_METHODS:
             outcome = SUCCESS if status < REFUSED else MINOR_FAILURE
-            is_answer = action == ACKNOWLEDGE and outcome == SUCCESS
-            as_well = self._queries.answered_through(*result) if is_answer else []
+            others = {
+                ACKNOWLEDGE: self._queries.answered_through,
+                TAKE_BACK: self._queries.taken_back_with,
+            }.get(action)
+            as_well = others(*result) if others and outcome == SUCCESS else []
             for each in (result, *as_well):
                 self._audit.acted(principal, study_uid, each, action, outcome)
         elif status < REFUSED:

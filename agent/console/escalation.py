@@ -80,7 +80,8 @@ class Escalation:
 
     def _look(self) -> None:
         try:
-            waiting = {row.uid: row for row in map(due_in, self._store.queries.listed(0)) if row}
+            rows = self._store.queries.listed(0, self._clock().utc)
+            waiting = {row.uid: row for row in map(due_in, rows) if row}
             self.problems = {uid: why for uid, why in self.problems.items() if uid in waiting}
             for row in waiting.values():
                 if self._is_due(row):

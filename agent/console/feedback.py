@@ -36,6 +36,7 @@ class Feedback:
         """Return the routes below ``result``, a path with ``uid`` and ``revision``."""
         return [
             Route(f"{result}/acknowledge", self.acknowledge, methods=["POST"]),
+            Route(f"{result}/take-back", self.take_back, methods=["POST"]),
             Route(f"{result}/verdict", self.verdict, methods=["POST"]),
         ]
 
@@ -58,6 +59,13 @@ class Feedback:
             dismissed_because=acknowledged.dismissed_because,
         )
         return JSONResponse(answer.model_dump(mode="json"))
+
+    async def take_back(self, request: Request) -> Response:
+        """Take an answer back; what waited for it waits again."""
+        who = _name_of(principal_of(request), await read_values(request))
+        if not await run_in_threadpool(self._store.take_back, *named_result(request), who):
+            raise HTTPException(404, "nobody has answered it")
+        return Response(status_code=204)
 
     async def verdict(self, request: Request) -> Response:
         """Store a verdict: the result is right, or it is wrong."""

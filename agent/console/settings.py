@@ -20,6 +20,7 @@ class PageSettings:
     ``language`` None is the browser's. An alert sounds at once, then after each of ``repeat_s``,
     then after the last of these again and again, until somebody acknowledges it. One that nobody
     has acknowledged for ``escalate_after_s`` is posted to the URL ``escalate_to``, if one is set.
+    ``call`` is the site's own line for what to do next, such as whom to call; "" where it has none.
     """
 
     language: Language | None = None
@@ -27,3 +28,4 @@ class PageSettings:
     repeat_s: tuple[float, ...] = (30.0, 60.0, 120.0)
     escalate_after_s: float = 180.0
     escalate_to: str | None = None
+    call: str = ""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -20,6 +20,7 @@ from agent.store.examinations import ExaminationRow
 from agent.store.liveness import agent_problem, selftest_problem
 from agent.store.queries import Queries
 from agent.store.rows import AgentStatus, Correction, Delivery, SeriesRow
+from agent.store.search import Search, Show
 from agent.store.view import (
     DeliveryView,
     ExaminationView,
@@ -27,6 +28,9 @@ from agent.store.view import (
     delivery_view,
     examination_facts,
 )
+from agent.urgency import STANDS_S, Urgency, precedence, standing
+
+STANDS: Final = timedelta(seconds=STANDS_S)
 
 MOST_EXAMINATIONS = 50
 MOST_NOTICES = 5
@@ -97,57 +101,111 @@ class SeriesState(SeriesView):
 class ExaminationState(ExaminationView):
     """A row of the worklist."""
 
+    urgency: Urgency | None
+    """How urgently it waits for an answer in front of the page, None where it does not."""
     series: tuple[SeriesState, ...]
+
+
+class ListAnswer(_Shown):
+    """Of ``POST /api/examinations``: those that were looked for, the latest first."""
+
+    examinations: tuple[ExaminationState, ...]
+    n_more: int
+    """How many studies with such examinations there are beyond these, at most."""
 
 
 class Snapshot(_Shown):
     """All that the page shows."""
 
-    schema_version: Literal[5] = 5
+    schema_version: Literal[6] = 6
     at_utc: datetime
     problem: ReasonReport | None
     agent: AgentState | None
     selftest: SelftestState
     low_disk_bytes: int | None
     repeat_s: tuple[float, ...]
+    call: str
+    """What the site wants done next after an alert, "" where it says nothing."""
     today: Counts
     examinations: tuple[ExaminationState, ...]
+    """Those that wait for an answer, the most urgent first, then the latest others."""
+    n_more: int
+    """How many studies there are beyond these."""
     notices: tuple[NoticeState, ...]
 
 
-def snapshot(
-    queries: Queries,
-    now: Instant,
-    boot_id: str,
-    settings: PageSettings,
-    escalation_problems: Mapping[str, Reason],
-) -> dict[str, Any]:
-    """Return the state of everything that the page shows.
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the page shows, at one moment.
 
     Ages are in seconds by the monotonic clock, null for what happened before this boot.
     ``escalation_problems`` holds, by series UID, why an alert could not be escalated.
     """
-    status, free_bytes = queries.agent_status(), queries.free_bytes()
-    this_boot = status is not None and status.boot_id == boot_id
-    problem = agent_problem(status, now, boot_id, free_bytes)
-    listed = queries.listed(MOST_EXAMINATIONS)
-    sent = queries.sent((one.uid, one.revision) for row in listed for one in row.series)
-    page = _Page(queries, now, settings, escalation_problems, sent, this_boot)
-    shown = Snapshot(
-        at_utc=now.utc,
-        problem=_reported(problem),
-        agent=_agent(status) if status else None,
-        selftest=_selftest(queries, status, now),
-        low_disk_bytes=free_bytes if free_bytes < LOW_BYTES else None,
-        repeat_s=tuple(settings.repeat_s),
-        today=Counts(**asdict(queries.counts_since(now.midnight))),
-        examinations=tuple(map(page.examination, listed)),
-        notices=tuple(
-            NoticeState(at_utc=notice.at.utc, kind=notice.kind, reason=reason_report(notice.reason))
-            for notice in queries.notices(MOST_NOTICES)
-        ),
-    )
-    return shown.model_dump(mode="json")
+
+    queries: Queries
+    now: Instant
+    boot_id: str
+    settings: PageSettings
+    escalation_problems: Mapping[str, Reason]
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state of everything that the page shows by itself."""
+        queries, now, status = self.queries, self.now, self.queries.agent_status()
+        free_bytes = queries.free_bytes()
+        problem = agent_problem(status, now, self.boot_id, free_bytes)
+        rows = queries.listed(MOST_EXAMINATIONS, now.utc - STANDS)
+        n_shown = len({row.series[0].identity.study_uid for row in rows})
+        shown = Snapshot(
+            at_utc=now.utc,
+            problem=_reported(problem),
+            agent=_agent(status) if status else None,
+            selftest=_selftest(queries, status, now),
+            low_disk_bytes=free_bytes if free_bytes < LOW_BYTES else None,
+            repeat_s=tuple(self.settings.repeat_s),
+            call=self.settings.call,
+            today=Counts(**asdict(queries.counts_since(now.midnight))),
+            examinations=tuple(sorted(self._states(rows), key=_precedence)),
+            n_more=queries.n_studies() - n_shown,
+            notices=tuple(
+                NoticeState(
+                    at_utc=notice.at.utc, kind=notice.kind, reason=reason_report(notice.reason)
+                )
+                for notice in queries.notices(MOST_NOTICES)
+            ),
+        )
+        return shown.model_dump(mode="json")
+
+    def found(self, words: Sequence[str], show: Show, limit: int) -> dict[str, Any]:
+        """Return the ``limit`` latest examinations that somebody looks for."""
+        search = Search(tuple(words), show, by_patient=self.settings.patient == "full")
+        rows, n_more = self.queries.found(search, limit)
+        answer = ListAnswer(examinations=tuple(self._states(rows)), n_more=n_more)
+        return answer.model_dump(mode="json")
+
+    def _states(self, rows: Sequence[ExaminationRow]) -> Iterator[ExaminationState]:
+        status = self.queries.agent_status()
+        this_boot = status is not None and status.boot_id == self.boot_id
+        sent = self.queries.sent((one.uid, one.revision) for row in rows for one in row.series)
+        page = _Page(
+            self.queries, self.now, self.settings, self.escalation_problems, sent, this_boot
+        )
+        return map(page.examination, rows)
+
+
+def _precedence(state: ExaminationState) -> tuple[int, float]:
+    """Sort what waits by its urgency; sorting keeps the others in their order."""
+    volumes = [one.alert.total_volume_ml or 0.0 for one in state.series if one.alert]
+    return precedence(state.urgency, max(volumes, default=0.0) if state.urgency else None)
+
+
+def _urgency(row: ExaminationRow, now: Instant) -> Urgency | None:
+    """Say how urgently an examination waits in front."""
+    alerts = {one.uid: one.alert for one in row.series}
+    alert = next((alerts[uid] for uid in row.examination.waiting), None)
+    report, age = row.series[0].report, now.utc - row.last_utc
+    code = report.code if report else None
+    test = row.series[0].test
+    return standing(row.examination, alert, code, age.total_seconds(), test=test)
 
 
 def age_s(moment: Instant, now: Instant, *, this_boot: bool) -> float | None:
@@ -195,7 +253,8 @@ class _Page:
         """Show an examination and its series."""
         places = dict(row.examination.places)
         series = tuple(self._series(one, places[one.uid]) for one in row.series)
-        return ExaminationState(**examination_facts(row), series=series)
+        urgency = _urgency(row, self.now)
+        return ExaminationState(**examination_facts(row), urgency=urgency, series=series)
 
     def _series(self, row: SeriesRow, place: Place) -> SeriesState:
         shown = self.settings.patient

@@ -81,6 +81,7 @@ EXAMINATION_FIELDS: Final[Mapping[str, IncEx | bool]] = {
     "second": True,
     "remark": {"code"},
     "waiting": True,
+    "unanalysed": True,
     "last_slice_utc": True,
     "series": {"__all__": {"series_uid", "place", "state"}},
 }
@@ -105,6 +106,6 @@ def examination_facts(view: ExaminationView) -> dict[str, Any]:
     """Say what is told of an examination's series together, without whose it is."""
     facts = view.model_dump(mode="json", include=EXAMINATION_FIELDS)
     facts |= {name: uid_text(facts[name]) for name in ("examination_uid", "study_uid")}
-    facts["waiting"] = list(map(uid_text, facts["waiting"]))
+    facts |= {name: list(map(uid_text, facts[name])) for name in ("waiting", "unanalysed")}
     facts["series"] = [one | {"series_uid": uid_text(one["series_uid"])} for one in facts["series"]]
     return facts

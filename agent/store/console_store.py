@@ -35,6 +35,27 @@ from agent.store.rows import (
 )
 from agent.store.totals import DISPOSITIONS, VERDICTS, count
 
+TAKE_BACK: Final = """
+    INSERT INTO taken_back (series_uid, revision, who, note, dismissed_because, at_utc,
+        at_monotonic_s, through_uid, by_whom, back_utc, back_monotonic_s)
+    SELECT other.series_uid, other.revision, other.who, other.note, other.dismissed_because,
+        other.at_utc, other.at_monotonic_s, other.through_uid, :by_whom, :back_utc,
+        :back_monotonic_s
+    FROM acknowledgements AS given
+    JOIN acknowledgements AS other ON coalesce(other.through_uid, other.series_uid)
+            = coalesce(given.through_uid, given.series_uid)
+        AND other.at_utc = given.at_utc AND other.who = given.who
+    WHERE given.series_uid = :uid AND given.revision = :revision
+"""
+"""Copies an answer, and what was taken for one with it: those have its author and time."""
+
+FORGET_ANSWER: Final = """
+    DELETE FROM acknowledgements WHERE EXISTS (
+        SELECT 1 FROM taken_back AS former WHERE former.id = ?
+        AND former.series_uid = acknowledgements.series_uid
+        AND former.revision = acknowledgements.revision)
+"""
+
 MOST_SELFTESTS: Final = 400
 """A year's daily self-tests, and some run by hand."""
 
@@ -114,6 +135,19 @@ class ConsoleStore:
                 (series_uid, revision),
             ).fetchone()
         return stored_acknowledgement(row)
+
+    def take_back(self, series_uid: str, revision: int, by_whom: str) -> list[str]:
+        """Take back the answer to a result and to all that it was given for; return their series.
+
+        What it was, whose, and who took it back when, is kept. What waited for an answer waits
+        again. Empty where there is no answer.
+        """
+        given = {"uid": series_uid, "revision": revision, "by_whom": by_whom}
+        values = given | moment_columns("back", self._clock())
+        with self._db.writing() as db:
+            rows = db.execute(f"{TAKE_BACK} RETURNING id, series_uid", values).fetchall()
+            db.executemany(FORGET_ANSWER, [(row["id"],) for row in rows])
+        return [row["series_uid"] for row in rows]
 
     def judge(self, series_uid: str, revision: int, who: str, note: str, *, agrees: bool) -> None:
         """Store somebody's verdict on a result, in place of the same person's former one.

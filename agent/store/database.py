@@ -105,6 +105,11 @@ class Database:
         with self._lock, _translated():
             return self._db.execute(sql, values).fetchall()
 
+    def rows_named(self, sql: str, values: Mapping[str, object]) -> list[sqlite3.Row]:
+        """Read rows, with values given by name; StoreUnwritable where the disk fails."""
+        with self._lock, _translated():
+            return self._db.execute(sql, values).fetchall()
+
     def change_mark(self) -> int:
         """Return a value that changes whenever any process has committed."""
         with self._lock, _translated():

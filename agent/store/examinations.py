@@ -14,16 +14,27 @@ from datetime import datetime, timezone
 from typing import Final
 
 from agent.exam import (
+    NEEDS_NOBODY,
+    OTHER_VIEWS,
     Examination,
     Reconstruction,
     acknowledged_through,
     examinations,
+    unanalysed_beside,
     waiting_beside,
 )
 from agent.records import State
 from agent.store.database import Database
 from agent.store.rows import AGREE, DISAGREE, DayCounts, SeriesRow, acquisition_of, series_row
-from agent.store.statements import IS_TEST, RECONSTRUCTION, ROW, UNACKNOWLEDGED
+from agent.store.search import ANY, Search, candidates
+from agent.store.statements import (
+    IS_TEST,
+    PENDING,
+    RECONSTRUCTION,
+    REFUSED_STUDIES,
+    ROW,
+    UNACKNOWLEDGED,
+)
 
 STUDIES_AT_ONCE: Final = 50
 """So many are read at a time where it is not known how many will be needed. Ours."""
@@ -31,6 +42,17 @@ STUDIES_AT_ONCE: Final = 50
 IN_STUDIES: Final = "WHERE study_uid IN (SELECT value FROM json_each(?))"
 OF_STUDIES: Final = f"{RECONSTRUCTION} {IN_STUDIES}"
 OF_STUDY: Final = f"{RECONSTRUCTION} WHERE study_uid = (SELECT study_uid FROM series WHERE uid = ?)"  # noqa: S608
+
+LEAVE_NOBODY: Final = json.dumps(sorted(NEEDS_NOBODY))
+SHOW_OTHERWISE: Final = json.dumps(sorted(OTHER_VIEWS))
+
+UNSHOWN_AT_ONCE: Final = 50
+"""So many studies with a result that no page has shown are listed beside the latest. Ours."""
+
+UNSHOWN_STUDIES: Final = f"""
+    SELECT study_uid FROM outbox JOIN series ON uid = series_uid
+    WHERE channel = 'console' AND {PENDING} ORDER BY since_utc LIMIT ?
+"""  # noqa: S608 - constants only
 
 LATEST_STUDIES: Final = """
     SELECT study_uid FROM series AS last WHERE last_utc >= ? AND NOT EXISTS (
@@ -85,14 +107,79 @@ class ExaminationRow:
         return max(one.last_slice.utc for one in self.series)
 
 
-def listed(database: Database, limit: int) -> list[ExaminationRow]:
-    """Return every examination that waits for an answer, then the ``limit`` latest others."""
+def listed(database: Database, limit: int, unanalysed_since: datetime) -> list[ExaminationRow]:
+    """Return every examination that waits for an answer, then the ``limit`` latest others.
+
+    So does a head that was not analysed, if its last slice came since ``unanalysed_since``. After
+    the latest come those with a result that no page has shown, some at a time: shown once, they are
+    among these no more.
+    """
+    since_utc = stored_utc(unanalysed_since)
     waiting = [row["study_uid"] for row in database.rows(WAITING_STUDIES)]
+    waiting += _refused_studies(database, since_utc)
     latest = _latest_studies(database, "", limit) if limit else []
-    rows = rows_of(database, {*waiting, *latest})
-    rows.sort(key=lambda row: (bool(row.examination.waiting), row.last_utc), reverse=True)
-    n_waiting = sum(bool(row.examination.waiting) for row in rows)
-    return rows[: n_waiting + limit]
+    unshown = database.rows(UNSHOWN_STUDIES, UNSHOWN_AT_ONCE) if limit else []
+    unshown_studies = {row["study_uid"] for row in unshown}
+    rows = rows_of(database, {*waiting, *latest, *unshown_studies})
+    rows.sort(key=lambda row: (_waits(row, unanalysed_since), row.last_utc), reverse=True)
+    n_first = sum(_waits(row, unanalysed_since) for row in rows) + limit
+    return [
+        row
+        for n, row in enumerate(rows)
+        if n < n_first or row.series[0].identity.study_uid in unshown_studies
+    ]
+
+
+def _waits(row: ExaminationRow, unanalysed_since: datetime) -> bool:
+    is_recent = row.last_utc >= unanalysed_since
+    return bool(row.examination.waiting or (row.examination.unanalysed and is_recent))
+
+
+def _refused_studies(database: Database, since_utc: str) -> list[str]:
+    """Return the studies with a head that was not analysed, whose last slice came since."""
+    values = {
+        "since_utc": since_utc,
+        "leave_nobody": LEAVE_NOBODY,
+        "otherwise": SHOW_OTHERWISE,
+    }
+    rows = database.rows_named(REFUSED_STUDIES, values)
+    return [row["study_uid"] for row in rows]
+
+
+def found(database: Database, search: Search, limit: int) -> tuple[list[ExaminationRow], int]:
+    """Return the ``limit`` latest examinations that were searched for, and how many more there are.
+
+    The number is of studies, and with a filter on answers at most so many.
+    """
+    studies = candidates(database, search, LEAVE_NOBODY, SHOW_OTHERWISE)
+    rows = list[ExaminationRow]()
+    while studies and len(rows) < limit:
+        some, studies = studies[:STUDIES_AT_ONCE], studies[STUDIES_AT_ONCE:]
+        rows += sorted(rows_of(database, some), key=lambda row: row.last_utc, reverse=True)
+        rows = [row for row in rows if _is_shown(row, search)]
+    beyond = {row.series[0].identity.study_uid for row in rows[limit:]}
+    return rows[:limit], len(studies) + len(beyond)
+
+
+def _is_shown(row: ExaminationRow, search: Search) -> bool:
+    """Say whether an examination is one of those that are looked for, and not only its study."""
+    one = row.examination
+    return {
+        ANY: True,
+        "suspected": any(each.report and each.report.state == "suspected" for each in row.series),
+        "not_analysed": one.state is State.NOT_ANALYSED and not one.needs_nobody,
+        "unanswered": bool(one.waiting or one.unanalysed),
+        "disagreed": any(
+            (each.acknowledged and each.acknowledged.dismissed_because)
+            or (each.verdict and not each.verdict.agrees)
+            for each in row.series
+        ),
+    }[search.show]
+
+
+def n_studies(database: Database) -> int:
+    """Count all studies."""
+    return int(database.rows("SELECT count(DISTINCT study_uid) AS n FROM series")[0]["n"])
 
 
 def latest(
@@ -136,6 +223,7 @@ def reconstruction_of(row: sqlite3.Row) -> Reconstruction:
         is_covered=row["protocol"] is not None,
         alerts=bool(row["alerts"]),
         is_acknowledged=bool(row["is_acknowledged"]),
+        is_answered=bool(row["is_answered"]),
         first_slice_at=datetime.fromisoformat(row["first_utc"]),
     )
 
@@ -215,6 +303,9 @@ def answer_beside(db: sqlite3.Connection, series_uid: str, *, only_shown: bool) 
         suspicion = db.execute(SUSPICION, (uid,)).fetchone()
         if suspicion["was_shown"] or not only_shown:
             answer_as_well(db, (uid, suspicion["revision"]), series_uid)
+    for uid in unanalysed_beside(_beside(db, series_uid), series_uid):
+        latest = db.execute("SELECT revision FROM series WHERE uid = ?", (uid,)).fetchone()
+        answer_as_well(db, (uid, latest["revision"]), series_uid)
 
 
 def _beside(db: sqlite3.Connection, series_uid: str) -> list[Reconstruction]:

@@ -36,6 +36,7 @@ from agent.store.rows import (
     series_row,
     status_of,
 )
+from agent.store.search import Search
 from agent.store.statements import IS_TEST, PENDING, ROW, UNACKNOWLEDGED
 from agent.store.totals import Totals, totals_of
 
@@ -93,12 +94,21 @@ class Queries:
         )
         return [series_row(row) for row in rows]
 
-    def listed(self, limit: int) -> list[ExaminationRow]:
+    def listed(self, limit: int, unanalysed_since: datetime) -> list[ExaminationRow]:
         """Return every examination that waits for an answer, then the ``limit`` latest others.
 
-        Whatever is received or concluded later: only an answer ends an alert.
+        Whatever is received or concluded later: only an answer ends an alert. A head that was not
+        analysed waits too, if its last slice came since ``unanalysed_since``.
         """
-        return examinations.listed(self._db, limit)
+        return examinations.listed(self._db, limit, unanalysed_since)
+
+    def found(self, search: Search, limit: int) -> tuple[list[ExaminationRow], int]:
+        """Return the ``limit`` latest examinations looked for, and how many more there may be."""
+        return examinations.found(self._db, search, limit)
+
+    def n_studies(self) -> int:
+        """Count all studies."""
+        return examinations.n_studies(self._db)
 
     def examinations(
         self, limit: int, *, states: Sequence[State] = (), since: datetime | None = None
@@ -238,6 +248,19 @@ class Queries:
             "SELECT others.series_uid, others.revision FROM acknowledgements AS given"
             " JOIN acknowledgements AS others ON others.through_uid = given.series_uid"
             " AND others.at_utc = given.at_utc WHERE given.series_uid = ? AND given.revision = ?",
+            uid,
+            revision,
+        )
+        return [(row["series_uid"], row["revision"]) for row in rows]
+
+    def taken_back_with(self, uid: str, revision: int) -> list[tuple[str, int]]:
+        """Return the other results (UID, revision) whose answer was taken back with this one's."""
+        rows = self._db.rows(
+            "SELECT others.series_uid, others.revision FROM taken_back AS given"
+            " JOIN taken_back AS others ON others.back_utc = given.back_utc"
+            " AND others.by_whom = given.by_whom AND others.series_uid <> given.series_uid"
+            " WHERE given.id = (SELECT max(id) FROM taken_back"
+            " WHERE series_uid = ? AND revision = ?)",
             uid,
             revision,
         )

@@ -28,6 +28,7 @@ PRUNED: Final = (
     ("requests", "series_uid"),
     ("transitions", "series_uid"),
     ("acknowledgements", "series_uid"),
+    ("taken_back", "series_uid"),
     ("verdicts", "series_uid"),
     ("readings", "series_uid"),
     ("signed_reports", "series_uid"),

@@ -78,6 +78,16 @@ class Acknowledgement:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenBack:
+    """An answer that somebody took back: whose it was, what it was, by whom, and when."""
+
+    who: str
+    dismissed_because: str | None
+    by_whom: str
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether somebody who has read the images agrees with a result."""
 
@@ -141,6 +151,8 @@ class SeriesRow:
     escalated_at: Instant | None
     corrected: Correction | None
     """The latest correction of the patient, None where there was none."""
+    taken_back: TakenBack | None = None
+    """The latest answer to the latest result that was taken back."""
 
     @property
     def test(self) -> bool:
@@ -424,6 +436,14 @@ def acknowledgement_of(row: sqlite3.Row) -> Acknowledgement | None:
     )
 
 
+def taken_back_of(row: sqlite3.Row) -> TakenBack | None:
+    """Read the answer that was taken back from a joined row; None where none was."""
+    if row["back_by"] is None:
+        return None
+    at = instant_of(row, "back")
+    return TakenBack(row["back_who"], row["back_because"], row["back_by"], at)
+
+
 def result_of(row: sqlite3.Row, sent: Sequence[Delivery]) -> Result:
     """Read one revision of a result, with its own among the series' deliveries ``sent``."""
     report = SeriesReport.model_validate_json(row["report"])
@@ -465,4 +485,5 @@ def series_row(row: sqlite3.Row) -> SeriesRow:
         corrected=Correction(row["former_name"], row["former_id"], instant_of(row, "corrected"))
         if row["corrected_utc"]
         else None,
+        taken_back=taken_back_of(row),
     )

@@ -282,4 +282,21 @@ MIGRATIONS: Final = (
         FOREIGN KEY (series_uid, revision) REFERENCES results (series_uid, revision)
     ) STRICT
     """,
+    """
+    CREATE TABLE taken_back (
+        id INTEGER PRIMARY KEY,
+        series_uid TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        who TEXT NOT NULL,
+        note TEXT NOT NULL,
+        dismissed_because TEXT,
+        at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL,
+        through_uid TEXT,
+        by_whom TEXT NOT NULL,
+        back_utc TEXT NOT NULL, back_monotonic_s REAL NOT NULL,
+        FOREIGN KEY (series_uid, revision) REFERENCES results (series_uid, revision)
+    ) STRICT;
+    CREATE INDEX taken_back_by_series ON taken_back (series_uid, revision, id);
+    CREATE INDEX refusals ON results (json_extract(report, '$.code')) WHERE state = 'not_analysed'
+    """,
 )

@@ -18,7 +18,9 @@ ROW: Final = """
            alert.at_monotonic_s AS alert_monotonic_s, escalations.delivered_utc AS escalated_utc,
            escalations.delivered_monotonic_s AS escalated_monotonic_s,
            verdicts.who AS judge, verdicts.verdict, verdicts.note AS verdict_note,
-           verdicts.at_utc AS verdict_utc, verdicts.at_monotonic_s AS verdict_monotonic_s
+           verdicts.at_utc AS verdict_utc, verdicts.at_monotonic_s AS verdict_monotonic_s,
+           taken_back.who AS back_who, taken_back.dismissed_because AS back_because,
+           taken_back.by_whom AS back_by, taken_back.back_utc, taken_back.back_monotonic_s
     FROM series
     LEFT JOIN results ON results.series_uid = uid AND results.revision = series.revision
     LEFT JOIN outbox ON outbox.series_uid = uid AND outbox.revision = series.revision
@@ -29,6 +31,9 @@ ROW: Final = """
         SELECT given.rowid FROM verdicts AS given
         WHERE given.series_uid = uid AND given.revision = series.revision
         ORDER BY given.rowid DESC LIMIT 1)
+    LEFT JOIN taken_back ON taken_back.id = (
+        SELECT max(former.id) FROM taken_back AS former
+        WHERE former.series_uid = uid AND former.revision = series.revision)
     LEFT JOIN corrections ON corrections.id = (
         SELECT max(made.id) FROM corrections AS made WHERE made.series_uid = uid)
     LEFT JOIN results AS alert ON alert.series_uid = uid
@@ -52,6 +57,25 @@ UNACKNOWLEDGED: Final = """
 """Series with a suspicion that is not acknowledged, nor is a later result."""
 
 
+REFUSED_STUDIES: Final = """
+    SELECT DISTINCT study_uid FROM series
+    JOIN results ON results.series_uid = uid AND results.revision = series.revision
+    WHERE results.state = 'not_analysed' AND series.state = 'not_analysed'
+    AND last_utc >= :since_utc
+    AND json_extract(report, '$.code') NOT IN (SELECT value FROM json_each(:leave_nobody))
+    AND NOT EXISTS (
+        SELECT 1 FROM acknowledgements AS given
+        WHERE given.series_uid = uid AND given.revision = series.revision)
+    AND (json_extract(report, '$.code') NOT IN (SELECT value FROM json_each(:otherwise))
+        OR NOT EXISTS (
+            SELECT 1 FROM series AS answered WHERE answered.study_uid = series.study_uid
+            AND answered.state IN ('suspected', 'not_suspected')))
+"""
+"""Studies that may hold a head that was not analysed, and that nobody has taken note of. Codes are
+JSON: ``leave_nobody`` of what is not to be analysed, ``otherwise`` of what shows a head otherwise,
+which counts where nothing else was analysed."""
+
+
 PENDING: Final = "delivered_utc IS NULL AND dropped_utc IS NULL"
 """Condition: a channel has not confirmed this entry of the outbox, and nobody has given it up."""
 
@@ -66,7 +90,7 @@ RECONSTRUCTION: Final = f"""
             WHERE series_uid = uid AND revision = series.revision ORDER BY rowid DESC LIMIT 1
         ) AS verdict,
         given.who IS NOT NULL AND given.dismissed_because IS NULL AS is_acknowledged,
-        given.dismissed_because IS NOT NULL AS is_dismissed,
+        given.dismissed_because IS NOT NULL AS is_dismissed, given.who IS NOT NULL AS is_answered,
         EXISTS (
             SELECT 1 FROM results AS suspicion
             WHERE suspicion.series_uid = uid AND suspicion.state = 'suspected' AND NOT EXISTS (

@@ -17,7 +17,15 @@ from agent.report import ReasonReport, SeriesReport, reason_report
 from agent.store.examinations import ExaminationRow
 from agent.store.queries import Queries
 from agent.store.readings import Reading, SignedReport
-from agent.store.rows import Acknowledgement, Correction, Delivery, Result, SeriesRow, Verdict
+from agent.store.rows import (
+    Acknowledgement,
+    Correction,
+    Delivery,
+    Result,
+    SeriesRow,
+    TakenBack,
+    Verdict,
+)
 
 
 class _View(BaseModel):
@@ -45,6 +53,15 @@ class AcknowledgementView(_View):
     dismissed_because: str | None
     through_series_uid: str | None = None
     """The series of the same examination that was answered, None where it was this one."""
+
+
+class TakenBackView(_View):
+    """An answer that somebody took back; ``who`` had given it."""
+
+    who: str
+    dismissed_because: str | None
+    by_whom: str
+    at_utc: datetime
 
 
 class VerdictView(_View):
@@ -120,6 +137,8 @@ class SeriesView(_View):
     """When a page confirmed that it shows the latest result."""
     acknowledged: AcknowledgementView | None
     verdict: VerdictView | None
+    taken_back: TakenBackView | None = None
+    """The latest answer to the latest result that was taken back."""
     alert: SeriesReport | None
     """The latest suspicion, as long as nobody has acknowledged it or a later result."""
     escalated_utc: datetime | None
@@ -130,6 +149,8 @@ class SeriesView(_View):
     """From whom; None where it never was, or is not to be told."""
     thickness_mm: float | None = None
     """Of its thickest slice, None where no header says."""
+    scanner: str = ""
+    """Its model's name, "" where no header says."""
     place: Place | None = None
     """Where it stands in its examination; None where it is shown alone."""
     patient: PatientView | None = None
@@ -163,10 +184,12 @@ class SeriesView(_View):
             shown_utc=_utc(row.shown_at),
             acknowledged=_acknowledgement(row.acknowledged),
             verdict=_verdict(row.verdict),
+            taken_back=_taken_back(row.taken_back),
             alert=row.alert,
             escalated_utc=_utc(row.escalated_at),
             corrected_utc=_utc(row.corrected.at) if row.corrected else None,
             thickness_mm=row.acquisition.thickness_mm,
+            scanner=row.acquisition.scanner,
             place=place,
         )
 
@@ -230,6 +253,8 @@ class ExaminationView(_View):
     """What none of its series says by itself."""
     waiting: tuple[str, ...]
     """UIDs of the series whose suspicion waits for somebody's answer, the most preferred first."""
+    unanalysed: tuple[str, ...]
+    """UIDs of those that were not analysed where none has an answer, and nobody took note of it."""
     last_slice_utc: datetime
     series: tuple[SeriesView, ...]
     """That which speaks for it first."""
@@ -259,6 +284,7 @@ def examination_facts(row: ExaminationRow) -> dict[str, Any]:
         "second": one.second,
         "remark": reason_report(one.remark) if one.remark else None,
         "waiting": one.waiting,
+        "unanalysed": one.unanalysed,
         "last_slice_utc": row.last_utc,
     }
 
@@ -294,6 +320,17 @@ def _acknowledgement(given: Acknowledgement | None) -> AcknowledgementView | Non
         note=given.note,
         dismissed_because=given.dismissed_because,
         through_series_uid=given.through_uid,
+    )
+
+
+def _taken_back(given: TakenBack | None) -> TakenBackView | None:
+    if given is None:
+        return None
+    return TakenBackView(
+        who=given.who,
+        dismissed_because=given.dismissed_because,
+        by_whom=given.by_whom,
+        at_utc=given.at.utc,
     )
 
 

@@ -95,13 +95,14 @@ def receive(
     uid: str = "1.2.3.4",
     name: str = "DOE^JANE",
     expected: int = 0,
+    study: str = "1.2.3",
     **more: object,
 ) -> None:
     """Let a series be received."""
     now = clock()
     progress = SeriesProgress(
         series_uid=uid,
-        identity=identity(name),
+        identity=replace(identity(name), study_uid=study),
         description="HEAD 5.0",
         protocol="generic-head",
         slices=17,

@@ -20,6 +20,7 @@ from agent.exam import (
     acknowledged_through,
     examinations,
     same_scan,
+    unanalysed_beside,
     waiting_beside,
 )
 from agent.reasons import english
@@ -51,6 +52,7 @@ def series(uid: str, state: State, code: str | None = None, **changes: object) -
         is_covered=True,
         alerts=state is S,
         is_acknowledged=False,
+        is_answered=False,
         first_slice_at=BEGUN,
     )
     return replace(made, **changes)
@@ -133,6 +135,26 @@ def test_two_reconstructions_have_one_answer(row: list[str]) -> None:
         assert (told.second.value if told.second else "-") == second
         assert ",".join(names[uid] for uid in told.waiting) == waiting.replace("-", "")
         assert not told.needs_nobody
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[" ".join(row[:2]) for row in ROWS])
+def test_only_where_no_series_has_an_answer_one_that_was_not_analysed_waits(row: list[str]) -> None:
+    one, other, answer, *_ = row
+    known = [thick(State(one)), *([] if other == "-" else [thin(State(other))])]
+    refused = tuple(sorted(each.uid for each in known if each.state is REFUSED))
+
+    assert tuple(sorted(only(*known).unanalysed)) == (refused if answer == "not_analysed" else ())
+
+
+def test_a_head_that_was_not_analysed_waits_until_somebody_answers() -> None:
+    answered = thin(REFUSED, is_answered=True)
+
+    assert only(thin(REFUSED)).unanalysed == ("1.1",)
+    assert only(answered).unanalysed == ()
+    assert only(answered, thick(REFUSED)).unanalysed == ("1.5",)
+    assert unanalysed_beside([thin(REFUSED), thick(REFUSED)], "1.1") == ("1.5",)
+    assert only(series("1.0", REFUSED, "localizers_only")).unanalysed == ()
+    assert only(series("1.0", REFUSED, "bone_kernel")).unanalysed == ("1.0",)
 
 
 def test_what_is_said_of_both_names_their_slices() -> None:

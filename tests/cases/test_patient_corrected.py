@@ -9,7 +9,7 @@ import pytest
 from agent.console.audit import AuditLog
 from agent.console.corrections import record_corrections
 from agent.console.settings import PageSettings
-from agent.console.snapshot import snapshot
+from agent.console.snapshot import View
 from agent.records import State
 from agent.store.rows import SeriesRow
 from tests.agent.box import Box
@@ -126,7 +126,7 @@ def test_the_page_tells_whose_it_was_said_to_be_as_far_as_the_site_lets_it(
     export(box, write_series(tmp_path / "b", N, **KNOWN))
 
     settings = PageSettings(patient=shown)
-    (series,) = series_shown(snapshot(box.store.queries, box.clock(), "boot", settings, {}))
+    (series,) = series_shown(View(box.store.queries, box.clock(), "boot", settings, {}).snapshot())
 
     corrected = series["corrected"]
     assert (corrected["patient_name"], corrected["patient_id"]) == former

@@ -17,7 +17,7 @@ from agent.assemble.header import SliceNotWhole
 from agent.assemble.limits import ReadLimits
 from agent.cli.replay import replay as replay_command
 from agent.console.settings import PageSettings
-from agent.console.snapshot import snapshot
+from agent.console.snapshot import View
 from tests.agent.box import Box
 from tests.agent.reports import series_shown
 from tests.cases.conftest import Answer
@@ -116,9 +116,9 @@ def test_the_row_names_the_files_where_the_page_may_name_the_patient(
     box.export(paths)
     box.wait(15.0)
 
-    page = snapshot(
+    page = View(
         box.store.queries, box.clock(), "", PageSettings(repeat_s=(), patient=shown), {}
-    )
+    ).snapshot()
 
     (row,) = series_shown(page)
     assert tuple(row["unread_files"]) == named

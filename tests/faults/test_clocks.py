@@ -97,7 +97,7 @@ import sys
 from pathlib import Path
 from threading import Event
 from agent.console.settings import PageSettings
-from agent.console.snapshot import snapshot
+from agent.console.snapshot import View
 from tests.agent.stored import Store
 from agent.wiring import boot_id, system_clock
 from tests.agent.reports import add_result, receive, report, series_shown
@@ -107,7 +107,7 @@ for n in range(5):
     add_result(store, report(f"1.{n}"))
     store.console.acknowledge(f"1.{n}", 1, "Ann", "")
     Event().wait(0.7)
-shown = snapshot(store.queries, system_clock(), boot_id(), PageSettings(), {})
+shown = View(store.queries, system_clock(), boot_id(), PageSettings(), {}).snapshot()
 print([row["series_uid"] for row in series_shown(shown)])
 """
 """Five series within three seconds, and the order in which the page shows them."""

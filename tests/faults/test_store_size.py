@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from agent.console.settings import PageSettings
-from agent.console.snapshot import snapshot
+from agent.console.snapshot import View
 from agent.records import Instant
 from agent.store.effects import NoteFile
 from agent.store.rows import FileNote
@@ -81,7 +81,7 @@ def test_a_store_of_ten_thousand_studies(agent: Program, row: Row) -> None:
         until(lambda: ended(store.queries.series(uid("series", 0))))
         now, boot = system_clock(), boot_id()
         page_ms = median_ms(
-            lambda: json.dumps(snapshot(store.queries, now, boot, PageSettings(), {}))
+            lambda: json.dumps(View(store.queries, now, boot, PageSettings(), {}).snapshot())
         )
         studies_ms = median_ms(lambda: store.queries.worklist(50))
         n_shown = len(store.queries.worklist(50))

@@ -73,8 +73,9 @@ class Console:
 
     def empty(self) -> None:
         """Forget everything, as if nothing had run yet."""
-        tables = "outbox acknowledgements verdicts pictures volumes slices results transitions"
-        for table in f"{tables} notices files agent selftests totals requests series".split():
+        answers = "outbox acknowledgements taken_back verdicts pictures volumes slices results"
+        others = "transitions notices files agent selftests totals requests series"
+        for table in f"{answers} {others}".split():
             self.store.sql(f"DELETE FROM {table}")
 
 

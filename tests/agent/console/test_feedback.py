@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from agent.console.app import create_app
 from agent.console.feedback import REASONS
+from agent.records import Acquisition
 from agent.wiring import system_clock
 from tests.agent.console.made import context_of
 from tests.agent.reports import (
@@ -76,17 +77,59 @@ def test_the_first_of_two_who_answer_stands(client: TestClient) -> None:
     assert second.json()["dismissed_because"] is None
 
 
+def test_an_answer_is_taken_back_and_the_alert_waits_again(client: TestClient) -> None:
+    client.post(f"{RESULT}/acknowledge", json={"who": "Ann", "dismissed_because": "artefact"})
+
+    assert client.post(f"{RESULT}/take-back", json={"who": "Bob"}).status_code == 204
+
+    series = shown(client)
+    assert series["acknowledged"] is None
+    assert series["alert"]["revision"] == 1
+    back = series["taken_back"]
+    assert (back["who"], back["dismissed_because"], back["by_whom"]) == ("Ann", "artefact", "Bob")
+    assert client.get("/api/state").json()["today"]["dismissed"] == 0
+    assert client.post(f"{RESULT}/take-back", json={"who": "Bob"}).status_code == 404
+    client.post(f"{RESULT}/acknowledge", json={"who": "Cy"})
+    assert shown(client)["acknowledged"]["who"] == "Cy"
+
+
+def test_an_answer_is_taken_back_for_all_that_it_was_given_for(
+    client: TestClient, store: Store
+) -> None:
+    frame = Acquisition(frames_of_reference=frozenset({"1.9"}))
+    for uid in ("1.5", "1.6"):
+        receive(store, system_clock, uid, acquisition=frame, study="1.77")
+        add_result(store, report(uid, study_uid="1.77"))
+    store.console.acknowledge("1.6", 1, "Ann", "")
+    assert len(store.queries.answered_through("1.6", 1)) == 1
+
+    assert client.post("/api/series/1.5/1/take-back", json={"who": "Bob"}).status_code == 204
+
+    (one,) = [row for row in store.queries.listed(9, system_clock().utc) if len(row.series) == 2]
+    assert len(one.examination.waiting) == 2
+    assert store.queries.taken_back_with("1.5", 1) == [("1.6", 1)]
+
+
 @pytest.mark.parametrize(
     ("path", "values"),
     [
         ("acknowledge", {"who": "Ann", "dismissed_because": "boredom"}),
         ("acknowledge", {"who": "Ann", "dismissed_because": "other"}),
         ("acknowledge", {"who": "Ann", "dismissed_because": ["artefact"]}),
+        ("take-back", {"who": ""}),
         ("verdict", {"who": "Ann"}),
         ("verdict", {"who": "", "agrees": True}),
         ("verdict", {"who": "Ann", "agrees": "yes"}),
     ],
-    ids=["no-reason-of-ours", "other-than-what", "list", "no-verdict", "nobody", "text"],
+    ids=[
+        "no-reason-of-ours",
+        "other-than-what",
+        "list",
+        "back-by-nobody",
+        "no-verdict",
+        "nobody",
+        "text",
+    ],
 )
 def test_what_says_nothing_is_refused(client: TestClient, path: str, values: dict) -> None:
     assert client.post(f"{RESULT}/{path}", json=values).status_code == 422

@@ -57,7 +57,7 @@ class Scan:
 
     @property
     def told(self) -> list[ExaminationRow]:
-        return self.box.store.queries.listed(50)
+        return self.box.store.queries.listed(50, self.box.clock().utc)
 
     @property
     def only(self) -> ExaminationView:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.console.settings import PageSettings
-from agent.console.snapshot import snapshot
+from agent.console.snapshot import View
 from agent.handover.facts import series_facts
 from agent.store.view import SeriesView
 from tests.agent.box import SetClock
@@ -79,7 +79,7 @@ def test_page_and_export_show_the_same_fields_under_the_same_names(
     store: Store, view: SeriesView
 ) -> None:
     whole = view.with_history(store.queries).model_dump(mode="json")
-    page = series_shown(snapshot(store.queries, SetClock()(), "this", PageSettings(), {}))[0]
+    page = series_shown(View(store.queries, SetClock()(), "this", PageSettings(), {}).snapshot())[0]
     export = series_facts(view.with_history(store.queries))
 
     assert page.keys() - ONLY_ON_THE_PAGE == whole.keys()
