@@ -63,7 +63,8 @@ class Feedback:
     async def take_back(self, request: Request) -> Response:
         """Take an answer back; what waited for it waits again."""
         who = _name_of(principal_of(request), await read_values(request))
-        if not await run_in_threadpool(self._store.take_back, *named_result(request), who):
+        result = named_result(request)
+        if not await run_in_threadpool(self._store.take_answer_back, *result, who):
             raise HTTPException(404, "nobody has answered it")
         return Response(status_code=204)
 

@@ -136,7 +136,7 @@ class ConsoleStore:
             ).fetchone()
         return stored_acknowledgement(row)
 
-    def take_back(self, series_uid: str, revision: int, by_whom: str) -> list[str]:
+    def take_answer_back(self, series_uid: str, revision: int, by_whom: str) -> list[str]:
         """Take back the answer to a result and to all that it was given for; return their series.
 
         What it was, whose, and who took it back when, is kept. What waited for an answer waits
