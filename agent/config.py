@@ -34,7 +34,7 @@ from agent.assemble.limits import ReadLimits
 from agent.console.address import Address
 from agent.console.settings import Language, PageSettings, Shown
 from agent.deliver.outbox import OWN_CHANNELS
-from agent.deliver.settings import DicomChannel, DicomWebChannel, SendingChannel
+from agent.deliver.settings import DicomChannel, DicomWebChannel, Hl7Channel, SendingChannel
 from agent.errors import ConfigError
 from agent.inlet.limits import InletLimits
 from agent.inlet.settings import RECEIVED, InletSettings, checked_ae_title, sender_of
@@ -221,11 +221,12 @@ class DeliverConfig(_Table):
     listen_host: str = "127.0.0.1"
     dicom: tuple[DicomChannel, ...] = ()
     dicomweb: tuple[DicomWebChannel, ...] = ()
+    hl7: tuple[Hl7Channel, ...] = ()
 
     @property
     def channels(self) -> tuple[SendingChannel, ...]:
         """All channels."""
-        return (*self.dicom, *self.dicomweb)
+        return (*self.dicom, *self.dicomweb, *self.hl7)
 
     @model_validator(mode="after")
     def _told_apart(self) -> Self:

@@ -16,8 +16,9 @@ from structlog.typing import FilteringBoundLogger
 
 from agent.deliver.channel import Channel
 from agent.deliver.commitments import Commitments
+from agent.deliver.hl7 import Hl7Receiver
 from agent.deliver.result import StoredResult
-from agent.deliver.settings import DicomChannel, SendingChannel
+from agent.deliver.settings import DicomChannel, Hl7Channel, SendingChannel
 from agent.errors import ArchiveUnreachable, DeliveryError, StoreUnwritable
 from agent.measure import numbered
 from agent.reasons import Reason
@@ -42,6 +43,8 @@ def channel_of(settings: SendingChannel, commitments: Commitments) -> Channel[An
         from agent.deliver.dimse import DicomArchive  # noqa: PLC0415 - of the dicom extra
 
         return DicomArchive(settings, commitments)
+    if isinstance(settings, Hl7Channel):
+        return Hl7Receiver(settings)
     from agent.deliver.dicomweb import DicomWebArchive  # noqa: PLC0415 - of the dicom extra
 
     return DicomWebArchive(settings)
@@ -67,6 +70,7 @@ def result_of(parcel: Parcel) -> StoredResult:
         numbers=numbers,
         key_png=parcel.key_png,
         predecessor=parcel.predecessor,
+        n_former_findings=parcel.n_former_findings,
     )
 
 

@@ -40,7 +40,8 @@ class StoredResult:
 
     ``numbers`` (k, j, i) is the number of the finding that a voxel is of, from 1 on, as the source
     images lie; None where nothing is suspected. ``key_png`` is the key slice as the console draws
-    it. ``predecessor`` is the ``result_id`` of the result that the same channel was sent before.
+    it. ``predecessor`` is the ``result_id`` of the result that the same channel was sent before,
+    and ``n_former_findings`` how many findings that had.
     """
 
     report: SeriesReport
@@ -50,6 +51,7 @@ class StoredResult:
     numbers: NDArray[np.uint16] | None
     key_png: bytes | None
     predecessor: str | None
+    n_former_findings: int = 0
 
 
 def derived_uuid(*parts: str) -> uuid.UUID:

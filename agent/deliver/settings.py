@@ -23,6 +23,11 @@ AeTitle: TypeAlias = Annotated[
 Objects: TypeAlias = Annotated[tuple[Kind, ...], Field(min_length=1)]
 """What is made of a suspicion; of any other answer only "measurements" and "report" are."""
 
+Named: TypeAlias = Annotated[str, StringConstraints(max_length=180)]
+"""Of an application, a facility or an authority. Source: HL7 v2.5.1, MSH-3 to MSH-6."""
+
+Priority: TypeAlias = Literal["stat", "asap", "routine"]
+
 ChannelName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 
 
@@ -94,4 +99,19 @@ class DicomWebChannel(WebReceiver):
     objects: Objects = KINDS
 
 
-SendingChannel: TypeAlias = DicomChannel | DicomWebChannel
+class Hl7Channel(HostReceiver):
+    """A RIS or an interface engine that is sent ORU^R01 2.5.1 over MLLP."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] = 2575
+    tls: bool = False
+    sending_application: Named = "BLEEDWATCH"
+    sending_facility: Named = ""
+    receiving_application: Named = ""
+    receiving_facility: Named = ""
+    patient_authority: Named = ""
+    """Who gives patients their numbers (PID-3.4)."""
+    priority: Priority | None = None
+    """By which the order of a suspicion is to be read (TQ1-9); None leaves it as it is."""
+
+
+SendingChannel: TypeAlias = DicomChannel | DicomWebChannel | Hl7Channel

@@ -580,6 +580,12 @@ DELIVERY: Final = {
         "have the archive's administrator let them in, then `bleedwatch deliver retry {channel}`; "
         "it is tried again",
     ),
+    "message_refused": Wording(
+        "{channel} refused the message: {why}",
+        "have the receiver's administrator see to it, then `bleedwatch deliver retry {channel}`; "
+        "it is tried again",
+    ),
+    "trial_message": Wording("a test of Bleedwatch, of no patient"),
     "archive_silent": Wording(
         "{channel} took all objects and has not said that it keeps them",
         "see what its administrator has set for storage commitment; it is asked again",
@@ -599,13 +605,13 @@ DELIVERY: Final = {
         "what the objects are made of is no longer stored",
         "`bleedwatch requeue` the study, or `bleedwatch deliver drop`",
     ),
-    "no_archive": Wording("results are sent to no archive"),
+    "no_archive": Wording("results are sent nowhere"),
     "archives_answer": Wording("{channels}: all answer, and nothing is held up"),
     "archives_wrong": Wording("{problems}", "`bleedwatch deliver list`"),
     "nobody_sends": Wording("{n_results} results wait for {channel}, and nobody sends them"),
     "no_channel": Wording(
         "{path} names no channel to send results to",
-        "add [[deliver.dicom]] or [[deliver.dicomweb]]",
+        "add one, such as [[deliver.dicom]] or [[deliver.hl7]]",
     ),
     "channel_unknown": Wording("no channel is named {channel}", "channels are: {known}"),
     "nothing_waits": Wording("nothing waits for {channel}", "`bleedwatch deliver list`"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sqlite3 import Row
 from typing import Final
 
 from agent.reasons import Reason
@@ -33,7 +34,7 @@ WAITING: Final = f"""
 """The entries of a channel, without those of a series whose earlier result waits too."""
 
 PREDECESSOR: Final = """
-    SELECT results.result_id FROM outbox JOIN results USING (series_uid, revision)
+    SELECT results.result_id, results.report FROM outbox JOIN results USING (series_uid, revision)
     WHERE series_uid = ? AND revision < ? AND channel = ? AND delivered_utc IS NOT NULL
     ORDER BY revision DESC LIMIT 1
 """
@@ -73,12 +74,13 @@ class DeliveryStore:
         sources = self._db.rows("SELECT * FROM sources WHERE series_uid = ? AND revision = ?", *one)
         former = self._db.rows(PREDECESSOR, *one, delivery.channel)
         return Parcel(
-            report=SeriesReport.model_validate_json(row["report"]),
+            report=_report(row),
             at=instant_of(row, "at"),
             identity=Identity(**{name: row[name] for name in Identity.__dataclass_fields__}),
             sources=sources_of(sources[0]) if sources else None,
             key_png=self.queries.picture(*one, "axial"),
             predecessor=former[0]["result_id"] if former else None,
+            n_former_findings=len(_report(former[0]).findings) if former else 0,
         )
 
     def sent(self, delivery: Delivery) -> None:
@@ -120,3 +122,7 @@ class DeliveryStore:
         with self._db.writing() as db:
             db.execute(f"UPDATE outbox SET {both} WHERE {ONE} AND {PENDING}", values | now)  # noqa: S608
             db.execute(UNNEEDED, values)
+
+
+def _report(row: Row) -> SeriesReport:
+    return SeriesReport.model_validate_json(row["report"])

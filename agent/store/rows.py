@@ -194,7 +194,7 @@ class Parcel:
     """All that a channel needs of one revision of a series' result.
 
     ``sources`` is None where they are no longer there. ``predecessor`` is the ``result_id`` of the
-    latest result that the same channel has delivered before.
+    latest result that the same channel has delivered before, ``n_former_findings`` how many it had.
     """
 
     report: SeriesReport
@@ -203,6 +203,7 @@ class Parcel:
     sources: Sources | None
     key_png: bytes | None
     predecessor: str | None
+    n_former_findings: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Every code that objects carry, in one place.
+"""Every code that objects and messages carry, in one place.
 
 All are in the tables of DICOM PS3.16, where a test looks them up, but for those of ``SNOMED``, of
 which nothing but the check digit is tested, and for our own, where neither has one.
@@ -32,6 +32,12 @@ PROBABILITY: Final = Code("122157", "DCM", "Probability")
 YES: Final = Code("373066001", "SCT", "Yes")
 CT_EXAMINATION: Final = Code("25045-6", "LN", "CT unspecified body region")
 """CID 100 has no code for a CT of the head."""
+HEAD_CT: Final = Code("24725-4", "LN", "Head CT")
+"""What was examined, as HL7 and FHIR tell it."""
+STUDY_UID: Final = Code("110180", "DCM", "Study Instance UID")
+ALGORITHM_NAME: Final = Code("111001", "DCM", "Algorithm Name")
+FINDING_SITE: Final = Code("363698007", "SCT", "Finding Site")
+LATERALITY: Final = Code("272741003", "SCT", "Laterality")
 REPORT_TITLE: Final = Code("18748-4", "LN", "Diagnostic Imaging Report")
 FINDINGS: Final = Code("121070", "DCM", "Findings")
 FINDING: Final = Code("121071", "DCM", "Finding")

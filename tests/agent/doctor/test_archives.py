@@ -52,7 +52,7 @@ def concluded(scratch: Scratch, ago: timedelta) -> None:
 def test_a_site_that_sends_nothing_is_well(scratch: Scratch) -> None:
     found = archives(scratch.box())
 
-    assert (found.mark, found.text) == (Mark.WELL, "results are sent to no archive")
+    assert (found.mark, found.text) == (Mark.WELL, "results are sent nowhere")
 
 
 def test_an_archive_that_answers_is_well_and_one_that_does_not_is_wrong(scratch: Scratch) -> None:
