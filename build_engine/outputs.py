@@ -190,6 +190,13 @@ class IngestOutput(_Output):
     dcm2niix_s: tuple[float, ...]
 
 
+class InletOutput(_Output):
+    """Of ``bench inlet``: what each run of each receiver took [s]."""
+
+    n_slices: int
+    taken_s: dict[str, tuple[float, ...]]
+
+
 class SoakOutput(_Output):
     """Of ``bench soak``."""
 
@@ -202,6 +209,7 @@ OUTPUTS: Final[dict[str, Any]] = {
     "bench completeness": tuple[RhythmOutput, ...],
     "bench corpus": tuple[CorpusFile, ...],
     "bench ingest": IngestOutput,
+    "bench inlet": InletOutput,
     "bench latency": tuple[LatencyRow, ...],
     "bench networks": dict[str, float],
     "bench perfusion": tuple[Measured, ...],

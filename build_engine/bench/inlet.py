@@ -66,7 +66,7 @@ def inlet(*, runs: Runs = 3, as_json: AsJson = False, folder: Folder = None) -> 
             for one in receivers:
                 taken_s[one.name].append(_timed_s(one, storescu, scratch, len(files)))
     if as_json:
-        print_json({"slices": len(files), "taken_s": taken_s})
+        print_json({"n_slices": len(files), "taken_s": taken_s})
         return
     medians = {name: statistics.median(runs_s) for name, runs_s in taken_s.items()}
     received = table("Receiver", numbers=("Median", "Of storescp's"))

@@ -16,6 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from agent.cli import build_app, main
+from tests.schema import OUTPUTS
 
 WITHOUT_JSON = {
     "run": "it serves until it is stopped",
@@ -83,6 +84,11 @@ def test_every_command_that_prints_facts_prints_them_as_json(name: str) -> None:
     options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
 
     assert ("--json" in options) == (name not in WITHOUT_JSON)
+
+
+def test_all_that_is_printed_as_json_is_in_the_schema() -> None:
+    """Regression: what `bench inlet` prints was not."""
+    assert set(COMMANDS) - set(WITHOUT_JSON) - OUTPUTS.keys() == set()
 
 
 def test_every_exception_is_a_command() -> None:
