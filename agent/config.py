@@ -34,7 +34,13 @@ from agent.assemble.limits import ReadLimits
 from agent.console.address import Address
 from agent.console.settings import Language, PageSettings, Shown
 from agent.deliver.outbox import OWN_CHANNELS
-from agent.deliver.settings import DicomChannel, DicomWebChannel, Hl7Channel, SendingChannel
+from agent.deliver.settings import (
+    DicomChannel,
+    DicomWebChannel,
+    FhirChannel,
+    Hl7Channel,
+    SendingChannel,
+)
 from agent.errors import ConfigError
 from agent.inlet.limits import InletLimits
 from agent.inlet.settings import RECEIVED, InletSettings, checked_ae_title, sender_of
@@ -222,11 +228,12 @@ class DeliverConfig(_Table):
     dicom: tuple[DicomChannel, ...] = ()
     dicomweb: tuple[DicomWebChannel, ...] = ()
     hl7: tuple[Hl7Channel, ...] = ()
+    fhir: tuple[FhirChannel, ...] = ()
 
     @property
     def channels(self) -> tuple[SendingChannel, ...]:
         """All channels."""
-        return (*self.dicom, *self.dicomweb, *self.hl7)
+        return (*self.dicom, *self.dicomweb, *self.hl7, *self.fhir)
 
     @model_validator(mode="after")
     def _told_apart(self) -> Self:

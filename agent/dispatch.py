@@ -16,9 +16,10 @@ from structlog.typing import FilteringBoundLogger
 
 from agent.deliver.channel import Channel
 from agent.deliver.commitments import Commitments
+from agent.deliver.fhir import FhirServer
 from agent.deliver.hl7 import Hl7Receiver
 from agent.deliver.result import StoredResult
-from agent.deliver.settings import DicomChannel, Hl7Channel, SendingChannel
+from agent.deliver.settings import DicomChannel, FhirChannel, Hl7Channel, SendingChannel
 from agent.errors import ArchiveUnreachable, DeliveryError, StoreUnwritable
 from agent.measure import numbered
 from agent.reasons import Reason
@@ -45,6 +46,8 @@ def channel_of(settings: SendingChannel, commitments: Commitments) -> Channel[An
         return DicomArchive(settings, commitments)
     if isinstance(settings, Hl7Channel):
         return Hl7Receiver(settings)
+    if isinstance(settings, FhirChannel):
+        return FhirServer(settings)
     from agent.deliver.dicomweb import DicomWebArchive  # noqa: PLC0415 - of the dicom extra
 
     return DicomWebArchive(settings)
@@ -75,16 +78,21 @@ def result_of(parcel: Parcel) -> StoredResult:
 
 
 def wait_s(n_attempts: int, problem: Reason | None) -> float:
-    """Return how long is waited after so many failed attempts, the last for ``problem`` [s]."""
+    """Return how long is waited after so many failed attempts, the last for ``problem`` [s].
+
+    It is at least as long as the receiver asked for, but no longer than ``LONGEST_S``.
+    """
     if not n_attempts:
         return 0.0
     longest_s = LONGEST_UNREACHABLE_S if is_unreachable(problem) else LONGEST_S
-    return min(FIRST_S * 2.0 ** min(n_attempts - 1, 16), longest_s)
+    asked_s = dict(problem.values).get("retry_after_s") if problem else None
+    least_s = min(float(asked_s), LONGEST_S) if isinstance(asked_s, (int, float)) else 0.0
+    return max(least_s, min(FIRST_S * 2.0 ** min(n_attempts - 1, 16), longest_s))
 
 
 def is_unreachable(problem: Reason | None) -> bool:
     """Whether nothing else of the channel would be delivered either."""
-    return problem is not None and problem.code == "archive_unreachable"
+    return problem is not None and problem.code in {"archive_unreachable", "receiver_busy"}
 
 
 class Courier:

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from agent.deliver.dicom.objects import objects_of
 from agent.deliver.dicom.trial import trial_object
-from agent.deliver.http import Answer, ask, unreachable
+from agent.deliver.http import Answer, ask, check_up, unreachable
 from agent.deliver.result import StoredResult
 from agent.deliver.settings import DicomWebChannel
 from agent.errors import ArchiveRefused
@@ -55,8 +55,7 @@ class DicomWebArchive:
         boundary = uuid.uuid4().hex
         content = f'multipart/related; type="application/dicom"; boundary={boundary}'
         answer = self._answer("studies", _multipart(objects, boundary), {"Content-Type": content})
-        if answer.status >= 500:  # noqa: PLR2004 - the server's own trouble
-            raise unreachable(self._settings, answer.words)
+        check_up(self._settings, answer)
         if answer.status not in STORED_OR_NOT:
             self._refuse([answer.words], len(objects), len(objects))
         stored, failed = _told(answer.body)

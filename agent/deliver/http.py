@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import http.client
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -14,6 +15,10 @@ from typing import IO, Final
 from agent.deliver.channel import tls_context
 from agent.deliver.settings import WebReceiver
 from agent.errors import ArchiveUnreachable
+
+TOO_MANY: Final = 429
+BUSY: Final = frozenset({TOO_MANY, 503})
+"""Answers that may say after how long the next request is welcome."""
 
 MOST_BYTES: Final = 4 << 20
 """Of an answer as much is read. Ours: that to a search is some kilobytes."""
@@ -76,6 +81,23 @@ def ask(
         raise unreachable(settings, str(error.reason)) from error
     except (OSError, http.client.HTTPException) as error:
         raise unreachable(settings, type(error).__name__) from error
+
+
+def check_up(settings: WebReceiver, answer: Answer) -> None:
+    """Raise ArchiveUnreachable where the receiver is down, or asks to be left alone for a while.
+
+    Source: RFC 9110, 15.6, and RFC 6585, 4.
+    """
+    retry_after_s = answer.retry_after_s(time.time())
+    if answer.status in BUSY and retry_after_s is not None:
+        raise ArchiveUnreachable(
+            "receiver_busy",
+            channel=settings.name,
+            why=answer.words,
+            retry_after_s=round(retry_after_s),
+        )
+    if answer.status == TOO_MANY or answer.status >= 500:  # noqa: PLR2004
+        raise unreachable(settings, answer.words)
 
 
 def unreachable(settings: WebReceiver, why: str) -> ArchiveUnreachable:

@@ -114,4 +114,14 @@ class Hl7Channel(HostReceiver):
     """By which the order of a suspicion is to be read (TQ1-9); None leaves it as it is."""
 
 
-SendingChannel: TypeAlias = DicomChannel | DicomWebChannel | Hl7Channel
+class FhirChannel(WebReceiver):
+    """A record that is sent FHIR R4 transactions; ``url`` is as https://ehr.example/fhir."""
+
+    patient_system: str | None = None
+    """The system of patients' identifiers. With it, the server must know the patient; without it,
+    the report carries the number alone."""
+    priority: Priority | None = None
+    """With it a suspicion is accompanied by a Task of that priority: to read the study."""
+
+
+SendingChannel: TypeAlias = DicomChannel | DicomWebChannel | Hl7Channel | FhirChannel

@@ -580,6 +580,9 @@ DELIVERY: Final = {
         "have the archive's administrator let them in, then `bleedwatch deliver retry {channel}`; "
         "it is tried again",
     ),
+    "receiver_busy": Wording(
+        "{channel} asks to be left alone for {retry_after_s} s: {why}", TRY_CHANNEL
+    ),
     "message_refused": Wording(
         "{channel} refused the message: {why}",
         "have the receiver's administrator see to it, then `bleedwatch deliver retry {channel}`; "
