@@ -201,7 +201,7 @@ def suspected_in(analysis: Analysis) -> tuple[HeadVolume, NDArray[np.uint8]] | N
     """Return the head and its bleeds' labels (k, j, i); None where nothing is suspected."""
     if not isinstance(analysis.assessment, Suspected) or not (analysis.head and analysis.mask):
         return None
-    return analysis.head, analysis.mask.subtypes
+    return analysis.head, analysis.mask.slice_subtypes(analysis.head.grid)
 
 
 def sources_of(slices: GrowingSeries, analysis: Analysis) -> Sources | None:

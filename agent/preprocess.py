@@ -11,8 +11,9 @@ Pure, and the one place that fixes the frames the networks see. Training uses th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,9 @@ SUBSAMPLES: Final = 4
 """Points over which one output sample is averaged, so that shrinking does not alias."""
 
 Floats = NDArray[np.float32]
+
+Sparse: TypeAlias = "csr_array[np.float32]"
+"""A matrix of which few weights are not 0."""
 
 
 def _rising(window_hu: tuple[float, float]) -> tuple[float, float]:
@@ -115,31 +119,55 @@ def interpolation_matrix(
 
     ``from_mm`` must ascend. A point further outside than half the spacing at that end weighs 0.
     """
+    taken, shares = _interpolated(at_mm, from_mm, width_mm)
+    weights = np.zeros((len(at_mm), len(from_mm)), dtype=np.float32)
+    rows = np.arange(len(at_mm))
+    for each, share in zip(taken.T, shares.T, strict=True):
+        weights[rows, each] += share
+    return weights
+
+
+def sparse_interpolation(
+    at_mm: NDArray[np.float64], from_mm: NDArray[np.float64], width_mm: float
+) -> Sparse:
+    """Return ``interpolation_matrix``, of which few weights are not 0."""
+    taken, shares = _interpolated(at_mm, from_mm, width_mm)
+    ends = np.arange(0, taken.size + 1, taken.shape[1])
+    weights = csr_array((shares.ravel(), taken.ravel(), ends), (len(at_mm), len(from_mm)))
+    weights.sum_duplicates()
+    return weights
+
+
+def _interpolated(
+    at_mm: NDArray[np.float64], from_mm: NDArray[np.float64], width_mm: float
+) -> tuple[NDArray[np.intp], Floats]:
+    """Return of which samples (at, some) each point is made, and their shares (at, some)."""
     offsets = axis_mm(SUBSAMPLES, width_mm / SUBSAMPLES)
     points = (at_mm[:, None] + offsets).ravel()
-    weights = np.zeros((len(points), len(from_mm)), dtype=np.float32)
     if len(from_mm) == 1:
-        weights[np.abs(points - from_mm[0]) <= width_mm / 2, 0] = 1.0
+        inside = np.abs(points - from_mm[0]) <= width_mm / 2
+        taken = np.zeros((len(points), 1), dtype=np.intp)
+        shares = inside[:, None] * 1.0
     else:
         first, last = np.diff(from_mm)[[0, -1]] / 2
-        inside = np.flatnonzero((points >= from_mm[0] - first) & (points <= from_mm[-1] + last))
-        clipped = np.clip(points[inside], from_mm[0], from_mm[-1])
+        inside = (points >= from_mm[0] - first) & (points <= from_mm[-1] + last)
+        clipped = np.clip(points, from_mm[0], from_mm[-1])
         below = np.clip(np.searchsorted(from_mm, clipped, side="right") - 1, 0, len(from_mm) - 2)
-        share = (clipped - from_mm[below]) / (from_mm[below + 1] - from_mm[below])
-        weights[inside, below] = 1.0 - share
-        weights[inside, below + 1] = share
-    averaged: Floats = weights.reshape(len(at_mm), SUBSAMPLES, len(from_mm)).mean(axis=1)
-    return averaged
+        above = (clipped - from_mm[below]) / (from_mm[below + 1] - from_mm[below])
+        taken = np.column_stack([below, below + 1])
+        shares = np.column_stack([1.0 - above, above]) * inside[:, None]
+    n_at = len(at_mm)
+    return taken.reshape(n_at, -1), (shares / SUBSAMPLES).astype(np.float32).reshape(n_at, -1)
 
 
-def field_matrices(grid: Grid, contract: SliceInput) -> tuple[Floats, Floats]:
+def field_matrices(grid: Grid, contract: SliceInput) -> tuple[Sparse, Sparse]:
     """Matrices (rows, columns) that take a slice of ``grid`` to its field: ``R @ slice @ C.T``."""
     at_mm = axis_mm(contract.size_px, contract.pixel_mm)
     rows_mm = axis_mm(grid.rows, grid.row_spacing_mm)
     columns_mm = axis_mm(grid.columns, grid.column_spacing_mm)
     return (
-        interpolation_matrix(at_mm, rows_mm, contract.pixel_mm),
-        interpolation_matrix(at_mm, columns_mm, contract.pixel_mm),
+        sparse_interpolation(at_mm, rows_mm, contract.pixel_mm),
+        sparse_interpolation(at_mm, columns_mm, contract.pixel_mm),
     )
 
 
@@ -154,20 +182,30 @@ def image_matrices(grid: Grid, contract: SliceInput) -> tuple[Floats, Floats]:
     )
 
 
-def field_from_slices(slices: NDArray[np.int16], matrices: tuple[Floats, Floats]) -> Floats:
+def field_from_slices(slices: NDArray[np.int16], matrices: tuple[Sparse, Sparse]) -> Floats:
     """Average the slices (n, rows, columns) [HU] of one slab and resample them to its field [HU].
 
     What lies outside the image is air.
     """
     rows, columns = matrices
     slab = slices.mean(axis=0, dtype=np.float32) - np.float32(AIR_HU)
-    field: Floats = rows @ slab @ columns.T + np.float32(AIR_HU)
-    return field
+    field: Floats = (columns @ (rows @ slab).T).T + np.float32(AIR_HU)
+    return np.ascontiguousarray(field)
+
+
+def head_area_mm2(field: Floats, contract: SliceInput) -> float:
+    """Area of a field (row, column) [HU] that is head and not air [mm²]."""
+    return int(np.count_nonzero(field > HEAD_HU)) * contract.pixel_mm**2
 
 
 def windowed(hu: Floats, windows_hu: tuple[tuple[float, float], ...]) -> Floats:
     """Clip and scale to 0…1 by each window: (…, rows, columns) → (windows, …, rows, columns)."""
-    return np.stack([np.clip((hu - low) / (high - low), 0.0, 1.0) for low, high in windows_hu])
+    channels = np.empty((len(windows_hu), *hu.shape), dtype=np.float32)
+    for channel, (low, high) in zip(channels, windows_hu, strict=True):
+        np.subtract(hu, low, out=channel)
+        np.divide(channel, high - low, out=channel)
+        np.clip(channel, 0.0, 1.0, out=channel)
+    return channels
 
 
 def slice_input(fields: tuple[Floats, ...], contract: SliceInput) -> Floats:
@@ -180,24 +218,22 @@ def slice_input(fields: tuple[Floats, ...], contract: SliceInput) -> Floats:
 
 
 def block_of(
-    fields: Floats,
+    areas_mm2: NDArray[np.float64],
     slab_heights_mm: NDArray[np.float64],
     slide_ji_mm: NDArray[np.float64],
-    contracts: tuple[SliceInput, VolumeInput],
+    volume: VolumeInput,
 ) -> Block:
     """Hang the volume network's block from the highest slab that still shows head.
 
     Parameters
     ----------
-    fields : (slab, row, column)
-        Fields of all slabs, ascending [HU].
+    areas_mm2 : (slab,)
+        ``head_area_mm2`` of each slab's field, ascending.
     slab_heights_mm : (slab,)
         Their heights along the normal [mm].
     slide_ji_mm : (slab, 2)
         How far each slab's field centre lies from that of the middle slab, along j and i [mm].
     """
-    slices, volume = contracts
-    areas_mm2 = (fields > HEAD_HU).sum(axis=(1, 2)) * slices.pixel_mm**2
     with_head = np.flatnonzero(areas_mm2 >= HEAD_AREA_MM2)
     top_mm = float(slab_heights_mm[with_head[-1] if len(with_head) else -1])
     step_mm, count = volume.voxel_kji_mm[0], volume.shape_kji[0]
@@ -205,54 +241,80 @@ def block_of(
     return Block(heights_mm, slab_heights_mm, slide_ji_mm)
 
 
-def volume_input(
-    block: Block, fields: Floats, probabilities: Floats, contracts: tuple[SliceInput, VolumeInput]
+def block_columns(slide_i_mm: float, contracts: tuple[SliceInput, VolumeInput]) -> Sparse:
+    """Matrix that takes a field's columns to the block's, for a slab that has slid along i."""
+    return _to_block(2, slide_i_mm, contracts)
+
+
+def narrowed(
+    field: Floats, probabilities: Floats, columns: Sparse, contract: VolumeInput
 ) -> Floats:
-    """Build the volume network's input (1, channels, k, j, i).
+    """Take one slab half the way to the block: (row, channel, i), on the block's columns.
 
-    ``fields`` (slab, row, column) [HU]; ``probabilities`` (slab, class, row, column) with class 0
-    no bleed. Slabs are slid back under one another before they are stacked.
+    ``field`` (row, column) [HU]; ``probabilities`` (class, row, column) with class 0 no bleed. The
+    other half, its rows, waits until all slabs are there: a tilted gantry makes slabs slide along
+    j, and against which slab that counts is not known before.
     """
-    slices, volume = contracts
-    hu = windowed(fields, volume.windows_hu)
-    stack = np.concatenate([probabilities[:, 1:], hu.swapaxes(0, 1)], axis=1)
-    matrices = _block_matrices(block, slices, volume)
-    shrunk = np.stack([_both_ways(*pair, slab) for pair, slab in zip(matrices, stack, strict=True)])
-    step_mm = volume.voxel_kji_mm[0]
-    along_k = interpolation_matrix(block.heights_mm, block.slab_heights_mm, step_mm)
-    sample: Floats = np.tensordot(along_k, shrunk, axes=(1, 0)).swapaxes(0, 1)
-    return np.ascontiguousarray(sample[None])
+    channels = np.concatenate([probabilities[1:], windowed(field, contract.windows_hu)])
+    n, height, width = channels.shape
+    across = columns @ channels.reshape(-1, width).T
+    return np.ascontiguousarray(across.reshape(-1, n, height).transpose(2, 1, 0))
 
 
-def _both_ways(rows: Floats, columns: Floats, channels: Floats) -> Floats:
-    """Work out ``rows @ channels @ columns.T`` (channel, row, column); few weights are not 0."""
-    n, _, width = channels.shape
-    down = csr_array(rows) @ channels.swapaxes(0, 1).reshape(-1, n * width)
-    across = csr_array(columns) @ down.reshape(-1, n, width).transpose(2, 1, 0).reshape(width, -1)
-    both: Floats = across.reshape(len(columns), n, -1).transpose(1, 2, 0)
-    return both
+def volume_input(
+    block: Block, slabs: Sequence[Floats], contracts: tuple[SliceInput, VolumeInput]
+) -> Floats:
+    """Build the volume network's input (1, channels, k, j, i) of ``narrowed`` slabs.
+
+    Slabs are slid back under one another before they are stacked.
+    """
+    volume = contracts[1]
+    n, _, height, width = volume.shape[1:]
+    along_k = interpolation_matrix(block.heights_mm, block.slab_heights_mm, volume.voxel_kji_mm[0])
+    slides_j_mm = block.slide_ji_mm[:, 0].tolist()
+    rows = {slide_mm: _to_block(1, slide_mm, contracts) for slide_mm in set(slides_j_mm)}
+    shrunk = {
+        slab: rows[slides_j_mm[slab]] @ slabs[slab].reshape(len(slabs[slab]), -1)
+        for slab in np.flatnonzero(along_k.any(axis=0)).tolist()
+    }
+    sample = np.empty(volume.shape, dtype=np.float32)
+    for k, weights in enumerate(along_k):
+        level = np.zeros((height, n * width), dtype=np.float32)
+        for slab in np.flatnonzero(weights).tolist():
+            level += weights[slab] * shrunk[slab]
+        sample[0, :, k] = level.reshape(height, n, width).swapaxes(0, 1)
+    return sample
 
 
 def slab_from_block(
-    block: Block, slab: int, values: Floats, contracts: tuple[SliceInput, VolumeInput]
+    block: Block,
+    slab: int,
+    values: Floats,
+    part: tuple[slice, slice],
+    contracts: tuple[SliceInput, VolumeInput],
 ) -> Floats:
-    """Bring the volume network's (class, k, j, i) back to the field of one slab.
+    """Bring the volume network's (class, k, j, i) back to a ``part`` of the field of one slab.
 
-    Returns (class, row, column); 0 outside the block.
+    ``part`` is rows and columns of the field. Returns (class, row, column); 0 outside the block.
     """
     slices, volume = contracts
     height_mm = block.slab_heights_mm[slab : slab + 1]
     along_k = interpolation_matrix(height_mm, block.heights_mm, slices.slab_mm)[0]
-    used = np.flatnonzero(along_k)
-    at_slab = np.tensordot(along_k[used], values[:, used], axes=(0, 1))
     field_mm = axis_mm(slices.size_px, slices.pixel_mm)
-    slide_j_mm, slide_i_mm = block.slide_ji_mm[slab]
     rows, columns = (
-        interpolation_matrix(field_mm + slide_mm, _block_axis(volume, axis), slices.pixel_mm)
-        for axis, slide_mm in ((1, slide_j_mm), (2, slide_i_mm))
+        interpolation_matrix(field_mm[some] + slide_mm, _block_axis(volume, axis), slices.pixel_mm)
+        for axis, slide_mm, some in zip((1, 2), block.slide_ji_mm[slab], part, strict=True)
     )
-    field: Floats = rows @ at_slab @ columns.T
+    k, j, i = (_span(weights) for weights in (along_k[None], rows, columns))
+    at_slab = np.tensordot(along_k[k], values[:, k, j, i], axes=(0, 1))
+    field: Floats = rows[:, j] @ at_slab @ columns[:, i].T
     return field
+
+
+def _span(weights: Floats) -> slice:
+    """Return the columns (at, from) of a matrix from the first to the last that weighs anything."""
+    used = np.flatnonzero(weights.any(axis=0))
+    return slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0)
 
 
 def nearest_in_block(
@@ -287,18 +349,9 @@ def _block_axis(volume: VolumeInput, axis: int) -> NDArray[np.float64]:
     return axis_mm(volume.shape_kji[axis], volume.voxel_kji_mm[axis])
 
 
-def _block_matrices(
-    block: Block, slices: SliceInput, volume: VolumeInput
-) -> list[tuple[Floats, Floats]]:
-    field_mm = axis_mm(slices.size_px, slices.pixel_mm)
-    return [
-        (
-            interpolation_matrix(
-                _block_axis(volume, 1), field_mm + slide_j_mm, volume.voxel_kji_mm[1]
-            ),
-            interpolation_matrix(
-                _block_axis(volume, 2), field_mm + slide_i_mm, volume.voxel_kji_mm[2]
-            ),
-        )
-        for slide_j_mm, slide_i_mm in block.slide_ji_mm
-    ]
+def _to_block(axis: int, slide_mm: float, contracts: tuple[SliceInput, VolumeInput]) -> Sparse:
+    """Matrix from a field to the block along one axis (1 for j, 2 for i)."""
+    slices, volume = contracts
+    field_mm = axis_mm(slices.size_px, slices.pixel_mm) + slide_mm
+    at_mm = _block_axis(volume, axis)
+    return sparse_interpolation(at_mm, field_mm, volume.voxel_kji_mm[axis])

@@ -7,7 +7,7 @@ LPS: +x to the patient's left, +y posterior, +z to the head.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, IntEnum
 from functools import cached_property
@@ -227,6 +227,7 @@ class Grid:
     that neither uneven spacing nor a tilted gantry (which shears the stack) is lost.
     ``row_spacing_mm`` is the distance between rows (along j), ``column_spacing_mm`` that between
     columns. ``end_thickness_mm`` is the nominal slice thickness, for a slice without a neighbour.
+    ``slab_shares_mm`` (k,) is what each plane stands for where they are slabs of several slices.
     """
 
     origins_lps_mm: NDArray[np.float64]
@@ -237,6 +238,7 @@ class Grid:
     rows: int
     columns: int
     end_thickness_mm: float | None = None
+    slab_shares_mm: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a stack that cannot give a volume."""
@@ -253,7 +255,8 @@ class Grid:
             )
         if len(self.origins_lps_mm) > 1 and not (np.diff(self.heights_mm) > 0).all():
             raise GeometryError("slices_share_position")
-        if len(self.origins_lps_mm) == 1 and not self.end_thickness_mm:
+        alone = len(self.origins_lps_mm) == 1 and self.slab_shares_mm is None
+        if alone and not self.end_thickness_mm:
             raise GeometryError("thickness_unknown")
 
     @property
@@ -276,6 +279,8 @@ class Grid:
     @cached_property
     def shares_mm(self) -> NDArray[np.float64]:
         """What each slice stands for along the normal [mm]: half the gap on either side."""
+        if self.slab_shares_mm is not None:
+            return self.slab_shares_mm
         if len(self.heights_mm) == 1:
             return np.array([self.end_thickness_mm], dtype=np.float64)
         gaps = np.diff(self.heights_mm)
@@ -287,6 +292,18 @@ class Grid:
     def voxels_ml(self) -> NDArray[np.float64]:
         """Volume of one voxel of each slice (k,) [mL]."""
         return self.shares_mm * (self.row_spacing_mm * self.column_spacing_mm / MM3_PER_ML)
+
+    def of_slabs(self, first_k: NDArray[np.intp]) -> Grid:
+        """Return the grid of slabs of neighbouring slices, each from a ``first_k`` to the next.
+
+        A slab stands for all that its slices do, and lies where the mean of that does: what is
+        measured on slabs is what would be measured on slices that are alike within each.
+        """
+        if len(first_k) == len(self.origins_lps_mm):
+            return self
+        shares_mm = np.add.reduceat(self.shares_mm, first_k)
+        weighted = np.add.reduceat(self.origins_lps_mm * self.shares_mm[:, None], first_k)
+        return replace(self, origins_lps_mm=weighted / shares_mm[:, None], slab_shares_mm=shares_mm)
 
     @property
     def tilt_deg(self) -> float:
@@ -355,7 +372,8 @@ class HeadVolume:
 class LabelMask:
     """A ``Subtype`` (or 0) and a ``Region`` (or 0) for each voxel (k, j, i), with the study score.
 
-    ``probability`` (k, j, i), uint8 0…255, is that of any bleed.
+    ``probability`` (k, j, i), uint8 0…255, is that of any bleed. Planes may be slabs of slices that
+    have one label: ``first_k`` (k,) is then the first slice of each, and ``grid`` the slabs' own.
     """
 
     subtypes: NDArray[np.uint8]
@@ -363,6 +381,7 @@ class LabelMask:
     probability: NDArray[np.uint8]
     grid: Grid
     score: float
+    first_k: NDArray[np.intp] | None = None
 
     def __post_init__(self) -> None:
         """Refuse labels that do not fill the grid or that nothing names."""
@@ -376,6 +395,32 @@ class LabelMask:
             raise BadOutputError("labels_unnamed", subtype=highest[0], region=highest[1])
         if not 0.0 <= self.score <= 1.0:
             raise BadOutputError("score_absurd", score=self.score)
+
+    def slice_of(self, plane: int) -> int:
+        """Return the number of a plane's slice, of a slab's lowest one."""
+        return plane if self.first_k is None else int(self.first_k[plane])
+
+    def slice_subtypes(self, grid: Grid) -> NDArray[np.uint8]:
+        """Return the subtypes of the slices (k, j, i) of ``grid``."""
+        if self.first_k is None:
+            return self.subtypes
+        of_slices = np.zeros(grid.shape_kji, dtype=np.uint8)
+        ends_k = (*self.first_k[1:].tolist(), len(of_slices))
+        for labels, first_k, end_k in zip(self.subtypes, self.first_k, ends_k, strict=True):
+            if labels.any():  # pages that nobody writes cost nothing
+                of_slices[first_k:end_k] = labels
+        return of_slices
+
+    def of_slices(self, grid: Grid) -> LabelMask:
+        """Return the same labels for each slice of ``grid``."""
+        if self.first_k is None:
+            return self
+        counts = np.diff(self.first_k, append=len(grid.heights_mm))
+        subtypes, regions, probability = (
+            np.repeat(labels, counts, axis=0)
+            for labels in (self.subtypes, self.regions, self.probability)
+        )
+        return LabelMask(subtypes, regions, probability, grid, self.score)
 
 
 @dataclass(frozen=True, slots=True)

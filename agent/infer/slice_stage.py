@@ -1,5 +1,6 @@
 """The slice stage: one series' slabs through the slice network, as they arrive.
 
+Of a slab that has run only what the volume stage needs is kept, shrunk as far as it can be then.
 What was computed is remembered by what computed it and the SOP UIDs that went into it, so that work
 done while the scanner was still exporting is used again at the end if, and only if, it is the same.
 """
@@ -9,18 +10,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, groupby, islice
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.infer.backend import Backend, Floats, RunBy
 from agent.infer.contract import Contract
-from agent.preprocess import field_from_slices, field_matrices, slab_number, slice_input
-from agent.records import Grid, HeadVolume
+from agent.preprocess import (
+    Sparse,
+    block_columns,
+    field_from_slices,
+    field_matrices,
+    head_area_mm2,
+    narrowed,
+    slab_number,
+    windowed,
+)
+from agent.records import Grid, HeadVolume, Subtype
 
 Key = tuple[str, ...]
-SampleKey = tuple[RunBy, tuple[Key, ...]]
-"""What runs the networks, and the slabs that they see."""
+SampleKey = tuple[RunBy, tuple[Key, ...], float]
+"""What runs the networks, the slabs that they see, and how far the middle one has slid along i."""
+
+Sample = tuple[Floats, ...]
+"""The channels (window, row, column) of a slab and its neighbours, from the lowest."""
+
+SLIDE_DIGITS: Final = 2
+"""To so many digits a slab's slide along i is told [mm]: a gantry does not tilt that way, and what
+positions that are written to some 0.001 mm leave of it is none. Ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +51,43 @@ class Slab:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Field:
+    """A slab as the networks see it [HU] (row, column), and how much of it is head [mm²]."""
+
+    hu: Floats
+    head_mm2: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenSlab:
+    """What the volume stage needs of a slab that has run.
+
+    ``bleed`` (row, column) is the probability of any bleed, ``narrowed`` the slab on the block's
+    columns (row, channel, i), as ``preprocess.narrowed`` gives it.
+    """
+
+    bleed: Floats
+    narrowed: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SliceOutput:
-    """All slabs of a series: fields [HU] (slab, row, column) and probabilities (slab, class, …)."""
+    """All slabs of a series; ``areas_mm2`` (slab,) is how much of each is head."""
 
     slabs: tuple[Slab, ...]
-    fields: Floats
-    probabilities: Floats
+    areas_mm2: NDArray[np.float64]
+    seen: tuple[SeenSlab, ...]
+
+    @property
+    def probabilities(self) -> Floats:
+        """All that is read of the slabs' probabilities, to be compared (slab, …)."""
+        n_subtypes = len(Subtype)
+        return np.stack(
+            [
+                np.concatenate([one.bleed.ravel(), one.narrowed[:, :n_subtypes].ravel()])
+                for one in self.seen
+            ]
+        )
 
 
 class SliceStage:
@@ -47,71 +96,112 @@ class SliceStage:
     def __init__(self, contract: Contract) -> None:
         """Start with nothing computed."""
         self._whole_contract = contract
-        self._contract, self._mirrored = contract.slices, contract.reading.mirrored
-        self._fields: dict[Key, Floats] = {}
-        self._probabilities: dict[SampleKey, Floats] = {}
+        self._contract, self._volume = contract.slices, contract.volume
+        self._runs_per_slab = contract.reading.runs_per_slab
+        self._fields: dict[Key, Field] = {}
+        self._seen: dict[SampleKey, SeenSlab] = {}
+        self._ends: tuple[Key, Key] | None = None
+        """The lowest and the highest slab when slabs were run last."""
 
     def afresh(self) -> SliceStage:
         """Return a stage with nothing computed, for a series of which a slice has changed."""
         return SliceStage(self._whole_contract)
 
     def advance(self, head: HeadVolume, backend: Backend) -> int:
-        """Run the full batches that later slices can no longer change; returns slabs run."""
+        """Run the full batches that later slices should change no longer; returns slabs run.
+
+        An export grows at one end. At an end that is as it was the last time, nothing is waited
+        for; if a slice comes there all the same, what it changes is run again.
+        """
         slabs = slabs_of(head, self._contract.slab_mm)
-        unsettled = 1 + self._contract.neighbours  # at either end: the last slab and who sees it
-        settled = range(unsettled, len(slabs) - unsettled)
-        keys = self._sample_keys(slabs, backend)
-        waiting = [n for n in settled if keys[n] not in self._probabilities]
-        full = waiting[: len(waiting) // backend.slabs_per_run * backend.slabs_per_run]
-        self._run(head, slabs, full, backend)
+        slides_mm = slab_frame(head.grid, slabs)[1]
+        keys = self._sample_keys(slabs, slides_mm, backend)
+        ends = slabs[0].key, slabs[-1].key
+        low, high = (now != then for now, then in zip(ends, self._ends or ((), ()), strict=True))
+        self._ends = ends
+        if slides_mm[:, 1].any():
+            return 0  # against the middle slab, which is another with every slice
+        unsettled = 1 + self._contract.neighbours  # at an end: the last slab and who sees it
+        settled = range(low * unsettled, len(slabs) - high * unsettled)
+        waiting = [n for n in settled if keys[n] not in self._seen]
+        per_run = max(1, backend.slabs_per_run // self._runs_per_slab)
+        full = waiting[: len(waiting) // per_run * per_run]
+        self._run(head, slabs, {n: keys[n] for n in full}, backend)
         return len(full)
 
     def finish(self, head: HeadVolume, backend: Backend) -> SliceOutput:
         """Run what is left, and return the whole series."""
         slabs = slabs_of(head, self._contract.slab_mm)
-        keys = self._sample_keys(slabs, backend)
-        missing = [n for n, key in enumerate(keys) if key not in self._probabilities]
+        keys = self._sample_keys(slabs, slab_frame(head.grid, slabs)[1], backend)
+        missing = {n: key for n, key in enumerate(keys) if key not in self._seen}
         self._run(head, slabs, missing, backend)
         return SliceOutput(
             slabs=slabs,
-            fields=np.stack([self._fields[slab.key] for slab in slabs]),
-            probabilities=np.stack([self._probabilities[key] for key in keys]),
+            areas_mm2=np.array([self._fields[slab.key].head_mm2 for slab in slabs]),
+            seen=tuple(self._seen[key] for key in keys),
         )
 
     def _run(
-        self, head: HeadVolume, slabs: tuple[Slab, ...], numbers: list[int], backend: Backend
+        self,
+        head: HeadVolume,
+        slabs: tuple[Slab, ...],
+        chosen: dict[int, SampleKey],
+        backend: Backend,
     ) -> None:
-        contract, matrices = self._contract, field_matrices(head.grid, self._contract)
-        samples: Iterator[Floats] = (
-            slice_input(
-                tuple(self._field(head, slab, matrices) for slab in self._around(slabs, number)),
-                contract,
-            )
-            for number in numbers
-        )
-        if self._mirrored:
-            samples = _both_ways(samples)
-        batches = _batches(samples, (backend.slabs_per_run, *contract.shape[1:]))
+        """Run the ``chosen`` slabs, by their numbers, and keep what the volume stage needs."""
+        contracts = self._contract, self._volume
+        matrices = field_matrices(head.grid, self._contract)
+        fields = {
+            slab.key: self._field(head, slab, matrices)
+            for number in chosen
+            for slab in self._around(slabs, number)
+        }
+        samples = self._samples([key[1] for key in chosen.values()], fields)
+        batches = _batches(samples, (backend.slabs_per_run, *self._contract.shape[1:]))
         answers: Iterator[Floats] = chain.from_iterable(backend.run_slices(batches))
-        if self._mirrored:
+        if self._runs_per_slab > 1:
             answers = _averaged(answers)
-        keys = self._sample_keys(slabs, backend)
-        for number, probabilities in zip(numbers, answers, strict=False):
-            self._probabilities[keys[number]] = probabilities
+        for (number, key), probabilities in zip(chosen.items(), answers, strict=False):
+            self._seen[key] = SeenSlab(
+                bleed=(1.0 - probabilities[0]).clip(0.0, 1.0),
+                narrowed=narrowed(
+                    fields[slabs[number].key].hu,
+                    probabilities,
+                    block_columns(key[2], contracts),
+                    self._volume,
+                ),
+            )
 
-    def _field(self, head: HeadVolume, slab: Slab, matrices: tuple[Floats, Floats]) -> Floats:
+    def _field(self, head: HeadVolume, slab: Slab, matrices: tuple[Sparse, Sparse]) -> Field:
         if slab.key not in self._fields:
-            hu = head.hu[slab.first_k : slab.end_k]
-            self._fields[slab.key] = field_from_slices(hu, matrices)
+            hu = field_from_slices(head.hu[slab.first_k : slab.end_k], matrices)
+            self._fields[slab.key] = Field(hu, head_area_mm2(hu, self._contract))
         return self._fields[slab.key]
+
+    def _samples(self, around: list[tuple[Key, ...]], fields: dict[Key, Field]) -> Iterator[Sample]:
+        """Build the slice network's samples; where it is read mirrored, each the other way too."""
+        windows_hu = self._contract.windows_hu
+        channels = {key: windowed(field.hu, windows_hu) for key, field in fields.items()}
+        for keys in around:
+            yield tuple(channels[key] for key in keys)
+            if self._runs_per_slab > 1:
+                yield tuple(channels[key][..., ::-1] for key in keys)
 
     def _around(self, slabs: tuple[Slab, ...], number: int) -> list[Slab]:
         reach = range(-self._contract.neighbours, self._contract.neighbours + 1)
         return [slabs[min(max(number + step, 0), len(slabs) - 1)] for step in reach]
 
-    def _sample_keys(self, slabs: tuple[Slab, ...], backend: Backend) -> list[SampleKey]:
-        around = (self._around(slabs, number) for number in range(len(slabs)))
-        return [(backend.run_by, tuple(slab.key for slab in some)) for some in around]
+    def _sample_keys(
+        self, slabs: tuple[Slab, ...], slides_mm: NDArray[np.float64], backend: Backend
+    ) -> list[SampleKey]:
+        return [
+            (
+                backend.run_by,
+                tuple(slab.key for slab in self._around(slabs, number)),
+                float(slides_mm[number, 1]),
+            )
+            for number in range(len(slabs))
+        ]
 
 
 def slabs_of(head: HeadVolume, slab_mm: float) -> tuple[Slab, ...]:
@@ -131,25 +221,24 @@ def slab_frame(
     in_plane = np.array([grid.column_direction, grid.row_direction])
     slice_frame = np.column_stack([grid.heights_mm, grid.origins_lps_mm @ in_plane.T])
     frame = np.array([slice_frame[slab.first_k : slab.end_k].mean(axis=0) for slab in slabs])
-    return frame[:, 0], frame[:, 1:] - frame[len(frame) // 2, 1:]
+    slides_mm = frame[:, 1:] - frame[len(frame) // 2, 1:]
+    slides_mm[:, 1] = slides_mm[:, 1].round(SLIDE_DIGITS)
+    return frame[:, 0], slides_mm
 
 
-def _batches(samples: Iterator[Floats], shape: tuple[int, int, int, int]) -> Iterator[Floats]:
+def _batches(samples: Iterator[Sample], shape: tuple[int, int, int, int]) -> Iterator[Floats]:
     """Put samples into batches; what is left of the last one is zero."""
     while chosen := list(islice(samples, shape[0])):
-        batch = np.zeros(shape, dtype=np.float32)
-        batch[: len(chosen)] = chosen
+        batch = np.empty(shape, dtype=np.float32)
+        for sample, into in zip(chosen, batch, strict=False):
+            np.concatenate(sample, out=into)
+        batch[len(chosen) :] = 0.0
         yield batch
-
-
-def _both_ways(samples: Iterator[Floats]) -> Iterator[Floats]:
-    """Give each sample as it is, then mirrored."""
-    for sample in samples:
-        yield sample
-        yield sample[..., ::-1]
 
 
 def _averaged(answers: Iterator[Floats]) -> Iterator[Floats]:
     """Average the answers to each sample and to its mirror image, which follows it."""
     for seen, mirrored in zip(answers, answers, strict=False):  # a last batch may be half empty
-        yield (seen + mirrored[..., ::-1]) * np.float32(0.5)
+        averaged = seen + mirrored[..., ::-1]
+        averaged *= np.float32(0.5)
+        yield averaged

@@ -1,17 +1,19 @@
-"""The volume stage: all slabs through the volume network, both answers onto the scanner's grid."""
+"""The volume stage: all slabs through the volume network, its answer onto the scanner's pixels."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.infer.backend import Backend
+from agent.infer.backend import Backend, Floats
 from agent.infer.contract import Contract
 from agent.infer.slice_stage import SliceOutput, slab_frame
 from agent.preprocess import (
     Block,
     SliceInput,
-    VolumeInput,
     axis_mm,
     block_of,
     image_matrices,
@@ -19,13 +21,17 @@ from agent.preprocess import (
     slab_from_block,
     volume_input,
 )
-from agent.records import HeadVolume, LabelMask
+from agent.records import Grid, HeadVolume, LabelMask
+
+BESIDE_PX: Final = 2
+"""A pixel of an image is made of field pixels to one beyond its edges: two of these, that one
+pixel is made of, lie so much further apart than the pixel is wide."""
 
 
 def label_head(
     head: HeadVolume, slices: SliceOutput, contract: Contract, backend: Backend
 ) -> LabelMask:
-    """Refine, name and place what the slice stage saw.
+    """Refine, name and place what the slice stage saw, slab by slab.
 
     A voxel's bleed probability is the geometric mean of the two stages': the slice stage sees fine
     detail, the volume stage context, and a bleed needs both. The subtype is the volume stage's.
@@ -37,55 +43,105 @@ def label_head(
     """
     inputs, least = (contract.slices, contract.volume), contract.reading.bleed_probability
     heights_mm, slide_ji_mm = slab_frame(head.grid, slices.slabs)
-    block = block_of(slices.fields, heights_mm, slide_ji_mm, inputs)
-    output = backend.run_volume(volume_input(block, slices.fields, slices.probabilities, inputs))
-    subtypes = np.zeros(head.grid.shape_kji, dtype=np.uint8)
-    probability = np.zeros(head.grid.shape_kji, dtype=np.uint8)
-    regions = np.zeros(head.grid.shape_kji, dtype=np.uint8)
-    to_image = image_matrices(head.grid, contract.slices)
-    to_pixels = _nearest_field_pixels(head, contract.slices)
-    anatomy = np.pad(output.anatomy.astype(np.uint8), (0, 1))  # nothing, one past each end
-    for number, slab in enumerate(slices.slabs):
-        regions[slab.first_k : slab.end_k] = _regions(head, block, number, anatomy, contract.volume)
-        bleed = (1.0 - slices.probabilities[number, 0]).clip(0.0, 1.0)
-        if bleed.max() < least**2:
-            continue  # no certainty of the volume network would make it bleed
-        refined = slab_from_block(block, number, output.bleed, inputs)
-        fused = np.sqrt(bleed * refined[1:].sum(axis=0).clip(0.0, 1.0))
-        names = refined[1:].argmax(axis=0).astype(np.uint8) + 1
-        image = to_image[0] @ fused @ to_image[1].T
-        subtypes[slab.first_k : slab.end_k] = np.where(image >= least, names[to_pixels], 0)
-        probability[slab.first_k : slab.end_k] = np.rint(image.clip(0.0, 1.0) * 255)
-    return LabelMask(subtypes, regions, probability, head.grid, output.score)
+    block = block_of(slices.areas_mm2, heights_mm, slide_ji_mm, contract.volume)
+    narrowed = [one.narrowed for one in slices.seen]
+    output = backend.run_volume(volume_input(block, narrowed, inputs))
+    first_k = np.array([slab.first_k for slab in slices.slabs])
+    grid = head.grid.of_slabs(first_k)
+    subtypes, probability = (np.zeros(grid.shape_kji, dtype=np.uint8) for _ in range(2))
+    to_image = _ToImage.of(grid, contract.slices)
+    for number, seen in enumerate(slices.seen):
+        # No certainty of the volume network would make bleed of the rest.
+        part = to_image.about(seen.bleed >= least**2)
+        if part is None:
+            continue
+        refined = slab_from_block(block, number, output.bleed, part, inputs)[1:]
+        fused: Floats = np.sqrt(seen.bleed[part] * refined.sum(axis=0).clip(0.0, 1.0))
+        at, image = to_image.image_of(fused, part)
+        names = to_image.nearest(refined.argmax(axis=0).astype(np.uint8) + 1, part, at)
+        subtypes[number][at] = np.where(image >= least, names, 0)
+        probability[number][at] = np.rint(image.clip(0.0, 1.0) * 255)
+    regions = _regions(grid, block, output.anatomy.astype(np.uint8), contract)
+    return LabelMask(subtypes, regions, probability, grid, output.score, first_k)
 
 
-def _nearest_field_pixels(
-    head: HeadVolume, contract: SliceInput
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Index arrays that pick, for every pixel of an image, the nearest one of its field."""
-    rows, columns = (
-        np.rint(axis_mm(count, spacing_mm) / contract.pixel_mm + (contract.size_px - 1) / 2)
-        .astype(np.intp)
-        .clip(0, contract.size_px - 1)
-        for count, spacing_mm in (
-            (head.grid.rows, head.grid.row_spacing_mm),
-            (head.grid.columns, head.grid.column_spacing_mm),
+Part = tuple[slice, slice]
+"""Rows and columns."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _ToImage:
+    """From parts of a field to parts of an image.
+
+    ``rows`` and ``columns`` are ``image_matrices``, ``nearest_row`` and ``nearest_column`` the
+    field's pixel nearest to each of the image's.
+    """
+
+    rows: Floats
+    columns: Floats
+    nearest_row: NDArray[np.intp]
+    nearest_column: NDArray[np.intp]
+    beside_px: int
+
+    @classmethod
+    def of(cls, grid: Grid, contract: SliceInput) -> _ToImage:
+        """Fit to the images of a grid."""
+        sides = (grid.rows, grid.row_spacing_mm), (grid.columns, grid.column_spacing_mm)
+        nearest_row, nearest_column = (
+            np.rint(axis_mm(count, spacing_mm) / contract.pixel_mm + (contract.size_px - 1) / 2)
+            .astype(np.intp)
+            .clip(0, contract.size_px - 1)
+            for count, spacing_mm in sides
         )
-    )
-    return rows[:, None], columns[None, :]
+        widest_mm = max(grid.row_spacing_mm, grid.column_spacing_mm)
+        beside_px = BESIDE_PX + int(np.ceil(widest_mm / contract.pixel_mm))
+        rows, columns = image_matrices(grid, contract)
+        return cls(rows, columns, nearest_row, nearest_column, beside_px)
+
+    def about(self, wanted: NDArray[np.bool_]) -> Part | None:
+        """Return the part of a field that holds all ``wanted`` pixels, and what is beside them.
+
+        Every pixel of the image that a wanted one is part of is made of that part alone.
+        """
+        rows, columns = np.flatnonzero(wanted.any(axis=1)), np.flatnonzero(wanted.any(axis=0))
+        if not len(rows):
+            return None
+        row, column = (
+            slice(max(0, int(some[0]) - self.beside_px), int(some[-1]) + 1 + self.beside_px)
+            for some in (rows, columns)
+        )
+        return row, column
+
+    def image_of(self, values: Floats, part: Part) -> tuple[Part, Floats]:
+        """Bring a part of a field to the image: where it lies there, and its values."""
+        rows, columns = self.rows[:, part[0]], self.columns[:, part[1]]
+        touched = [np.flatnonzero(weights.any(axis=1)) for weights in (rows, columns)]
+        row, column = (
+            slice(int(some[0]), int(some[-1]) + 1) if len(some) else slice(0) for some in touched
+        )
+        image: Floats = np.matmul(rows[row] @ values, columns[column].T)
+        return (row, column), image
+
+    def nearest(self, labels: NDArray[np.uint8], part: Part, at: Part) -> NDArray[np.uint8]:
+        """Pick for each pixel of the image ``at`` the label of the field's nearest one."""
+        picked = (
+            (nearest[some] - within.start).clip(0, size - 1)
+            for nearest, some, within, size in zip(
+                (self.nearest_row, self.nearest_column), at, part, labels.shape, strict=True
+            )
+        )
+        return labels[np.ix_(*picked)]
 
 
 def _regions(
-    head: HeadVolume, block: Block, number: int, anatomy: NDArray[np.uint8], contract: VolumeInput
+    grid: Grid, block: Block, anatomy: NDArray[np.uint8], contract: Contract
 ) -> NDArray[np.uint8]:
-    """Anatomy labels of one slab on the scanner's pixels; ``anatomy`` is one longer each way."""
-    grid = head.grid
-    k, j, i = nearest_in_block(
-        block,
-        number,
-        axis_mm(grid.rows, grid.row_spacing_mm),
-        axis_mm(grid.columns, grid.column_spacing_mm),
-        contract,
-    )
-    labels: NDArray[np.uint8] = anatomy[k][j][:, i]
-    return labels
+    """Anatomy labels of all slabs on the scanner's pixels: of each, the nearest in the block."""
+    regions = np.zeros(grid.shape_kji, dtype=np.uint8)
+    padded = np.pad(anatomy, (0, 1))  # nothing, one past each end
+    rows_mm = axis_mm(grid.rows, grid.row_spacing_mm)
+    columns_mm = axis_mm(grid.columns, grid.column_spacing_mm)
+    for number, labels in enumerate(regions):
+        k, j, i = nearest_in_block(block, number, rows_mm, columns_mm, contract.volume)
+        labels[:] = padded[k].take(i, axis=1).take(j, axis=0)
+    return regions

@@ -54,7 +54,7 @@ def measure(mask: LabelMask, interval: VolumeInterval, *, midline_shift: bool) -
     Parameters
     ----------
     mask : LabelMask
-        Subtype and region of every voxel, on the scanner's grid.
+        Subtype and region of every voxel, of slices or slabs.
     interval : VolumeInterval
         The bundle's 90 % interval of a volume.
     midline_shift : bool
@@ -70,7 +70,7 @@ def measure(mask: LabelMask, interval: VolumeInterval, *, midline_shift: bool) -
     Counts voxels, each weighted by its slice's share of the distance along the normal. The bedside
     ABC/2 rule overstates irregular bleeds by up to 32 % (Huttner et al., Stroke 2006).
     """
-    labelled_ml = float(np.count_nonzero(mask.subtypes, axis=(1, 2)) @ mask.grid.voxels_ml)
+    labelled_ml = _labelled_ml(mask)
     if labelled_ml > MOST_ML:
         raise BadOutputError("bleed_absurd", labelled_ml=labelled_ml)
     midplane, head = midplane_of(mask), _head_box_lps_mm(mask)
@@ -84,6 +84,12 @@ def measure(mask: LabelMask, interval: VolumeInterval, *, midline_shift: bool) -
         midline_shift_mm=midline_shift_mm(mask) if midline_shift else None,
         key_slice_k=findings[0].key_slice_k if findings else None,
     )
+
+
+def _labelled_ml(mask: LabelMask) -> float:
+    planes = np.flatnonzero(mask.subtypes.max(axis=(1, 2)))
+    counts = np.array([np.count_nonzero(mask.subtypes[k]) for k in planes])
+    return float(counts @ mask.grid.voxels_ml[planes]) if len(planes) else 0.0
 
 
 def numbered(subtypes: NDArray[np.uint8], voxels_ml: NDArray[np.float64]) -> NDArray[np.uint16]:
@@ -128,11 +134,11 @@ def _connected_parts(subtypes: NDArray[np.uint8]) -> Iterator[NDArray[np.intp]]:
 
 def _box_about(subtypes: NDArray[np.uint8]) -> tuple[slice, slice, slice] | None:
     """Return the smallest box (k, j, i) around all labels; None if there are none."""
-    in_slices = np.flatnonzero(subtypes.any(axis=(1, 2)))
+    in_slices = np.flatnonzero(subtypes.max(axis=(1, 2)))  # ten times as fast as any()
     if not len(in_slices):
         return None
     k = slice(int(in_slices[0]), int(in_slices[-1]) + 1)
-    seen: NDArray[np.bool_] = np.any(subtypes[k], axis=0)
+    seen = subtypes[k].max(axis=0)
     rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
     return (
         k,
@@ -152,7 +158,7 @@ def _measure_part(
     x_mm, y_mm, z_mm = centroid_lps_mm.tolist()
     probabilities = mask.probability[tuple(kji.T)] / 255
     doubt = 1.0 - float(np.average(probabilities, weights=voxels_ml))
-    key_slice_k = int(np.bincount(kji[:, 0]).argmax())
+    key_plane = int(np.bincount(kji[:, 0]).argmax())
     subtype = Subtype(int(np.bincount(mask.subtypes[tuple(kji.T)], voxels_ml).argmax()))
     return Finding(
         subtype=subtype,
@@ -161,10 +167,10 @@ def _measure_part(
         volume_ml=volume_ml,
         volume_interval_ml=interval.of(volume_ml, doubt),
         probability=float(probabilities.max()),
-        extent_mm=_extent_mm(kji, key_slice_k, mask.grid),
+        extent_mm=_extent_mm(kji, key_plane, mask.grid),
         centroid_lps_mm=(x_mm, y_mm, z_mm),
         place=_place(centroid_lps_mm, head),
-        key_slice_k=key_slice_k,
+        key_slice_k=mask.slice_of(key_plane),
     )
 
 
@@ -205,9 +211,9 @@ def _region(labels: NDArray[np.uint8]) -> Region | None:
     return Region(most) if most else None
 
 
-def _extent_mm(kji: NDArray[np.intp], key_slice_k: int, grid: Grid) -> Vector:
+def _extent_mm(kji: NDArray[np.intp], key_plane: int, grid: Grid) -> Vector:
     """Largest diameter in the key slice, the one across it, and the height [mm], edges included."""
-    in_slice = kji[kji[:, 0] == key_slice_k, 1:] * (grid.row_spacing_mm, grid.column_spacing_mm)
+    in_slice = kji[kji[:, 0] == key_plane, 1:] * (grid.row_spacing_mm, grid.column_spacing_mm)
     angles = np.radians(DIRECTIONS_DEG)
     spread = np.ptp(in_slice @ np.array([np.sin(angles), np.cos(angles)]), axis=0)
     widest = int(spread.argmax())

@@ -80,7 +80,7 @@ def midplane_of(mask: LabelMask) -> Midplane | None:
     """Fit the plane that parts left from right labels (least squares on ±1); None if unknown."""
     step = np.array([len(mask.regions) // FEW_SLICES + 1, COARSE, COARSE])
     regions = mask.regions[:: step[0], ::COARSE, ::COARSE]
-    left, right = (_some(np.argwhere(table[regions])) * step for table in (IS_LEFT, IS_RIGHT))
+    left, right = (_some(table[regions]) * step for table in (IS_LEFT, IS_RIGHT))
     if min(len(left), len(right)) < FEWEST_SIDED_VOXELS:
         return None
     positions_lps_mm = mask.grid.to_lps_mm(np.concatenate([left, right]))
@@ -92,9 +92,10 @@ def midplane_of(mask: LabelMask) -> Midplane | None:
     return Midplane(weights)
 
 
-def _some(kji: NDArray[np.intp]) -> NDArray[np.intp]:
-    """At most some 20,000 of the voxel indices, evenly taken."""
-    return kji[:: len(kji) // 20_000 + 1]
+def _some(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return at most some 20,000 of the voxels' indices (n, 3), evenly taken."""
+    voxels = np.flatnonzero(mask)
+    return np.column_stack(np.unravel_index(voxels[:: len(voxels) // 20_000 + 1], mask.shape))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,8 +14,11 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from agent.config import PACKAGED_ENGINES
+from agent.config import PACKAGED_ENGINES, InferConfig
+from agent.infer.bundle import load_bundle
+from agent.infer.onnx_backend import OnnxBackend
 from agent.records import Subtype
+from build_engine.bench.processor import after_last_slice_ms
 from build_engine.bench.setting import Folder, Runs, fresh_study, scratch_folder
 from build_engine.play.console_client import Alert, ConsoleClient
 from build_engine.play.local_agent import LocalAgent, local_agent
@@ -64,13 +67,17 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class LatencyRow:
-    """All runs of one kind of series."""
+    """All runs of one kind of series.
+
+    ``processor_ms`` is the processor's time after the last slice by stage, the networks taken out.
+    """
 
     preset: str
     slices: int
     thickness_mm: float
     per_s: float
     peak_memory_mb: float
+    processor_ms: dict[str, float]
     completed_by: tuple[str, ...]
     run_by: tuple[str, ...]
     runs: tuple[Latency, ...]
@@ -118,9 +125,13 @@ def latency(  # noqa: PLR0913 - a command's parameters are its options
     names = preset or [GE_32X5.name, THIN_0_625.name]
     rows = []
     for scanner in (_adapted(chosen_preset(name), rate, slices) for name in names):
+        with shown.status(f"{scanner.name}: generating a head …"):
+            head = head_for(scanner, HeadRecipe(1, Subtype.SUBDURAL))
         with scratch_folder(folder) as scratch:
             local = partial(local_agent, scratch, engines=engines, plans=plans)
-            rows.append(_latency_row(shown, scanner, runs, local))
+            row = _latency_row(shown, (head, scanner), runs, local)
+        with shown.status(f"{scanner.name}: counting processor time …"):
+            rows.append(replace(row, processor_ms=_processor_ms(head, scanner, engines)))
     if plot:
         plot.save(_drawn(rows))
     if as_json:
@@ -139,20 +150,19 @@ def _adapted(scanner: ScannerPreset, rate: float | None, slices: int | None) -> 
 
 def _latency_row(
     shown: Console,
-    scanner: ScannerPreset,
+    scan: tuple[SynthHead, ScannerPreset],
     runs: int,
     local: Callable[[], AbstractContextManager[LocalAgent]],
 ) -> LatencyRow:
-    """Measure one kind of series by an agent of its own."""
-    with shown.status(f"{scanner.name}: generating a head …"):
-        head = head_for(scanner, HeadRecipe(1, Subtype.SUBDURAL))
+    """Measure one kind of series by an agent of its own; its processor time is still to come."""
+    scanner = scan[1]
     with (
         local() as agent,
         ConsoleClient(agent.port, lambda _: None) as client,
         shown.status(f"{scanner.name}: playing {runs} series …"),
     ):
         agent.wait_for("agent ready", lambda s: client.well(s) or None, READY_S)
-        alerts = [_one_alert(agent, client, (head, scanner)) for _ in range(runs)]
+        alerts = [_one_alert(agent, client, scan) for _ in range(runs)]
         peak_memory_mb = agent.peak_memory_mb()
     return LatencyRow(
         preset=scanner.name,
@@ -160,10 +170,22 @@ def _latency_row(
         thickness_mm=scanner.thicknesses_mm[0],
         per_s=scanner.slices_per_s,
         peak_memory_mb=round(peak_memory_mb, 1),
+        processor_ms={},
         completed_by=tuple(sorted({str(alert.report.completed_by) for _, alert in alerts})),
         run_by=tuple(sorted({str(alert.report.engine) for _, alert in alerts})),
         runs=tuple(_latency(last_s, alert) for last_s, alert in alerts),
     )
+
+
+def _processor_ms(head: SynthHead, scanner: ScannerPreset, engines: Path) -> dict[str, float]:
+    """Count what the stages take around the shipped bundle's networks."""
+    bundle = load_bundle(engines / InferConfig().bundle)
+    with scratch_folder(None) as folder:
+        files = axial_files(head, scanner, fresh_study())
+        play(folder, files, float("inf"), lambda: None)
+        paths = [folder / file.name for file in files]
+        backend = OnnxBackend(bundle, threads=InferConfig().threads)
+        return after_last_slice_ms(paths, bundle.contract, backend)
 
 
 def _one_alert(
@@ -207,6 +229,10 @@ def _print_latency(row: LatencyRow) -> None:
         style = "bold" if step == "total_s" else None
         steps.add_row(words, f"{p50_s:.2f} s", f"{p95_s:.2f} s", style=style)
     shown.print(steps)
+    parts = ", ".join(f"{stage} {ms:.0f}" for stage, ms in row.processor_ms.items())
+    whole_ms = sum(row.processor_ms.values())
+    what = "processor time after the last slice, without the networks"
+    shown.print(f"{what}: {whole_ms:.0f} ms ({parts})")
     shown.print(f"peak memory of the agent: {row.peak_memory_mb:.0f} MB")
     shown.print(f"run by {' and '.join(row.run_by)}", markup=False)
 

@@ -21,10 +21,13 @@ from agent.preprocess import (
     Floats,
     SliceInput,
     VolumeInput,
+    block_columns,
     block_of,
     field_from_slices,
     field_matrices,
+    head_area_mm2,
     image_matrices,
+    narrowed,
     volume_input,
 )
 from agent.records import Grid, HeadVolume, Subtype
@@ -121,10 +124,15 @@ def block_input(
     case: Case, probabilities: Floats, contracts: tuple[SliceInput, VolumeInput]
 ) -> tuple[Floats, NDArray[np.float64]]:
     """Volume network's input for a case, and the heights of its slices [mm]."""
-    fields = case.fields
-    slides_mm = np.zeros((len(fields), 2))
-    block = block_of(fields, case.heights_mm, slides_mm, contracts)
-    return volume_input(block, fields, probabilities, contracts), block.heights_mm
+    slices, volume = contracts
+    fields, columns = case.fields, block_columns(0.0, contracts)
+    areas_mm2 = np.array([head_area_mm2(field, slices) for field in fields])
+    block = block_of(areas_mm2, case.heights_mm, np.zeros((len(fields), 2)), volume)
+    slabs = [
+        narrowed(field, seen, columns, volume)
+        for field, seen in zip(fields, probabilities, strict=True)
+    ]
+    return volume_input(block, slabs, contracts), block.heights_mm
 
 
 def random_recipe(seed: int) -> tuple[HeadRecipe, tuple[float, float, float]]:

@@ -111,10 +111,11 @@ def results(
     for known in heads:
         started_s = time.perf_counter()
         slices = SliceStage(contract).finish(known.head, backend)
-        mask = label_head(known.head, slices, contract, backend)
+        mask = label_head(known.head, slices, contract, backend).of_slices(known.head.grid)
         seconds = time.perf_counter() - started_s
         if known.bleeding_slices is not None:
             seen = label_head(known.head, slices, contract.uncut, backend)
+            seen = seen.of_slices(known.head.grid)
             mask = replace(mask, probability=seen.probability)
         result = judged(known, mask, seconds)
         yield replace(result, at_cuts=tuple(at_cut(mask, cut) for cut in cuts if result.true_ml))

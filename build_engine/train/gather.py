@@ -155,5 +155,5 @@ def _seen_before(config: TrainConfig, head: HeadVolume) -> Floats:
     bundle = load_bundle(config.start_from)
     backend = OnnxBackend(bundle, threads=1)
     slices = SliceStage(bundle.contract).finish(head, backend)
-    seen = label_head(head, slices, bundle.contract.uncut, backend).probability
-    return np.divide(seen, 255, dtype=np.float32)
+    seen = label_head(head, slices, bundle.contract.uncut, backend).of_slices(head.grid)
+    return np.divide(seen.probability, 255, dtype=np.float32)

@@ -30,7 +30,8 @@ RUN = Latency(
 
 
 def row(*runs: Latency) -> LatencyRow:
-    return LatencyRow("ge-32x5", 32, 5.0, 20.0, 700.0, ("geometry",), ("CPU",), runs)
+    stages_ms = {"slice stage": 20.0}
+    return LatencyRow("ge-32x5", 32, 5.0, 20.0, 700.0, stages_ms, ("geometry",), ("CPU",), runs)
 
 
 def test_the_parts_of_an_alert_add_up_to_it() -> None:
