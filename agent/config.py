@@ -42,6 +42,7 @@ from agent.deliver.settings import (
     SendingChannel,
 )
 from agent.errors import ConfigError
+from agent.infer.server_settings import ServerSettings
 from agent.inlet.limits import InletLimits
 from agent.inlet.settings import RECEIVED, InletSettings, checked_ae_title, sender_of
 from agent.store.rows import Keep
@@ -113,6 +114,16 @@ def _named_gpu(value: str) -> str:
     return value
 
 
+def _checked_server(value: str) -> str:
+    """Return a server's address; plain text does not leave this computer."""
+    found = re.fullmatch(r"(grpcs?)://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):(\d{1,5})", value)
+    if not found or not 0 < int(found[3]) < 65536:  # noqa: PLR2004 - ports
+        raise ValueError("no address such as grpcs://10.20.0.7:8001")
+    if found[1] == "grpc" and found[2] not in ("127.0.0.1", "[::1]", "localhost"):
+        raise ValueError("grpc:// is for this computer alone; grpcs:// encrypts")
+    return value
+
+
 class InferConfig(_Table):
     """How the networks are run."""
 
@@ -124,9 +135,35 @@ class InferConfig(_Table):
     """The GPU, or part of one (MIG), by the UUID that ``nvidia-smi -L`` tells; none uses none."""
     gpu_memory_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of the GPU's memory that the active plans may take. Without a plan the CPU is used."""
+    server: Annotated[str, AfterValidator(_checked_server)] | None = None
+    """A Triton server that runs the networks in place of this box's GPU, as grpcs://HOST:PORT; the
+    CPU takes over where it does not answer. grpc:// is for this computer alone."""
+    server_ca: Path | None = None
+    """PEM file of who signed the server's certificate."""
+    server_certificate: Path | None = None
+    server_key: Path | None = None
+    """PEM files by which the server knows this box."""
+    server_deadline_s: Annotated[float, Field(ge=0.05, le=60)] = 1.0
+    """How long it may take to answer one request [s]."""
     public_key: Path | None = None
     """PEM file of the Ed25519 key by which bundles and plans must be signed; left out, only digests
     are checked."""
+
+    @property
+    def server_settings(self) -> ServerSettings | None:
+        """The server, as the networks take it; None where there is none."""
+        if self.server is None:
+            return None
+        scheme, _, target = self.server.partition("://")
+        files = (self.server_ca, self.server_certificate, self.server_key)
+        return ServerSettings(target, scheme == "grpcs", *files, self.server_deadline_s)
+
+    @model_validator(mode="after")
+    def _server_is_known(self) -> Self:
+        files = (self.server_ca, self.server_certificate, self.server_key)
+        if self.server and self.server.startswith("grpcs:") and None in files:
+            raise ValueError("grpcs:// needs server_ca, server_certificate and server_key")
+        return self
 
 
 class StoreConfig(_Table):

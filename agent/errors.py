@@ -18,6 +18,7 @@
       - SignatureError          its manifest, or a plan's, is not signed, or by another key
     + PlanError                 a plan is not whole, not verified or does not fit: the CPU runs on
     + GpuError                  the GPU or its driver failed: the CPU takes over, the GPU restarts
+    + ServerError               the server failed: the CPU takes over, the server is asked again
     + BadOutputError            NaN, wrong shape, unknown class
   x DeliveryError               a result is not delivered: told to a person, and tried again
     + ArchiveUnreachable        nothing can be sent there at present
@@ -152,6 +153,12 @@ class GpuError(InferenceError):
     """CUDA, the driver or TensorRT failed; its context can no longer be trusted."""
 
     kind = "gpu"
+
+
+class ServerError(InferenceError):
+    """The server that runs networks for many boxes fails, or is not what it must be."""
+
+    kind = "server"
 
 
 class BadOutputError(InferenceError):

@@ -42,6 +42,11 @@ DELIVER_UNIT: Final = "bleedwatch-deliver.service"
 ARCHIVES: Final = f"/etc/systemd/system/{DELIVER_UNIT}.d/archives.conf"
 """Drop-in that opens the delivery's unit to the archives that are named, and no further."""
 
+AGENT_UNIT: Final = "bleedwatch-agent.service"
+
+SERVER: Final = f"/etc/systemd/system/{AGENT_UNIT}.d/server.conf"
+"""Drop-in that opens the agent's unit, which has no network, to the server that is named."""
+
 ACCOUNT: Final = "bleedwatch"
 """The account that the services run as."""
 
@@ -87,11 +92,12 @@ class Step:
     content: str | None = None
 
 
-def install_steps(root: Path, program: Path) -> tuple[Step, ...]:
+def install_steps(root: Path, program: Path, *, server: bool = False) -> tuple[Step, ...]:
     """Return the steps that install the services in ``root``; nothing is written yet.
 
     ``program`` is the path of ``bleedwatch`` that the services will start. An existing
-    configuration is kept; every other file is replaced where it differs.
+    configuration is kept; every other file is replaced where it differs. ``server`` opens the
+    agent's unit to the configured server; once opened, it stays so until none is configured.
 
     Raises
     ------
@@ -107,7 +113,7 @@ def install_steps(root: Path, program: Path) -> tuple[Step, ...]:
     )
     opened = (
         _drop_in_step(target_in(root, target), content)
-        for target, content in _drop_ins(root).items()
+        for target, content in _drop_ins(root, server=server).items()
     )
     return *packaged, *(step for step in opened if step)
 
@@ -130,7 +136,7 @@ def uninstall_steps(root: Path) -> tuple[Step, ...]:
             command=f"{_systemctl(root)} disable {now}{' '.join(path.name for path in enabled)}",
         )
     steps = [_uninstall_step(name, target_in(root, target)) for name, target in TARGETS.items()]
-    steps += [_uninstall_step(one, target_in(root, one)) for one in (SENDERS, ARCHIVES)]
+    steps += [_uninstall_step(one, target_in(root, one)) for one in (SENDERS, ARCHIVES, SERVER)]
     return tuple(step for step in steps if step)
 
 
@@ -214,11 +220,16 @@ def _archives(config: Config | None) -> tuple[str, ...]:
     return tuple(sorted({channel.address for channel in channels}))
 
 
-def _drop_ins(root: Path) -> dict[str, str | None]:
+def _drop_ins(root: Path, *, server: bool) -> dict[str, str | None]:
     """Return each drop-in's content; None where the configuration turns its service off."""
     config = _configured(root)
     inlet, archives = _inlet(config), _archives(config)
+    named = config.infer.server_settings if config else None
+    if server and named is None:
+        raise ConfigError("server_not_configured", path=str(target_in(root, str(DEFAULT_PATH))))
+    opened = named is not None and (server or target_in(root, SERVER).exists())
     return {
+        SERVER: _opened_to_server(named.host) if named and opened else None,
         SENDERS: _opened_to(inlet) if inlet else None,
         ARCHIVES: _opened_to_archives(archives) if archives else None,
     }
@@ -230,14 +241,25 @@ def _drop_in_step(path: Path, content: str | None) -> Step | None:
     return Step(Action.REMOVE, path, "the configuration turns it off") if path.exists() else None
 
 
-def _opened_to_archives(hosts: Iterable[str]) -> str:
-    """Write the drop-in that opens the delivery's unit to archives; a name has to be looked up."""
-    lines = (
-        f"IPAddressAllow={host}\n"
-        if _is_address(host)
-        else f"# {host} is a name: `systemctl edit {DELIVER_UNIT}`, IPAddressAllow= its address\n"
-        for host in hosts
+def _opened_to_server(host: str) -> str:
+    """Write the drop-in that gives the agent's unit a network, for one address."""
+    return (
+        "# Written by `bleedwatch service install --server` from infer.server.\n"
+        "[Service]\nPrivateNetwork=no\nRestrictAddressFamilies=AF_INET AF_INET6\n"
+        f"{_allowed(AGENT_UNIT, host)}"
     )
+
+
+def _allowed(unit: str, host: str) -> str:
+    """Write the line that lets a unit reach a host; a name has to be looked up."""
+    if _is_address(host):
+        return f"IPAddressAllow={host}\n"
+    return f"# {host} is a name: `systemctl edit {unit}`, IPAddressAllow= its address\n"
+
+
+def _opened_to_archives(hosts: Iterable[str]) -> str:
+    """Write the drop-in that opens the delivery's unit to archives."""
+    lines = (_allowed(DELIVER_UNIT, host) for host in hosts)
     return (
         "# Written by `bleedwatch service install` from [deliver] in the configuration.\n"
         f"[Service]\n{''.join(lines)}"

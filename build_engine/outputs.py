@@ -14,6 +14,7 @@ from build_engine.bench.latency import LatencyRow
 from build_engine.bench.perfusion import Measured
 from build_engine.bench.soak import Outcome
 from build_engine.compile.listing import BundleRow, PlanRow
+from build_engine.compile.publish import Published
 from build_engine.compile.timing import BenchRow
 from build_engine.judge.tables import Table
 
@@ -55,6 +56,13 @@ class BuildOutput(_Output):
 
     plan: str
     layers: dict[str, int]
+
+
+class PublishOutput(_Output):
+    """Of ``engine publish``: what was written, and what the server that was checked is."""
+
+    published: Published | None = None
+    server: str | None = None
 
 
 class EngineBenchOutput(_Output):
@@ -219,6 +227,7 @@ OUTPUTS: Final[dict[str, Any]] = {
     "engine build": BuildOutput,
     "engine check": EngineCheckOutput,
     "engine list": EngineListOutput,
+    "engine publish": PublishOutput,
     "engine rollback": SwitchOutput,
     "engine sign": SignOutput,
     "engine verify": Verification,

@@ -35,6 +35,10 @@ def install(
         Path | None,
         typer.Option("--program", help="`bleedwatch` as the services will find it: this one."),
     ] = None,
+    server: Annotated[
+        bool,
+        typer.Option("--server", help="Open the agent's unit to infer.server, and to it alone."),
+    ] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -45,7 +49,7 @@ def install(
 
     Example: sudo bleedwatch service install --dry-run
     """
-    steps = install_steps(root.absolute(), program or this_program())
+    steps = install_steps(root.absolute(), program or this_program(), server=server)
     if not dry_run:
         carry_out(steps)
     _print(steps, commands_after_install(root.absolute()), dry_run=dry_run, as_json=as_json)

@@ -101,7 +101,7 @@ def _agent(status: AgentStatus) -> Iterator[Metric]:
     yield _gauge("agent_start_time_seconds", "When the agent was started [Unix time]", started_s)
     reachable, degraded = status.folder_problem is None, status.degraded is not None
     yield _gauge("folder_reachable", "1 if the export folder can be read", reachable)
-    yield _gauge("degraded", "1 if the CPU runs what the GPU should", degraded)
+    yield _gauge("degraded", "1 if the CPU runs what GPU or server should", degraded)
     yield _gauge("receiving_series", "Series that are being received", status.receiving)
     yield _gauge("queued_series", "Complete series that wait to be analysed", status.queued)
     if status.gpu_total_bytes is not None and status.gpu_used_bytes is not None:

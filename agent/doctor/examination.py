@@ -54,6 +54,11 @@ OF_THE_INLET: Final[tuple[tuple[str, Callable[[Box], CheckResult]], ...]] = (
 )
 """Made where the configuration names senders."""
 
+OF_THE_SERVER: Final[tuple[tuple[str, Callable[[Box], CheckResult]], ...]] = (
+    ("server", networks.server),
+)
+"""Made where the configuration names one."""
+
 
 def examine(config_path: Path, take_gpu: Callable[[str], TensorRt]) -> Iterator[Line]:
     """Make every check; yield each line as soon as its check ends."""
@@ -68,7 +73,11 @@ def examine(config_path: Path, take_gpu: Callable[[str], TensorRt]) -> Iterator[
         return
     yield Line("configuration", well("configuration_usable", path=str(config_path)))
     mounts = MOUNTS.read_text(encoding="utf-8")
-    for name, on_box in (*(OF_THE_INLET if config.inlet.senders else ()), *OF_THE_BOX):
+    named = (
+        *(OF_THE_INLET if config.inlet.senders else ()),
+        *(OF_THE_SERVER if config.infer.server else ()),
+    )
+    for name, on_box in (*named, *OF_THE_BOX):
         box = Box(config, system_clock(), boot_id(), mounts, ACCOUNT, take_gpu)
         yield Line(name, _guarded(partial(on_box, box)))
 

@@ -1,4 +1,4 @@
-"""Checks of the networks: the bundle, its signature, the profiles, the GPU and its plans."""
+"""Checks of the networks: bundle, signature, profiles, server, GPU and plans."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from agent.infer.plan import Activation, Machine, Plan, load_plan, misfit, plan_
 from agent.infer.platform import platform_at
 from agent.infer.signature import load_public_key
 from agent.infer.tensorrt_api import NO_GPU
+from agent.infer.triton_backend import TritonBackend
 from agent.infer.verification import Here, objection
 from agent.reasons import Reason
 
@@ -46,9 +47,20 @@ def protocols(box: Box) -> CheckResult:
     return well("profiles_fit", n_profiles=len(profiles))
 
 
+def server(box: Box) -> CheckResult:
+    """Ask the server that is to run the networks for this bundle's models."""
+    settings = box.config.infer.server_settings
+    if settings is None:
+        return well("server_not_named")
+    with closing(TritonBackend(settings, load_bundle(box.config.bundle_folder))) as backend:
+        return well("server_serves", server=str(backend.run_by))
+
+
 def gpu(box: Box) -> CheckResult:
     """Check that the plans in use fit the bundle, the card, its driver and TensorRT."""
     config = box.config
+    if config.infer.server is not None:
+        return well("gpu_replaced", address=config.infer.server)
     if config.infer.gpu == NO_GPU:
         return well("gpu_switched_off")
     active = read_active(config.plans_folder)

@@ -1,26 +1,25 @@
-"""What runs the networks: a plan on the GPU where one is active, else the reference on the CPU.
+"""What runs the networks: a server or a plan on the GPU, else the reference on the CPU.
 
-When the GPU fails at a series, that series is run again as a whole on the CPU. The GPU is started
-again between two series. A plan that cannot be used takes none of the others with it.
+When server or GPU fails at a series, that series is run again as a whole on the CPU, and it is
+taken up again between two series. A plan that cannot be used takes none of the others with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
 from agent.errors import GpuError, InferenceError
-from agent.infer.backend import Backend
-from agent.infer.gpu_side import GpuSide
+from agent.infer.backend import Backend, RunBy
 from agent.reasons import Reason, english
 
 LOOK_S: Final = 1.0
-"""How often it is looked whether another plan was activated [s]."""
+"""How often it is looked whether another plan was activated, or the server is back [s]."""
 
 RETRY_S: Final = 10.0
-"""How long the GPU rests after a fault before it is started again [s]. Ours."""
+"""How long GPU or server rests after a fault before it is used again [s]. Ours."""
 
 MOST_RESTARTS: Final = 3
 """A GPU that ran and then could not be started this often needs a process of its own: CUDA keeps
@@ -29,10 +28,41 @@ some errors for as long as the process lives."""
 Result = TypeVar("Result")
 
 
+class Accelerator(Protocol):
+    """What runs networks in place of the CPU: ``GpuSide`` or ``ServerSide``. It has one thread."""
+
+    @property
+    def memory_bytes(self) -> tuple[int, int] | None:
+        """How much of a GPU's memory is used, and how much there is; None while none is held."""
+        ...
+
+    @property
+    def shortfall(self) -> Reason | None:
+        """Why it does not do all that it should; None where it does, or is not wanted."""
+        ...
+
+    @property
+    def run_by(self) -> RunBy | None:
+        """What runs networks there; None where nothing does."""
+        ...
+
+    def take_up(self) -> bool:
+        """Use what may be used by now; whether that changed. GpuError if the GPU fails."""
+        ...
+
+    def backend(self, protocol: str) -> Backend | None:
+        """Return what runs a protocol's series there; None where the CPU does."""
+        ...
+
+    def close(self) -> None:
+        """Give it back; ``take_up`` begins anew."""
+        ...
+
+
 class Networks:
     """Used by one thread, but for what it says of itself, which any may read.
 
-    ``degraded`` says why the GPU does not do all that it should; None while it does.
+    ``degraded`` says why GPU or server does not do all that it should; None while it does.
     ``gpu_bytes`` is how much of the GPU's memory is used and how much there is, when that was last
     looked at; None while no GPU is used.
     """
@@ -40,16 +70,16 @@ class Networks:
     def __init__(
         self,
         reference: Backend,
-        gpu: GpuSide,
+        accelerator: Accelerator,
         monotonic: Callable[[], float],
         log: FilteringBoundLogger,
     ) -> None:
-        """Begin on the CPU; ``refresh`` takes up the GPU."""
+        """Begin on the CPU; ``refresh`` takes up what there is."""
         self.degraded: Reason | None = None
         self.gpu_bytes: tuple[int, int] | None = None
         self.run_by = reference.run_by
         self._reference = reference
-        self._gpu = gpu
+        self._accelerator = accelerator
         self._monotonic = monotonic
         self._log = log
         self._next_look_s = float("-inf")
@@ -62,7 +92,7 @@ class Networks:
         return self._has_run and self._failed_starts >= MOST_RESTARTS
 
     def refresh(self) -> None:
-        """Take up what was activated since, and start the GPU again after a fault.
+        """Take up what there is since, and start the GPU or ask the server again after a fault.
 
         To be called between two series.
         """
@@ -71,28 +101,28 @@ class Networks:
             return
         self._next_look_s = now_s + LOOK_S
         try:
-            changed = self._gpu.take_up()
-            self.gpu_bytes = self._gpu.memory_bytes
+            changed = self._accelerator.take_up()
+            self.gpu_bytes = self._accelerator.memory_bytes
         except GpuError as error:
             self._failed_starts += 1
             self._go_on_without(error)
             return
         self._failed_starts = 0
-        self._tell(self._gpu.shortfall)
-        self._has_run = self._has_run or self._gpu.run_by is not None
-        self.run_by = self._gpu.run_by or self._reference.run_by
+        self._tell(self._accelerator.shortfall)
+        self._has_run = self._has_run or self._accelerator.run_by is not None
+        self.run_by = self._accelerator.run_by or self._reference.run_by
         if changed:
             self._log.info("networks", run_by=str(self.run_by))
 
     def run(self, protocol: str, work: Callable[[Backend], Result]) -> Result:
-        """Do ``work`` with what runs a protocol's series; where the GPU fails at it, on the CPU.
+        """Do ``work`` with what runs a protocol's series; where that fails at it, on the CPU.
 
         Raises
         ------
         InferenceError
             If the reference fails as well.
         """
-        backend = self._gpu.backend(protocol)
+        backend = self._accelerator.backend(protocol)
         if backend is not None:
             try:
                 return work(backend)
@@ -101,8 +131,8 @@ class Networks:
         return work(self._reference)
 
     def close(self) -> None:
-        """Give the GPU back; the thread that used it is about to end."""
-        self._gpu.close()
+        """Give GPU or server back; the thread that used it is about to end."""
+        self._accelerator.close()
         self.gpu_bytes = None
 
     def _tell(self, degraded: Reason | None) -> None:
@@ -111,7 +141,7 @@ class Networks:
         self.degraded = degraded
 
     def _go_on_without(self, error: InferenceError) -> None:
-        self._gpu.close()
+        self._accelerator.close()
         self.gpu_bytes = None
         self._tell(Reason("degraded_to_cpu", why=error.reason))
         self.run_by = self._reference.run_by

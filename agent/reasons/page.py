@@ -23,6 +23,8 @@ INSTALL_BUNDLE: Final = "install the bundle again"
 SEE_CONTRACT: Final = "see engines/CONTRACT.md"
 BUILD_PLAN: Final = "`bleedwatch engine build`"
 LOOK_AT_CARD: Final = "`nvidia-smi` shows whether the driver sees the card"
+LOOK_AT_SERVER: Final = "see whether it runs; `bleedwatch doctor` asks it"
+PUBLISH: Final = "`bleedwatch engine publish` writes what it must load"
 
 SERIES: Final = {
     "not_seen_whole": Wording(
@@ -331,6 +333,21 @@ NETWORKS: Final = {
     ),
     "plan_output_missing": Wording(
         "the engine has no output {output}, only {outputs}", SEE_CONTRACT
+    ),
+    "server_package_missing": Wording("{package} is not installed", "{command}"),
+    "server_certificate_unreadable": Wording("{path}: {why}", "let this account read it"),
+    "server_silent": Wording("the server {address} has not answered yet", LOOK_AT_SERVER),
+    "server_failed": Wording("the server {address} does not answer: {why}", LOOK_AT_SERVER),
+    "server_client_failed": Wording("the server cannot be asked: {error}", LOOK_AT_SERVER),
+    "server_model_missing": Wording("the server {address} has no model {model}", PUBLISH),
+    "server_model_differs": Wording("the server {address} has another bundle as {model}", PUBLISH),
+    "server_reads_differently": Wording(
+        "the server {address} does not read as the reference: a probability is "
+        "{difference:.3f} off, {allowed:g} allowed",
+        PUBLISH,
+    ),
+    "server_answer_wrong": Wording(
+        "the server {address} gives no usable answer: {why}", LOOK_AT_SERVER
     ),
     "gpu_package_missing": Wording("{package} is not installed", "{command}"),
     "gpu_package_broken": Wording("{package} cannot be loaded: {why}", "{command}"),

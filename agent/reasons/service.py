@@ -303,7 +303,9 @@ DOCTOR: Final = {
         "watches {folder}, the configuration says {configured}",
         "`systemctl restart bleedwatch-agent`",
     ),
-    "agent_degraded": Wording("{why}", "see the line `gpu`, and `journalctl -u bleedwatch-agent`"),
+    "agent_degraded": Wording(
+        "{why}", "see the line `gpu` or `server`, and `journalctl -u bleedwatch-agent`"
+    ),
     "agent_runs": Wording("{bundle} {version}, {backend}, {device}"),
     "no_series_yet": Wording(
         "none has come yet", "export a head from the scanner, or `bleedwatch simulate`"
@@ -338,6 +340,12 @@ DOCTOR: Final = {
     "no_plan_and_no_card": Wording(
         "no plan is in use: the CPU runs the networks ({why})", "{remedy}"
     ),
+    "server_not_configured": Wording(
+        "no server to open the agent's unit to", "set infer.server in {path}"
+    ),
+    "server_not_named": Wording("none is named: infer.server is not set"),
+    "server_serves": Wording("{server}"),
+    "gpu_replaced": Wording("not used: {address} runs the networks"),
     "gpu_switched_off": Wording("not to be used: infer.gpu is none"),
     "plans_in_former_folder": Wording(
         "plans lie in {former}, where they are no longer looked for", "mv {former} {folder}"
@@ -448,6 +456,17 @@ BUILDING: Final = {
     "plans_disk_full": Wording("{folder}: the disk is full", "free some space; " + PLANS_UNTOUCHED),
     "plans_unwritable": Wording(
         "{path}: {why}", "run it as a user who may write there; " + PLANS_UNTOUCHED
+    ),
+    "nothing_to_publish": Wording(
+        "neither a folder to publish into nor a server to check is named",
+        "--triton FOLDER, --check grpcs://HOST:PORT, or both",
+    ),
+    "server_address_wrong": Wording(
+        "{address}: {why}", "set infer.server_ca, server_certificate and server_key"
+    ),
+    "windows_uncovered": Wording(
+        "no window of bundle {bundle} covers all its others: a server is sent the widest alone",
+        "see slices.windows_hu in its bundle.toml",
     ),
     "nothing_to_sign": Wording(
         "{folder} is neither a bundle nor a plan", "`bleedwatch engine list` shows both"

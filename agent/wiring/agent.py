@@ -12,11 +12,13 @@ from agent.assemble.protocol import load_profiles
 from agent.config import Config
 from agent.errors import ConfigError
 from agent.infer import tensorrt_api
-from agent.infer.bundle import load_bundle
+from agent.infer.backend import Backend
+from agent.infer.bundle import Bundle, load_bundle
 from agent.infer.gpu_side import GpuSettings, GpuSide
-from agent.infer.networks import Networks
+from agent.infer.networks import Accelerator, Networks
 from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.platform import platform_at
+from agent.infer.server_side import ServerSide
 from agent.infer.signature import load_public_key
 from agent.infer.tensorrt_api import NO_GPU
 from agent.pipeline import Resources
@@ -45,7 +47,7 @@ class Agent:
 def build_agent(config: Config, store: AgentStore, log: FilteringBoundLogger) -> Agent:
     """Load bundle and profiles, start the reference backend, and join them to the store.
 
-    The GPU is taken up by the thread that runs the networks, once it looks for plans.
+    GPU or server is taken up by the thread that runs the networks.
 
     Raises
     ------
@@ -65,25 +67,31 @@ def build_agent(config: Config, store: AgentStore, log: FilteringBoundLogger) ->
     for profile in profiles:
         bundle.contract.operating_point(profile.operating_point)
     reference = OnnxBackend(bundle, threads=config.infer.threads)
-    gpu = GpuSide(
-        GpuSettings(
-            config.plans_folder,
-            key,
-            config.infer.gpu_memory_share,
-            allowed=config.infer.gpu != NO_GPU,
-            expected=config.infer.gpu != NO_GPU and platform_at() is not None,
-        ),
-        bundle,
-        reference,
-        lambda: tensorrt_api.load(log, config.infer.gpu),
+    networks = Networks(
+        reference, _accelerator(config, bundle, reference, log), time.monotonic, log
     )
-    resources = Resources(
-        bundle, Networks(reference, gpu, time.monotonic, log), profiles, config.deliver.channels
-    )
+    resources = Resources(bundle, networks, profiles, config.deliver.channels)
     archive = Archive(store, log, keeps_slices=config.store.slices_mb > 0)
     reader = Reader(store, config.read.limits, log, config.selftest_folder)
     shell = Shell(store, config.read.bounds)
     return joined(resources, shell, reader, archive, system_clock, log)
+
+
+def _accelerator(
+    config: Config, bundle: Bundle, reference: Backend, log: FilteringBoundLogger
+) -> Accelerator:
+    """Return what runs the networks in place of the CPU: the server where one is named."""
+    server = config.infer.server_settings
+    if server is not None:
+        return ServerSide(server, bundle, reference)
+    settings = GpuSettings(
+        config.plans_folder,
+        load_public_key(config.infer.public_key) if config.infer.public_key else None,
+        config.infer.gpu_memory_share,
+        allowed=config.infer.gpu != NO_GPU,
+        expected=config.infer.gpu != NO_GPU and platform_at() is not None,
+    )
+    return GpuSide(settings, bundle, reference, lambda: tensorrt_api.load(log, config.infer.gpu))
 
 
 def joined(

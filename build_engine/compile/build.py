@@ -124,9 +124,15 @@ def volume_graph(bundle: Bundle, precision: Precision, trt: Vendor) -> bytes:
 
 
 def compile_network(
-    gpu: TensorRt, graph: bytes, shape: tuple[int, ...], precision: Precision, timings: TimingCache
+    gpu: TensorRt,
+    graph: bytes,
+    shape: tuple[int, ...],
+    precision: Precision,
+    timings: TimingCache,
+    *,
+    least: tuple[int, ...] | None = None,
 ) -> Compiled:
-    """Compile an ONNX graph with one input, for input of this shape and no other.
+    """Compile an ONNX graph with one input, for input of this shape, or from ``least`` on.
 
     Raises as ``build_plan``.
     """
@@ -134,7 +140,7 @@ def compile_network(
     with gpu.guarded("compiling"):
         builder = gpu.builder()
         parsed = parse(trt, builder, gpu.messages.listener, graph)
-        config = configured(trt, builder, parsed.network, shape, precision)
+        config = configured(trt, builder, parsed.network, shape, precision, least=least)
         _use_timings(trt, config, timings.read(gpu.machine))
         engine = builder.build_serialized_network(parsed.network, config)
     if engine is None:
@@ -156,14 +162,23 @@ def parse(trt: Vendor, builder: Vendor, listener: Vendor, graph: bytes) -> Parse
 
 
 def configured(
-    trt: Vendor, builder: Vendor, network: Vendor, shape: tuple[int, ...], precision: Precision
+    trt: Vendor,
+    builder: Vendor,
+    network: Vendor,
+    shape: tuple[int, ...],
+    precision: Precision,
+    *,
+    least: tuple[int, ...] | None = None,
 ) -> Vendor:
-    """Make the configuration for input of one shape; PlanError if TensorRT refuses a part of it."""
+    """Make the configuration for input of a shape, or from ``least`` on.
+
+    Raises PlanError if TensorRT refuses a part of it.
+    """
     config = builder.create_builder_config()
     configure(trt, config, precision)
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
     profile = builder.create_optimization_profile()
-    profile.set_shape(network.get_input(0).name, shape, shape, shape)
+    profile.set_shape(network.get_input(0).name, least or shape, shape, shape)
     if config.add_optimization_profile(profile) < 0:
         raise PlanError("builder_refuses", what=f"input of {shape}", version=trt.__version__)
     return config

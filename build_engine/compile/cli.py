@@ -18,6 +18,8 @@ from build_engine.compile.bench import bench
 from build_engine.compile.listing import BundleRow, PlanRow, bundle_rows, plan_rows
 from build_engine.compile.make import build, verify
 from build_engine.compile.plans import Site
+from build_engine.compile.publish import check_repository, is_repository
+from build_engine.compile.publishing import publish_command
 from build_engine.compile.site import ConfigPath, PlanName, public_key, site_of, taken_gpu
 from build_engine.printing import AsJson, out, print_json
 
@@ -27,6 +29,7 @@ engine = typer.Typer(
 engine.command()(build)
 engine.command()(verify)
 engine.command()(bench)
+engine.command("publish")(publish_command)
 
 
 @engine.command("list")
@@ -117,17 +120,22 @@ def sign(
 
 @engine.command()
 def check(
-    folder: Annotated[Path, typer.Argument(help="Folder of a bundle or a plan.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of a bundle, a plan or what was published.")
+    ],
     config: ConfigPath = DEFAULT_PATH,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Check every digest of a bundle or a plan, and its signature if a key is configured.
+    """Check every digest of a bundle, plan or model repository, and signatures if there is a key.
 
     Example: bleedwatch engine check engines/default/2.0.0
     """
     key = public_key(load_config(config))
-    signing.check(folder, key)
+    if is_repository(folder):
+        check_repository(folder, key)
+    else:
+        signing.check(folder, key)
     signed = key is not None
     if as_json:
         print_json({"folder": str(folder), "digests": True, "signature": signed or None})

@@ -124,3 +124,20 @@ def test_plans_outlive_the_environment_that_the_program_is_installed_in(tmp_path
 
     assert config.plans_folder.is_relative_to(config.state_folder)
     assert not config.plans_folder.is_relative_to(config.engines_folder)
+
+
+@pytest.mark.parametrize(
+    "server",
+    ["10.0.0.7:8001", "grpc://10.0.0.7:8001", "grpcs://10.0.0.7", "grpcs://h:0", "https://h:1"],
+)
+def test_a_server_that_is_no_address_or_would_be_sent_plain_text_is_refused(server: str) -> None:
+    with pytest.raises(ValidationError, match=r"no address such as|for this computer alone"):
+        InferConfig(server=server)
+
+
+def test_a_server_elsewhere_needs_certificates_one_here_does_not() -> None:
+    with pytest.raises(ValidationError, match="needs server_ca"):
+        InferConfig(server="grpcs://ct-gpu:8001", server_ca=Path("ca.pem"))
+
+    here = InferConfig(server="grpc://[::1]:8001").server_settings
+    assert (here.host, here.target, here.encrypted) == ("::1", "[::1]:8001", False)

@@ -12,6 +12,7 @@ from agent.errors import ConfigError
 from agent.service import (
     ARCHIVES,
     SENDERS,
+    SERVER,
     TARGETS,
     Action,
     Step,
@@ -118,6 +119,41 @@ def test_an_inlet_that_is_turned_off_is_closed_again(installed: Path) -> None:
     carry_out(install_steps(installed, PROGRAM))
 
     assert not target_in(installed, SENDERS).exists()
+
+
+SERVED = """export_folder = "/srv/ct"
+[infer]
+server = "grpcs://{host}:8001"
+server_ca = "/etc/bleedwatch/ca.pem"
+server_certificate = "/etc/bleedwatch/box.pem"
+server_key = "/etc/bleedwatch/box.key"
+"""
+
+
+def test_the_agent_is_opened_to_its_server_when_asked_and_closed_with_it(installed: Path) -> None:
+    dropped_in, config = target_in(installed, SERVER), installed / CONFIG
+    with pytest.raises(ConfigError, match="no server to open"):
+        install_steps(installed, PROGRAM, server=True)
+
+    config.write_text(SERVED.format(host="10.20.0.7"))
+    carry_out(install_steps(installed, PROGRAM))
+    assert not dropped_in.exists(), "it was not asked for"
+    carry_out(install_steps(installed, PROGRAM, server=True))
+
+    assert dropped_in.read_text().splitlines()[1:] == [
+        "[Service]",
+        "PrivateNetwork=no",
+        "RestrictAddressFamilies=AF_INET AF_INET6",
+        "IPAddressAllow=10.20.0.7",
+    ]
+
+    config.write_text(SERVED.format(host="[fd00::7]"))
+    carry_out(install_steps(installed, PROGRAM))
+    assert "IPAddressAllow=fd00::7" in dropped_in.read_text(), "it follows the configuration"
+
+    config.write_text('export_folder = "/srv/ct"\n')
+    carry_out(install_steps(installed, PROGRAM))
+    assert not dropped_in.exists()
 
 
 def test_the_delivery_is_opened_to_the_archives_that_are_named_and_closed_with_them(
