@@ -37,9 +37,11 @@ from agent.deliver.outbox import OWN_CHANNELS
 from agent.deliver.settings import (
     DicomChannel,
     DicomWebChannel,
+    EmailChannel,
     FhirChannel,
     Hl7Channel,
     SendingChannel,
+    WebhookChannel,
 )
 from agent.errors import ConfigError
 from agent.infer.server_settings import ServerSettings
@@ -266,11 +268,20 @@ class DeliverConfig(_Table):
     dicomweb: tuple[DicomWebChannel, ...] = ()
     hl7: tuple[Hl7Channel, ...] = ()
     fhir: tuple[FhirChannel, ...] = ()
+    webhook: tuple[WebhookChannel, ...] = ()
+    email: tuple[EmailChannel, ...] = ()
 
     @property
     def channels(self) -> tuple[SendingChannel, ...]:
         """All channels."""
-        return (*self.dicom, *self.dicomweb, *self.hl7, *self.fhir)
+        return (
+            *self.dicom,
+            *self.dicomweb,
+            *self.hl7,
+            *self.fhir,
+            *self.webhook,
+            *self.email,
+        )
 
     @model_validator(mode="after")
     def _told_apart(self) -> Self:

@@ -18,8 +18,18 @@ from agent.deliver.channel import Channel
 from agent.deliver.commitments import Commitments
 from agent.deliver.fhir import FhirServer
 from agent.deliver.hl7 import Hl7Receiver
+from agent.deliver.mail import MailServer
 from agent.deliver.result import StoredResult
-from agent.deliver.settings import DicomChannel, FhirChannel, Hl7Channel, SendingChannel
+from agent.deliver.settings import (
+    DicomChannel,
+    DicomWebChannel,
+    EmailChannel,
+    FhirChannel,
+    Hl7Channel,
+    SendingChannel,
+    WebhookChannel,
+)
+from agent.deliver.webhook import Webhook
 from agent.errors import ArchiveUnreachable, DeliveryError, StoreUnwritable
 from agent.measure import numbered
 from agent.reasons import Reason
@@ -40,17 +50,23 @@ LONGEST_S: Final = 3600.0
 
 def channel_of(settings: SendingChannel, commitments: Commitments) -> Channel[Any]:
     """Return what speaks to a channel's receiver; what archives need is imported for them alone."""
-    if isinstance(settings, DicomChannel):
-        from agent.deliver.dimse import DicomArchive  # noqa: PLC0415 - of the dicom extra
+    match settings:
+        case Hl7Channel():
+            return Hl7Receiver(settings)
+        case FhirChannel():
+            return FhirServer(settings)
+        case WebhookChannel():
+            return Webhook(settings)
+        case EmailChannel():
+            return MailServer(settings)
+        case DicomChannel():
+            from agent.deliver.dimse import DicomArchive  # noqa: PLC0415 - of the dicom extra
 
-        return DicomArchive(settings, commitments)
-    if isinstance(settings, Hl7Channel):
-        return Hl7Receiver(settings)
-    if isinstance(settings, FhirChannel):
-        return FhirServer(settings)
-    from agent.deliver.dicomweb import DicomWebArchive  # noqa: PLC0415 - of the dicom extra
+            return DicomArchive(settings, commitments)
+        case DicomWebChannel():
+            from agent.deliver.dicomweb import DicomWebArchive  # noqa: PLC0415 - of the dicom extra
 
-    return DicomWebArchive(settings)
+            return DicomWebArchive(settings)
 
 
 def result_of(parcel: Parcel) -> StoredResult:

@@ -37,6 +37,7 @@ from agent.console.answers import (
 )
 from agent.console.snapshot import ListAnswer, Snapshot
 from agent.console.words import Words
+from agent.deliver.webhook import WebhookBody
 from agent.store.view import ExaminationView
 
 FILE: Final = resources.files("agent") / "schema.json"
@@ -70,9 +71,10 @@ OUTPUTS: Final[dict[str, Any]] = {
     "GET /api/words": Words,
     "POST /api/examinations": ListAnswer,
     "POST /api/series/{uid}/{revision}/acknowledge": AcknowledgedAnswer,
+    "[[deliver.webhook]]": WebhookBody,
     "POST /api/sign-in": SignedInAnswer | SignInRefusedAnswer,
 }
-"""What each command of the agent's prints, and what the console's API answers."""
+"""What each command of the agent's prints, the console's API answers, and webhooks are sent."""
 
 
 def schema() -> None:

@@ -26,6 +26,8 @@ Objects: TypeAlias = Annotated[tuple[Kind, ...], Field(min_length=1)]
 Named: TypeAlias = Annotated[str, StringConstraints(max_length=180)]
 """Of an application, a facility or an authority. Source: HL7 v2.5.1, MSH-3 to MSH-6."""
 
+MailAddress: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[^@\s<>,;:]+@[^@\s<>,;:]+$")]
+
 Priority: TypeAlias = Literal["stat", "asap", "routine"]
 
 ChannelName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
@@ -124,4 +126,42 @@ class FhirChannel(WebReceiver):
     """With it a suspicion is accompanied by a Task of that priority: to read the study."""
 
 
-SendingChannel: TypeAlias = DicomChannel | DicomWebChannel | Hl7Channel | FhirChannel
+class WebhookChannel(WebReceiver):
+    """A web service that is POSTed results as JSON."""
+
+    secret_file: Path
+    """File whose one line is what bodies are signed with: base64, with or without "whsec_"."""
+    identified: bool = False
+    """Whether the patient is told as well."""
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        if self.identified and self.url.scheme != "https":
+            raise ValueError("without https no patient is sent")
+        return self
+
+
+class EmailChannel(HostReceiver):
+    """Recipients that are sent results through a mail server."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] = 587
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    sender: MailAddress
+    recipients: Annotated[tuple[MailAddress, ...], Field(min_length=1)]
+    user: str | None = None
+    password_file: Path | None = None
+    identified: bool = False
+    """Whether the patient is told as well."""
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        if (self.user is None) != (self.password_file is None):
+            raise ValueError("user and password_file belong together")
+        if self.security == "none" and (self.user or self.identified):
+            raise ValueError("without TLS neither a password nor a patient is sent")
+        return self
+
+
+SendingChannel: TypeAlias = (
+    DicomChannel | DicomWebChannel | Hl7Channel | FhirChannel | WebhookChannel | EmailChannel
+)
