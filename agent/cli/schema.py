@@ -35,9 +35,11 @@ from agent.console.answers import (
     SlicesKept,
     SlicesNotKept,
 )
+from agent.console.reader_answers import ExaminationAnswer, ReadingList
 from agent.console.snapshot import ListAnswer, Snapshot
 from agent.console.words import Words
 from agent.deliver.webhook import WebhookBody
+from agent.store.readings import Reading, SignedReport
 from agent.store.view import ExaminationView
 
 FILE: Final = resources.files("agent") / "schema.json"
@@ -66,12 +68,17 @@ OUTPUTS: Final[dict[str, Any]] = {
     "upgrade": UpgradeOutput,
     "user list": UsersOutput,
     "GET /api/series/{uid}/{revision}/slices": SlicesKept | SlicesNotKept,
+    "GET /api/exam/{uid}": ExaminationAnswer,
+    "GET /api/reading": ReadingList,
     "GET /api/session": SessionAnswer,
     "GET /api/state": Snapshot,
     "GET /api/words": Words,
     "POST /api/examinations": ListAnswer,
     "POST /api/series/{uid}/{revision}/acknowledge": AcknowledgedAnswer,
     "[[deliver.webhook]]": WebhookBody,
+    "POST /api/series/{uid}/{revision}/reading": Reading,
+    "POST /api/series/{uid}/{revision}/reading-taken-back": Reading,
+    "POST /api/series/{uid}/{revision}/report": SignedReport,
     "POST /api/sign-in": SignedInAnswer | SignInRefusedAnswer,
 }
 """What each command of the agent's prints, the console's API answers, and webhooks are sent."""

@@ -40,6 +40,7 @@ from agent.console.feedback import Feedback
 from agent.console.images import Images
 from agent.console.lockout import Lockout
 from agent.console.metrics import monitoring_routes
+from agent.console.reader import Reader
 from agent.console.requests import named_result, one_line, read_values
 from agent.console.sessions import Sessions
 from agent.console.settings import PageSettings
@@ -107,6 +108,7 @@ def create_app(context: Context) -> Starlette:
         *Images(store.queries, context.clock).routes(result),
         Route(f"{result}/shown", endpoints.shown, methods=["POST"]),
         *Feedback(store).routes(result),
+        *Reader(store, context.clock, audit, context.settings).routes(result),
         *monitoring_routes(store.queries, context.clock, context.boot_id),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
+from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -41,6 +42,9 @@ MONITORED: Final = ("/metrics", "/readyz")
 
 FOR_SERVICE: Final = ("/metrics",)
 """Paths, with all below them, that need the role *service*."""
+
+READING_PAGES: Final = ("/reading", "/exam")
+"""Pages, with all below them, to which a link from elsewhere leads also through the sign-in."""
 
 CSRF_HEADER: Final = "x-bleedwatch-csrf"
 
@@ -145,12 +149,25 @@ def _refusal(request: Request, principal: Principal | None) -> Response | None:
     if path in OPEN or (path in MONITORED and is_loopback(address_of(request.scope))):
         return None
     if principal is None:
-        return RedirectResponse("/sign-in", 303) if path == "/" else _not_signed_in()
+        return _to_sign_in(request) if _is_page(path) else _not_signed_in()
     if changes and principal.user is not None and not _csrf_matches(request, principal):
         return PlainTextResponse("not from this session's page: load it again\n", 403)
     if principal.role != "service" and any(_within(path, own) for own in FOR_SERVICE):
         return PlainTextResponse("for the role service only\n", 403)
     return None
+
+
+def _is_page(path: str) -> bool:
+    return path == "/" or any(_within(path, page) for page in READING_PAGES)
+
+
+def _to_sign_in(request: Request) -> Response:
+    """Lead to the sign-in page, which leads back to one of the radiologist's pages."""
+    path, query = request.scope["path"], request.scope["query_string"].decode("ascii", "replace")
+    if path == "/":
+        return RedirectResponse("/sign-in", 303)
+    asked = f"{path}?{query}" if query else path
+    return RedirectResponse(f"/sign-in?{urlencode({'to': asked})}", 303)
 
 
 def _not_signed_in() -> Response:

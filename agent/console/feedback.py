@@ -46,7 +46,7 @@ class Feedback:
         reason = values.get("dismissed_because")
         if reason is not None and reason not in REASONS:
             raise HTTPException(422, f"dismissed because of one of: {', '.join(REASONS)}")
-        who = _name_of(principal_of(request), values)
+        who = name_of(principal_of(request), values)
         note = one_line(values.get("note", ""), LONGEST_NOTE)
         if reason == "other" and not note:
             raise HTTPException(422, "other than what? say it in the note")
@@ -62,7 +62,7 @@ class Feedback:
 
     async def take_back(self, request: Request) -> Response:
         """Take an answer back; what waited for it waits again."""
-        who = _name_of(principal_of(request), await read_values(request))
+        who = name_of(principal_of(request), await read_values(request))
         result = named_result(request)
         if not await run_in_threadpool(self._store.take_answer_back, *result, who):
             raise HTTPException(404, "nobody has answered it")
@@ -74,14 +74,14 @@ class Feedback:
         agrees = values.get("agrees")
         if not isinstance(agrees, bool):
             raise HTTPException(422, "agrees: true or false")
-        who = _name_of(principal_of(request), values)
+        who = name_of(principal_of(request), values)
         note = one_line(values.get("note", ""), LONGEST_NOTE)
         uid, revision = named_result(request)
         await _stored(run_in_threadpool(self._store.judge, uid, revision, who, note, agrees=agrees))
         return Response(status_code=204)
 
 
-def _name_of(principal: Principal, values: dict[str, object]) -> str:
+def name_of(principal: Principal, values: dict[str, object]) -> str:
     """Return the name to store: the signed-in user's, or the one typed at the kiosk."""
     typed = one_line(values.get("who", ""), LONGEST_NAME)
     if principal.user is not None and typed not in ("", principal.user):

@@ -259,7 +259,7 @@ class _Page:
     def _series(self, row: SeriesRow, place: Place) -> SeriesState:
         shown = self.settings.patient
         view = SeriesView.of(row, place)
-        view = view.identified(_allowed_identity(row.identity, shown), row.description)
+        view = view.identified(allowed_identity(row.identity, shown), row.description)
         view = view.with_correction(_allowed_correction(row.corrected, shown))
         return SeriesState(
             **dict(view),
@@ -279,7 +279,7 @@ def _unread_files(queries: Queries, row: SeriesRow) -> tuple[str, ...]:
     return tuple(legible(Path(path).name) for path in paths)
 
 
-def _allowed_identity(identity: Identity, shown: Shown) -> Identity:
+def allowed_identity(identity: Identity, shown: Shown) -> Identity:
     """Return as much of the patient's identity as the site lets the page show."""
     if shown == "full":
         return identity

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from agent.reasons.reading import READING
 from agent.reasons.wording import Wording
 
 READ_BY_EYE: Final = "send the series again, or read it without Bleedwatch"
@@ -460,4 +461,4 @@ BOX: Final = {
 }
 """What is wrong with the box itself."""
 
-PAGE: Final = SERIES | EXAMINATION | RECEIVED | FILES | NETWORKS | BOX
+PAGE: Final = SERIES | EXAMINATION | RECEIVED | FILES | NETWORKS | BOX | READING

@@ -198,7 +198,7 @@ class Queries:
     def with_accession(self, accession: str, limit: int) -> list[SeriesRow]:
         """Return the latest series of an accession number."""
         rows = self._db.rows(
-            f"{ROW} WHERE accession = ? ORDER BY last_utc DESC LIMIT ?", accession, limit
+            f"{ROW} WHERE series.accession = ? ORDER BY last_utc DESC LIMIT ?", accession, limit
         )
         return [series_row(row) for row in rows]
 

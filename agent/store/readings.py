@@ -22,7 +22,7 @@ LONGEST_NOTE: Final = 1000
 LARGEST_INDEX: Final = 2**15
 """Of a voxel. Ours: no scanner makes more slices, rows or columns."""
 
-Judged: TypeAlias = Literal["right", "changed", "not_blood", "missed"]
+Judged: TypeAlias = Literal["correct", "changed", "not_blood", "missed"]
 
 SideWord: TypeAlias = Literal["left", "right", "midline"]
 
@@ -37,6 +37,10 @@ Instead: TypeAlias = Literal[
     "other",
 ]
 """What was taken for blood."""
+
+SectionName: TypeAlias = Literal[
+    "clinical", "technique", "comparison", "findings", "not_assessed", "impression"
+]
 
 Index: TypeAlias = Annotated[int, Field(ge=0, lt=LARGEST_INDEX)]
 
@@ -71,7 +75,7 @@ class Judgement(_Stored):
             is not bool(self.instead),
             "what is changed": self.judged == "changed" and not changed,
             "kind and side only of what is blood, and otherwise than was said": changed
-            and self.judged in ("right", "not_blood"),
+            and self.judged in ("correct", "not_blood"),
             "what else, in the note": self.instead == "other" and not self.note,
         }
         wrong = [said for said, is_so in problems.items() if is_so]
@@ -105,9 +109,7 @@ class Sentence(_Stored):
 class Section(_Stored):
     """One part of a report."""
 
-    section: Literal[
-        "clinical", "technique", "comparison", "findings", "not_assessed", "impression"
-    ]
+    section: SectionName
     title: str
     sentences: tuple[Sentence, ...]
 

@@ -43,6 +43,17 @@ class PatientView(_View):
     sex: str
     accession: str
 
+    @classmethod
+    def of(cls, identity: Identity) -> Self:
+        """Show who a patient is."""
+        return cls(
+            patient_id=identity.patient_id,
+            patient_name=identity.patient_name,
+            birth_date=identity.birth_date,
+            sex=identity.sex,
+            accession=identity.accession,
+        )
+
 
 class AcknowledgementView(_View):
     """Who took note of a result; ``dismissed_because`` where it is held to be wrong."""
@@ -195,13 +206,7 @@ class SeriesView(_View):
 
     def identified(self, identity: Identity, description: str) -> Self:
         """Add whose series it is."""
-        patient = PatientView(
-            patient_id=identity.patient_id,
-            patient_name=identity.patient_name,
-            birth_date=identity.birth_date,
-            sex=identity.sex,
-            accession=identity.accession,
-        )
+        patient = PatientView.of(identity)
         return self.model_copy(update={"patient": patient, "description": description})
 
     def with_correction(self, former: Correction | None) -> Self:

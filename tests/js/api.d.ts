@@ -66,7 +66,7 @@ type KeptSlices = SliceStack | { kept: "coming" | "no" };
 
 interface Session {
   user: string | null;
-  role: "technologist" | "service" | null;
+  role: "technologist" | "radiologist" | "service" | null;
   csrf: string;
   ends_in_s: number | null;
 }
@@ -147,4 +147,51 @@ interface Snapshot {
   today: Record<string, number> | null;
   examinations: Examination[];
   notices: { reason: Reason; at_utc: string }[];
+}
+
+interface Viewer extends HTMLElement {
+  open(): Promise<void>;
+  goTo(k: number): void;
+  pick(picked: (voxel: [number, number, number]) => void): void;
+}
+
+interface ReadingLine {
+  examination_uid: string;
+  test: boolean;
+  patient: Patient;
+  state: SeriesState;
+  last_slice_utc: string;
+  subtypes: string[];
+  total_volume_ml: number | null;
+  midline_shift_mm: number | null;
+  score: number | null;
+  waits: boolean;
+  n_findings: number;
+  n_read: number;
+  signed_by: string | null;
+}
+
+interface Judgement {
+  judged: "correct" | "changed" | "not_blood" | "missed";
+  finding: number | null;
+  subtype: string | null;
+  side: string | null;
+  instead: string | null;
+  voxel_kji: [number, number, number] | null;
+  note: string;
+}
+
+interface ReadingMade { reading_id: number; judgement: Judgement; who: string; at_utc: string }
+
+interface DraftSection { section: string; title: string; sentences: { text: string; reason: Reason | null }[] }
+
+interface SignedReport { version: number; language: string; who: string; at_utc: string; sections: DraftSection[] }
+
+interface ExaminationRead {
+  examination: Examination;
+  standing: ReadingMade[];
+  draft: { language: string; sections: DraftSection[] } | null;
+  signed: SignedReport[];
+  may_not_read: Reason | null;
+  may_not_sign: Reason | null;
 }

@@ -1,14 +1,22 @@
-// All slices of one result, to scroll through: by wheel, finger, keys and the bar beneath.
+// All slices of one result: scrolled, windowed, zoomed and measured by wheel, finger, mouse and keys.
 
 import { button, element } from "./dom.js";
+import { drag, wheel } from "./gestures.js";
+import { Pane } from "./pane.js";
 import { Slices } from "./slices.js";
 import { number, t } from "./words.js";
 
-const WINDOWS = { brain: t("Brain"), subdural: t("Subdural"), bone: t("Bone") };
+/** @type {Record<string, { words: string, level: number, width: number }>} */
+const WINDOWS = { // brain as on the key slice; subdural within what Radiopaedia, "Windowing (CT)", gives; bone as in teaching
+  brain: { words: t("Brain"), level: 40, width: 80 },
+  subdural: { words: t("Subdural"), level: 80, width: 200 },
+  bone: { words: t("Bone"), level: 500, width: 2000 },
+};
+const EXTRA_AXIAL = ["subdural", "epidural"]; // bleeds beside bone, which a brain window makes as white as they are
+const LEAST_WIDTH_HU = 2;
 const PAGE = 10; // slices that Page Up and Page Down move by
-const WHEEL_PX = 50; // of a touchpad make a slice; a notch of a wheel is one, whatever it says
-const LEAST_DRAG_PX = 3; // that a finger moves for a slice …
-const MOST_DRAG_PX = 20; // … and most
+const ZOOM_STEP = 1.25;
+const CINE_MS = 100; // a slice
 
 /** @type {Record<string, (k: number, last: number) => number>} */
 const KEYS = { // where each goes from slice k
@@ -16,31 +24,50 @@ const KEYS = { // where each goes from slice k
   ArrowDown: (k) => k - 1, ArrowLeft: (k) => k - 1, PageDown: (k) => k - PAGE, Home: () => 0,
 };
 
+const HINTS = [
+  ["↑ ↓", t("next and previous slice")], ["Page ↑ ↓", t("ten slices")], ["Home End", t("lowest and highest slice")],
+  ["1 2 3", t("brain, subdural, bone window")], ["O", t("outline on and off")],
+  ["+ −", t("zoom; also the wheel with Ctrl")], ["0", t("whole slice")],
+  ["S W M R", t("the left button scrolls, windows, moves, measures")], ["P", t("play and stop")],
+  [t("right button"), t("window")], [t("Shift"), t("move")],
+];
+
 export class Scroller {
-  #stack; #slices;
+  #stack; #slices; #pane;
   #wanted = 0;
   #shown = -1;
   #frame = 0;
+  #cine = 0;
   #outlined = true;
+  /** @type {import("./gestures.js").Tool} */ #tool = "scroll";
+  #window = { level: 0, width: 1 };
+  /** @type {((voxel: [number, number, number]) => void) | null} */ #picked = null;
   #stage = element("div", "", "stage");
-  #canvas = element("canvas", "");
   #where = element("p", "", "where");
+  #under = element("p", "", "under");
   #range = element("input", "");
   #says = element("p", "", "says");
+  #hints = element("dl", "", "hints");
   #outline = button(t("Outline"), "outline", () => this.#toggleOutline());
-  #windows = Object.entries(WINDOWS).map(([name, words]) => button(words, name, () => this.#choose(name)));
+  #play = button(t("Play"), "play", () => this.#togglePlay());
+  #windows = Object.entries(WINDOWS).map(([name, { words }]) => button(words, name, () => this.#choose(name)));
+  #tools = Object.entries({ scroll: t("Scroll"), window: t("Window"), move: t("Move"), ruler: t("Ruler") }).map(
+    ([name, words]) => button(words, name, () => this.#use(/** @type {import("./gestures.js").Tool} */ (name))));
 
   /**
    * `close()` is called by its button; `lost()` when the slices have been forgotten meanwhile.
    * @param {string} path
    * @param {SliceStack} stack
-   * @param {() => void} close
-   * @param {() => void} lost
+   * @param {string[]} kinds of its findings, the first one first
+   * @param {{ close: () => void, lost: () => void }} calls
    */
-  constructor(path, stack, close, lost) {
+  constructor(path, stack, kinds, { close, lost }) {
     this.#stack = stack;
+    this.#pane = new Pane(stack, this.#stage);
     this.#slices = new Slices(path, stack, () => this.#drawSoon(), (status) => (status === 404 ? lost() : this.#sayFailed()));
     this.elements = [this.#stageOf(stack), this.#track(), this.#controls(close), this.#says];
+    this.#choose(EXTRA_AXIAL.includes(kinds[0]) ? "subdural" : "brain");
+    this.#use("scroll");
   }
 
   get held() { return this.#slices.held; }
@@ -49,9 +76,10 @@ export class Scroller {
 
   release() {
     cancelAnimationFrame(this.#frame);
+    clearInterval(this.#cine);
     this.#frame = 0;
     this.#slices.release();
-    this.#canvas.width = 0;
+    this.#pane.release();
   }
 
   focus() { this.#stage.focus({ preventScroll: true }); }
@@ -64,30 +92,60 @@ export class Scroller {
     this.#drawSoon();
   }
 
+  /** Gives the voxel (slice, row, column) that is clicked next. @param {(voxel: [number, number, number]) => void} picked */
+  pick(picked) {
+    this.#picked = picked;
+    this.#stage.classList.add("picking");
+  }
+
   /** Obeys a key; tells whether it did. @param {string} key */
   press(key) {
-    const preset = Object.keys(WINDOWS)[Number(key) - 1];
+    const letter = key.toLowerCase();
     if (Object.hasOwn(KEYS, key)) this.goTo(KEYS[key](this.#wanted, this.#stack.n - 1));
-    else if (preset) this.#choose(preset);
-    else if (key.toLowerCase() === "o") this.#toggleOutline();
+    else if (Object.hasOwn(this.#orders, letter)) this.#orders[letter]();
     else return false;
     return true;
   }
 
+  /** @type {Record<string, () => void>} */
+  #orders = {
+    1: () => this.#choose("brain"), 2: () => this.#choose("subdural"), 3: () => this.#choose("bone"),
+    s: () => this.#use("scroll"), w: () => this.#use("window"), m: () => this.#use("move"), r: () => this.#use("ruler"),
+    o: () => this.#toggleOutline(), p: () => this.#togglePlay(), "?": () => { this.#hints.hidden = !this.#hints.hidden; },
+    "+": () => this.#pane.zoomBy(ZOOM_STEP, this.#pane.centre()), "=": () => this.#orders["+"](),
+    "-": () => this.#pane.zoomBy(1 / ZOOM_STEP, this.#pane.centre()), 0: () => this.#pane.fit(),
+  };
+
   // What it is made of.
 
   /** @param {SliceStack} stack */
-  #stageOf({ rows, columns, spacing_mm: [row_mm, column_mm], n }) {
-    Object.assign(this.#canvas, { width: columns, height: rows });
-    this.#canvas.style.aspectRatio = String((columns * column_mm) / (rows * row_mm));
+  #stageOf({ n }) {
     Object.assign(this.#stage, {
       role: "slider", tabIndex: 0, ariaLabel: t("Slices"), ariaOrientation: "vertical", ariaValueMin: 1, ariaValueMax: n,
     });
-    this.#stage.append(this.#canvas, element("span", t("R"), "side right"), element("span", t("L"), "side left"), this.#where);
-    this.#wheel(this.#stage);
-    this.#drag(this.#stage);
+    this.#hints.hidden = true;
+    for (const [keys, words] of HINTS) this.#hints.append(element("dt", keys), element("dd", words));
+    this.#stage.append(element("span", t("R"), "side right"), element("span", t("L"), "side left"), this.#where, this.#under, this.#hints);
+    wheel(this.#stage, this.#actions);
+    drag(this.#stage, () => this.#tool, this.#actions);
     return this.#stage;
   }
+
+  /** @type {import("./gestures.js").Actions} */
+  #actions = {
+    scroll: (slices) => this.goTo(this.#wanted + slices),
+    slices: () => this.#stack.n,
+    window: (dx, dy) => {
+      const { level, width } = this.#window;
+      const step = Math.max(0.5, width / 200);
+      this.#setWindow({ level: level + dy * step, width: Math.max(LEAST_WIDTH_HU, width + dx * step) }, "");
+    },
+    move: (dx, dy) => this.#pane.moveBy(dx, dy),
+    zoom: (factor, at) => this.#pane.zoomBy(factor, at),
+    measure: (from, to) => this.#pane.measure(from, to),
+    hover: (at) => this.#tellUnder(at),
+    click: (at) => this.#pickAt(at),
+  };
 
   #track() {
     const track = element("div", "", "track");
@@ -102,33 +160,56 @@ export class Scroller {
       marks.append(mark);
     }
     track.append(marks, this.#range);
-    this.#wheel(track);
+    wheel(track, this.#actions);
     return track;
   }
 
   /** @param {() => void} close */
   #controls(close) {
     const controls = element("div", "", "controls");
-    for (const choice of this.#windows) choice.ariaPressed = String(choice.className === "brain");
     this.#outline.ariaPressed = "true";
+    this.#play.ariaPressed = "false";
     this.#says.role = "status";
-    controls.append(...this.#windows, this.#outline, button(t("Close"), "close", close));
+    const help = button(t("Keys"), "keys", () => this.press("?"));
+    controls.append(...this.#windows, this.#outline, ...this.#tools, this.#play, help, button(t("Close"), "close", close));
     return controls;
   }
 
   // What is drawn.
 
   /** @param {string} name */
-  #choose(name) {
+  #choose(name) { this.#setWindow(WINDOWS[name], name); }
+
+  /** @param {{ level: number, width: number }} window @param {string} name "" where it is none of the usual */
+  #setWindow({ level, width }, name) {
+    this.#window = { level, width };
+    this.#pane.setWindow(this.#window);
     for (const choice of this.#windows) choice.ariaPressed = String(choice.className === name);
-    this.#shown = -1;
-    this.#slices.show(name);
-    this.#stage.classList.add("waiting");
+    this.#redraw();
+  }
+
+  /** @param {import("./gestures.js").Tool} tool */
+  #use(tool) {
+    this.#tool = tool;
+    this.#stage.dataset.tool = tool;
+    for (const choice of this.#tools) choice.ariaPressed = String(choice.className === tool);
+    if (tool !== "ruler") this.#pane.forgetRuler();
   }
 
   #toggleOutline() {
     this.#outlined = !this.#outlined;
     this.#outline.ariaPressed = String(this.#outlined);
+    this.#redraw();
+  }
+
+  #togglePlay() {
+    const isPlaying = this.#cine !== 0;
+    this.#play.ariaPressed = String(!isPlaying);
+    clearInterval(this.#cine);
+    this.#cine = isPlaying ? 0 : setInterval(() => this.goTo((this.#wanted + 1) % this.#stack.n), CINE_MS);
+  }
+
+  #redraw() {
     this.#shown = -1;
     this.#drawSoon();
   }
@@ -140,52 +221,37 @@ export class Scroller {
   #draw() { // what the words name is what is shown, also while the wanted slice is still coming
     const found = this.#slices.nearest();
     if (!found) return;
-    const [k, picture, outline] = found;
+    const [k, hu, outline] = found;
     this.#stage.classList.toggle("waiting", k !== this.#wanted);
     if (k === this.#shown) return;
+    if (this.#shown >= 0) this.#pane.forgetRuler();
     this.#shown = k;
-    const context = this.#canvas.getContext("2d", { alpha: false });
-    context?.drawImage(picture, 0, 0);
-    if (this.#outlined && outline) context?.drawImage(outline, 0, 0);
+    this.#pane.draw(hu, this.#outlined ? outline : null);
     const name = t("slice {k} of {n}", { k: k + 1, n: this.#stack.n });
-    this.#where.textContent = `${name} · ${number(this.#stack.heights_mm[k], 1)} mm`;
+    const { level, width } = this.#window;
+    const window = t("level {level}, width {width} HU", { level: number(level), width: number(width) });
+    this.#where.textContent = `${name} · ${number(this.#stack.heights_mm[k], 1)} mm · ${window}`;
     Object.assign(this.#stage, { ariaValueNow: k + 1, ariaValueText: name });
     this.#says.textContent = "";
   }
 
+  /** @param {import("./pane.js").Point | null} at */
+  #tellUnder(at) {
+    const hu = at && this.#pane.huAt(at);
+    this.#under.textContent = hu === null ? "" : t("{hu} HU", { hu });
+  }
+
+  /** @param {import("./pane.js").Point} at */
+  #pickAt(at) {
+    const voxel = this.#pane.voxelAt(at);
+    if (!this.#picked || !voxel || this.#shown < 0) return;
+    this.#stage.classList.remove("picking");
+    const picked = this.#picked;
+    this.#picked = null;
+    picked([this.#shown, ...voxel]);
+  }
+
   #sayFailed() { this.#says.textContent = t("A slice cannot be fetched. Trying again …"); }
-
-  // Wheel and finger.
-
-  /** @param {HTMLElement} over */
-  #wheel(over) {
-    let moved = 0;
-    over.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      const px = event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? event.deltaY : event.deltaY * WHEEL_PX;
-      moved -= Math.max(-1, Math.min(1, px / WHEEL_PX));
-      const steps = Math.trunc(moved);
-      moved -= steps;
-      if (steps) this.goTo(this.#wanted + steps);
-    }, { passive: false });
-  }
-
-  /** @param {HTMLElement} stage */
-  #drag(stage) {
-    /** @type {{ y: number, k: number } | null} */
-    let from = null;
-    stage.addEventListener("pointerdown", (event) => {
-      from = { y: event.clientY, k: this.#wanted };
-      stage.setPointerCapture(event.pointerId);
-    });
-    stage.addEventListener("pointermove", (event) => {
-      if (!from) return;
-      const px = Math.max(LEAST_DRAG_PX, Math.min(MOST_DRAG_PX, stage.clientHeight / this.#stack.n));
-      this.goTo(from.k - Math.round((event.clientY - from.y) / px));
-    });
-    stage.addEventListener("pointerup", () => { from = null; });
-    stage.addEventListener("pointercancel", () => { from = null; });
-  }
 }
 
 /** First and last of those that follow one another. @param {number[]} numbers */

@@ -11,10 +11,15 @@ let known = checkSession();
 
 export async function checkSession() {
   const answer = await fetch("/api/session").catch(() => null);
-  if (answer?.status === 401) location.replace("/sign-in");
+  if (answer?.status === 401) location.replace(signInPath());
   if (answer?.ok) Object.assign(session, await answer.json());
   if (session.user && !document.getElementById("session")) showUser(session.user);
   return session;
+}
+
+function signInPath() { // which leads back to one of the radiologist's pages
+  const here = location.pathname + location.search;
+  return here === "/" ? "/sign-in" : `/sign-in?to=${encodeURIComponent(here)}`;
 }
 
 /** @param {string} url @param {object} values */
@@ -52,7 +57,7 @@ function showUser(user) {
   const button = element("button", t("Sign out"), "small");
   button.addEventListener("click", signOut);
   const name = element("bdi", user);
-  const role = session.role === "service" ? t("service") : t("technologist");
+  const role = { service: t("service"), radiologist: t("radiologist"), technologist: t("technologist") }[session.role ?? "technologist"];
   node.append(name, ` · ${role} `, button);
   first(document, "header").append(node);
   const endsInS = session.ends_in_s ?? 0;

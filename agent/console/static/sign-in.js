@@ -12,6 +12,7 @@ const password = field(form, "password");
 let waiting = 0;
 
 translatePage(document);
+const to = whereTo(new URLSearchParams(location.search).get("to"));
 enterIfSignedIn();
 
 form.addEventListener("submit", async (event) => {
@@ -20,7 +21,7 @@ form.addEventListener("submit", async (event) => {
   button.disabled = true;
   const answer = await send().catch(() => null);
   if (answer?.ok) {
-    location.replace("/");
+    location.replace(to);
     return;
   }
   password.value = "";
@@ -66,5 +67,12 @@ function countDown(text, untilMs) {
 
 async function enterIfSignedIn() { // as after a link from elsewhere, which brings no cookie along
   const answer = await fetch("/api/session").catch(() => null);
-  if (answer?.ok) location.replace("/");
+  if (answer?.ok) location.replace(to);
+}
+
+/** Where a link led before it was asked to sign in: one of the radiologist's pages, or else the page. @param {string | null} asked */
+function whereTo(asked) {
+  const url = new URL(asked ?? "/", location.origin);
+  const isOurs = url.origin === location.origin && ["/exam", "/reading"].some((page) => url.pathname === page || url.pathname.startsWith(`${page}/`));
+  return isOurs ? url.pathname + url.search : "/";
 }

@@ -1,22 +1,21 @@
-// The slices of one result in one window: fetched around where one looks, held as compressed blobs,
-// decoded a little ahead. What is held is bounded, and let go with release().
+// The slices of one result: fetched around where one looks, held as they came, inflated a little ahead.
+// What is held is bounded, and let go with release().
 
-const HELD = 400; // slices to either side whose blobs are held; some 0.1 MB each
-const DECODED = 24; // slices held as bitmaps; 1 MB each at 512 × 512
-const AHEAD = 6; // slices decoded before they are looked at
+const HELD = 400; // slices to either side that are held as they came; some 0.2 MB each
+const DECODED = 24; // slices held as HU; 0.5 MB each at 512 × 512
+const AHEAD = 6; // slices inflated before they are looked at
 const FETCHES = 4; // a browser makes six requests to a host at a time, and the events take one
 const DECODES = 3;
 const AGAIN_AFTER_MS = 1000;
 
 export class Slices {
   #path; #n; #outlined; #ready; #failed;
-  #window = "brain";
   #at = 0;
   #ahead = 1;
   /** @type {Map<number, [Blob, Blob | null]>} */
-  #blobs = new Map(); // k → picture and outline
-  /** @type {Map<number, [ImageBitmap, ImageBitmap | null]>} */
-  #bitmaps = new Map(); // the same decoded, the least recently used first
+  #blobs = new Map(); // k → HU and outline, as they came
+  /** @type {Map<number, [Int16Array, ImageBitmap | null]>} */
+  #decoded = new Map(); // the least recently used first
   /** @type {Set<number>} */
   #fetching = new Set();
   /** @type {Set<number>} */
@@ -39,15 +38,7 @@ export class Slices {
     this.#failed = failed;
   }
 
-  get held() { return { blobs: this.#blobs.size, bitmaps: this.#bitmaps.size }; }
-
-  /** @param {string} window */
-  show(window) {
-    this.release();
-    this.#stop = new AbortController();
-    this.#window = window;
-    this.moveTo(this.#at);
-  }
+  get held() { return { blobs: this.#blobs.size, decoded: this.#decoded.size }; }
 
   /** @param {number} k */
   moveTo(k) {
@@ -58,16 +49,16 @@ export class Slices {
   }
 
   /**
-   * What is nearest to where one looks and can be drawn: k, picture and outline.
-   * @returns {[number, ImageBitmap, ImageBitmap | null] | null}
+   * What is nearest to where one looks and can be drawn: k, HU and outline.
+   * @returns {[number, Int16Array, ImageBitmap | null] | null}
    */
   nearest() {
-    const k = this.#nearestOf(this.#bitmaps.keys());
-    const bitmaps = k === null ? undefined : this.#bitmaps.get(k);
-    if (k === null || !bitmaps) return null;
-    this.#bitmaps.delete(k);
-    this.#bitmaps.set(k, bitmaps);
-    return [k, ...bitmaps];
+    const k = this.#nearestOf(this.#decoded.keys());
+    const found = k === null ? undefined : this.#decoded.get(k);
+    if (k === null || !found) return null;
+    this.#decoded.delete(k);
+    this.#decoded.set(k, found);
+    return [k, ...found];
   }
 
   release() {
@@ -77,7 +68,7 @@ export class Slices {
     this.#blobs.clear();
     this.#fetching.clear();
     this.#decoding.clear();
-    for (const k of [...this.#bitmaps.keys()]) this.#close(k);
+    for (const k of [...this.#decoded.keys()]) this.#close(k);
   }
 
   #work() {
@@ -98,12 +89,12 @@ export class Slices {
 
   #toDecode() { // what is looked at, and after it; else what is nearer than all that can be drawn
     /** @param {number} k */
-    const needed = (k) => this.#blobs.has(k) && !this.#bitmaps.has(k) && !this.#decoding.has(k);
+    const needed = (k) => this.#blobs.has(k) && !this.#decoded.has(k) && !this.#decoding.has(k);
     for (let step = 0; step <= AHEAD; step += 1) {
       const k = this.#at + step * this.#ahead;
       if (needed(k)) return k;
     }
-    const drawn = this.#nearestOf([...this.#bitmaps.keys(), ...this.#decoding]);
+    const drawn = this.#nearestOf([...this.#decoded.keys(), ...this.#decoding]);
     const near = this.#nearestOf(this.#blobs.keys());
     return near !== null && needed(near) && (drawn === null || this.#away(near) < this.#away(drawn)) ? near : null;
   }
@@ -111,11 +102,11 @@ export class Slices {
   /** @param {number} k @param {AbortSignal} signal */
   #fetch(k, signal) {
     return this.#doing(this.#fetching, k, signal, async () => {
-      const [picture, outline] = await Promise.all([
-        blob(`${this.#path}/slices/${k}.png?window=${this.#window}`, signal),
+      const [hu, outline] = await Promise.all([
+        blob(`${this.#path}/slices/${k}.hu`, signal),
         this.#outlined.has(k) ? blob(`${this.#path}/slices/${k}/outline.png`, signal) : null,
       ]);
-      if (!signal.aborted) this.#blobs.set(k, [picture, outline]);
+      if (!signal.aborted) this.#blobs.set(k, [hu, outline]);
     });
   }
 
@@ -124,14 +115,13 @@ export class Slices {
     return this.#doing(this.#decoding, k, signal, async () => {
       const held = this.#blobs.get(k);
       if (!held) return;
-      const [picture, outline] = await Promise.all([createImageBitmap(held[0]), held[1] && createImageBitmap(held[1])]);
+      const [hu, outline] = await Promise.all([inflated(held[0]), held[1] && createImageBitmap(held[1])]);
       if (signal.aborted) {
-        picture.close();
         outline?.close();
         return;
       }
-      this.#bitmaps.set(k, [picture, outline]);
-      if (this.#bitmaps.size > DECODED) this.#close([...this.#bitmaps.keys()][0]);
+      this.#decoded.set(k, [hu, outline]);
+      if (this.#decoded.size > DECODED) this.#close([...this.#decoded.keys()][0]);
       this.#ready();
     });
   }
@@ -170,8 +160,8 @@ export class Slices {
 
   /** @param {number} k */
   #close(k) {
-    this.#bitmaps.get(k)?.forEach((each) => each?.close());
-    this.#bitmaps.delete(k);
+    this.#decoded.get(k)?.[1]?.close();
+    this.#decoded.delete(k);
   }
 }
 
@@ -188,4 +178,10 @@ async function blob(url, signal) {
   const answer = await fetch(url, { signal });
   if (!answer.ok) throw new NotFetched(url, answer.status);
   return answer.blob();
+}
+
+/** @param {Blob} deflated int16, little-endian as every browser's machine is */
+async function inflated(deflated) {
+  const stream = deflated.stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Int16Array(await new Response(stream).arrayBuffer());
 }

@@ -37,7 +37,7 @@ class Viewer extends HTMLElement {
     this.replaceChildren();
   }
 
-  get held() { return this.#scroller?.held ?? { blobs: 0, bitmaps: 0 }; }
+  get held() { return this.#scroller?.held ?? { blobs: 0, decoded: 0 }; }
 
   #release() {
     clearTimeout(this.#again);
@@ -50,7 +50,7 @@ class Viewer extends HTMLElement {
   #showViews() {
     this.#release();
     this.classList.remove("open");
-    const open = button(t("All slices"), "all", () => this.#open());
+    const open = button(t("All slices"), "all", () => this.open());
     this.replaceChildren(...(this.#findings.length ? this.#views() : []), open);
     return open;
   }
@@ -63,7 +63,7 @@ class Viewer extends HTMLElement {
     ];
     /** @param {HTMLImageElement} one */
     const load = (one) => { one.src = `${this.#path}/views/${one.className}.png`; };
-    key.addEventListener("click", () => this.#open());
+    key.addEventListener("click", () => this.open());
     key.addEventListener("error", () => key.replaceWith(element("p", t("No picture"), "no-picture")));
     for (const end of ["load", "error"]) key.addEventListener(end, () => reformats.forEach(load), { once: true });
     for (const one of reformats) one.addEventListener("error", () => one.remove());
@@ -73,7 +73,7 @@ class Viewer extends HTMLElement {
 
   // All slices.
 
-  async #open() {
+  async open() {
     this.#release();
     this.classList.add("open");
     const says = element("p", t("Fetching the slices …"), "says");
@@ -101,12 +101,19 @@ class Viewer extends HTMLElement {
 
   /** @param {SliceStack} stack */
   #showStack(stack) {
-    const scroller = new Scroller(this.#path, stack, () => this.#close(), () => this.#open());
+    const kinds = this.#findings.map(({ subtype }) => subtype);
+    const scroller = new Scroller(this.#path, stack, kinds, { close: () => this.#close(), lost: () => this.open() });
     this.#scroller = scroller;
     this.replaceChildren(...scroller.elements);
     scroller.goTo(this.#findings[0]?.key_slice ?? Math.floor(stack.n / 2));
     scroller.focus();
   }
+
+  /** Shows a slice, if all are open. @param {number} k */
+  goTo(k) { this.#scroller?.goTo(k); }
+
+  /** Gives the voxel that is clicked next. @param {(voxel: [number, number, number]) => void} picked */
+  pick(picked) { this.#scroller?.pick(picked); }
 
   #close() { this.#showViews().focus({ preventScroll: true }); }
 

@@ -77,7 +77,7 @@ export function duration(seconds) {
   return s < 3600 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${Math.floor(s / 3600)} h ${Math.floor(s / 60) % 60} min`;
 }
 
-/** @param {Series} series */
+/** @param {{ test: boolean, patient: Patient }} series */
 export function nameOf({ test, patient }) {
   const name = personName(patient.patient_name);
   return test ? t("TEST, NO PATIENT: {name}", { name }) : name;

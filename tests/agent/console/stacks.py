@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.console.images import WINDOWS_HU
 from agent.draw.slices import encoded_slices, stack_of
 from agent.records import HeadVolume
 from tests import heads
 from tests.agent.stored import Store
 
 SIZE = 64
+WINDOWS_HU = {"brain": (40, 80), "subdural": (80, 200), "bone": (500, 2000)}
+"""Level and width."""
 BLEED = slice(20, 40), slice(24, 44)
 OUTLINED = 4, 5, 6
 

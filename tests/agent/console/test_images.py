@@ -1,7 +1,8 @@
-"""agent.console.images over HTTP: a result's views, and its slices in the usual windows."""
+"""agent.console.images over HTTP: a result's views, and its slices in HU."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from datetime import timedelta
 from io import BytesIO
@@ -13,11 +14,11 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from agent.console.app import create_app
-from agent.console.images import WINDOWS_HU
-from agent.records import Instant
+from agent.records import HeadVolume, Instant
 from agent.wiring import system_clock
+from tests import heads
 from tests.agent.console.made import context_of
-from tests.agent.console.stacks import BLEED, OUTLINED, SIZE, grey_of, keep_stack
+from tests.agent.console.stacks import BLEED, OUTLINED, SIZE, keep, keep_stack
 from tests.agent.reports import add_result, receive, report
 from tests.agent.stored import Store
 from tests.schema import check
@@ -52,16 +53,16 @@ def test_each_view_is_served(client: TestClient, view: str) -> None:
     assert answer.headers["cache-control"] == "no-store"
 
 
-@pytest.mark.parametrize("window", WINDOWS_HU)
-def test_a_slice_has_the_grey_values_of_its_window(
-    client: TestClient, store: Store, window: str
-) -> None:
-    keep_stack(store)
+def test_a_slice_is_served_in_hu_bit_by_bit(client: TestClient, store: Store) -> None:
+    hu = np.random.default_rng(1).integers(-(2**15), 2**15, (2, 40, 30)).astype(np.int16)
+    grid = heads.axial_grid(np.array([0.0, 5.0]), rows=40, columns=30)
+    keep(store, HeadVolume(hu, grid, ("", ""), ()), np.zeros(hu.shape, np.uint8))
 
-    for k in (0, 5, 11):
-        picture = pixels(client.get(f"{RESULT}/slices/{k}.png?window={window}").content)
-        assert picture.shape == (SIZE, SIZE)
-        assert set(picture.ravel()) == {grey_of(k, window)}
+    for k in (0, 1):
+        answer = client.get(f"{RESULT}/slices/{k}.hu")
+        assert answer.headers["content-type"] == "application/octet-stream"
+        served = np.frombuffer(zlib.decompress(answer.content), "<i2").reshape(40, 30)
+        assert (served == hu[k]).all()
 
 
 def test_the_stack_is_described(client: TestClient, store: Store) -> None:
@@ -100,7 +101,7 @@ def test_each_revision_has_its_own_slices(client: TestClient, store: Store) -> N
     assert client.get(f"{second}/views/axial.png").content == b"\x89PNG 2"
     assert client.get(f"{second}/slices").json()["kept"] == "whole"
     assert client.get(f"{RESULT}/slices").json()["kept"] == "coming"
-    assert client.get(f"{RESULT}/slices/0.png").status_code == 404
+    assert client.get(f"{RESULT}/slices/0.hu").status_code == 404
 
 
 def test_slices_that_do_not_come_any_more_are_not_kept(store: Store) -> None:
@@ -121,23 +122,21 @@ def test_slices_that_do_not_come_any_more_are_not_kept(store: Store) -> None:
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        (f"{RESULT}/slices/99.png", 404),
-        (f"{RESULT}/slices/{10**30}.png", 404),
-        (f"{RESULT}/slices/-1.png", 404),
-        (f"{RESULT}/slices/0.png?window=lung", 422),
+        (f"{RESULT}/slices/99.hu", 404),
+        (f"{RESULT}/slices/{10**30}.hu", 404),
+        (f"{RESULT}/slices/-1.hu", 404),
         (f"{RESULT}/slices/0/outline.png", 404),
         (f"{RESULT}/views/oblique.png", 404),
         (f"{RESULT}/views/..%2Faxial.png", 404),
         ("/api/series/9.9/1/slices", 404),
         ("/api/series/9.9/1/views/axial.png", 404),
-        (f"/api/series/1.2.3.4/{10**20}/slices/0.png", 404),
+        (f"/api/series/1.2.3.4/{10**20}/slices/0.hu", 404),
         (f"{RESULT}/key-slice.png", 404),
     ],
     ids=[
         "beyond-the-last",
         "huge-number",
         "negative",
-        "unknown-window",
         "no-outline",
         "unknown-view",
         "path-in-a-view",

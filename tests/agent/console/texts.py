@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from typing import get_args
 
 from babel.messages import Catalog
 from babel.messages.extract import extract
@@ -19,6 +20,7 @@ from agent.console.feedback import REASONS
 from agent.console.words import CATALOGUES
 from agent.reasons import PAGE
 from agent.records import Region, Side, Subtype
+from agent.store.readings import Instead
 
 PLACE = re.compile(r"\{[^}]*\}")
 """Where a value goes."""
@@ -75,6 +77,7 @@ def _of_reports() -> Iterator[str]:
     yield from (side.value for side in Side)
     yield from (region.word for region in Region)
     yield from REASONS
+    yield from get_args(Instead)
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from tests.agent.reports import add_result, receive, report
 from tests.agent.stored import Store
 
 UID = "1.2.3.4"
-RIGHT = Judgement(judged="right", finding=0)
+RIGHT = Judgement(judged="correct", finding=0)
 NOT_BLOOD = Judgement(judged="not_blood", finding=0, instead="calcification", note="Ms Doe's")
 MISSED = Judgement(judged="missed", voxel_kji=(3, 20, 30), subtype="subarachnoid")
 TEXT = Section(
@@ -36,10 +36,10 @@ def store(tmp_path: Path) -> Store:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"judged": "right"},
-        {"judged": "right", "finding": 0, "subtype": "subdural"},
-        {"judged": "right", "finding": -1},
-        {"judged": "right", "finding": 10**30},
+        {"judged": "correct"},
+        {"judged": "correct", "finding": 0, "subtype": "subdural"},
+        {"judged": "correct", "finding": -1},
+        {"judged": "correct", "finding": 10**30},
         {"judged": "changed", "finding": 0},
         {"judged": "changed", "finding": 0, "subtype": "blood"},
         {"judged": "changed", "finding": 0, "side": "port"},
@@ -49,8 +49,8 @@ def store(tmp_path: Path) -> Store:
         {"judged": "missed"},
         {"judged": "missed", "finding": 0, "voxel_kji": (1, 2, 3)},
         {"judged": "missed", "voxel_kji": (-1, 2, 3)},
-        {"judged": "right", "finding": 0, "note": "x" * 1001},
-        {"judged": "right", "finding": 0, "reading": 1},
+        {"judged": "correct", "finding": 0, "note": "x" * 1001},
+        {"judged": "correct", "finding": 0, "reading": 1},
     ],
     ids=str,
 )

@@ -1,0 +1,183 @@
+"""A draft of the radiologist's report: sections of reasons, each traced to a code and values. Pure.
+
+It is never sent by itself: what a radiologist signs is theirs, and this only what it begins with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from agent.reasons import Reason, recalled
+from agent.report import FindingReport, ReasonReport, SeriesReport
+from agent.store.readings import Judgement, SectionName
+
+LEAST_TILT_DEG: Final = 1.0
+"""A gantry tilted by less is told as straight [degrees]. Ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """One section of a draft: its title, and its sentences."""
+
+    section: SectionName
+    title: Reason
+    sentences: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bleed:
+    """A finding as it is told after reading; ``judgement`` is None where nobody has read it."""
+
+    found: FindingReport
+    judgement: Judgement | None
+
+    @property
+    def kind(self) -> str:
+        """The reader's, else the networks'."""
+        return (self.judgement and self.judgement.subtype) or self.found.subtype
+
+    @property
+    def where(self) -> Reason:
+        """Side, as the reader says where that differs, and region."""
+        side = (self.judgement and self.judgement.side) or self.found.side
+        places = [place for place in (side, self.found.region) if place]
+        if side and self.found.region:
+            return Reason("place_both", side=side, region=self.found.region)
+        return Reason("place_one", place=places[0]) if places else Reason("place_not_known")
+
+    @property
+    def is_blood(self) -> bool:
+        """Whether nobody has read it as something else."""
+        return self.judgement is None or self.judgement.judged != "not_blood"
+
+
+def draft(
+    report: SeriesReport, thickness_mm: float | None, judgements: Sequence[Judgement]
+) -> tuple[Drafted, ...]:
+    """Draft a report on a result, as read so far; ``judgements`` are those that stand."""
+    by_finding = {one.finding: one for one in judgements if one.finding is not None}
+    bleeds = [Bleed(one, by_finding.get(n)) for n, one in enumerate(report.findings)]
+    missed = [one for one in judgements if one.judged == "missed"]
+    clinical, not_compared = Reason("clinical_not_known"), Reason("not_compared")
+    return (
+        Drafted("clinical", Reason("title_clinical"), (clinical,)),
+        Drafted("technique", Reason("title_technique"), tuple(_technique(report, thickness_mm))),
+        Drafted("comparison", Reason("title_comparison"), (not_compared,)),
+        Drafted("findings", Reason("title_findings"), tuple(_findings(report, bleeds, missed))),
+        Drafted("not_assessed", Reason("title_not_assessed"), tuple(_not_assessed(report))),
+        Drafted("impression", Reason("title_impression"), _impression(report, bleeds, missed)),
+    )
+
+
+def _technique(report: SeriesReport, thickness_mm: float | None) -> Iterator[Reason]:
+    geometry = report.geometry
+    if geometry and report.state != "not_analysed":
+        yield Reason("technique_head", n_slices=geometry.slices)
+        if thickness_mm is not None:
+            yield Reason("technique_thickness", thickness_mm=thickness_mm)
+        if abs(geometry.tilt_deg) >= LEAST_TILT_DEG:
+            yield Reason("technique_tilt", tilt_deg=geometry.tilt_deg)
+    if report.engine:
+        engine = report.engine
+        yield Reason("technique_networks", bundle=engine.bundle, version=engine.version)
+
+
+def _findings(
+    report: SeriesReport, bleeds: Sequence[Bleed], missed: Sequence[Judgement]
+) -> Iterator[Reason]:
+    if report.state == "not_analysed":
+        yield Reason("finding_not_analysed", because=_because(report))
+    elif report.state == "not_suspected":
+        yield Reason("finding_none", score=report.score or 0.0, threshold=report.threshold or 0.0)
+    elif not bleeds:
+        yield Reason("finding_no_outline", score=report.score or 0.0)
+    yield from map(_finding, bleeds)
+    yield from map(_missed, missed)
+    volumes_ml = [one.found.volume_ml for one in bleeds if one.is_blood]
+    if len(volumes_ml) > 1:
+        yield Reason("finding_total", total_ml=sum(volumes_ml))
+    if report.midline_shift_mm is not None:
+        yield Reason("finding_midline", shift_mm=report.midline_shift_mm)
+
+
+def _finding(bleed: Bleed) -> Reason:
+    found, kind, where = bleed.found, bleed.kind, bleed.where
+    judgement, slice_ = bleed.judgement, found.key_slice + 1
+    if judgement and judgement.instead:
+        instead = judgement.note if judgement.instead == "other" else judgement.instead
+        return Reason("finding_not_blood", where=where, slice=slice_, instead=instead)
+    (low_ml, high_ml), (long_mm, across_mm, up_mm) = found.volume_interval_ml, found.extent_mm
+    measured = Reason(
+        "bleed_measured",
+        volume_ml=found.volume_ml,
+        low_ml=low_ml,
+        high_ml=high_ml,
+        long_mm=long_mm,
+        across_mm=across_mm,
+        up_mm=up_mm,
+        slice=slice_,
+    )
+    if judgement is None:
+        return Reason("finding_suspected", kind=kind, where=where, measured=measured)
+    return Reason("finding_read", kind=kind, where=where, measured=measured)
+
+
+def _missed(judgement: Judgement) -> Reason:
+    slice_ = (judgement.voxel_kji or (0, 0, 0))[0] + 1
+    if judgement.subtype is None:
+        return Reason("finding_missed_open", slice=slice_)
+    return Reason("finding_missed", kind=judgement.subtype, slice=slice_)
+
+
+def _not_assessed(report: SeriesReport) -> Iterator[Reason]:
+    yield Reason("scope")
+    if report.midline_shift_mm is None and report.state != "not_analysed":
+        yield Reason("midline_not_measured")
+    for caveat in report.caveats:
+        yield Reason("with_caveat", caveat=_recalled(caveat))
+
+
+def _impression(
+    report: SeriesReport, bleeds: Sequence[Bleed], missed: Sequence[Judgement]
+) -> tuple[Reason, ...]:
+    read = [one for one in bleeds if one.judgement and one.is_blood]
+    unread = [one for one in bleeds if one.judgement is None]
+    told = (*map(_one_bleed, read), *map(_one_missed, missed))
+    impression = []
+    if told:
+        impression.append(Reason("impression_read", bleeds=told))
+    if unread:
+        impression.append(Reason("impression_suspected", bleeds=tuple(map(_one_bleed, unread))))
+    if report.state == "suspected" and not bleeds and not missed:
+        impression.append(Reason("impression_no_outline"))
+    if report.state == "not_analysed":
+        impression.append(Reason("impression_open"))
+    if not impression:
+        is_dismissed = bool(bleeds)
+        one = Reason("impression_dismissed") if is_dismissed else Reason("impression_none")
+        impression.append(one)
+    return tuple(impression)
+
+
+def _one_bleed(bleed: Bleed) -> Reason:
+    volume_ml = bleed.found.volume_ml
+    return Reason("one_bleed", kind=bleed.kind, where=bleed.where, volume_ml=volume_ml)
+
+
+def _one_missed(judgement: Judgement) -> Reason:
+    slice_ = (judgement.voxel_kji or (0, 0, 0))[0] + 1
+    if judgement.subtype is None:
+        return Reason("one_bleed_open", slice=slice_)
+    return Reason("one_bleed_missed", kind=judgement.subtype, slice=slice_)
+
+
+def _because(report: SeriesReport) -> Reason:
+    """Return why a series was not analysed, without the names of files: people's stand in some."""
+    values = report.model_dump(include={"code", "values", "text", "what_to_do"})
+    return recalled(values).without_file()
+
+
+def _recalled(reason: ReasonReport) -> Reason:
+    return recalled(reason.model_dump()).without_file()

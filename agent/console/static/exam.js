@@ -1,0 +1,111 @@
+// One examination as a radiologist reads it: its images, what each finding was read as, and the report.
+
+import { at, button, element, field, first } from "./dom.js";
+import { resultPath } from "./feedback.js";
+import { showFindings } from "./findings.js";
+import { headMap } from "./head_map.js";
+import { showReport } from "./report.js";
+import { askName, checkSession, post } from "./session.js";
+import { isRefused, stateLabel } from "./states.js";
+import { viewerFor } from "./viewer.js";
+import { asNeeded, born, nameOf, number, plain, said, t, translatePage } from "./words.js";
+
+const AGAIN_AFTER_MS = 5000;
+const UID = decodeURIComponent(location.pathname.split("/").at(-1) ?? "");
+
+/** @type {Viewer | null} */
+let viewer = null;
+let shown = ""; // which result
+
+translatePage(document);
+const reader = /** @type {HTMLFormElement} */ (at("reader"));
+const languages = /** @type {HTMLSelectElement} */ (at("language"));
+languages.value = document.documentElement.lang; // the page's
+languages.addEventListener("change", load);
+reader.addEventListener("submit", (event) => event.preventDefault());
+askName(reader);
+load();
+setInterval(lookForNewer, AGAIN_AFTER_MS);
+
+async function fetched() {
+  const answer = await fetch(`/api/exam/${encodeURIComponent(UID)}?language=${languages.value}`).catch(() => null);
+  if (answer?.status === 401) await checkSession();
+  at("problem").textContent = answer?.ok ? ""
+    : answer?.status === 404 ? t("No such examination is kept here.") : t("The examination cannot be fetched. Trying again …");
+  return /** @type {ExaminationRead | null} */ (answer?.ok ? await answer.json() : null);
+}
+
+async function load() {
+  const exam = await fetched();
+  if (exam) show(exam);
+}
+
+async function lookForNewer() { // what somebody is reading does not change under their eyes
+  const exam = await fetched();
+  if (!exam) return;
+  if (!shown) show(exam);
+  else if (resultOf(exam) !== shown && !at("newer").childElementCount) {
+    at("newer").replaceChildren(t("A newer result has come."), " ", button(t("Show it"), "small", () => location.reload()));
+  }
+}
+
+/** @param {ExaminationRead} exam */
+function resultOf({ examination: { series: [{ series_uid: uid, report }] } }) { return `${uid} ${report?.revision ?? 0}`; }
+
+/** @param {ExaminationRead} exam */
+function show(exam) {
+  const speaker = exam.examination.series[0];
+  if (shown && shown !== resultOf(exam)) return;
+  if (!shown) showImages(speaker);
+  shown = resultOf(exam);
+  at("exam").hidden = false;
+  document.title = [nameOf(speaker), "Bleedwatch"].join(" – ");
+  showWhose(exam.examination, speaker);
+  const path = resultPath(speaker.series_uid, speaker.report?.revision ?? 0);
+  /** @param {string} action @param {object} values */
+  const tell = async (action, values) => {
+    const who = field(reader, "who").value.trim();
+    const answer = await post(`${path}/${action}`, who ? { who, ...values } : values).catch(() => null);
+    if (answer?.ok) await load();
+    return answer;
+  };
+  showFindings(exam, viewer, tell);
+  showReport(exam, tell);
+}
+
+/** @param {Series} speaker */
+function showImages({ series_uid: uid, report }) {
+  if (!report || report.state === "not_analysed") {
+    at("images").replaceChildren(element("p", t("No slices are kept here: look at them in the archive."), "says"));
+    return;
+  }
+  viewer = viewerFor(resultPath(uid, report.revision), report);
+  at("images").replaceChildren(viewer);
+  viewer.open();
+}
+
+/** @param {Examination} examination @param {Series} speaker */
+function showWhose(examination, speaker) {
+  const section = at("reading");
+  const { patient, description, report, thickness_mm: mm } = speaker;
+  first(section, ".patient").textContent = nameOf(speaker);
+  first(section, ".whose").textContent = [patient.patient_id, born(patient.birth_date), patient.sex,
+    patient.accession && t("accession {number}", { number: patient.accession })].map(plain).filter(Boolean).join(" · ");
+  first(section, ".answer").textContent = [stateLabel(examination.state), ...(report ? answerWords(report) : [])].join(" · ");
+  first(section, ".answer").classList.add(examination.state);
+  first(section, ".caveats").replaceChildren(...(report?.caveats ?? []).map((one) => element("li", said(one))));
+  first(section, ".series").textContent = [mm === null ? "" : `${asNeeded(mm)} mm`, plain(description),
+    t("series {n} of {n_series}", { n: 1, n_series: examination.series.length })].filter(Boolean).join(" · ");
+  if (report) first(section, ".head-map").replaceWith(headMap(report.findings));
+}
+
+/** @param {Report} report */
+function answerWords(report) {
+  const { score, total_volume_ml: ml, midline_shift_mm: shiftMm } = report;
+  if (isRefused(report)) return [t("because {reason}", { reason: said(report) })];
+  return [
+    score === null ? "" : t("score {score}", { score: number(score, 2) }),
+    report.findings.length > 1 && ml !== null ? t("{volume} mL in all", { volume: number(ml, 1) }) : "",
+    shiftMm === null ? "" : t("midline shift {shift} mm", { shift: number(shiftMm) }),
+  ].filter(Boolean);
+}

@@ -1,0 +1,170 @@
+// One slice on the screen: windowed here from its HU, zoomed, moved and measured in millimetres.
+
+import { element } from "./dom.js";
+import { number, t } from "./words.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+const CLOSEST = 12; // times as large as the slice is when it opens
+const BARS_MM = [100, 50, 20, 10, 5, 2, 1];
+const LONGEST_BAR = 0.25; // of the pane's width
+
+/** @typedef {{ level: number, width: number }} HuWindow */
+/** @typedef {{ x: number, y: number }} Point on the screen, in pixels of the browser */
+
+export class Pane {
+  #rows; #columns; #rowMm; #columnMm;
+  #canvas = element("canvas", "");
+  #over = document.createElementNS(SVG, "svg");
+  #bar = element("span", "", "bar");
+  /** @type {ImageData | null} */ #image = null;
+  #greys = new Uint32Array(2 ** 16); // by HU, of which negative ones come last
+  /** @type {Int16Array | null} */ #hu = null;
+  #zoom = 1;
+  #moved = { x: 0, y: 0 };
+  /** @type {[number, number][]} */ #ruler = []; // both ends, as fractions of the slice: across, down
+
+  /** @param {SliceStack} stack @param {HTMLElement} stage what it is shown in */
+  constructor({ rows, columns, spacing_mm: [rowMm, columnMm] }, stage) {
+    this.#rows = rows;
+    this.#columns = columns;
+    this.#rowMm = rowMm;
+    this.#columnMm = columnMm;
+    this.stage = stage;
+    Object.assign(this.#canvas, { width: columns, height: rows });
+    this.#canvas.style.aspectRatio = String((columns * columnMm) / (rows * rowMm));
+    this.#over.setAttribute("class", "over");
+    this.#over.setAttribute("aria-hidden", "true");
+    stage.append(this.#canvas, this.#over, this.#bar);
+    this.#resized = new ResizeObserver(() => this.#place());
+    this.#resized.observe(stage);
+  }
+
+  #resized;
+
+  release() {
+    this.#resized.disconnect();
+    this.#canvas.width = 0;
+    this.#hu = null;
+    this.#image = null;
+  }
+
+  /** @param {HuWindow} window */
+  setWindow({ level, width }) {
+    for (let hu = -(2 ** 15); hu < 2 ** 15; hu += 1) {
+      const grey = Math.round(Math.max(0, Math.min(1, (hu - level) / width + 0.5)) * 255);
+      this.#greys[hu & 0xffff] = (255 << 24) | (grey << 16) | (grey << 8) | grey;
+    }
+  }
+
+  /** @param {Int16Array} hu @param {ImageBitmap | null} outline */
+  draw(hu, outline) {
+    const context = this.#canvas.getContext("2d", { alpha: false });
+    if (!context) return;
+    this.#hu = hu;
+    this.#image ??= context.createImageData(this.#columns, this.#rows);
+    const pixels = new Uint32Array(this.#image.data.buffer);
+    const greys = this.#greys;
+    for (let n = 0; n < hu.length; n += 1) pixels[n] = greys[hu[n] & 0xffff];
+    context.putImageData(this.#image, 0, 0);
+    if (outline) context.drawImage(outline, 0, 0);
+  }
+
+  /** The voxel under a point of the screen, [row, column]; null beside the slice. @param {Point} point @returns {[number, number] | null} */
+  voxelAt(point) {
+    const [across, down] = this.#fractionAt(point);
+    const row = Math.floor(down * this.#rows);
+    const column = Math.floor(across * this.#columns);
+    return row >= 0 && row < this.#rows && column >= 0 && column < this.#columns ? [row, column] : null;
+  }
+
+  /** What is under a point, null beside the slice. @param {Point} point */
+  huAt(point) {
+    const voxel = this.voxelAt(point);
+    return voxel && this.#hu ? this.#hu[voxel[0] * this.#columns + voxel[1]] : null;
+  }
+
+  /** @param {number} factor @param {Point} point what stays where it is */
+  zoomBy(factor, point) {
+    const before = this.#zoom;
+    this.#zoom = Math.max(1, Math.min(CLOSEST, before * factor));
+    const box = this.stage.getBoundingClientRect();
+    const from = { x: point.x - box.x - box.width / 2, y: point.y - box.y - box.height / 2 };
+    const grown = this.#zoom / before;
+    this.#moved = { x: from.x - (from.x - this.#moved.x) * grown, y: from.y - (from.y - this.#moved.y) * grown };
+    this.#place();
+  }
+
+  /** @param {number} dx @param {number} dy */
+  moveBy(dx, dy) {
+    this.#moved = { x: this.#moved.x + dx, y: this.#moved.y + dy };
+    this.#place();
+  }
+
+  fit() {
+    this.#zoom = 1;
+    this.#moved = { x: 0, y: 0 };
+    this.#place();
+  }
+
+  centre() {
+    const { x, y, width, height } = this.stage.getBoundingClientRect();
+    return { x: x + width / 2, y: y + height / 2 };
+  }
+
+  /** @param {Point} from @param {Point} to */
+  measure(from, to) {
+    this.#ruler = [this.#fractionAt(from), this.#fractionAt(to)];
+    this.#drawRuler();
+  }
+
+  forgetRuler() {
+    this.#ruler = [];
+    this.#drawRuler();
+  }
+
+  /** @param {Point} point @returns {[number, number]} */
+  #fractionAt({ x, y }) {
+    const box = this.#canvas.getBoundingClientRect();
+    return [(x - box.x) / box.width, (y - box.y) / box.height];
+  }
+
+  #place() {
+    const { width, height } = this.#canvas.getBoundingClientRect();
+    const most = { x: Math.max(0, width - width / this.#zoom / 2), y: Math.max(0, height - height / this.#zoom / 2) };
+    const within = (/** @type {number} */ value, /** @type {number} */ limit) => Math.max(-limit, Math.min(limit, value));
+    this.#moved = { x: within(this.#moved.x, most.x), y: within(this.#moved.y, most.y) };
+    this.#canvas.style.transform = `translate(${this.#moved.x}px, ${this.#moved.y}px) scale(${this.#zoom})`;
+    this.#drawBar();
+    this.#drawRuler();
+  }
+
+  #drawBar() {
+    const perMm = this.#canvas.getBoundingClientRect().width / (this.#columns * this.#columnMm);
+    const room = this.stage.clientWidth * LONGEST_BAR;
+    const mm = BARS_MM.find((one) => one * perMm <= room) ?? 1;
+    this.#bar.style.width = `${mm * perMm}px`;
+    this.#bar.textContent = t("{n} mm", { n: mm });
+  }
+
+  #drawRuler() {
+    this.#over.replaceChildren();
+    if (this.#ruler.length < 2) return;
+    const box = this.stage.getBoundingClientRect();
+    const slice = this.#canvas.getBoundingClientRect();
+    const ends = this.#ruler.map(([across, down]) => ({ x: slice.x - box.x + across * slice.width, y: slice.y - box.y + down * slice.height }));
+    const [[a, b], [c, d]] = this.#ruler;
+    const mm = Math.hypot((c - a) * this.#columns * this.#columnMm, (d - b) * this.#rows * this.#rowMm);
+    const [from, to] = ends;
+    const line = drawn("line", { x1: from.x, y1: from.y, x2: to.x, y2: to.y });
+    const label = drawn("text", { x: to.x + 8, y: to.y - 8 });
+    label.textContent = t("{n} mm", { n: number(mm, 1) });
+    this.#over.append(line, ...ends.map(({ x, y }) => drawn("circle", { cx: x, cy: y, r: 3 })), label);
+  }
+}
+
+/** @param {string} name @param {Record<string, number>} attributes */
+function drawn(name, attributes) {
+  const node = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, String(value));
+  return node;
+}

@@ -1,0 +1,253 @@
+"""The radiologist's pages in a real browser: signed in, reading, and signing."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from agent.console.app import create_app
+from agent.console.authorization import AccessPolicy
+from agent.console.sessions import Sessions
+from agent.records import HeadVolume
+from agent.wiring import boot_id, system_clock
+from tests import heads
+from tests.agent.console.browsing import IN_A_BROWSER
+from tests.agent.console.made import context_of
+from tests.agent.console.signed_in import PASSWORD, hashed
+from tests.agent.console.stacks import keep
+from tests.agent.doctor.scratch import free_port
+from tests.agent.reports import add_result, finding, not_suspected, receive, report
+from tests.agent.stored import Store
+from tests.program import until
+
+pytestmark = IN_A_BROWSER
+
+SHOTS = Path(__file__).parents[3] / ".shots"
+
+N, SIZE, PIXEL_MM = 20, 256, 0.9
+FINDINGS = (
+    finding(key_slice=9, place=(0.8, 0.3, 0.6)),
+    finding(subtype="epidural", side="right", region="temporal", volume_ml=2.5, key_slice=4),
+)
+
+
+def head() -> tuple[HeadVolume, np.ndarray]:
+    """A round head with a subdural bleed along its left."""
+    grid = heads.axial_grid(5.0 * np.arange(N), rows=SIZE, columns=SIZE, pixel_mm=PIXEL_MM)
+    row, column = np.mgrid[:SIZE, :SIZE] / SIZE - 0.5
+    radius = np.hypot(row / 0.42, column / 0.34)
+    noise = np.random.default_rng(1).normal(0, 5, (SIZE, SIZE))
+    hu = np.select([radius < 0.9, radius < 1], [32 + noise, 900 + noise], -1000)
+    bleed = (radius > 0.8) & (radius < 0.9) & (column > 0.1) & (abs(row) < 0.2)
+    volume = np.broadcast_to(np.where(bleed, 68 + noise, hu), grid.shape_kji)
+    labels = np.zeros(grid.shape_kji, np.uint8)
+    labels[6:13, bleed] = 4
+    return HeadVolume(volume.round().astype(np.int16), grid, ("",) * N, ()), labels
+
+
+@dataclass
+class Ward:
+    """A console for named users, served to a real browser."""
+
+    store: Store
+    url: str
+
+    def page(self, browser: Browser, name: str, **options: object) -> Page:
+        """Return a page of somebody who has signed in, led by a link from the PACS."""
+        page = browser.new_page(viewport={"width": 1600, "height": 1200}, **options)
+        token = Sessions(self.store.console.accounts, system_clock, boot_id()).begin(name)
+        page.context.add_cookies([{"name": "bleedwatch", "value": token, "url": self.url}])
+        page.goto(f"{self.url}/exam?accession=A1")
+        return page
+
+
+@pytest.fixture(scope="module")
+def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
+    folder, port = tmp_path_factory.mktemp("ward"), free_port()
+    with Store(folder / "store.sqlite", system_clock) as store:
+        for name, role in (("rae", "radiologist"), ("ann", "technologist")):
+            store.console.accounts.add_user(name, role, hashed(name), system_clock())
+        receive(store, system_clock, "1.2.3.4", "MÜLLER^KARL")
+        add_result(store, report(findings=FINDINGS))
+        keep(store, *head())
+        app = create_app(context_of(store, policy=AccessPolicy(sign_in=True)))
+        server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="error"))
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        until(lambda: server.started)
+        yield Ward(store, f"http://127.0.0.1:{port}")
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def rae(ward: Ward, browser: Browser) -> Iterator[Page]:
+    for table in ("readings", "signed_reports"):
+        ward.store.sql(f"DELETE FROM {table}")
+    page = ward.page(browser, "rae", reduced_motion="reduce")
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    expect(page.locator("#findings .finding")).to_have_count(2)
+    yield page
+    page.close()
+    assert complaints == []
+
+
+def first_finding(page: Page) -> Locator:
+    return page.locator("#findings .finding").first
+
+
+def impression(page: Page) -> Locator:
+    return page.locator("#draft .for-impression textarea")
+
+
+def test_a_link_from_the_pacs_leads_through_the_sign_in(ward: Ward, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto(f"{ward.url}/exam?accession=A1")
+    page.get_by_label("Name").fill("ann")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").press("Enter")
+
+    page.wait_for_url("**/exam/1.2.3.4")
+    for hostile in ("https://example.org/exam", "//example.org/exam", "javascript:alert(1)"):
+        page.goto(f"{ward.url}/sign-in?to={hostile}")
+        page.wait_for_url(f"{ward.url}/")
+    page.close()
+
+
+def test_all_slices_are_open_at_the_bleed_in_a_window_for_it(rae: Page) -> None:
+    expect(rae.get_by_role("slider", name="Slices")).to_have_attribute(
+        "aria-valuetext", "slice 10 of 20"
+    )
+    expect(rae.locator("#session")).to_contain_text("rae · radiologist")
+    expect(rae.locator(".viewer [aria-pressed=true]").first).to_have_text("Subdural")
+    expect(rae.locator("#reading .answer")).to_contain_text("▲ suspected")
+    SHOTS.mkdir(exist_ok=True)
+    rae.wait_for_timeout(500)
+    rae.screenshot(path=SHOTS / "exam.png", full_page=True)
+
+
+def test_each_finding_is_read_and_taken_back(rae: Page, ward: Ward) -> None:
+    expect(impression(rae)).to_have_value(re.compile("^Suspected intracranial"))
+
+    first_finding(rae).get_by_role("button", name="Correct", exact=True).click()
+    expect(first_finding(rae).locator(".standing")).to_contain_text("correct – rae")
+    expect(impression(rae)).to_have_value(re.compile("^Intracranial hemorrhage: subdural"))
+
+    second = rae.locator("#findings .finding").nth(1)
+    second.get_by_role("button", name="Not blood").click()
+    second.get_by_label("What it is").select_option("calcification")
+    second.get_by_role("button", name="Store").click()
+    expect(second.locator(".standing")).to_contain_text("not blood: calcification")
+
+    first_finding(rae).get_by_role("button", name="Take back").click()
+    first_finding(rae).get_by_role("button", name="Other kind or side").click()
+    first_finding(rae).get_by_label("Kind").select_option("epidural")
+    first_finding(rae).get_by_label("Side").select_option("right")
+    first_finding(rae).get_by_role("button", name="Store").click()
+    expect(first_finding(rae).locator(".standing")).to_contain_text("changed: epidural, right")
+    rae.screenshot(path=SHOTS / "exam_read.png", full_page=True)
+    made = [one.judgement.judged for one in ward.store.queries.readings("1.2.3.4")]
+    assert made == ["correct", "not_blood", "changed"]
+
+
+def test_a_missed_bleed_is_marked_by_a_click_in_its_slice(rae: Page, ward: Ward) -> None:
+    slider = rae.get_by_role("slider", name="Slices")
+    slider.press("Home")
+    expect(slider).to_have_attribute("aria-valuetext", "slice 1 of 20")
+    expect(slider).not_to_have_class(re.compile("waiting"))
+
+    rae.get_by_role("button", name="Missed bleed").click()
+    box = rae.locator(".viewer canvas").bounding_box()
+    assert box
+    rae.mouse.click(box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.25)
+    rae.locator("#missed").get_by_label("Kind").select_option("subarachnoid")
+    rae.locator("#missed").get_by_role("button", name="Store").click()
+
+    expect(rae.locator("#missed .standing")).to_contain_text("missed: subarachnoid")
+    (made,) = ward.store.queries.readings("1.2.3.4")
+    k, row, column = made.judgement.voxel_kji or (-1, -1, -1)
+    assert k == 0
+    assert abs(row - 0.25 * SIZE) <= 2
+    assert abs(column - 0.75 * SIZE) <= 2
+    slider.press("End")
+    rae.locator("#missed").get_by_role("button", name="slice 1").click()
+    expect(slider).to_have_attribute("aria-valuetext", "slice 1 of 20")
+
+
+def test_a_report_is_edited_in_a_language_and_signed_and_signed_again(
+    rae: Page, ward: Ward
+) -> None:
+    rae.locator("#draft .for-clinical textarea").fill("Sturz von der Leiter.")
+    rae.get_by_label("Language").select_option("de")
+    expect(impression(rae)).to_have_value(re.compile("^Verdacht auf intrakranielle Blutung"))
+    expect(rae.locator("#draft .for-clinical textarea")).to_have_value("Sturz von der Leiter.")
+
+    rae.get_by_role("button", name="Sign", exact=True).click()
+    expect(rae.locator(".version summary")).to_contain_text("Version 1, signed by rae")
+    expect(rae.locator(".version").first).to_contain_text("Sturz von der Leiter.")
+    impression(rae).fill("Subduralhämatom links.")
+    rae.get_by_role("button", name="Sign", exact=True).click()
+
+    expect(rae.locator(".version")).to_have_count(2)
+    rae.screenshot(path=SHOTS / "exam_signed.png", full_page=True)
+    first, second = ward.store.queries.signed_reports(["1.2.3.4"])
+    assert first.language == second.language == "de"
+    assert second.sections[-1].sentences[0].text == "Subduralhämatom links."
+
+
+def test_a_technologist_sees_it_and_can_change_nothing(ward: Ward, browser: Browser) -> None:
+    page = ward.page(browser, "ann")
+
+    expect(page.locator("#may-not-read")).to_contain_text("by radiologists")
+    expect(page.get_by_role("button", name="Correct", exact=True)).to_have_count(0)
+    expect(page.get_by_role("button", name="Sign", exact=True)).to_be_disabled()
+    page.close()
+
+
+def test_a_newer_result_is_told_and_not_shown_unasked(rae: Page, ward: Ward) -> None:
+    newer = not_suspected("1.2.3.4").model_copy(update={"revision": 2, "result_id": "second"})
+    add_result(ward.store, newer)
+    try:
+        expect(rae.locator("#newer")).to_contain_text("A newer result has come", timeout=8000)
+        expect(rae.locator("#reading .answer")).to_contain_text("▲ suspected")
+        rae.get_by_role("button", name="Show it").click()
+        expect(rae.locator("#reading .answer")).to_contain_text("✓ not suspected · score 0.02")
+    finally:
+        for change in (
+            "DELETE FROM outbox WHERE revision = 2",
+            "DELETE FROM results WHERE revision = 2",
+        ):
+            ward.store.sql(change)
+        ward.store.sql("UPDATE series SET revision = 1, state = 'suspected'")
+
+
+def test_the_list_leads_to_an_examination(rae: Page, ward: Ward) -> None:
+    rae.get_by_role("link", name="Reading list").click()
+
+    row = rae.locator("#list tr").first
+    expect(row).to_contain_text("▲ suspected")
+    expect(row).to_contain_text("0 of 2 findings read · alert not answered")
+    rae.screenshot(path=SHOTS / "reading.png")
+    row.get_by_role("link").click()
+    rae.wait_for_url("**/exam/1.2.3.4")
+    rae.goto(f"{ward.url}/exam?accession=none-such")
+    expect(rae.locator("#problem")).to_have_text("No examination here.")
+
+
+@pytest.mark.parametrize("width", [390, 768, 1280])
+def test_nothing_is_cut_off_on_a_narrow_screen(rae: Page, width: int) -> None:
+    rae.set_viewport_size({"width": width, "height": 900})
+
+    rae.wait_for_timeout(200)
+    rae.screenshot(path=SHOTS / f"exam_{width}.png", full_page=True)
+
+    assert rae.evaluate("document.documentElement.scrollWidth") <= width
