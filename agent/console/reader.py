@@ -75,7 +75,7 @@ class Reader:
             Route("/reading", _page_of("reading.html")),
             Route("/exam", self.with_accession),
             Route("/exam/{uid}", _page_of("exam.html")),
-            Route("/api/reading", self.list),
+            Route("/api/reading", self.reading_list),
             Route("/api/exam/{uid}", self.examination),
             Route(f"{result}/reading", self.read, methods=["POST"]),
             Route(f"{result}/reading-taken-back", self.take_back, methods=["POST"]),
@@ -93,7 +93,7 @@ class Reader:
             return RedirectResponse(f"/exam/{rows[0].examination.uid}", 303)
         return RedirectResponse(f"/reading?{urlencode({'accession': accession})}", 303)
 
-    async def list(self, request: Request) -> Response:
+    async def reading_list(self, request: Request) -> Response:
         """Answer with the reading list, or with the examinations of one accession number."""
         accession = _accession(request) if "accession" in request.query_params else None
         answer = await run_in_threadpool(self._list, principal_of(request), accession)
