@@ -187,9 +187,12 @@ def waiting_beside(series: Sequence[Reconstruction], uid: str) -> tuple[str, ...
     return tuple(one.uid for one in _part_of(series, uid) if one.alerts and one.uid != uid)
 
 
-def unanalysed_beside(series: Sequence[Reconstruction], uid: str) -> tuple[str, ...]:
-    """Return the other series of an examination that were not analysed, and wait for an answer."""
-    return tuple(one.uid for one in _part_of(series, uid) if one.is_unanalysed and one.uid != uid)
+def unanalysed_with(series: Sequence[Reconstruction], uid: str) -> tuple[str, ...]:
+    """Return the series of an examination that were not analysed, and wait for the same answer.
+
+    Its own too, where an answer was to an earlier result.
+    """
+    return tuple(one.uid for one in _part_of(series, uid) if one.is_unanalysed)
 
 
 def same_scan(one: Acquisition, other: Acquisition) -> bool | None:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, cast, get_args
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -43,7 +43,7 @@ from agent.console.metrics import monitoring_routes
 from agent.console.reader import Reader
 from agent.console.requests import named_result, one_line, read_values
 from agent.console.sessions import Sessions
-from agent.console.settings import PageSettings
+from agent.console.settings import LANGUAGES, Language, PageSettings
 from agent.console.sign_in import SignIn, session
 from agent.console.snapshot import MOST_EXAMINATIONS, View
 from agent.console.words import spoken, wordings, words
@@ -68,7 +68,7 @@ MOST_FOUND: Final = 1000
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
+    "frame-ancestors 'none'; manifest-src 'self'; worker-src 'self'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
@@ -100,6 +100,7 @@ def create_app(context: Context) -> Starlette:
     result = "/api/series/{uid}/{revision:int}"
     routes = [
         Route("/", endpoints.page),
+        Route("/sw.js", endpoints.worker),
         Route("/api/words", endpoints.words),
         Route("/api/session", session),
         Route("/api/state", endpoints.state),
@@ -167,10 +168,17 @@ class _Endpoints:
         html = html.replace("{version}", version("bleedwatch"))
         return Response(html, media_type="text/html")
 
+    async def worker(self, _request: Request) -> Response:
+        """Return the page's worker from the root, below which alone it may act."""
+        script = await run_in_threadpool((STATIC / "sw.js").read_text, encoding="utf-8")
+        return Response(script, media_type="text/javascript")
+
     async def words(self, request: Request) -> Response:
-        """Return the translations into the site's language, else the browser's."""
+        """Return the translations into the language asked for, else the site's or the browser's."""
+        chosen = request.query_params.get("language", "")
         wanted = request.headers.get("accept-language", "")
-        language = self._settings.language or spoken(wanted)
+        site = self._settings.language or spoken(wanted)
+        language = cast("Language", chosen) if chosen in LANGUAGES else site
         return JSONResponse(
             {
                 "language": language,

@@ -33,6 +33,12 @@ OPEN: Final = frozenset(
         "/static/sign-in.css",
         "/static/console.css",
         "/static/icon.svg",
+        "/static/glossary.html",
+        "/static/glossary.js",
+        "/static/language.js",
+        "/static/manifest.webmanifest",
+        "/static/offline.html",
+        "/sw.js",
     }
 )
 """Paths that need no session; there is no patient data in them."""

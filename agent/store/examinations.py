@@ -20,7 +20,7 @@ from agent.exam import (
     Reconstruction,
     acknowledged_through,
     examinations,
-    unanalysed_beside,
+    unanalysed_with,
     waiting_beside,
 )
 from agent.records import State
@@ -303,7 +303,7 @@ def answer_beside(db: sqlite3.Connection, series_uid: str, *, only_shown: bool) 
         suspicion = db.execute(SUSPICION, (uid,)).fetchone()
         if suspicion["was_shown"] or not only_shown:
             answer_as_well(db, (uid, suspicion["revision"]), series_uid)
-    for uid in unanalysed_beside(_beside(db, series_uid), series_uid):
+    for uid in unanalysed_with(_beside(db, series_uid), series_uid):
         latest = db.execute("SELECT revision FROM series WHERE uid = ?", (uid,)).fetchone()
         answer_as_well(db, (uid, latest["revision"]), series_uid)
 

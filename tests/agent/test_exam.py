@@ -20,7 +20,7 @@ from agent.exam import (
     acknowledged_through,
     examinations,
     same_scan,
-    unanalysed_beside,
+    unanalysed_with,
     waiting_beside,
 )
 from agent.reasons import english
@@ -152,7 +152,7 @@ def test_a_head_that_was_not_analysed_waits_until_somebody_answers() -> None:
     assert only(thin(REFUSED)).unanalysed == ("1.1",)
     assert only(answered).unanalysed == ()
     assert only(answered, thick(REFUSED)).unanalysed == ("1.5",)
-    assert unanalysed_beside([thin(REFUSED), thick(REFUSED)], "1.1") == ("1.5",)
+    assert unanalysed_with([answered, thick(REFUSED)], "1.1") == ("1.5",)
     assert only(series("1.0", REFUSED, "localizers_only")).unanalysed == ()
     assert only(series("1.0", REFUSED, "bone_kernel")).unanalysed == ("1.0",)
 

@@ -32,7 +32,7 @@ const examination = (series, ...beside) => {
   const all = [series, ...beside];
   return {
     examination_uid: series.series_uid, test: series.test, state: series.state, needs_nobody: false, second: null, remark: null,
-    waiting: all.filter(({ alert }) => alert).map(({ series_uid: uid }) => uid), last_slice_utc: series.last_slice_utc, series: all,
+    urgency: "prompt", waiting: all.filter(({ alert }) => alert).map(({ series_uid: uid }) => uid), last_slice_utc: series.last_slice_utc, series: all,
   };
 };
 
@@ -59,8 +59,8 @@ test("an alert says who, what, where and how much", () => {
 
   assert.equal(text(".patient"), "DOE, JANE");
   assert.equal(text(".whose"), "P1born 1948-03-07Faccession A7HEAD");
-  assert.equal(text(".findings"), "Subdural, left frontal: 27.0 mL (22.0–48.0)probability 93 %");
-  assert.equal(text(".numbers"), "score 0.91");
+  assert.equal(text(".findings"), "Subdural, left frontal: 27.0 mL (90 %: 22.0–48.0)blood: likely (93 %)");
+  assert.equal(text(".numbers"), "");
 });
 
 test("an alert without an outline says to look at every slice", () => {
@@ -69,12 +69,34 @@ test("an alert without an outline says to look at every slice", () => {
   assert.match(text(".findings"), /look at every slice/);
 });
 
-test("the newest alert is in front, and none is hidden", () => {
+test("the most urgent alert is in front, as the server orders them, and none is hidden", () => {
   showAlerts([examination(SERIES)]);
   showAlerts([examination(OTHER), examination(SERIES)]);
 
   assert.deepEqual(patients(), ["ROE, RICHARD", "DOE, JANE"]);
   assert.deepEqual(cards().map((card) => card.classList.contains("behind")), [false, true]);
+  const strips = [...document.querySelectorAll("#pinned .strip")];
+  assert.deepEqual(strips.map((strip) => strip.querySelector(".whom").textContent), ["ROE, RICHARDP1born 1948-03-07", "DOE, JANEP1born 1948-03-07"]);
+  assert.deepEqual(strips.map((strip) => strip.classList.contains("whole")), [true, false]);
+});
+
+test("a strip brings its alert to the front, where it stays", () => {
+  window.HTMLElement.prototype.scrollIntoView = () => {};
+  showAlerts([examination(OTHER), examination(SERIES)]);
+  document.querySelectorAll("#pinned .strip")[1].click();
+  showAlerts([examination(OTHER), examination(SERIES)]);
+
+  assert.deepEqual(patients(), ["DOE, JANE", "ROE, RICHARD"]);
+});
+
+test("a head that was not analysed says why and what to do, and can only be acknowledged", () => {
+  const refused = { ...REPORT, state: "not_analysed", code: "x", values: {}, text: "slices missing", what_to_do: "export it again", findings: [] };
+  showAlerts([{ ...examination({ ...SERIES, state: "not_analysed", alert: null, report: refused }), urgency: "not_analysed" }], "call 4711");
+
+  assert.equal(text("h2"), "? HEAD NOT ANALYSED");
+  assert.equal(text(".findings"), "because slices missing");
+  assert.equal(text(".next"), "→ export it again\n→ call 4711");
+  assert.ok([...cards()[0].querySelectorAll(".dismissal")].every((node) => node.hidden));
 });
 
 test("a new alert does not push away one that somebody is answering", () => {
@@ -85,11 +107,10 @@ test("a new alert does not push away one that somebody is answering", () => {
   assert.deepEqual(patients(), ["DOE, JANE", "ROE, RICHARD"]);
 });
 
-test("a self-test's alert stays behind a patient's", () => {
-  showAlerts([examination(SERIES)]);
-  showAlerts([examination({ ...OTHER, test: true }), examination(SERIES)]);
+test("a small suspicion has a shape of its own", () => {
+  showAlerts([{ ...examination(SERIES), urgency: "small" }]);
 
-  assert.equal(patients()[0], "DOE, JANE");
+  assert.deepEqual([text("h2"), cards()[0].dataset.urgency], ["△ SMALL SUSPECTED HEMORRHAGE", "small"]);
 });
 
 test("an alert that is no longer waiting leaves the page", () => {

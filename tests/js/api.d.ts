@@ -94,6 +94,7 @@ interface Series {
   slices: number;
   expected: number;
   thickness_mm: number | null;
+  scanner: string;
   place: "speaks" | "beside" | "aside" | null;
   concluded_utc: string | null;
   last_slice_utc: string;
@@ -103,6 +104,7 @@ interface Series {
   shown_utc: string | null;
   acknowledged: (Answer & { dismissed_because: string; through_series_uid: string | null }) | null;
   verdict: (Answer & { agrees: boolean }) | null;
+  taken_back?: TakenBack | null;
   alert: Report | null;
   escalated_utc: string | null;
   escalation_problem: Reason | null;
@@ -121,7 +123,7 @@ interface Sent {
 
 interface Correction { at_utc: string; patient_name: string; patient_id: string }
 
-type Alerted = Series & { alert: Report };
+interface TakenBack { who: string; by_whom: string; at_utc: string }
 
 interface Examination {
   examination_uid: string;
@@ -131,11 +133,16 @@ interface Examination {
   second: "confirmed" | "withdrawn" | null;
   remark: Reason | null;
   waiting: string[];
+  urgency: Urgency | null;
   last_slice_utc: string;
   series: Series[];
 }
 
-type Waiting = Examination & { waiting: [string, ...string[]] };
+type Urgency = "immediate" | "prompt" | "not_analysed" | "small" | "withdrawn" | "test";
+
+type Waiting = Examination & { urgency: Urgency };
+
+interface Listed { examinations: Examination[]; n_more: number }
 
 interface Snapshot {
   at_utc: string;
@@ -144,6 +151,8 @@ interface Snapshot {
   selftest: { problem: Reason | null };
   low_disk_bytes: number | null;
   repeat_s: number[];
+  call: string;
+  n_more: number;
   today: Record<string, number> | null;
   examinations: Examination[];
   notices: { reason: Reason; at_utc: string }[];

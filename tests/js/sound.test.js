@@ -4,6 +4,7 @@ import { load, ok, openPage } from "./page.js";
 
 let nowMs = 0;
 let pulses = 0;
+let hz = new Set();
 
 class Loudspeaker extends EventTarget { // what sound.js uses of an AudioContext
   state = "running";
@@ -11,7 +12,7 @@ class Loudspeaker extends EventTarget { // what sound.js uses of an AudioContext
   destination = {};
   createGain() { return { gain: { setValueAtTime() {}, linearRampToValueAtTime() {} }, connect() {}, disconnect() {} }; }
   createPeriodicWave() { return {}; }
-  createOscillator() { return { frequency: {}, setPeriodicWave() {}, connect() {}, start() { pulses += 1; }, stop() {}, disconnect() {} }; }
+  createOscillator() { return { frequency: { set value(value) { hz.add(value); } }, setPeriodicWave() {}, connect() {}, start() { pulses += 1; }, stop() {}, disconnect() {} }; }
   async resume() { this.state = "running"; }
 }
 
@@ -23,10 +24,12 @@ const { remind, soundButton } = await load("sound.js");
 const EVERY_S = [10, 30];
 let sounded = [];
 
-function at(seconds, waiting) {
+function at(seconds, keys, kind = "suspected") {
   nowMs = seconds * 1000;
   sounded = [];
   pulses = 0;
+  hz = new Set();
+  const waiting = keys instanceof Map ? keys : new Map(keys.map((key) => [key, kind]));
   remind(waiting, EVERY_S, (key) => sounded.push(key));
 }
 
@@ -60,6 +63,28 @@ test("two alerts due at once make one sound, and both move", () => {
   at(5, ["a", "b"]);
 
   assert.deepEqual([sounded, pulses], [["a", "b"], 3]);
+});
+
+test("a head that was not analysed and trouble sound otherwise, and a suspicion drowns both", () => {
+  const heard = (waiting) => {
+    at(0, []);
+    at(1, waiting);
+    return [pulses, ...hz];
+  };
+  const one = (kind) => new Map([[kind, kind]]);
+
+  assert.deepEqual([heard(one("suspected")), heard(one("not_analysed")), heard(one("trouble"))], [[3, 523], [2, 392], [2, 196]]);
+  assert.deepEqual(heard(new Map([["t", "trouble"], ["n", "not_analysed"], ["s", "suspected"]])), [3, 523]);
+});
+
+test("trouble is heard again as often as an alert, and then each quarter of an hour", () => {
+  const times = [];
+  for (let s = 0; s <= 1900; s += 1) {
+    at(s, ["t"], "trouble");
+    if (sounded.length) times.push(s);
+  }
+
+  assert.deepEqual(times, [0, 10, 40, 940, 1840]);
 });
 
 test("muted for two minutes, alerts still move", (test_) => {

@@ -14,7 +14,7 @@ const REASONS = {
   not_dicom: { text: "keine DICOM-Datei", what_to_do: "" },
 };
 const { document } = await openPage({ "/api/words": ok({ language: "de", words: GERMAN, reasons: REASONS }) });
-const { born, clock, cut, duration, findingWords, nameOf, number, place, plain, said, t, translatePage, whatToDo } = await load("words.js");
+const { born, clock, cut, duration, findingWords, nameOf, number, place, plain, said, t, tn, translatePage, whatToDo } = await load("words.js");
 
 /** @param {string} code @param {Record<string, ReasonValue>} values @returns {Reason} */
 const reason = (code, values = {}) => ({ code, values, text: `${code} in English`, what_to_do: "what to do in English" });
@@ -65,7 +65,7 @@ test("side and region stand in the language's order", () => {
 test("a finding says what, where and how much, with its interval", () => {
   const finding = { subtype: "subdural", side: "left", region: null, volume_ml: 27.04, volume_interval_ml: [22.6, 48.1] };
 
-  assert.equal(findingWords(finding), "Subdural, links: 27,0 mL (22,6–48,1)");
+  assert.equal(findingWords(finding), "Subdural, links: 27,0 mL (90 %: 22,6–48,1)");
 });
 
 test("numbers are written as the language does", () => {
@@ -116,4 +116,8 @@ test("what the HTML says is translated, labels too", () => {
   translatePage(document);
 
   assert.equal(document.querySelector("#worklist").closest("section").getAttribute("aria-label"), "Arbeitsliste");
+});
+
+test("one of a thing is told otherwise than several", () => {
+  assert.deepEqual([0, 1, 2, 1200].map((n) => tn(n, "{n} slice", "{n} slices")), ["0 slices", "1 slice", "2 slices", "1.200 slices"]);
 });

@@ -22,7 +22,7 @@ const SERIES = {
 
 const examination = (series, ...others) => ({
   examination_uid: series.series_uid, test: series.test, state: series.state, needs_nobody: false, second: null, remark: null,
-  waiting: [], last_slice_utc: series.last_slice_utc, series: [series, ...others],
+  waiting: [], urgency: null, last_slice_utc: series.last_slice_utc, series: [series, ...others],
 });
 
 const rows = () => [...document.querySelectorAll("#worklist tr")];
@@ -93,10 +93,13 @@ test("rows keep the order that the server gives", () => {
 });
 
 test("a verdict can be given, and its form closes once it is stored", async () => {
-  showWorklist([examination(SERIES)], true);
-  rows()[0].querySelector(".verdict button:last-of-type").click();
+  const report = { ...REPORT, score: 0.1, total_volume_ml: null, midline_shift_mm: null };
+  showWorklist([examination({ ...SERIES, report })], true);
+  assert.equal(rows()[0].querySelector(".verdict"), null); // it is asked beside the pictures
+  rows()[0].querySelector("td:last-child button").click();
+  rows()[1].querySelector(".verdict button:last-of-type").click();
   await turn();
-  const form = rows()[0].querySelector("form.verdict");
+  const form = rows()[1].querySelector("form.verdict");
   form.elements.who.value = "Dr Lee";
 
   form.dispatchEvent(new window.Event("submit", { cancelable: true }));
@@ -105,7 +108,8 @@ test("a verdict can be given, and its form closes once it is stored", async () =
 
   const { body } = requests.find(({ url }) => url.endsWith("/verdict"));
   assert.deepEqual(JSON.parse(body), { who: "Dr Lee", note: "", agrees: false });
-  assert.equal(rows()[0].querySelector("form"), null);
+  assert.equal(rows()[1].querySelector("form"), null);
+  rows()[0].querySelector("td:last-child button").click();
 });
 
 test("a result that was shown is confirmed once", async () => {

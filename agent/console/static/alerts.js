@@ -1,35 +1,70 @@
-// The alerts: one card for each examination, the front one whole, the others small beneath it; none is hidden.
+// The alerts: a card for each examination that waits, the front one whole, the others as strips that stay in view; none is hidden.
 
-import { at, field, first } from "./dom.js";
-import { newCard, put, tell } from "./card.js";
-import { isWithdrawn, leadOf } from "./examination.js";
+import { at, copyOf, element, field, first } from "./dom.js";
+import { newCard, put, tell, whoseParts } from "./card.js";
+import { isUnanalysed, isWithdrawn, leadOf, reportOf } from "./examination.js";
 import { resultPath, say } from "./feedback.js";
 import { askName, nameIn } from "./session.js";
 import { isRefused, isUnderWay, stateLabel, stateWord } from "./states.js";
-import { clock, duration, plain, said, t } from "./words.js";
+import { clock, duration, findingWords, nameOf, plain, said, t, translatePage, whatToDo } from "./words.js";
 
-/** @type {Map<string, HTMLElement>} */
-const cards = new Map(); // examination UID → its element, kept so that typing a name is not interrupted
+/** @typedef {{ card: HTMLElement, strip: HTMLElement }} Shown an examination's card, and the strip that stands for it */
+
+/** @type {Map<string, Shown>} */
+const shown = new Map(); // by examination, kept so that typing a name is not interrupted
 const front = at("front");
+const pinned = at("pinned");
+let chosen = ""; // the examination that somebody brought to the front
 
-/** @param {Waiting[]} waiting */
-export function showAlerts(waiting) {
-  const wanted = new Map(waiting.map((examination) => [examination.examination_uid, examination]));
-  for (const [key, card] of cards) if (!wanted.has(key)) { card.remove(); cards.delete(key); }
-  for (const [key, examination] of [...wanted].reverse()) { // the newest comes to the very front …
-    const card = cards.get(key) ?? cardFor(examination);
-    update(card, examination);
-    if (cards.has(key)) continue;
-    const inUse = front.contains(document.activeElement) && document.activeElement !== document.body; // … but moves none in use
-    cards.set(key, card);
-    front.insertBefore(card, inUse || examination.test ? null : front.querySelector(".alert"));
+for (const kind of ["scroll", "resize"]) globalThis.addEventListener?.(kind, () => arrange(), { passive: true });
+
+/** In the order of their urgency. @param {Waiting[]} waiting @param {string} call what the site wants done next */
+export function showAlerts(waiting, call = "") {
+  const keys = waiting.map(({ examination_uid: key }) => key);
+  for (const [key, { card, strip }] of shown) if (!keys.includes(key)) { card.remove(); strip.remove(); shown.delete(key); }
+  if (!shown.has(chosen)) chosen = "";
+  for (const examination of waiting) {
+    const key = examination.examination_uid;
+    const one = shown.get(key) ?? make(key);
+    shown.set(key, one);
+    updateCard(one.card, examination, call);
+    updateStrip(one.strip, examination);
   }
-  arrange();
+  const kept = keys.find((key) => key === chosen || isInUse(key)); // none is pushed away while it is answered
+  order(kept === undefined ? keys : [kept, ...keys.filter((key) => key !== kept)]);
   tickAlerts();
 }
 
+/** @param {string} key */
+function isInUse(key) {
+  const card = shown.get(key)?.card;
+  return Boolean(card && card !== document.activeElement && card.contains(document.activeElement));
+}
+
+/** Moves only what stands elsewhere. @param {string[]} keys */
+function order(keys) {
+  const nodes = keys.flatMap((key) => shown.get(key) ?? []);
+  nodes.forEach(({ card, strip }, n) => {
+    if (front.querySelectorAll(".alert")[n] !== card) front.insertBefore(card, front.querySelectorAll(".alert")[n] ?? null);
+    if (pinned.children[n] !== strip) pinned.insertBefore(strip, pinned.children[n] ?? null);
+  });
+  arrange();
+}
+
+/** The front card is whole; the others are strips, and so is it while it is scrolled away. */
+function arrange() {
+  [...front.querySelectorAll(".alert")].forEach((card, n) => { card.classList.toggle("behind", n > 0); });
+  [...pinned.children].forEach((strip, n) => { strip.classList.toggle("whole", n === 0 && isInView()); });
+}
+
+/** Whether the patient of the front card is seen beneath what is pinned. */
+function isInView() {
+  const who = front.querySelector(".alert .who");
+  return who === null || who.getBoundingClientRect().bottom >= first(document, "header").getBoundingClientRect().bottom;
+}
+
 export function tickAlerts() {
-  for (const card of cards.values()) {
+  for (const { card } of shown.values()) {
     const since = card.dataset.lastSliceMs;
     put(card, ".since", since === "" ? ""
       : t("{time} since the last slice", { time: duration((performance.now() - Number(since)) / 1000) }));
@@ -38,45 +73,77 @@ export function tickAlerts() {
 
 /** Moves as it sounds, for those who do not hear it. @param {string} key */
 export function remindOf(key) {
-  const card = cards.get(key);
-  card?.classList.remove("again");
-  requestAnimationFrame(() => card?.classList.add("again"));
+  const { card, strip } = shown.get(key) ?? {};
+  for (const node of [card, strip]) {
+    node?.classList.remove("again");
+    requestAnimationFrame(() => node?.classList.add("again"));
+  }
 }
 
-function arrange() {
-  [...front.querySelectorAll(".alert")].forEach((card, n) => card.classList.toggle("behind", n > 0));
-}
-
-/** @param {Waiting} examination */
-function cardFor(examination) {
+/** @param {string} key @returns {Shown} */
+function make(key) {
   const card = newCard();
-  card.classList.toggle("test", examination.test);
-  first(card, ".show").addEventListener("click", () => { front.insertBefore(card, front.querySelector(".alert")); arrange(); });
+  first(card, ".answers").remove();
   answerable(card);
-  return card;
+  const strip = copyOf("strip");
+  translatePage(strip);
+  strip.addEventListener("click", () => {
+    chosen = key;
+    order([key, ...[...shown.keys()].filter((other) => other !== key)]);
+    front.scrollIntoView({ block: "start" });
+  });
+  return { card, strip };
 }
 
-/** @param {HTMLElement} card @param {Waiting} examination */
-function update(card, examination) {
+/** @param {HTMLElement} card @param {Waiting} examination @param {string} call */
+function updateCard(card, examination, call) {
   const lead = leadOf(examination);
-  tell(card, examination, lead, lead.alert);
+  const report = reportOf(examination);
+  tell(card, examination, lead, report);
+  card.dataset.urgency = examination.urgency;
   put(card, "h2", headline(examination).join(" "));
   put(card, ".later", laterWords(lead));
   put(card, ".escalated", examination.series.map(escalationWords).find(Boolean) ?? "");
-  card.dataset.path = resultPath(lead.series_uid, lead.alert.revision);
+  put(card, ".next", nextWords(examination, report, call));
+  for (const node of card.querySelectorAll("form .dismissal")) /** @type {HTMLElement} */ (node).hidden = isUnanalysed(examination);
+  card.dataset.path = report ? resultPath(lead.series_uid, report.revision) : "";
   card.dataset.lastSliceMs = lead.last_slice_age_s === null ? "" : String(performance.now() - lead.last_slice_age_s * 1000);
 }
 
-/** @param {Examination} examination */
-function headline(examination) {
-  if (examination.test) return [t("TEST")];
-  return isWithdrawn(examination) ? ["▽", t("SUSPICION WITHDRAWN")] : ["▲", t("SUSPECTED HEMORRHAGE")];
+/** Whom it concerns, at any scroll position: full name, ID and birth date. @param {HTMLElement} strip @param {Waiting} examination */
+function updateStrip(strip, examination) {
+  const lead = leadOf(examination);
+  const report = reportOf(examination);
+  strip.dataset.urgency = examination.urgency;
+  put(strip, ".what", headline(examination).join(" "));
+  const whom = [element("b", nameOf(lead)), ...whoseParts(lead).slice(0, 2)];
+  const node = first(strip, ".whom");
+  if (node.textContent !== whom.map((part) => part.textContent).join("")) node.replaceChildren(...whom);
+  const [finding] = report?.findings ?? [];
+  put(strip, ".much", finding ? findingWords(finding) : "");
 }
 
-/** @param {Alerted} series */
+/** @param {Waiting} examination */
+function headline(examination) {
+  if (examination.test) return [t("TEST")];
+  if (isUnanalysed(examination)) return ["?", t("HEAD NOT ANALYSED")];
+  if (isWithdrawn(examination)) return ["▽", t("SUSPICION WITHDRAWN")];
+  return examination.urgency === "small" ? ["△", t("SMALL SUSPECTED HEMORRHAGE")] : ["▲", t("SUSPECTED HEMORRHAGE")];
+}
+
+/** What to do next: of a head that was not analysed by its reason, else as the site has it. @param {Waiting} examination @param {Report | null} report @param {string} call */
+function nextWords(examination, report, call) {
+  if (examination.test) return "";
+  const own = examination.remark && whatToDo(examination.remark);
+  const advice = isUnanalysed(examination) ? own || (report && isRefused(report) ? whatToDo(report) : "") || t("Send the slices again.") : "";
+  return [advice, call].filter(Boolean).map((line) => `→ ${plain(line)}`).join("\n");
+}
+
+/** @param {Series} series */
 function laterWords(series) {
-  if (isUnderWay(series.state)) return t("{state} more slices of this series", { state: stateLabel(series.state) });
   const { report, alert } = series;
+  if (!alert) return "";
+  if (isUnderWay(series.state)) return t("{state} more slices of this series", { state: stateLabel(series.state) });
   if (series.revision === alert.revision || !report) return "";
   const what = { n: series.revision, state: stateWord(report.state) };
   return isRefused(report) ? t("Result {n} says {state}, because {reason}. Look at the images.", { ...what, reason: said(report) })

@@ -1,12 +1,12 @@
 // What a card tells of an examination: whose it is, what was found, its pictures, and what its series said one after another.
 
 import { copyOf, element, first } from "./dom.js";
-import { engineOf, historyOf, isWithdrawn, seriesItem } from "./examination.js";
+import { engineOf, historyOf, seriesItem } from "./examination.js";
 import { resultPath } from "./feedback.js";
 import { headMap } from "./head_map.js";
 import { isRefused, stateLabel } from "./states.js";
 import { viewerFor } from "./viewer.js";
-import { born, capital, correctedWords, cut, findingParts, nameOf, number, plain, said, t, translatePage, whatToDo } from "./words.js";
+import { born, capital, correctedWords, cut, findingParts, likelihood, nameOf, number, plain, said, t, translatePage, whatToDo } from "./words.js";
 
 const MOST_FINDINGS = 3;
 
@@ -30,12 +30,11 @@ export function tell(card, examination, series, report) {
   put(card, ".corrected", series.corrected ? correctedWords(series.corrected) : "");
   put(card, ".second", secondWords(examination));
   replace(card, ".history", historyOf(examination).map((one) => seriesItem(one, [engineOf(one)])));
-  card.classList.toggle("withdrawn", isWithdrawn(examination));
   const result = `${series.series_uid} ${report?.revision}`;
   if (card.dataset.result !== result) {
     card.dataset.result = result;
     replace(card, ".findings", report ? findingItems(report) : []);
-    put(card, ".numbers", report ? numberWords(report) : "");
+    put(card, ".numbers", report && !isRefused(report) ? numberWords(report) : "");
     replace(card, ".caveats", report ? report.caveats.map((caveat) => element("li", said(caveat))) : []);
   }
   if (card.dataset.pictured !== result && !card.querySelector(".viewer.open")) { // nobody's pictures change while they look
@@ -57,7 +56,7 @@ function secondWords({ remark }) {
 }
 
 /** @param {Series} series */
-function whoseParts({ patient, description }) {
+export function whoseParts({ patient, description }) {
   return [patient.patient_id, born(patient.birth_date), patient.sex,
     patient.accession && t("accession {number}", { number: patient.accession }), description]
     .map(plain).filter(Boolean).map((text) => element("bdi", cut(text)));
@@ -91,7 +90,7 @@ function findingItems(report) {
 function findingItem(finding) {
   const [what, volume] = findingParts(finding);
   const item = element("li", what);
-  item.append(element("bdi", volume), element("small", t("probability {percent} %", { percent: number(100 * finding.probability) })));
+  item.append(element("bdi", volume), element("small", likelihood(finding.probability)));
   return item;
 }
 
@@ -102,7 +101,6 @@ function numberWords(report) {
     totalMl !== null && report.findings.length > 1 ? t("{volume} mL in all", { volume: number(totalMl, 1) }) : null,
     report.findings.some((f) => f.subtype === "intraventricular") ? t("blood in the ventricles") : null,
     report.midline_shift_mm === null ? null : t("midline shift {shift} mm", { shift: number(report.midline_shift_mm) }),
-    report.score === null ? null : t("score {score}", { score: number(report.score, 2) }),
     report.revision > 1 ? t("revised: result {n}", { n: report.revision }) : null,
   ].filter(Boolean).join(" · ");
 }

@@ -2,17 +2,21 @@
 
 import { remindOf, showAlerts, tickAlerts } from "./alerts.js";
 import { at, element, first } from "./dom.js";
-import { isWaiting, isWithdrawn } from "./examination.js";
+import { isUnanalysed, isWaiting, isWithdrawn, speakerOf, stateOf } from "./examination.js";
+import { chooseLanguage } from "./language.js";
+import { listed, lookAgain, lookWith } from "./look.js";
+import { notifyButton, notifyOf } from "./notify.js";
 import { checkSession } from "./session.js";
 import { remind, soundButton } from "./sound.js";
-import { capital, clock, number, plain, said, t, translatePage } from "./words.js";
+import { capital, clock, number, plain, said, t, timeOfDay, translatePage } from "./words.js";
 import { confirmShown, showWorklist } from "./worklist.js";
 
 const LOST_AFTER_MS = 2700; // the server sends at least one snapshot a second; it is told within three
 const AGAIN_AFTER_MS = 1000;
 /** @type {Snapshot} */
 const NOTHING = {
-  at_utc: "", examinations: [], notices: [], problem: null, agent: null, selftest: { problem: null }, today: null, low_disk_bytes: null, repeat_s: [30],
+  at_utc: "", examinations: [], notices: [], problem: null, agent: null, selftest: { problem: null }, today: null, low_disk_bytes: null, repeat_s: [30], call: "",
+  n_more: 0,
 };
 
 let heardAt = performance.now();
@@ -22,13 +26,18 @@ let lost = false;
 
 translatePage(document);
 soundButton(at("sound"));
+notifyButton(at("notify"));
+chooseLanguage(at("language"));
+lookWith(showList);
 connect();
+navigator.serviceWorker?.register("/sw.js").catch(() => null); // only tells that Bleedwatch cannot be reached
 setInterval(() => {
   if (performance.now() - heardAt > LOST_AFTER_MS && !lost) {
     lost = true;
     refresh();
   }
   tickAlerts();
+  tickClock();
   sound();
 }, 250);
 
@@ -39,6 +48,7 @@ function connect() {
     lost = false;
     latest = JSON.parse(event.data);
     refresh();
+    lookAgain();
   };
   source.onerror = () => { // the browser tries again by itself, but not after an answer like 500
     if (source.readyState !== EventSource.CLOSED) return;
@@ -57,25 +67,37 @@ function refresh() {
 }
 
 /** Whether it waits with what is still suspected; a self-test's alert counts for nobody. @param {Examination} examination */
-function isSuspected(examination) { return isWaiting(examination) && !isWithdrawn(examination) && !examination.test; }
+function isSuspected(examination) { return isWaiting(examination) && !isUnanalysed(examination) && !isWithdrawn(examination) && !examination.test; }
 
 /** @param {Snapshot} state */
 function show(state) {
   const waiting = state.examinations.filter(isWaiting);
   document.body.classList.toggle("lost", lost);
-  showAlerts(waiting);
+  showAlerts(waiting, state.call);
   showBanner(state, waiting);
   showHeader(state, waiting);
   showDay(state);
-  showWorklist(state.examinations, latest !== null);
+  showList();
+  notifyOf(waiting.filter((one) => isSuspected(one) || isUnanalysed(one)));
   showNotices(state.notices);
   sound();
   if (!lost) requestAnimationFrame(() => requestAnimationFrame(() => state.examinations.flatMap(({ series }) => series).forEach(confirmShown)));
 }
 
+function showList() {
+  showWorklist(listed(latest ?? NOTHING).examinations, latest !== null);
+}
+
 function sound() {
-  const { examinations, repeat_s: repeatS } = latest ?? NOTHING;
-  remind(examinations.filter(isSuspected).map((one) => one.examination_uid), repeatS, remindOf);
+  const { examinations, problem, repeat_s: repeatS } = latest ?? NOTHING;
+  /** @type {Map<string, "suspected" | "not_analysed" | "trouble">} */
+  const waiting = new Map();
+  for (const one of examinations) {
+    if (isSuspected(one)) waiting.set(one.examination_uid, "suspected");
+    else if (isUnanalysed(one)) waiting.set(one.examination_uid, "not_analysed");
+  }
+  if (lost || problem) waiting.set("trouble", "trouble");
+  remind(waiting, repeatS, remindOf);
 }
 
 /** @param {Snapshot} state @param {Waiting[]} waiting */
@@ -87,24 +109,53 @@ function showHeader(state, waiting) {
   put("selftest", state.selftest.problem ? `▼ ${said(state.selftest.problem)}` : "");
   const n = waiting.filter(isSuspected).length;
   put("waiting", n > 1 ? t("▲ {n} suspected", { n }) : "");
-  document.title = n ? t("({n}) SUSPECTED – Bleedwatch", { n }) : "Bleedwatch";
+  document.title = titleOf(state, n, waiting.filter(isUnanalysed).length);
+}
+
+/** What a tab behind others says. @param {Snapshot} state @param {number} suspected @param {number} unanalysed */
+function titleOf(state, suspected, unanalysed) {
+  const trouble = troubleOf(state);
+  if (trouble && suspected) return t("✖ ({n}) SUSPECTED – Bleedwatch", { n: suspected });
+  if (trouble) return `✖ ${trouble.title} – Bleedwatch`;
+  if (suspected) return t("({n}) SUSPECTED – Bleedwatch", { n: suspected });
+  return unanalysed ? t("({n}) NOT ANALYSED – Bleedwatch", { n: unanalysed }) : "Bleedwatch";
 }
 
 /** @param {Snapshot} state @param {Waiting[]} waiting */
 function showBanner(state, waiting) {
-  if (lost && !latest) banner("trouble", t("NOT CONNECTED"), t("This page has not heard from Bleedwatch. Do not rely on it."));
-  else if (lost) banner("trouble", t("CONNECTION LOST"), t("Since {time} this page has not heard from Bleedwatch. Do not rely on it.", { time: clock(state.at_utc) }));
-  else if (state.problem) showTrouble(state.problem);
+  const trouble = troubleOf(state);
+  if (trouble) banner("trouble", trouble.title, trouble.text);
   else if (waiting.length) banner("none", "", "");
   else banner("calm", t("Watching"), t("No alert is waiting."));
+  put("last", trouble ? "" : lastWords(state));
+}
+
+/** What keeps the page from being relied on, null where nothing does. @param {Snapshot} state */
+function troubleOf(state) {
+  if (lost && !latest) return { title: t("NOT CONNECTED"), text: t("This page has not heard from Bleedwatch. Do not rely on it.") };
+  if (lost) return { title: t("CONNECTION LOST"), text: t("Since {time} this page has not heard from Bleedwatch. Do not rely on it.", { time: clock(state.at_utc) }) };
+  return state.problem && agentTrouble(state.problem);
 }
 
 /** @param {Reason} problem */
-function showTrouble(problem) {
+function agentTrouble(problem) {
   const { code, values: { why } } = problem;
   const folder = code === "export_folder_unreachable";
   const what = folder && typeof why === "object" && "code" in why ? said(why) : capital(said(problem));
-  banner("trouble", folder ? t("EXPORT FOLDER UNREACHABLE") : t("AGENT NOT RUNNING"), t("{what}. No scan is being analysed: call service.", { what }));
+  return { title: folder ? t("EXPORT FOLDER UNREACHABLE") : t("AGENT NOT RUNNING"), text: t("{what}. No scan is being analysed: call service.", { what }) };
+}
+
+/** The last examination of a patient, its scanner and its answer. @param {Snapshot} state */
+function lastWords({ examinations }) {
+  const [last] = examinations.filter(({ test, needs_nobody: quiet }) => !test && !quiet)
+    .sort((one, other) => other.last_slice_utc.localeCompare(one.last_slice_utc));
+  if (!last) return "";
+  const { scanner } = speakerOf(last);
+  return [t("Last examination: {time}", { time: clock(last.last_slice_utc) }), plain(scanner), stateOf(last).label].filter(Boolean).join(" · ");
+}
+
+function tickClock() {
+  put("clock", timeOfDay(new Date()));
 }
 
 /** @param {"trouble" | "calm" | "none"} kind @param {string} title @param {string} text */
@@ -113,7 +164,7 @@ function banner(kind, title, text) {
   node.className = `banner ${kind}`;
   node.hidden = kind === "none";
   const lines = [{ trouble: `✖ ${title}`, calm: `● ${title}`, none: "" }[kind], text];
-  [...node.children].forEach((line, n) => write(line, lines[n]));
+  lines.forEach((line, n) => write(node.children[n], line));
 }
 
 /** @param {Engine} engine */

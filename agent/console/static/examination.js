@@ -2,18 +2,27 @@
 
 import { element } from "./dom.js";
 import { isRefused, isUnderWay, stateLabel, stateWord } from "./states.js";
-import { asNeeded, clock, number, plain, said, t } from "./words.js";
+import { asNeeded, clock, number, plain, said, t, tn } from "./words.js";
 
 /** The series whose answer is the examination's. @param {Examination} examination */
 export function speakerOf({ series }) { return series[0]; }
 
-/** The series whose suspicion waits for an answer, the most telling one. @param {Waiting} examination @returns {Alerted} */
+/** The series that waits for an answer: of suspicions the most telling one, else that which speaks. @param {Waiting} examination @returns {Series} */
 export function leadOf({ series, waiting }) {
-  return /** @type {Alerted} */ (series.find(({ series_uid: uid }) => uid === waiting[0]));
+  return series.find(({ series_uid: uid }) => uid === waiting[0]) ?? series[0];
+}
+
+/** What it says that waits. @param {Waiting} examination */
+export function reportOf(examination) {
+  const { alert, report } = leadOf(examination);
+  return alert ?? report;
 }
 
 /** @param {Examination} examination @returns {examination is Waiting} */
-export function isWaiting(examination) { return examination.waiting.length > 0; }
+export function isWaiting(examination) { return examination.urgency !== null; }
+
+/** @param {Examination} examination */
+export function isUnanalysed({ urgency }) { return urgency === "not_analysed"; }
 
 /** @param {Examination} examination */
 export function isWithdrawn({ second }) { return second === "withdrawn"; }
@@ -25,8 +34,20 @@ export function headsOf({ series }) { return series.filter(({ place }) => place 
 export function asidesOf({ series }) { return series.filter(({ place }, n) => n > 0 && place === "aside"); }
 
 /** @param {Examination} examination */
-export function stateOf({ state, needs_nobody: quiet }) {
-  return quiet ? { label: `– ${stateWord(state)}`, kind: "aside" } : { label: stateLabel(state), kind: state };
+export function stateOf(examination) {
+  const { state, needs_nobody: quiet } = examination;
+  if (quiet) return { label: `– ${stateWord(state)}`, kind: "aside" };
+  const kind = answeredAs(examination) ?? state;
+  return { label: stateLabel(kind), kind };
+}
+
+/** What people made of a suspicion: who has read the images has the last word. @param {Examination} examination */
+function answeredAs(examination) {
+  const suspected = headsOf(examination).filter(({ report }) => report?.state === "suspected");
+  if (examination.state !== "suspected" || examination.waiting.length) return null;
+  if (suspected.some(({ verdict }) => verdict?.agrees)) return "confirmed";
+  const isWrong = suspected.some(({ verdict, acknowledged }) => verdict?.agrees === false || acknowledged?.dismissed_because);
+  return isWrong ? "dismissed" : null;
 }
 
 /** The result of a series' present state, null while a newer one is on its way. @param {Series} series */
@@ -64,7 +85,7 @@ function seriesWords(series) {
 
 /** @param {Series} series */
 export function soFar({ slices, expected }) {
-  return expected > 0 ? t("{n} of {expected}", { n: slices, expected }) : t("{n} slices so far", { n: slices });
+  return expected > 0 ? t("{n} of {expected}", { n: slices, expected }) : tn(slices, "{n} slice so far", "{n} slices so far");
 }
 
 /** Which networks answered. @param {Series} series */

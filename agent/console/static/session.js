@@ -34,19 +34,49 @@ export async function post(url, values) {
   return answer;
 }
 
-/** Asks for a name, unless somebody is signed in. @param {HTMLFormElement} form */
+/** @type {Set<WeakRef<HTMLFormElement>>} */
+const asking = new Set(); // forms that bear a name
+
+/** Asks for a name once; a form says whose answer it is, and lets another one be given. @param {HTMLFormElement} form */
 export async function askName(form) {
   await known;
+  asking.add(new WeakRef(form));
+  form.querySelector(".as button")?.addEventListener("click", () => {
+    sessionStorage.removeItem("who");
+    showNames();
+    field(form, "who").focus();
+  });
+  showName(form);
+}
+
+function showNames() {
+  for (const ref of asking) {
+    const form = ref.deref();
+    if (form) showName(form);
+    else asking.delete(ref);
+  }
+}
+
+/** @param {HTMLFormElement} form */
+function showName(form) {
   const who = field(form, "who");
-  who.value = session.user ?? sessionStorage.getItem("who") ?? "";
+  const name = session.user ?? sessionStorage.getItem("who") ?? "";
+  if (who !== document.activeElement) who.value = name;
   const label = who.closest("label");
-  if (label) label.hidden = session.user !== null;
+  if (label) label.hidden = name !== "";
+  const as = form.querySelector(".as");
+  if (!(as instanceof HTMLElement)) return;
+  as.hidden = session.user !== null || name === "";
+  first(as, "span").textContent = t("as {name}", { name });
 }
 
 /** @param {HTMLFormElement} form */
 export function nameIn(form) {
   const who = session.user ?? field(form, "who").value.trim();
-  if (!session.user) sessionStorage.setItem("who", who);
+  if (!session.user && who && who !== sessionStorage.getItem("who")) {
+    sessionStorage.setItem("who", who);
+    showNames();
+  }
   return who;
 }
 

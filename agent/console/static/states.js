@@ -1,10 +1,12 @@
-// The states in which a series can be: each a word and a shape, never a colour alone.
+// The states in which a series can be, and how people answered: each a word and a shape, never a colour alone.
 
 import { t } from "./words.js";
 
-const SHAPES = { receiving: "…", analysing: "…", suspected: "▲", not_suspected: "✓", not_analysed: "?" };
+const SHAPES = { receiving: "…", analysing: "…", suspected: "▲", not_suspected: "✓", not_analysed: "?", dismissed: "✗", confirmed: "▲" };
 
-/** @param {SeriesState} state */
+/** @typedef {SeriesState | "dismissed" | "confirmed"} Standing a state, or what people made of it */
+
+/** @param {Standing} state */
 export function stateWord(state) {
   return {
     receiving: t("receiving"),
@@ -12,10 +14,12 @@ export function stateWord(state) {
     suspected: t("suspected"),
     not_suspected: t("not suspected"),
     not_analysed: t("not analysed"),
+    dismissed: t("dismissed"),
+    confirmed: t("confirmed"),
   }[state];
 }
 
-/** @param {SeriesState} state */
+/** @param {Standing} state */
 export function stateLabel(state) { return `${SHAPES[state]} ${stateWord(state)}`; }
 
 /** Whether a report is a reason, why its series was not analysed. @param {Report} report @returns {report is Refused} */

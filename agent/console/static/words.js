@@ -8,10 +8,30 @@ const LONGEST = 120; // characters of a name or a description that are shown
 const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu;
 
 /** @type {Partial<Words>} */
-const { language = "en", words = {}, reasons = {} } = await fetch("/api/words").then((answer) => answer.json()).catch(() => ({}));
+const { language = "en", words = {}, reasons = {} } = await fetch(wordsPath()).then((answer) => answer.json()).catch(() => ({}));
 document.documentElement.lang = language;
 
+const plurals = new Intl.PluralRules(language);
+
 /** @typedef {Record<string, string | number>} Values */
+
+/** Where the words of the language come from that somebody has chosen, else of the site's or the browser's. */
+function wordsPath() {
+  const chosen = chosenLanguage();
+  return chosen ? `/api/words?language=${encodeURIComponent(chosen)}` : "/api/words";
+}
+
+/** The language that somebody has chosen on this page, "" where nobody has. */
+export function chosenLanguage() { return globalThis.localStorage?.getItem("language") ?? ""; }
+
+/** The language that the page speaks. */
+export function spokenLanguage() { return language; }
+
+/** A text that counts something: one of it, or several. @param {number} n @param {string} one @param {string} many */
+export function tn(n, one, many) {
+  const text = plurals.select(n) === "one" ? one : many;
+  return t(text, { n: number(n) });
+}
 
 /** {name} in a text is replaced by the value of that name. @param {string} text @param {Values} values */
 export function t(text, values = {}) {
@@ -103,6 +123,12 @@ function oneName(group) {
   return [family, given.filter(Boolean).join(" ")].filter(Boolean).join(", ");
 }
 
+/** The first letter of each part of a name. @param {Series} series */
+export function initialsOf({ patient }) {
+  const [group] = plain(patient.patient_name).split("=");
+  return group.split(/[\s^]+/u).filter(Boolean).map((part) => `${[...part][0]}.`).join(" ");
+}
+
 /** @param {string} date */
 export function born(date) {
   return /^\d{8}$/.test(date) ? t("born {date}", { date: `${date.slice(0, 4)}-${date.slice(4, 6)}-${date.slice(6)}` }) : date;
@@ -118,7 +144,16 @@ export function place(finding) {
 export function findingParts(finding) {
   const [low, high] = finding.volume_interval_ml.map((ml) => number(ml, 1));
   const what = [capital(t(finding.subtype)), place(finding)].filter(Boolean).join(", ");
-  return [`${what}: `, `${number(finding.volume_ml, 1)} mL (${low}–${high})`];
+  return [`${what}: `, t("{volume} mL (90 %: {low}–{high})", { volume: number(finding.volume_ml, 1), low, high })];
+}
+
+const LIKELY = 0.8, VERY_LIKELY = 0.95; // ours, of the networks' probability, which is no doctor's
+
+/** How likely it is blood at all. @param {number} probability */
+export function likelihood(probability) {
+  const percent = number(100 * probability);
+  if (probability >= VERY_LIKELY) return t("blood: very likely ({percent} %)", { percent });
+  return probability >= LIKELY ? t("blood: likely ({percent} %)", { percent }) : t("blood: uncertain ({percent} %)", { percent });
 }
 
 /** @param {Finding} finding */

@@ -8,12 +8,13 @@ import { askName, post } from "./session.js";
 import { isRefused, stateLabel } from "./states.js";
 import { capital, clock, correctedWords, findingWords, nameOf, plain, said, t, translatePage, whatToDo } from "./words.js";
 
+/** @typedef {Series & { acknowledged: NonNullable<Series["acknowledged"]> }} Answered */
 /** @typedef {{ what: string, tr: HTMLTableRowElement }} Row what a row shows, and its element */
 
 const COLUMNS = 7;
 const body = at("worklist");
 /** @type {Map<string, HTMLFormElement>} */
-const forms = new Map(); // result's key → the form in which a verdict is being given
+const forms = new Map(); // result's key → the form in which an answer is being given or taken back
 /** @type {Map<string, HTMLTableRowElement>} */
 const opened = new Map(); // examination → the row beneath its own with its card
 /** @type {Set<string>} */
@@ -56,7 +57,7 @@ function rowsOf({ examination_uid: uid }) {
 function rowOf(examination) {
   const key = examination.examination_uid;
   const still = examination.series.map((series) => ({ ...series, last_slice_age_s: null, shown_utc: null }));
-  const use = [forms.has(resultKey(speakerOf(examination))), opened.has(key), new Date().toDateString()];
+  const use = [opened.has(key), new Date().toDateString()];
   const what = JSON.stringify([{ ...examination, series: still }, use]);
   const there = rows.get(key);
   return there?.what === what ? there : { what, tr: row(examination) };
@@ -75,6 +76,8 @@ function row(examination) {
   tr.classList.toggle("aside", examination.needs_nobody);
   tr.append(element("td", label, kind), name, element("td", plain(speaker.description)),
     slicesCell(speaker), element("td", clock(examination.last_slice_utc)), resultCell(examination), openCell(examination));
+  tr.role = "row";
+  for (const cell of tr.cells) cell.role = "cell";
   return tr;
 }
 
@@ -98,7 +101,7 @@ function openedRow() {
   const card = newCard();
   card.className = "opened";
   card.removeAttribute("role");
-  for (const part of ["h2", "form", ".show", ".since", ".later", ".escalated"]) first(card, part).remove();
+  for (const part of ["h2", "form", ".since", ".later", ".escalated", ".next"]) first(card, part).remove();
   cell.colSpan = COLUMNS;
   cell.append(card);
   tr.append(cell);
@@ -109,17 +112,50 @@ function openedRow() {
 function tellOpened(examination) {
   const tr = opened.get(examination.examination_uid);
   const series = picturedOf(examination) ?? speakerOf(examination);
-  if (tr) tell(first(tr, ".opened"), examination, series, series.report);
+  if (!tr) return;
+  const card = first(tr, ".opened");
+  tell(card, examination, series, series.report);
+  tellAnswers(first(card, ".answers"), examination);
+}
+
+/** What people answered, to be taken back, and what they think of it: asked beside the pictures. @param {HTMLElement} node @param {Examination} examination */
+function tellAnswers(node, examination) {
+  const speaker = speakerOf(examination);
+  const given = headsOf(examination).filter(isAnswered);
+  const judged = currentOf(speaker) && speaker.state !== "not_analysed" && !isWaiting(examination);
+  const keys = [speaker, ...given].map(resultKey);
+  const what = JSON.stringify([given.map(({ acknowledged }) => acknowledged), speaker.verdict, judged, keys, keys.map((key) => forms.has(key))]);
+  if (node.dataset.what === what) return;
+  node.dataset.what = what;
+  node.replaceChildren(...given.map(answerLine), ...(judged ? [verdictPart(speaker)] : []));
+}
+
+/** Whether an answer was given to it, and not only to another series for it as well. @param {Series} series @returns {series is Answered} */
+function isAnswered(series) {
+  const { acknowledged: given, series_uid: uid } = series;
+  return given !== null && [null, uid].includes(given.through_series_uid);
+}
+
+/** @param {Answered} series */
+function answerLine(series) {
+  const line = element("div", "", "answer");
+  const key = `${resultKey(series)} back`;
+  line.append(element("p", acknowledgedWords(series.acknowledged)));
+  line.append(forms.get(key) ?? button(t("Take the answer back"), "small", () => {
+    forms.set(key, answerForm(t("Take the answer back"), key, `${resultPath(series.series_uid, series.revision)}/take-back`, {}));
+    line.lastElementChild?.replaceWith(/** @type {HTMLFormElement} */ (forms.get(key)));
+  }));
+  return line;
 }
 
 /** @param {Series} series */
 function slicesCell(series) {
   const { slices, expected, state } = series;
   const cell = element("td", expected > 0 ? t("{n} of {expected}", { n: slices, expected }) : String(slices));
-  if (state === "receiving" && expected > 0) {
-    const bar = document.createElement("progress");
-    Object.assign(bar, { max: expected, value: Math.min(slices, expected) });
-    bar.setAttribute("aria-label", t("Slices received"));
+  if (state === "analysing" || (state === "receiving" && expected > 0)) {
+    const bar = document.createElement("progress"); // how long the networks still take is not known
+    if (state === "receiving") Object.assign(bar, { max: expected, value: Math.min(slices, expected) });
+    bar.setAttribute("aria-label", state === "analysing" ? t("Analysing") : t("Slices received"));
     cell.append(bar);
   }
   return cell;
@@ -134,7 +170,6 @@ function resultCell(examination) {
   if (told && !current) cell.append(element("small", `${stateLabel(speaker.state)} ${soFar(speaker)}`));
   cell.append(...remarkParts(examination), ...list(historyOf(examination).map((series) => seriesItem(series))));
   cell.append(...historyLines(examination).map((line) => element("small", line)), ...folded(examination));
-  if (current && current.state !== "not_analysed" && !isWaiting(examination)) cell.append(verdictPart(speaker));
   return cell;
 }
 
@@ -185,7 +220,8 @@ function historyLines(examination) {
     speaker.revision > 1 ? t("revised: result {n}", { n: speaker.revision }) : null,
     alert && alert.revision !== speaker.revision ? t("result {n} suspected a hemorrhage", { n: alert.revision }) : null,
     speaker.corrected ? correctedWords(speaker.corrected) : null,
-    ...heads.map(({ acknowledged: given }) => (given && !given.through_series_uid ? acknowledgedWords(given) : null)),
+    ...heads.map((series) => (isAnswered(series) ? acknowledgedWords(series.acknowledged) : null)),
+    ...heads.map(({ taken_back: back }) => (back ? takenBackWords(back) : null)),
     verdict ? verdictWords(verdict) : null,
     ...heads.flatMap(({ sent }) => (sent ?? []).map(sentWords)),
   ].filter((line) => line !== null);
@@ -213,6 +249,11 @@ function acknowledgedWords(given) {
   return given.note ? `${words} – ${values.note}` : words;
 }
 
+/** @param {NonNullable<Series["taken_back"]>} back */
+function takenBackWords({ who, by_whom: by, at_utc: utc }) {
+  return t("answer of {who} taken back by {by}, {time}", { who: plain(who), by: plain(by), time: clock(utc) });
+}
+
 /** @param {NonNullable<Series["verdict"]>} given */
 function verdictWords(given) {
   const values = { who: plain(given.who), time: clock(given.at_utc) };
@@ -223,29 +264,35 @@ function verdictWords(given) {
 /** Two buttons, and after one of them the form. @param {Series} series */
 function verdictPart(series) {
   const key = resultKey(series);
+  const part = element("div", "", "verdict");
   const judging = forms.get(key);
   if (judging) return judging;
-  const part = element("div", "", "verdict");
-  /** @param {string} text @param {boolean} agrees */
-  const choice = (text, agrees) => button(text, "small", () => {
-    forms.set(key, verdictForm(series, key, agrees));
+  const url = `${resultPath(series.series_uid, series.revision)}/verdict`;
+  /** @param {string} text @param {string} which @param {boolean} agrees */
+  const choice = (text, which, agrees) => button(text, "small", () => {
+    forms.set(key, answerForm(which, key, url, { agrees }));
     draw();
   });
-  part.append(choice(t("Agree"), true), choice(t("Disagree"), false));
+  part.append(choice(t("Agree"), t("I agree"), true), choice(t("Disagree"), t("I disagree"), false));
   return part;
 }
 
-/** @param {Series} series @param {string} key @param {boolean} agrees */
-function verdictForm(series, key, agrees) {
+/** Asks in whose name, and for a note. @param {string} which @param {string} key @param {string} url @param {object} values */
+function answerForm(which, key, url, values) {
   const form = /** @type {HTMLFormElement} */ (copyOf("verdict"));
-  const close = () => { forms.delete(key); draw(); };
+  const close = () => {
+    forms.delete(key);
+    const node = /** @type {HTMLElement | null} */ (form.closest(".answers"));
+    if (node) node.dataset.what = "";
+    draw();
+  };
   translatePage(form);
-  first(form, ".which").textContent = agrees ? t("I agree") : t("I disagree");
+  first(form, ".which").textContent = which;
   askName(form).then(() => field(form, field(form, "who").value ? "note" : "who").focus());
-  first(form, "[type=button]").addEventListener("click", close);
+  first(form, "[type=button]:not(.link)").addEventListener("click", close);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (await say(form, `${resultPath(series.series_uid, series.revision)}/verdict`, { agrees })) close();
+    if (await say(form, url, values)) close();
   });
   return form;
 }

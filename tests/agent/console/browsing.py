@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from agent.records import Instant
 from agent.report import SeriesReport
 from agent.wiring import system_clock
 from tests.agent.reports import add_result, live, receive, report
@@ -97,6 +98,12 @@ def conclude(
     receive(console.store, system_clock, suspicion.series_uid, name)
     add_result(console.store, suspicion, drawn)
     live(console.store, system_clock)
+
+
+def alive(console: Console) -> None:
+    """Let the agent live for as long as a test does, however slow."""
+    now = system_clock()
+    live(console.store, lambda: Instant(now.utc, now.monotonic_s + 600.0))
 
 
 def png(grey: int) -> bytes:

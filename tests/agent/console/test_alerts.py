@@ -10,8 +10,23 @@ from playwright.sync_api import Browser, Page, Route, expect
 from agent.reasons import Reason
 from agent.report import reason_report
 from agent.wiring import system_clock
-from tests.agent.console.browsing import CHROMIUM, IN_A_BROWSER, QUIET, Console, suspect
-from tests.agent.reports import add_result, finding, live, not_suspected, receive, report
+from tests.agent.console.browsing import (
+    CHROMIUM,
+    IN_A_BROWSER,
+    QUIET,
+    Console,
+    alive,
+    suspect,
+)
+from tests.agent.reports import (
+    add_result,
+    finding,
+    live,
+    not_analysed,
+    not_suspected,
+    receive,
+    report,
+)
 from tests.agent.stored import Store
 from tests.program import until
 
@@ -56,8 +71,8 @@ def test_an_alert_tells_who_what_where_and_how_much(page: Page, console: Console
         "born 1950-01-01",
         "accession A1",
         "HEAD 5.0",
-        "Subdural, left frontal: 31.4 mL (24.0–39.0)",
-        "probability 97 %",
+        "Subdural, left frontal: 31.4 mL (90 %: 24.0–39.0)",
+        "blood: very likely (97 %)",
         "blood in the ventricles",
         "33.7 mL in all",
         "midline shift 6 mm",
@@ -150,24 +165,135 @@ def test_alerts_queue_and_none_is_hidden(page: Page, console: Console) -> None:
     for n, name in enumerate(("FIRST", "SECOND", "THIRD")):
         suspect(console, f"1.{n}", name)
 
-    alerts = page.locator(".alert")
+    alerts, strips = page.locator(".alert"), page.locator("#pinned .strip:visible")
     expect(alerts).to_have_count(3)
     expect(page.locator("#waiting")).to_have_text("▲ 3 suspected")
-    for n in range(3):
-        expect(alerts.nth(n).locator(".patient")).to_be_in_viewport()
-        expect(alerts.nth(n).locator(".findings")).to_be_in_viewport()
+    expect(strips).to_have_count(2)
+    for n in range(2):
+        expect(strips.nth(n)).to_be_in_viewport(ratio=1)
+        expect(strips.nth(n)).to_contain_text("P1born 1950-01-01")
+        expect(strips.nth(n).locator(".much")).to_be_in_viewport(ratio=1)
     expect(page.get_by_role("button", name="Acknowledge")).to_have_count(1)
 
-    page.locator(".alert", has_text="FIRST").get_by_role("button", name="Show").click()
+    expect(alerts.nth(0).locator(".patient")).not_to_have_text("FIRST")
+    strips.filter(has_text="FIRST").click()
 
     expect(alerts.nth(0).locator(".patient")).to_have_text("FIRST")
     expect(alerts.nth(0).get_by_role("button", name="Acknowledge")).to_be_visible()
+
+
+def test_other_alerts_and_a_front_one_scrolled_away_stay_in_view(
+    page: Page, console: Console
+) -> None:
+    suspect(console, "1.1", "FIRST^PATIENT", findings=TWO_BLEEDS)
+    suspect(console, "1.2", "SECOND^PATIENT")
+    strips = page.locator("#pinned .strip:visible")
+    expect(strips).to_have_count(1)
+
+    page.set_viewport_size({"width": 1280, "height": 500})
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+
+    expect(strips).to_have_count(2)
+    for n, name in enumerate(("FIRST, PATIENT", "SECOND, PATIENT")):
+        expect(strips.filter(has_text=name)).to_be_in_viewport(ratio=1)
+        expect(strips.nth(n)).to_contain_text("P1born 1950-01-01")
+
+
+def refuse(console: Console) -> None:
+    receive(console.store, system_clock, "1.4", "POE^EDGAR")
+    add_result(console.store, not_analysed("1.4"))
+    alive(console)
+
+
+def test_a_head_that_was_not_analysed_stands_in_front_until_somebody_answers(
+    page: Page, console: Console
+) -> None:
+    refuse(console)
+
+    alert = page.locator(".alert")
+    expect(alert.locator("h2")).to_have_text("? HEAD NOT ANALYSED")
+    expect(alert.locator(".findings")).to_contain_text("because slices missing")
+    expect(alert.locator(".next")).to_contain_text("check that the whole head was exported")
+    expect(page.locator(".banner")).to_be_hidden()
+    expect(page).to_have_title("(1) NOT ANALYSED – Bleedwatch")
+    expect(page.get_by_role("button", name="Dismiss")).to_be_hidden()
+
+    page.get_by_label("Your name").fill("Ann")
+    page.get_by_role("button", name="Acknowledge").click()
+
+    expect(alert).to_have_count(0)
+    expect(page.locator(".banner")).to_contain_text("Watching")
+    expect(page.locator("#worklist")).to_contain_text("acknowledged by Ann")
+
+
+def test_an_answer_is_taken_back_beside_the_pictures(page: Page, console: Console) -> None:
+    suspect(console)
+    console.store.console.acknowledge("1.2.3.4", 1, "Ann", "", "artefact")
+    expect(page.locator("#worklist td").first).to_have_text("✗ dismissed")
+
+    page.get_by_role("button", name="Show", exact=True).click()
+    page.get_by_role("button", name="Take the answer back").click()
+    page.get_by_label("Your name").fill("Bob")
+    page.get_by_role("button", name="Store").click()
+
+    expect(page.locator(".alert")).to_have_count(1)
+    expect(page.locator("#worklist td").first).to_have_text("▲ suspected")
+    expect(page.locator("#worklist")).to_contain_text("answer of Ann taken back by Bob")
+
+
+def test_a_name_is_asked_once_and_then_one_touch_acknowledges(page: Page, console: Console) -> None:
+    suspect(console, "1.1", "FIRST^PATIENT")
+    page.get_by_label("Your name").fill("Ann")
+    page.get_by_role("button", name="Acknowledge").click()
+    expect(page.locator(".alert")).to_have_count(0)
+
+    suspect(console, "1.2", "SECOND^PATIENT")
+    expect(page.locator(".alert .as")).to_contain_text("as Ann")
+    expect(page.get_by_label("Your name")).to_be_hidden()
+    page.get_by_role("button", name="Acknowledge").click()
+    expect(page.locator(".alert")).to_have_count(0)
+
+    suspect(console, "1.3", "THIRD^PATIENT")
+    page.get_by_role("button", name="not you?").click()
+    page.get_by_label("Your name").fill("Bob")
+    page.get_by_role("button", name="Acknowledge").click()
+    expect(page.locator("#worklist")).to_contain_text("acknowledged by Bob")
+
+
+NOTIFICATIONS = """
+    window.told = [];
+    window.Notification = class {
+        static permission = "default";
+        static async requestPermission() { return (this.permission = "granted"); }
+        constructor(title, { body }) { window.told.push(`${title} | ${body}`); }
+        close() { window.told.push("closed"); }
+    };
+    document.hasFocus = () => false;
+"""
+
+
+def test_a_notification_has_headline_and_initials_alone(page: Page, console: Console) -> None:
+    page.add_init_script(NOTIFICATIONS)
+    page.reload()
+    page.get_by_role("button", name="Notify on this desktop").click()
+    expect(page.locator("#notify")).to_be_hidden()
+
+    suspect(console)
+    until(lambda: page.evaluate("told.length") == 1)
+    console.store.console.acknowledge("1.2.3.4", 1, "Ann", "")
+    until(lambda: page.evaluate("told.length") == 2)
+
+    assert page.evaluate("told") == [
+        "SUSPECTED HEMORRHAGE | D. J.: Subdural, left frontal: 31.4 mL (90 %: 24.0–39.0)",
+        "closed",
+    ]
 
 
 def test_a_result_is_judged_afterwards(page: Page, console: Console) -> None:
     suspect(console)
     console.store.console.acknowledge("1.2.3.4", 1, "Ann", "")
 
+    page.get_by_role("button", name="Show", exact=True).click()
     page.get_by_role("button", name="Agree", exact=True).click()
     page.get_by_label("Your name").fill("Dr Bob")
     page.get_by_label("Note").fill("operated on")
@@ -178,6 +304,7 @@ def test_a_result_is_judged_afterwards(page: Page, console: Console) -> None:
 
     expect(page.locator("#worklist")).to_contain_text("✓ Dr Bob agrees")
     expect(page.locator("#worklist")).to_contain_text("operated on")
+    expect(page.locator("#worklist tr", has_text="DOE").first).to_contain_text("▲ confirmed")
     expect(page.locator("#day [data-count=confirmed]")).to_have_text("1")
 
 
@@ -185,6 +312,7 @@ def test_a_bleed_that_was_missed_can_be_told(page: Page, console: Console) -> No
     receive(console.store, system_clock)
     add_result(console.store, not_suspected("1.2.3.4"))
 
+    page.get_by_role("button", name="Show", exact=True).click()
     page.get_by_role("button", name="Disagree").click()
     page.get_by_label("Your name").fill("Dr Bob")
     page.get_by_role("button", name="Store").click()
@@ -218,6 +346,7 @@ def test_a_button_pressed_while_another_series_goes_on_is_still_pressed(
     for uid in ("1.2.3.4", "1.2.3.5"):
         receive(console.store, system_clock, uid)
     add_result(console.store, not_suspected("1.2.3.4"))
+    page.locator("#worklist tr", has_text="not suspected").get_by_role("button").click()
     page.get_by_role("button", name="Disagree").hover()
 
     page.mouse.down()
@@ -273,7 +402,7 @@ def sounding(console: Console, browser: Browser) -> Iterator[Page]:
     )
     page = with_sound.new_page()
     page.add_init_script(COUNT_PULSES)
-    live(console.store, system_clock)
+    alive(console)
     page.goto(console.url)
     expect(page.locator("#sound")).to_have_text("Mute for 2 min")
     yield page
@@ -286,6 +415,7 @@ def test_an_alert_sounds_and_sounds_again_until_it_is_acknowledged(
     assert sounding.evaluate("pulses") == 0
 
     suspect(console)
+    alive(console)
     until(lambda: sounding.evaluate("pulses") >= 3)
     until(lambda: sounding.evaluate("pulses") >= 6)
     expect(sounding.locator(".alert")).to_have_class("alert again")
@@ -295,6 +425,21 @@ def test_an_alert_sounds_and_sounds_again_until_it_is_acknowledged(
     pulses = sounding.evaluate("pulses")
     sounding.wait_for_timeout(1500)
     assert sounding.evaluate("pulses") == pulses
+
+
+def test_a_head_that_was_not_analysed_and_trouble_are_heard(
+    sounding: Page, console: Console
+) -> None:
+    refuse(console)
+    until(lambda: sounding.evaluate("pulses") >= 2)
+    console.store.console.acknowledge("1.4", 1, "Ann", "")
+    expect(sounding.locator(".alert")).to_have_count(0)
+    pulses = sounding.evaluate("pulses")
+
+    live(console.store, system_clock, folder_problem="/srv/ct: gone")
+
+    until(lambda: sounding.evaluate("pulses") >= pulses + 2)
+    expect(sounding).to_have_title("✖ EXPORT FOLDER UNREACHABLE – Bleedwatch")
 
 
 def test_a_mute_is_seen_and_can_be_ended(sounding: Page, console: Console) -> None:
@@ -332,10 +477,17 @@ def test_a_mute_expires(console: Console, browser: Browser) -> None:
 @pytest.mark.parametrize(
     ("language", "words"),
     [
-        ("de", ["BLUTUNGSVERDACHT", "Subdural, frontal links: 31,4 mL (24,0–39,0)", "Bestätigen"]),
+        (
+            "de",
+            [
+                "BLUTUNGSVERDACHT",
+                "Subdural, frontal links: 31,4 mL (90 %: 24,0–39,0)",
+                "Quittieren",
+            ],
+        ),
         ("fr", ["HÉMORRAGIE SUSPECTÉE", "Sous-dural, frontal gauche: 31,4 mL", "Prendre acte"]),
         ("es", ["SOSPECHA DE HEMORRAGIA", "Subdural, frontal izquierdo: 31,4 mL", "Descartar"]),
-        ("zh", ["疑似颅内出血", "硬膜下, 左侧额叶: 31.4 mL", "确认"]),
+        ("zh", ["疑似颅内出血", "硬膜下, 左侧额叶: 31.4 mL", "知悉"]),
     ],
 )
 def test_the_alert_speaks_the_browsers_language(

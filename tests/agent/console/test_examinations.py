@@ -162,7 +162,7 @@ def test_an_answered_alert_opens_again_with_its_pictures(page: Page, console: Co
     console.store.console.acknowledge(THICK, 1, "Ann", "")
     expect(page.locator(".alert")).to_have_count(0)
 
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Show", exact=True).click()
 
     card = page.locator(".opened")
     expect(card).to_contain_text("Subdural, left frontal: 31.4 mL")

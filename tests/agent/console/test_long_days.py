@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -92,19 +93,26 @@ def filled(request: pytest.FixtureRequest, page: Page, console: Console) -> Page
     receive(console.store, system_clock, "1.4")
     add_result(console.store, not_analysed("1.4"))
     live(console.store, system_clock, alerts_per_100=(3.1, 13.3))
+    if request.param == "calm":
+        console.store.console.acknowledge("1.4", 1, "Ann", "")
+        expect(page.locator(".banner.calm")).to_be_visible()
     if request.param == "alerts":
         for uid in ("1.5", "1.6"):
             suspect(console, uid, findings=(finding(place=(0.8, 0.3, 0.6)),))
-        expect(page.locator(".alert")).to_have_count(2)
+        expect(page.locator(".alert")).to_have_count(3)
     if request.param == "trouble":
         live(console.store, system_clock, folder_problem="/srv/ct: gone", degraded="to CPU")
         expect(page.locator(".banner.trouble")).to_be_visible()
     expect(page.locator("#worklist tr")).to_have_count(5 if request.param == "alerts" else 3)
-    page.get_by_role("button", name="Disagree").first.click()
+    row = page.locator("#worklist tr", has_text="not suspected")
+    row.get_by_role("button", name="Show", exact=True).click()
+    page.get_by_role("button", name="Disagree").click()
     return page
 
 
-def test_axe_finds_no_violation(filled: Page) -> None:
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_axe_finds_no_violation(filled: Page, theme: Literal["dark", "light"]) -> None:
+    filled.emulate_media(color_scheme=theme)
     filled.wait_for_timeout(2000)  # an alert that still moves has passing colours
 
     found = Axe().run(

@@ -38,7 +38,7 @@ def test_a_suspected_bleed_comes_to_the_front_with_its_picture(
     alert = page.locator(".alert")
     expect(alert).to_contain_text("SUSPECTED HEMORRHAGE")
     expect(alert).to_contain_text("DOE, JANE")
-    expect(alert).to_contain_text("Subdural, left frontal: 31.4 mL (24.0–39.0)")
+    expect(alert).to_contain_text("Subdural, left frontal: 31.4 mL (90 %: 24.0–39.0)")
     expect(alert).to_contain_text("midline shift 6 mm")
     expect(alert).to_contain_text("since the last slice")
     page.wait_for_function("() => document.querySelector('.alert img').naturalWidth > 0")
@@ -69,6 +69,7 @@ def test_a_self_tests_alert_is_marked_behind_patients_and_counted_as_none(
 
     expect(page.locator(".alert")).to_have_count(3)
     expect(page.locator(".alert h2").first).to_have_text("▲ SUSPECTED HEMORRHAGE")
+    expect(page.locator("#pinned .strip:visible")).to_have_count(2)
     expect(page).to_have_title("(1) SUSPECTED – Bleedwatch")
 
 
@@ -152,7 +153,7 @@ def test_every_state_is_a_word_and_a_shape(page: Page, console: Console) -> None
     expect(worklist).to_contain_text("? not analysed")
     expect(worklist).to_contain_text("because slices missing between 70.0 and 80.0 mm (1)")
     expect(worklist).to_contain_text("check that the whole head was exported")
-    expect(page.locator(".banner")).to_contain_text("No alert is waiting")
+    expect(page.locator("#worklist progress")).to_have_count(2)
 
 
 def test_an_alert_stays_in_front_while_its_series_is_received_again(
@@ -240,6 +241,7 @@ def test_a_lost_connection_is_told_and_so_is_its_return(page: Page, console: Con
 
     console.stop()
     expect(page.locator(".banner")).to_contain_text("CONNECTION LOST", timeout=15_000)
+    expect(page).to_have_title("✖ CONNECTION LOST – Bleedwatch")
     console.start()
     live(console.store, system_clock)
 

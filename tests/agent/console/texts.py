@@ -40,9 +40,10 @@ def of_reasons() -> set[str]:
 def _of_scripts() -> Iterator[str]:
     for path in sorted(STATIC.glob("*.js")):
         with path.open("rb") as file:
-            for _, text, _, _ in extract("javascript", file, keywords={"t": None}):
-                if text:
-                    yield str(text)
+            for _, said, _, _ in extract("javascript", file, keywords={"t": None, "tn": (2, 3)}):
+                for text in (said,) if isinstance(said, str) else said:
+                    if text:
+                        yield str(text)
 
 
 def _of_pages() -> Iterator[str]:
