@@ -148,7 +148,7 @@ def evidence_of(slices: GrowingSeries, head: HeadVolume, profile: ProtocolProfil
         gaps=head.gaps,
         shortfall=slices.facts().shortfall,
         unread=slices.unread(),
-        unseen=unseen_of(facts),
+        unseen=(*unseen_of(facts), *slices.unseen_between()),
         remarks=(*slices.remarks(), *((Reason("contrast_not_excluded"),) if unsure else ())),
     )
 

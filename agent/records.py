@@ -159,6 +159,8 @@ class SliceHeader:
     the HU values, so that the same image in two encodings is the same. ``expected_images`` is a
     count that the header promises for the whole series, ``images_in_acquisition`` one for the
     acquisition, 0 if it promises none. ``lossy`` says that the pixels were compressed with losses.
+    ``only_zeros``: nothing but zeros is stored, which may not have been written yet.
+    ``spacing_between_mm`` is how far apart the header says that slices lie, None where it does not.
     ``acquired_at`` is when it was scanned and ``created_at`` when the image was made, by the
     scanner's clock, without a zone.
     """
@@ -182,6 +184,7 @@ class SliceHeader:
     expected_images: int
     images_in_acquisition: int
     lossy: bool
+    only_zeros: bool
     frame_of_reference_uid: str
     acquired_at: datetime | None
     created_at: datetime | None
@@ -193,6 +196,7 @@ class SliceHeader:
     row_spacing_mm: float
     column_spacing_mm: float
     thickness_mm: float | None
+    spacing_between_mm: float | None
     digest: str
 
 

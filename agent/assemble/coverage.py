@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.assemble.head_facts import HeadFacts
+from agent.assemble.head_facts import N_LARGEST, HeadFacts
 from agent.reasons import Reason
 
 END_SHARE: Final = 0.32
@@ -27,6 +27,12 @@ ABRUPT_AT_BASE: Final = 0.85
 there. Real heads pass from 0.32 or less to 0.48 at most at the vertex, and to 0.74 at the base;
 generated ones of 10 mm from 0.22 and more to 0.96."""
 
+EMPTY_BELOW: Final = 0.07
+CLOSED_SHARE: Final = 0.25
+"""A head closes before images of air: what shows less tissue than the first share of the largest
+slice follows one that shows no more than the second. Real heads of 5 mm: 0.05 and less, of a head
+rest, after 0.04 to 0.11; a slice of 10 mm reaches twice as far down. No body ends below a neck."""
+
 HOLLOW_SHARE: Final = 0.25
 """A level that shows less than this share of what levels on both sides reach shows no brain.
 Undamaged levels of real heads: 0.49 and up; slices that were blanked: 0."""
@@ -38,12 +44,17 @@ HOLLOW_FROM: Final = 0.3
 def unseen_of(facts: HeadFacts) -> tuple[Reason, ...]:
     """Name what of a head a stack does not show; empty if it shows all of it."""
     shares = facts.areas_mm2 / facts.largest_mm2 if facts.largest_mm2 else np.ones(1)
+    tissue = facts.tissue_mm2 / max(float(np.sort(facts.tissue_mm2)[-N_LARGEST:][0]), 1.0)
     unseen = []
     if (top_share := _end_share(shares[::-1], ABRUPT_AT_VERTEX)) > END_SHARE:
         unseen.append(Reason("vertex_not_seen", percent=100 * top_share))
+    elif (top_share := _share_at_air(tissue[::-1])) > CLOSED_SHARE:
+        unseen.append(Reason("head_ends_in_air", percent=100 * top_share))
     if (base_share := _end_share(shares, ABRUPT_AT_BASE)) > END_SHARE:
         unseen.append(Reason("base_not_seen", percent=100 * base_share))
-    if n_hollow := _n_hollow(shares):
+    elif (base_share := _share_at_air(tissue)) > CLOSED_SHARE:
+        unseen.append(Reason("head_ends_in_air", percent=100 * base_share))
+    if n_hollow := _n_hollow(shares) or _n_hollow(tissue):
         unseen.append(Reason("levels_without_brain", n_levels=n_hollow))
     if facts.at_edge:
         unseen.append(Reason("brain_cut_off"))
@@ -57,8 +68,14 @@ def _end_share(shares: NDArray[np.float64], abrupt: float) -> float:
     return float(inside if outside < ABRUPT_BELOW and inside > abrupt else shares[0])
 
 
+def _share_at_air(tissue: NDArray[np.float64]) -> float:
+    """Say how much tissue the last slice before air shows, 0 where the stack does not reach air."""
+    outermost = int(np.argmax(tissue >= EMPTY_BELOW))
+    return float(tissue[outermost]) if outermost else 0.0
+
+
 def _n_hollow(shares: NDArray[np.float64]) -> int:
-    """Count the levels that show no brain between others that do."""
+    """Count the levels that show next to nothing between others that show brain, or tissue."""
     below, above = np.maximum.accumulate(shares), np.maximum.accumulate(shares[::-1])[::-1]
     reached = np.minimum(below, above)
     return int(np.count_nonzero((shares < HOLLOW_SHARE * reached) & (reached >= HOLLOW_FROM)))

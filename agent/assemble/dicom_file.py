@@ -408,6 +408,7 @@ def _slices(
     for frame, stored in zip(frames_of(image), stored_by_frame, strict=True):
         rescale = rescale_of(frame)
         hu = hu_from_stored(stored, form, rescale)
+        is_zero = not (value.is_encapsulated or stored[-1].any() or stored.any())
         if not value.is_encapsulated:
             check_written(stored, hu, rescale)
         header = (
@@ -415,7 +416,8 @@ def _slices(
         )
         lossy = header.lossy or form.syntax in LOSSY
         digest = xxhash.xxh3_128_hexdigest(hu.data)
-        slices.append(ReadSlice(replace(header, digest=digest, lossy=lossy), hu))
+        seen = replace(header, digest=digest, lossy=lossy, only_zeros=is_zero)
+        slices.append(ReadSlice(seen, hu))
     return tuple(slices)
 
 

@@ -21,6 +21,9 @@ from agent.records import SliceHeader
 
 OTHER_PARTS: Final = frozenset({Term.FACE, Term.BODY})
 NO_SLICES: Final = frozenset({Term.DERIVED, Term.AUXILIARY})
+UNSURE: Final = frozenset({Term.PHASE, Term.MAYBE_CONTRAST})
+"""What may speak of contrast agent, or of something else."""
+
 INJECTED: Final = frozenset({Term.CONTRAST, Term.VESSELS, Term.PERFUSION})
 """What is scanned with contrast agent in the vessels, and not without."""
 
@@ -120,7 +123,7 @@ def _contrast(
 ) -> tuple[tuple[HeaderEvidence, ...], bool | None]:
     """Say whether contrast agent was given; None where the header contradicts itself.
 
-    Nor does it tell where it names a phase, which may be that of an agent.
+    Nor does it tell where it names a phase, which may be that of an agent, or is short for one.
     """
     evidence, answers = [], set()
     for said_so, terms in ((False, {Term.PLAIN}), (True, INJECTED)):
@@ -129,10 +132,10 @@ def _contrast(
             evidence.append(HeaderEvidence(_of_agent(given=said_so), NAME, header.description))
     entered = said_in(header.contrast)
     if not NOTHING_ENTERED.fullmatch(header.contrast):
-        given = Term.PLAIN not in entered or Term.CONTRAST in entered
+        given = Term.PLAIN not in entered or bool(entered & {Term.CONTRAST, Term.MAYBE_CONTRAST})
         answers.add(given)
         evidence.append(HeaderEvidence(_of_agent(given=given), AGENT, header.contrast))
-    if len(answers) > 1 or (not answers and Term.PHASE in name):
+    if len(answers) > 1 or (not answers and name & UNSURE):
         return (*evidence, HeaderEvidence("contrast agent or not", IMAGES)), None
     if not evidence:
         evidence.append(HeaderEvidence(_of_agent(given=False), "nothing that says one"))

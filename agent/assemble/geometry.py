@@ -42,6 +42,14 @@ TOUCH_RATIO: Final = 1.05
 """Slices touch that are no further apart than so many times their thickness. Ours: positions and
 thicknesses are rounded."""
 
+APART_RATIO: Final = 1.8
+"""Slices that all lie so many times their thickness apart leave out as much as they show. Ours:
+every other slice of a gapless scan gives 2; scans with gaps between slices 1.5 at most."""
+
+SAID_TOLERANCE: Final = 0.1
+"""By this share slices may lie otherwise than the header says. Ours: with a tilted gantry distances
+along the table and along the normal differ by 6 %."""
+
 NEIGHBOURS: Final = 3
 """How many spacings on either side say what is usual. Ours: outvotes one odd spacing."""
 
@@ -153,6 +161,35 @@ def plane_difference(first: SliceHeader, other: SliceHeader) -> Reason | None:
     if first.frame_of_reference_uid != other.frame_of_reference_uid:
         return Reason("frames_of_reference_differ")
     return None
+
+
+def apartness(headers: Sequence[SliceHeader], heights_mm: NDArray[np.float64]) -> Reason | None:
+    """Say that slices, given lowest first, leave out as much of the head as they show.
+
+    Numbers tell nothing of it where slices were left out and the others numbered anew. Where the
+    header says that slices lie so far apart, or has all of them counted, the scanner left nothing
+    out but what its protocol does.
+    """
+    steps = [
+        (above_mm - below_mm, max(below.thickness_mm or 0.0, above.thickness_mm or 0.0))
+        for (below, above), (below_mm, above_mm) in zip(
+            pairwise(headers), pairwise(heights_mm.tolist()), strict=True
+        )
+    ]
+    if not steps or not all(thickness_mm for _, thickness_mm in steps):
+        return None
+    apart_mm, thickness_mm = sorted(steps, key=lambda step: step[0] / step[1])[len(steps) // 2]
+    if apart_mm < APART_RATIO * thickness_mm or _said_so(headers, apart_mm):
+        return None
+    return Reason("slices_apart", apart_mm=apart_mm, thickness_mm=thickness_mm)
+
+
+def _said_so(headers: Sequence[SliceHeader], apart_mm: float) -> bool:
+    said_mm = [header.spacing_between_mm for header in headers]
+    counts = {header.expected_images or header.images_in_acquisition for header in headers}
+    return counts == {len(headers)} or all(
+        one_mm and abs(one_mm - apart_mm) <= SAID_TOLERANCE * apart_mm for one_mm in said_mm
+    )
 
 
 def find_gaps(headers: Sequence[SliceHeader], heights_mm: NDArray[np.float64]) -> tuple[Gap, ...]:

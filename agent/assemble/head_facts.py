@@ -30,6 +30,9 @@ BONE_HU: Final = 100
 SOFT_HU: Final = -10
 """Soft tissue from here to bone, darker is fat or air [HU]. CSF is 0 to 15."""
 
+TISSUE_HU: Final = -300
+"""Above this a pixel is tissue [HU]. Half way between air and scalp fat, rounded up."""
+
 AIR_HU: Final = -200
 """Air below this [HU]. Fat is -120 at its darkest; partial volumes lie between."""
 
@@ -43,6 +46,19 @@ head and show no air. Ours."""
 BRAIN_HU: Final = (10, 50)
 """Between these lies most of a brain [HU]: white matter from 20, grey to 40, infarcts and an
 infant's brain darker, and some 10 HU for the scanner's calibration."""
+
+FAT_HU: Final = -250, -30
+"""Fat, and what other scales than HU make of it, lies between these [HU]."""
+
+FEWEST_FAT_MM2: Final = 2000.0
+"""Fat is known by so much of it that lies away from its borders, over all levels [mm²]. Ours: half
+of what a lean adult's scalp and cheeks show. Exports cut to a brain window show none."""
+
+ONE_VALUE_SHARE: Final = 0.3
+"""Where one value alone has so much of it, darker ones were cut off there. Ours."""
+
+PEAK_HU: Final = 15
+"""Within so many HU values are counted together to find the most frequent. Ours."""
 
 SIDES_WITH_BONE: Final = 3
 """On so many of the four sides a pixel inside the skull meets bone, or more."""
@@ -77,14 +93,18 @@ class HeadFacts:
     than soft tissue. Of what is darker than fat, ``air_share`` is as dark as air at the level with
     least of that, where ``air_hu`` is its median.
     ``n_repeated`` slices are the same as another one. ``at_edge``: the enclosed tissue reaches the
-    edge of the image.
+    edge of the image. ``tissue_mm2`` (slice,) is how much of each slice is no air.
+    ``brain_over_fat_hu``: how much denser the most frequent of brain is than that of fat, None
+    where fat does not show.
     """
 
     areas_mm2: NDArray[np.float64]
+    tissue_mm2: NDArray[np.float64]
     largest_mm2: float
     second_mm2: float
     brain_share: float
     spread_hu: float
+    brain_over_fat_hu: float | None
     dark_share: float
     air_share: float
     air_hu: float
@@ -108,10 +128,12 @@ def facts_of(head: HeadVolume) -> HeadFacts:
     air_share, air_hu = _air(levels)
     return HeadFacts(
         areas_mm2=_with_bone(areas_mm2, bone),
+        tissue_mm2=np.count_nonzero(_thinned(head)[0] > TISSUE_HU, axis=(1, 2)) * pixel_mm2,
         largest_mm2=largest_mm2,
         second_mm2=_reached(second.sum(axis=(1, 2)) * pixel_mm2),
         brain_share=_share((tissue_hu >= low_hu) & (tissue_hu <= high_hu)),
         spread_hu=_spread_hu(levels[large], inside[large]),
+        brain_over_fat_hu=_brain_over_fat_hu(levels, tissue_hu, pixel_mm2),
         dark_share=float((levels < SOFT_HU).mean(axis=(1, 2)).min()),
         air_share=air_share,
         air_hu=air_hu,
@@ -150,13 +172,17 @@ def _reached(areas_mm2: NDArray[np.float64]) -> float:
     return float(np.sort(areas_mm2)[-N_LARGEST:][0]) if len(areas_mm2) else 0.0
 
 
+def _thinned(head: HeadVolume) -> tuple[NDArray[np.int16], float]:
+    """Take some pixels of each slice: HU (slice, row, column), and the area of each [mm²]."""
+    spacings_mm = head.grid.row_spacing_mm, head.grid.column_spacing_mm
+    row_step, column_step = (max(1, round(PIXEL_MM / spacing_mm)) for spacing_mm in spacings_mm)
+    pixel_mm2 = spacings_mm[0] * spacings_mm[1] * row_step * column_step
+    return head.hu[:, ::row_step, ::column_step], pixel_mm2
+
+
 def _coarse(head: HeadVolume) -> tuple[NDArray[np.int16], float]:
     """Thin out pixels and average slices: HU (level, row, column), and a pixel's area [mm²]."""
-    grid = head.grid
-    spacings_mm = grid.row_spacing_mm, grid.column_spacing_mm
-    row_step, column_step = (max(1, round(PIXEL_MM / spacing_mm)) for spacing_mm in spacings_mm)
-    pixels = head.hu[:, ::row_step, ::column_step]
-    pixel_mm2 = spacings_mm[0] * spacings_mm[1] * row_step * column_step
+    grid, (pixels, pixel_mm2) = head.grid, _thinned(head)
     number = np.floor((grid.heights_mm - grid.heights_mm[0]) / LEVEL_MM + 1e-6)
     starts = np.flatnonzero(np.diff(number, prepend=-1.0))
     if len(starts) == len(pixels):
@@ -235,6 +261,25 @@ def _spread_hu(levels: NDArray[np.int16], inside: NDArray[np.bool_]) -> float:
         return 0.0
     low_hu, high_hu = np.percentile(averaged, [5, 95])
     return float(high_hu - low_hu)
+
+
+def _brain_over_fat_hu(
+    levels: NDArray[np.int16], tissue_hu: NDArray[np.int16], pixel_mm2: float
+) -> float | None:
+    low_hu, high_hu = FAT_HU
+    fat_hu = levels[_shrunk((levels > low_hu) & (levels < high_hu))]
+    if len(fat_hu) * pixel_mm2 < FEWEST_FAT_MM2 or not len(tissue_hu):
+        return None
+    if np.bincount(fat_hu - low_hu).max() > ONE_VALUE_SHARE * len(fat_hu):
+        return None
+    return float(_most_frequent_hu(tissue_hu) - _most_frequent_hu(fat_hu))
+
+
+def _most_frequent_hu(values_hu: NDArray[np.int16]) -> int:
+    """Find the middle of the ``PEAK_HU`` that hold most values."""
+    lowest_hu = int(values_hu.min())
+    counts = np.bincount(values_hu.astype(np.intp) - lowest_hu)
+    return lowest_hu + int(np.convolve(counts, np.ones(PEAK_HU), "same").argmax())
 
 
 def _n_repeated(hu: NDArray[np.int16]) -> int:

@@ -39,7 +39,8 @@ KEYWORDS: Final = """
     SOPInstanceUID AccessionNumber Modality Manufacturer ManufacturerModelName SeriesDescription
     StudyDescription ProtocolName
     PatientName PatientID PatientBirthDate PatientSex AnatomicRegionSequence
-    ContrastBolusAgent ContrastBolusAgentSequence BodyPartExamined SliceThickness KVP
+    ContrastBolusAgent ContrastBolusAgentSequence BodyPartExamined SliceThickness
+    SpacingBetweenSlices KVP
     AcquisitionDateTime AcquisitionDate AcquisitionTime ContentDate ContentTime
     ConvolutionKernel StudyInstanceUID SeriesInstanceUID AcquisitionNumber InstanceNumber
     InConcatenationTotalNumber ImagePositionPatient ImageOrientationPatient
@@ -340,6 +341,7 @@ def header_of(
         expected_images=max(whole(frame, "NumberOfSeriesRelatedInstances") or 0, 0),
         images_in_acquisition=images_in_acquisition(frame),
         lossy=text(frame, "LossyImageCompression") == LOSSY,
+        only_zeros=False,
         frame_of_reference_uid=text(frame, "FrameOfReferenceUID"),
         acquired_at=acquired_at(frame),
         created_at=moment_of(text(frame, "ContentDate"), text(frame, "ContentTime")),
@@ -350,7 +352,8 @@ def header_of(
         column_direction=column_direction,
         row_spacing_mm=spacings[0],
         column_spacing_mm=spacings[1],
-        thickness_mm=thickness_mm_of(frame),
+        thickness_mm=believed_mm(frame, "SliceThickness"),
+        spacing_between_mm=believed_mm(frame, "SpacingBetweenSlices"),
         digest=digest,
     )
 
@@ -370,14 +373,13 @@ def _placed(frame: Dataset) -> Placement:
     return (position[0], position[1], position[2]), row_direction, column_direction, spacings
 
 
-def thickness_mm_of(frame: Dataset) -> float | None:
-    """Read the slice thickness [mm], None where it is absent or absurd."""
-    thickness_mm = number(frame, "SliceThickness")
-    return (
-        thickness_mm
-        if thickness_mm and THICKNESS_MM[0] <= thickness_mm <= THICKNESS_MM[1]
-        else None
-    )
+def believed_mm(frame: Dataset, keyword: str) -> float | None:
+    """Read a thickness or distance of slices [mm], None where it is absent or absurd.
+
+    Some scanners write distances with the sign of the way they go.
+    """
+    value_mm = abs(number(frame, keyword) or 0.0)
+    return value_mm if THICKNESS_MM[0] <= value_mm <= THICKNESS_MM[1] else None
 
 
 def directions(frame: Dataset) -> tuple[Vector, Vector]:

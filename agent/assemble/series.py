@@ -13,7 +13,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.assemble.geometry import GAP_RATIO, TOUCH_RATIO, Orientation, find_gaps, orientation_of
+from agent.assemble.coverage import CLOSED_SHARE
+from agent.assemble.geometry import (
+    GAP_RATIO,
+    TOUCH_RATIO,
+    Orientation,
+    apartness,
+    find_gaps,
+    orientation_of,
+)
+from agent.assemble.hounsfield import AIR_HU
 from agent.assemble.planes import Plane
 from agent.assemble.stacks import FEW, SAME_POSITION_MM, Stack, are_few
 from agent.errors import GeometryError, IdentityError, InputError
@@ -90,6 +99,14 @@ class Layout:
         return self.order in (tuple(range(len(self.order))), tuple(range(len(self.order)))[::-1])
 
 
+@dataclass(frozen=True, slots=True)
+class Blank:
+    """An image of one value all over."""
+
+    header: SliceHeader
+    hu: int
+
+
 class GrowingSeries:
     """The images of one series, as they arrive.
 
@@ -118,8 +135,8 @@ class GrowingSeries:
         """By SOP UID: images whose pixels nobody needs; they are among the ``_unplaced``."""
         self._unplaced: dict[str, Reason] = {}
         """By SOP UID: why an image that was read cannot be a slice."""
-        self._blank: dict[str, str] = {}
-        """SOP UID → digest of images of one value: they show nothing, or are not written yet."""
+        self._blank: dict[str, Blank] = {}
+        """By SOP UID: images of one value: they show nothing, or are not written yet."""
         self._unread: dict[str, Reason] = {}
         """By SOP UID: why an image whose file came could not be read."""
         self._replaced: dict[str, str] = {}
@@ -191,7 +208,7 @@ class GrowingSeries:
         if known and not changed:
             raise IdentityError("uid_used_twice", sop_uid=header.sop_uid)
         if is_blank(hu):
-            self._blank[header.sop_uid] = header.digest
+            self._blank[header.sop_uid] = Blank(header, int(hu[0, 0]))
             self._facts = None
             return Added.SET_ASIDE
         self._blank.pop(header.sop_uid, None)
@@ -286,7 +303,8 @@ class GrowingSeries:
     @property
     def digests(self) -> dict[str, str]:
         """SOP UID → digest of all images that were read."""
-        seen = dict.fromkeys(self._unplaced, "") | self._blank
+        seen = dict.fromkeys(self._unplaced, "")
+        seen |= {sop_uid: blank.header.digest for sop_uid, blank in self._blank.items()}
         seen |= {sop_uid: each.digest for sop_uid, each in self._images.items()}
         return {sop_uid: digest_of(seen[sop_uid], self._identities[sop_uid]) for sop_uid in seen}
 
@@ -407,12 +425,28 @@ class GrowingSeries:
             Reason("files_unread", n_files=n, because=why)
             for why, n in _by_kind([*self._unread.values(), *missed])
         ]
-        if self._blank and not self._is_blanked:
-            reasons.append(Reason("images_blank", n_images=len(self._blank)))
+        if n_blank := self._n_blank:
+            reasons.append(Reason("images_blank", n_images=n_blank))
         elsewhere = self._in_other_planes
         if not self.facts().touching and not are_few(elsewhere.total(), self.n_images):
             reasons += _set_aside(elsewhere)
         return tuple(reasons)
+
+    def unseen_between(self) -> tuple[Reason, ...]:
+        """Say that slices leave out as much of the head as they show; empty where they do not."""
+        headers, heights_mm = self._distinct()
+        apart = apartness(headers, heights_mm)
+        return (apart,) if apart else ()
+
+    def _distinct(self) -> tuple[list[SliceHeader], NDArray[np.float64]]:
+        """Return one header for each height of the slices, lowest first, and the heights [mm]."""
+        headers = self.headers if self._planes else []
+        heights_mm = np.array([self._main.normal @ h.position_lps_mm for h in headers])
+        order = np.argsort(heights_mm, kind="stable")
+        distinct = [
+            k for n, k in enumerate(order) if n == 0 or heights_mm[k] > heights_mm[order[n - 1]]
+        ]
+        return [headers[k] for k in distinct], heights_mm[distinct]
 
     @property
     def _in_other_planes(self) -> Counter[Reason]:
@@ -451,9 +485,26 @@ class GrowingSeries:
         return max(causes, key=lambda each: each[1])[0]
 
     @property
-    def _is_blanked(self) -> bool:
-        """Whether the scanner blanks what surrounds the head, so that an image may show nothing."""
-        return bool(self._planes) and self._main.is_blanked
+    def _n_blank(self) -> int:
+        """How many images of one value are no air above a head that has closed below them."""
+        return sum(not self._is_air_above(blank) for blank in self._blank.values())
+
+    def _is_air_above(self, blank: Blank) -> bool:
+        """Say whether an image shows air above the vertex.
+
+        What is nothing but zeros may not be written yet, unless the scanner blanks surroundings.
+        """
+        if not self._planes or blank.hu > AIR_HU:
+            return False
+        plane = self._main
+        highest = int(np.argmax(plane.heights_mm))
+        height_mm = float(plane.normal @ blank.header.position_lps_mm)
+        return bool(
+            (plane.is_blanked or not blank.header.only_zeros)
+            and plane.difference(blank.header) is None
+            and height_mm > plane.heights_mm[highest]
+            and plane.head_px[highest] <= CLOSED_SHARE * max(plane.head_px)
+        )
 
     def facts(self) -> SeriesFacts:
         """Say what the images so far amount to; never raises."""
@@ -462,13 +513,8 @@ class GrowingSeries:
         return self._facts
 
     def _gathered(self) -> SeriesFacts:
-        headers = self.headers if self._planes else []
-        heights_mm = np.array([self._main.normal @ h.position_lps_mm for h in headers])
-        order = np.argsort(heights_mm, kind="stable")
-        headers, heights_mm = [headers[k] for k in order], heights_mm[order]
-        distinct = [k for k in range(len(headers)) if k == 0 or heights_mm[k] > heights_mm[k - 1]]
-        headers, heights_mm = [headers[k] for k in distinct], heights_mm[distinct]
-        n_blank = 0 if self._is_blanked else len(self._blank)
+        headers, heights_mm = self._distinct()
+        n_blank = self._n_blank
         return SeriesFacts(
             n_slices=self.n_slices,
             n_images=self.n_images - n_blank,

@@ -20,8 +20,10 @@ class Term(Enum):
     """Any other part."""
     PLAIN = auto()
     CONTRAST = auto()
-    ROUTE = auto()
-    """How an agent is given: as good as contrast, and never without it."""
+    SHORT = auto()
+    """Short for contrast agent where "with", "without" or another such word is beside it."""
+    MAYBE_CONTRAST = auto()
+    """What such a word says alone: agent, a number ("IV", "C"), an injury ("inj") or control."""
     VESSELS = auto()
     """An angiography or venography."""
     PERFUSION = auto()
@@ -84,23 +86,23 @@ WORDS: Final[dict[Term, str]] = {
         """,
     Term.PLAIN: """
         plain nativ* natif unenhanced nonenhanced noncontrast* noncon nect ncct nc nce
-        precontrast* precon simple simples basal* blanco c- i- iv- km- -c smdc
+        precontrast* precon simple simples basal* blanco c- ce- i- iv- km- -c smdc
         *kontrastmittelfrei* *kontrasts*z нативн* бесконтраст* 비조영 平扫 平掃 単純 單純 造影前
         增强前 增強前 强化前
         """,
     Term.CONTRAST: """
-        contrast* *kontras* *контраст* cont contr contra cte civ km kmittel mdc pdc inj injec*
-        inyec* iniezion* enhance* enh ce cect postcontrast* postcon dye bolus* gad gado* gd c c+
+        contrast* *kontras* *контраст* cte civ km kmittel mdc pdc injec*
+        inyec* iniezion* enhance* enh ce cect postcontrast* postcon dye bolus* gad gado* gd c+
         i+ +c cmdc km+ +km iv+ +iv +gd varjoaine* tiem omni omnipaq* iohex* iopam* isovue*
         iodix* visipaq* ultravist* ioprom* iomer* imeron* xenet* iobit* optiray* ioversol*
         accupaq* solutrast* oxilan* ioxi* hexabrix* conray* iod iodine* iode* yodo* iodo*
-        opacif* 增强 增強 造影 强化 強化 对比 對比 조영
+        opacif* ce+ 增强 增強 造影 强化 強化 对比 對比 조영
         """,
     Term.PHASE: """
         phase* fase* delay* late *spatphase *spaetphase tardif* tardi* art ven 延迟 延遲 延期
         지연
         """,
-    Term.ROUTE: "iv intraven* endoven* ev oral",
+    Term.SHORT: "c iv intraven* endoven* ev oral inj cont contr contra",
     Term.BONE: """
         bone* bony *knochen* os osseu* osse* osso* ossa oseo osea hueso* bot botvenster 骨
         """,
@@ -136,14 +138,14 @@ WORDS: Final[dict[Term, str]] = {
         """,
     Term.WITH_OR_CONTRAST: "con",
     Term.NUMBER: "mm cm ml cc",
-    Term.OTHER: "低剂量 低劑量 低線量",
+    Term.OTHER: "2d 3d 低剂量 低劑量 低線量",
 }
 """The words of each meaning, in lower case and without accents; an asterisk is any letters.
 Sources: wordings of public exam catalogues (LOINC and RadLex in English, hospital price lists and
 order tables in German, French, Spanish, Chinese, Japanese) and of public data sets' headers; for
 other languages, dictionaries."""
 
-AGENT: Final = frozenset({Term.CONTRAST, Term.ROUTE})
+AGENT: Final = frozenset({Term.CONTRAST, Term.SHORT})
 PLACED: Final = frozenset({Term.WITHOUT, Term.WITH, Term.BEFORE, Term.AFTER})
 LINKS: Final = frozenset({Term.AND}) | PLACED
 TOPICS: Final[frozenset[Term]] = frozenset(
@@ -153,6 +155,7 @@ TOPICS: Final[frozenset[Term]] = frozenset(
         Term.BODY,
         Term.PLAIN,
         Term.CONTRAST,
+        Term.MAYBE_CONTRAST,
         Term.VESSELS,
         Term.PERFUSION,
         Term.PHASE,
@@ -169,7 +172,7 @@ DENIED: Final = frozenset({Term.WITHOUT, Term.BEFORE})
 _WORD: Final = re.compile(
     r"(?:wo?|[cmnos])/(?:o(?:ut)?\b|a\b)?"  # w/o, w/, wo/, n/a, c/, s/, m/, o/
     r"|(?<![^\s(/,;])[+-](?:c|km|iv|gd)(?![a-z])"  # +C, -C
-    r"|(?:[ci]|km|iv)[+-](?![a-z0-9])"  # C+, IV-
+    r"|(?:[ci]|ce|km|iv)[+-](?![a-z0-9])"  # C+, IV-
     r"|[^\W\d_]+|\d+(?:[.,]\d+)?[a-z]*|[+&]"
 )
 _RUN_TOGETHER: Final = re.compile(r"[^\W\d_]+")
@@ -183,7 +186,9 @@ def _signed(found: re.Match[str]) -> str:
 
 
 _JOINED: Final = (
-    (re.compile(r"(?:\b(c|i|iv|km) ?)?\(([+-])\)|(?<= )([+-])$"), _signed),
+    (re.compile(r"\bc/-"), "c- "),
+    (re.compile(r"\b(?:low|high)[- ]contrast\b|\bcontrast[- ]res\w*"), "detail "),
+    (re.compile(r"(?:\b(c|ce|i|iv|km) ?)?\(([+-])\)|(?<= )([+-])$"), _signed),
     (re.compile(r"\bs\. ?(?=(?:mdc|contrast)\b)"), "s/ "),
     (re.compile(r"\+ ?/? ?-(?= |con|$)"), "with and without "),
     (re.compile(r"\b([om])\. ?(?=(?:iv\b ?)?-?k(?:m|ontrast))"), r"\1/ "),
@@ -233,7 +238,8 @@ def _next_said(terms: tuple[Term, ...], at: int) -> tuple[set[Term], int]:
         denied = denier is Term.DENIES_BEFORE or (
             denier is Term.WITHOUT and _is_elided(terms, end + 1)
         )
-        return {Term.PLAIN if denied else Term.CONTRAST}, end + denied
+        alone = Term.MAYBE_CONTRAST if terms[at:end] == (Term.SHORT,) else Term.CONTRAST
+        return {Term.PLAIN if denied else alone}, end + denied
     if term is Term.DOSE:
         lowered = Term.LESS in (terms[at - 1] if at else None, after)
         told_of = Term.HEAD in terms and Term.AUXILIARY not in terms
@@ -247,7 +253,8 @@ def _placed(term: Term, terms: tuple[Term, ...], follows: int) -> tuple[set[Term
     if follows < len(terms) and terms[follows] in AGENT | {Term.WITH_OR_CONTRAST}:
         return {Term.PLAIN if denied else Term.CONTRAST}, _end_of_agent(terms, follows)
     if _is_elided(terms, follows):
-        return {Term.PLAIN if denied else Term.CONTRAST}, follows
+        said = Term.MAYBE_CONTRAST if term is Term.AFTER else Term.CONTRAST
+        return {Term.PLAIN if denied else said}, follows
     return set(), follows + 1 if term is Term.WITHOUT else follows
 
 
@@ -271,7 +278,7 @@ def _end_of_agent(terms: tuple[Term, ...], at: int) -> int:
         further = _past_fillers(terms, end)
         if terms[further : further + 1] == (Term.AND,):
             further += 1
-            if terms[further - 2] is not Term.ROUTE:
+            if terms[further - 2] is not Term.SHORT:
                 return end
         if further >= len(terms) or terms[further] not in AGENT | {Term.WITH_OR_CONTRAST}:
             return end

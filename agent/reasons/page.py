@@ -50,6 +50,15 @@ SERIES: Final = {
     "levels_without_brain": Wording(
         "no brain is seen at {n_levels} levels between others that show it", WHOLE_HEAD
     ),
+    "head_ends_in_air": Wording(
+        "the head ends in air at {percent:.0f} % of its largest section: slices there show nothing",
+        WHOLE_HEAD,
+    ),
+    "slices_apart": Wording(
+        "slices of {thickness_mm:.1f} mm lie {apart_mm:.1f} mm apart: what is between is not seen",
+        "check that all slices were exported; where the protocol leaves out so much, read it "
+        "without Bleedwatch",
+    ),
     "brain_cut_off": Wording("the brain reaches the edge of the image", WHOLE_HEAD),
     "implausible": Wording("this is no head CT that can be trusted: {faults}", CHECK_EXPORT),
     "no_air": Wording("no air round the head, so these are no HU", CHECK_EXPORT),
@@ -67,6 +76,9 @@ SERIES: Final = {
     ),
     "uniform": Wording(
         "what the skull encloses differs by {spread_hu:.0f} HU only, as in a phantom", CHECK_EXPORT
+    ),
+    "scale_off": Wording(
+        "brain is {apart_hu:.0f} HU denser than fat, which in HU is 95 to 160", CHECK_EXPORT
     ),
     "slices_repeated": Wording("{n_slices} slices are copies of another one", CHECK_EXPORT),
     "images_set_aside": Wording("{n_images} image(s) set aside: {because}"),

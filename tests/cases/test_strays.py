@@ -214,6 +214,22 @@ def test_every_other_slice_by_the_image_numbers_is_not_the_whole_head(
     assert "only 16 of 31 images came" in report.text
 
 
+@pytest.mark.parametrize(("said_mm", "state"), [(5, "not_analysed"), (10, "not_suspected")])
+def test_every_other_slice_numbered_anew_is_the_whole_head_only_where_the_scanner_says_so(
+    said_mm: int, state: str, answer: Answer, tmp_path: Path
+) -> None:
+    images = head()[::2]
+    for number, image in enumerate(images, 1):
+        image.InstanceNumber, image.SpacingBetweenSlices = number, said_mm
+    save_all(images, tmp_path / "in")
+
+    report = answer(tmp_path / "in")
+
+    assert report.state == state
+    if state == "not_analysed":
+        assert "slices of 5.0 mm lie 10.0 mm apart" in report.text
+
+
 def test_half_the_slices_said_to_lie_in_another_plane_are_no_strays(
     answer: Answer, tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ HEADER = SliceHeader(
     expected_images=0,
     images_in_acquisition=0,
     lossy=False,
+    only_zeros=False,
     frame_of_reference_uid="1.2.3.5",
     acquired_at=None,
     created_at=None,
@@ -45,6 +46,7 @@ HEADER = SliceHeader(
     row_spacing_mm=0.5,
     column_spacing_mm=0.25,
     thickness_mm=5.0,
+    spacing_between_mm=None,
     digest="",
 )
 

@@ -72,6 +72,28 @@ def test_empty_slices_above_a_head_do_not_show_its_vertex() -> None:
     assert unseen_in(volume(hu, 5.0, 1.0)) == {"vertex_not_seen"}
 
 
+@pytest.mark.parametrize("slice_mm", [2.5, 5.0])
+def test_air_above_a_head_that_has_not_closed_is_told(slice_mm: float) -> None:
+    """From the first slice on that shows a sixth of the largest section."""
+    head, brain = whole(slice_mm=slice_mm), brain_px(slice_mm=slice_mm)
+    noise = np.random.default_rng(0).normal(-1000, 10, head.hu.shape)
+    top = int(np.flatnonzero(brain > 0.16 * brain.max())[-1])
+    for n_blanked in range(len(brain) - top, len(brain) // 2, 2):
+        hu = head.hu.copy()
+        hu[-n_blanked:] = noise[-n_blanked:]
+
+        assert unseen_in(volume(hu, slice_mm, 1.0)) & {"vertex_not_seen", "head_ends_in_air"}
+
+
+@pytest.mark.parametrize("n_blanked", [1, 2, 5])
+def test_air_below_a_head_is_told(n_blanked: int) -> None:
+    """No body ends below a neck."""
+    hu = whole().hu.copy()
+    hu[:n_blanked] = -1000
+
+    assert unseen_in(volume(hu, 5.0, 1.0)) & {"base_not_seen", "head_ends_in_air"}
+
+
 @pytest.mark.parametrize("blanked", [1, 2])
 @pytest.mark.parametrize("left_hu", [-1000, 0, 3000], ids=["air", "water", "bone"])
 def test_slices_that_show_nothing_within_a_head_are_told(blanked: int, left_hu: int) -> None:

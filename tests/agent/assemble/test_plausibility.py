@@ -106,6 +106,22 @@ def test_values_that_are_no_hu_are_told(head: Callable[[], HeadVolume], faults: 
     assert faults <= faults_in(head())
 
 
+@pytest.mark.parametrize("factor", [0.5, 0.6, 0.65, 1.5, 1.6])
+def test_soft_tissue_of_another_scale_between_air_and_bone_that_are_right_is_told(
+    factor: float,
+) -> None:
+    scaled = altered(lambda hu: np.where((hu > -200) & (hu < 200), hu * factor, hu))
+
+    assert faults_in(scaled) & {"scale_off", "not_brain", "no_skull", "uniform"}
+
+
+def test_where_values_are_cut_to_a_brain_window_no_fat_is_asked_for() -> None:
+    facts = facts_of(altered(lambda hu: np.where(hu < -60, np.where(hu < -300, -1000, -60), hu)))
+
+    assert facts.brain_over_fat_hu is None
+    assert faults_of(facts) == ()
+
+
 def test_two_heads_beside_one_another_are_told() -> None:
     one, other = made_head().hu, made_head(6).hu
     n = min(len(one), len(other))

@@ -222,9 +222,12 @@ def test_an_image_whose_file_has_changed_replaces_what_was_read_before():
     assert series.facts().n_slices == 6
 
 
-def head_with_border(k: int, border_hu: int) -> ReadSlice:
+def head_with_border(k: int, border_hu: int, top: int = 5) -> ReadSlice:
+    """A slice of a head that has closed at the ``top`` one."""
     hu = np.full((16, 16), border_hu, np.int16)
-    hu[4:12, 4:12] = 40
+    hu[4:12, 4 : 8 if k == top else 12] = 40
+    if k == top:
+        hu[8:12] = border_hu
     hu[0, :8] -= 5 * (border_hu > -1024)
     return made(k, 5.0 * k, hu=hu, rows=16, columns=16)
 
@@ -235,7 +238,8 @@ def test_an_image_of_one_value_is_believed_where_surroundings_are_blanked(
     comes, border_hu, is_unseen
 ):
     slices = [head_with_border(k, border_hu) for k in range(6)]
-    blank = made(6, 30.0, hu=np.full((16, 16), -1024, np.int16), rows=16, columns=16)
+    zeros = np.full((16, 16), -1024, np.int16)
+    blank = made(6, 30.0, hu=zeros, rows=16, columns=16, only_zeros=True)
     slices.insert(0 if comes == "first" else 6, blank)
 
     series = series_of(slices)
@@ -247,6 +251,62 @@ def test_an_image_of_one_value_is_believed_where_surroundings_are_blanked(
     series.add(*head_with_border(6, border_hu))
     assert series.unread() == ()
     assert len(series.volume().hu) == 7
+
+
+@pytest.mark.parametrize(
+    ("height_mm", "hu", "only_zeros", "top", "is_air"),
+    [
+        (30.0, -1000, False, 5, True),
+        (30.0, -1000, True, 5, False),
+        (30.0, 0, False, 5, False),
+        (30.0, -1000, False, None, False),
+        (-5.0, -1000, False, 5, False),
+        (12.5, -1000, False, 5, False),
+    ],
+    ids=[
+        "above the vertex",
+        "of zeros, which may not be written yet",
+        "of water",
+        "above a head that has not closed",
+        "below the neck",
+        "between others",
+    ],
+)
+def test_an_image_of_one_value_is_air_above_a_head_or_shows_nothing(
+    height_mm, hu, only_zeros, top, is_air
+):
+    pixels = np.full((16, 16), hu, np.int16)
+    empty = made(9, height_mm, hu=pixels, rows=16, columns=16, only_zeros=only_zeros)
+
+    series = series_of([*(head_with_border(k, -1000, top) for k in range(6)), empty])
+
+    assert [reason.code for reason in series.unread()] == ([] if is_air else ["images_blank"])
+
+
+@pytest.mark.parametrize(
+    ("thickness_mm", "apart_mm", "changes", "is_told"),
+    [
+        (5.0, 10.0, {}, True),
+        (0.6, 1.2, {}, True),
+        (7.0, 14.4, {}, True),
+        (5.0, 10.0, {"spacing_between_mm": 5.0}, True),
+        (5.0, 10.0, {"spacing_between_mm": 10.3}, False),
+        (5.0, 10.0, {"images_in_acquisition": 12}, False),
+        (5.0, 10.0, {"images_in_acquisition": 24}, True),
+        (5.0, 7.5, {}, False),
+        (7.0, 7.4, {}, False),
+        (3.0, 1.5, {}, False),
+        (None, 10.0, {}, False),
+    ],
+)
+def test_slices_that_leave_out_as_much_as_they_show_are_told(
+    thickness_mm, apart_mm, changes, is_told
+):
+    series = series_of(
+        [made(k, apart_mm * k, thickness_mm=thickness_mm, **changes) for k in range(12)]
+    )
+
+    assert [one.code for one in series.unseen_between()] == ["slices_apart"] * is_told
 
 
 def test_localizers_are_set_aside_and_counted():

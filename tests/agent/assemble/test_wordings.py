@@ -227,6 +227,14 @@ PLAIN_HEADS = """
     CCT nach Sturz
     Kopf mit Kippung
     Head w/ tilt
+    HEAD CT W/3D
+    Head CE-
+    HEAD C/-
+    Head low contrast
+    Head contrast resolution
+    HEAD C-SPINE TRAUMA
+    CT HEAD INJURY
+    CCT Kontr.
 """
 
 UNSURE = """
@@ -261,6 +269,23 @@ UNSURE = """
     头颅 延迟期
     Phase 2
     TC cranio s.m.d.c. + c.m.d.c.
+    CT C
+    CT C THIN
+    Head IV
+    HEAD C
+    Head C 5.0
+    HEAD_C_2.5
+    Head (C)
+    Recon C
+    IV 3
+    Head IV 3
+    Kopf IV
+    Head inj
+    HEAD INJ 5MM
+    Head cont.
+    Brain contr
+    HEAD POST
+    Head post 5.0
 """
 
 WITH_CONTRAST = """
@@ -285,13 +310,10 @@ WITH_CONTRAST = """
     Contrast enhanced head
     Enhanced head 5.0
     CECT THIN
-    CT C
-    CT C THIN
     CT 55mm Contrast
     Thin Contrast
     ORAL IV
     4cc sec 150cc D3D on
-    Head IV
     CTA Head
     HeadCTA 0.75
     CTA COW
