@@ -176,9 +176,9 @@ class StoreConfig(_Table):
     keep_mb: Annotated[int, Field(ge=10)] = 8192
     """Above this size the oldest series are deleted [MiB]."""
     slices_days: Annotated[float, Field(gt=0)] = 7.0
-    """How long all slices of a suspected series are kept, to be scrolled through [days]."""
+    """How long all slices of an analysed head are kept, to be scrolled through [days]."""
     slices_mb: Annotated[int, Field(ge=0)] = 4096
-    """Above this size the oldest slices are deleted; 0 keeps none [MiB]."""
+    """Above this size slices are deleted, of what is not suspected first; 0 keeps none [MiB]."""
 
     @property
     def keep(self) -> Keep:

@@ -204,6 +204,16 @@ def suspected_in(analysis: Analysis) -> tuple[HeadVolume, NDArray[np.uint8]] | N
     return analysis.head, analysis.mask.slice_subtypes(analysis.head.grid)
 
 
+def seen_in(analysis: Analysis) -> tuple[HeadVolume, NDArray[np.uint8]] | None:
+    """Return a head that has an answer, and its bleeds' labels (k, j, i), all 0 where none is told.
+
+    None of a series without an answer.
+    """
+    if isinstance(analysis.assessment, NotSuspected) and analysis.head:
+        return analysis.head, np.zeros(analysis.head.hu.shape, np.uint8)
+    return suspected_in(analysis)
+
+
 def sources_of(slices: GrowingSeries, analysis: Analysis) -> Sources | None:
     """Describe the images that an analysis is of, with the labels of what is suspected.
 

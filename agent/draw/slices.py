@@ -19,6 +19,10 @@ STORED_BITS: Final = 16
 
 OUTLINE_PX: Final = 2
 
+BONE_HU: Final = 200
+"""No outline is drawn on what is denser [HU]: it would hide where blood ends and bone begins. Ours:
+clotted blood has up to 100, the skull's tables 500 and more."""
+
 
 def stack_of(grid: Grid, labels: NDArray[np.uint8]) -> SliceStack:
     """Describe the slices of a head; ``labels`` (k, j, i) is 0 where there is no bleed."""
@@ -38,7 +42,8 @@ def encoded_slices(head: HeadVolume, labels: NDArray[np.uint8]) -> Iterator[Enco
     for: seen only of a few dozen pixels.
     """
     for k, (hu, within) in enumerate(zip(head.hu, labels, strict=True)):
-        yield EncodedSlice(k, _jpeg_ls(hu), _outline_png(within > 0) if within.any() else None)
+        outline = _outline_png(within > 0, hu) if within.any() else None
+        yield EncodedSlice(k, _jpeg_ls(hu), outline)
 
 
 def _jpeg_ls(hu: NDArray[np.int16]) -> bytes:
@@ -47,9 +52,10 @@ def _jpeg_ls(hu: NDArray[np.int16]) -> bytes:
     return bytes(encoded)
 
 
-def _outline_png(inside: NDArray[np.bool_]) -> bytes:
-    """Draw what surrounds a bleed, on the slice's own matrix, and nothing else."""
-    picture = Image.fromarray(outline_of(inside, 0, OUTLINE_PX).astype(np.uint8))
+def _outline_png(inside: NDArray[np.bool_], hu: NDArray[np.int16]) -> bytes:
+    """Draw what surrounds a bleed, on the slice's own matrix and not on bone, and nothing else."""
+    outline = outline_of(inside, 0, OUTLINE_PX) & (hu <= BONE_HU)
+    picture = Image.fromarray(outline.astype(np.uint8))
     picture.putpalette((0, 0, 0, *OUTLINE_RGB))
     encoded = BytesIO()
     picture.save(encoded, "PNG", transparency=0, compress_level=1)

@@ -22,8 +22,8 @@ from agent.pipeline import (
     analyse,
     pictures_of,
     report_of,
+    seen_in,
     sources_of,
-    suspected_in,
 )
 from agent.reasons import Reason
 from agent.records import Clock, HeadVolume, NotAnalysed, is_test
@@ -146,9 +146,9 @@ class Analyst:
             completed_by=report.completed_by,
             **{f"{stage}_s": seconds for stage, seconds in report.timings_s.items()},
         )
-        suspected = suspected_in(answer.analysis)
-        if suspected:
-            self._archive.add(contents.uid, report.revision, *suspected)
+        seen = seen_in(answer.analysis)
+        if seen:
+            self._archive.add(contents.uid, report.revision, *seen)
 
     def _delivered_to(
         self, contents: Contents, answer: Answer

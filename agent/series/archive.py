@@ -1,4 +1,7 @@
-"""The slices of suspicions on their way to the store: a few at a time, while nobody waits."""
+"""The slices of heads on their way to the store: a few at a time, while nobody waits.
+
+Those of suspicions are kept in any case, others where there is time for it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from agent.store.agent_store import AgentStore
 
 MOST_WAITING: Final = 1
 """Heads that are held in memory until their slices are stored; a thin one takes 240 MB. When
-another comes, the first is stored at once. Ours."""
+another comes, the first is stored at once, or let go where nothing is suspected in it. Ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class _Stack:
 
     series_uid: str
     revision: int
+    suspected: bool
     steps: Iterator[None]
 
 
@@ -43,13 +47,16 @@ class Archive:
     def add(
         self, series_uid: str, revision: int, head: HeadVolume, labels: NDArray[np.uint8]
     ) -> None:
-        """Have a suspicion's slices kept; ``labels`` (k, j, i) is 0 where there is no bleed."""
+        """Have a head's slices kept; ``labels`` (k, j, i) is 0 where there is no bleed."""
         if not self._keeps_slices:
             return
-        steps = self._steps((series_uid, revision), head, labels)
-        self._waiting.append(_Stack(series_uid, revision, steps))
+        steps, suspected = self._steps((series_uid, revision), head, labels), bool(labels.any())
+        self._waiting.append(_Stack(series_uid, revision, suspected, steps))
         while len(self._waiting) > MOST_WAITING:
-            self.keep_some()
+            if self._waiting[0].suspected:
+                self.keep_some()
+            else:
+                self._waiting.popleft()
 
     def _steps(
         self, result: tuple[str, int], head: HeadVolume, labels: NDArray[np.uint8]

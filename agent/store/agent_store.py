@@ -70,7 +70,7 @@ class AgentStore:
     def keep_slices(
         self, series_uid: str, revision: int, stack: SliceStack, slices: Iterable[EncodedSlice]
     ) -> Iterator[None]:
-        """Store the slices of a suspected series, some at each step; shown after the last step.
+        """Store the slices of a series' result, some at each step; shown after the last step.
 
         Raises StoreUnwritable where the disk has no space to spare. See ``slices``.
         """

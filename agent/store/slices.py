@@ -1,4 +1,4 @@
-"""The slices of suspected series, to be scrolled through; stored after the result.
+"""The slices of series that have an answer, to be scrolled through; stored after the result.
 
 They are large, so that they are written in several short transactions. The stack's description is
 written last: without it none of its slices is shown. Those of a suspicion that nobody has
@@ -34,11 +34,23 @@ INCOMPLETE: Final = """
 """
 
 FORGETTABLE: Final = """
-    SELECT series_uid, revision, bytes, at_utc FROM volumes WHERE EXISTS (
+    SELECT series_uid, revision, bytes, volumes.at_utc
+    FROM volumes JOIN results USING (series_uid, revision)
+    WHERE state <> 'suspected' OR EXISTS (
         SELECT 1 FROM acknowledgements AS given
         WHERE given.series_uid = volumes.series_uid AND given.revision >= volumes.revision)
-    ORDER BY at_utc
+    ORDER BY state = 'suspected', volumes.at_utc
 """
+"""What is not suspected goes before what is, whichever is older."""
+
+SUPERSEDED: Final = """
+    series_uid = ?1 AND revision < ?2 AND EXISTS (
+        SELECT 1 FROM results AS former JOIN results AS new USING (series_uid)
+        WHERE former.series_uid = ?1 AND former.revision = {0}.revision AND new.revision = ?2
+        AND (new.state = 'suspected' OR former.state <> 'suspected'))
+"""
+"""Condition: no page shows these slices any more. A suspicion stands until somebody answers it,
+whatever comes later."""
 
 
 def slices_kept(
@@ -70,8 +82,8 @@ def slices_kept(
     whole = {"stack": stack.model_dump_json(), "bytes": n_bytes, **moment_columns("at", now)}
     with database.writing() as db:
         insert(db, "volumes", named | whole)
-        for table in ("volumes", "slices"):  # of a superseded revision: no page shows them
-            db.execute(f"DELETE FROM {table} WHERE series_uid = ? AND revision < ?", result)  # noqa: S608
+        for table in ("volumes", "slices"):
+            db.execute(f"DELETE FROM {table} WHERE {SUPERSEDED.format(table)}", result)  # noqa: S608
 
 
 def slices_bytes(database: Database) -> int:
@@ -83,9 +95,11 @@ def forget_slices(database: Database, keep: Keep, now: Instant) -> int:
     """Delete the oldest stacks while they are too old or too many; returns how many."""
     before, left_bytes = (now.utc - timedelta(days=keep.days)).isoformat(), slices_bytes(database)
     n_forgotten = 0
-    for stack in database.rows(FORGETTABLE)[:MOST_FORGOTTEN]:
-        if stack["at_utc"] >= before and left_bytes <= keep.bytes:
-            break
+    for stack in database.rows(FORGETTABLE):
+        if n_forgotten == MOST_FORGOTTEN or (
+            stack["at_utc"] >= before and left_bytes <= keep.bytes
+        ):
+            continue
         with database.writing() as db:
             for table in ("volumes", "slices"):
                 db.execute(

@@ -228,6 +228,126 @@ def test_the_outline_can_be_taken_off_and_put_on(page: Page, kept: Console) -> N
     until(lambda: rgb(page, row, beside) == OUTLINE_RGB)
 
 
+def drag(page: Page, by: tuple[int, int], button: str = "left") -> None:
+    """Drag over the middle of the slice."""
+    box = page.locator(".viewer .stage").bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down(button=button)
+    page.mouse.move(x + by[0], y + by[1], steps=4)
+    page.mouse.up(button=button)
+
+
+def width_of(page: Page) -> float:
+    """Return how wide the slice is on the screen, as it is zoomed [px]."""
+    return page.evaluate("document.querySelector('.viewer canvas').getBoundingClientRect().width")
+
+
+def test_extra_axial_blood_opens_in_the_subdural_window(page: Page, console: Console) -> None:
+    suspect(console, findings=(finding(key_slice=KEY, subtype="epidural"),))
+    keep_stack(console.store, n=N)
+
+    opened(page)
+
+    until_drawn(page, KEY, "subdural")
+
+
+def test_a_drag_changes_the_window_and_fetches_nothing(page: Page, kept: Console) -> None:
+    opened(page)
+    until_drawn(page, KEY)
+    until(lambda: page.evaluate("document.querySelector('.viewer').held.blobs") == N)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    drag(page, (40, -20), "right")
+
+    words = page.locator(".viewer .where")
+    expect(words).to_contain_text("level 30, width 100 HU")
+    hu = 4 * KEY + 3
+    until(lambda: rgb(page, 2, 2) == (round(((hu - 30) / 100 + 0.5) * 255),) * 3)
+    expect(page.locator(".viewer [aria-pressed=true]")).to_have_text(["Outline", "Scroll"])
+    page.keyboard.press("3")
+    until_drawn(page, KEY, "bone")
+    assert not [url for url in asked if "/slices/" in url]
+
+
+def test_the_value_under_the_cursor_is_told_in_hu(page: Page, kept: Console) -> None:
+    slider = opened(page)
+    until_drawn(page, KEY)
+    under = page.locator(".viewer .under")
+
+    slider.hover()
+    expect(under).to_have_text(f"{4 * KEY + 3} HU")
+    page.mouse.move(5, 5)
+    expect(under).to_have_text("")
+
+
+def test_a_slice_is_zoomed_moved_and_fitted_again(page: Page, kept: Console) -> None:
+    slider = opened(page)
+    until_drawn(page, KEY)
+    whole = width_of(page)
+
+    slider.press("+")
+    slider.press("+")
+    assert width_of(page) == pytest.approx(whole * 1.25**2)
+    left = page.evaluate("document.querySelector('.viewer canvas').getBoundingClientRect().x")
+    slider.press("m")
+    drag(page, (30, 0))
+    moved = page.evaluate("document.querySelector('.viewer canvas').getBoundingClientRect().x")
+    assert moved == pytest.approx(left + 30)
+    slider.press("0")
+    assert width_of(page) == pytest.approx(whole)
+    slider.hover()
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -120)
+    page.keyboard.up("Control")
+    until(lambda: width_of(page) > whole * 1.2)
+
+
+def test_a_ruler_measures_in_millimetres_at_any_zoom(page: Page, kept: Console) -> None:
+    slider = opened(page)
+    until_drawn(page, KEY)
+    slider.press("r")
+
+    for zoom in ("0", "+"):
+        slider.press(zoom)
+        drag(page, (60, 80))
+        mm = 100 * 64 * 1.8 / width_of(page)  # 64 columns of 1.8 mm
+        told = page.locator(".viewer .over text").text_content() or ""
+        assert float(told.removesuffix(" mm")) == pytest.approx(mm, rel=0.02)
+        bar = page.locator(".viewer .bar")
+        bar_mm = float((bar.text_content() or "").removesuffix(" mm"))
+        box = bar.bounding_box()
+        assert box
+        assert box["width"] == pytest.approx(bar_mm * width_of(page) / (64 * 1.8), abs=1)
+    slider.press("s")
+    expect(page.locator(".viewer .over text")).to_have_count(0)
+
+
+def test_slices_play_by_themselves_until_they_are_stopped(page: Page, kept: Console) -> None:
+    slider = opened(page)
+    play = page.get_by_role("button", name="Play")
+    slider.press("p")
+    expect(play).to_have_attribute("aria-pressed", "true")
+    expect(slider).to_have_attribute("aria-valuetext", at(KEY + 3))
+
+    play.click()
+    expect(play).to_have_attribute("aria-pressed", "false")
+    stopped = slider.get_attribute("aria-valuetext")
+    page.wait_for_timeout(400)
+    assert slider.get_attribute("aria-valuetext") == stopped
+
+
+def test_keys_are_told_on_demand(page: Page, kept: Console) -> None:
+    slider = opened(page)
+    expect(page.locator(".viewer .hints")).to_be_hidden()
+
+    slider.press("?")
+
+    expect(page.locator(".viewer .hints")).to_contain_text("outline on and off")
+
+
 def test_all_of_it_works_by_keyboard_alone(page: Page, kept: Console) -> None:
     expect(page.locator(".alert")).to_be_visible()
     for _ in range(10):

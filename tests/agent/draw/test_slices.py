@@ -63,3 +63,18 @@ def test_an_outline_surrounds_the_bleed_and_is_transparent_elsewhere() -> None:
     assert drawn[10:20, 16].all()
     assert not drawn[:7].any()
     assert stack_of(grid, labels).outlined == (1,)
+
+
+def test_an_outline_lies_beside_the_blood_and_not_in_the_bone() -> None:
+    grid = heads.axial_grid(np.array([0.0]), rows=40, columns=30)
+    labels = np.zeros(grid.shape_kji, np.uint8)
+    labels[0, 10:20, 8:16] = 4
+    hu = np.full(grid.shape_kji, 30, np.int16)
+    hu[0, :, 16:] = 900  # the skull, beside which the blood lies
+
+    (slice_,) = encoded_slices(HeadVolume(hu, grid, ("1",), ()), labels)
+
+    assert slice_.outline_png
+    drawn = np.asarray(Image.open(BytesIO(slice_.outline_png)).convert("RGBA"))[..., 3] > 0
+    assert drawn[12, 6:8].all()
+    assert not drawn[:, 16:].any()

@@ -64,7 +64,7 @@ def test_a_suspicion_has_three_pictures_and_all_its_slices(box: Box, tmp_path: P
         assert box.store.queries.picture(report.series_uid, 1, view)
 
 
-def test_nothing_is_kept_of_what_is_not_suspected(tmp_path: Path) -> None:
+def test_what_is_not_suspected_has_its_slices_and_no_outline(tmp_path: Path) -> None:
     blind = SeeingBackend(SEEING_BUNDLE, score=0.01)
     box = Box(tmp_path / "store.sqlite", SEEING_BUNDLE, blind)
 
@@ -72,8 +72,29 @@ def test_nothing_is_kept_of_what_is_not_suspected(tmp_path: Path) -> None:
     box.wait()
 
     assert box.report().state == "not_suspected"
-    assert box.store.queries.stack(uid("series", 0), 1) is None
+    stack = box.store.queries.stack(uid("series", 0), 1)
+    assert stack
+    assert len(stack.heights_mm) == N
+    assert stack.outlined == ()
     assert box.store.queries.picture(uid("series", 0), 1, "axial") is None
+
+
+def test_where_nothing_is_suspected_slices_delay_no_other_series(box: Box) -> None:
+    archive = Archive(box.store.agent, structlog.get_logger(), keeps_slices=True)
+    grid = axial_grid(np.array([0.0, 5.0]))
+    clear = np.zeros(grid.shape_kji, np.uint8)
+    bleed = clear.copy()
+    bleed[0, 10:20, 10:20] = 1
+
+    for series_uid, labels in (("1.1", clear), ("1.2", bleed), ("1.3", clear)):
+        receive(box.store, box.clock, series_uid)
+        add_result(box.store, report(series_uid))
+        archive.add(series_uid, 1, head(grid, labels > 0), labels)
+
+    assert [bool(box.store.queries.stack(each, 1)) for each in ("1.1", "1.2")] == [False, True]
+    while archive.keep_some():
+        pass
+    assert box.store.queries.stack("1.3", 1)
 
 
 def test_no_series_waits_for_the_slices_of_another(box: Box, tmp_path: Path) -> None:

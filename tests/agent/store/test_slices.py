@@ -174,6 +174,26 @@ def test_a_newer_revision_takes_the_place_of_an_older_ones_slices(
     assert n_rows(store, "1.1") == N
 
 
+def test_slices_of_what_is_not_suspected_go_first_and_take_no_suspicions_place(
+    store: Store, clock: SetClock
+) -> None:
+    suspect(store, clock, "1.1")
+    clock.now_s += 1
+    receive(store, clock, "1.2")
+    add_result(store, not_suspected("1.2"))
+    later = not_suspected("1.1").model_copy(update={"revision": 2, "result_id": "later"})
+    add_result(store, later)
+    for uid, revision in (("1.2", 1), ("1.1", 2)):
+        for _ in store.agent.keep_slices(uid, revision, STACK, slices()):
+            pass
+    assert kept(store, "1.1", "1.2") == ["1.1", "1.2"]
+
+    assert store.agent.prune_slices(Keep(days=7, bytes=int(1.5 * N * SLICE_BYTES))) == 2
+
+    assert kept(store, "1.1", "1.2") == ["1.1"]
+    assert store.queries.stack("1.1", 2) is None
+
+
 def test_slices_push_no_result_out_and_go_with_their_series(store: Store, clock: SetClock) -> None:
     suspect(store, clock, "1.1")
     sized = Keep(days=400, bytes=store.queries.used_bytes() - N * SLICE_BYTES // 2)
