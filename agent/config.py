@@ -42,6 +42,7 @@ from agent.deliver.settings import (
     Hl7Channel,
     SendingChannel,
     WebhookChannel,
+    WorklistSettings,
 )
 from agent.errors import ConfigError
 from agent.infer.server_settings import ServerSettings
@@ -314,6 +315,8 @@ class Config(BaseSettings):
     alert: AlertConfig = AlertConfig()
     selftest: SelftestConfig = SelftestConfig()
     deliver: DeliverConfig = DeliverConfig()
+    worklist: WorklistSettings | None = None
+    """Who is asked which patients are expected; nobody where it is not set."""
 
     @property
     def page(self) -> PageSettings:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from structlog.typing import FilteringBoundLogger
@@ -207,18 +207,24 @@ def _key(delivery: Delivery) -> tuple[str, int]:
     return delivery.series_uid, delivery.revision
 
 
+class Worker(Protocol):
+    """What a thread of its own is for."""
+
+    def turn(self) -> int:
+        """Do what is due; return how much that was."""
+
+
 def serve(
-    couriers: Sequence[Courier],
+    workers: Sequence[Worker],
     stop: threading.Event,
     log: FilteringBoundLogger,
 ) -> None:
-    """Let each courier work in a thread of its own until ``stop`` is set.
+    """Let each work in a thread of its own until ``stop`` is set.
 
     Raises RuntimeError if a thread died: the process must end, so that it is started afresh.
     """
     threads = [
-        threading.Thread(target=_work, args=(courier, stop, log), daemon=True)
-        for courier in couriers
+        threading.Thread(target=_work, args=(worker, stop, log), daemon=True) for worker in workers
     ]
     for thread in threads:
         thread.start()
@@ -229,10 +235,10 @@ def serve(
         thread.join()
 
 
-def _work(courier: Courier, stop: threading.Event, log: FilteringBoundLogger) -> None:
+def _work(worker: Worker, stop: threading.Event, log: FilteringBoundLogger) -> None:
     while not stop.is_set():
         try:
-            courier.turn()
+            worker.turn()
         except StoreUnwritable as error:
             log.warning(error.kind, reason=str(error), what_to_do=error.what_to_do)
         stop.wait(LOOK_S)

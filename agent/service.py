@@ -215,9 +215,11 @@ def _inlet(config: Config | None) -> InletSettings | None:
 
 
 def _archives(config: Config | None) -> tuple[str, ...]:
-    """Return the hosts of the archives that are configured."""
-    channels = config.deliver.channels if config else ()
-    return tuple(sorted({channel.address for channel in channels}))
+    """Return the hosts that results are sent to, and that of the worklist."""
+    hosts = {channel.address for channel in config.deliver.channels} if config else set()
+    if config and config.worklist:
+        hosts.add(config.worklist.host)
+    return tuple(sorted(hosts))
 
 
 def _drop_ins(root: Path, *, server: bool) -> dict[str, str | None]:

@@ -23,8 +23,9 @@ from agent.config import DEFAULT_PATH, Config, load_config
 from agent.deliver.commitments import Commitments
 from agent.deliver.outbox import CONSOLE
 from agent.deliver.settings import DicomChannel, SendingChannel
-from agent.dispatch import Courier, channel_of, serve
+from agent.dispatch import Courier, Worker, channel_of, serve
 from agent.errors import ConfigError, DeliveryError, RequestRefused
+from agent.identity_check import IdentityCheck, modality_worklist
 from agent.log import LogStream, open_log, speak_by_log_alone
 from agent.notify import stop_on_signals
 from agent.report import ReasonReport, reason_report, to_the_second
@@ -53,7 +54,7 @@ def run(config: ConfigPath = DEFAULT_PATH) -> None:
     """
     settings, stop = load_config(config), threading.Event()
     channels = settings.deliver.channels
-    if not channels:
+    if not channels and settings.worklist is None:
         raise ConfigError("no_channel", path=str(config))
     log = open_log(LogStream(), json=not sys.stderr.isatty())
     speak_by_log_alone(log)
@@ -62,12 +63,15 @@ def run(config: ConfigPath = DEFAULT_PATH) -> None:
         commitments = Commitments()
         stack.enter_context(_listening(settings, commitments))
         with needing_dicom():
-            couriers = [
+            workers: list[Worker] = [
                 Courier(one, channel_of(one, commitments), store, system_clock, log)
                 for one in channels
             ]
+            if settings.worklist is not None:
+                expected = modality_worklist(settings.worklist)
+                workers.append(IdentityCheck(settings.worklist, expected, store, system_clock, log))
         log.info("delivering", channels=[one.name for one in channels])
-        serve(couriers, stop, log)
+        serve(workers, stop, log)
 
 
 @deliver_app.command("test")

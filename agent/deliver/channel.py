@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from agent.deliver.result import StoredResult
-from agent.deliver.settings import Receiver
+from agent.deliver.settings import Peer
 from agent.errors import ArchiveUnreachable
 
 Letter = TypeVar("Letter")
@@ -49,7 +49,7 @@ class Channel(Protocol[Letter]):
         """
 
 
-def tls_context(settings: Receiver) -> ssl.SSLContext:
+def tls_context(settings: Peer) -> ssl.SSLContext:
     """Make the context for TLS 1.2 and later, the receiver's certificate being verified (BCP 195).
 
     Raises ArchiveUnreachable where a file cannot be read.

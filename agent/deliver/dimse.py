@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from pydicom.dataset import Dataset
 from pydicom.uid import (
@@ -28,7 +28,7 @@ from agent.deliver.commitments import Commitments
 from agent.deliver.dicom.objects import objects_of
 from agent.deliver.dicom.trial import trial_object
 from agent.deliver.result import StoredResult
-from agent.deliver.settings import DicomChannel
+from agent.deliver.settings import DicomChannel, DicomPeer
 from agent.errors import ArchiveRefused, ArchiveUnreachable
 
 STORED: Final = (
@@ -129,40 +129,54 @@ class DicomArchive:
                 )
             return self._commitments.said_of(uids, REPORT_S)
 
-    @contextmanager
-    def _associated(self, classes: Sequence[str]) -> Iterator[Association]:
-        """Hold an association within which these SOP classes are proposed."""
-        settings = self._settings
-        ae = AE(ae_title=settings.calling_ae_title)
-        ae.acse_timeout = ae.dimse_timeout = ae.connection_timeout = settings.timeout_s
-        ae.network_timeout = settings.timeout_s
-        for sop_class in classes:
-            ae.add_requested_context(sop_class, SYNTAXES)
-        association = ae.associate(
-            settings.host,
-            settings.port,
-            ae_title=settings.ae_title,
-            tls_args=(tls_context(settings), settings.host) if settings.tls else None,
-            evt_handlers=[(evt.EVT_N_EVENT_REPORT, report_handler, [self._commitments])],
-        )
-        if not association.is_established:
-            raise self._unreachable(_why_not(association))
-        if not association.accepted_contexts:
-            association.release()
-            raise self._unreachable("it accepts none of the SOP classes")
-        try:
-            yield association
-        finally:
-            if association.is_established:
-                association.release()
+    def _associated(self, classes: Sequence[str]) -> AbstractContextManager[Association]:
+        handlers = [(evt.EVT_N_EVENT_REPORT, report_handler, [self._commitments])]
+        return associated(self._settings, classes, handlers)
 
     def _check(self, status: Dataset) -> None:
         """Make sure that there was an answer."""
         if "Status" not in status:
-            raise self._unreachable("the association was lost, or there was no answer in time")
+            raise unreachable(self._settings, LOST)
 
-    def _unreachable(self, why: str) -> ArchiveUnreachable:
-        return ArchiveUnreachable("archive_unreachable", channel=self._settings.name, why=why)
+
+LOST: Final = "the association was lost, or there was no answer in time"
+
+
+@contextmanager
+def associated(
+    settings: DicomPeer, classes: Sequence[str], handlers: Sequence[Any] = ()
+) -> Iterator[Association]:
+    """Hold an association within which these SOP classes are proposed.
+
+    Raises ArchiveUnreachable where there is none, or none of the SOP classes is accepted.
+    """
+    ae = AE(ae_title=settings.calling_ae_title)
+    ae.acse_timeout = ae.dimse_timeout = ae.connection_timeout = settings.timeout_s
+    ae.network_timeout = settings.timeout_s
+    for sop_class in classes:
+        ae.add_requested_context(sop_class, SYNTAXES)
+    association = ae.associate(
+        settings.host,
+        settings.port,
+        ae_title=settings.ae_title,
+        tls_args=(tls_context(settings), settings.host) if settings.tls else None,
+        evt_handlers=list(handlers),
+    )
+    if not association.is_established:
+        raise unreachable(settings, _why_not(association))
+    if not association.accepted_contexts:
+        association.release()
+        raise unreachable(settings, "it accepts none of the SOP classes")
+    try:
+        yield association
+    finally:
+        if association.is_established:
+            association.release()
+
+
+def unreachable(settings: DicomPeer, why: str) -> ArchiveUnreachable:
+    """Say why somebody cannot be reached."""
+    return ArchiveUnreachable("archive_unreachable", channel=settings.name, why=why)
 
 
 def _reference(one: Dataset) -> Dataset:

@@ -33,28 +33,52 @@ Priority: TypeAlias = Literal["stat", "asap", "routine"]
 ChannelName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 
 
-class Receiver(BaseModel):
-    """Who results are sent to, and which."""
+class Peer(BaseModel):
+    """Somebody whom this box calls."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ChannelName
     """By which the outbox, commands and metrics name it."""
-    tell: Annotated[tuple[Told, ...], Field(min_length=1)] = ("suspected",)
-    """Answers that are sent. What becomes of one that was sent is sent in any case."""
     timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
-    """How long the receiver may take to answer [s]."""
+    """How long it may take to answer [s]."""
     tls_ca: Path | None = None
-    """PEM file of who signed the receiver's certificate."""
+    """PEM file of who signed its certificate."""
     tls_certificate: Path | None = None
     tls_key: Path | None = None
-    """PEM files by which the receiver knows this box, where it asks for them."""
+    """PEM files by which it knows this box, where it asks for them."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key belong together")
         return self
+
+
+class Receiver(Peer):
+    """Who results are sent to, and which."""
+
+    tell: Annotated[tuple[Told, ...], Field(min_length=1)] = ("suspected",)
+    """Answers that are sent. What becomes of one that was sent is sent in any case."""
+
+
+class DicomPeer(Peer):
+    """Somebody who speaks DICOM."""
+
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)] = 104
+    ae_title: AeTitle
+    """Theirs."""
+    calling_ae_title: AeTitle = "BLEEDWATCH"
+    tls: bool = False
+
+
+class WorklistSettings(DicomPeer):
+    """Who knows which patients are expected: a RIS with a Modality Worklist."""
+
+    name: ChannelName = "worklist"
+    refresh_s: Annotated[float, Field(ge=10, le=3600)] = 60.0
+    """Between two questions [s]."""
 
 
 class HostReceiver(Receiver):
@@ -81,18 +105,18 @@ class WebReceiver(Receiver):
         return (self.url.host or "").strip("[]")
 
 
-class DicomChannel(HostReceiver):
+class DicomChannel(Receiver, DicomPeer):
     """An archive that is sent objects by C-STORE."""
 
-    port: Annotated[int, Field(ge=1, le=65535)] = 104
-    ae_title: AeTitle
-    """The archive's."""
-    calling_ae_title: AeTitle = "BLEEDWATCH"
     objects: Objects = KINDS
-    tls: bool = False
     commitment: bool = True
     """Whether the archive is asked to commit itself to keep what it took. Only then is a result
     delivered."""
+
+    @property
+    def address(self) -> str:
+        """The archive's address, or its name."""
+        return self.host
 
 
 class DicomWebChannel(WebReceiver):

@@ -9,8 +9,9 @@ from agent.deliver.commitments import Commitments
 from agent.deliver.settings import SendingChannel
 from agent.dispatch import channel_of
 from agent.doctor.journal import opened
-from agent.doctor.result import Box, CheckResult, well, wrong
-from agent.errors import ArchiveUnreachable
+from agent.doctor.result import Box, CheckResult, note, well, wrong
+from agent.errors import ArchiveUnreachable, DeliveryError
+from agent.identity_check import modality_worklist
 from agent.reasons import Reason
 
 HELD_UP: Final = timedelta(minutes=10)
@@ -42,3 +43,19 @@ def _problem(box: Box, channel: SendingChannel) -> Reason | None:
         return problem
     late = [one for one in waiting if box.now.utc - one.since.utc > HELD_UP]
     return Reason("nobody_sends", channel=channel.name, n_results=len(late)) if late else None
+
+
+def worklist(box: Box) -> CheckResult:
+    """Check that the worklist answers, and lists somebody."""
+    settings = box.config.worklist
+    if settings is None:
+        return well("no_worklist")
+    try:
+        entries = modality_worklist(settings)(box.now.utc.astimezone().date())
+    except ModuleNotFoundError as error:
+        return wrong("dicom_package_missing", package=error.name or "")
+    except DeliveryError as error:
+        return wrong(error.reason)
+    if not entries:
+        return note("worklist_empty", channel=settings.name)
+    return well("worklist_answers", channel=settings.name, n_entries=len(entries))

@@ -38,6 +38,7 @@ OF_THE_BOX: Final[tuple[tuple[str, Callable[[Box], CheckResult]], ...]] = (
     ("alerts", journal.alerts),
     ("deliveries", journal.deliveries),
     ("archives", archives.archives),
+    ("worklist", archives.worklist),
     ("self-test", journal.selftest),
     ("bundle", networks.bundle),
     ("signature", networks.signature),

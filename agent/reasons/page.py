@@ -17,6 +17,7 @@ OTHER_SERIES: Final = (
     "none needed: the plain head is analysed by itself; if this is it, see protocol profile "
     "{profile}"
 )
+WHOSE_IMAGES: Final = "make sure whose images these are before anybody acts on them"
 WHOLE_HEAD: Final = "check that the whole head was exported, as one series"
 CHECK_EXPORT: Final = "check what was scanned and how it was exported; read it without Bleedwatch"
 OTHER_BUNDLE: Final = "rebuild or replace the bundle"
@@ -176,6 +177,11 @@ EXAMINATION: Final = {
     "withdrawn_by_another": Wording(
         "another reconstruction withdraws the suspicion", "look at both series"
     ),
+    "patient_not_listed": Wording("this patient is on nobody's list today", WHOSE_IMAGES),
+    "accession_of_another": Wording(
+        "this accession number is another patient's on the list", WHOSE_IMAGES
+    ),
+    "doubt_and_remark": Wording("{doubt}; {remark}", WHOSE_IMAGES),
     "soft_tissue_missing": Wording(
         "only a bone reconstruction of this scan came",
         "send its soft-tissue reconstruction, or read it without Bleedwatch",

@@ -627,6 +627,16 @@ DELIVERY: Final = {
         "what the objects are made of is no longer stored",
         "`bleedwatch requeue` the study, or `bleedwatch deliver drop`",
     ),
+    "worklist_refused": Wording(
+        "{channel} gave an answer that cannot be used: {why}",
+        "see what its administrator has set up; until then nobody's identity is doubted",
+    ),
+    "no_worklist": Wording("no worklist is asked for expected patients"),
+    "worklist_empty": Wording(
+        "{channel} lists nobody: nobody's identity is doubted",
+        "see whether it has this scanner's patients for the AE title that asks",
+    ),
+    "worklist_answers": Wording("{channel} lists {n_entries} scheduled steps"),
     "no_archive": Wording("results are sent nowhere"),
     "archives_answer": Wording("{channels}: all answer, and nothing is held up"),
     "archives_wrong": Wording("{problems}", "`bleedwatch deliver list`"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime, timezone
 from sqlite3 import Row
 from typing import Final
 
-from agent.reasons import Reason
+from agent.reasons import Reason, recalled
 from agent.records import Clock, Identity
 from agent.report import SeriesReport
-from agent.store.database import Database
+from agent.store.database import Database, insert
 from agent.store.queries import Queries
 from agent.store.rows import (
     Delivery,
@@ -19,7 +21,7 @@ from agent.store.rows import (
     sources_of,
     stored_reason,
 )
-from agent.store.statements import PENDING
+from agent.store.statements import IS_TEST, PENDING
 
 ONE: Final = "series_uid = :series_uid AND revision = :revision AND channel = :channel"
 """Condition: this entry of the outbox."""
@@ -45,6 +47,18 @@ UNNEEDED: Final = f"""
         AND outbox.revision = sources.revision AND channel <> 'console' AND {PENDING})
 """  # noqa: S608 - constants only
 """The sources of a result that nobody has to be sent any more."""
+
+
+SEEN: Final = f"""
+    SELECT DISTINCT patient_id, patient_name, birth_date, sex, study_uid, accession FROM series
+    WHERE last_utc >= ? AND NOT {IS_TEST}
+"""  # noqa: S608 - constants only
+
+FORGOTTEN: Final = """
+    DELETE FROM identity_doubts
+    WHERE NOT EXISTS (SELECT 1 FROM series WHERE series.study_uid = identity_doubts.study_uid)
+"""
+"""Doubts about studies of which nothing is kept any more."""
 
 
 class DeliveryStore:
@@ -76,7 +90,7 @@ class DeliveryStore:
         return Parcel(
             report=_report(row),
             at=instant_of(row, "at"),
-            identity=Identity(**{name: row[name] for name in Identity.__dataclass_fields__}),
+            identity=_identity(row),
             sources=sources_of(sources[0]) if sources else None,
             key_png=self.queries.picture(*one, "axial"),
             predecessor=former[0]["result_id"] if former else None,
@@ -107,6 +121,29 @@ class DeliveryStore:
         """Give a delivery up."""
         self._update(delivery, "problem = problem", "dropped")
 
+    def seen_since(self, since: datetime) -> list[Identity]:
+        """Return whose images came since a moment; no self-test's."""
+        rows = self._db.rows(SEEN, since.astimezone(timezone.utc).isoformat())
+        return [_identity(row) for row in rows]
+
+    def doubts(self) -> dict[str, Reason]:
+        """Return by study why it is doubted whose images it holds."""
+        rows = self._db.rows("SELECT * FROM identity_doubts")
+        return {row["study_uid"]: recalled(json.loads(row["reason"])) for row in rows}
+
+    def doubt(self, study_uid: str, why: Reason | None) -> None:
+        """Store why it is doubted whose images a study holds, or that it no longer is."""
+        with self._db.writing() as db:
+            db.execute("DELETE FROM identity_doubts WHERE study_uid = ?", (study_uid,))
+            db.execute(FORGOTTEN)
+            if why:
+                moment = moment_columns("at", self._clock())
+                insert(
+                    db,
+                    "identity_doubts",
+                    {"study_uid": study_uid, "reason": stored_reason(why), **moment},
+                )
+
     def _update(
         self, delivery: Delivery, assign: str, moment: str = "", *, why: Reason | None = None
     ) -> None:
@@ -126,3 +163,7 @@ class DeliveryStore:
 
 def _report(row: Row) -> SeriesReport:
     return SeriesReport.model_validate_json(row["report"])
+
+
+def _identity(row: Row) -> Identity:
+    return Identity(**{name: row[name] for name in Identity.__dataclass_fields__})

@@ -23,6 +23,7 @@ from agent.exam import (
     unanalysed_with,
     waiting_beside,
 )
+from agent.reasons import Reason, recalled
 from agent.records import State
 from agent.store.database import Database
 from agent.store.rows import AGREE, DISAGREE, DayCounts, SeriesRow, acquisition_of, series_row
@@ -42,6 +43,8 @@ STUDIES_AT_ONCE: Final = 50
 IN_STUDIES: Final = "WHERE study_uid IN (SELECT value FROM json_each(?))"
 OF_STUDIES: Final = f"{RECONSTRUCTION} {IN_STUDIES}"
 OF_STUDY: Final = f"{RECONSTRUCTION} WHERE study_uid = (SELECT study_uid FROM series WHERE uid = ?)"  # noqa: S608
+
+DOUBTS: Final = f"SELECT study_uid, reason FROM identity_doubts {IN_STUDIES}"  # noqa: S608
 
 LEAVE_NOBODY: Final = json.dumps(sorted(NEEDS_NOBODY))
 SHOW_OTHERWISE: Final = json.dumps(sorted(OTHER_VIEWS))
@@ -96,10 +99,22 @@ ALL: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class ExaminationRow:
-    """An examination with its series, that which speaks for it first."""
+    """An examination with its series, that which speaks for it first.
+
+    ``doubt`` is why it is doubted whose images they are.
+    """
 
     examination: Examination
     series: tuple[SeriesRow, ...]
+    doubt: Reason | None = None
+
+    @property
+    def remark(self) -> Reason | None:
+        """What none of its series says by itself; of what needs nobody no identity is doubted."""
+        remark, doubt = self.examination.remark, self.doubt
+        if doubt is None or self.examination.needs_nobody:
+            return remark
+        return Reason("doubt_and_remark", doubt=doubt, remark=remark) if remark else doubt
 
     @property
     def last_utc(self) -> datetime:
@@ -204,9 +219,12 @@ def rows_of(database: Database, study_uids: Iterable[str]) -> list[ExaminationRo
     grouped = examinations(map(reconstruction_of, database.rows(OF_STUDIES, studies)))
     rows = database.rows(f"{ROW} {IN_STUDIES}", studies)
     series = {row["uid"]: series_row(row) for row in rows}
+    doubted = database.rows(DOUBTS, studies)
+    doubts = {row["study_uid"]: recalled(json.loads(row["reason"])) for row in doubted}
     return [
-        ExaminationRow(one, tuple(series[uid] for uid, _ in one.places if uid in series))
+        ExaminationRow(one, shown, doubts.get(shown[0].identity.study_uid))
         for one in grouped
+        if (shown := tuple(series[uid] for uid, _ in one.places if uid in series))
     ]
 
 

@@ -299,4 +299,11 @@ MIGRATIONS: Final = (
     CREATE INDEX taken_back_by_series ON taken_back (series_uid, revision, id);
     CREATE INDEX refusals ON results (json_extract(report, '$.code')) WHERE state = 'not_analysed'
     """,
+    """
+    CREATE TABLE identity_doubts (
+        study_uid TEXT PRIMARY KEY,
+        reason TEXT NOT NULL,
+        at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL
+    ) STRICT
+    """,
 )

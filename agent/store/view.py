@@ -287,7 +287,7 @@ def examination_facts(row: ExaminationRow) -> dict[str, Any]:
         "state": one.state,
         "needs_nobody": one.needs_nobody,
         "second": one.second,
-        "remark": reason_report(one.remark) if one.remark else None,
+        "remark": reason_report(row.remark) if row.remark else None,
         "waiting": one.waiting,
         "unanalysed": one.unanalysed,
         "last_slice_utc": row.last_utc,
