@@ -10,7 +10,7 @@ from agent.deliver.settings import SendingChannel
 from agent.dispatch import channel_of
 from agent.doctor.journal import opened
 from agent.doctor.result import Box, CheckResult, note, well, wrong
-from agent.errors import ArchiveUnreachable, DeliveryError
+from agent.errors import ArchiveUnreachable
 from agent.identity_check import modality_worklist
 from agent.reasons import Reason
 
@@ -54,8 +54,6 @@ def worklist(box: Box) -> CheckResult:
         entries = modality_worklist(settings)(box.now.utc.astimezone().date())
     except ModuleNotFoundError as error:
         return wrong("dicom_package_missing", package=error.name or "")
-    except DeliveryError as error:
-        return wrong(error.reason)
     if not entries:
         return note("worklist_empty", channel=settings.name)
     return well("worklist_answers", channel=settings.name, n_entries=len(entries))

@@ -38,7 +38,6 @@ OF_THE_BOX: Final[tuple[tuple[str, Callable[[Box], CheckResult]], ...]] = (
     ("alerts", journal.alerts),
     ("deliveries", journal.deliveries),
     ("archives", archives.archives),
-    ("worklist", archives.worklist),
     ("self-test", journal.selftest),
     ("bundle", networks.bundle),
     ("signature", networks.signature),
@@ -54,6 +53,11 @@ OF_THE_INLET: Final[tuple[tuple[str, Callable[[Box], CheckResult]], ...]] = (
     ("inlet's certificate", inlet.certificate),
 )
 """Made where the configuration names senders."""
+
+OF_THE_WORKLIST: Final[tuple[tuple[str, Callable[[Box], CheckResult]], ...]] = (
+    ("worklist", archives.worklist),
+)
+"""Made where the configuration names one."""
 
 OF_THE_SERVER: Final[tuple[tuple[str, Callable[[Box], CheckResult]], ...]] = (
     ("server", networks.server),
@@ -77,6 +81,7 @@ def examine(config_path: Path, take_gpu: Callable[[str], TensorRt]) -> Iterator[
     named = (
         *(OF_THE_INLET if config.inlet.senders else ()),
         *(OF_THE_SERVER if config.infer.server else ()),
+        *(OF_THE_WORKLIST if config.worklist else ()),
     )
     for name, on_box in (*named, *OF_THE_BOX):
         box = Box(config, system_clock(), boot_id(), mounts, ACCOUNT, take_gpu)

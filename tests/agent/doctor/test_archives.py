@@ -88,3 +88,19 @@ def test_a_refusal_is_told_in_the_archives_words(scratch: Scratch) -> None:
 def test_a_channels_title_is_an_ae_title() -> None:
     with pytest.raises(ValueError, match="ae_title"):
         DicomChannel(name="pacs", host="h", ae_title="A" * 17)
+
+
+def test_a_worklist_that_does_not_answer_is_told_and_without_one_there_is_no_line(
+    scratch: Scratch,
+) -> None:
+    assert "worklist" not in scratch.results()
+
+    scratch.configure(
+        selftest=f'[worklist]\nhost = "127.0.0.1"\nport = {free_port()}\nae_title = "R"'
+    )
+    found = scratch.results()["worklist"]
+    collected()
+    assert (found.mark, found.text) == (
+        Mark.WRONG,
+        "worklist cannot be reached: no connection, or it was aborted",
+    )
