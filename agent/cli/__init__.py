@@ -39,7 +39,7 @@ PANELS: Final = {
         "user",
         "schema",
     ),
-    BY_HAND: ("requeue", "export", "replay", "run", "console", "inlet", "demo", "simulate"),
+    BY_HAND: ("requeue", "export", "replay", "read", "run", "console", "inlet", "demo", "simulate"),
     MODEL: ("engine", "model", "protocol"),
     MEASURE: ("bench",),
 }

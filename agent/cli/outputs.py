@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from agent.records import State
 from agent.report import EngineReport, ReasonReport, SeriesReport
+from agent.retrospect.comparison import Comparison
 
 
 class _Output(BaseModel):
@@ -27,6 +28,20 @@ class ReplayOutput(_Output):
 
     series: tuple[SeriesReport, ...]
     not_whole: tuple[NotWholeFile, ...]
+
+
+class ReadOutput(_Output):
+    """Of ``read``. ``share_busy`` of the workers' time went into series, 0…1."""
+
+    known: int
+    read: int
+    other_files: int
+    states: dict[str, int]
+    workers: int
+    read_by: dict[str, int]
+    wall_s: float
+    share_busy: float | None
+    comparison: Comparison | None
 
 
 class CheckOutput(_Output):

@@ -343,6 +343,11 @@ DOCTOR: Final = {
     "server_not_configured": Wording(
         "no server to open the agent's unit to", "set infer.server in {path}"
     ),
+    "ray_unreachable": Wording(
+        "Ray at {address} does not start or answer: {why}",
+        "`ray status` on the cluster's head; without --on, this process reads alone",
+    ),
+    "archive_package_missing": Wording("{package} is not installed", "{command}"),
     "server_not_named": Wording("none is named: infer.server is not set"),
     "server_serves": Wording("{server}"),
     "gpu_replaced": Wording("not used: {address} runs the networks"),

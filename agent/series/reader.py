@@ -95,6 +95,10 @@ class Reader:
         """Decode a series' files again although one of them ended the decoder."""
         self._set_aside.discard(series_uid)
 
+    def close(self) -> None:
+        """End the process that decodes pixels, if there is one."""
+        self._decoder.close()
+
     def _read(self, path: Path, unneeded: Unneeded) -> tuple[ReadSlice, ...]:
         """Read a file; the folder that it lies in says whether its series is a test."""
         if self._tests_folder is None or not path.is_relative_to(self._tests_folder):
