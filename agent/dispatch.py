@@ -8,8 +8,8 @@ from the result, so that one that is sent twice is in the archive once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 from structlog.typing import FilteringBoundLogger
@@ -36,6 +36,9 @@ from agent.reasons import Reason
 from agent.records import Clock
 from agent.store.delivery_store import DeliveryStore
 from agent.store.rows import Delivery, Parcel
+
+Exported: TypeAlias = Callable[[str, tuple[str, int], str], None]
+"""Takes the study's UID, the series' with the result's number, and the channel's name."""
 
 LOOK_S: Final = 0.5
 """Between two looks into the outbox [s]. Ours."""
@@ -121,13 +124,18 @@ class Courier:
         store: DeliveryStore,
         clock: Clock,
         log: FilteringBoundLogger,
+        exported: Exported,
     ) -> None:
-        """Deliver what the store has for the channel of these settings."""
+        """Deliver what the store has for the channel of these settings.
+
+        ``exported`` is told of each result that the receiver has taken, at least once.
+        """
         self._settings = settings
         self._channel = channel
         self._store = store
         self._clock = clock
         self._log = log.bind(channel=settings.name)
+        self._exported = exported
         self._tried_s: dict[tuple[str, int], float] = {}
         self._n_lost, self._rests_until_s = 0, 0.0
 
@@ -193,9 +201,12 @@ class Courier:
 
     def _delivered(self, delivery: Delivery) -> bool:
         """Send what is not sent yet, and ask for the receiver's word; False where it gives none."""
-        letter = self._channel.letter(result_of(self._store.parcel(delivery)))
+        result = result_of(self._store.parcel(delivery))
+        letter = self._channel.letter(result)
         if delivery.sent_at is None:
             self._channel.send(letter)
+            series = result.report.series_uid, result.report.revision
+            self._exported(result.report.study_uid, series, self._settings.name)
             self._store.sent(delivery)
         kept = self._channel.keeps(letter)
         if kept:

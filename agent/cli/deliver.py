@@ -20,6 +20,7 @@ from agent.cli.outputs import DeliverListOutput, DeliverTestOutput, DeliveryLine
 from agent.cli.stores import opened
 from agent.cli.tables import ending
 from agent.config import DEFAULT_PATH, Config, load_config
+from agent.console.audit import AuditLog
 from agent.deliver.commitments import Commitments
 from agent.deliver.outbox import CONSOLE
 from agent.deliver.settings import DicomChannel, SendingChannel
@@ -29,6 +30,7 @@ from agent.identity_check import IdentityCheck, modality_worklist
 from agent.log import LogStream, open_log, speak_by_log_alone
 from agent.notify import stop_on_signals
 from agent.report import ReasonReport, reason_report, to_the_second
+from agent.store.console_store import ConsoleStore
 from agent.store.database import Database
 from agent.store.delivery_store import DeliveryStore
 from agent.store.queries import Queries
@@ -59,12 +61,15 @@ def run(config: ConfigPath = DEFAULT_PATH) -> None:
     log = open_log(LogStream(), json=not sys.stderr.isatty())
     speak_by_log_alone(log)
     with stop_on_signals(stop), ExitStack() as stack:
-        store = DeliveryStore(stack.enter_context(open_database(settings)), system_clock)
+        database = stack.enter_context(open_database(settings))
+        store = DeliveryStore(database, system_clock)
+        notice = ConsoleStore(database, system_clock).notice
+        exported = AuditLog(settings.audit_path, system_clock, notice).exported
         commitments = Commitments()
         stack.enter_context(_listening(settings, commitments))
         with needing_dicom():
             workers: list[Worker] = [
-                Courier(one, channel_of(one, commitments), store, system_clock, log)
+                Courier(one, channel_of(one, commitments), store, system_clock, log, exported)
                 for one in channels
             ]
             if settings.worklist is not None:

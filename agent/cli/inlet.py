@@ -11,6 +11,7 @@ from structlog.typing import FilteringBoundLogger
 
 from agent.cli.options import ConfigPath, needing_dicom
 from agent.config import DEFAULT_PATH, Config, load_config
+from agent.console.audit import AuditLog
 from agent.errors import AgentError
 from agent.log import LogStream, open_log, speak_by_log_alone
 from agent.notify import Supervisor, stop_on_signals
@@ -34,8 +35,9 @@ def inlet(config: ConfigPath = DEFAULT_PATH) -> None:
     supervisor = Supervisor(os.environ.get("NOTIFY_SOCKET"))
     log = open_log(LogStream(), json=not sys.stderr.isatty())
     notice = partial(_notice, configured, log)
+    audit = AuditLog(configured.audit_path, system_clock, lambda _, reason: notice(reason))
     speak_by_log_alone(log)
-    with stop_on_signals(stop), serving(settings, system_clock, notice, log):
+    with stop_on_signals(stop), serving(settings, system_clock, notice, audit.received, log):
         supervisor.ready(f"receiving as {settings.where}")
         log.info("inlet_listening", ae_title=settings.ae_title, port=settings.port)
         stop.wait()

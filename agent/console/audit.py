@@ -19,7 +19,9 @@ from agent.console.audit_message import (
     ACTIVITY,
     ALERT,
     AUTHENTICATION,
+    CREATE,
     EXECUTE,
+    EXPORT,
     LOGIN,
     LOGOUT,
     MINOR_FAILURE,
@@ -33,6 +35,7 @@ from agent.console.audit_message import (
     STOP,
     STUDY,
     SUCCESS,
+    TRANSFERRED,
     UPDATE,
     USER,
     USER_CHANGED,
@@ -137,8 +140,27 @@ class AuditLog:
         event = Event(PROCEDURE, our_code("patient-corrected"), UPDATE, SUCCESS, subject)
         self._write(event, Principal("bleedwatch agent", "application", ""))
 
+    def exported(self, study_uid: str, series: tuple[str, int], channel: str) -> None:
+        """Record that a result was sent to a channel, whose receiver took it."""
+        uid, revision = series
+        name = f"series {uid}, result {revision}, to channel {channel}"
+        event = Event(
+            EXPORT, our_code("result-sent"), READ, SUCCESS,
+            AuditedObject(STUDY, study_uid, name, REPORT),
+        )  # fmt: skip
+        self._write(event, self._program("delivery"))
+
+    def received(self, sender: str, address: str, n_images: int) -> None:
+        """Record that somebody sent images, in one association."""
+        subject = AuditedObject(NODE, address, f"{n_images} images from {sender}", REPORT)
+        event = Event(TRANSFERRED, our_code("images-received"), CREATE, SUCCESS, subject)
+        self._write(event, self._program("inlet"))
+
     def _page(self) -> Principal:
-        return Principal(f"bleedwatch console, process {os.getpid()}", "application", "")
+        return self._program("console")
+
+    def _program(self, part: str) -> Principal:
+        return Principal(f"bleedwatch {part}, process {os.getpid()}", "application", "")
 
     def _was_recorded(self, view: tuple[str, str, int, str]) -> bool:
         with self._lock:

@@ -32,6 +32,8 @@ class Code:
 
 ACTIVITY: Final = Code("110100", "Application Activity")
 ACCESSED: Final = Code("110103", "DICOM Instances Accessed")
+TRANSFERRED: Final = Code("110104", "DICOM Instances Transferred")
+EXPORT: Final = Code("110106", "Export")
 PROCEDURE: Final = Code("110111", "Procedure Record")
 ALERT: Final = Code("110113", "Security Alert")
 AUTHENTICATION: Final = Code("110114", "User Authentication")
@@ -55,7 +57,7 @@ USER: Final = Code("11", "User Identifier", "RFC-3881")
 REPORT, SECURITY_RESOURCE = "3", "13"
 """Roles of an object. Source: DICOM PS3.15 A.5.1.2.2."""
 
-READ, UPDATE, EXECUTE = "R", "U", "E"
+CREATE, READ, UPDATE, EXECUTE = "C", "R", "U", "E"
 SUCCESS, MINOR_FAILURE, SERIOUS_FAILURE = "0", "4", "8"
 """Actions and outcomes. Source: DICOM PS3.15 A.5.1."""
 

@@ -59,6 +59,9 @@ VERIFICATION: Final = "1.2.840.10008.1.1"
 
 Notice: TypeAlias = Callable[[Reason], None]
 
+Received: TypeAlias = Callable[[str, str, int], None]
+"""Takes who sent images, from which address, and how many."""
+
 UNNOTICED: Final = frozenset({"object_of_other_kind"})
 """Refusals that concern no image: scanners send reports beside them every day."""
 
@@ -94,6 +97,7 @@ class StorageScp:
     folder: ReceivedFolder
     counts: Counts
     notice: Notice
+    received: Received
     log: FilteringBoundLogger
     _arriving: Arriving = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -227,6 +231,8 @@ class StorageScp:
             took_s=time.monotonic() - visit.began_s,
         )
         sender = legible(event.assoc.requestor.ae_title)
+        if visit.stored:
+            self.received(sender, event.assoc.requestor.address, visit.stored)
         for code, (why, n_images) in visit.refused.items():
             if code not in UNNOTICED:
                 self.notice(Reason("images_refused", n_images=n_images, sender=sender, why=why))
@@ -245,9 +251,15 @@ class StorageScp:
 
 @contextmanager
 def serving(
-    settings: InletSettings, clock: Clock, notice: Notice, log: FilteringBoundLogger
+    settings: InletSettings,
+    clock: Clock,
+    notice: Notice,
+    received: Received,
+    log: FilteringBoundLogger,
 ) -> Iterator[InletServer]:
-    """Serve until the end of the block; ``notice`` is told why images were refused.
+    """Serve until the end of the block.
+
+    ``notice`` is told why images were refused, ``received`` of each association's images.
 
     Raises
     ------
@@ -257,9 +269,9 @@ def serving(
     if not settings.senders:
         raise ConfigError("inlet_off")
     context = server_context(settings, clock())
-    received = ReceivedFolder(settings.folder, settings.limits, clock)
-    with _pynetdicom_set_up(log), received.opened() as folder:
-        scp = StorageScp(settings, folder, Counts(), notice, log)
+    target = ReceivedFolder(settings.folder, settings.limits, clock)
+    with _pynetdicom_set_up(log), target.opened() as folder:
+        scp = StorageScp(settings, folder, Counts(), notice, received, log)
         entity = _entity(settings)
         with _bound(settings.host, settings.port):
             server = InletServer(entity, settings, context, scp.handlers, log)

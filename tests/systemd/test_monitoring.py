@@ -9,9 +9,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from prometheus_client import generate_latest
 from starlette.testclient import TestClient
 
 from agent.console.app import create_app
+from agent.inlet.counts import Counts
 from agent.service import PACKAGED_FILES
 from agent.wiring import system_clock
 from tests.agent.console.made import context_of
@@ -38,6 +40,10 @@ FIRING = {
         "bleedwatch_oldest_unacknowledged_alert_age_seconds": "0+60x30"
     },
     "BleedwatchUndelivered": {'bleedwatch_undelivered_results{channel="console"}': "1x30"},
+    "BleedwatchDeliveryFailing": {'bleedwatch_failing_deliveries{channel="pacs"}': "1x30"},
+    "BleedwatchInletRefuses": {
+        'bleedwatch_inlet_objects_total{instance="ct1", outcome="disk_full"}': "0+1x30"
+    },
     "BleedwatchDegraded": {"bleedwatch_degraded": "1x30"},
     "BleedwatchSlow": {SLOW.format("5.0"): "0+9x30", SLOW.format("8.0"): "0+10x30",
                        SLOW.format("+Inf"): "0+10x30"},
@@ -54,6 +60,9 @@ WELL = {
     "bleedwatch_folder_reachable": "1x30",
     "bleedwatch_oldest_unacknowledged_alert_age_seconds": "0+9x30",
     'bleedwatch_undelivered_results{channel="console"}': "0x30",
+    'bleedwatch_failing_deliveries{channel="pacs"}': "0x30",
+    'bleedwatch_inlet_objects_total{instance="ct1", outcome="stored"}': "0+9x30",
+    'bleedwatch_inlet_objects_total{instance="ct1", outcome="object_of_other_kind"}': "0+1x30",
     "bleedwatch_degraded": "0x30",
     SLOW.format("1.5"): "0+10x30",
     SLOW.format("5.0"): "0+10x30",
@@ -90,6 +99,9 @@ def test_only_metrics_that_there_are_are_asked_for(path: Path, tmp_path: Path) -
             if not line.startswith("#")
             for word in METRIC.findall(line)
         }
+    counts = Counts()
+    counts.object("stored", 1, 0.1)
+    served |= set(METRIC.findall(generate_latest(counts.registry).decode()))
 
     asked = set(METRIC.findall(path.read_text(encoding="utf-8")))
 

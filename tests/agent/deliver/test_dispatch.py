@@ -13,6 +13,7 @@ import pytest
 import structlog
 from pydicom.dataset import Dataset
 
+from agent.console.audit import AuditLog
 from agent.deliver.dicom.objects import objects_of
 from agent.deliver.result import StoredResult
 from agent.deliver.settings import KINDS, DicomChannel, Kind
@@ -81,8 +82,11 @@ class Site:
     store: Store
     clock: SetClock
     channels: tuple[DicomChannel, ...]
+    folder: Path
 
     def __post_init__(self) -> None:
+        self.audit_path = self.folder / "audit.log"
+        self.audit = AuditLog(self.audit_path, self.clock, self.store.console.notice)
         self.archives = {one.name: Memory(one.objects) for one in self.channels}
 
     def conclude(self, seed: int = 0, revision: int = 1) -> None:
@@ -101,7 +105,11 @@ class Site:
         """Begin as after a start of the service's process."""
         store = DeliveryStore(self.store.database, self.clock)
         (settings,) = (one for one in self.channels if one.name == name)
-        return Courier(settings, self.archives[name], store, self.clock, LOG)
+        return Courier(settings, self.archives[name], store, self.clock, LOG, self.audit.exported)
+
+    def audit_lines(self) -> list[str]:
+        path = self.audit_path
+        return path.read_text().splitlines() if path.exists() else []
 
     def waiting(self) -> list[Delivery]:
         return [one for one in self.store.queries.undelivered() if one.channel != "console"]
@@ -111,7 +119,7 @@ class Site:
 def site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     clock = SetClock()
     with Store(tmp_path / "store.sqlite", clock) as store:
-        yield lambda *channels: Site(store, clock, channels or (PACS,))
+        yield lambda *channels: Site(store, clock, channels or (PACS,), tmp_path)
 
 
 def test_a_suspicion_reaches_the_archive_as_five_objects(site: Callable[..., Site]) -> None:
@@ -126,6 +134,24 @@ def test_a_suspicion_reaches_the_archive_as_five_objects(site: Callable[..., Sit
     row = at.store.sql("SELECT * FROM outbox WHERE channel = 'pacs'")[0]
     assert row["sent_utc"]
     assert row["delivered_utc"]
+
+
+def test_each_export_is_audited_once_it_was_taken_and_names_no_patient(
+    site: Callable[..., Site],
+) -> None:
+    at = site()
+    at.conclude()
+    courier = at.courier()
+    at.archives["pacs"].fails = [FULL]
+    assert courier.turn() == 0
+    assert not at.audit_lines()
+
+    at.clock.now_s += 15.0
+    assert courier.turn() == 1
+    (line,) = at.audit_lines()
+    assert 'csd-code="110106"' in line
+    assert "series 1.2.0, result 1, to channel pacs" in line
+    assert not any(one in line for one in ("DOE", "P1", "19500101"))
 
 
 def test_the_segments_are_the_findings_of_the_report(site: Callable[..., Site]) -> None:

@@ -158,7 +158,9 @@ def test_a_tilted_head_ends_in_orthanc_by_both_ways(tmp_path: Path) -> None:
         server = listening("127.0.0.1", orthanc.report_port, "BLEEDWATCH", commitments)
         try:
             for one in (dicom, web):
-                courier = Courier(one, channel_of(one, commitments), store, box.clock, LOG)
+                courier = Courier(
+                    one, channel_of(one, commitments), store, box.clock, LOG, lambda *_: None
+                )
                 assert courier.turn() == 1
         finally:
             server.shutdown()

@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 from structlog.testing import LogCapture
 
+from agent.console.audit import AuditLog
 from agent.inlet.limits import InletLimits
 from agent.inlet.server import serving
 from agent.inlet.settings import InletSettings, sender_of
@@ -44,6 +45,7 @@ class Inlet:
     settings: InletSettings
     told: LogCapture
     noticed: list[Reason]
+    audit_path: Path
 
     @property
     def port(self) -> str:
@@ -78,5 +80,6 @@ def inlet_in(folder: Path, *senders: str, **changes: object) -> Iterator[Inlet]:
     told = LogCapture()
     log = structlog.wrap_logger(None, processors=[told], wrapper_class=structlog.BoundLogger)
     noticed: list[Reason] = []
-    with serving(settings, system_clock, noticed.append, log):
-        yield Inlet(settings, told, noticed)
+    audit = AuditLog(folder / "audit.log", system_clock, lambda *_: None)
+    with serving(settings, system_clock, noticed.append, audit.received, log):
+        yield Inlet(settings, told, noticed, folder / "audit.log")

@@ -101,6 +101,9 @@ class TestDcmtk:
             )
             assert received == image
             assert received.file_meta.TransferSyntaxUID == image.file_meta.TransferSyntaxUID
+        told = f"{len(series)} images from CT1"
+        until(lambda: inlet.audit_path.exists() and told in inlet.audit_path.read_text())
+        assert 'csd-code="110104"' in inlet.audit_path.read_text()
 
     @pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLosslessSV1, ExplicitVRLittleEndian])
     def test_images_come_in_the_transfer_syntax_that_they_are_in(
