@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.padding import Padding
+from rich.text import Text
 
 from agent.cli.options import AsJson, ConfigPath, moment
 from agent.cli.stores import opened
@@ -19,13 +20,28 @@ from agent.config import DEFAULT_PATH
 from agent.exam import Place
 from agent.records import State
 from agent.report import to_the_second
+from agent.store.examinations import ExaminationRow
+from agent.store.queries import Queries
+from agent.store.search import Search
 from agent.store.view import ExaminationView, SeriesView
 from agent.wiring import system_clock
 
 MOST_ROWS: Final = 50
 
+MOST_FOUND: Final = 1000
+"""Examinations that are looked through where words and states are asked for. Ours."""
 
-def studies(
+WIDTHS: Final = (20, 17, 21, 6)
+"""Of the columns, 70 with what parts them: a terminal has 80."""
+
+
+def studies(  # noqa: PLR0913 - each is an option
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[WORD]...", help="Only with all of these in name, ID, accession or a date."
+        ),
+    ] = None,
     config: ConfigPath = DEFAULT_PATH,
     *,
     state: Annotated[
@@ -45,32 +61,59 @@ def studies(
 
     Whatever was reconstructed of it is one examination.
 
-    Without --state and --since, every suspicion that waits for an acknowledgement comes first.
+    Without words, --state and --since, what waits for an answer comes first.
 
     Example: bleedwatch studies --state not_analysed --since 7d
     """
     with opened(config) as queries:
-        chosen = state or since
-        rows = (
-            queries.examinations(limit, states=state or (), since=since)
-            if chosen
-            else queries.listed(limit, system_clock().utc)
-        )
-    views = list(map(ExaminationView.of, rows))
+        rows = _chosen(queries, tuple(words or ()), tuple(state or ()), since, limit)
+    views = list(map(ExaminationView.of, rows[:limit]))
     if as_json:
         typer.echo(json.dumps([view.model_dump(mode="json") for view in views], indent=2))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("Last slice (UTC)", no_wrap=True)
-    table.add_column("Series" if series else "Examination", no_wrap=True)
-    table.add_column("State", no_wrap=True)
-    table.add_column("Slices", justify="right")
-    table.add_column("Findings or reason", overflow="fold")
+    out = Console(highlight=False)
+    _print_row(out, ("Last slice (UTC)", "Series" if series else "Examination", "State", "Slices"))
     for view in views:
-        table.add_row(*_examination(view))
+        *cells, said = _examination(view)
+        _print_row(out, cells, said)
         for one in view.series if series else ():
-            table.add_row(*_series(one))
-    Console(highlight=False).print(table)
+            *cells, said = _series(one)
+            _print_row(out, cells, said)
+    if len(rows) > limit:
+        out.print(f"… and more: --limit {2 * limit} shows twice as many")
+
+
+def _chosen(
+    queries: Queries,
+    words: tuple[str, ...],
+    states: tuple[State, ...],
+    since: datetime | None,
+    limit: int,
+) -> list[ExaminationRow]:
+    """Return the examinations asked for, one more than ``limit`` where there are more."""
+    if words:
+        found, _ = queries.found(Search(words), MOST_FOUND)
+        return [
+            row
+            for row in found
+            if (not states or row.examination.state in states)
+            and (since is None or row.last_utc >= since)
+        ][: limit + 1]
+    if states or since:
+        return queries.examinations(limit + 1, states=states, since=since)
+    return queries.listed(limit + 1, system_clock().utc)
+
+
+def _print_row(out: Console, cells: Sequence[str], said: str = "") -> None:
+    """Print a line of at most 80 columns, and what is said of it beneath."""
+    texts = [Text.from_markup(cell) for cell in cells]
+    for text, width in zip(texts, WIDTHS, strict=True):
+        text.pad_right(max(0, width - text.cell_len))
+    line = Text("  ").join(texts)
+    line.rstrip()
+    out.print(line, soft_wrap=True)
+    if said:
+        out.print(Padding(said, (0, 0, 0, 4)))
 
 
 def _examination(view: ExaminationView) -> Iterator[str]:

@@ -64,3 +64,30 @@ def install_command(package: str, root: Path = Path("/")) -> str:
     of_cuda_13 = release is not None and Version(release) >= FIRST_OF_CUDA_13
     extra = f"pip install '.[gpu-{'cu13' if of_cuda_13 else 'cu12'}]'"
     return extra if package == "tensorrt" else f"{extra}, once there are {HEADERS}"
+
+
+def driver_command(root: Path = Path("/")) -> str:
+    """Say what brings NVIDIA's driver to the box in hand.
+
+    Sources: NVIDIA, CUDA on WSL (the driver is Windows' own); JetPack 6, Installation; Ubuntu
+    Server, NVIDIA drivers installation; Debian wiki, NvidiaGraphicsDrivers.
+    """
+    kernel = _text(root / "proc/version").lower()
+    if (root / "etc/nv_tegra_release").exists() or "tegra" in kernel:
+        return "sudo apt-get install nvidia-jetpack"
+    if "microsoft" in kernel:
+        return "install NVIDIA's driver on Windows, then `wsl --shutdown`"
+    system = _text(root / "etc/os-release").lower()
+    if "id=ubuntu" in system:
+        return "sudo ubuntu-drivers install"
+    if "id=debian" in system:
+        return "sudo apt-get install nvidia-driver"
+    return "install NVIDIA's driver for this system"
+
+
+def _text(path: Path) -> str:
+    """Read a file of the system, "" where there is none."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

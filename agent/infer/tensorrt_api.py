@@ -24,7 +24,7 @@ from structlog.typing import FilteringBoundLogger
 
 from agent.errors import GpuError, PlanError
 from agent.infer.plan import Machine, Precision
-from agent.infer.platform import driver_release, install_command
+from agent.infer.platform import driver_command, driver_release, install_command
 
 Vendor: TypeAlias = Any
 """A module or an object of TensorRT, pycuda or the driver: none of them has types."""
@@ -137,7 +137,7 @@ def load(log: FilteringBoundLogger, gpu: str) -> TensorRt:
     try:
         libcuda = ctypes.CDLL("libcuda.so.1")
     except OSError as error:
-        raise GpuError("no_gpu_driver", why=str(error)) from error
+        raise GpuError("no_gpu_driver", why=str(error), command=driver_command()) from error
     if gpu != FIRST_GPU:
         os.environ["CUDA_VISIBLE_DEVICES"] = (
             gpu  # read by cuInit; part of a card (MIG) has no other

@@ -384,7 +384,11 @@ NETWORKS: Final = {
         "TensorRT {version} cannot start its {what}: {why}",
         "`nvidia-smi` shows the driver, which may be too old for this TensorRT",
     ),
-    "no_gpu_driver": Wording("no NVIDIA driver: {why}", LOOK_AT_CARD),
+    "no_gpu_driver": Wording(
+        "no NVIDIA driver: {why}",
+        "if the box has a card: {command}; without one the CPU runs the bundle, and there is "
+        "nothing to build",
+    ),
     "no_gpu": Wording("no GPU: {why}", LOOK_AT_CARD),
     "gpu_memory_short": Wording(
         "{doing}: not enough free GPU memory", "`nvidia-smi` shows what uses it"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -167,7 +168,10 @@ class Intake:
                     board.move(board.of(uid), Unreadable(reason))
                 else:
                     is_known = contents.known_revision is not None
-                    board.begin(contents, AskedAgain(None if is_known else contents.progress()))
+                    again = replace(  # it is read now, and came when it came
+                        contents.progress(), first_slice=row.first_slice, last_slice=row.last_slice
+                    )
+                    board.begin(contents, AskedAgain(None if is_known else again))
                 board.commit()
 
     def _turns(self, arrivals: Iterable[Arrival]) -> Iterator[NotWhole]:

@@ -40,6 +40,9 @@ protocol = typer.Typer(
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
 """What a profile may be called: plans are named for it, and their folders too."""
 
+PRINTED: Final = Path("-")
+"""In place of a file: printed."""
+
 ConfigPath = Annotated[
     Path | None,
     typer.Option(
@@ -136,7 +139,12 @@ def learn(
         str | None, typer.Option(help="The profile's name. Left out, one for the scanner.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write. Left out, printed.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write; - prints it. Left out, one beside the box's other profiles.",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     as_json: AsJson = False,
@@ -144,21 +152,29 @@ def learn(
     """Read a sample export and draft the profile of its scanner, saying what was inferred how.
 
     Takes the plain head series that show a whole head, of one scanner. Nothing of a patient is
-    written. The draft is the profile's file; what was read and left out is told on stderr.
+    written. The draft is the profile's file; the agent uses it from its next start on. What was
+    read and left out is told on stderr.
 
-    Example: bleedwatch protocol learn /media/usb/sample --output /tmp/new-scanner.toml
+    Example: bleedwatch protocol learn /media/usb/sample
     """
     _check_name(name)
-    if output and output.exists() and not force:
-        raise ConfigError("profile_file_exists", path=str(output))
     settings = settings_from(config)
-    here = output.resolve() if output else None
+    printed = output == PRINTED
+    own = settings.protocols_folder / f"{name}.toml" if name and force else None
+    replaced = None if printed else output or own
+    _keep_file(replaced, force=force)
+    here = replaced.resolve() if replaced else None
     files = profile_files(settings.protocols_folder)
     others = [file for file in files if file.path.resolve() != here]
     slab_mm = load_bundle(settings.bundle_folder).contract.slices.slab_mm
     sample = _read(folder)
     learned = learn_from(sample.series, others, slab_mm, name)
-    if output:
+    if output is None:
+        output = settings.protocols_folder / f"{learned.draft.name}.toml"
+    if printed:
+        output = None
+    else:
+        _keep_file(output, force=force)
         _write(output, learned.draft.text)
     if as_json:
         print_json(_learned_json(learned, sample, output))
@@ -220,6 +236,12 @@ def _check_name(name: str | None) -> None:
         raise ConfigError("profile_name_unfit", name=name)
 
 
+def _keep_file(path: Path | None, *, force: bool) -> None:
+    """Refuse to replace a file, unless it is to be."""
+    if path and path.exists() and not force:
+        raise ConfigError("profile_file_exists", path=str(path))
+
+
 def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
@@ -241,8 +263,8 @@ def _tell_learned(learned: Learned, sample: Sample, folder: Path, output: Path |
     lines += tables.left_out_lines(sample.left_out, folder)
     if output:
         lines.append(f"[green]wrote[/] {escape(str(output))}")
-        lines.append("  → read it, try it with `protocol test --draft`, put it beside the other")
-        lines.append("    profiles (`protocol list` says where), restart the agent")
+        lines.append("  → read it and try it with `protocol test` before the agent is restarted,")
+        lines.append("    which then uses it where it lies beside the other profiles")
     _print_lines(err, lines)
 
 

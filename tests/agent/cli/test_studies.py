@@ -44,7 +44,12 @@ def day(store: Store) -> None:
     ("words", "uids"),
     [
         ((), [BLED, GAPPED, CLEAR, OLD]),
-        (("--limit", 1), [BLED, GAPPED]),
+        (("--limit", 1), [BLED]),
+        (("--limit", 2), [BLED, GAPPED]),
+        (("doe", "p1"), [BLED, GAPPED, CLEAR, OLD]),
+        (("doe", "--state", "not_analysed"), [GAPPED]),
+        (("doe", "--since", "7d", "--limit", 1), [GAPPED]),
+        (("nobody",), []),
         (("--state", "not_suspected"), [CLEAR, OLD]),
         (("--state", "not_suspected", "--since", "7d"), [CLEAR]),
         (("--state", "suspected", "--state", "not_analysed"), [GAPPED, BLED]),
@@ -146,6 +151,19 @@ def test_studies_lists_an_examination_once_and_its_series_where_asked(
     assert all(uid in each for uid in ("1.7.5", "1.7.1", "0.6 mm"))
     assert "2 series" in text
     assert "1.7.5" in text
+
+
+def test_studies_fits_a_terminal_of_eighty_columns_and_says_that_there_are_more(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setenv = monkeypatch.setenv
+    monkeypatch.setattr(monkeypatch, "setenv", lambda name, _: setenv(name, "80"))
+
+    listed = call("studies", "--series", "--limit", 3).stdout
+
+    assert max(map(len, listed.splitlines())) <= 80
+    assert "… and more: --limit 6" in listed
+    assert "subdural left frontal 31.4 mL" in listed
 
 
 @pytest.mark.parametrize("words", [("studies",), ("show", BLED), ("status",)], ids=" ".join)

@@ -27,7 +27,7 @@ from tests.tiny import write_tiny_bundle
 
 
 def no_gpu(_gpu: str) -> TensorRt:
-    raise GpuError("no_gpu_driver", why="libcuda.so.1 is not there")
+    raise GpuError("no_gpu_driver", why="libcuda.so.1 is not there", command="install it")
 
 
 @dataclass

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.infer.platform import Platform, driver_release, install_command, platform_at
+from agent.infer.platform import (
+    Platform,
+    driver_command,
+    driver_release,
+    install_command,
+    platform_at,
+)
 
 NVRM = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  {}  Tue Feb  3 10:11:12 UTC 2026\n"
 OPEN = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  {}  Release Build  (x)\n"
@@ -53,3 +59,32 @@ def test_windows_linux_is_known_by_its_driver(tmp_path: Path) -> None:
 def test_a_box_without_a_driver_is_none_of_them(tmp_path: Path) -> None:
     assert platform_at(tmp_path) is None
     assert driver_release(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        ({"etc/os-release": "NAME=x\nID=ubuntu\n"}, "sudo ubuntu-drivers install"),
+        ({"etc/os-release": "ID=debian\n"}, "sudo apt-get install nvidia-driver"),
+        (
+            {"etc/os-release": "ID=ubuntu\n", "proc/version": "Linux 5.15-microsoft-standard-WSL2"},
+            "install NVIDIA's driver on Windows, then `wsl --shutdown`",
+        ),
+        (
+            {"etc/os-release": "ID=ubuntu\n", "proc/version": "Linux 5.15.136-tegra"},
+            "sudo apt-get install nvidia-jetpack",
+        ),
+        ({"etc/nv_tegra_release": "# R36"}, "sudo apt-get install nvidia-jetpack"),
+        ({}, "install NVIDIA's driver for this system"),
+    ],
+    ids=["Ubuntu", "Debian", "Windows' Linux", "Jetson", "Jetson's own file", "another"],
+)
+def test_a_box_without_a_driver_is_told_the_command_for_its_system(
+    tmp_path: Path, files: dict[str, str], command: str
+) -> None:
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    assert driver_command(tmp_path) == command

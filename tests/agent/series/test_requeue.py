@@ -64,6 +64,8 @@ def test_a_series_that_was_set_aside_is_tried_anew_with_its_attempts_counted_fro
     box.export(paths)
     box.wait()
     assert box.report().code == "set_aside"
+    before = box.store.queries.series(UID)
+    box.clock.now_s += 3600.0
 
     ask(box)
 
@@ -73,7 +75,9 @@ def test_a_series_that_was_set_aside_is_tried_anew_with_its_attempts_counted_fro
     ]
     row = box.store.queries.series(UID)
     assert row
+    assert before
     assert row.attempts == 0
+    assert (row.first_slice, row.last_slice) == (before.first_slice, before.last_slice)
 
 
 def test_copies_that_come_after_a_second_try_do_not_bring_the_first_answer_back(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pydicom
 import pytest
@@ -80,7 +81,7 @@ def test_an_installed_draft_is_taken_before_the_makers_profile(tmp_path, config,
 def test_a_draft_is_printed_where_no_file_is_named(tmp_path, config, head):
     sample = export(tmp_path / "in", head, PRESETS["ge-dual"])
 
-    result = run("learn", sample, "--config", config)
+    result = run("learn", sample, "--output", "-", "--config", config)
 
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("# Drafted by `bleedwatch protocol learn` from 1 series of 29")
@@ -111,7 +112,7 @@ def test_learning_again_replaces_the_installed_profile_under_its_name(tmp_path, 
     run("learn", tmp_path / "in", "--output", ours, "--config", config)
 
     again = run_json("learn", tmp_path / "in", "--output", ours, "--force", "--config", config)
-    beside = run_json("learn", tmp_path / "in", "--config", config)
+    beside = run_json("learn", tmp_path / "in", "--output", "-", "--config", config)
 
     assert again["name"] == "phantom-p1-head"
     assert beside["name"] == "phantom-p1-head-2"
@@ -131,7 +132,7 @@ def test_names_are_as_plans_can_carry_them(tmp_path, config):
 def test_copied_files_leave_the_rhythm_to_the_base(tmp_path, config):
     paced(write_series(tmp_path / "in", 24, ContentDate="20240101"), 0.05)
 
-    learned = run_json("learn", tmp_path / "in", "--config", config)
+    learned = run_json("learn", tmp_path / "in", "--output", "-", "--config", config)
 
     left = {one["key"]: one["why"] for one in learned["left_to_base"]}
     assert "days from when the images were made: they are copies" in left["quiet_s"]
@@ -142,7 +143,7 @@ def test_frames_of_one_file_are_slices_without_a_rhythm(tmp_path, config):
     (tmp_path / "in").mkdir()
     write_enhanced(tmp_path / "in" / "enhanced.dcm", 24)
 
-    learned = run_json("learn", tmp_path / "in", "--config", config)
+    learned = run_json("learn", tmp_path / "in", "--output", "-", "--config", config)
 
     assert [one["slices"] for one in learned["series"]] == [24]
     assert learned["series"][0]["profile_with_draft"] == learned["name"]
@@ -199,7 +200,7 @@ def test_series_are_told_without_the_patient(tmp_path, config):
 
 
 def test_learning_from_a_messy_folder_takes_the_head_alone(tmp_path, config):
-    learned = run_json("learn", messy(tmp_path / "in"), "--config", config)
+    learned = run_json("learn", messy(tmp_path / "in"), "--output", "-", "--config", config)
 
     left_out = {one["description"]: one["left_out"] for one in learned["series"]}
     assert left_out["Head 5.0"] is None
@@ -208,12 +209,26 @@ def test_learning_from_a_messy_folder_takes_the_head_alone(tmp_path, config):
     assert "Müller" not in learned["draft"]
 
 
+def test_a_learned_profile_lies_beside_the_others_unless_it_is_printed(tmp_path, config):
+    write_series(tmp_path / "in", 24)
+
+    learned = run_json("learn", tmp_path / "in", "--config", config)
+    named = ("learn", tmp_path / "in", "--name", learned["name"], "--config", config)
+    again = run(*named)
+    assert run(*named, "--force").exit_code == 0
+
+    listed = run_json("list", "--config", config)
+    assert Path(learned["written"]).parent == Path(listed["folder"])
+    assert learned["name"] in [one["name"] for one in listed["profiles"]]
+    assert isinstance(again.exception, ConfigError)
+
+
 def test_a_folder_without_a_head_teaches_nothing(tmp_path, config):
     write_series(tmp_path / "in", 24, ConvolutionKernel="H70h")
     (tmp_path / "empty").mkdir()
 
-    bone = run("learn", tmp_path / "in", "--config", config)
-    empty = run("learn", tmp_path / "empty", "--config", config)
+    bone = run("learn", tmp_path / "in", "--output", "-", "--config", config)
+    empty = run("learn", tmp_path / "empty", "--output", "-", "--config", config)
 
     assert isinstance(bone.exception, NotEligible)
     assert "bone reconstruction (kernel H70h)" in str(bone.exception)
