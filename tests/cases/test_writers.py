@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import json
 import shutil
 import subprocess
 import sys
+import urllib.request
 import warnings
+import zipfile
+from collections.abc import Iterator
+from email import message_from_bytes, policy
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +19,12 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
     EnhancedCTImageStorage,
     ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
     generate_uid,
@@ -23,6 +32,8 @@ from pydicom.uid import (
 
 from agent.assemble.dicom_file import ReadSlice, read_slices
 from agent.assemble.limits import ReadLimits
+from tests.agent.deliver.archives import Orthanc, needs_orthanc
+from tests.cases.conftest import Answer
 from tests.cases.exports import head, save, save_all
 
 GDCM = Path(sys.executable).with_name("gdcmconv")
@@ -221,3 +232,98 @@ def test_legacy_converted_enhanced_ct_by_highdicom(originals: list[Path], tmp_pa
     frames = read_slices(tmp_path / "one", ReadLimits())
 
     same(sorted(frames, key=lambda one: one.header.position_lps_mm[2]), originals)
+
+
+@pytest.fixture(scope="module")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    with Orthanc(tmp_path_factory.mktemp("orthanc")) as archive:
+        yield archive
+
+
+def called(archive: Orthanc, path: str, body: bytes | None = None, accept: str = "*/*") -> bytes:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{archive.http_port}/{path}", body, {"Accept": accept}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return answer.headers.as_bytes() + answer.read() if "multipart" in accept else answer.read()
+
+
+def kept(archive: Orthanc, paths: list[Path]) -> tuple[str, str]:
+    """Store images of one study: Orthanc's name for the study, and its UID."""
+    stored = [json.loads(called(archive, "instances", path.read_bytes())) for path in paths]
+    return stored[0]["ParentStudy"], str(dcmread(paths[0]).StudyInstanceUID)
+
+
+def unpacked(archive: bytes, folder: Path) -> list[Path]:
+    with zipfile.ZipFile(io.BytesIO(archive)) as files:
+        files.extractall(folder)
+    return [path for path in folder.rglob("*") if path.is_file() and path.name != "DICOMDIR"]
+
+
+def read_again(paths: list[Path], originals: list[Path]) -> None:
+    """Images keep their UIDs: in the order of the originals they are the same."""
+    found = [read for path in paths for read in read_slices(path, ReadLimits())]
+    by_uid = {one.header.sop_uid: one for one in found}
+    same([by_uid[one.header.sop_uid] for one in as_they_were(originals)], originals)
+
+
+@needs_orthanc
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        None,
+        ImplicitVRLittleEndian,
+        DeflatedExplicitVRLittleEndian,
+        JPEGLosslessSV1,
+        JPEGLSLossless,
+    ],
+)
+def test_orthanc_by_its_rest_interface(
+    syntax: str | None, orthanc: Orthanc, originals: list[Path], tmp_path: Path
+) -> None:
+    study, _ = kept(orthanc, originals)
+    asked = {"Synchronous": True} | ({"Transcode": syntax} if syntax else {})
+
+    archive = called(orthanc, f"studies/{study}/archive", json.dumps(asked).encode())
+
+    written = unpacked(archive, tmp_path)
+    read_again(written, originals)
+    syntaxes = {dcmread(path).file_meta.TransferSyntaxUID for path in written}
+    assert syntaxes == {syntax or ExplicitVRLittleEndian}
+
+
+@needs_orthanc
+def test_orthanc_by_dicomweb(orthanc: Orthanc, originals: list[Path], tmp_path: Path) -> None:
+    _, uid = kept(orthanc, originals)
+
+    parts = message_from_bytes(
+        called(
+            orthanc,
+            f"dicom-web/studies/{uid}",
+            accept='multipart/related; type="application/dicom"; transfer-syntax=*',
+        ),
+        policy=policy.HTTP,
+    )
+    for n, part in enumerate(parts.iter_parts()):
+        (tmp_path / f"D{n}").write_bytes(part.get_payload(decode=True))
+
+    read_again(sorted(tmp_path.iterdir()), originals)
+
+
+@needs_orthanc
+def test_a_medium_that_orthanc_writes_gives_the_same_answer(
+    orthanc: Orthanc, answer: Answer, tmp_path: Path
+) -> None:
+    """With a DICOMDIR, and names of its own."""
+    paths = save_all(head(bleed=True), tmp_path / "scanner")
+    study, _ = kept(orthanc, paths)
+
+    unpacked(called(orthanc, f"studies/{study}/media"), tmp_path / "medium")
+
+    before, after = answer(tmp_path / "scanner", "dense"), answer(tmp_path / "medium", "dense")
+    assert before.state == "suspected"
+    assert (after.state, after.score, after.geometry) == (
+        before.state,
+        before.score,
+        before.geometry,
+    )
