@@ -48,14 +48,9 @@ def show(
     """
     with opened(config) as queries:
         views = [
-            ExaminationView.of(row).with_history(queries)
+            _with_unread(ExaminationView.of(row).with_history(queries), queries)
             for row in examinations_named(queries, study)
         ]
-        unread = {
-            series.series_uid: queries.unread_files(series.series_uid, NAMED_FILES)
-            for view in views
-            for series in view.series
-        }
         if image:
             _write_image(queries, views, image)
     if as_json:
@@ -65,9 +60,24 @@ def show(
     for view in views:
         _print_examination(out, view)
         for series in view.series:
-            _print(out, series, unread[series.series_uid])
+            _print(out, series)
     if image:
         out.print(f"wrote {image}", markup=False)
+
+
+def _with_unread(view: ExaminationView, queries: Queries) -> ExaminationView:
+    """Name the files of each series that could not be read."""
+    series = tuple(
+        one.model_copy(
+            update={
+                "unread_files": tuple(
+                    map(legible, queries.unread_files(one.series_uid, NAMED_FILES))
+                )
+            }
+        )
+        for one in view.series
+    )
+    return view.model_copy(update={"series": series})
 
 
 def _write_image(queries: Queries, views: list[ExaminationView], path: Path) -> None:
@@ -105,15 +115,15 @@ def _print_examination(out: Console, view: ExaminationView) -> None:
     out.print()
 
 
-def _print(out: Console, view: SeriesView, unread_files: list[str]) -> None:
+def _print(out: Console, view: SeriesView) -> None:
     report = view.report
     out.print(f"[bold]{view.series_uid}[/]   {series_words(view)}", soft_wrap=True)
     if report is not None:
         out.print(reports_table([report]))
         for line in (*_findings(report), *_provenance(report)):
             out.print(f"  {line}", markup=False)
-    for path in unread_files:
-        out.print(f"  not read   {legible(path)}", markup=False, soft_wrap=True)
+    for path in view.unread_files:
+        out.print(f"  not read   {path}", markup=False, soft_wrap=True)
     for table in (_timings_table(report), _results_table(view.results)):
         if table.row_count:
             out.print()

@@ -91,9 +91,6 @@ class SeriesState(SeriesView):
     last_slice_age_s: float | None
     committed_monotonic_s: float | None
     escalation_problem: ReasonReport | None
-    unread_files: tuple[str, ...]
-    """Names of files that came and could not be read, where the page may name the patient: scanners
-    name files for patients."""
     sent: tuple[DeliveryView, ...]
     """How far the latest result is on its way to archives."""
 
@@ -261,12 +258,13 @@ class _Page:
         view = SeriesView.of(row, place)
         view = view.identified(allowed_identity(row.identity, shown), row.description)
         view = view.with_correction(_allowed_correction(row.corrected, shown))
+        if shown == "full":
+            view = view.model_copy(update={"unread_files": _unread_files(self.queries, row)})
         return SeriesState(
             **dict(view),
             last_slice_age_s=age_s(row.last_slice, self.now, this_boot=self.this_boot),
             committed_monotonic_s=row.concluded_at.monotonic_s if row.concluded_at else None,
             escalation_problem=_reported(self.escalation_problems.get(row.uid)),
-            unread_files=_unread_files(self.queries, row) if shown == "full" else (),
             sent=tuple(map(delivery_view, self.sent.get((row.uid, row.revision), ()))),
         )
 

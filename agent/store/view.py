@@ -176,6 +176,9 @@ class SeriesView(_View):
     """What radiologists made of its findings, oldest first; none in a list of series."""
     signed_reports: tuple[SignedReport, ...] = ()
     """Every version that was signed, oldest first; none in a list of series."""
+    unread_files: tuple[str, ...] = ()
+    """Those of its files that could not be read, the first ones: paths in ``show``, names on a page
+    that may name the patient, none elsewhere, since scanners name files for patients."""
 
     @classmethod
     def of(cls, row: SeriesRow, place: Place | None = None) -> Self:

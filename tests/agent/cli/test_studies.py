@@ -105,9 +105,11 @@ def test_show_names_the_files_that_could_not_be_read(call: Call, store: Store) -
     store.agent.commit([NoteFile(read), NoteFile(cut)])
 
     text = call("show", GAPPED).stdout
+    (shown,) = json.loads(call("show", GAPPED, "--json").stdout)
 
     assert "not read   /in/I002" in text
     assert "I001" not in text
+    assert [one["unread_files"] for one in shown["series"]] == [["/in/I002"]]
 
 
 def test_show_writes_the_latest_key_slice_and_overwrites_nothing(
