@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -133,7 +133,9 @@ class InferConfig(_Table):
     bundle: str = "default/2.0.0"
     """Name and version, below ``engines_folder``."""
     threads: Annotated[int, Field(ge=1)] = 3
-    """CPU threads for ONNX Runtime; leave one core for reading files."""
+    """CPU threads for the networks; leave one core for reading files."""
+    backend: Literal["auto", "onnxruntime"] = "auto"
+    """On the CPU: auto is OpenVINO where it is installed and was verified on this computer."""
     gpu: Annotated[str, AfterValidator(_named_gpu)] = "first"
     """The GPU, or part of one (MIG), by the UUID that ``nvidia-smi -L`` tells; none uses none."""
     gpu_memory_share: Annotated[float, Field(gt=0, le=1)] = 0.5

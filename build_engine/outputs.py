@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
+from agent.infer.cpu_side import CpuVerification
 from agent.infer.plan import Machine
 from agent.infer.verification import Verification
 from agent.report import ReasonReport
@@ -230,6 +231,7 @@ OUTPUTS: Final[dict[str, Any]] = {
     "engine publish": PublishOutput,
     "engine rollback": SwitchOutput,
     "engine sign": SignOutput,
+    "engine openvino": CpuVerification,
     "engine verify": Verification,
     "model evaluate": dict[str, tuple[Table, ...]],
     "protocol check": ProtocolCheckOutput,

@@ -42,6 +42,7 @@ OF_THE_BOX: Final[tuple[tuple[str, Callable[[Box], CheckResult]], ...]] = (
     ("bundle", networks.bundle),
     ("signature", networks.signature),
     ("protocols", networks.protocols),
+    ("cpu", networks.cpu),
     ("gpu", networks.gpu),
 )
 """The GPU is last: where its driver hangs or crashes, every other result is out by then."""

@@ -6,9 +6,11 @@ from contextlib import closing
 
 from agent.assemble.protocol import load_profiles
 from agent.config import Config
-from agent.doctor.result import Box, CheckResult, note, well, wrong
+from agent.doctor.result import Box, CheckResult, NotChecked, note, well, wrong
 from agent.errors import AgentError, GpuError
+from agent.infer import cpu_side
 from agent.infer.bundle import load_bundle
+from agent.infer.openvino_backend import installed_version
 from agent.infer.plan import Activation, Machine, Plan, load_plan, misfit, plan_folder, read_active
 from agent.infer.platform import platform_at
 from agent.infer.signature import load_public_key
@@ -54,6 +56,28 @@ def server(box: Box) -> CheckResult:
         return well("server_not_named")
     with closing(TritonBackend(settings, load_bundle(box.config.bundle_folder))) as backend:
         return well("server_serves", server=str(backend.run_by))
+
+
+def cpu(box: Box) -> CheckResult:
+    """Tell what runs the networks where no GPU does, and why not OpenVINO."""
+    config = box.config
+    if config.infer.backend == "onnxruntime":
+        return well("cpu_by_choice")
+    version = installed_version()
+    if version is None:
+        return well("cpu_by_reference")
+    key_path = config.infer.public_key
+    try:
+        key = load_public_key(key_path) if key_path else None
+        loaded = load_bundle(config.bundle_folder, key)
+    except AgentError as error:
+        raise NotChecked("see_bundle_line") from error
+    why_not = cpu_side.objection(config.plans_folder, loaded)
+    return (
+        note("openvino_unused", why=why_not)
+        if why_not
+        else well("cpu_by_openvino", version=version)
+    )
 
 
 def gpu(box: Box) -> CheckResult:

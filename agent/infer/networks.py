@@ -1,4 +1,4 @@
-"""What runs the networks: a server or a plan on the GPU, else the reference on the CPU.
+"""What runs the networks: a server or a plan on the GPU, else OpenVINO or the reference on the CPU.
 
 When server or GPU fails at a series, that series is run again as a whole on the CPU, and it is
 taken up again between two series. A plan that cannot be used takes none of the others with it.
@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 
 from agent.errors import GpuError, InferenceError
 from agent.infer.backend import Backend, RunBy
+from agent.infer.cpu_side import REFERENCE_ALONE, CpuSide
 from agent.reasons import Reason, english
 
 LOOK_S: Final = 1.0
@@ -73,12 +74,14 @@ class Networks:
         accelerator: Accelerator,
         monotonic: Callable[[], float],
         log: FilteringBoundLogger,
+        cpu: CpuSide = REFERENCE_ALONE,
     ) -> None:
         """Begin on the CPU; ``refresh`` takes up what there is."""
         self.degraded: Reason | None = None
         self.gpu_bytes: tuple[int, int] | None = None
-        self.run_by = reference.run_by
         self._reference = reference
+        self._cpu = cpu
+        self.run_by = self._on_cpu.run_by
         self._accelerator = accelerator
         self._monotonic = monotonic
         self._log = log
@@ -108,9 +111,9 @@ class Networks:
             self._go_on_without(error)
             return
         self._failed_starts = 0
-        self._tell(self._accelerator.shortfall)
+        self._tell(self._accelerator.shortfall or self._cpu.shortfall)
         self._has_run = self._has_run or self._accelerator.run_by is not None
-        self.run_by = self._accelerator.run_by or self._reference.run_by
+        self.run_by = self._accelerator.run_by or self._on_cpu.run_by
         if changed:
             self._log.info("networks", run_by=str(self.run_by))
 
@@ -128,12 +131,23 @@ class Networks:
                 return work(backend)
             except InferenceError as error:
                 self._go_on_without(error)
+        if self._cpu.backend is not None:
+            try:
+                return work(self._cpu.backend)
+            except InferenceError as error:
+                self._cpu = CpuSide(shortfall=Reason("openvino_left", why=error.reason))
+                self._tell(self.degraded or self._cpu.shortfall)
+                self.run_by = self._reference.run_by
         return work(self._reference)
 
     def close(self) -> None:
         """Give GPU or server back; the thread that used it is about to end."""
         self._accelerator.close()
         self.gpu_bytes = None
+
+    @property
+    def _on_cpu(self) -> Backend:
+        return self._cpu.backend or self._reference
 
     def _tell(self, degraded: Reason | None) -> None:
         if degraded and degraded != self.degraded:
@@ -144,5 +158,5 @@ class Networks:
         self._accelerator.close()
         self.gpu_bytes = None
         self._tell(Reason("degraded_to_cpu", why=error.reason))
-        self.run_by = self._reference.run_by
+        self.run_by = self._on_cpu.run_by
         self._next_look_s = self._monotonic() + RETRY_S

@@ -35,9 +35,13 @@ class Here(BaseModel):
 
     @classmethod
     def of(cls, machine: Machine) -> Here:
-        """Name this computer: systemd's identity of the installation, or what it is called."""
-        known = MACHINE_ID.read_text().strip() if MACHINE_ID.exists() else platform.node()
-        return cls(machine_id=known, machine=machine)
+        """Name this computer and its card."""
+        return cls(machine_id=machine_id(), machine=machine)
+
+
+def machine_id() -> str:
+    """Return systemd's identity of the installation, or what the computer is called."""
+    return MACHINE_ID.read_text().strip() if MACHINE_ID.exists() else platform.node()
 
 
 class Verification(BaseModel):

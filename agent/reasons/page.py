@@ -24,6 +24,10 @@ OTHER_BUNDLE: Final = "rebuild or replace the bundle"
 INSTALL_BUNDLE: Final = "install the bundle again"
 SEE_CONTRACT: Final = "see engines/CONTRACT.md"
 BUILD_PLAN: Final = "`bleedwatch engine build`"
+LET_COMPILE: Final = (
+    "`systemctl edit bleedwatch-agent` with MemoryDenyWriteExecute=no, then `bleedwatch engine "
+    "openvino`"
+)
 LOOK_AT_CARD: Final = "`nvidia-smi` shows whether the driver sees the card"
 LOOK_AT_SERVER: Final = "see whether it runs; `bleedwatch doctor` asks it"
 PUBLISH: Final = "`bleedwatch engine publish` writes what it must load"
@@ -288,6 +292,7 @@ NETWORKS: Final = {
         "{labelled_ml:.1f} mL labelled as bleed: more than a head holds", OTHER_BUNDLE
     ),
     "onnx_failed": Wording("ONNX Runtime: {why}", "run `bleedwatch replay`"),
+    "openvino_failed": Wording("OpenVINO: {why}", LET_COMPILE),
     "bundle_unreadable": Wording("bundle {path}: {why}", "name a folder of a bundle"),
     "bundle_wrong": Wording(
         "{path}: {why}", "export the bundle again (`bleedwatch model export`): engines/CONTRACT.md"
@@ -412,6 +417,7 @@ BOX: Final = {
     "asked_again": Wording("asked for again"),
     "patient_corrected": Wording("the patient was corrected at the source"),
     "plans_left_out": Wording("degraded, a plan is left out: {why}"),
+    "openvino_left": Wording("degraded, ONNX Runtime in place of OpenVINO: {why}", LET_COMPILE),
     "degraded_to_cpu": Wording("degraded to CPU: {why}"),
     "agent_never_ran": Wording("the agent has never run"),
     "agent_not_run_since_boot": Wording("the agent has not run since this computer was started"),

@@ -304,7 +304,7 @@ DOCTOR: Final = {
         "`systemctl restart bleedwatch-agent`",
     ),
     "agent_degraded": Wording(
-        "{why}", "see the line `gpu` or `server`, and `journalctl -u bleedwatch-agent`"
+        "{why}", "see the line `gpu`, `server` or `cpu`, and `journalctl -u bleedwatch-agent`"
     ),
     "agent_runs": Wording("{bundle} {version}, {backend}, {device}"),
     "no_series_yet": Wording(
@@ -351,6 +351,19 @@ DOCTOR: Final = {
     "server_not_named": Wording("none is named: infer.server is not set"),
     "server_serves": Wording("{server}"),
     "gpu_replaced": Wording("not used: {address} runs the networks"),
+    "cpu_by_choice": Wording("ONNX Runtime, since infer.backend is onnxruntime"),
+    "cpu_by_reference": Wording("ONNX Runtime; OpenVINO, often faster, is not installed"),
+    "cpu_by_openvino": Wording("OpenVINO {version}, verified on this computer"),
+    "openvino_unused": Wording("ONNX Runtime, not OpenVINO: {why}", "`bleedwatch engine openvino`"),
+    "openvino_missing": Wording("OpenVINO is not installed", "pip install '.[openvino]'"),
+    "openvino_never_verified": Wording("it was never verified here"),
+    "openvino_report_unreadable": Wording("{path}: {why}"),
+    "openvino_verified_with_other": Wording("verified with {part} {then}, this is {now}"),
+    "openvino_verified_on_few": Wording(
+        "verified on {n_heads} golden heads, {n_needed} are needed"
+    ),
+    "openvino_failed_verification": Wording("it failed its verification: {why}"),
+    "openvino_not_faster": Wording("ONNX Runtime is as fast here"),
     "gpu_switched_off": Wording("not to be used: infer.gpu is none"),
     "plans_in_former_folder": Wording(
         "plans lie in {former}, where they are no longer looked for", "mv {former} {folder}"
@@ -398,6 +411,7 @@ DOCTOR: Final = {
     "inlet_certificate_valid": Wording("{path} is valid until {until}"),
     "see_export_folder_line": Wording("see the line `export folder`"),
     "see_store_line": Wording("see the line `store`"),
+    "see_bundle_line": Wording("see the lines `bundle` and `signature`"),
     "no_folder_yet": Wording("there is no folder yet"),
     "no_systemd": Wording("systemd does not run here, or does not answer"),
 }

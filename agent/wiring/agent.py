@@ -14,6 +14,7 @@ from agent.errors import ConfigError
 from agent.infer import tensorrt_api
 from agent.infer.backend import Backend
 from agent.infer.bundle import Bundle, load_bundle
+from agent.infer.cpu_side import cpu_side
 from agent.infer.gpu_side import GpuSettings, GpuSide
 from agent.infer.networks import Accelerator, Networks
 from agent.infer.onnx_backend import OnnxBackend
@@ -67,9 +68,9 @@ def build_agent(config: Config, store: AgentStore, log: FilteringBoundLogger) ->
     for profile in profiles:
         bundle.contract.operating_point(profile.operating_point)
     reference = OnnxBackend(bundle, threads=config.infer.threads)
-    networks = Networks(
-        reference, _accelerator(config, bundle, reference, log), time.monotonic, log
-    )
+    accelerator = _accelerator(config, bundle, reference, log)
+    cpu = cpu_side(config.infer.backend, bundle, config.plans_folder, config.infer.threads)
+    networks = Networks(reference, accelerator, time.monotonic, log, cpu)
     resources = Resources(bundle, networks, profiles, config.deliver.channels)
     archive = Archive(store, log, keeps_slices=config.store.slices_mb > 0)
     reader = Reader(store, config.read.limits, log, config.selftest_folder)

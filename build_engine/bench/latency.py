@@ -110,7 +110,7 @@ def latency(  # noqa: PLR0913 - a command's parameters are its options
     plans: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of an agent's plans, to measure those in use; left out, the CPU."
+            help="Folder of an agent's plans, to measure what is in use; left out, ONNX Runtime."
         ),
     ] = None,
 ) -> None:

@@ -17,6 +17,7 @@ from build_engine.compile import plans, signing
 from build_engine.compile.bench import bench
 from build_engine.compile.listing import BundleRow, PlanRow, bundle_rows, plan_rows
 from build_engine.compile.make import build, verify
+from build_engine.compile.openvino import openvino
 from build_engine.compile.plans import Site
 from build_engine.compile.publish import check_repository, is_repository
 from build_engine.compile.publishing import publish_command
@@ -24,12 +25,14 @@ from build_engine.compile.site import ConfigPath, PlanName, public_key, site_of,
 from build_engine.printing import AsJson, out, print_json
 
 engine = typer.Typer(
-    help="TensorRT plans: build, verify, sign, activate, roll back.", no_args_is_help=True
+    help="TensorRT plans: build, verify, sign, activate, roll back; OpenVINO for the CPU.",
+    no_args_is_help=True,
 )
 engine.command()(build)
 engine.command()(verify)
 engine.command()(bench)
 engine.command("publish")(publish_command)
+engine.command()(openvino)
 
 
 @engine.command("list")

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.doctor import Mark, computer, folders, journal
 from agent.infer.bundle import load_bundle
+from agent.infer.openvino_backend import installed_version
 from agent.infer.plan import Activation, active_text
 from agent.infer.verification import Here
 from agent.records import TEST_MARK, Instant
@@ -226,7 +227,7 @@ def test_what_is_broken_is_told_on_its_own_line_with_what_to_do(
     assert results[check].mark is Mark.WRONG
     assert found in results[check].text
     assert next_step in results[check].what_to_do
-    assert len(results) == 23
+    assert len(results) == 25
 
 
 def test_a_configuration_that_cannot_be_used_leaves_the_other_lines_standing(
@@ -242,7 +243,23 @@ def test_a_configuration_that_cannot_be_used_leaves_the_other_lines_standing(
         Mark.NOTE,
         "not checked: there is no configuration to go by",
     )
-    assert len(results) == 23
+    assert len(results) == 25
+
+
+@pytest.mark.skipif(installed_version() is None, reason="openvino is not installed")
+def test_what_runs_on_the_cpu_is_told_and_why_not_openvino(scratch: Scratch) -> None:
+    told = scratch.results()["cpu"]
+    assert (told.mark, told.text) == (
+        Mark.NOTE,
+        "ONNX Runtime, not OpenVINO: it was never verified here",
+    )
+    assert "engine openvino" in told.what_to_do
+
+    scratch.configure(infer='backend = "onnxruntime"')
+
+    told = scratch.results()["cpu"]
+    assert (told.mark, told.what_to_do) == (Mark.WELL, "")
+    assert told.text == "ONNX Runtime, since infer.backend is onnxruntime"
 
 
 def test_a_check_that_fails_itself_hides_no_other(scratch: Scratch) -> None:
