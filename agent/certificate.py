@@ -1,21 +1,21 @@
-"""A server's TLS certificate: read, and checked before it is used."""
+"""A server's TLS certificate: read, and checked before it is used.
+
+Every command reads the configuration, which knows of certificates; few read one. What reads them
+is loaded then.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-)
+from typing import TYPE_CHECKING
 
 from agent.errors import ConfigError
 from agent.records import Instant
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,13 @@ def read_certificate(path: Path | None, key_path: Path | None, table: str) -> Ce
         return None
     if not path or not key_path:
         raise ConfigError("tls_half_named", table=table)
+    from cryptography import x509  # noqa: PLC0415 - see above
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+        Encoding,
+        PublicFormat,
+    )
+
     setting = f"{table}.tls_certificate"
     pem = _content(setting, path)
     try:
@@ -85,6 +92,13 @@ def read_certificate(path: Path | None, key_path: Path | None, table: str) -> Ce
 
 
 def _public_key(setting: str, path: Path) -> bytes:
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - see above
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+        Encoding,
+        PublicFormat,
+        load_pem_private_key,
+    )
+
     pem = _content(setting, path)
     try:
         key = load_pem_private_key(pem, password=None).public_key()
@@ -103,6 +117,8 @@ def _content(setting: str, path: Path) -> bytes:
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    from cryptography import x509  # noqa: PLC0415 - see above
+
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

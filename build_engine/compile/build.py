@@ -11,7 +11,7 @@ from typing import Final
 
 from agent.errors import PlanError
 from agent.infer.bundle import SLICE_FILE, VOLUME_FILE, Bundle
-from agent.infer.plan import SLICE_PLAN, VOLUME_PLAN, PlanManifest, Precision
+from agent.infer.plan import MANIFEST, SLICE_PLAN, VOLUME_PLAN, PlanManifest, Precision
 from agent.infer.tensorrt_api import (
     TensorRt,
     Vendor,
@@ -85,8 +85,9 @@ def build_plan(
         layers=dict(sum((Counter(one.layers) for one in compiled.values()), Counter[str]())),
         built_at=datetime.now(timezone.utc),
     )
-    write_plan(plans_folder, manifest, {name: one.engine for name, one in compiled.items()})
-    return manifest
+    engines = {name: one.engine for name, one in compiled.items()}
+    folder = write_plan(plans_folder, manifest, engines)
+    return PlanManifest.model_validate_json((folder / MANIFEST).read_bytes())
 
 
 def compile_bundle(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -48,7 +50,8 @@ class Site:
 def write_plan(plans_folder: Path, manifest: PlanManifest, engines: dict[str, bytes]) -> Path:
     """Write a plan into a folder of its own, which appears whole or not at all.
 
-    ``manifest.files`` is filled in from ``engines``. Returns the folder.
+    ``manifest.files`` is filled in from ``engines``. Where another plan has its name, one built in
+    the same second, it is dated a second later. Returns the folder.
 
     Raises
     ------
@@ -60,12 +63,20 @@ def write_plan(plans_folder: Path, manifest: PlanManifest, engines: dict[str, by
     with _writing(plans_folder):
         plans_folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=plans_folder, prefix=".new-") as folder:
-            beside = Path(folder) / manifest.name
+            beside = Path(folder) / "plan"
             beside.mkdir()
-            text = manifest.model_dump_json(indent=2).encode()
-            for name, content in {**engines, MANIFEST: text}.items():
+            for name, content in engines.items():
                 _write_through(beside / name, content)
-            return beside.rename(plans_folder / manifest.name)
+            while True:
+                text = manifest.model_dump_json(indent=2).encode()
+                _write_through(beside / MANIFEST, text)
+                try:
+                    return beside.rename(plans_folder / manifest.name)
+                except OSError as error:
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise
+                later = manifest.built_at + timedelta(seconds=1)
+                manifest = manifest.model_copy(update={"built_at": later})
 
 
 def plan_folders(plans_folder: Path) -> list[Path]:
@@ -141,7 +152,8 @@ def replace_file(path: Path, content: bytes) -> None:
     """Replace a file at once, its content on disk before its name is."""
     with _writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.new")
+        # A name of its own: two processes may write at once, and the later one is to stand whole.
+        beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
         _write_through(beside, content)
         beside.replace(path)
 

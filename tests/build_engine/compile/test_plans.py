@@ -273,3 +273,15 @@ def test_a_full_disk_leaves_no_half_a_plan_and_does_not_touch_the_active_one(sma
     plans = small_disk / "plans"
     assert {path.name for path in plans.iterdir()} == {name, ACTIVE}
     assert read_active(plans)["any"].plan == name
+
+
+def test_plans_built_within_a_second_are_two(tmp_path):
+    """They got one name, and the second could not be written."""
+    first, second, third = (write_plan(tmp_path, manifest(), ENGINES) for _ in range(3))
+
+    assert len({first, second, third}) == 3
+    for folder in (first, second, third):
+        assert load_plan(folder, None).manifest.name == folder.name
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        folder.name for folder in (first, second, third)
+    )

@@ -1,7 +1,9 @@
 """Signatures over manifests: what was signed, by whom, and nothing else."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -104,3 +106,27 @@ def test_a_file_that_is_no_such_key_is_named(tmp_path):
     ):
         with pytest.raises(ConfigError, match=says):
             read(tmp_path / name)
+
+
+def test_two_that_sign_at_once_leave_one_whole_signature(tmp_path):
+    """Both wrote to one file beside it: one found it gone, or half a signature was put in place."""
+    folder = write_plan(tmp_path / "plans", manifest(), ENGINES)
+    both = Barrier(2)
+
+    def signing(key) -> bytes:
+        for _ in range(25):
+            both.wait()
+            sign(folder, key)
+        return key.public_key()
+
+    with ThreadPoolExecutor(2) as threads:
+        keys = list(threads.map(signing, (KEY, OTHERS_KEY)))
+
+    accepted = []
+    for key in keys:
+        try:
+            accepted.append(check(folder, key))
+        except SignatureError:
+            continue
+    assert len(accepted) == 1
+    assert {path.name for path in folder.iterdir()} == {*ENGINES, "plan.json", "plan.json.sig"}
