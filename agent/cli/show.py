@@ -26,6 +26,7 @@ from agent.config import DEFAULT_PATH
 from agent.errors import RequestRefused, legible
 from agent.report import SeriesReport, to_the_second
 from agent.store.queries import Queries
+from agent.store.readings import standing
 from agent.store.view import DeliveryView, ExaminationView, ResultView, SeriesView, TransitionView
 
 NAMED_FILES: Final = 20
@@ -122,6 +123,8 @@ def _print(out: Console, view: SeriesView) -> None:
         out.print(reports_table([report]))
         for line in (*_findings(report), *_provenance(report)):
             out.print(f"  {line}", markup=False)
+    for line in _read(view):
+        out.print(f"  {line}", markup=False, soft_wrap=True)
     for path in view.unread_files:
         out.print(f"  not read   {path}", markup=False, soft_wrap=True)
     for table in (_timings_table(report), _results_table(view.results)):
@@ -138,6 +141,19 @@ def _findings(report: SeriesReport) -> Iterator[str]:
         volume = f"{finding.volume_ml:.1f} mL ({low_ml:.1f} to {high_ml:.1f})"
         where = place(finding) or "place not known"
         yield f"{finding.subtype}, {where}: {volume}, slice {finding.key_slice + 1}"
+
+
+def _read(view: SeriesView) -> Iterator[str]:
+    """Return what radiologists read its findings as, and who signed reports on it."""
+    for one in standing(view.readings):
+        told = one.judgement
+        what = "missed" if told.finding is None else f"finding {told.finding + 1}"
+        more = (told.judged, told.subtype, told.side, told.instead)
+        words = ", ".join(word.replace("_", " ") for word in more if word)
+        yield f"read       {what}: {words}; {legible(one.who)}, {to_the_second(one.at_utc)}"
+    for report in view.signed_reports:
+        who = f"{legible(report.who)}, {to_the_second(report.at_utc)}"
+        yield f"report     version {report.version} on revision {report.revision}; {who}"
 
 
 def _provenance(report: SeriesReport) -> Iterator[str]:

@@ -252,7 +252,7 @@ class Reader:
                 section=one.section,
                 title=speaker.say(one.title),
                 sentences=tuple(
-                    Sentence(text=speaker.say(reason), reason=reason_report(reason))
+                    Sentence(text=_capital(speaker.say(reason)), reason=reason_report(reason))
                     for reason in one.sentences
                 ),
             )
@@ -331,6 +331,10 @@ def _as_written(drafted: Sequence[Section], given: dict[str, Any]) -> list[Secti
     if not written[-1].sentences:
         raise HTTPException(422, "a report has an impression")
     return written
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _section(drafted: Section, text: object) -> Section:

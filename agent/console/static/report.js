@@ -36,7 +36,7 @@ function edit({ section, title, sentences }, language) {
 /** @param {string} section */
 function newEditor(section) {
   const label = element("label", "", `for-${section}`);
-  const editor = { title: element("span", ""), text: element("textarea", ""), drafted: "" };
+  const editor = { title: element("span", ""), text: Object.assign(element("textarea", ""), { rows: 1 }), drafted: "" };
   label.append(editor.title, editor.text);
   editor.text.addEventListener("input", () => grow(editor.text));
   editors.set(section, editor);

@@ -88,10 +88,16 @@ function showUser(user) {
   button.addEventListener("click", signOut);
   const name = element("bdi", user);
   const role = { service: t("service"), radiologist: t("radiologist"), technologist: t("technologist") }[session.role ?? "technologist"];
-  node.append(name, ` · ${role} `, button);
+  node.append(name, ` · ${role} `, ...(session.role === "radiologist" && location.pathname === "/" ? [readingLink(), " "] : []), button);
   first(document, "header").append(node);
   const endsInS = session.ends_in_s ?? 0;
   setTimeout(tellEnd, Math.max(0, endsInS - TOLD_BEFORE_S) * 1000, name, Math.min(endsInS, TOLD_BEFORE_S));
+}
+
+function readingLink() {
+  const link = element("a", t("Reading list"));
+  link.href = "/reading";
+  return link;
 }
 
 /** @param {HTMLElement} name @param {number} leftS */

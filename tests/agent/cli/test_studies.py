@@ -13,6 +13,7 @@ import pytest
 from agent.reasons import Reason
 from agent.records import Acquisition, Instant
 from agent.store.effects import NoteFile
+from agent.store.readings import Judgement, Section, Sentence
 from agent.store.rows import FileNote
 from agent.wiring import system_clock
 from tests.agent.cli.conftest import Call
@@ -97,6 +98,24 @@ def test_show_tells_where_a_result_comes_from_and_who_has_seen_it(call: Call) ->
     ]
     assert first["acknowledged"]["note"] == "seen"
     assert "DOE" not in text + json.dumps(shown)
+
+
+def test_show_tells_what_was_read_and_who_signed(call: Call, store: Store) -> None:
+    wrong = Judgement(judged="not_blood", finding=0, instead="calcification")
+    store.console.read(BLED, 2, "Dr Bob", wrong)
+    sentences = (Sentence(text="No bleed suspected.", reason=None),)
+    section = Section(section="impression", title="Impression", sentences=sentences)
+    store.console.sign((BLED, 2), "Dr Bob", "en", (section,))
+
+    text = call("show", BLED).stdout
+    (shown,) = json.loads(call("show", BLED, "--json").stdout)
+
+    assert "read       finding 1: not blood, calcification; Dr Bob, " in text
+    assert "report     version 1 on revision 2; Dr Bob, " in text
+    (series,) = shown["series"]
+    assert series["readings"][0]["judgement"]["instead"] == "calcification"
+    signed = series["signed_reports"][0]
+    assert signed["sections"][0]["sentences"][0]["text"] == "No bleed suspected."
 
 
 def test_show_names_the_files_that_could_not_be_read(call: Call, store: Store) -> None:

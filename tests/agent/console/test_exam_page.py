@@ -7,16 +7,19 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import uvicorn
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from agent.console.app import create_app
 from agent.console.authorization import AccessPolicy
 from agent.console.sessions import Sessions
 from agent.records import HeadVolume
+from agent.store.readings import Judgement
 from agent.wiring import boot_id, system_clock
 from tests import heads
 from tests.agent.console.browsing import IN_A_BROWSER
@@ -135,6 +138,34 @@ def test_all_slices_are_open_at_the_bleed_in_a_window_for_it(rae: Page) -> None:
     rae.screenshot(path=SHOTS / "exam.png", full_page=True)
 
 
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_axe_finds_no_violation(rae: Page, theme: Literal["dark", "light"]) -> None:
+    rae.emulate_media(color_scheme=theme)
+    first_finding(rae).get_by_role("button", name="Not blood").click()
+
+    assert Axe().run(rae).response["violations"] == []
+    rae.get_by_role("link", name="Reading list").click()
+    expect(rae.locator("#list tr")).to_have_count(1)
+    assert Axe().run(rae).response["violations"] == []
+
+
+def test_a_name_or_a_note_is_text_and_nothing_else(rae: Page, ward: Ward) -> None:
+    hostile = "<img src=x onerror=alert(1)>\u202e"
+    dialogs: list[str] = []
+    rae.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    ward.store.sql("UPDATE series SET patient_name = ?, description = ?", hostile, hostile)
+    try:
+        note = Judgement(judged="not_blood", finding=0, instead="other", note=hostile)
+        ward.store.console.read("1.2.3.4", 1, hostile, note)
+        for path in ("exam/1.2.3.4", "reading"):
+            rae.goto(f"{ward.url}/{path}")
+            expect(rae.locator("main")).to_contain_text("<img src")
+            assert rae.locator("main img").count() == 0
+        assert dialogs == []
+    finally:
+        ward.store.sql("UPDATE series SET patient_name = 'MÜLLER^KARL', description = 'HEAD 5.0'")
+
+
 def test_each_finding_is_read_and_taken_back(rae: Page, ward: Ward) -> None:
     expect(impression(rae)).to_have_value(re.compile("^Suspected intracranial"))
 
@@ -246,6 +277,7 @@ def test_the_list_leads_to_an_examination(rae: Page, ward: Ward) -> None:
 @pytest.mark.parametrize("width", [390, 768, 1280])
 def test_nothing_is_cut_off_on_a_narrow_screen(rae: Page, width: int) -> None:
     rae.set_viewport_size({"width": width, "height": 900})
+    rae.emulate_media(color_scheme="dark")
 
     rae.wait_for_timeout(200)
     rae.screenshot(path=SHOTS / f"exam_{width}.png", full_page=True)

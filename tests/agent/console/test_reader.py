@@ -200,7 +200,7 @@ class TestReadings:
                 "80 by 12 by 60 mm, slice 15."
             ),
             (
-                "right temporal, slice 15: read as calcification, and not as blood, of which it "
+                "Right temporal, slice 15: read as calcification, and not as blood, of which it "
                 "was suspected."
             ),
             "Hemorrhage, subarachnoid, slice 4, marked in reading: not measured.",
