@@ -177,7 +177,9 @@ def report_of(subject: Subject, analysis: Analysis, resources: Resources) -> Ser
         if scored
         else None,
         midline_shift_mm=_rounded(measured.midline_shift_mm) if measured else None,
-        findings=tuple(finding_report(finding) for finding in findings),
+        findings=tuple(
+            finding_report(finding, resources.bundle.contract.certainty) for finding in findings
+        ),
         caveats=tuple(map(reason_report, scored.caveats)) if scored else (),
         geometry=geometry_report(head.grid, head.gaps) if head else None,
         completed_by=subject.completion.rule,

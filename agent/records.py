@@ -6,6 +6,7 @@ LPS: +x to the patient's left, +y posterior, +z to the head.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,7 +17,7 @@ from typing import Annotated, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from agent.errors import BadOutputError, ConfigError, GeometryError
 from agent.reasons import Reason
@@ -33,6 +34,9 @@ UID has no letters: no patient's series can be taken for a test, nor be mixed wi
 FRAME_MARK: Final = ".frame"
 """Stands between an Enhanced CT object's UID and the frame's number, counted from 1. No UID holds a
 letter, so it is never mistaken for one."""
+
+SUREST: Final = 1 / 255
+"""No probability is told to be nearer to 0 or 1 than what a mask tells apart."""
 
 Probability: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
 """Checked where it is read from a file, as all bounds in types are."""
@@ -51,7 +55,7 @@ class Subtype(IntEnum):
 
     @property
     def word(self) -> str:
-        """As reports, bundles and configurations spell it, such as "subdural"."""
+        """As bundles and configurations spell it, such as "subdural"; reports: ``Certainty``."""
         return self.name.lower()
 
     @classmethod
@@ -61,6 +65,10 @@ class Subtype(IntEnum):
             if subtype.word == word:
                 return subtype
         raise ValueError(f"{word!r} is none of {', '.join(one.word for one in cls)}")
+
+
+EXTRA_AXIAL: Final = "extra-axial (subdural or epidural)"
+"""What reports call a bleed that could be either."""
 
 
 class Region(IntEnum):
@@ -376,8 +384,10 @@ class HeadVolume:
 class LabelMask:
     """A ``Subtype`` (or 0) and a ``Region`` (or 0) for each voxel (k, j, i), with the study score.
 
-    ``probability`` (k, j, i), uint8 0…255, is that of any bleed. Planes may be slabs of slices that
-    have one label: ``first_k`` (k,) is then the first slice of each, and ``grid`` the slabs' own.
+    ``probability`` (k, j, i), uint8 0…255, is that of any bleed. ``epidural_share`` likewise is
+    epidural's of subdural and epidural together; None where labels alone are known. Planes may be
+    slabs of slices that have one label: ``first_k`` (k,) is then the first slice of each, and
+    ``grid`` the slabs' own.
     """
 
     subtypes: NDArray[np.uint8]
@@ -386,11 +396,12 @@ class LabelMask:
     grid: Grid
     score: float
     first_k: NDArray[np.intp] | None = None
+    epidural_share: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         """Refuse labels that do not fill the grid or that nothing names."""
-        for values in (self.subtypes, self.regions, self.probability):
-            if values.shape != self.grid.shape_kji:
+        for values in (self.subtypes, self.regions, self.probability, self.epidural_share):
+            if values is not None and values.shape != self.grid.shape_kji:
                 raise BadOutputError(
                     "labels_off_grid", shape=str(values.shape), grid_shape=str(self.grid.shape_kji)
                 )
@@ -420,11 +431,11 @@ class LabelMask:
         if self.first_k is None:
             return self
         counts = np.diff(self.first_k, append=len(grid.heights_mm))
-        subtypes, regions, probability = (
-            np.repeat(labels, counts, axis=0)
-            for labels in (self.subtypes, self.regions, self.probability)
+        subtypes, regions, probability, epidural_share = (
+            None if labels is None else np.repeat(labels, counts, axis=0)
+            for labels in (self.subtypes, self.regions, self.probability, self.epidural_share)
         )
-        return LabelMask(subtypes, regions, probability, grid, self.score)
+        return LabelMask(subtypes, regions, probability, grid, self.score, None, epidural_share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -470,10 +481,42 @@ class VolumeInterval:
 
 
 @dataclass(frozen=True, slots=True)
+class Certainty:
+    """How sure a finding is told to be: of being a bleed, and of its kind.
+
+    It is a bleed with the probability 1 / (1 + exp(-intercept - slope·logit(p))), where p is the
+    mean bleed probability of its voxels (Platt, Advances in Large Margin Classifiers 1999). It is
+    subdural or epidural where, in the mean over its voxels, one of both has the share
+    ``told_apart`` of both or more. The defaults are those of a bundle that says nothing of it.
+    """
+
+    intercept: float = 0.0
+    slope: PositiveFloat = 1.0
+    told_apart: Annotated[float, Field(ge=0.5, le=1.0)] = 0.5
+
+    def probability(self, finding: Finding) -> float:
+        """Probability that it is a bleed."""
+        mean = min(max(finding.mean_probability, SUREST), 1.0 - SUREST)
+        logit = math.log(mean / (1.0 - mean))
+        return 1.0 / (1.0 + math.exp(-self.intercept - self.slope * logit))
+
+    def kind(self, finding: Finding) -> str:
+        """Name the kind: a subtype's word, or ``EXTRA_AXIAL``."""
+        return finding.subtype.word if self.is_told_apart(finding) else EXTRA_AXIAL
+
+    def is_told_apart(self, finding: Finding) -> bool:
+        """Whether its kind is known: always, but where it could be subdural or epidural."""
+        share = finding.epidural_share
+        return share is None or max(share, 1.0 - share) >= self.told_apart
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One connected bleed, measured. A fact: whether it matters is ``decide``'s.
 
     ``side``, ``region`` and ``place`` are None where the anatomy is not known.
+    ``mean_probability`` is that of a bleed over its voxels, and ``epidural_share`` likewise the
+    share of epidural in subdural and epidural together; None where it is neither.
     ``volume_interval_ml`` is the 90 % interval. ``extent_mm`` is the largest diameter in a slice,
     the one across it, and the height along the normal. ``place`` is the centre's within the box
     that holds the brain, each 0…1: from the patient's right to left, front to back, bottom to top.
@@ -484,7 +527,8 @@ class Finding:
     region: Region | None
     volume_ml: float
     volume_interval_ml: tuple[float, float]
-    probability: float
+    mean_probability: float
+    epidural_share: float | None
     extent_mm: Vector
     centroid_lps_mm: Vector
     place: Vector | None

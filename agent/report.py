@@ -7,17 +7,17 @@ who the patient is stands in the store's series row, beside the report.
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Annotated, Literal, TypeAlias, Union
+from typing import Annotated, Final, Literal, TypeAlias, Union
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
 
 from agent.reasons import Reason, plain
-from agent.records import Finding, Gap, Grid, Region, Subtype, Vector
+from agent.records import EXTRA_AXIAL, Certainty, Finding, Gap, Grid, Region, Subtype, Vector
 
 
-def _words_of(labels: type[Subtype | Region]) -> AfterValidator:
-    known = {label.word for label in labels}
+def _words_of(words: tuple[str, ...]) -> AfterValidator:
+    known = set(words)
 
     def known_word(word: str) -> str:
         if word not in known:
@@ -27,12 +27,15 @@ def _words_of(labels: type[Subtype | Region]) -> AfterValidator:
     return AfterValidator(known_word)
 
 
-def _schema_of(labels: type[Subtype | Region]) -> WithJsonSchema:
-    return WithJsonSchema({"enum": list(dict.fromkeys(label.word for label in labels))})
+def _schema_of(words: tuple[str, ...]) -> WithJsonSchema:
+    return WithJsonSchema({"enum": list(words)})
 
 
-SubtypeWord: TypeAlias = Annotated[str, _words_of(Subtype), _schema_of(Subtype)]
-RegionWord: TypeAlias = Annotated[str, _words_of(Region), _schema_of(Region)]
+SUBTYPES: Final = (*(subtype.word for subtype in Subtype), EXTRA_AXIAL)
+REGIONS: Final = tuple(dict.fromkeys(region.word for region in Region))
+
+SubtypeWord: TypeAlias = Annotated[str, _words_of(SUBTYPES), _schema_of(SUBTYPES)]
+RegionWord: TypeAlias = Annotated[str, _words_of(REGIONS), _schema_of(REGIONS)]
 
 
 class _Wire(BaseModel):
@@ -72,6 +75,7 @@ class FindingReport(_Wire):
     """One connected bleed."""
 
     subtype: SubtypeWord
+    """"extra-axial (subdural or epidural)" where the networks do not tell which."""
     side: Literal["left", "right", "midline"] | None
     region: RegionWord | None
     """Such as "basal ganglia"; None where the anatomy is not known."""
@@ -80,12 +84,22 @@ class FindingReport(_Wire):
     volume_interval_ml: tuple[float, float]
     """90 % interval."""
     probability: float
+    """That it is a bleed."""
     extent_mm: tuple[float, float, float]
     """Largest diameter in a slice, the one across it, height along the normal."""
     place: tuple[float, float, float] | None = None
     """Of its centre within the brain, each 0…1: right to left, front to back, bottom to top."""
     key_slice: int
     """Index of the slice that shows most of it, 0 lowest; people are told it counted from 1."""
+
+    @property
+    def where(self) -> str:
+        """Side and region, such as "left basal ganglia"; "" where they are not known.
+
+        A region that the subtype names already is not said again.
+        """
+        region = self.region if self.region and not self.subtype.startswith(self.region) else None
+        return " ".join(word for word in (self.side, region) if word)
 
 
 class GeometryReport(_Wire):
@@ -155,15 +169,15 @@ def utc_text(moment: datetime) -> str:
     return moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
 
 
-def finding_report(finding: Finding) -> FindingReport:
-    """Put one finding into words and rounded numbers."""
+def finding_report(finding: Finding, certainty: Certainty) -> FindingReport:
+    """Put one finding into words and rounded numbers, as sure as the bundle is of it."""
     return FindingReport(
-        subtype=finding.subtype.word,
+        subtype=certainty.kind(finding),
         side=finding.side.value if finding.side else None,
         region=finding.region.word if finding.region else None,
         volume_ml=round(finding.volume_ml, 2),
         volume_interval_ml=_rounded_pair(finding.volume_interval_ml),
-        probability=round(finding.probability, 3),
+        probability=round(certainty.probability(finding), 3),
         extent_mm=(
             round(finding.extent_mm[0], 1),
             round(finding.extent_mm[1], 1),

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final
 
 from agent.exam import OTHER_VIEWS, Examination, Second
-from agent.records import Region, Subtype
+from agent.records import EXTRA_AXIAL, Region, Subtype
 from agent.report import FindingReport, SeriesReport
 
 LARGE_ML: Final = 30.0
@@ -70,8 +70,13 @@ class Suspicion:
         return cls(report.findings, report.midline_shift_mm or 0.0, total_ml)
 
     def largest_ml(self, *subtypes: Subtype) -> float:
-        """Return the volume of the largest finding of some kinds [mL], 0 where there is none."""
+        """Return the volume of the largest finding of some kinds [mL], 0 where there is none.
+
+        What could be subdural or epidural is taken for either.
+        """
         words = {subtype.word for subtype in subtypes}
+        if {Subtype.SUBDURAL, Subtype.EPIDURAL} & set(subtypes):
+            words.add(EXTRA_AXIAL)
         return max((one.volume_ml for one in self.findings if one.subtype in words), default=0.0)
 
     @property

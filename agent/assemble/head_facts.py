@@ -63,6 +63,8 @@ PEAK_HU: Final = 15
 SIDES_WITH_BONE: Final = 3
 """On so many of the four sides a pixel inside the skull meets bone, or more."""
 
+ALL_SIDES: Final = 4
+
 LARGE: Final = 0.5
 """Levels with this share of the largest one, or more, show the hemispheres."""
 
@@ -92,6 +94,7 @@ class HeadFacts:
     95th percentile, once averaged over 6 mm. ``dark_share`` of the level with least of it is darker
     than soft tissue. Of what is darker than fat, ``air_share`` is as dark as air at the level with
     least of that, where ``air_hu`` is its median.
+    ``air_ml`` lies in large levels with brain on all four sides.
     ``n_repeated`` slices are the same as another one. ``at_edge``: the enclosed tissue reaches the
     edge of the image. ``tissue_mm2`` (slice,) is how much of each slice is no air.
     ``brain_over_fat_hu``: how much denser the most frequent of brain is than that of fat, None
@@ -108,6 +111,7 @@ class HeadFacts:
     dark_share: float
     air_share: float
     air_hu: float
+    air_ml: float
     n_repeated: int
     at_edge: bool
 
@@ -117,12 +121,13 @@ def facts_of(head: HeadVolume) -> HeadFacts:
     levels, pixel_mm2 = _coarse(head)
     bone = levels >= BONE_HU
     soft = (levels >= SOFT_HU) & ~bone
-    enclosed = soft & (_sides_with_bone(bone) >= SIDES_WITH_BONE)
+    enclosed = soft & (_sides_with(bone) >= SIDES_WITH_BONE)
     inside = _largest_parts(enclosed)
     areas_mm2 = inside.sum(axis=(1, 2)) * pixel_mm2
     largest_mm2 = _reached(areas_mm2)
     large = areas_mm2 >= max(LARGE * largest_mm2, pixel_mm2)
     low_hu, high_hu = BRAIN_HU
+    air = (levels[large] < AIR_HU) & (_sides_with(inside[large]) == ALL_SIDES)
     second = _largest_parts(enclosed[large] & ~inside[large])
     tissue_hu = levels[large][inside[large]]
     air_share, air_hu = _air(levels)
@@ -137,6 +142,7 @@ def facts_of(head: HeadVolume) -> HeadFacts:
         dark_share=float((levels < SOFT_HU).mean(axis=(1, 2)).min()),
         air_share=air_share,
         air_hu=air_hu,
+        air_ml=np.count_nonzero(air) * _coarse_pixel_ml(head, len(levels), pixel_mm2),
         n_repeated=_n_repeated(head.hu),
         at_edge=bool(inside[:, [0, -1]].any() or inside[:, :, [0, -1]].any()),
     )
@@ -151,7 +157,7 @@ def bright_ml(head: HeadVolume) -> float:
     levels, pixel_mm2 = _coarse(head)
     bone = levels >= BONE_HU
     soft = (levels >= SOFT_HU) & ~bone
-    inside = _largest_parts(soft & (_sides_with_bone(bone) >= SIDES_WITH_BONE))
+    inside = _largest_parts(soft & (_sides_with(bone) >= SIDES_WITH_BONE))
     per_level = inside.sum(axis=(1, 2))
     large = np.flatnonzero(per_level >= max(LARGE * np.sort(per_level)[-N_LARGEST:][0], 1))
     bright_px = 0
@@ -163,8 +169,7 @@ def bright_ml(head: HeadVolume) -> float:
         in_brain = np.bincount(parts[beside & ~_shrunk(bone[k : k + 1])[0]], minlength=len(sizes))
         surrounded = in_brain[1:] >= SURROUNDED * rims[1:]
         bright_px += int(sizes[1:][surrounded].sum())
-    thickness_mm = float(head.grid.shares_mm.sum()) / len(levels)
-    return bright_px * pixel_mm2 * thickness_mm / MM3_PER_ML
+    return bright_px * _coarse_pixel_ml(head, len(levels), pixel_mm2)
 
 
 def _reached(areas_mm2: NDArray[np.float64]) -> float:
@@ -192,12 +197,17 @@ def _coarse(head: HeadVolume) -> tuple[NDArray[np.int16], float]:
     return (sums // counts[:, None, None]).astype(np.int16), pixel_mm2
 
 
-def _sides_with_bone(bone: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Count for each pixel on how many of its four sides, within its slice, there is bone."""
-    count = np.zeros(bone.shape, np.uint8)
+def _coarse_pixel_ml(head: HeadVolume, n_levels: int, pixel_mm2: float) -> float:
+    """Volume that a pixel of a coarse level stands for [mL]."""
+    return pixel_mm2 * float(head.grid.shares_mm.sum()) / n_levels / MM3_PER_ML
+
+
+def _sides_with(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Count for each pixel on how many of its four sides, within its slice, there is the mask."""
+    count = np.zeros(mask.shape, np.uint8)
     for axis in (1, 2):
-        count += np.logical_or.accumulate(bone, axis)
-        count += np.flip(np.logical_or.accumulate(np.flip(bone, axis), axis), axis)
+        count += np.logical_or.accumulate(mask, axis)
+        count += np.flip(np.logical_or.accumulate(np.flip(mask, axis), axis), axis)
     return count
 
 

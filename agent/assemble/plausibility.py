@@ -45,6 +45,10 @@ BRAIN_OVER_FAT_HU: Final = 95.0, 160.0
 where a scanner's scale lies low. One real head with its fat: 128; generated ones: 109 to 135.
 Values 0.6 times as large make 65 to 80 of it, 1.5 times as large 163 to 200."""
 
+MOST_AIR_ML: Final = 5.0
+"""With more air than this amid the brain [mL], as in ventricles full of it, the networks alarm
+along its walls. Heads: 0 to 1.6; air under the skull, as after an injury, is not amid the brain."""
+
 MOST_CALCIUM_ML: Final = 4.0
 """More than this above 100 HU within the brain is no calcification but contrast agent in vessels
 [mL]. Plain heads: 0 to 1.9."""
@@ -89,5 +93,6 @@ def _brain_fault(facts: HeadFacts) -> Reason | None:
             over_fat_hu is not None and not least_hu <= over_fat_hu <= most_hu,
             Reason("scale_off", apart_hu=over_fat_hu or 0.0),
         ),
+        (facts.air_ml > MOST_AIR_ML, Reason("air_in_brain", air_ml=facts.air_ml)),
     )
     return next((reason for is_so, reason in told if is_so), None)

@@ -17,7 +17,6 @@ from agent.cli.stores import examinations_named, opened
 from agent.cli.tables import (
     WORDS,
     engine_words,
-    place,
     reports_table,
     series_words,
     state_words,
@@ -139,7 +138,7 @@ def _findings(report: SeriesReport) -> Iterator[str]:
     for finding in report.findings:
         low_ml, high_ml = finding.volume_interval_ml
         volume = f"{finding.volume_ml:.1f} mL ({low_ml:.1f} to {high_ml:.1f})"
-        where = place(finding) or "place not known"
+        where = finding.where or "place not known"
         yield f"{finding.subtype}, {where}: {volume}, slice {finding.key_slice + 1}"
 
 

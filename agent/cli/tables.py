@@ -9,7 +9,7 @@ from rich.table import Table
 
 from agent.exam import Place
 from agent.records import State
-from agent.report import EngineReport, FindingReport, SeriesReport
+from agent.report import EngineReport, SeriesReport
 from agent.store.view import ExaminationView, SeriesView
 
 WORDS = {
@@ -54,11 +54,6 @@ def latest_summary(view: SeriesView, *, needs_nobody: bool = False) -> str:
     return (report.text or "") if needs_nobody else summary(report)
 
 
-def place(finding: FindingReport) -> str:
-    """Return a finding's place, such as "left basal ganglia"; "" where it is not known."""
-    return " ".join(word for word in (finding.side, finding.region) if word)
-
-
 def summary(report: SeriesReport) -> str:
     """Return in one line what was found, or why the series was not analysed."""
     if report.state == "not_analysed":
@@ -66,7 +61,7 @@ def summary(report: SeriesReport) -> str:
     if report.state == "not_suspected":
         return ""
     findings = [
-        f"{finding.subtype} {place(finding)} {finding.volume_ml:.1f} mL".replace("  ", " ")
+        f"{finding.subtype} {finding.where} {finding.volume_ml:.1f} mL".replace("  ", " ")
         for finding in report.findings[:3]
     ]
     if len(report.findings) > len(findings):

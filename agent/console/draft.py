@@ -42,9 +42,10 @@ class Bleed:
     def where(self) -> Reason:
         """Side, as the reader says where that differs, and region."""
         side = (self.judgement and self.judgement.side) or self.found.side
-        places = [place for place in (side, self.found.region) if place]
-        if side and self.found.region:
-            return Reason("place_both", side=side, region=self.found.region)
+        region = None if self.kind.startswith(self.found.region or "?") else self.found.region
+        places = [place for place in (side, region) if place]
+        if side and region:
+            return Reason("place_both", side=side, region=region)
         return Reason("place_one", place=places[0]) if places else Reason("place_not_known")
 
     @property

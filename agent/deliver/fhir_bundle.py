@@ -39,7 +39,6 @@ from agent.deliver.result import (
 )
 from agent.deliver.settings import FhirChannel
 from agent.deliver.trial import is_trial
-from agent.records import Subtype
 from agent.report import FindingReport, utc_text
 
 Resource: TypeAlias = dict[str, Any]
@@ -186,15 +185,14 @@ def _observations(result: StoredResult, settings: FhirChannel) -> Iterator[Resou
 
 
 def _finding(finding: FindingReport) -> Resource:
-    subtype = Subtype.of(finding.subtype)
     side = SIDES.get(finding.side or "")
     laterality = (
         [{"code": _coded(LATERALITY), "valueCodeableConcept": _coded(side)}] if side else []
     )
     return {
-        "valueCodeableConcept": _coded(KINDS_OF_BLEED[subtype]),
+        "valueCodeableConcept": _coded(KINDS_OF_BLEED[finding.subtype]),
         "note": [{"text": finding_line(finding)}],
-        "bodySite": _coded(site_of(subtype, finding.region)),
+        "bodySite": _coded(site_of(finding.subtype, finding.region)),
         "component": [
             *laterality,
             _quantity(VOLUME, finding.volume_ml, MILLILITRE),

@@ -40,7 +40,6 @@ from agent.deliver.result import (
 )
 from agent.deliver.settings import Hl7Channel
 from agent.deliver.trial import is_trial
-from agent.records import Subtype
 from agent.report import FindingReport
 
 ESCAPES: Final = {"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\"}
@@ -221,9 +220,8 @@ def _observations(result: StoredResult, status: str) -> Iterator[tuple[Field, ..
 
 
 def _finding(finding: FindingReport, number: str, status: str) -> Iterator[tuple[Field, ...]]:
-    subtype = Subtype.of(finding.subtype)
-    yield _observation("CWE", FINDING, number, _coded(KINDS_OF_BLEED[subtype]), status)
-    site = site_of(subtype, finding.region)
+    yield _observation("CWE", FINDING, number, _coded(KINDS_OF_BLEED[finding.subtype]), status)
+    site = site_of(finding.subtype, finding.region)
     yield _observation("CWE", FINDING_SITE, number, _coded(site), status)
     if side := SIDES.get(finding.side or ""):
         yield _observation("CWE", LATERALITY, number, _coded(side), status)

@@ -77,8 +77,8 @@ def time_of(written: str) -> str:
 
 def label_of(finding: FindingReport) -> str:
     """Name a finding: "Subdural hemorrhage, left frontal"."""
-    where = " ".join(word for word in (finding.side, finding.region) if word)
-    return f"{finding.subtype.capitalize()} hemorrhage{', ' if where else ''}{where}"
+    where = f", {finding.where}" if finding.where else ""
+    return f"{finding.subtype.capitalize()} hemorrhage{where}"
 
 
 def finding_line(finding: FindingReport) -> str:

@@ -6,7 +6,7 @@ Training fills it, export writes it, the agent reads it; ``engines/CONTRACT.md``
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -20,7 +20,7 @@ from pydantic import (
 
 from agent.errors import AgentError, BundleError
 from agent.preprocess import SliceInput, VolumeInput
-from agent.records import OperatingPoint, Reading, VolumeInterval
+from agent.records import Certainty, OperatingPoint, Reading, VolumeInterval
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -68,6 +68,7 @@ class Contract:
     ]
     sha256: NetworkDigests
     card: dict[str, str]
+    certainty: Certainty = field(default_factory=Certainty)
 
     @property
     def uncut(self) -> Contract:

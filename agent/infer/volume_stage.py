@@ -13,6 +13,7 @@ from agent.infer.contract import Contract
 from agent.infer.slice_stage import SliceOutput, slab_frame
 from agent.preprocess import (
     Block,
+    Floats,
     SliceInput,
     axis_mm,
     block_of,
@@ -21,7 +22,7 @@ from agent.preprocess import (
     slab_from_block,
     volume_input,
 )
-from agent.records import Grid, HeadVolume, LabelMask
+from agent.records import Grid, HeadVolume, LabelMask, Subtype
 
 BESIDE_PX: Final = 2
 """A pixel of an image is made of field pixels to one beyond its edges: two of these, that one
@@ -48,7 +49,7 @@ def label_head(
     output = backend.run_volume(volume_input(block, narrowed, inputs))
     first_k = np.array([slab.first_k for slab in slices.slabs])
     grid = head.grid.of_slabs(first_k)
-    subtypes, probability = (np.zeros(grid.shape_kji, dtype=np.uint8) for _ in range(2))
+    subtypes, probability, epidural = (np.zeros(grid.shape_kji, dtype=np.uint8) for _ in range(3))
     to_image = _ToImage.of(grid, contract.slices)
     for number, seen in enumerate(slices.seen):
         # No certainty of the volume network would make bleed of the rest.
@@ -60,9 +61,18 @@ def label_head(
         at, image = to_image.image_of(fused, part)
         names = to_image.nearest(refined.argmax(axis=0).astype(np.uint8) + 1, part, at)
         subtypes[number][at] = np.where(image >= least, names, 0)
+        epidural[number][at] = to_image.nearest(_epidural_share(refined), part, at)
         probability[number][at] = np.rint(image.clip(0.0, 1.0) * 255)
     regions = _regions(grid, block, output.anatomy.astype(np.uint8), contract)
-    return LabelMask(subtypes, regions, probability, grid, output.score, first_k)
+    return LabelMask(subtypes, regions, probability, grid, output.score, first_k, epidural)
+
+
+def _epidural_share(refined: Floats) -> NDArray[np.uint8]:
+    """Epidural's share of what is extra-axial (j, i), 0…255, of probabilities (subtype, j, i)."""
+    subdural, epidural = (refined[one - 1] for one in (Subtype.SUBDURAL, Subtype.EPIDURAL))
+    share = epidural / np.maximum(subdural + epidural, np.finfo(np.float32).tiny)
+    of_255: NDArray[np.uint8] = np.rint(share.clip(0.0, 1.0) * 255).astype(np.uint8)
+    return of_255
 
 
 Part = tuple[slice, slice]

@@ -39,6 +39,8 @@ HEAD_STRIDE = 8
 ONE_SIDED_FRACTION = 0.8
 """Share of a bleed's volume on one side from which on it is of that side. Ours."""
 
+ON_THE_DURA: Final = (Subtype.SUBDURAL, Subtype.EPIDURAL)
+
 DIRECTIONS_DEG = np.arange(0.0, 180.0, 5.0)
 """Directions along which diameters are measured: the error is below 0.1 %."""
 
@@ -156,8 +158,7 @@ def _measure_part(
     positions_lps_mm = mask.grid.to_lps_mm(kji)
     centroid_lps_mm = np.average(positions_lps_mm, axis=0, weights=voxels_ml)
     x_mm, y_mm, z_mm = centroid_lps_mm.tolist()
-    probabilities = mask.probability[tuple(kji.T)] / 255
-    doubt = 1.0 - float(np.average(probabilities, weights=voxels_ml))
+    mean_probability = float(np.average(mask.probability[tuple(kji.T)], weights=voxels_ml)) / 255
     key_plane = int(np.bincount(kji[:, 0]).argmax())
     subtype = Subtype(int(np.bincount(mask.subtypes[tuple(kji.T)], voxels_ml).argmax()))
     return Finding(
@@ -165,13 +166,22 @@ def _measure_part(
         side=_side(positions_lps_mm, voxels_ml, midplane),
         region=_region(mask.regions[tuple(kji.T)]),
         volume_ml=volume_ml,
-        volume_interval_ml=interval.of(volume_ml, doubt),
-        probability=float(probabilities.max()),
+        volume_interval_ml=interval.of(volume_ml, 1.0 - mean_probability),
+        mean_probability=mean_probability,
+        epidural_share=_epidural_share(kji, mask) if subtype in ON_THE_DURA else None,
         extent_mm=_extent_mm(kji, key_plane, mask.grid),
         centroid_lps_mm=(x_mm, y_mm, z_mm),
         place=_place(centroid_lps_mm, head),
         key_slice_k=mask.slice_of(key_plane),
     )
+
+
+def _epidural_share(kji: NDArray[np.intp], mask: LabelMask) -> float:
+    """Mean share of epidural in what is extra-axial, over a bleed's voxels (n, 3)."""
+    at = tuple(kji.T)
+    epidural = mask.subtypes[at] == Subtype.EPIDURAL
+    shares = epidural if mask.epidural_share is None else mask.epidural_share[at] / 255
+    return float(np.average(shares, weights=mask.grid.voxels_ml[kji[:, 0]]))
 
 
 def _head_box_lps_mm(mask: LabelMask) -> HeadBox | None:

@@ -76,6 +76,7 @@ SERIES: Final = {
     "two_heads": Wording(
         "more than one head is in the images", "Read them; send each head by itself."
     ),
+    "air_in_brain": Wording("{air_ml:.0f} mL of air lie within the brain", "Read the images."),
     "not_brain": Wording(
         "only {percent:.0f} % of what the skull encloses is as dense as brain", CHECK_EXPORT
     ),

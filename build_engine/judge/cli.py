@@ -54,7 +54,11 @@ def evaluate(  # noqa: PLR0913 - a command's parameters are its options
 
     loaded = load_bundle(bundle)
     backend = OnnxBackend(loaded, threads=os.cpu_count() or 1)
-    judgement = Judgement(loaded.contract.operating_point(point).score, loaded.contract.interval)
+    judgement = Judgement(
+        loaded.contract.operating_point(point).score,
+        loaded.contract.interval,
+        loaded.contract.certainty,
+    )
     printed: dict[str, list[Table]] = {}
     for name, known in [(one.partition("=")[0], _heads(one, heads, loaded)) for one in sets]:
         judged = list(results(known, loaded.contract, backend))

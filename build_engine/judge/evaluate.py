@@ -16,8 +16,9 @@ from agent.infer.backend import Backend
 from agent.infer.contract import Contract
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
-from agent.measure import measure
+from agent.measure import measure, numbered
 from agent.records import (
+    Finding,
     Grid,
     LabelMask,
     Measurement,
@@ -50,15 +51,29 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class AtCut:
-    """What there is where a bleed must be so probable: its volume [mL], and the largest bleed.
+class Found:
+    """A finding, and what is known of it.
 
-    ``doubt`` is 1 less the mean probability of the bleed's voxels.
+    It ``is_bleed`` where any blood was outlined in it, or where readers saw a bleed in the slice
+    that shows most of it. ``kind`` is what it is mostly of, None where that is not known.
+    """
+
+    finding: Finding
+    is_bleed: bool
+    kind: Subtype | None
+
+
+@dataclass(frozen=True, slots=True)
+class AtCut:
+    """What there is where a bleed must be so probable: its volume [mL], and what was measured.
+
+    ``doubt`` is 1 less the mean probability of the bleed's voxels, ``found`` the largest finding.
     """
 
     found_ml: float
     doubt: float
     found: Place | None
+    findings: tuple[Found, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +92,7 @@ class StudyResult:
     """One head: what there was, and what was found. Volumes in mL; ``dice`` of any bleed.
 
     ``true_ml``, ``dice`` and ``truth`` are None where nobody outlined the bleed. ``at_cuts`` is for
-    whoever chooses among ``CUTS``, and empty where there is no true volume to choose by. ``doubt``
+    whoever chooses among ``CUTS``. ``doubt``
     is as in ``AtCut``. ``picture`` (row, column, 3) is the slice that tells most.
     """
 
@@ -93,6 +108,7 @@ class StudyResult:
     seconds: float
     picture: NDArray[np.uint8]
     slices: SliceRow | None = None
+    findings: tuple[Found, ...] = ()
     at_cuts: tuple[AtCut, ...] = ()
 
     @property
@@ -118,7 +134,7 @@ def results(
             seen = seen.of_slices(known.head.grid)
             mask = replace(mask, probability=seen.probability)
         result = judged(known, mask, seconds)
-        yield replace(result, at_cuts=tuple(at_cut(mask, cut) for cut in cuts if result.true_ml))
+        yield replace(result, at_cuts=tuple(at_cut(known, mask, cut) for cut in cuts))
 
 
 def judged(known: KnownHead, mask: LabelMask, seconds: float) -> StudyResult:
@@ -141,15 +157,17 @@ def judged(known: KnownHead, mask: LabelMask, seconds: float) -> StudyResult:
         seconds=seconds,
         picture=_picture(known, mask),
         slices=_slice_row(known, mask),
+        findings=_findings(known, mask, measured),
     )
 
 
-def at_cut(mask: LabelMask, cut: float) -> AtCut:
+def at_cut(known: KnownHead, mask: LabelMask, cut: float) -> AtCut:
     """Tell what is left of a mask where a bleed must be more probable than it was cut at."""
     blood = mask.probability >= round(cut * 255)
     cut_mask = replace(mask, subtypes=mask.subtypes * blood)
-    place = _place(_measured(cut_mask, midline_shift=False))
-    return AtCut(_ml(blood, mask.grid), _doubt(blood, mask), place)
+    measured = _measured(cut_mask, midline_shift=False)
+    findings = _findings(known, cut_mask, measured)
+    return AtCut(_ml(blood, mask.grid), _doubt(blood, mask), _place(measured), findings)
 
 
 def _measured(mask: LabelMask, *, midline_shift: bool) -> Measurement | None:
@@ -204,6 +222,29 @@ def _place(found: Measurement | None) -> Place | None:
         return None
     largest = found.findings[0]
     return Place(largest.subtype, largest.side, largest.region)
+
+
+def _findings(known: KnownHead, mask: LabelMask, measured: Measurement | None) -> tuple[Found, ...]:
+    if measured is None or not measured.findings:
+        return ()
+    numbers = numbered(mask.subtypes, mask.grid.voxels_ml)
+    return tuple(
+        _found(known, numbers == number, finding)
+        for number, finding in enumerate(measured.findings, 1)
+    )
+
+
+def _found(known: KnownHead, inside: NDArray[np.bool_], finding: Finding) -> Found:
+    """Look up what is known of a finding's voxels (k, j, i), or of its slice."""
+    if known.bleed is None:
+        return Found(finding, is_bleed=False, kind=None)
+    if known.subtypes is None:
+        kinds = known.slice_kinds[finding.key_slice_k] if known.slice_kinds else frozenset()
+        return Found(finding, bool(kinds), next(iter(kinds)) if len(kinds) == 1 else None)
+    counts = np.bincount(known.subtypes[inside] % UNSURE, minlength=len(Subtype) + 1)[1:]
+    if not counts.any():
+        return Found(finding, is_bleed=False, kind=None)
+    return Found(finding, is_bleed=True, kind=Subtype(1 + int(counts.argmax())))
 
 
 def _slice_row(known: KnownHead, mask: LabelMask) -> SliceRow | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.records import Subtype, VolumeInterval
+from agent.measure import ON_THE_DURA
+from agent.records import EXTRA_AXIAL, Certainty, Subtype, VolumeInterval
 from build_engine.judge.evaluate import StudyResult
 
 AGES_YEARS: Final = (("child, below 16", 16.0), ("adult", 65.0), ("old, from 65", 200.0))
@@ -22,6 +24,7 @@ MANY_SLICES: Final = 3
 Z_95: Final = 1.96
 BOOTSTRAPS: Final = 1000
 BINS_ML: Final = ((0.0, 1.0), (1.0, 5.0), (5.0, 30.0), (30.0, 1000.0))
+FINDING_BINS: Final = (0.0, 0.5, 0.8, 0.9, 0.95, 1.01)
 MEASURED_FROM_ML: Final = 5.0
 """From here on a volume has to be right within a share of it [mL]."""
 
@@ -42,10 +45,11 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """At which study score a bleed is suspected, and the interval that volumes are told with."""
+    """From which study score on a bleed is suspected, and how its findings are told."""
 
     score: float
     interval: VolumeInterval
+    certainty: Certainty
 
 
 def tables(results: list[StudyResult], judgement: Judgement) -> list[Table]:
@@ -62,6 +66,8 @@ def tables(results: list[StudyResult], judgement: Judgement) -> list[Table]:
         _interval_table(results, judgement),
         _place_table(results),
         _calibration_table(results),
+        _finding_table(results, judgement),
+        _dura_table(results, judgement),
         slice_table({"Bleedwatch": results}),
     ]
     return [table for table in shown if table.rows]
@@ -280,6 +286,43 @@ def _calibration_table(results: list[StudyResult]) -> Table:
             seen = rate(r.bleeds for r in inside)
             rows.append((f"{low:.1f}–{low + 0.2:.1f}", f"{mean:.2f}", seen))
     return Table("Calibration", ("score", "mean score", "share that bleeds"), tuple(rows))
+
+
+def _finding_table(results: list[StudyResult], judgement: Judgement) -> Table:
+    """Of the findings that are told, how many are bleeds at each probability that is told."""
+    told = [one for r in results if r.score >= judgement.score for one in r.findings]
+    rows = []
+    for low, high in pairwise(FINDING_BINS):
+        pairs = [
+            (probability, one.is_bleed)
+            for one in told
+            if low <= (probability := judgement.certainty.probability(one.finding)) < high
+        ]
+        if pairs:
+            mean = np.mean([probability for probability, _ in pairs])
+            rows.append((f"{low:g}–{high:g}", f"{mean:.2f}", rate(bleed for _, bleed in pairs)))
+    columns = ("probability told", "mean", "share that are bleeds")
+    return Table("Calibration of findings, in suspected heads", columns, tuple(rows))
+
+
+def _dura_table(results: list[StudyResult], judgement: Judgement) -> Table:
+    """Subdural and epidural bleeds that were found as either: how many are named, and rightly."""
+    told = [
+        one
+        for r in results
+        if r.score >= judgement.score
+        for one in r.findings
+        if one.kind in ON_THE_DURA and one.finding.subtype in ON_THE_DURA
+    ]
+    rows = []
+    for kind in ON_THE_DURA:
+        own = [judgement.certainty.kind(one.finding) for one in told if one.kind is kind]
+        if own:
+            named = [word for word in own if word != EXTRA_AXIAL]
+            right = rate(word == kind.word for word in named)
+            rows.append((kind.word, rate(word != EXTRA_AXIAL for word in own), right))
+    columns = ("findings", "told which of both", "rightly, of these")
+    return Table("Subdural or epidural", columns, tuple(rows))
 
 
 def slice_table(by_model: dict[str, list[StudyResult]]) -> Table:

@@ -119,7 +119,6 @@ def _detail(shown: SeriesShown) -> str:
 
 
 def _finding(finding: FindingReport) -> str:
-    place = " ".join(word for word in (finding.side, finding.region) if word)
     low_ml, high_ml = finding.volume_interval_ml
     volume = f"{finding.volume_ml:.1f} mL ({low_ml:.0f}–{high_ml:.0f})"  # noqa: RUF001
-    return f"{finding.subtype}{', ' if place else ''}{place}: {volume}"
+    return f"{finding.subtype}{', ' if finding.where else ''}{finding.where}: {volume}"

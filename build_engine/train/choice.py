@@ -11,10 +11,12 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 from agent.infer.contract import Contract
-from agent.records import OperatingPoint, VolumeInterval
-from build_engine.judge.evaluate import StudyResult
+from agent.measure import ON_THE_DURA
+from agent.records import SUREST, Certainty, OperatingPoint, VolumeInterval
+from build_engine.judge.evaluate import Found, StudyResult
 from build_engine.judge.tables import MEASURED_FROM_ML
 
 CUTS: Final = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
@@ -34,6 +36,10 @@ AS_NOTHING_ML: Final = 0.5
 EVEN_ODDS: Final = 0.5
 """Study score at which a bleed is as likely as not."""
 
+TOLD_APART: Final = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
+"""Shares from which subdural and epidural could be told apart."""
+
+KIND_RIGHT: Final = 0.9
 INTERVAL_SHARE: Final = 0.9
 FALSE_SHARE: Final = 0.01
 MISSED_SHARE: Final = 0.03
@@ -46,13 +52,14 @@ def chosen(contract: Contract, results: list[StudyResult]) -> Contract:
     cut = best_cut(results)
     alerted = [one for one in results if one.score >= EVEN_ODDS and one.at_cuts]
     measured = [
-        replace(result, found_ml=at.found_ml, doubt=at.doubt, found=at.found)
+        replace(result, found_ml=at.found_ml, doubt=at.doubt, found=at.found, findings=at.findings)
         for result, at in ((one, one.at_cuts[CUTS.index(cut)]) for one in alerted)
     ]
     return replace(
         contract,
         reading=replace(contract.reading, bleed_probability=cut),
         interval=interval_of(measured, INTERVAL_SHARE),
+        certainty=certainty_of([found for one in measured for found in one.findings]),
         operating_points=operating_points(results),
     )
 
@@ -129,6 +136,40 @@ def _width(interval: VolumeInterval, results: list[StudyResult]) -> float:
 
 def _rounded_up(share: float) -> float:
     return math.ceil(share * 100) / 100
+
+
+def certainty_of(findings: list[Found]) -> Certainty:
+    """Fit how sure findings are told to be, to those that would be told of the validation heads.
+
+    By Platt's targets, which keep the fit finite where bleeds and others part cleanly. Kinds are
+    told apart from the least share on at which that is right ``KIND_RIGHT`` of the time, counting
+    one next finding as wrong; where there is no such share, from the largest tried.
+    """
+    bleeds = np.array([one.is_bleed for one in findings])
+    told_apart = _told_apart([one for one in findings if one.kind in ON_THE_DURA])
+    if not bleeds.any() or bleeds.all():
+        return Certainty(told_apart=told_apart)
+    means = np.array([one.finding.mean_probability for one in findings]).clip(SUREST, 1 - SUREST)
+    logits = np.log(means / (1 - means))
+    n = np.count_nonzero(bleeds)
+    targets = np.where(bleeds, (n + 1) / (n + 2), 1 / (len(bleeds) - n + 2))
+
+    def loss(line: NDArray[np.float64]) -> float:
+        told = line[0] + line[1] * logits
+        return float(np.sum(np.logaddexp(0.0, told) - targets * told))
+
+    intercept, slope = minimize(loss, (0.0, 1.0), bounds=((None, None), (0.01, None))).x
+    return Certainty(round(float(intercept), 2), round(float(slope), 2), told_apart)
+
+
+def _told_apart(findings: list[Found]) -> float:
+    either = [one for one in findings if one.finding.subtype in ON_THE_DURA]
+    for share in TOLD_APART:
+        named = [one for one in either if Certainty(told_apart=share).is_told_apart(one.finding)]
+        right = sum(one.finding.subtype is one.kind for one in named)
+        if right >= KIND_RIGHT * (len(named) + 1):
+            return share
+    return TOLD_APART[-1]
 
 
 def best_cut(results: list[StudyResult]) -> float:

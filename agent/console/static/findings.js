@@ -58,7 +58,7 @@ function judgedWords({ judged, subtype, side, instead }) {
 function questions(finding, n, { tell }) {
   const form = element("form", "", "answers");
   const more = element("div", "", "more");
-  const kind = choice(t("Kind"), KINDS, finding.subtype);
+  const kind = choice(t("Kind"), KINDS.includes(finding.subtype) ? KINDS : [finding.subtype, ...KINDS], finding.subtype);
   const side = choice(t("Side"), SIDES, finding.side);
   const instead = choice(t("What it is"), INSTEAD, null);
   const note = noteField();

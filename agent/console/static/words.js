@@ -136,7 +136,8 @@ export function born(date) {
 
 /** "left basal ganglia", in the order of the language. @param {Finding} finding */
 export function place(finding) {
-  const [side, region] = [finding.side, finding.region].map((name) => t(plain(name)));
+  const named = finding.region && finding.subtype.startsWith(finding.region);
+  const [side, region] = [finding.side, named ? null : finding.region].map((name) => t(plain(name)));
   return side && region ? t("{side} {region}", { side, region }) : side || region;
 }
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from pydicom.sr.coding import Code
 
-from agent.records import Region, Side, Subtype
+from agent.records import EXTRA_AXIAL, Region, Side, Subtype
 
 PRIVATE_SCHEME: Final = "99BLEEDWATCH"
 
@@ -60,20 +60,23 @@ ANSWERS: Final = {
 """Nobody is told that there is no hemorrhage: the algorithm suspects one, or does not."""
 
 KINDS_OF_BLEED: Final = {
-    Subtype.INTRAPARENCHYMAL: Code("274100004", "SCT", "Cerebral hemorrhage"),
-    Subtype.INTRAVENTRICULAR: INTRACRANIAL_HEMORRHAGE,
-    Subtype.SUBARACHNOID: Code("21454007", "SCT", "Subarachnoid hemorrhage"),
-    Subtype.SUBDURAL: Code("35486000", "SCT", "Subdural hemorrhage"),
-    Subtype.EPIDURAL: Code("82999001", "SCT", "Epidural hemorrhage"),
+    Subtype.INTRAPARENCHYMAL.word: Code("274100004", "SCT", "Cerebral hemorrhage"),
+    Subtype.INTRAVENTRICULAR.word: INTRACRANIAL_HEMORRHAGE,
+    Subtype.SUBARACHNOID.word: Code("21454007", "SCT", "Subarachnoid hemorrhage"),
+    Subtype.SUBDURAL.word: Code("35486000", "SCT", "Subdural hemorrhage"),
+    Subtype.EPIDURAL.word: Code("82999001", "SCT", "Epidural hemorrhage"),
+    EXTRA_AXIAL: INTRACRANIAL_HEMORRHAGE,
 }
-"""An intraventricular bleed is told by its site: no code for it was found that two sources have."""
+"""An intraventricular bleed is told by its site: no code for it was found that two sources have.
+None was for what is subdural or epidural either: the segment's label says it."""
 
 SPACES: Final = {
-    Subtype.INTRAPARENCHYMAL: BRAIN,
-    Subtype.INTRAVENTRICULAR: VENTRICLE,
-    Subtype.SUBARACHNOID: SUBARACHNOID_SPACE,
-    Subtype.SUBDURAL: INTRACRANIAL,
-    Subtype.EPIDURAL: INTRACRANIAL,
+    Subtype.INTRAPARENCHYMAL.word: BRAIN,
+    Subtype.INTRAVENTRICULAR.word: VENTRICLE,
+    Subtype.SUBARACHNOID.word: SUBARACHNOID_SPACE,
+    Subtype.SUBDURAL.word: INTRACRANIAL,
+    Subtype.EPIDURAL.word: INTRACRANIAL,
+    EXTRA_AXIAL: INTRACRANIAL,
 }
 """Where bleeds of a subtype lie; spaces about the dura have no code in the standard's tables."""
 
@@ -108,8 +111,8 @@ SNOMED: Final = frozenset({"274100004", "21454007", "35486000", "82999001"})
 """SNOMED CT identifiers that no table of the standard lists."""
 
 
-def site_of(subtype: Subtype, region: str | None) -> Code:
-    """Return where a bleed lies; ``region`` is a ``Region``'s word, None where it is not known."""
+def site_of(subtype: str, region: str | None) -> Code:
+    """Return where a bleed lies, by a report's words; ``region`` is None where it is not known."""
     if region is None or region == Region.EXTRA_AXIAL.word:
         return SPACES[subtype]
     return SITES[region]

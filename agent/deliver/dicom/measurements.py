@@ -126,15 +126,16 @@ def _of_findings(
     sr.VolumetricROIMeasurementsAndQualitativeEvaluations | sr.MeasurementsAndQualitativeEvaluations
 ]:
     for number, finding in enumerate(result.report.findings, 1):
-        subtype = Subtype.of(finding.subtype)
         side = SIDES.get(finding.side or "")
         told: dict[str, Any] = {
             "tracking_identifier": sr.TrackingIdentifier(
                 uid=tracking_uid(result, number), identifier=f"Finding {number}"
             ),
             "finding_category": ABNORMAL_STRUCTURE,
-            "finding_type": KINDS_OF_BLEED[subtype],
-            "finding_sites": [sr.FindingSite(site_of(subtype, finding.region), laterality=side)],
+            "finding_type": KINDS_OF_BLEED[finding.subtype],
+            "finding_sites": [
+                sr.FindingSite(site_of(finding.subtype, finding.region), laterality=side)
+            ],
             "algorithm_id": algorithm(result),
             "measurements": _values(finding),
         }

@@ -15,15 +15,16 @@ from pydicom.sr.codedict import codes
 from agent.deliver.dicom.codes import ABNORMAL_STRUCTURE, HEMORRHAGE, site_of
 from agent.deliver.dicom.result import MODEL, derived_uid, finished, identification, source_datasets
 from agent.deliver.result import StoredResult, label_of
-from agent.records import Subtype
+from agent.records import EXTRA_AXIAL, Subtype
 from agent.report import FindingReport
 
 COLOURS_RGB: Final = {
-    Subtype.INTRAPARENCHYMAL: (230, 60, 50),
-    Subtype.INTRAVENTRICULAR: (240, 140, 40),
-    Subtype.SUBARACHNOID: (240, 210, 60),
-    Subtype.SUBDURAL: (80, 170, 240),
-    Subtype.EPIDURAL: (170, 110, 230),
+    Subtype.INTRAPARENCHYMAL.word: (230, 60, 50),
+    Subtype.INTRAVENTRICULAR.word: (240, 140, 40),
+    Subtype.SUBARACHNOID.word: (240, 210, 60),
+    Subtype.SUBDURAL.word: (80, 170, 240),
+    Subtype.EPIDURAL.word: (170, 110, 230),
+    EXTRA_AXIAL: (125, 140, 235),
 }
 """Colours that are told apart by colour-blind people too. Without one OHIF does not load."""
 
@@ -68,7 +69,6 @@ def _narrowest(n_findings: int) -> type[np.uint8 | np.uint16]:
 
 
 def _segment(number: int, finding: FindingReport, result: StoredResult) -> SegmentDescription:
-    subtype = Subtype.of(finding.subtype)
     return SegmentDescription(
         segment_number=number,
         segment_label=f"{number} {label_of(finding)}"[:64],
@@ -78,8 +78,8 @@ def _segment(number: int, finding: FindingReport, result: StoredResult) -> Segme
         algorithm_identification=algorithm_of(result),
         tracking_uid=tracking_uid(result, number),
         tracking_id=f"Finding {number}",
-        anatomic_regions=[site_of(subtype, finding.region)],
-        display_color=CIELabColor.from_rgb(*COLOURS_RGB[subtype]),
+        anatomic_regions=[site_of(finding.subtype, finding.region)],
+        display_color=CIELabColor.from_rgb(*COLOURS_RGB[finding.subtype]),
     )
 
 

@@ -130,6 +130,25 @@ def test_two_heads_beside_one_another_are_told() -> None:
     assert faults_in(volume(both, 5.0, 1.0)) == {"two_heads"}
 
 
+def with_air(
+    middle_kji: tuple[float, float, float], radii_kji: tuple[float, float, float]
+) -> set[str]:
+    """Fill an ellipsoid of a head, placed in shares of its box, with air."""
+    head = made_head()
+    at = np.indices(head.hu.shape) - np.reshape(middle_kji, (3, 1, 1, 1))
+    air = np.square(at / np.reshape(radii_kji, (3, 1, 1, 1))).sum(axis=0) <= 1
+    return faults_in(volume(np.where(air, -950, head.hu).astype(np.int16), 5.0, 1.0))
+
+
+def test_air_within_the_brain_is_told_and_under_the_skull_is_not() -> None:
+    hu = made_head().hu
+    n, rows, columns = hu.shape
+    front = int(np.flatnonzero(hu[n * 2 // 3, :, columns // 2] > 300)[0])  # the frontal bone
+
+    assert with_air((n * 0.6, rows / 2, columns / 2), (2.5, 18.0, 12.0)) == {"air_in_brain"}
+    assert with_air((n * 2 / 3, front + 14, columns / 2), (2.5, 12.0, 15.0)) == set()
+
+
 def noisy(hu: NDArray[np.floating], sigma_hu: float = 5.0) -> HeadVolume:
     """Give 32 slices of one section noise of their own."""
     noise = np.random.default_rng(0).normal(0, sigma_hu, (32, *hu.shape))

@@ -19,7 +19,8 @@ from agent.console.app import STATIC
 from agent.console.feedback import REASONS
 from agent.console.words import CATALOGUES
 from agent.reasons import PAGE
-from agent.records import Region, Side, Subtype
+from agent.records import Region, Side
+from agent.report import SUBTYPES
 from agent.store.readings import Instead
 
 PLACE = re.compile(r"\{[^}]*\}")
@@ -74,7 +75,7 @@ class _Page(HTMLParser):
 
 
 def _of_reports() -> Iterator[str]:
-    yield from (subtype.word for subtype in Subtype)
+    yield from SUBTYPES
     yield from (side.value for side in Side)
     yield from (region.word for region in Region)
     yield from REASONS

@@ -7,7 +7,11 @@ from pydicom.sr._concepts_dict import concepts
 from pydicom.sr.coding import Code
 
 from agent.deliver.dicom import codes
-from agent.records import Region, Subtype
+from agent.deliver.dicom.segmentation import COLOURS_RGB
+from agent.deliver.result import label_of
+from agent.records import EXTRA_AXIAL
+from agent.report import REGIONS, SUBTYPES
+from tests.agent.reports import finding
 
 DIHEDRAL = (
     (0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
@@ -87,9 +91,22 @@ def test_a_value_fits_its_attributes() -> None:
 
 
 def test_every_bleed_everywhere_has_a_site() -> None:
-    for subtype in Subtype:
-        for region in (*(one.word for one in Region), None):
+    for subtype in SUBTYPES:
+        for region in (*REGIONS, None):
             assert codes.site_of(subtype, region).scheme_designator == "SCT"
+
+
+def test_every_bleed_has_a_code_and_a_colour() -> None:
+    assert codes.KINDS_OF_BLEED.keys() == set(SUBTYPES) == COLOURS_RGB.keys()
+    assert codes.KINDS_OF_BLEED[EXTRA_AXIAL].meaning == "Intracranial hemorrhage"
+
+
+def test_a_segments_label_holds_the_longest_name() -> None:
+    """PS3.5: LO holds 64 characters."""
+    told = finding(subtype=EXTRA_AXIAL, side="midline", region="extra-axial")
+
+    assert label_of(told) == "Extra-axial (subdural or epidural) hemorrhage, midline"
+    assert len(f"99 {label_of(told)}") <= 64
 
 
 def test_the_cancer_probability_is_not_taken_for_ours() -> None:

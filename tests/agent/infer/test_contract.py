@@ -11,7 +11,7 @@ from agent.errors import BundleError
 from agent.infer.bundle import MANIFEST, load_bundle
 from agent.infer.contract import Contract, NetworkDigests, read_contract
 from agent.preprocess import SliceInput, VolumeInput
-from agent.records import OperatingPoint, Reading, Subtype, VolumeInterval
+from agent.records import Certainty, OperatingPoint, Reading, Subtype, VolumeInterval
 
 PATH = Path(MANIFEST)
 SLICES_SHA256, VOLUME_SHA256 = (hashlib.sha256(name).hexdigest() for name in (b"slice", b"volume"))
@@ -44,6 +44,11 @@ above = 0.5
 below_by_doubt = 1.0
 above_by_doubt = 2.5
 absolute_ml = 1.0
+
+[certainty]
+intercept = -0.5
+slope = 1.5
+told_apart = 0.75
 
 [[operating_points]]
 name = "balanced"
@@ -119,6 +124,7 @@ def contract(**changes: object) -> Contract:
         ),
         "sha256": NetworkDigests(SLICES_SHA256, VOLUME_SHA256),
         "card": {"trained_on": "nothing"},
+        "certainty": Certainty(-0.5, 1.5, 0.75),
     }
     return Contract(**told | changes)
 
@@ -133,6 +139,7 @@ def test_a_manifest_from_before_version_2_is_read_as_well():
         reading=Reading(0.45, midline_shift=False, mirrored=False),
         interval=VolumeInterval(0.25, 0.25, 0.0, 0.0, 1.0),
         operating_points=(OperatingPoint("balanced", 0.5),),  # 4.9 was of heads that chose it
+        certainty=Certainty(),
     )
 
 

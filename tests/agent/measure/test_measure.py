@@ -46,6 +46,21 @@ def test_volume_of_a_ball(heights: np.ndarray, tilt_deg: float) -> None:
     assert (low, high) == pytest.approx((finding.volume_ml * 0.9 - 1, finding.volume_ml * 1.1 + 1))
 
 
+def test_a_bleed_on_the_dura_tells_how_epidural_its_voxels_are_in_the_mean() -> None:
+    grid = axial_grid(EVEN, pixel_mm=0.9, rows=256, columns=256)
+    on_dura, in_brain = (ball(grid, (x_mm, 5.0, 0.0), 15.0) for x_mm in (40.0, -40.0))
+    mask = labels(grid, on_dura, Subtype.SUBDURAL)
+    subtypes = np.where(in_brain, Subtype.INTRAPARENCHYMAL, mask.subtypes).astype(np.uint8)
+    share = np.where(on_dura, 102, 255).astype(np.uint8)
+
+    told = measure(replace(mask, subtypes=subtypes, epidural_share=share), INTERVAL).findings
+
+    assert {one.subtype: one.epidural_share for one in told} == {
+        Subtype.SUBDURAL: pytest.approx(0.4),
+        Subtype.INTRAPARENCHYMAL: None,
+    }
+
+
 def test_the_interval_is_the_wider_the_less_sure_a_bleeds_own_voxels_are() -> None:
     grid = axial_grid(EVEN, pixel_mm=0.9, rows=256, columns=256)
     sure, doubtful = (ball(grid, (x_mm, 5.0, 0.0), 15.0) for x_mm in (40.0, -40.0))
@@ -56,7 +71,7 @@ def test_the_interval_is_the_wider_the_less_sure_a_bleeds_own_voxels_are() -> No
     findings = measure(replace(mask, probability=probability), interval).findings
 
     told_ml = findings[0].volume_ml
-    told = {round(one.probability, 1): one.volume_interval_ml for one in findings}
+    told = {round(one.mean_probability, 1): one.volume_interval_ml for one in findings}
     assert told[1.0] == pytest.approx((told_ml * 0.9 - 1, told_ml * 1.2 + 1))
     # a doubt of 0.6 adds 0.36 times as much
     assert told[0.4] == pytest.approx((told_ml * 0.72 - 1, told_ml * 1.92 + 1))

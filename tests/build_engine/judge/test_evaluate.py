@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from agent.config import PACKAGED_ENGINES, InferConfig
 from agent.preprocess import Floats
-from agent.records import LabelMask, Region, Side, Subtype
+from agent.records import EXTRA_AXIAL, Certainty, LabelMask, Region, Side, Subtype
 from build_engine.heads.fields import UNSURE
 from build_engine.heads.known import PROTOCOLS, KnownHead, evaluation_recipe
 from build_engine.judge.card import write_card
@@ -42,7 +42,7 @@ from tests.schema import check_printed
 from tests.tiny import BUNDLE as TINY
 
 SHIPPED = PACKAGED_ENGINES / InferConfig().bundle
-JUDGEMENT = Judgement(0.5, INTERVAL)
+JUDGEMENT = Judgement(0.5, INTERVAL, Certainty(told_apart=0.75))
 
 
 def table(results: list[StudyResult], title: str) -> dict[str, tuple[str, ...]]:
@@ -243,7 +243,7 @@ def test_a_bleed_is_named_as_it_is_at_the_cut_that_is_chosen():
     subtypes[2:6, 25:30, 8:12], probability[2:6, 25:30, 8:12] = Subtype.EPIDURAL, 200
     mask = LabelMask(subtypes, known.regions, probability, grid(), 0.9)
 
-    faint, sure = at_cut(mask, 0.1), at_cut(mask, 0.5)
+    faint, sure = at_cut(known, mask, 0.1), at_cut(known, mask, 0.5)
 
     assert faint.found
     assert sure.found
@@ -325,3 +325,47 @@ def test_a_set_that_is_none_is_refused(wrong: str):
 
     assert result.exit_code == 2
     assert "--set" in result.output
+
+
+def test_findings_are_judged_one_by_one():
+    """One is on the blood, the other beside it; told to be bleeds at 1 and at 254 in 255."""
+    known = known_head(Subtype.EPIDURAL)
+    found = known.subtypes.copy()
+    found[4:8, 30:34, 5:8] = Subtype.INTRAPARENCHYMAL
+
+    result = result_of(known, 0.9, found)
+
+    assert [one.is_bleed for one in result.findings] == [True, False]
+    assert [one.kind for one in result.findings] == [Subtype.EPIDURAL, None]
+    assert table([result], "Calibration of findings")["0.95–1.01"][1].startswith("0.500 (1/2")
+    assert table([result_of(known, 0.4, found)], "Study")
+    with pytest.raises(StopIteration):  # of a head that is not suspected, no finding is told
+        table([result_of(known, 0.4, found)], "Calibration of findings")
+
+
+def test_where_readers_named_slices_a_findings_key_slice_tells():
+    clear, bleeding = frozenset(), frozenset({Subtype.SUBDURAL})
+    labels = tuple(bleeding if 4 <= k < 8 else clear for k in range(SHAPE_KJI[0]))
+    known = known_head(subtypes=None, slice_kinds=labels)
+    found = known_head().subtypes.copy()
+    found[9:11, 30:40, 5:12] = Subtype.EPIDURAL
+
+    findings = result_of(known, 0.9, found).findings
+
+    assert {one.finding.subtype: one.is_bleed for one in findings} == {
+        Subtype.SUBDURAL: True,
+        Subtype.EPIDURAL: False,
+    }
+
+
+def test_what_could_be_subdural_or_epidural_is_counted_as_told_or_not():
+    known = known_head(Subtype.EPIDURAL)
+    result = result_of(known, 0.9)
+    (one,) = result.findings
+    doubtful = replace(one, finding=replace(one.finding, epidural_share=0.6))
+    assert JUDGEMENT.certainty.kind(doubtful.finding) == EXTRA_AXIAL
+
+    rows = table([result, replace(result, findings=(doubtful,))], "Subdural or epidural")
+
+    assert rows["epidural"][0].startswith("0.500 (1/2")
+    assert rows["epidural"][1].startswith("1.000 (1/1")

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from build_engine.judge.evaluate import AtCut, StudyResult
-from build_engine.train.choice import CUTS, best_cut, chosen, interval_of
+from agent.records import Certainty, Subtype
+from build_engine.judge.evaluate import AtCut, Found, StudyResult
+from build_engine.train.choice import CUTS, best_cut, certainty_of, chosen, interval_of
 from tests.build_engine.judge.made import known_head, result_of
 from tests.heads import SEEING
 
@@ -112,3 +113,35 @@ def test_a_contract_is_read_as_its_validation_heads_ask():
     assert contract.operating_point("balanced").alerts_per_100 is None  # none that chose may tell
     assert contract.interval.of(10.0, 0.5)[0] == pytest.approx(7.5)
     assert (contract.slices, contract.sha256) == (SEEING.slices, SEEING.sha256)
+
+
+def finding(mean: float, *, is_bleed: bool = True, epidural: float | None = None) -> Found:
+    """A finding of a mean probability; where ``epidural`` is told, an epidural one."""
+    (one,) = result_of(known_head(), 0.9).findings
+    kind = Subtype.INTRAPARENCHYMAL if epidural is None else Subtype.EPIDURAL
+    subtype = kind if epidural is None or epidural >= 0.5 else Subtype.SUBDURAL
+    measured = replace(one.finding, mean_probability=mean, subtype=subtype, epidural_share=epidural)
+    return Found(measured, is_bleed, kind if is_bleed else None)
+
+
+def test_a_findings_probability_is_how_often_the_like_was_a_bleed():
+    sure = [finding(0.9) for _ in range(95)] + [finding(0.9, is_bleed=False) for _ in range(5)]
+    unsure = [finding(0.6) for _ in range(20)] + [finding(0.6, is_bleed=False) for _ in range(20)]
+
+    certainty = certainty_of(sure + unsure)
+
+    assert certainty.probability(finding(0.9).finding) == pytest.approx(0.95, abs=0.02)
+    assert certainty.probability(finding(0.6).finding) == pytest.approx(0.5, abs=0.03)
+
+
+def test_where_all_findings_are_bleeds_their_probability_stays_the_voxels():
+    assert certainty_of([finding(0.9), finding(0.6)]) == Certainty(told_apart=0.9)
+
+
+def test_kinds_are_told_apart_from_the_share_on_that_is_right_nine_times_of_ten():
+    doubtful = [finding(0.9, epidural=share) for share in (0.3, 0.4, 0.58, 0.57)]  # two are wrong
+    sure = [finding(0.9, epidural=0.9) for _ in range(12)]
+
+    assert certainty_of(sure).told_apart == 0.5
+    assert certainty_of(sure + doubtful).told_apart == 0.75
+    assert certainty_of(doubtful).told_apart == 0.9  # never right often enough
