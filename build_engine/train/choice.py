@@ -141,12 +141,12 @@ def _rounded_up(share: float) -> float:
 def certainty_of(findings: list[Found]) -> Certainty:
     """Fit how sure findings are told to be, to those that would be told of the validation heads.
 
-    By Platt's targets, which keep the fit finite where bleeds and others part cleanly. Kinds are
-    told apart from the least share on at which that is right ``KIND_RIGHT`` of the time, counting
-    one next finding as wrong; where there is no such share, from the largest tried.
+    By Platt's targets, which keep the fit finite where bleeds and others part cleanly. What is on
+    the dura is named from the least share on at which ``KIND_RIGHT`` of what is named so is that,
+    counting one next finding as wrong; where there is no such share, from the largest tried.
     """
     bleeds = np.array([one.is_bleed for one in findings])
-    told_apart = _told_apart([one for one in findings if one.kind in ON_THE_DURA])
+    told_apart = _told_apart([one for one in findings if one.finding.subtype in ON_THE_DURA])
     if not bleeds.any() or bleeds.all():
         return Certainty(told_apart=told_apart)
     means = np.array([one.finding.mean_probability for one in findings]).clip(SUREST, 1 - SUREST)
@@ -163,9 +163,8 @@ def certainty_of(findings: list[Found]) -> Certainty:
 
 
 def _told_apart(findings: list[Found]) -> float:
-    either = [one for one in findings if one.finding.subtype in ON_THE_DURA]
     for share in TOLD_APART:
-        named = [one for one in either if Certainty(told_apart=share).is_told_apart(one.finding)]
+        named = [one for one in findings if Certainty(told_apart=share).is_told_apart(one.finding)]
         right = sum(one.finding.subtype is one.kind for one in named)
         if right >= KIND_RIGHT * (len(named) + 1):
             return share
