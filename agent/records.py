@@ -431,11 +431,13 @@ class LabelMask:
         if self.first_k is None:
             return self
         counts = np.diff(self.first_k, append=len(grid.heights_mm))
-        subtypes, regions, probability, epidural_share = (
-            None if labels is None else np.repeat(labels, counts, axis=0)
-            for labels in (self.subtypes, self.regions, self.probability, self.epidural_share)
+        subtypes, regions, probability = (
+            np.repeat(labels, counts, axis=0)
+            for labels in (self.subtypes, self.regions, self.probability)
         )
-        return LabelMask(subtypes, regions, probability, grid, self.score, None, epidural_share)
+        share = self.epidural_share
+        epidural = None if share is None else np.repeat(share, counts, axis=0)
+        return LabelMask(subtypes, regions, probability, grid, self.score, None, epidural)
 
 
 @dataclass(frozen=True, slots=True)

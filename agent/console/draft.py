@@ -42,7 +42,9 @@ class Bleed:
     def where(self) -> Reason:
         """Side, as the reader says where that differs, and region."""
         side = (self.judgement and self.judgement.side) or self.found.side
-        region = None if self.kind.startswith(self.found.region or "?") else self.found.region
+        region = self.found.region
+        if region and self.kind.startswith(region):
+            region = None
         places = [place for place in (side, region) if place]
         if side and region:
             return Reason("place_both", side=side, region=region)

@@ -13,7 +13,6 @@ from agent.infer.contract import Contract
 from agent.infer.slice_stage import SliceOutput, slab_frame
 from agent.preprocess import (
     Block,
-    Floats,
     SliceInput,
     axis_mm,
     block_of,

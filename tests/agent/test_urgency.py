@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.exam import Examination, Second
-from agent.records import State
+from agent.records import EXTRA_AXIAL, State
 from agent.report import SeriesReport
 from agent.urgency import ORDER, STANDS_S, Suspicion, Urgency, precedence, standing, urgency_of
 from tests.agent.reports import finding, report
@@ -21,6 +21,7 @@ subdural          frontal        60.0  0.0    60.0   immediate
 subarachnoid      frontal        20.0  0.0    60.0   immediate
 epidural          temporal       30.0  0.0    30.0   immediate
 epidural          temporal       29.9  0.0    29.9   prompt
+either            extra-axial    30.0  0.0    30.0   immediate
 intraparenchymal  basal_ganglia  30.0  0.0    30.0   immediate
 intraparenchymal  basal_ganglia  12.0  0.0    12.0   prompt
 intraparenchymal  cerebellum     10.0  0.0    10.0   immediate
@@ -42,6 +43,7 @@ ROWS = [row.split() for row in TABLE.splitlines()[3:] if row]
 
 def suspicion(row: list[str]) -> SeriesReport:
     kind, region, ml, shift, total, _ = row
+    kind = EXTRA_AXIAL if kind == "either" else kind
     place = None if region == "-" else region.replace("_", " ")
     one = finding(subtype=kind, region=place, volume_ml=float(ml)) if kind != "-" else None
     return report(
