@@ -38,7 +38,7 @@ from agent.store.rows import Delivery
 from agent.wiring import open_database, system_clock
 
 deliver_app = typer.Typer(
-    help="Send results to archives and other systems; see what did not arrive.",
+    help="Send results on; see what did not arrive.",
     no_args_is_help=True,
 )
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import re
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agent.deliver.dicom.objects import objects_of
 from agent.deliver.settings import KINDS
 from tests.agent.deliver.results import HEIGHTS_MM, stored_result
+
+DCMQI = Path(sysconfig.get_path("scripts"))
 
 JARS = Path("/usr/share/java")
 
@@ -112,3 +118,39 @@ def test_pixelmed_finds_the_templates_kept(files: dict[str, Path], name: str) ->
     errors = [line for line in lines if line.startswith("Error")]
     wrongly = re.compile("|".join(HELD_AGAINST_US_WRONGLY))
     assert [line for line in errors if not wrongly.search(line)] == []
+
+
+@pytest.mark.parametrize("tilt_deg", [0.0, 15.0])
+def test_dcmqi_reads_as_many_voxels_of_each_finding_as_there_are(
+    tmp_path: Path, tilt_deg: float
+) -> None:
+    """Where slices are evenly spaced: of others it drops slices without a word."""
+    result = stored_result(tilt_deg=tilt_deg)
+    made = tmp_path / "seg.dcm"
+    next(objects_of(result, ["segmentation"])).save_as(made, enforce_file_format=True)
+
+    said(DCMQI / "segimage2itkimage", "--inputDICOM", made, "--outputDirectory", tmp_path)
+
+    for number in range(1, len(result.report.findings) + 1):
+        header, _, voxels = (tmp_path / f"{number}.nrrd").read_bytes().partition(b"\n\n")
+        assert b"encoding: gzip" in header
+        assert b"type: short" in header
+        shown = np.frombuffer(gzip.decompress(voxels), "<i2")
+        assert np.count_nonzero(shown) == np.count_nonzero(result.numbers == number)
+
+
+def test_dcmqi_reads_the_measurements(tmp_path: Path) -> None:
+    made, told = tmp_path / "sr.dcm", tmp_path / "told.json"
+    next(objects_of(stored_result(), ["measurements"])).save_as(made, enforce_file_format=True)
+
+    said(DCMQI / "tid1500reader", "--inputDICOM", made, "--outputMetadata", told)
+
+    groups = json.loads(told.read_text())["Measurements"]
+    measured = [
+        (group["Finding"]["CodeValue"], item["value"])
+        for group in groups
+        if "Finding" in group
+        for item in group["measurementItems"]
+        if item["quantity"]["CodeMeaning"] == "Volume"
+    ]
+    assert measured == [("35486000", "31.4"), ("1386000", "4.1")]
