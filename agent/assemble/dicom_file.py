@@ -93,7 +93,7 @@ headers of CT images take 2 to 20 kB."""
 ITEM: Final = b"\xfe\xff\x00\xe0"
 _PIXEL_DATA: Final = 0x7FE00010
 _BEYOND_META: Final = 0x00030000
-_WANTED: Final = frozenset(map(int, TAGS.values()))
+_WANTED: Final = {int(tag): tag for tag in TAGS.values()}
 _SHORT_VRS_OF_PIXELS: Final = frozenset({b"US", b"SS"})
 
 

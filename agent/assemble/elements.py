@@ -7,6 +7,7 @@ walks every encoding, believes no more than it needs, and leaves the values to p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from struct import Struct
 from typing import Final, NamedTuple, cast
@@ -52,7 +53,7 @@ class Walked(NamedTuple):
 class _ValuePlace(NamedTuple):
     """Where one element's value lies."""
 
-    tag: int
+    tag: BaseTag
     vr: str
     at: int
     end: int
@@ -68,11 +69,13 @@ _UNPACK: Final = {
 def walk(
     data: bytes,
     start: int,
-    wanted: frozenset[int],
+    wanted: Mapping[int, BaseTag],
     encoding: Encoding,
     until: int = FIRST_PIXEL_TAG,
 ) -> Walked:
     """Take the ``wanted`` attributes before ``until`` out of a data set.
+
+    Whoever asks for one by the same object that is wanted here finds it without a comparison.
 
     Raises
     ------
@@ -105,9 +108,9 @@ def walk(
             value_end, at = _ends_of_sequence(data, value_at, inner)
         if value_end > end:
             break  # and its value is not whole
-        if tag in wanted:
-            place = _ValuePlace(tag, vr.decode(), value_at, value_end)
-            elements[BaseTag(tag)] = _element(data, place, encoding)
+        if (known := wanted.get(tag)) is not None:
+            place = _ValuePlace(known, vr.decode(), value_at, value_end)
+            elements[known] = _element(data, place, encoding)
     return Walked(_dataset(elements, encoding), end, None)
 
 
@@ -179,9 +182,8 @@ def _element(data: bytes, place: _ValuePlace, encoding: Encoding) -> RawDataElem
     tag, vr, at, end = place
     if vr in ("", "UN") and (vr == "" or _vr_of(tag) != "SQ"):
         vr = _vr_of(tag)
-    empty = cast("bytes | None", empty_value_for_VR(vr, raw=True))
-    value = data[at:end] if end > at else empty
-    return RawDataElement(BaseTag(tag), vr, end - at, value, at, *encoding)
+    value = data[at:end] if end > at else cast("bytes | None", empty_value_for_VR(vr, raw=True))
+    return RawDataElement(tag, vr, end - at, value, at, *encoding)
 
 
 @lru_cache(maxsize=256)

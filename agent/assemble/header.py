@@ -61,6 +61,9 @@ TEXT_VRS: Final = frozenset(
 REPEATED_BYTES: Final = 256
 """A longer value is not kept for the next slice. Ours: texts and numbers are shorter."""
 
+DAY: Final = re.compile(r"(\d{4})(\d{2})(\d{2})")
+"""A date: year, month and day. Source: PS3.5 section 6.2."""
+
 MOMENT: Final = re.compile(r"(\d{6})(\.\d{1,6})?")
 """A time of day: hours, minutes and seconds, and a fraction. Source: PS3.5 section 6.2."""
 
@@ -417,14 +420,16 @@ def moment_of(date: str, time: str) -> datetime | None:
     Both are read as DICOM writes them, and as ACR-NEMA did: 2026.11.23, 10:24:31.5.
     """
     days, parts = date.replace(".", ""), MOMENT.match(time.replace(":", ""))
-    if not parts:
+    day = DAY.fullmatch(days)
+    if not parts or not day:
         return None
+    year, month, day_of_month = map(int, day.groups())
+    hour, minute, second = (int(parts[1][n : n + 2]) for n in (0, 2, 4))
     try:
-        return datetime.strptime(days + parts[1], "%Y%m%d%H%M%S") + timedelta(  # noqa: DTZ007
-            seconds=float(parts[2] or 0)
-        )
+        moment = datetime(year, month, day_of_month, hour, minute, second)  # noqa: DTZ001
     except ValueError:
         return None
+    return moment + timedelta(seconds=float(parts[2] or 0))
 
 
 def description_of(frame: Dataset) -> str:

@@ -8,6 +8,7 @@ from struct import pack
 from typing import Final
 
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from agent.assemble.elements import Malformed, walk
@@ -39,7 +40,7 @@ IMPLEMENTATION_UID: Final = "2.25.122722882543248175620158694259805967673"
 
 SOP_CLASS_UID: Final = 0x00080016
 SOP_INSTANCE_UID: Final = 0x00080018
-WANTED: Final = frozenset({SOP_CLASS_UID, SOP_INSTANCE_UID})
+WANTED: Final = {tag: BaseTag(tag) for tag in (SOP_CLASS_UID, SOP_INSTANCE_UID)}
 
 BEGINNING_BYTES: Final = 64 * 1024
 """Of a deflated data set so much is inflated to find its UIDs [bytes]. Ours: they are among the
