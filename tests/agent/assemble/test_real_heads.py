@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from agent.assemble.coverage import unseen_of
-from agent.assemble.head_facts import facts_of
+from agent.assemble.head_facts import HeadFacts, facts_of
 from agent.assemble.plausibility import faults_of
 from agent.records import HeadVolume
 from tests.agent.assemble.whole_heads import CT_ICH, PHE, WITHOUT_BRAIN, cut, real_heads
@@ -37,17 +37,20 @@ def heads() -> list[tuple[str, HeadVolume]]:
     return [(name, head) for name, head in real_heads() if name != WITHOUT_BRAIN]
 
 
-def test_every_real_head_is_a_head_in_hu(heads: list[tuple[str, HeadVolume]]) -> None:
-    faults = {name: faults_of(facts_of(head)) for name, head in heads}
+@pytest.fixture(scope="module")
+def facts(heads: list[tuple[str, HeadVolume]]) -> dict[str, HeadFacts]:
+    return {name: facts_of(head) for name, head in heads}
+
+
+def test_every_real_head_is_a_head_in_hu(facts: dict[str, HeadFacts]) -> None:
+    faults = {name: faults_of(about) for name, about in facts.items()}
 
     assert len(faults) >= 101
     assert {name: found for name, found in faults.items() if found} == {}
 
 
-def test_every_real_head_that_is_whole_is_taken_for_whole(
-    heads: list[tuple[str, HeadVolume]],
-) -> None:
-    unseen = {name: {one.code for one in unseen_of(facts_of(head))} for name, head in heads}
+def test_every_real_head_that_is_whole_is_taken_for_whole(facts: dict[str, HeadFacts]) -> None:
+    unseen = {name: {one.code for one in unseen_of(about)} for name, about in facts.items()}
 
     assert {name: codes for name, codes in unseen.items() if codes} == NOT_WHOLE
 

@@ -306,7 +306,7 @@ def test_pictures_of_failures_are_whole_and_say_if_there_are_none(tmp_path: Path
 
 @pytest.mark.slow
 def test_one_command_evaluates_a_bundle(tmp_path: Path, engines: Path):
-    arguments = ["evaluate", str(engines / TINY), "--heads", "4", "--to", str(tmp_path), "--json"]
+    arguments = ["evaluate", str(engines / TINY), "--heads", "2", "--to", str(tmp_path), "--json"]
 
     result = CliRunner().invoke(model, arguments)
 
@@ -315,7 +315,7 @@ def test_one_command_evaluates_a_bundle(tmp_path: Path, engines: Path):
     titles = [one["title"] for one in json.loads(result.stdout)["generated"]]
     assert "By subtype and by volume" in titles
     heads = json.loads((tmp_path / "generated.json").read_text())["heads"]
-    assert [head["bleed"] is not None for head in heads] == [False, True, False, True]
+    assert [head["bleed"] is not None for head in heads] == [False, True]
     assert all(0.0 <= head["score"] <= 1.0 for head in heads)
 
 

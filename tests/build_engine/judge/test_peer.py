@@ -22,7 +22,7 @@ SHARED = Path(__file__).parents[4] / "shared"
 WEIGHTS = SHARED / "peers" / "blast_ct_v0.1.1"
 PHE = SHARED / "data" / "phe_sich"
 
-MARGIN_PX = 40
+MARGIN_PX = 24
 
 needs_weights = pytest.mark.skipif(not WEIGHTS.is_dir(), reason=f"{WEIGHTS} is not here")
 needs_patients = pytest.mark.skipif(not PHE.is_dir(), reason=f"{PHE} is not here")
@@ -53,15 +53,15 @@ def test_weights_of_another_network_are_refused(tmp_path: Path):
 
 @pytest.mark.slow
 @needs_weights
-@pytest.mark.parametrize("tile_mm", [15, 45])
-def test_tiles_of_any_size_agree_with_the_published_ones(peer: peers.Peer, tile_mm: int):
-    volume = np.random.default_rng(0).random((30, 31, 29), dtype=np.float32)
+def test_tiles_of_any_size_agree_with_the_published_ones(peer: peers.Peer):
+    volume = np.random.default_rng(0).random((15, 31, 14), dtype=np.float32)
 
     published = peers.volume_probabilities(peer, volume)
-    other = peers.volume_probabilities(peer, volume, tile_mm)
+    smaller, larger = (peers.volume_probabilities(peer, volume, tile_mm) for tile_mm in (15, 45))
 
     assert published.sum(axis=0) == pytest.approx(1.0, abs=1e-5)
-    assert np.abs(other - published).max() < 1e-4
+    assert np.abs(smaller - published).max() < 1e-4
+    assert np.abs(larger - published).max() < 1e-4
 
 
 def test_the_volume_follows_uneven_slices_that_slide():

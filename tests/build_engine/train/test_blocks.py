@@ -34,7 +34,7 @@ def real_block(folder: Path, boxed_k: range) -> Path:
 
 
 def share_that_bleeds(path: Path) -> float:
-    *_, bleeds = draw_blocks((path,), np.random.default_rng(1), count=40)
+    *_, bleeds = draw_blocks((path,), np.random.default_rng(1), count=16)
     return float(bleeds.mean())
 
 
