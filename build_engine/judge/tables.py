@@ -24,7 +24,7 @@ MANY_SLICES: Final = 3
 Z_95: Final = 1.96
 BOOTSTRAPS: Final = 1000
 BINS_ML: Final = ((0.0, 1.0), (1.0, 5.0), (5.0, 30.0), (30.0, 1000.0))
-FINDING_BINS: Final = (0.0, 0.5, 0.8, 0.9, 0.95, 1.01)
+FINDING_BINS: Final = (0.0, 0.5, 0.8, 0.9, 0.95, 1.0)  # none is told as 1: ``SUREST``
 MEASURED_FROM_ML: Final = 5.0
 """From here on a volume has to be right within a share of it [mL]."""
 

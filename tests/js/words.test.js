@@ -60,6 +60,9 @@ test("side and region stand in the language's order", () => {
   assert.equal(place({ side: "left", region: "basal ganglia" }), "Basalganglien links");
   assert.equal(place({ side: null, region: "basal ganglia" }), "Basalganglien");
   assert.equal(place({ side: null, region: null }), "");
+  const either = { subtype: "extra-axial (subdural or epidural)", side: "left" };
+  assert.equal(place({ ...either, region: "extra-axial" }), "links");
+  assert.equal(place({ ...either, region: "basal ganglia" }), "Basalganglien links");
 });
 
 test("a finding says what, where and how much, with its interval", () => {

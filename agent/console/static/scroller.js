@@ -4,7 +4,7 @@ import { button, element } from "./dom.js";
 import { drag, wheel } from "./gestures.js";
 import { Pane } from "./pane.js";
 import { Slices } from "./slices.js";
-import { number, t } from "./words.js";
+import { EITHER, number, t } from "./words.js";
 
 /** @type {Record<string, { words: string, level: number, width: number }>} */
 const WINDOWS = { // brain as on the key slice; subdural within what Radiopaedia, "Windowing (CT)", gives; bone as in teaching
@@ -12,7 +12,7 @@ const WINDOWS = { // brain as on the key slice; subdural within what Radiopaedia
   subdural: { words: t("Subdural"), level: 80, width: 200 },
   bone: { words: t("Bone"), level: 500, width: 2000 },
 };
-const EXTRA_AXIAL = ["subdural", "epidural"]; // bleeds beside bone, which a brain window makes as white as they are
+const EXTRA_AXIAL = ["subdural", "epidural", EITHER]; // bleeds beside bone, which a brain window makes as white as they are
 const LEAST_WIDTH_HU = 2;
 const PAGE = 10; // slices that Page Up and Page Down move by
 const ZOOM_STEP = 1.25;

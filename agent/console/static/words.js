@@ -134,9 +134,12 @@ export function born(date) {
   return /^\d{8}$/.test(date) ? t("born {date}", { date: `${date.slice(0, 4)}-${date.slice(4, 6)}-${date.slice(6)}` }) : date;
 }
 
+/** What is subdural or epidural, the networks do not tell which. */
+export const EITHER = "extra-axial (subdural or epidural)";
+
 /** "left basal ganglia", in the order of the language. @param {Finding} finding */
 export function place(finding) {
-  const named = finding.region && finding.subtype.startsWith(finding.region);
+  const named = finding.subtype === EITHER && finding.region === "extra-axial";
   const [side, region] = [finding.side, named ? null : finding.region].map((name) => t(plain(name)));
   return side && region ? t("{side} {region}", { side, region }) : side || region;
 }

@@ -337,7 +337,7 @@ def test_findings_are_judged_one_by_one():
 
     assert [one.is_bleed for one in result.findings] == [True, False]
     assert [one.kind for one in result.findings] == [Subtype.EPIDURAL, None]
-    assert table([result], "Calibration of findings")["0.95–1.01"][1].startswith("0.500 (1/2")
+    assert table([result], "Calibration of findings")["0.95–1"][1].startswith("0.500 (1/2")
     assert table([result_of(known, 0.4, found)], "Study")
     with pytest.raises(StopIteration):  # of a head that is not suspected, no finding is told
         table([result_of(known, 0.4, found)], "Calibration of findings")
