@@ -14,7 +14,7 @@ const REASONS = {
   not_dicom: { text: "keine DICOM-Datei", what_to_do: "" },
 };
 const { document } = await openPage({ "/api/words": ok({ language: "de", words: GERMAN, reasons: REASONS }) });
-const { born, clock, cut, duration, findingWords, nameOf, number, place, plain, said, t, tn, translatePage, whatToDo } = await load("words.js");
+const { born, clock, cut, duration, findingWords, likelihood, nameOf, number, place, plain, said, t, tn, translatePage, whatToDo } = await load("words.js");
 
 /** @param {string} code @param {Record<string, ReasonValue>} values @returns {Reason} */
 const reason = (code, values = {}) => ({ code, values, text: `${code} in English`, what_to_do: "what to do in English" });
@@ -123,4 +123,11 @@ test("what the HTML says is translated, labels too", () => {
 
 test("one of a thing is told otherwise than several", () => {
   assert.deepEqual([0, 1, 2, 1200].map((n) => tn(n, "{n} slice", "{n} slices")), ["0 slices", "1 slice", "2 slices", "1.200 slices"]);
+});
+
+test("no network is certain: it is never told as 100 %", () => {
+  assert.deepEqual([0.6, 0.8, 0.95, 0.989, 0.998, 1].map(likelihood), [
+    "blood: uncertain (60 %)", "blood: likely (80 %)", "blood: very likely (95 %)", "blood: very likely (99 %)",
+    "blood: very likely (over 99 %)", "blood: very likely (over 99 %)",
+  ]);
 });

@@ -1,12 +1,12 @@
 // The alerts: a card for each examination that waits, the front one whole, the others as strips that stay in view; none is hidden.
 
 import { at, copyOf, element, field, first } from "./dom.js";
-import { newCard, put, tell, whoseParts } from "./card.js";
+import { newCard, put, tell } from "./card.js";
 import { isUnanalysed, isWithdrawn, leadOf, reportOf } from "./examination.js";
 import { resultPath, say } from "./feedback.js";
 import { askName, nameIn } from "./session.js";
 import { isRefused, isUnderWay, stateLabel, stateWord } from "./states.js";
-import { clock, duration, findingWords, nameOf, plain, said, t, translatePage, whatToDo } from "./words.js";
+import { born, clock, cut, duration, findingWords, nameOf, plain, said, t, translatePage, whatToDo } from "./words.js";
 
 /** @typedef {{ card: HTMLElement, strip: HTMLElement }} Shown an examination's card, and the strip that stands for it */
 
@@ -116,7 +116,8 @@ function updateStrip(strip, examination) {
   const report = reportOf(examination);
   strip.dataset.urgency = examination.urgency;
   put(strip, ".what", headline(examination).join(" "));
-  const whom = [element("b", nameOf(lead)), ...whoseParts(lead).slice(0, 2)];
+  const { patient_id: id, birth_date: birthDate } = lead.patient;
+  const whom = [element("b", nameOf(lead)), ...[plain(id), born(birthDate)].filter(Boolean).map((part) => element("bdi", cut(part)))];
   const node = first(strip, ".whom");
   if (node.textContent !== whom.map((part) => part.textContent).join("")) node.replaceChildren(...whom);
   const [finding] = report?.findings ?? [];

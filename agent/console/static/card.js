@@ -56,7 +56,7 @@ function secondWords({ remark }) {
 }
 
 /** @param {Series} series */
-export function whoseParts({ patient, description }) {
+function whoseParts({ patient, description }) {
   return [patient.patient_id, born(patient.birth_date), patient.sex,
     patient.accession && t("accession {number}", { number: patient.accession }), description]
     .map(plain).filter(Boolean).map((text) => element("bdi", cut(text)));

@@ -155,7 +155,7 @@ const LIKELY = 0.8, VERY_LIKELY = 0.95; // ours, of the networks' probability, w
 
 /** How likely it is blood at all. @param {number} probability */
 export function likelihood(probability) {
-  const percent = number(100 * probability);
+  const percent = probability > 0.99 ? t("over 99") : number(100 * probability); // no network is certain
   if (probability >= VERY_LIKELY) return t("blood: very likely ({percent} %)", { percent });
   return probability >= LIKELY ? t("blood: likely ({percent} %)", { percent }) : t("blood: uncertain ({percent} %)", { percent });
 }
