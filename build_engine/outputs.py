@@ -11,6 +11,7 @@ from agent.infer.plan import Machine
 from agent.infer.verification import Verification
 from agent.report import ReasonReport
 from build_engine.bench.corpus import Fate
+from build_engine.bench.fleet import Day
 from build_engine.bench.latency import LatencyRow
 from build_engine.bench.perfusion import Measured
 from build_engine.bench.soak import Outcome
@@ -217,6 +218,7 @@ class SoakOutput(_Output):
 OUTPUTS: Final[dict[str, Any]] = {
     "bench completeness": tuple[RhythmOutput, ...],
     "bench corpus": tuple[CorpusFile, ...],
+    "bench fleet": Day,
     "bench ingest": IngestOutput,
     "bench inlet": InletOutput,
     "bench latency": tuple[LatencyRow, ...],

@@ -85,6 +85,12 @@ class Served(service_pb2_grpc.GRPCInferenceServiceServicer):
         answer.config.parameters[PRECISION].string_value = "fp32"
         return answer
 
+    def ModelStatistics(self, request: Any, context: Any) -> Any:  # noqa: N802
+        answer = service_pb2.ModelStatisticsResponse()
+        sizes = answer.model_stats.add(name=request.name).batch_stats
+        sizes.add(batch_size=self.bundle.contract.slices.batch).compute_infer.count = self.answers
+        return answer
+
     def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         with self.lock:
             self.under_way += 1

@@ -117,6 +117,12 @@ class TritonBackend:
         shape_kji = self._bundle.contract.volume.shape_kji
         return sound_volume(bleed, anatomy, score.reshape(-1), shape_kji)
 
+    def batch_counts(self) -> dict[int, int]:
+        """Say how many batches of how many slabs the server has computed; raises as ``check``."""
+        answer = self._asked("get_inference_statistics", self._names.slices)
+        sizes = [one for model in answer.model_stats for one in model.batch_stats]
+        return {int(one.batch_size): int(one.compute_infer.count) for one in sizes}
+
     def close(self) -> None:
         """End the connection; requests under way fail."""
         self._client.close()

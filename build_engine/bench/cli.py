@@ -6,6 +6,7 @@ import typer
 
 from build_engine.bench.completeness import completeness
 from build_engine.bench.corpus import corpus
+from build_engine.bench.fleet import fleet
 from build_engine.bench.ingest import ingest
 from build_engine.bench.inlet import inlet
 from build_engine.bench.latency import latency
@@ -17,5 +18,5 @@ app = typer.Typer(
     help="Measure latency, reading, networks, soak; try a corpus.",
     no_args_is_help=True,
 )
-for command in (latency, ingest, inlet, networks, completeness, perfusion, soak, corpus):
+for command in (latency, ingest, inlet, networks, completeness, perfusion, soak, corpus, fleet):
     app.command()(command)

@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from pydantic import ValidationError
 
-from agent.config import DEFAULT_PATH, Config, InferConfig, load_config
-from agent.errors import ConfigError, RequestRefused
+from agent.config import DEFAULT_PATH, Config, load_config
+from agent.errors import RequestRefused
 from agent.infer.bundle import Bundle, load_bundle
 from agent.infer.golden import read_golden
 from agent.infer.onnx_backend import OnnxBackend
@@ -27,7 +26,7 @@ from build_engine.compile.publish import (
     publish,
 )
 from build_engine.compile.signing import load_private_key
-from build_engine.compile.site import ConfigPath, public_key, taken_gpu
+from build_engine.compile.site import ConfigPath, public_key, server_at, taken_gpu
 from build_engine.compile.timing_cache import TimingCache
 from build_engine.printing import AsJson, out, print_json
 
@@ -125,15 +124,7 @@ def _compiled(
 
 def _checked(address: str, bundle: Bundle, settings: Config) -> str:
     """Let a server read the golden batch; InferenceError says how it fails. Returns what it is."""
-    table = settings.infer.model_dump() | {"server": address}
-    try:
-        server = InferConfig(**table).server_settings
-    except ValidationError as error:
-        why = error.errors()[0]["msg"]
-        raise ConfigError("server_address_wrong", address=address, why=why) from error
-    if server is None:
-        raise RequestRefused("nothing_to_publish")
     reference = OnnxBackend(bundle, threads=settings.infer.threads)
-    with closing(TritonBackend(server, bundle)) as backend:
+    with closing(TritonBackend(server_at(settings, address), bundle)) as backend:
         backend.check_golden(read_golden(bundle.contract, reference))
         return str(backend.run_by)

@@ -10,11 +10,14 @@ from typing import Annotated
 
 import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pydantic import ValidationError
 
-from agent.config import Config
+from agent.config import Config, InferConfig
+from agent.errors import ConfigError
 from agent.infer import tensorrt_api
 from agent.infer.bundle import load_bundle
 from agent.infer.onnx_backend import OnnxBackend
+from agent.infer.server_settings import ServerSettings
 from agent.infer.signature import load_public_key
 from agent.infer.tensorrt_api import TensorRt
 from agent.infer.verification import Here
@@ -53,3 +56,21 @@ def site_of(settings: Config, gpu: TensorRt, bundle: str | None = None) -> Site:
 def reference_of(site: Site) -> OnnxBackend:
     """Load the bundle's ONNX Runtime reference, on all cores."""
     return OnnxBackend(site.bundle, threads=os.cpu_count() or 1)
+
+
+def server_at(settings: Config, address: str) -> ServerSettings:
+    """Say how a server is reached: with the configuration's certificates and deadline.
+
+    Raises
+    ------
+    ConfigError
+        If that is no address, or certificates are missing that it needs.
+    """
+    try:
+        server = InferConfig(**settings.infer.model_dump() | {"server": address}).server_settings
+    except ValidationError as error:
+        why = error.errors()[0]["msg"]
+        raise ConfigError("server_address_wrong", address=address, why=why) from error
+    if server is None:
+        raise ConfigError("server_address_wrong", address=address, why="none is named")
+    return server
