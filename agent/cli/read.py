@@ -25,7 +25,7 @@ def read(
     *,
     on: Annotated[
         str | None,
-        typer.Option(help="A Ray cluster, ray://HOST:10001, or `local`; else this process alone."),
+        typer.Option(help="`local` processes, `ray` here or ray://HOST:10001; else this process."),
     ] = None,
     against: Annotated[
         str | None,

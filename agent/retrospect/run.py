@@ -15,7 +15,7 @@ from agent.infer.bundle import Bundle, load_bundle
 from agent.infer.signature import load_public_key
 from agent.retrospect.index import ArchiveIndex
 from agent.retrospect.rows import Row, Rows
-from agent.retrospect.workers import Alone, OnRay, Workers
+from agent.retrospect.workers import LOCAL, Crew, OnRay, Processes, read_alone, read_by
 
 PART_ROWS: Final = 50
 PART_S: Final = 60.0
@@ -83,14 +83,23 @@ def read_archive(archive: Path, to: Path, config: Config, on: str | None) -> Ite
         yield told
         if not waiting:
             return
-        workers: Workers = OnRay(config, on) if on else Alone(config)
-        stack.callback(workers.close)
-        told.n_workers = workers.count
-        began_s = time.monotonic()
         tasks = ((uid, index.files(uid)) for uid in waiting)
-        for row in _kept(workers.read(tasks), rows):
+        crew = _crew(config, on)
+        told.n_workers = crew.count if crew else 1
+        read = read_by(crew, tasks) if crew else read_alone(config, tasks)
+        if crew:
+            stack.callback(crew.close)
+        began_s = time.monotonic()
+        for row in _kept(read, rows):
             told.add(row, time.monotonic() - began_s)
             yield told
+
+
+def _crew(config: Config, on: str | None) -> Crew | None:
+    """Find who reads; None for this process alone."""
+    if on is None:
+        return None
+    return Processes(config) if on == LOCAL else OnRay(config, on)
 
 
 def _kept(read: Iterable[Row], rows: Rows) -> Iterator[Row]:

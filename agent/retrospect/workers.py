@@ -1,21 +1,24 @@
-"""Who reads an archive: this process, or the workers of a Ray cluster.
+"""Who reads an archive: this process, processes of this computer, or a Ray cluster's workers.
 
 A worker that ends takes one series with it, which is read again by another; one on which workers
 end twice has a row that says so. Ray needs the ``ray`` extra, on every node the same Bleedwatch,
-and archive, bundles and configuration at the same paths.
+and archive and bundles at the same paths.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from agent.config import Config
-from agent.errors import RequestRefused
+from agent.errors import AgentError, RequestRefused
 from agent.reasons import Reason, english
 from agent.retrospect.reading import SeriesReader
 from agent.retrospect.rows import Effort, Row, unanswered
@@ -23,7 +26,10 @@ from agent.retrospect.rows import Effort, Row, unanswered
 EXTRA: Final = "pip install '.[ray]'"
 
 LOCAL: Final = "local"
-"""In place of a cluster's address: Ray on this computer."""
+"""Processes of this computer."""
+
+RAY_HERE: Final = "ray"
+"""In place of a cluster's address: a Ray that is started on this computer."""
 
 MOST_ENDS: Final = 2
 """A series on which workers ended this often is not tried again."""
@@ -32,16 +38,32 @@ Task = tuple[str, tuple[Path, ...]]
 """A series' UID and its files."""
 
 
-class Workers(Protocol):
-    """Reads series, in any order."""
+class WorkerEnded(Exception):
+    """A worker's process ended before it answered."""
+
+
+class Crew(Protocol):
+    """Workers, each with its networks loaded; a worker and an answer under way are its own."""
 
     @property
     def count(self) -> int:
         """How many series are read at once."""
         ...
 
-    def read(self, tasks: Iterable[Task]) -> Iterator[Row]:
-        """Give one row for each task."""
+    def started(self) -> Any:  # noqa: ANN401
+        """Start a worker."""
+        ...
+
+    def begun(self, worker: Any, task: Task) -> Any:  # noqa: ANN401
+        """Let a worker read a series; returns what to ask for its answer."""
+        ...
+
+    def first_done(self, answers: Sequence[Any]) -> Any:  # noqa: ANN401
+        """Wait for one of them."""
+        ...
+
+    def row(self, answer: Any) -> Row:  # noqa: ANN401
+        """Take an answer; WorkerEnded if there is none, AgentError if no worker can start."""
         ...
 
     def close(self) -> None:
@@ -49,44 +71,122 @@ class Workers(Protocol):
         ...
 
 
-class Alone:
-    """Reads one series after another, in this process."""
+def read_by(crew: Crew, tasks: Iterable[Task]) -> Iterator[Row]:
+    """Give one row for each series, in the order in which they are done."""
+    waiting, again, ends = iter(tasks), list[Task](), Counter[str]()
+    working: dict[Any, tuple[Any, Task]] = {}
+    idle = [crew.started() for _ in range(crew.count)]
+    while True:
+        while idle and (task := again.pop() if again else next(waiting, None)):
+            worker = idle.pop()
+            working[crew.begun(worker, task)] = worker, task
+        if not working:
+            return
+        answer = crew.first_done(list(working))
+        worker, task = working.pop(answer)
+        try:
+            row = crew.row(answer)
+        except WorkerEnded:
+            idle.append(crew.started())
+            uid, paths = task
+            ends[uid] += 1
+            if ends[uid] < MOST_ENDS:
+                again.append(task)
+            else:
+                yield _given_up(uid, len(paths), ends[uid])
+        else:
+            idle.append(worker)
+            yield row
 
-    count = 1
+
+def read_alone(config: Config, tasks: Iterable[Task]) -> Iterator[Row]:
+    """Read one series after another, in this process."""
+    reader = SeriesReader(config, f"process {os.getpid()}")
+    for task in tasks:
+        yield reader.read(*task)
+
+
+@dataclass(frozen=True, eq=False)
+class _Process:
+    """A process, and our end of the pipe to it."""
+
+    process: Any
+    end: Connection
+
+
+class Processes:
+    """Processes of this computer: as many as it has cores for their threads."""
 
     def __init__(self, config: Config) -> None:
-        """Load the networks."""
-        self._reader = SeriesReader(config, f"process {os.getpid()}")
+        """Begin with none."""
+        self.count = max(1, (os.cpu_count() or 1) // config.infer.threads)
+        self._config = config
+        self._context = multiprocessing.get_context("spawn")
+        self._all: list[_Process] = []
 
-    def read(self, tasks: Iterable[Task]) -> Iterator[Row]:
-        """See ``Workers``."""
-        for task in tasks:
-            yield self._reader.read(*task)
+    def started(self) -> _Process:
+        """See ``Crew``."""
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_work, args=(self._config, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        self._all.append(_Process(process, ours))
+        return self._all[-1]
+
+    def begun(self, worker: _Process, task: Task) -> Connection:
+        """See ``Crew``."""
+        with suppress(OSError):  # it has ended, as its answer will show
+            worker.end.send(task)
+        return worker.end
+
+    def first_done(self, answers: Sequence[Connection]) -> Connection:
+        """See ``Crew``."""
+        done = wait(answers)[0]
+        return next(answer for answer in answers if answer is done)
+
+    def row(self, answer: Connection) -> Row:
+        """See ``Crew``."""
+        try:
+            row = answer.recv()
+        except (EOFError, OSError) as error:
+            raise WorkerEnded from error
+        if isinstance(row, AgentError):
+            raise row
+        if not isinstance(row, Row):
+            raise WorkerEnded
+        return row
 
     def close(self) -> None:
-        """See ``Workers``."""
+        """See ``Crew``."""
+        for one in self._all:
+            one.end.close()
+            one.process.kill()
+            one.process.join()
 
 
-@dataclass
-class _Worker:
-    """An actor, and the series that it reads."""
-
-    actor: Any
-    task: Task
+def _work(config: Config, end: Connection) -> None:
+    """Read what is asked for, until nobody asks any more."""
+    try:
+        reader = SeriesReader(config, f"process {os.getpid()}")
+    except AgentError as error:
+        end.send(error)
+        return
+    with suppress(EOFError):
+        while True:
+            end.send(reader.read(*end.recv()))
 
 
 class OnRay:
-    """Actors on a Ray cluster, each with the networks loaded, each with one series at a time."""
+    """Actors on a Ray cluster, each with as many cores as its threads."""
 
     def __init__(self, config: Config, address: str) -> None:
-        """Join the cluster, or start Ray on this computer."""
+        """Join the cluster, or start Ray on this computer; RequestRefused if that fails."""
         try:
             import ray  # noqa: PLC0415 - of the ray extra
         except ImportError as error:
             raise RequestRefused("archive_package_missing", package="ray", command=EXTRA) from error
-        self._ray = ray
         options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
-        if address == LOCAL:
+        if address == RAY_HERE:
             options["include_dashboard"] = False
         else:
             options["address"] = address
@@ -94,46 +194,35 @@ class OnRay:
             ray.init(**options)
         except Exception as error:  # Ray raises bare Exceptions of its own
             raise RequestRefused("ray_unreachable", address=address, why=str(error)) from error
-        self._config = config
-        threads = config.infer.threads
+        self._ray, self._config, threads = ray, config, config.infer.threads
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         self.count = max(1, int(resources.get("CPU", 1) // threads))
         self._remote = ray.remote(num_cpus=threads)(_RayReader)
 
-    def read(self, tasks: Iterable[Task]) -> Iterator[Row]:
-        """See ``Workers``."""
-        waiting, ends = iter(tasks), Counter[str]()
-        again: list[Task] = []
-        working: dict[Any, _Worker] = {}
-        idle = [self._actor() for _ in range(self.count)]
-        while True:
-            while idle and (task := again.pop() if again else next(waiting, None)):
-                actor = idle.pop()
-                working[actor.read.remote(*task)] = _Worker(actor, task)
-            if not working:
-                return
-            (answer, *_), _ = self._ray.wait(list(working))
-            worker = working.pop(answer)
-            try:
-                row: Row = self._ray.get(answer)
-            except self._ray.exceptions.RayError:
-                idle.append(self._actor())
-                uid, paths = worker.task
-                ends[uid] += 1
-                if ends[uid] < MOST_ENDS:
-                    again.append(worker.task)
-                    continue
-                row = _given_up(uid, len(paths), ends[uid])
-            else:
-                idle.append(worker.actor)
-            yield row
+    def started(self) -> Any:  # noqa: ANN401 - Ray's, as all below
+        """See ``Crew``."""
+        return self._remote.remote(self._config)
+
+    def begun(self, worker: Any, task: Task) -> Any:  # noqa: ANN401
+        """See ``Crew``."""
+        return worker.read.remote(*task)
+
+    def first_done(self, answers: Sequence[Any]) -> Any:  # noqa: ANN401
+        """See ``Crew``."""
+        (done, *_), _ = self._ray.wait(list(answers))
+        return done
+
+    def row(self, answer: Any) -> Row:  # noqa: ANN401
+        """See ``Crew``."""
+        try:
+            row: Row = self._ray.get(answer)
+        except self._ray.exceptions.RayError as error:
+            raise WorkerEnded from error
+        return row
 
     def close(self) -> None:
-        """See ``Workers``."""
+        """See ``Crew``."""
         self._ray.shutdown()
-
-    def _actor(self) -> Any:  # noqa: ANN401 - Ray's
-        return self._remote.remote(self._config)
 
 
 class _RayReader:

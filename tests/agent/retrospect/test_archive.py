@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sqlite3
 from itertools import islice
 from pathlib import Path
@@ -14,11 +16,12 @@ from typer.testing import CliRunner
 from agent.assemble.limits import ReadLimits
 from agent.cli import build_app
 from agent.config import Config
-from agent.errors import RequestRefused
+from agent.errors import BundleError, RequestRefused
 from agent.retrospect import run
 from agent.retrospect.comparison import compared
 from agent.retrospect.index import ArchiveIndex
 from agent.retrospect.run import read_archive, rows_of
+from agent.retrospect.workers import Processes, read_by
 from tests.phantoms import uid, write_series
 from tests.schema import check_printed
 from tests.tiny import BUNDLE, write_engines, write_tiny_bundle
@@ -158,10 +161,53 @@ def test_a_comparison_names_what_is_answered_otherwise():
     assert told.volume_difference_ml == (2.0, 2.0, 2.0)
 
 
+def test_a_worker_that_is_killed_costs_no_series(archive, config, tmp_path):
+    """Two processes, of which the first that answers is killed."""
+    killed = []
+
+    for told in read_archive(archive, tmp_path / "out", config, "local"):
+        if told.n_read == 1 and not killed:
+            (name,) = told.read_by
+            killed.append(int(name.removeprefix("process ")))
+            os.kill(killed[0], signal.SIGKILL)
+
+    rows = list(rows_of(tmp_path / "out", config, BUNDLE).read())
+    assert {row["series_uid"] for row in rows} == {uid("series", n) for n in (*range(N_HEADS), 9)}
+    assert len(rows) == told.n_read == N_HEADS + 1
+    assert told.n_workers >= 2
+    assert {row["code"] for row in rows} <= {None, "bone_kernel"}
+
+
+def test_a_series_on_which_workers_end_twice_has_a_row_that_says_so(config):
+    crew = Ending(config)
+
+    rows = list(read_by(crew, [("1.2.3", (Path("a"), Path("b")))]))
+
+    crew.close()
+    assert [(row.state, row.code, row.files) for row in rows] == [("not_analysed", "set_aside", 2)]
+
+
+class Ending(Processes):
+    """Workers that are killed as soon as they are given a series."""
+
+    def begun(self, worker, task):
+        worker.process.kill()
+        return super().begun(worker, task)
+
+
+def test_a_bundle_that_no_worker_can_load_ends_it_all(config, tmp_path):
+    crew = Processes(config.model_copy(update={"engines_folder": tmp_path}))
+
+    with pytest.raises(BundleError, match="no bundle in"):
+        list(read_by(crew, [("1.2.3", ())]))
+
+    crew.close()
+
+
 def test_a_missing_extra_is_named_with_its_command(archive, config, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
 
     with pytest.raises(RequestRefused, match="ray is not installed") as caught:
-        list(read_archive(archive, tmp_path / "out", config, "local"))
+        list(read_archive(archive, tmp_path / "out", config, "ray"))
 
     assert caught.value.what_to_do == "pip install '.[ray]'"
