@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -36,8 +37,12 @@ FIRST_Z: Final = b"1000.000"
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One head's way: from its last slice to the alert, and the agent's largest memory so far."""
+    """One head's way: from its last slice to the alert, and the agent's largest memory so far.
 
+    Of each ``pair`` the first was measured with nothing beside the head, the second at once after.
+    """
+
+    pair: int
     beside: int
     total_s: float
     peak_memory_mb: float
@@ -47,35 +52,65 @@ def perfusion(
     *,
     slices: Annotated[int, typer.Option(help="Images of the perfusion.", min=1)] = 10_000,
     memory_mb: Annotated[int, typer.Option(help="Address space of the agent [MiB].")] = 2048,
-    per_s: Annotated[float, typer.Option(help="Of both series, a second.", min=0.1)] = 400.0,
+    per_s: Annotated[
+        float, typer.Option(help="Images of the perfusion a second.", min=0.1)
+    ] = 400.0,
+    pairs: Annotated[int, typer.Option(help="Heads alone, each with one beside.", min=1)] = 3,
     as_json: AsJson = False,
     folder: Folder = None,
 ) -> None:
     """Measure a head with a bleed alone, and while a perfusion is exported beside it.
 
     The perfusion's files are of full size, but sparse: its pixels take no room on the disk, and
-    would take as much memory as any if they were read.
+    would take as much memory as any if they were read. Heads alone and with it are measured by
+    turns, so that a machine with other work slows both: the median of the pairs' ratios counts.
 
     Example: bleedwatch bench perfusion --slices 10000
     """
     with out(stderr=True).status("generating a head …"):
         head = head_for(GE_32X5, HeadRecipe(1, Subtype.SUBDURAL))
     rows = []
-    for beside in (0, slices):
-        with scratch_folder(folder) as scratch, out(stderr=True).status(f"{beside} beside it …"):
-            rows.append(_measured(head, scratch, beside, (memory_mb * 2**20, per_s)))
+    for pair in range(pairs):
+        for beside in (0, slices):
+            status = out(stderr=True).status(f"pair {pair + 1}: {beside} beside it …")
+            with scratch_folder(folder) as scratch, status:
+                measured = _measured(head, scratch, beside, (memory_mb * 2**20, per_s))
+            rows.append(Measured(pair, beside, *measured))
     if as_json:
         print_json([asdict(row) for row in rows])
         return
-    shown = table("Beside the head", numbers=("Last slice → alert", "Peak memory"))
-    for row in rows:
-        name = f"perfusion of {row.beside} images" if row.beside else "nothing"
-        shown.add_row(name, f"{row.total_s:.2f} s", f"{row.peak_memory_mb:.0f} MB")
     out().print(f"32 slices of 512², the agent's address space bounded to {memory_mb} MiB")
+    _print(rows)
+
+
+def _print(rows: Sequence[Measured]) -> None:
+    """Table each pair, and the median of their ratios."""
+    numbers = ("Alone", "Beside", "Ratio", "Memory alone", "Beside", "Ratio")
+    shown = table("Pair", numbers=numbers)
+    latency, memory = [], []
+    for alone, beside in zip(rows[::2], rows[1::2], strict=True):
+        latency.append(beside.total_s / alone.total_s)
+        memory.append(beside.peak_memory_mb / alone.peak_memory_mb)
+        shown.add_row(
+            str(alone.pair + 1),
+            *(f"{one.total_s:.2f} s" for one in (alone, beside)),
+            f"{latency[-1]:.2f}",
+            *(f"{one.peak_memory_mb:.0f} MB" for one in (alone, beside)),
+            f"{memory[-1]:.2f}",
+        )
     out().print(shown)
+    out().print(
+        f"beside {rows[1].beside} images of a perfusion, median of {len(latency)} pairs: "
+        f"last slice → alert {statistics.median(latency):.2f} times as long as alone, "
+        f"peak memory {statistics.median(memory):.2f} times as much",
+        soft_wrap=True,
+    )
 
 
-def _measured(head: SynthHead, scratch: Path, beside: int, bounds: tuple[int, float]) -> Measured:
+def _measured(
+    head: SynthHead, scratch: Path, beside: int, bounds: tuple[int, float]
+) -> tuple[float, float]:
+    """Measure one head: from its last slice to the alert [s], and the agent's peak memory [MB]."""
     memory_bytes, per_s = bounds
     study = fresh_study()
     with (
@@ -91,7 +126,7 @@ def _measured(head: SynthHead, scratch: Path, beside: int, bounds: tuple[int, fl
                 "result", lambda s: client.alert(study.series_uid, last_s, s), ALERT_S
             )
         agent.check()
-        return Measured(beside, alert.received_monotonic_s - last_s, agent.peak_memory_mb())
+        return alert.received_monotonic_s - last_s, agent.peak_memory_mb()
 
 
 @contextmanager
