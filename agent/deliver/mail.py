@@ -60,7 +60,8 @@ class MailServer:
                 f"Accession number: {identity.accession}",
                 f"Study UID: {report.study_uid}",
             ]
-        mail.set_content("\n".join("".join(filter(str.isprintable, one)) for one in lines) + "\n")
+        text = "\n".join("".join(filter(str.isprintable, one)) for one in lines) + "\n"
+        mail.set_content(text, cte="quoted-printable")  # any server takes it
         return mail
 
     def trial(self, study_uid: str, at: datetime) -> EmailMessage:
@@ -72,8 +73,7 @@ class MailServer:
         settings = self._settings
         with self._session() as session:
             session.ehlo_or_helo_if_needed()
-            options = ["SMTPUTF8", "BODY=8BITMIME"] if session.has_extn("smtputf8") else []
-            self._check(*session.mail(settings.sender, options))
+            self._check(*session.mail(settings.sender))
             for recipient in settings.recipients:
                 self._check(*session.rcpt(recipient))
             self._check(*session.data(letter.as_bytes(policy=letter.policy.clone(linesep="\r\n"))))

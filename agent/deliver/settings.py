@@ -26,7 +26,7 @@ Objects: TypeAlias = Annotated[tuple[Kind, ...], Field(min_length=1)]
 Named: TypeAlias = Annotated[str, StringConstraints(max_length=180)]
 """Of an application, a facility or an authority. Source: HL7 v2.5.1, MSH-3 to MSH-6."""
 
-MailAddress: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[^@\s<>,;:]+@[^@\s<>,;:]+$")]
+MailAddress: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[!-~]+@[a-zA-Z0-9.\[\]:-]+$")]
 
 Priority: TypeAlias = Literal["stat", "asap", "routine"]
 

@@ -9,7 +9,7 @@ from agent.deliver.commitments import Commitments
 from agent.deliver.settings import SendingChannel
 from agent.dispatch import channel_of
 from agent.doctor.journal import opened
-from agent.doctor.result import Box, CheckResult, note, well, wrong
+from agent.doctor.result import Box, CheckResult, Mark, note, well, wrong
 from agent.errors import ArchiveUnreachable
 from agent.identity_check import modality_worklist
 from agent.reasons import Reason
@@ -25,7 +25,9 @@ def archives(box: Box) -> CheckResult:
         return well("no_archive")
     problems = [problem for one in channels if (problem := _problem(box, one))]
     if problems:
-        return wrong("archives_wrong", problems=tuple(problems))
+        # What a receiver says in its own words may name a patient.
+        said = Reason("archives_wrong", problems=tuple(problems))
+        return CheckResult(Mark.WRONG, said, quotes_error=True)
     return well("archives_answer", channels=", ".join(one.name for one in channels))
 
 

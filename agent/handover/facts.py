@@ -36,6 +36,16 @@ REPORT_FIELDS: Final[Mapping[str, IncEx | bool]] = {
     "timings_s": True,
 }
 
+DELIVERY_FIELDS: Final[Mapping[str, IncEx | bool]] = {
+    "channel": True,
+    "since_utc": True,
+    "delivered_utc": True,
+    "sent_utc": True,
+    "n_attempts": True,
+    "problem": {"code"},
+    "dropped_utc": True,
+}
+
 SERIES_FIELDS: Final[Mapping[str, IncEx | bool]] = {
     "schema_version": True,
     "series_uid": True,
@@ -56,7 +66,7 @@ SERIES_FIELDS: Final[Mapping[str, IncEx | bool]] = {
         "__all__": {
             "at_utc": True,
             "report": REPORT_FIELDS,
-            "deliveries": True,
+            "deliveries": {"__all__": DELIVERY_FIELDS},
             "acknowledged": {"at_utc", "dismissed_because"},
         }
     },

@@ -106,6 +106,7 @@ def test_a_suspicion_comes_as_a_mail_that_identifies_nobody() -> None:
     told = first.as_string()
     assert not any(one in told for one in ("ller", "19500101", study))
     assert identity.patient_name == "Müller^Jörg"
+    assert first.as_bytes().isascii()
 
 
 def test_over_starttls_the_patient_is_told_where_the_site_wants_it(tmp_path: Path) -> None:
@@ -164,6 +165,7 @@ def test_no_answer_in_time_and_nobody_there_are_told() -> None:
         {"security": "tls", "user": "u"},
         {"recipients": []},
         {"sender": "a@b\r\nBcc: c@d"},
+        {"recipients": ["mÜ@hospital.example"]},
     ],
 )
 def test_a_setting_that_would_tell_too_much_is_refused(changes: dict[str, Any]) -> None:

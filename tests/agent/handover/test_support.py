@@ -18,8 +18,9 @@ from agent.doctor import examine
 from agent.handover.log_lines import line_facts
 from agent.handover.support import MASKED, add_doctor, masked, write_archive
 from agent.infer.tensorrt_api import TensorRt
-from agent.reasons import plain
+from agent.reasons import Reason, plain
 from agent.records import Identity
+from agent.store.delivery_store import DeliveryStore
 from agent.store.effects import NoteFile
 from agent.store.rows import FileNote
 from agent.wiring import boot_id, system_clock
@@ -74,7 +75,11 @@ def plant_store(scratch: Scratch, planted: Planted) -> None:
             "what_to_do": planted("what to do"),
         }
         add_result(store, not_analysed("1.2.3.5").model_copy(update=told))
-        add_result(store, report(UID), {"axial": planted("picture").encode()})
+        shown = {"axial": planted("picture").encode()}
+        add_result(store, report(UID), shown, channels=("console", "ris"))
+        deliveries = DeliveryStore(store.database, system_clock)
+        why = Reason("message_refused", channel="ris", why=planted("receiver's words"))
+        deliveries.failed(deliveries.waiting("ris")[0], why, send_again=True)
         store.console.acknowledge(UID, 1, planted("who"), planted("note"))
         store.console.judge(UID, 1, planted("judge"), planted("verdict"), agrees=False)
         store.console.accounts.add_user(planted("user"), "service", planted("hash"), system_clock())
@@ -199,7 +204,7 @@ def test_a_box_that_is_broken_still_tells_of_itself(
     assert call(monkeypatch, scratch, "--to", to) == 0
 
     assert read(to, "store.json")["not_read"]
-    assert len(read(to, "doctor.json")) == 23
+    assert len(read(to, "doctor.json")) == 24
     assert scratch.store_path.exists() == (broken != "no store")
 
 
