@@ -39,7 +39,8 @@ SITE = 'folder = "my-heads"'
 
 def shown(kind: str) -> str:
     """Return what the page's worked example shows as one kind of code."""
-    return "\n".join(re.findall(rf"```{kind}\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL))
+    example = PAGE.read_text("utf-8").partition("## A worked example")[2].partition("\n## ")[0]
+    return "\n".join(re.findall(rf"```{kind}\n(.*?)```", example, re.DOTALL))
 
 
 TINY = shown("toml")
