@@ -24,15 +24,15 @@ OWN_CHANNELS: Final = frozenset({CONSOLE, "escalation"})
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """Which channels have been told of a series before, and which of another of its study."""
+class EarlierDeliveries:
+    """Channels that were sent a result of the series before, or a suspicion of its study."""
 
     of_series: frozenset[str] = frozenset()
     of_suspicion_beside: frozenset[str] = frozenset()
 
 
 def channels_for(
-    report: SeriesReport, channels: Sequence[SendingChannel], told: Told
+    report: SeriesReport, channels: Sequence[SendingChannel], earlier: EarlierDeliveries
 ) -> tuple[str, ...]:
     """Return the channels that a result is delivered to: the console always, a test nowhere else.
 
@@ -43,9 +43,9 @@ def channels_for(
     if is_test(report.series_uid):
         return (CONSOLE,)
     needed = report.code not in NEEDS_NOBODY | OTHER_VIEWS
-    follows = told.of_series
+    follows = earlier.of_series
     if report.state == State.NOT_SUSPECTED.value:
-        follows |= told.of_suspicion_beside
+        follows |= earlier.of_suspicion_beside
     sent = (
         one.name for one in channels if one.name in follows or (needed and report.state in one.tell)
     )

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
-from agent.deliver.outbox import CONSOLE, Told, channels_for
+from agent.deliver.outbox import CONSOLE, EarlierDeliveries, channels_for
 from agent.errors import AgentError, InputError
 from agent.pipeline import (
     Analysis,
@@ -161,8 +161,8 @@ class Analyst:
             return (CONSOLE,), None
         uid, queries = contents.uid, self._shell.queries
         beside = queries.channels_told_beside(uid, contents.identity.study_uid)
-        told = Told(queries.channels_told(uid), beside)
-        channels = channels_for(answer.report, self._resources.channels, told)
+        earlier = EarlierDeliveries(queries.channels_told(uid), beside)
+        channels = channels_for(answer.report, self._resources.channels, earlier)
         if channels == (CONSOLE,):
             return channels, None
         described = self._guarded(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.deliver.outbox import Told, channels_for
+from agent.deliver.outbox import EarlierDeliveries, channels_for
 from agent.deliver.settings import DicomChannel
 from agent.reasons import Reason, plain
 from tests.agent.reports import not_analysed, not_suspected, report
@@ -24,25 +24,26 @@ BONE = report(
     findings=(),
     total_volume_ml=None,
 )
-OF_SERIES = Told(of_series=frozenset({"console", "some"}))
-BESIDE = Told(of_suspicion_beside=frozenset({"console", "some"}))
+NOTHING = EarlierDeliveries()
+OF_SERIES = EarlierDeliveries(of_series=frozenset({"console", "some"}))
+BESIDE = EarlierDeliveries(of_suspicion_beside=frozenset({"console", "some"}))
 
 
 @pytest.mark.parametrize(
-    ("result", "told", "channels"),
+    ("result", "earlier", "channels"),
     [
-        (report("1.2"), Told(), ("some", "all")),
-        (not_suspected("1.2"), Told(), ("all",)),
-        (not_analysed("1.2"), Told(), ("all",)),
-        (BONE, Told(), ()),
+        (report("1.2"), NOTHING, ("some", "all")),
+        (not_suspected("1.2"), NOTHING, ("all",)),
+        (not_analysed("1.2"), NOTHING, ("all",)),
+        (BONE, NOTHING, ()),
         (not_suspected("1.2"), OF_SERIES, ("some", "all")),
         (not_analysed("1.2"), OF_SERIES, ("some", "all")),
         (BONE, OF_SERIES, ("some",)),
         (not_suspected("1.2"), BESIDE, ("some", "all")),
         (not_analysed("1.2"), BESIDE, ("all",)),
         (BONE, BESIDE, ()),
-        (report("TEST.1.2"), Told(), ()),
+        (report("TEST.1.2"), NOTHING, ()),
     ],
 )
-def test_who_is_told(result: Any, told: Told, channels: tuple[str, ...]) -> None:
-    assert channels_for(result, (SOME, ALL), told) == ("console", *channels)
+def test_who_is_told(result: Any, earlier: EarlierDeliveries, channels: tuple[str, ...]) -> None:
+    assert channels_for(result, (SOME, ALL), earlier) == ("console", *channels)
