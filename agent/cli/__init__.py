@@ -9,8 +9,6 @@ from importlib.metadata import entry_points, version
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from agent.errors import AgentError, BundleError, ConfigError, RequestRefused, StoreError
 
@@ -141,12 +139,19 @@ def main() -> None:
     try:
         _run()
     except AgentError as error:
-        stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-        stderr.print(f"[bold red]bleedwatch:[/] {escape(str(error))}")
-        if error.what_to_do:
-            stderr.print(f"  → {error.what_to_do}", markup=False)
+        _tell(error)
         configuration = isinstance(error, ConfigError | StoreError | BundleError)
         sys.exit(EXIT_CONFIG if configuration else 1)
+
+
+def _tell(error: AgentError) -> None:
+    from rich.console import Console  # noqa: PLC0415 - a TAB and --version need none of it
+    from rich.markup import escape  # noqa: PLC0415
+
+    stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+    stderr.print(f"[bold red]bleedwatch:[/] {escape(str(error))}")
+    if error.what_to_do:
+        stderr.print(f"  → {error.what_to_do}", markup=False)
 
 
 def _run() -> None:

@@ -126,7 +126,8 @@ def test_the_shell_completes_commands_options_and_values(
 def test_a_command_that_looks_into_the_store_waits_for_no_network_and_no_image() -> None:
     program = (
         "import sys; from agent.cli import build_app; build_app('status'); "
-        "print([name for name in ('onnxruntime', 'pydicom', 'scipy', 'starlette', 'torch') "
+        "print([name for name in "
+        "('cryptography', 'onnxruntime', 'pydicom', 'scipy', 'starlette', 'torch') "
         "if name in sys.modules])"
     )
 
@@ -152,7 +153,7 @@ from agent.cli import main
 try:
     main()
 finally:
-    print([name for name in ("numpy", "sqlite3", "structlog") if name in sys.modules])
+    print([name for name in ("numpy", "rich", "sqlite3", "structlog") if name in sys.modules])
 """
 
     said = subprocess.run(
