@@ -16,6 +16,7 @@ from agent.store.effects import Conclude
 from agent.wiring import system_clock
 from tests.agent.deliver.archives import Orthanc, needs_orthanc, unclosed, until
 from tests.agent.deliver.results import png, sources, stored_result
+from tests.agent.deliver.test_hl7 import Mllp
 from tests.agent.doctor.scratch import free_port
 from tests.agent.reports import receive
 from tests.program import Program
@@ -157,6 +158,25 @@ def test_without_the_dicom_extra_the_package_and_the_command_are_named(
     assert said.returncode == 78
     assert "the Python package pynetdicom is not installed" in said.stderr
     assert "pip install '.[dicom]'" in said.stderr
+
+
+def test_a_site_without_an_archive_needs_no_extra_packages(tmp_path: Path, engines: Path) -> None:
+    hidden, mllp = tmp_path / "hidden", Mllp()
+    hidden.mkdir()
+    for name in ("pynetdicom", "highdicom"):
+        (hidden / f"{name}.py").write_text(f'raise ModuleNotFoundError("gone", name="{name}")\n')
+
+    with mllp.listening() as port:
+        more = f'[[deliver.hl7]]\nname = "ris"\nhost = "127.0.0.1"\nport = {port}\n'
+        with Program(tmp_path / "box", engines, more) as program:
+            said = subprocess.run(
+                program.command("deliver", "test", "ris", "--json"),
+                capture_output=True, text=True, check=False,
+                env={**os.environ, "PYTHONPATH": str(hidden)},
+            )  # fmt: skip
+
+    assert json.loads(said.stdout)["done"] == ["answers", "takes", "keeps"]
+    assert "BLEEDWATCH^TEST" in mllp.fed[-1]
 
 
 def test_what_is_dropped_waits_no_more(tmp_path: Path, engines: Path) -> None:
