@@ -20,6 +20,9 @@ from agent.errors import ArchiveRefused, ArchiveUnreachable
 BEGIN, END = b"\x0b", b"\x1c\r"
 """Source: HL7 v2, Transport Specification: MLLP, release 1."""
 
+ENDED: Final = END[:1]
+"""By this alone a frame has ended: some receivers send no carriage return after it."""
+
 TAKEN: Final = frozenset({"AA", "CA"})
 """Acknowledgement codes by which a message is taken. Source: HL7 table 0008."""
 
@@ -77,7 +80,7 @@ class Hl7Receiver:
         """Read until an acknowledgement is whole; what is not in time is none."""
         ends_s = time.monotonic() + self._settings.timeout_s
         read = b""
-        while END not in read:
+        while ENDED not in read:
             left_s = ends_s - time.monotonic()
             if left_s <= 0 or len(read) > MOST_BYTES:
                 raise self._unreachable("it gave no whole acknowledgement in time")
@@ -86,7 +89,7 @@ class Hl7Receiver:
             if not piece:
                 raise self._unreachable("it closed the connection before it had acknowledged")
             read += piece
-        frame = read.partition(END)[0].partition(BEGIN)[2]
+        frame = read.partition(ENDED)[0].partition(BEGIN)[2]
         said = acknowledgement_of(frame.decode(errors="replace"))
         if said is None:
             raise self._unreachable("its answer is no acknowledgement")

@@ -95,7 +95,7 @@ class Mllp:
         if answer is not None:
             connection.sendall(answer)
         if self.hangs:
-            self.ended.wait(5.0)
+            connection.recv(1)  # until the sender is gone
 
 
 def receiver(port: int, **changes: Any) -> Hl7Receiver:
@@ -230,6 +230,10 @@ def test_sent_again_it_is_the_same_message_and_another_result_or_channel_another
     }
     assert len(ids) == 4
     assert all(len(one) == 20 for one in ids)
+
+
+def test_an_acknowledgement_without_its_last_carriage_return_counts() -> None:
+    assert len(sent(Mllp(lambda one: acknowledgement(one)[:-1], hangs=True))) == 1
 
 
 @pytest.mark.parametrize("code", ["AE", "AR", "CE"])
