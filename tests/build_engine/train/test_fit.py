@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -103,27 +102,14 @@ def test_a_run_that_is_complete_leaves_its_file_alone(tmp_path: Path):
     assert path.stat().st_mtime_ns == written_at
 
 
-def in_a_process_of_its_own(work: Callable[[Path], None], path: Path) -> None:
-    """Fit where there are no other threads: with several processes, it forks."""
-    process = get_context("spawn").Process(target=work, args=(path,))
-    process.start()
-    process.join(100)
-    assert process.exitcode == 0
-
-
-def fit_with_two(path: Path) -> None:
-    fit(task(path, processes=2), lambda *_: None)
-
-
 @pytest.mark.slow
-def test_several_processes_train_one_network(tmp_path: Path):
-    alone, shared = task(tmp_path / "1.pt"), task(tmp_path / "2.pt")
+def test_several_processes_train_one_network(tmp_path: Path, fitted_by_several: Path):
+    alone, shared = task(tmp_path / "1.pt"), task(fitted_by_several / "2.pt")
 
     fit(alone, lambda *_: None)
-    in_a_process_of_its_own(fit_with_two, tmp_path / "2.pt")
 
-    load_weights(tmp_path / "2.pt", shared.network)
-    assert load_curve(tmp_path / "2.pt")[-1][1] < 0.05
+    load_weights(fitted_by_several / "2.pt", shared.network)
+    assert load_curve(fitted_by_several / "2.pt")[-1][1] < 0.05
     assert not np.allclose(weights(alone), weights(shared))  # each process had batches of its own
 
 
@@ -145,16 +131,30 @@ def seldom_loss(
     return loss + outputs[1].square().mean() if truth[0][0] > 0 else loss
 
 
-def fit_two_heads_with_three(path: Path) -> None:
-    one = Task(TwoHeads(), Schedule("two", 7, 60, 1e-2, 3), batch_of, seldom_loss, path)
-    fit(one, lambda *_: None)
-
-
 @pytest.mark.slow
-def test_a_head_that_one_process_did_not_use_in_a_step_is_shared_all_the_same(tmp_path: Path):
-    in_a_process_of_its_own(fit_two_heads_with_three, tmp_path / "two.pt")
+def test_a_head_that_one_process_did_not_use_in_a_step_is_shared_all_the_same(
+    fitted_by_several: Path,
+):
+    curve = load_curve(fitted_by_several / "two.pt")
 
-    assert load_curve(tmp_path / "two.pt")[-1][1] < load_curve(tmp_path / "two.pt")[0][1]
+    assert curve[-1][1] < curve[0][1]
+
+
+@pytest.fixture(scope="module")
+def fitted_by_several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fit where there are no other threads: with several processes, it forks."""
+    folder = tmp_path_factory.mktemp("several")
+    process = get_context("spawn").Process(target=fit_by_several, args=(folder,))
+    process.start()
+    process.join(100)
+    assert process.exitcode == 0
+    return folder
+
+
+def fit_by_several(folder: Path) -> None:
+    two_heads = Schedule("two", 7, 60, 1e-2, 3)
+    fit(task(folder / "2.pt", processes=2), lambda *_: None)
+    fit(Task(TwoHeads(), two_heads, batch_of, seldom_loss, folder / "two.pt"), lambda *_: None)
 
 
 def test_the_rate_climbs_and_then_falls_to_nothing():
