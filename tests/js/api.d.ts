@@ -160,8 +160,8 @@ interface Snapshot {
 
 interface Viewer extends HTMLElement {
   open(): Promise<void>;
-  goTo(k: number): void;
-  pick(picked: (voxel: [number, number, number]) => void): void;
+  goTo(k: number): Promise<void>;
+  pick(picked: (voxel: [number, number, number]) => void): Promise<void>;
 }
 
 interface ReadingLine {

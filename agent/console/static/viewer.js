@@ -109,11 +109,16 @@ class Viewer extends HTMLElement {
     scroller.focus();
   }
 
-  /** Shows a slice, if all are open. @param {number} k */
-  goTo(k) { this.#scroller?.goTo(k); }
+  /** Shows one of all slices. @param {number} k */
+  async goTo(k) { (await this.#opened())?.goTo(k); }
 
   /** Gives the voxel that is clicked next. @param {(voxel: [number, number, number]) => void} picked */
-  pick(picked) { this.#scroller?.pick(picked); }
+  async pick(picked) { (await this.#opened())?.pick(picked); }
+
+  async #opened() {
+    if (!this.#scroller?.isShown) await this.open();
+    return this.#scroller;
+  }
 
   #close() { this.#showViews().focus({ preventScroll: true }); }
 

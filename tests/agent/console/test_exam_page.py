@@ -209,7 +209,7 @@ def test_a_missed_bleed_is_marked_by_a_click_in_its_slice(rae: Page, ward: Ward)
     assert k == 0
     assert abs(row - 0.25 * SIZE) <= 2
     assert abs(column - 0.75 * SIZE) <= 2
-    slider.press("End")
+    slider.press("Escape")
     rae.locator("#missed").get_by_role("button", name="slice 1").click()
     expect(slider).to_have_attribute("aria-valuetext", "slice 1 of 20")
 
