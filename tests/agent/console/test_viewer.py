@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from agent.draw.key_slice import OUTLINE_RGB, render_key_slice
 from agent.draw.reformats import render_reformat
-from agent.records import HeadVolume
+from agent.records import EXTRA_AXIAL, HeadVolume
 from agent.wiring import system_clock
 from tests import heads
 from tests.agent.console.browsing import (
@@ -244,8 +244,11 @@ def width_of(page: Page) -> float:
     return page.evaluate("document.querySelector('.viewer canvas').getBoundingClientRect().width")
 
 
-def test_extra_axial_blood_opens_in_the_subdural_window(page: Page, console: Console) -> None:
-    suspect(console, findings=(finding(key_slice=KEY, subtype="epidural"),))
+@pytest.mark.parametrize("kind", ["epidural", EXTRA_AXIAL])
+def test_extra_axial_blood_opens_in_the_subdural_window(
+    page: Page, console: Console, kind: str
+) -> None:
+    suspect(console, findings=(finding(key_slice=KEY, subtype=kind),))
     keep_stack(console.store, n=N)
 
     opened(page)
@@ -539,4 +542,4 @@ def test_how_fast_pictures_come_and_slices_scroll(
     for name, run in (("as they come", cold), ("once fetched", warm)):
         print(f"300 slices {name}: {run['shown']} shown, {run['slices_per_s']:.0f} a second")
     expect(slider).to_have_attribute("aria-valuetext", at(299, 300))
-    assert page.evaluate("document.querySelector('.viewer').held.bitmaps") <= 24
+    assert page.evaluate("document.querySelector('.viewer').held.decoded") <= 24
