@@ -61,7 +61,11 @@ class ServerSide:
         """Take the server up once it is found well, and leave it once it is not; whether it did."""
         if self._watch is None:
             first = "_expected" not in self.__dict__
-            expected = self._expected
+            try:
+                expected = self._expected
+            except InferenceError as error:  # what a server reads can be held to nothing
+                self._problem = error.reason
+                return False
             self._watch = _Watch(
                 lambda: connect(self._settings, self._bundle, expected), self._look_s
             )

@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.doctor import Mark, computer, folders, journal
-from agent.infer.bundle import load_bundle
 from agent.infer.openvino_backend import installed_version
 from agent.infer.plan import Activation, active_text
 from agent.infer.verification import Here
@@ -23,12 +22,11 @@ from agent.records import TEST_MARK, Instant
 from agent.store.rows import Selftest
 from agent.wiring import system_clock
 from build_engine.compile.signing import sign
-from tests.agent.doctor.scratch import Scratch, free_port, page_that_says, write_systemctl
+from tests.agent.doctor.scratch import Scratch, page_that_says, write_systemctl
 from tests.agent.reports import ENGINE, add_result, not_suspected, receive, recorded, report
 from tests.agent.stored import Store
 from tests.build_engine.compile import made
 from tests.nvidia.box import GpuBox
-from tests.served import Served
 
 UID = "1.2.3.4"
 
@@ -53,21 +51,6 @@ def test_on_a_box_that_is_well_nothing_is_wrong(scratch: Scratch) -> None:
     assert results["agent"].text == "default 0.1.0, ONNX Runtime 1.20.1, CPU"
     assert results["bundle"].text.startswith("tiny 1, SHA-256 ")
     assert results["export folder"].text == f"{scratch.export} can be read"
-
-
-def test_a_server_that_is_named_is_asked_and_the_gpu_is_not(scratch: Scratch) -> None:
-    served = Served(load_bundle(scratch.engines / "tiny" / "1"), free_port())
-    served.start()
-    scratch.configure(infer=f'server = "grpc://127.0.0.1:{served.port}"')
-
-    found = scratch.results()
-    served.stop()
-    gone = scratch.results()
-
-    assert found["server"].text == f"double 1, fp32, server 127.0.0.1:{served.port}"
-    assert found["gpu"].text.startswith("not used")
-    assert gone["server"].mark is Mark.WRONG
-    assert "does not answer" in gone["server"].text
 
 
 def no_export_folder(box: Scratch) -> None:

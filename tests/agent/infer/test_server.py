@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import structlog
 
-from agent.errors import ServerError
+from agent.errors import InferenceError, ServerError
 from agent.infer.backend import VolumeOutput
 from agent.infer.bundle import Bundle, load_bundle
 from agent.infer.golden import Reading, read_golden
@@ -238,6 +238,19 @@ def test_an_address_that_takes_connections_and_says_nothing_holds_up_nobody(bund
         assert seat.run()[0].startswith("ONNX Runtime")
         assert "does not answer" in english(seat.networks.degraded)
         seat.networks.close()
+
+
+def test_where_the_reference_itself_fails_no_server_is_used_and_nothing_ends(seat):
+    class Failing(OnnxBackend):
+        def run_volume(self, block):
+            raise InferenceError("onnx_failed", why="out of memory")
+
+    reference = Failing(seat.bundle, threads=1)
+    side = ServerSide(seat.settings, seat.bundle, reference, LOOK_S)
+
+    assert side.take_up() is False
+    assert "out of memory" in english(side.shortfall)
+    assert side.backend("ge-head") is None
 
 
 def test_without_the_extra_the_cpu_runs_and_the_command_is_named(seat, monkeypatch):
