@@ -7,6 +7,7 @@ and ``TRITON_ENVIRONMENT`` names.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -73,9 +74,10 @@ class Triton:
             env=environ,
             stdout=self.log,
             stderr=subprocess.STDOUT,
+            start_new_session=True,  # what it starts to run models is killed with it
         )
 
     def kill(self) -> None:
-        self.process.kill()
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.log.close()
