@@ -26,6 +26,9 @@ OVERSCAN_MM: Final = 14.0
 SCALE_HU: Final = (-1024, 3071)
 """What a scanner's 12 bits hold [HU]."""
 
+DRAWN_OUT: Final = 0.9
+"""How fast the neck below a head goes through what is above it. Ours."""
+
 LOCALIZER_HU_PER_MM: Final = 0.08
 """How bright the localizer is: mean HU above air to stored value. Ours, to look like one."""
 
@@ -86,7 +89,8 @@ def scan_grid(head: SynthHead, preset: ScannerPreset) -> Grid:
 def slice_images(head: SynthHead, preset: ScannerPreset) -> Iterator[NDArray[np.int16]]:
     """Yield what each slice shows, lowest first (rows, columns) [HU], averaged over its thickness.
 
-    Below the head's lowest voxels the neck goes on unchanged; beside it is air.
+    Below the head's lowest voxels the neck goes on as what is above them, mirrored and drawn out a
+    little: no two slices are the same, which would be one given twice. Beside it is air.
     """
     cosine, sine = _tilt(preset)
     in_plane_mm = axis_mm(preset.matrix, preset.pixel_mm)
@@ -169,7 +173,7 @@ def _lines(
     """Interpolate left-right lines of the head through points (z, y): (point, i) [HU above air]."""
     (k, above), (j, behind) = (
         _cells(at_mm, head.hu.shape[axis], head.spacing_kji_mm[axis])
-        for axis, at_mm in ((0, z_mm), (1, y_mm))
+        for axis, at_mm in ((0, _within_mm(head, z_mm)), (1, y_mm))
     )
     lines = (1 - above) * ((1 - behind) * head.hu[k, j] + behind * head.hu[k, j + 1])
     lines += above * ((1 - behind) * head.hu[k + 1, j] + behind * head.hu[k + 1, j + 1])
@@ -177,6 +181,12 @@ def _lines(
     top_mm, side_mm = (head.hu.shape[a] / 2 * head.spacing_kji_mm[a] for a in (0, 1))
     lines[(z_mm > top_mm) | (np.abs(y_mm) > side_mm)] = 0.0
     return lines
+
+
+def _within_mm(head: SynthHead, z_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Take heights below the head's lowest voxels to what is shown there."""
+    lowest_mm = -(head.hu.shape[0] - 1) / 2 * head.spacing_kji_mm[0]
+    return np.where(z_mm < lowest_mm, lowest_mm + DRAWN_OUT * (lowest_mm - z_mm), z_mm)
 
 
 def _cells(

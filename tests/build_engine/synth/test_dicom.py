@@ -142,3 +142,18 @@ def test_presets_differ_in_what_trips_readers():
         1,
         3,
     )
+
+
+def test_no_two_slices_below_the_head_are_the_same():
+    """They were, and the agent took a thin series for one in which slices came twice."""
+    hu = np.random.default_rng(0).normal(30, 5, (30, 40, 40)).astype(np.int16)
+    head = SynthHead(hu, np.zeros_like(hu, np.uint8), np.ones_like(hu, np.uint8), (2.0,) * 3, 0.0)
+    longer = replace(GE_32X5, matrix=32, pixel_mm=2.0, tilt_deg=0.0, stretches=(Stretch(50, 2.0),))
+
+    slices = {pixels(image) for image in datasets(head, longer, STUDY)}
+
+    assert len(slices) >= 50 - 7  # above its top is air
+
+
+def pixels(image: pydicom.Dataset) -> bytes:
+    return bytes(image.PixelData)
