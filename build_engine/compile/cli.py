@@ -25,7 +25,7 @@ from build_engine.compile.site import ConfigPath, PlanName, public_key, site_of,
 from build_engine.printing import AsJson, out, print_json
 
 engine = typer.Typer(
-    help="TensorRT plans: build, verify, sign, activate, roll back; OpenVINO for the CPU.",
+    help="TensorRT and OpenVINO: build, verify, sign, activate.",
     no_args_is_help=True,
 )
 engine.command()(build)

@@ -180,7 +180,7 @@ def mend_what_doctor_finds(terminal: Terminal, box: Box) -> None:
     assert "slice.onnx is not the file" in wrong["bundle"]
     assert "engines.pem" in wrong["signature"]
     assert "slice.onnx is not the file" in wrong["protocols"]
-    assert f"{len(wrong)} of 23 checks found something wrong" in said
+    assert f"{len(wrong)} of 24 checks found something wrong" in said
 
     box.mend_networks()
     box.configure()
@@ -195,7 +195,7 @@ def see_it_work(terminal: Terminal, box: Box) -> int:
     """Start both services by hand and play a scanner; returns the agent's process."""
     agent = terminal.start(f"bleedwatch run -c {box.config}")
     terminal.start(f"bleedwatch console -c {box.config}")
-    said = terminal.until(f"bleedwatch doctor -c {box.config}", "1 of 23 checks found")
+    said = terminal.until(f"bleedwatch doctor -c {box.config}", "1 of 24 checks found")
     assert "SELF-TEST MISSING" in wrong_lines(said)["self-test"]
     box.configure(daily="false")  # these networks of a few bytes would not pass one
     terminal.until(f"bleedwatch doctor -c {box.config}", "all well")
