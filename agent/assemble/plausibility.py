@@ -49,6 +49,12 @@ MOST_AIR_ML: Final = 5.0
 """With more air than this amid the brain [mL], as in ventricles full of it, the networks alarm
 along its walls. Heads: 0 to 1.6; air under the skull, as after an injury, is not amid the brain."""
 
+CLOSED_SHARE: Final = 0.15
+OPEN_SHARE: Final = 0.2
+"""A stack that ends below with less tissue than the first share of its largest slice, and above
+with more than the second, stands on its head: its sides are the wrong way round. Real heads end in
+a neck, with 0.24 and more."""
+
 MOST_CALCIUM_ML: Final = 4.0
 """More than this above 100 HU within the brain is no calcification but contrast agent in vessels
 [mL]. Plain heads: 0 to 1.9."""
@@ -81,6 +87,7 @@ def _brain_fault(facts: HeadFacts) -> Reason | None:
             Reason("skull_too_large", area_cm2=facts.largest_mm2 / 100),
         ),
         (facts.second_mm2 >= LEAST_SECOND_MM2, Reason("two_heads")),
+        (_is_upside_down(facts), Reason("upside_down")),
         (
             facts.brain_share < LEAST_BRAIN_SHARE,
             Reason("not_brain", percent=100 * facts.brain_share),
@@ -96,3 +103,8 @@ def _brain_fault(facts: HeadFacts) -> Reason | None:
         (facts.air_ml > MOST_AIR_ML, Reason("air_in_brain", air_ml=facts.air_ml)),
     )
     return next((reason for is_so, reason in told if is_so), None)
+
+
+def _is_upside_down(facts: HeadFacts) -> bool:
+    shares = facts.tissue_mm2 / max(float(facts.tissue_mm2.max(initial=0.0)), 1.0)
+    return bool(shares[0] < CLOSED_SHARE and shares[-1] > OPEN_SHARE)

@@ -83,6 +83,10 @@ SERIES: Final = {
     "uniform": Wording(
         "what the skull encloses differs by {spread_hu:.0f} HU only, as in a phantom", CHECK_EXPORT
     ),
+    "upside_down": Wording(
+        "the top of the head lies below its base: the positions of the slices are wrong",
+        CHECK_EXPORT,
+    ),
     "scale_off": Wording(
         "brain is {apart_hu:.0f} HU denser than fat, which in HU is 95 to 160", CHECK_EXPORT
     ),

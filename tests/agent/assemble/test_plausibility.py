@@ -122,6 +122,11 @@ def test_where_values_are_cut_to_a_brain_window_no_fat_is_asked_for() -> None:
     assert faults_of(facts) == ()
 
 
+@pytest.mark.parametrize("slice_mm", [2.5, 5.0])
+def test_a_head_whose_slices_lie_in_reverse_is_told(slice_mm: float) -> None:
+    assert faults_in(volume(made_head(5, slice_mm).hu[::-1], slice_mm, 1.0)) == {"upside_down"}
+
+
 def test_two_heads_beside_one_another_are_told() -> None:
     one, other = made_head().hu, made_head(6).hu
     n = min(len(one), len(other))
