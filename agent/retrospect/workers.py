@@ -195,7 +195,7 @@ class OnRay:
         except Exception as error:  # Ray raises bare Exceptions of its own
             raise RequestRefused("ray_unreachable", address=address, why=str(error)) from error
         self._ray, self._config, threads = ray, config, config.infer.threads
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        resources: dict[str, float] = ray.cluster_resources()
         self.count = max(1, int(resources.get("CPU", 1) // threads))
         self._remote = ray.remote(num_cpus=threads)(_RayReader)
 
