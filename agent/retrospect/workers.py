@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -191,7 +192,8 @@ class OnRay:
         else:
             options["address"] = address
         try:
-            ray.init(**options)
+            with redirect_stdout(sys.stderr):  # where it prints remarks that are no answer of ours
+                ray.init(**options)
         except Exception as error:  # Ray raises bare Exceptions of its own
             raise RequestRefused("ray_unreachable", address=address, why=str(error)) from error
         self._ray, self._config, threads = ray, config, config.infer.threads
