@@ -190,9 +190,10 @@ def waiting_beside(series: Sequence[Reconstruction], uid: str) -> tuple[str, ...
 def unanalysed_with(series: Sequence[Reconstruction], uid: str) -> tuple[str, ...]:
     """Return the series of an examination that were not analysed, and wait for the same answer.
 
-    Its own too, where an answer was to an earlier result.
+    Its own too, where an answer was to an earlier result; but none with a suspicion that still
+    waits: who answers the latest result of a series answers its earlier ones.
     """
-    return tuple(one.uid for one in _part_of(series, uid) if one.is_unanalysed)
+    return tuple(one.uid for one in _part_of(series, uid) if one.is_unanalysed and not one.alerts)
 
 
 def same_scan(one: Acquisition, other: Acquisition) -> bool | None:

@@ -153,6 +153,7 @@ def test_a_head_that_was_not_analysed_waits_until_somebody_answers() -> None:
     assert only(answered).unanalysed == ()
     assert only(answered, thick(REFUSED)).unanalysed == ("1.5",)
     assert unanalysed_with([answered, thick(REFUSED)], "1.1") == ("1.5",)
+    assert unanalysed_with([answered, thick(REFUSED, alerts=True)], "1.1") == ()
     assert only(series("1.0", REFUSED, "localizers_only")).unanalysed == ()
     assert only(series("1.0", REFUSED, "bone_kernel")).unanalysed == ("1.0",)
 

@@ -17,7 +17,17 @@ STEPS = Latency(0.2, 0.1, 0.0, 0.01, 0.02, 0.05, 0.01, 0.31)
 
 def latency_row(slices: int) -> dict:
     return asdict(
-        LatencyRow("ge-32x5", slices, 5.0, 20.0, 900.0, ("count",), ("TensorRT",), (STEPS,))
+        LatencyRow(
+            "ge-32x5",
+            slices,
+            5.0,
+            20.0,
+            900.0,
+            {"shrinking": 40.0},
+            ("count",),
+            ("TensorRT",),
+            (STEPS,),
+        )
     )
 
 

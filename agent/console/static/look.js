@@ -28,6 +28,11 @@ export function lookWith(show) {
   });
   form.addEventListener("submit", (event) => { event.preventDefault(); again(); });
   first(more, "button").addEventListener("click", () => { limit += A_PAGE; ask(); });
+  if (isLookedFor()) ask(); // typed before the page was ready, or kept by the browser
+}
+
+function isLookedFor() {
+  return field(form, "words").value.trim() !== "" || field(form, "show").value !== "any" || limit !== A_PAGE;
 }
 
 /** What the list shows. @param {Listed} latest of the snapshot that came last @returns {Listed} */
@@ -42,7 +47,7 @@ export function listed(latest) {
 
 /** A new snapshot: what is looked for may have changed too. */
 export function lookAgain() {
-  if (found && performance.now() - askedAt >= AT_MOST_EVERY_MS) ask();
+  if (isLookedFor() && performance.now() - askedAt >= AT_MOST_EVERY_MS) ask();
 }
 
 /** @param {number} n */
@@ -54,7 +59,7 @@ async function ask() {
   const [words, show] = [field(form, "words").value.trim(), field(form, "show").value];
   asked += 1;
   askedAt = performance.now();
-  if (!words && show === "any" && limit === A_PAGE) {
+  if (!isLookedFor()) {
     found = null;
     onFound();
     return;

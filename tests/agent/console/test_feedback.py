@@ -139,7 +139,9 @@ def test_what_says_nothing_is_refused(client: TestClient, path: str, values: dic
 
 
 def test_the_page_offers_the_reasons_that_are_taken(client: TestClient) -> None:
-    assert re.findall(r'<option value="(.+?)"', client.get("/").text) == list(REASONS)
+    (choice,) = re.findall(r'<select name="reason".+?</select>', client.get("/").text, re.DOTALL)
+
+    assert re.findall(r'<option value="(.+?)"', choice) == list(REASONS)
 
 
 def test_a_verdict_on_nothing_is_refused(client: TestClient) -> None:

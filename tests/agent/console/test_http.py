@@ -276,4 +276,4 @@ def test_a_daily_self_test_that_never_came_is_told(client: TestClient, store: St
 
 
 def test_the_page_says_at_its_foot_which_version_serves_it(client: TestClient) -> None:
-    assert f"<footer>Bleedwatch {version('bleedwatch')}</footer>" in client.get("/").text
+    assert f"<span>Bleedwatch {version('bleedwatch')}</span>" in client.get("/").text

@@ -51,6 +51,22 @@ def test_the_list_is_paged_searched_and_filtered(page: Page, console: Console) -
     until(lambda: not console.store.queries.undelivered())
 
 
+def test_what_was_typed_before_the_page_was_ready_is_looked_for(
+    page: Page, console: Console
+) -> None:
+    """Regression: until somebody typed again, all were shown under what had been typed."""
+    suspect(console)
+    page.route("**/api/words", lambda route: (typed(page, "nobody"), route.continue_()))
+
+    page.goto(console.url)
+
+    expect(page.locator("#none-found")).to_be_visible()
+
+
+def typed(page: Page, text: str) -> None:
+    page.locator("#look [name=words]").evaluate("(field, text) => { field.value = text; }", text)
+
+
 def test_an_alert_is_in_front_whatever_is_looked_for(page: Page, console: Console) -> None:
     suspect(console)
     page.get_by_label("Search: name").fill("nobody")

@@ -188,7 +188,7 @@ def result_that_no_page_has_shown(box: Scratch) -> None:
             plan_in_use_and_no_card,
             "gpu",
             "not there; a plan is in use",
-            "nvidia-smi",
+            "install it",
         ),
         (list_of_plans_in_use_unreadable, "gpu", "active.json", "engine activate"),
         (

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.errors import StoreError, StoreUnwritable
@@ -126,6 +126,7 @@ def test_a_later_result_does_not_take_an_alert_back(
         | st.integers(min_value=1, max_value=6)
     )
 )
+@example(["suspected", "suspected", "not_analysed", 1])
 def test_an_alert_waits_until_it_or_a_later_result_is_acknowledged(acts: list[str | int]) -> None:
     clock = SetClock()
     results: list[str] = []
