@@ -46,8 +46,9 @@ class Reader:
         self._limits = limits
         self._tests_folder = tests_folder
         self._decoder = DecoderProcess()
-        self._set_aside: set[str] = set()
-        """Series of which a file ended the decoder: the others would hold up all reading."""
+        self._set_aside: dict[str, tuple[Path, Reason]] = {}
+        """Series of which a file ended the decoder, that file, and why it is refused: the others
+        would hold up all reading."""
         self._half_written: dict[Path, HalfWritten] = {}
 
     def read(self, arrival: Arrival, unneeded: Unneeded) -> tuple[ReadSlice, ...]:
@@ -93,7 +94,7 @@ class Reader:
 
     def forgive(self, series_uid: str) -> None:
         """Decode a series' files again although one of them ended the decoder."""
-        self._set_aside.discard(series_uid)
+        self._set_aside.pop(series_uid, None)
 
     def close(self) -> None:
         """End the process that decodes pixels, if there is one."""
@@ -121,7 +122,11 @@ class Reader:
             )
         except SliceRefused as error:
             if isinstance(error.__cause__, DecoderEnded):
-                self._set_aside.add(error.owner.series_uid)
+                self._set_aside[error.owner.series_uid] = path, error.reason
+            elif error.reason.code == "series_set_aside":
+                ended_by, reason = self._set_aside[error.owner.series_uid]
+                if path == ended_by:  # looked at again, it is not decoded and says what it said
+                    raise SliceRefused(reason, error.owner) from error
             raise
         except AgentError:
             raise
