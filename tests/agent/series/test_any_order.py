@@ -38,7 +38,13 @@ SMALL = replace(
 )
 SMALL_BUNDLE = replace(SEEING_BUNDLE, contract=SMALL)
 SMALL_HEADS = tuple(
-    replace(profile, min_slices=1, min_coverage_mm=1.0, matrix_px=(16.0, 1024.0))
+    replace(
+        profile,
+        min_slices=1,
+        min_coverage_mm=1.0,
+        matrix_px=(16.0, 1024.0),
+        thickness_mm=(0.5, 30.0),  # else every series is ruled out by its header
+    )
     for profile in PROFILES
     if profile.name == "generic-head"
 )
