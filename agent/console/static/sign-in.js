@@ -36,6 +36,8 @@ form.addEventListener("submit", async (event) => {
   else say(text);
 });
 
+button.disabled = false; // until here a press of it would have been lost
+
 function send() {
   const values = { name: name.value, password: password.value };
   return fetch("/api/sign-in", {

@@ -428,8 +428,17 @@ class TestInABrowser:
             re.compile(r"▼ signs out at \d\d:\d\d eve · service Sign out")
         )
 
+    def test_nobody_signs_in_before_the_page_is_ready(self, page: Page, served: Served) -> None:
+        """Regression: whoever pressed Enter so early waited for nothing."""
+        page.route("**/api/words*", lambda _: None)  # never answered: the script waits for it
+
+        page.goto(served.url + "sign-in", wait_until="commit")
+
+        expect(page.get_by_role("button", name="Sign in")).to_be_disabled()
+
     def test_who_has_to_wait_is_told_how_long(self, page: Page, served: Served) -> None:
         for _ in range(5):
+            expect(page.get_by_role("button", name="Sign in")).to_be_enabled()
             page.get_by_label("Name").fill("nobody")
             page.get_by_label("Password").fill("not the password")
             page.keyboard.press("Enter")
