@@ -78,8 +78,9 @@ class Database:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the connection."""
-        self._db.close()
+        """Close the connection, once no thread reads by it: SQLite would crash the process."""
+        with self._lock:
+            self._db.close()
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
