@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from agent.deliver.result import StoredResult
 from agent.deliver.settings import Peer
-from agent.errors import ArchiveUnreachable
+from agent.errors import ArchiveRefused, ArchiveUnreachable
 
 Letter = TypeVar("Letter")
 """What a channel sends of one result: objects, a message, a request."""
@@ -61,5 +61,15 @@ def tls_context(settings: Peer) -> ssl.SSLContext:
             context.load_cert_chain(settings.tls_certificate, settings.tls_key)
     except (OSError, ssl.SSLError) as error:
         why = f"tls_ca, tls_certificate or tls_key: {error.strerror or type(error).__name__}"
-        raise ArchiveUnreachable("archive_unreachable", channel=settings.name, why=why) from error
+        raise unreachable(settings, why) from error
     return context
+
+
+def unreachable(settings: Peer, why: str) -> ArchiveUnreachable:
+    """Say why somebody cannot be reached."""
+    return ArchiveUnreachable("archive_unreachable", channel=settings.name, why=why)
+
+
+def refused(settings: Peer, why: str) -> ArchiveRefused:
+    """Say in a receiver's own words that it does not take a message."""
+    return ArchiveRefused("message_refused", channel=settings.name, why=why)

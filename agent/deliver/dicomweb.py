@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from pydicom.dataset import Dataset
 
+from agent.deliver.channel import unreachable
 from agent.deliver.dicom.objects import objects_of
 from agent.deliver.dicom.trial import trial_object
-from agent.deliver.http import Answer, ask, check_up, unreachable
+from agent.deliver.http import Answer, ask, check_up
 from agent.deliver.result import StoredResult
 from agent.deliver.settings import DicomWebChannel
 from agent.errors import ArchiveRefused

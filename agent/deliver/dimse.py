@@ -23,13 +23,13 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # typ
 from pynetdicom.status import code_to_category
 from pynetdicom.transport import ThreadedAssociationServer
 
-from agent.deliver.channel import tls_context
+from agent.deliver.channel import tls_context, unreachable
 from agent.deliver.commitments import Commitments
 from agent.deliver.dicom.objects import objects_of
 from agent.deliver.dicom.trial import trial_object
 from agent.deliver.result import StoredResult
 from agent.deliver.settings import DicomChannel, DicomPeer
-from agent.errors import ArchiveRefused, ArchiveUnreachable
+from agent.errors import ArchiveRefused
 
 STORED: Final = (
     SegmentationStorage,
@@ -172,11 +172,6 @@ def associated(
     finally:
         if association.is_established:
             association.release()
-
-
-def unreachable(settings: DicomPeer, why: str) -> ArchiveUnreachable:
-    """Say why somebody cannot be reached."""
-    return ArchiveUnreachable("archive_unreachable", channel=settings.name, why=why)
 
 
 def _reference(one: Dataset) -> Dataset:

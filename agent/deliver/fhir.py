@@ -6,12 +6,12 @@ import json
 from datetime import datetime
 from typing import Any, Final
 
+from agent.deliver.channel import refused, unreachable
 from agent.deliver.fhir_bundle import transaction
-from agent.deliver.http import Answer, ask, check_up, unreachable
+from agent.deliver.http import Answer, ask, check_up
 from agent.deliver.result import StoredResult
 from agent.deliver.settings import FhirChannel
 from agent.deliver.trial import trial_result
-from agent.errors import ArchiveRefused
 
 FHIR_JSON: Final = "application/fhir+json"
 
@@ -50,18 +50,15 @@ class FhirServer:
         )
         check_up(self._settings, answer)
         if answer.status not in (200, 201):
-            raise self._refused(f"HTTP {answer.status} {_words(answer)}")
+            raise refused(self._settings, f"HTTP {answer.status} {_words(answer)}")
         n_sent, stati = len(json.loads(letter)["entry"]), _stati(answer)
         if len(stati) != n_sent or not all(one.startswith("2") for one in stati):
             told = ", ".join(stati) or "nothing of them"
-            raise self._refused(f"of {n_sent} resources its answer says: {told[:200]}")
+            raise refused(self._settings, f"of {n_sent} resources its answer says: {told[:200]}")
 
     def keeps(self, letter: bytes) -> bool:
         """Hold a transaction that was answered to be kept. See ``Channel``."""
         return bool(letter)
-
-    def _refused(self, why: str) -> ArchiveRefused:
-        return ArchiveRefused("message_refused", channel=self._settings.name, why=why.strip())
 
 
 def _body(answer: Answer) -> dict[str, Any]:

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from agent.deliver.channel import tls_context
+from agent.deliver.channel import refused, tls_context, unreachable
 from agent.deliver.hl7_message import Acknowledgement, acknowledgement_of, control_id, oru
 from agent.deliver.result import StoredResult
 from agent.deliver.settings import Hl7Channel
 from agent.deliver.trial import trial_result
-from agent.errors import ArchiveRefused, ArchiveUnreachable
 
 BEGIN, END = b"\x0b", b"\x1c\r"
 """Source: HL7 v2, Transport Specification: MLLP, release 1."""
@@ -64,13 +63,11 @@ class Hl7Receiver:
             connection.sendall(BEGIN + letter.text.encode() + END)
             said = self._acknowledgement(connection)
         if said.of != letter.control_id:
-            raise self._unreachable("it acknowledges another message than the one that was sent")
-        if said.code not in TAKEN:
-            raise ArchiveRefused(
-                "message_refused",
-                channel=self._settings.name,
-                why=f"{said.code} {said.words}".strip(),
+            raise unreachable(
+                self._settings, "it acknowledges another message than the one that was sent"
             )
+        if said.code not in TAKEN:
+            raise refused(self._settings, f"{said.code} {said.words}".strip())
 
     def keeps(self, letter: Message) -> bool:
         """Hold what was acknowledged to be kept: there is nobody else to ask. See ``Channel``."""
@@ -83,16 +80,18 @@ class Hl7Receiver:
         while ENDED not in read:
             left_s = ends_s - time.monotonic()
             if left_s <= 0 or len(read) > MOST_BYTES:
-                raise self._unreachable("it gave no whole acknowledgement in time")
+                raise unreachable(self._settings, "it gave no whole acknowledgement in time")
             connection.settimeout(left_s)
             piece = connection.recv(4096)
             if not piece:
-                raise self._unreachable("it closed the connection before it had acknowledged")
+                raise unreachable(
+                    self._settings, "it closed the connection before it had acknowledged"
+                )
             read += piece
         frame = read.partition(ENDED)[0].partition(BEGIN)[2]
         said = acknowledgement_of(frame.decode(errors="replace"))
         if said is None:
-            raise self._unreachable("its answer is no acknowledgement")
+            raise unreachable(self._settings, "its answer is no acknowledgement")
         return said
 
     @contextmanager
@@ -109,10 +108,7 @@ class Hl7Receiver:
                 with context.wrap_socket(plain, server_hostname=settings.host) as secured:
                     yield secured
         except TimeoutError as error:
-            raise self._unreachable("it did not answer in time") from error
+            raise unreachable(self._settings, "it did not answer in time") from error
         except OSError as error:
             why = error.strerror or type(error).__name__
-            raise self._unreachable(f"no connection, or it was lost: {why}") from error
-
-    def _unreachable(self, why: str) -> ArchiveUnreachable:
-        return ArchiveUnreachable("archive_unreachable", channel=self._settings.name, why=why)
+            raise unreachable(self._settings, f"no connection, or it was lost: {why}") from error

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import IO, Final
 
-from agent.deliver.channel import tls_context
+from agent.deliver.channel import tls_context, unreachable
 from agent.deliver.settings import WebReceiver
 from agent.errors import ArchiveUnreachable
 
@@ -98,11 +98,6 @@ def check_up(settings: WebReceiver, answer: Answer) -> None:
         )
     if answer.status == TOO_MANY or answer.status >= 500:  # noqa: PLR2004
         raise unreachable(settings, answer.words)
-
-
-def unreachable(settings: WebReceiver, why: str) -> ArchiveUnreachable:
-    """Say why a receiver cannot be reached."""
-    return ArchiveUnreachable("archive_unreachable", channel=settings.name, why=why)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -10,7 +10,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Final
 
-from agent.deliver.channel import tls_context
+from agent.deliver.channel import refused, tls_context, unreachable
 from agent.deliver.result import (
     ANSWERS_IN_WORDS,
     StoredResult,
@@ -20,7 +20,6 @@ from agent.deliver.result import (
 )
 from agent.deliver.settings import EmailChannel
 from agent.deliver.trial import is_trial, trial_result
-from agent.errors import ArchiveRefused, ArchiveUnreachable
 
 LAST_DIGITS: Final = 8
 """So many of the study's UID are told: enough to find it by on the page, and no more. Ours."""
@@ -102,21 +101,17 @@ class MailServer:
                     session.login(settings.user, password)
                 yield session
         except smtplib.SMTPResponseException as error:
-            raise self._unreachable(_words(error.smtp_code, error.smtp_error)) from error
+            raise unreachable(self._settings, _words(error.smtp_code, error.smtp_error)) from error
         except (OSError, smtplib.SMTPException) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise self._unreachable(why) from error
+            raise unreachable(self._settings, why) from error
 
     def _check(self, code: int, said: bytes) -> None:
         """Make sure that the server goes along; it refuses for now, or for good."""
         if code >= FOR_GOOD:
-            name, why = self._settings.name, _words(code, said)
-            raise ArchiveRefused("message_refused", channel=name, why=why)
+            raise refused(self._settings, _words(code, said))
         if code >= 400:  # noqa: PLR2004
-            raise self._unreachable(_words(code, said))
-
-    def _unreachable(self, why: str) -> ArchiveUnreachable:
-        return ArchiveUnreachable("archive_unreachable", channel=self._settings.name, why=why)
+            raise unreachable(self._settings, _words(code, said))
 
 
 def _words(code: int, said: bytes | str) -> str:

@@ -12,11 +12,11 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from agent.deliver.http import ask, check_up, unreachable
+from agent.deliver.channel import refused, unreachable
+from agent.deliver.http import ask, check_up
 from agent.deliver.result import NOT_FOR_DIAGNOSIS, StoredResult, derived_uuid
 from agent.deliver.settings import WebhookChannel
 from agent.deliver.trial import is_trial, trial_result
-from agent.errors import ArchiveRefused
 from agent.report import SeriesReport, utc_text
 
 SECRET: Final = "whsec_"  # noqa: S105 - how a secret in base64 begins
@@ -115,8 +115,7 @@ class Webhook:
         )
         check_up(self._settings, answer)
         if not 200 <= answer.status < 300:  # noqa: PLR2004
-            name = self._settings.name
-            raise ArchiveRefused("message_refused", channel=name, why=answer.words)
+            raise refused(self._settings, answer.words)
 
     def keeps(self, letter: Post) -> bool:
         """Hold what was taken to be kept: there is nobody else to ask. See ``Channel``."""

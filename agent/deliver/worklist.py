@@ -9,7 +9,8 @@ from pydicom.dataset import Dataset
 from pynetdicom.sop_class import ModalityWorklistInformationFind  # type: ignore[attr-defined]
 from pynetdicom.status import code_to_category
 
-from agent.deliver.dimse import LOST, associated, unreachable
+from agent.deliver.channel import unreachable
+from agent.deliver.dimse import LOST, associated
 from agent.deliver.expected import Expected
 from agent.deliver.settings import WorklistSettings
 from agent.errors import ArchiveRefused
