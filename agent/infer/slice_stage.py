@@ -149,6 +149,8 @@ class SliceStage:
         backend: Backend,
     ) -> None:
         """Run the ``chosen`` slabs, by their numbers, and keep what the volume stage needs."""
+        if not chosen:
+            return
         contracts = self._contract, self._volume
         matrices = field_matrices(head.grid, self._contract)
         fields = {
