@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import closing
-from functools import cached_property
 from typing import Final
 
 from agent.errors import InferenceError
@@ -50,6 +49,8 @@ class ServerSide:
         self._look_s = look_s
         self._watch: _Watch | None = None
         self._backend: TritonBackend | None = None
+        self._expected: Reading | None = None
+        """What the reference makes of the golden batch."""
         self._problem = Reason("server_silent", address=settings.target)
 
     @property
@@ -60,12 +61,13 @@ class ServerSide:
     def take_up(self) -> bool:
         """Take the server up once it is found well, and leave it once it is not; whether it did."""
         if self._watch is None:
-            first = "_expected" not in self.__dict__
+            first = self._expected is None
             try:
-                expected = self._expected
+                expected = self._expected or read_golden(self._bundle.contract, self._reference)
             except InferenceError as error:  # what a server reads can be held to nothing
                 self._problem = error.reason
                 return False
+            self._expected = expected
             self._watch = _Watch(
                 lambda: connect(self._settings, self._bundle, expected), self._look_s
             )
@@ -92,11 +94,6 @@ class ServerSide:
         if self._watch:
             self._watch.end()
         self._watch = self._backend = None
-
-    @cached_property
-    def _expected(self) -> Reading:
-        """What the reference makes of the golden batch."""
-        return read_golden(self._bundle.contract, self._reference)
 
 
 class _Watch(threading.Thread):
