@@ -66,10 +66,8 @@ def cpu(box: Box) -> CheckResult:
     version = installed_version()
     if version is None:
         return well("cpu_by_reference")
-    key_path = config.infer.public_key
     try:
-        key = load_public_key(key_path) if key_path else None
-        loaded = load_bundle(config.bundle_folder, key)
+        loaded = load_bundle(config.bundle_folder, load_public_key(config.infer.public_key))
     except AgentError as error:
         raise NotChecked("see_bundle_line") from error
     why_not = cpu_side.objection(config.plans_folder, loaded)
@@ -129,7 +127,7 @@ class Plans:
     def __init__(self, config: Config) -> None:
         """Load the bundle that they must be of."""
         self._folder = config.plans_folder
-        self._key = load_public_key(config.infer.public_key) if config.infer.public_key else None
+        self._key = load_public_key(config.infer.public_key)
         self._bundle = load_bundle(config.bundle_folder, self._key)
 
     def unfit(self, name: str, machine: Machine) -> Reason | None:

@@ -18,8 +18,10 @@ SUFFIX = ".sig"
 """Appended to a manifest's name."""
 
 
-def load_public_key(path: Path) -> Ed25519PublicKey:
-    """Read a PEM file; ConfigError if it holds no Ed25519 public key."""
+def load_public_key(path: Path | None) -> Ed25519PublicKey | None:
+    """Read a PEM file, None where none is configured; ConfigError if it holds no such key."""
+    if path is None:
+        return None
     try:
         key = load_pem_public_key(path.read_bytes())
     except OSError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.config import Config
-from agent.infer.bundle import Bundle, load_bundle
+from agent.infer.bundle import load_bundle
 from agent.infer.signature import load_public_key
 from agent.retrospect.index import ArchiveIndex
 from agent.retrospect.rows import Row, Rows
@@ -53,7 +53,8 @@ class Progress:
 
 def rows_of(to: Path, config: Config, bundle: str) -> Rows:
     """Open the rows that a bundle (name/version) gave."""
-    loaded = _bundle(config, bundle)
+    key = load_public_key(config.infer.public_key)
+    loaded = load_bundle(config.engines_folder / bundle, key)
     contract = loaded.contract
     return Rows(to / "rows" / f"{contract.name}-{contract.version}-{loaded.digest[:12]}")
 
@@ -115,8 +116,3 @@ def _kept(read: Iterable[Row], rows: Rows) -> Iterator[Row]:
             yield row
     finally:
         rows.write(part)
-
-
-def _bundle(config: Config, bundle: str) -> Bundle:
-    key = load_public_key(config.infer.public_key) if config.infer.public_key else None
-    return load_bundle(config.engines_folder / bundle, key)

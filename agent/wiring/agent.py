@@ -62,8 +62,7 @@ def build_agent(config: Config, store: AgentStore, log: FilteringBoundLogger) ->
     # numpy's matrices here are small: a second pool of threads beside ONNX Runtime's only makes
     # both wait for cores (measured on a busy machine: 9 s instead of 0.7 s for the volume stage).
     threadpool_limits(limits=1, user_api="blas")
-    key = load_public_key(config.infer.public_key) if config.infer.public_key else None
-    bundle = load_bundle(config.bundle_folder, key)
+    bundle = load_bundle(config.bundle_folder, load_public_key(config.infer.public_key))
     profiles = load_profiles(config.protocols_folder)
     for profile in profiles:
         bundle.contract.operating_point(profile.operating_point)
@@ -87,7 +86,7 @@ def _accelerator(
         return ServerSide(server, bundle, reference)
     settings = GpuSettings(
         config.plans_folder,
-        load_public_key(config.infer.public_key) if config.infer.public_key else None,
+        load_public_key(config.infer.public_key),
         config.infer.gpu_memory_share,
         allowed=config.infer.gpu != NO_GPU,
         expected=config.infer.gpu != NO_GPU and platform_at() is not None,

@@ -21,10 +21,11 @@ from agent.infer.backend import Floats
 from agent.infer.bundle import Bundle, load_bundle
 from agent.infer.networks import RETRY_S
 from agent.infer.server_settings import ServerSettings
+from agent.infer.signature import load_public_key
 from agent.infer.triton_backend import TritonBackend
 from build_engine.compile.publish import MOST_SLABS
 from build_engine.compile.served_graph import served_slice_graph, served_volume_graph
-from build_engine.compile.site import ConfigPath, public_key, server_at
+from build_engine.compile.site import ConfigPath, server_at
 from build_engine.judge.cost import cost_of
 from build_engine.printing import AsJson, out, print_json, table
 
@@ -92,7 +93,7 @@ def fleet(
     Example: bleedwatch bench fleet --server grpcs://10.20.0.7:8001 --agents 50
     """
     settings = load_config(config)
-    bundle = load_bundle(settings.bundle_folder, public_key(settings))
+    bundle = load_bundle(settings.bundle_folder, load_public_key(settings.infer.public_key))
     to = server_at(settings, server or settings.infer.server or "")
     with out(stderr=True).status(f"a day in {minutes:g} minutes …"):
         day = played_day(bundle, to, (agents, heads, 60 * minutes))

@@ -13,6 +13,7 @@ from rich.table import Table
 from agent.config import DEFAULT_PATH, load_config
 from agent.errors import BundleError, GpuError
 from agent.infer.plan import ANY_PROTOCOL
+from agent.infer.signature import load_public_key
 from build_engine.compile import plans, signing
 from build_engine.compile.bench import bench
 from build_engine.compile.listing import BundleRow, PlanRow, bundle_rows, plan_rows
@@ -21,7 +22,7 @@ from build_engine.compile.openvino import openvino
 from build_engine.compile.plans import Site
 from build_engine.compile.publish import check_repository, is_repository
 from build_engine.compile.publishing import publish_command
-from build_engine.compile.site import ConfigPath, PlanName, public_key, site_of, taken_gpu
+from build_engine.compile.site import ConfigPath, PlanName, site_of, taken_gpu
 from build_engine.printing import AsJson, out, print_json
 
 engine = typer.Typer(
@@ -42,7 +43,7 @@ def list_(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None
     Example: bleedwatch engine list
     """
     settings = load_config(config)
-    key = public_key(settings)
+    key = load_public_key(settings.infer.public_key)
     try:
         with taken_gpu(settings) as gpu:
             site: Site | str = site_of(settings, gpu)
@@ -134,7 +135,7 @@ def check(
 
     Example: bleedwatch engine check engines/default/2.0.0
     """
-    key = public_key(load_config(config))
+    key = load_public_key(load_config(config).infer.public_key)
     if is_repository(folder):
         check_repository(folder, key)
     else:

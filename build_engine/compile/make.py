@@ -23,6 +23,7 @@ from agent.infer.plan import (
     plan_folder,
     read_active,
 )
+from agent.infer.signature import load_public_key
 from agent.infer.tensorrt_api import TensorRt
 from agent.infer.tensorrt_backend import TensorRtBackend
 from agent.infer.verification import FEWEST_HEADS, Verification
@@ -32,7 +33,6 @@ from build_engine.compile.signing import load_private_key, sign
 from build_engine.compile.site import (
     ConfigPath,
     PlanName,
-    public_key,
     reference_of,
     site_of,
     taken_gpu,
@@ -96,7 +96,9 @@ def verify(
     Example: bleedwatch engine verify default-2.0.0_any_fp16_1f2e3d4c_20261124T031500
     """
     settings = load_config(config)
-    loaded = load_plan(plan_folder(settings.plans_folder, plan), public_key(settings))
+    loaded = load_plan(
+        plan_folder(settings.plans_folder, plan), load_public_key(settings.infer.public_key)
+    )
     profile = _profile(load_profiles(settings.protocols_folder), loaded.manifest.protocol)
     with taken_gpu(settings) as gpu:
         site = site_of(settings, gpu, loaded.manifest.bundle)

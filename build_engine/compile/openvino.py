@@ -15,10 +15,11 @@ from agent.infer.cpu_side import FILE, CpuVerification, Where
 from agent.infer.golden import MOST_DIFFERENT
 from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.openvino_backend import OpenVinoBackend, installed_version
+from agent.infer.signature import load_public_key
 from agent.infer.verification import FEWEST_HEADS
 from build_engine.compile.golden import golden_heads
 from build_engine.compile.plans import replace_file
-from build_engine.compile.site import ConfigPath, public_key
+from build_engine.compile.site import ConfigPath
 from build_engine.compile.verify import compare, head_ms
 from build_engine.printing import AsJson, out, print_json
 
@@ -41,7 +42,7 @@ def openvino(
     version = installed_version()
     if version is None:
         raise ConfigError("openvino_missing")
-    bundle = load_bundle(settings.bundle_folder, public_key(settings))
+    bundle = load_bundle(settings.bundle_folder, load_public_key(settings.infer.public_key))
     threads = settings.infer.threads
     reference = OnnxBackend(bundle, threads=threads)  # first: it refuses what no network may be
     ours, contract = OpenVinoBackend(bundle, threads=threads), bundle.contract

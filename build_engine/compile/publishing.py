@@ -15,6 +15,7 @@ from agent.infer.bundle import Bundle, load_bundle
 from agent.infer.golden import read_golden
 from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.plan import Precision
+from agent.infer.signature import load_public_key
 from agent.infer.triton_backend import TritonBackend
 from build_engine.compile.plans import TIMINGS
 from build_engine.compile.publish import (
@@ -26,7 +27,7 @@ from build_engine.compile.publish import (
     publish,
 )
 from build_engine.compile.signing import load_private_key
-from build_engine.compile.site import ConfigPath, public_key, server_at, taken_gpu
+from build_engine.compile.site import ConfigPath, server_at, taken_gpu
 from build_engine.compile.timing_cache import TimingCache
 from build_engine.printing import AsJson, out, print_json
 
@@ -59,7 +60,7 @@ def publish_command(
     if triton is None and check is None:
         raise RequestRefused("nothing_to_publish")
     settings = load_config(config)
-    loaded = load_bundle(settings.bundle_folder, public_key(settings))
+    loaded = load_bundle(settings.bundle_folder, load_public_key(settings.infer.public_key))
     told: dict[str, object] = {"published": None, "server": None}
     if triton is not None:
         private_key = load_private_key(key) if key else None
@@ -111,7 +112,9 @@ def _compiled(
 
     slices, size = bundle.contract.slices, bundle.contract.slices.size_px
     sample = (2 * slices.neighbours + 1, size, size)
-    timings = TimingCache(settings.plans_folder / TIMINGS, public_key(settings))
+    timings = TimingCache(
+        settings.plans_folder / TIMINGS, load_public_key(settings.infer.public_key)
+    )
     with taken_gpu(settings) as gpu:
         slabs = compile_network(
             gpu, graphs[0], (MOST_SLABS, *sample), precision, timings, least=(1, *sample)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
 
 from agent.config import Config, InferConfig
@@ -28,12 +27,6 @@ ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The agent's TO
 PlanName = Annotated[str, typer.Argument(help="Name of a plan, as `engine list` prints it.")]
 
 
-def public_key(settings: Config) -> Ed25519PublicKey | None:
-    """Load the key that bundles and plans must be signed with; None if none is configured."""
-    path = settings.infer.public_key
-    return load_public_key(path) if path else None
-
-
 @contextmanager
 def taken_gpu(settings: Config) -> Iterator[TensorRt]:
     """Take the GPU for a command; GpuError where there is none.
@@ -47,7 +40,7 @@ def taken_gpu(settings: Config) -> Iterator[TensorRt]:
 
 def site_of(settings: Config, gpu: TensorRt, bundle: str | None = None) -> Site:
     """Say what a plan must fit here; ``bundle`` is name/version, left out the one in use."""
-    key = public_key(settings)
+    key = load_public_key(settings.infer.public_key)
     folder = settings.engines_folder / bundle if bundle else settings.bundle_folder
     here = Here.of(gpu.machine)
     return Site(settings.plans_folder, load_bundle(folder, key), key, here)
