@@ -148,7 +148,7 @@ class Analyst:
         )
         seen = seen_in(answer.analysis)
         if seen:
-            self._archive.add(contents.uid, report.revision, *seen)
+            self._archive.add(report, *seen)
 
     def _delivered_to(
         self, contents: Contents, answer: Answer

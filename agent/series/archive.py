@@ -17,6 +17,7 @@ from structlog.typing import FilteringBoundLogger
 from agent.draw.slices import encoded_slices, stack_of
 from agent.errors import AgentError
 from agent.records import HeadVolume
+from agent.report import SeriesReport
 from agent.store.agent_store import AgentStore
 
 MOST_WAITING: Final = 1
@@ -44,14 +45,15 @@ class Archive:
         self._keeps_slices = keeps_slices
         self._waiting: deque[_Stack] = deque()
 
-    def add(
-        self, series_uid: str, revision: int, head: HeadVolume, labels: NDArray[np.uint8]
-    ) -> None:
-        """Have a head's slices kept; ``labels`` (k, j, i) is 0 where there is no bleed."""
+    def add(self, report: SeriesReport, head: HeadVolume, labels: NDArray[np.uint8]) -> None:
+        """Have a head's slices kept; ``labels`` (k, j, i) is 0 where there is no bleed.
+
+        A suspicion may be one without an outline.
+        """
         if not self._keeps_slices:
             return
-        steps, suspected = self._steps((series_uid, revision), head, labels), bool(labels.any())
-        self._waiting.append(_Stack(series_uid, revision, suspected, steps))
+        result, suspected = (report.series_uid, report.revision), report.state == "suspected"
+        self._waiting.append(_Stack(*result, suspected, self._steps(result, head, labels)))
         while len(self._waiting) > MOST_WAITING:
             if self._waiting[0].suspected:
                 self.keep_some()

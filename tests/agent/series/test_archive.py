@@ -13,7 +13,7 @@ import structlog
 from agent.records import STORED_ABOVE_HU, State
 from agent.series.archive import Archive
 from tests.agent.box import Box
-from tests.agent.reports import add_result, receive, report
+from tests.agent.reports import add_result, not_suspected, receive, report
 from tests.agent.stored import Store
 from tests.heads import SEEING_BUNDLE, SeeingBackend, axial_grid, head
 from tests.phantoms import phantom_hu, uid, write_series
@@ -86,15 +86,30 @@ def test_where_nothing_is_suspected_slices_delay_no_other_series(box: Box) -> No
     bleed = clear.copy()
     bleed[0, 10:20, 10:20] = 1
 
-    for series_uid, labels in (("1.1", clear), ("1.2", bleed), ("1.3", clear)):
-        receive(box.store, box.clock, series_uid)
-        add_result(box.store, report(series_uid))
-        archive.add(series_uid, 1, head(grid, labels > 0), labels)
+    told = not_suspected("1.1"), report("1.2"), not_suspected("1.3")
+    for one, labels in zip(told, (clear, bleed, clear), strict=True):
+        receive(box.store, box.clock, one.series_uid)
+        add_result(box.store, one)
+        archive.add(one, head(grid, labels > 0), labels)
 
     assert [bool(box.store.queries.stack(each, 1)) for each in ("1.1", "1.2")] == [False, True]
     while archive.keep_some():
         pass
     assert box.store.queries.stack("1.3", 1)
+
+
+def test_a_suspicion_without_an_outline_has_its_slices_when_another_head_comes(box: Box) -> None:
+    """Regression: it was taken for a head in which nothing is suspected, and let go."""
+    archive = Archive(box.store.agent, structlog.get_logger(), keeps_slices=True)
+    grid = axial_grid(np.array([0.0, 5.0]))
+    clear = np.zeros(grid.shape_kji, np.uint8)
+
+    for one in (report("1.1", findings=()), not_suspected("1.2")):
+        receive(box.store, box.clock, one.series_uid)
+        add_result(box.store, one)
+        archive.add(one, head(grid, clear > 0), clear)
+
+    assert box.store.queries.stack("1.1", 1)
 
 
 def test_no_series_waits_for_the_slices_of_another(box: Box, tmp_path: Path) -> None:
@@ -172,7 +187,7 @@ def test_slices_that_cannot_be_encoded_are_not_kept_and_end_nothing(box: Box) ->
     for series_uid, each in (("1.1", replace(good, hu=rough)), ("1.2", good)):
         receive(box.store, box.clock, series_uid)
         add_result(box.store, report(series_uid))
-        archive.add(series_uid, 1, each, labels)
+        archive.add(report(series_uid), each, labels)
     while archive.keep_some():
         pass
 
@@ -185,6 +200,6 @@ def test_where_no_slices_are_to_be_kept_none_are(box: Box) -> None:
     grid = axial_grid(np.array([0.0, 5.0]))
     nothing = np.zeros(grid.shape_kji, np.uint8)
 
-    archive.add("1.1", 1, head(grid, nothing > 0), nothing)
+    archive.add(report("1.1"), head(grid, nothing > 0), nothing)
 
     assert not archive.keep_some()
