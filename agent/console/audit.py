@@ -116,7 +116,8 @@ class AuditLog:
     ) -> None:
         """Record, once for each browser and revision, that a principal was shown a series.
 
-        ``series`` is its UID and the result's number; ``what`` is ``worklist`` or ``images``.
+        ``series`` is its UID and the result's number; ``what`` is ``worklist``, ``examination`` or
+        ``images``.
         """
         if not self._was_recorded((principal.page, *series, what)):
             subject = _study(study_uid, series)
