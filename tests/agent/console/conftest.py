@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from agent.wiring import system_clock
 from tests.agent.console.browsing import CHROMIUM, QUIET, Console
 from tests.agent.doctor.scratch import free_port
 from tests.agent.reports import live
 from tests.agent.stored import Store
+
+# What Chromium itself says where a server was stopped: of a file, and of the offline page's script.
+OUT_OF_REACH = ("Failed to load", "An unknown error occurred when fetching the script")
 
 
 @pytest.fixture(scope="session")
@@ -42,8 +45,12 @@ def console(served: Console) -> Console:
 def page(console: Console, browser: Browser) -> Iterator[Page]:
     opened = browser.new_page(viewport={"width": 1280, "height": 1024})
     complaints: list[str] = []
-    opened.on("console", lambda said: complaints.append(said.text)
-              if said.type == "error" and "Failed to load" not in said.text else None)  # fmt: skip
+
+    def complain(said: ConsoleMessage) -> None:
+        if said.type == "error" and not said.text.startswith(OUT_OF_REACH):
+            complaints.append(said.text)
+
+    opened.on("console", complain)
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.on("dialog", lambda dialog: complaints.append(dialog.message))
     opened.on("request", lambda request: complaints.append(request.url)
