@@ -4,6 +4,7 @@ import { copyOf, element, first } from "./dom.js";
 import { engineOf, historyOf, seriesItem } from "./examination.js";
 import { resultPath } from "./feedback.js";
 import { headMap } from "./head_map.js";
+import { mayRead } from "./session.js";
 import { isRefused, stateLabel } from "./states.js";
 import { viewerFor } from "./viewer.js";
 import { born, capital, correctedWords, cut, findingParts, likelihood, nameOf, number, plain, said, t, translatePage, whatToDo } from "./words.js";
@@ -15,6 +16,12 @@ export function newCard() {
   const card = copyOf("alert");
   translatePage(card);
   return card;
+}
+
+/** Leads to its page for reading, beside this one, which goes on watching. @param {HTMLElement} card @param {Examination} examination @param {Report | null} report */
+async function linkToReading(card, { examination_uid: uid }, report) {
+  /** @type {HTMLAnchorElement} */ (first(card, ".read a")).href = `/exam/${encodeURIComponent(uid)}`;
+  first(card, ".read").hidden = !report || !await mayRead();
 }
 
 /**
@@ -30,6 +37,7 @@ export function tell(card, examination, series, report) {
   put(card, ".corrected", series.corrected ? correctedWords(series.corrected) : "");
   put(card, ".second", secondWords(examination));
   replace(card, ".history", historyOf(examination).map((one) => seriesItem(one, [engineOf(one)])));
+  linkToReading(card, examination, report);
   const result = `${series.series_uid} ${report?.revision}`;
   if (card.dataset.result !== result) {
     card.dataset.result = result;

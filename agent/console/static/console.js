@@ -24,6 +24,7 @@ let heardAt = performance.now();
 let latest = null;
 let lost = false;
 
+window.name = "bleedwatch-alerts"; // pages for reading lead back to this one, and open no second one
 translatePage(document);
 soundButton(at("sound"));
 notifyButton(at("notify"));

@@ -17,6 +17,12 @@ export async function checkSession() {
   return session;
 }
 
+/** Whether whoever sits here may read findings: where nobody signs in, and as a radiologist. */
+export async function mayRead() {
+  const { user, role } = await known;
+  return user === null || role === "radiologist";
+}
+
 function signInPath() { // which leads back to one of the radiologist's pages
   const here = location.pathname + location.search;
   return here === "/" ? "/sign-in" : `/sign-in?to=${encodeURIComponent(here)}`;

@@ -244,6 +244,35 @@ def test_a_technologist_sees_it_and_can_change_nothing(ward: Ward, browser: Brow
     page.close()
 
 
+def test_an_alert_leads_a_radiologist_to_its_page_and_back(ward: Ward, browser: Browser) -> None:
+    alerts = ward.page(browser, "rae")
+    alerts.goto(ward.url)
+    link = alerts.locator(".alert").get_by_role("link", name="Read findings and report")
+
+    with alerts.context.expect_page() as opened:
+        link.click()
+    reading = opened.value
+    expect(reading).to_have_url(f"{ward.url}/exam/1.2.3.4")
+    expect(alerts).to_have_url(f"{ward.url}/")  # which goes on watching
+    reading.get_by_role("link", name="Alerts").click()
+
+    expect(alerts.locator(".alert")).to_be_visible()
+    assert len(alerts.context.pages) == 2
+    alerts.context.close()
+
+
+def test_an_alert_leads_a_technologist_to_no_page_for_reading(
+    ward: Ward, browser: Browser
+) -> None:
+    page = ward.page(browser, "ann")
+    page.goto(ward.url)
+    expect(page.locator("#session")).to_contain_text("ann")
+
+    expect(page.locator(".alert .patient")).to_be_visible()
+    expect(page.locator(".alert .read")).to_be_hidden()
+    page.close()
+
+
 def test_a_newer_result_is_told_and_not_shown_unasked(rae: Page, ward: Ward) -> None:
     newer = not_suspected("1.2.3.4").model_copy(update={"revision": 2, "result_id": "second"})
     add_result(ward.store, newer)
