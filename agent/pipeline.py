@@ -149,7 +149,11 @@ def evidence_of(slices: GrowingSeries, head: HeadVolume, profile: ProtocolProfil
         shortfall=slices.facts().shortfall,
         unread=slices.unread(),
         unseen=(*unseen_of(facts), *slices.unseen_between()),
-        remarks=(*slices.remarks(), *((Reason("contrast_not_excluded"),) if unsure else ())),
+        remarks=(
+            *slices.remarks(),
+            *((Reason("contrast_not_excluded"),) if unsure else ()),
+            *((Reason("metal_seen"),) if facts.metal_ml else ()),
+        ),
     )
 
 

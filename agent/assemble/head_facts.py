@@ -47,6 +47,10 @@ BRAIN_HU: Final = (10, 50)
 """Between these lies most of a brain [HU]: white matter from 20, grey to 40, infarcts and an
 infant's brain darker, and some 10 HU for the scanner's calibration."""
 
+METAL_HU: Final = 2500
+"""Metal at or above this [HU]. The densest bone has some 2,000, and exports of 12 bits end at 3,071.
+Enamel reaches it too, and lies below the levels that show the hemispheres."""
+
 FAT_HU: Final = -250, -30
 """Fat, and what other scales than HU make of it, lies between these [HU]."""
 
@@ -94,7 +98,7 @@ class HeadFacts:
     95th percentile, once averaged over 6 mm. ``dark_share`` of the level with least of it is darker
     than soft tissue. Of what is darker than fat, ``air_share`` is as dark as air at the level with
     least of that, where ``air_hu`` is its median.
-    ``air_ml`` lies in large levels with brain on all four sides.
+    ``air_ml`` lies in large levels with brain on all four sides; ``metal_ml`` anywhere in them.
     ``n_repeated`` slices are the same as another one. ``at_edge``: the enclosed tissue reaches the
     edge of the image. ``tissue_mm2`` (slice,) is how much of each slice is no air.
     ``brain_over_fat_hu``: how much denser the most frequent of brain is than that of fat, None
@@ -112,6 +116,7 @@ class HeadFacts:
     air_share: float
     air_hu: float
     air_ml: float
+    metal_ml: float
     n_repeated: int
     at_edge: bool
 
@@ -128,6 +133,7 @@ def facts_of(head: HeadVolume) -> HeadFacts:
     large = areas_mm2 >= max(LARGE * largest_mm2, pixel_mm2)
     low_hu, high_hu = BRAIN_HU
     air = (levels[large] < AIR_HU) & (_sides_with(inside[large]) == ALL_SIDES)
+    pixel_ml = _coarse_pixel_ml(head, len(levels), pixel_mm2)
     second = _largest_parts(enclosed[large] & ~inside[large])
     tissue_hu = levels[large][inside[large]]
     air_share, air_hu = _air(levels)
@@ -142,7 +148,8 @@ def facts_of(head: HeadVolume) -> HeadFacts:
         dark_share=float((levels < SOFT_HU).mean(axis=(1, 2)).min()),
         air_share=air_share,
         air_hu=air_hu,
-        air_ml=np.count_nonzero(air) * _coarse_pixel_ml(head, len(levels), pixel_mm2),
+        air_ml=np.count_nonzero(air) * pixel_ml,
+        metal_ml=np.count_nonzero(levels[large] >= METAL_HU) * pixel_ml,
         n_repeated=_n_repeated(head.hu),
         at_edge=bool(inside[:, [0, -1]].any() or inside[:, :, [0, -1]].any()),
     )

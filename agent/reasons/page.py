@@ -120,6 +120,9 @@ SERIES: Final = {
     "contrast_not_excluded": Wording(
         "contrast agent is not excluded: what is said of it disagrees, and none is seen"
     ),
+    "metal_seen": Wording(
+        "there is metal in the images: its streaks can hide a bleed, or look like one"
+    ),
     "not_original_axial": Wording("not an original axial image ({image_type})", OTHER_SERIES),
     "not_plain_head": Wording("not a plain head series: {description}", OTHER_SERIES),
     "maker_not_covered": Wording("scanner maker '{maker}' is not the profile's", OTHER_PROTOCOL),
