@@ -567,6 +567,17 @@ BUILDING: Final = {
     "picture_folder_missing": Wording("--png {path}: no such folder", "make it first"),
     "output_unwritable": Wording("{path}: {why}", "name another file"),
     "nothing_to_play": Wording("{folder}: no files to play", "name a folder of exported images"),
+    "no_receiver": Wording("--to {to}: no receiver", "such as BLEEDWATCH@127.0.0.1:11112"),
+    "file_not_sendable": Wording(
+        "a file is not DICOM: it cannot be sent", "name a folder of exported images alone"
+    ),
+    "receiver_not_reached": Wording(
+        "{to}: no association, or it was lost",
+        "`bleedwatch inlet` must run there, with {calling} and this computer in inlet.senders",
+    ),
+    "image_not_taken": Wording(
+        "{to} does not take an image: {why}", "`bleedwatch doctor` there says what is wrong"
+    ),
     "no_slice_to_leave_out": Wording(
         "there is no slice {k} to leave out",
         "slices are counted from 1 to {n_slices}, the lowest first",

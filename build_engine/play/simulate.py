@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 import numpy as np
 import typer
@@ -58,6 +59,10 @@ class ExportFile:
 
     name: Path
     content: bytes
+
+
+Export: TypeAlias = Callable[[Sequence[ExportFile], float, Callable[[], object]], object]
+"""Takes files, how many of them leave in a second, and what is called after each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,23 +135,54 @@ def in_order(upwards: Sequence[ExportFile], order: Order, seed: int) -> tuple[Ex
     return tuple(upwards if order is Order.ASCENDING else upwards[::-1])
 
 
+def at_pace(files: Sequence[ExportFile], per_s: float) -> Iterator[ExportFile]:
+    """Give a file when its time has come.
+
+    The pace is kept by the clock, so that a slow disk or network does not stretch the export.
+    """
+    started_s = time.monotonic()
+    for n, file in enumerate(files):
+        time.sleep(max(0.0, started_s + n / per_s - time.monotonic()))
+        yield file
+
+
 def play(
     folder: Path, files: Sequence[ExportFile], per_s: float, written: Callable[[], object]
 ) -> Played:
     """Write ``files`` below ``folder`` as a scanner does: ``per_s`` a second, to their final names.
 
-    ``written`` is called after each one. The pace is kept by the clock, so that a slow disk does
-    not stretch the export.
+    ``written`` is called after each one.
     """
-    started_s, on_disk_s = time.monotonic(), []
-    for n, file in enumerate(files):
-        time.sleep(max(0.0, started_s + n / per_s - time.monotonic()))
+    on_disk_s = []
+    for file in at_pace(files, per_s):
         path = folder / file.name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.content)
         on_disk_s.append(time.monotonic())
         written()
     return Played(on_disk_s[0], on_disk_s[-1])
+
+
+def send(to: str, files: Sequence[ExportFile], per_s: float, written: Callable[[], object]) -> None:
+    """Send ``files`` to ``AE@HOST:PORT`` by C-STORE, ``per_s`` a second, in one association.
+
+    ``written`` is called after each one.
+
+    Raises
+    ------
+    ConfigError
+        The address is none, a file is not DICOM, or the package that sends is not installed.
+    RequestRefused
+        There is no association, or an image is not taken.
+    """
+    try:
+        from build_engine.play.scu import storing  # noqa: PLC0415 - of the dicom extra
+    except ModuleNotFoundError as error:
+        raise ConfigError("dicom_package_missing", package=error.name or "") from error
+    with storing(to, [file.content for file in files]) as store:
+        for file in at_pace(files, per_s):
+            store(file.content)
+            written()
 
 
 def chosen_preset(name: str) -> ScannerPreset:
@@ -163,8 +199,14 @@ def chosen_preset(name: str) -> ScannerPreset:
 
 
 def simulate(  # noqa: PLR0913 - a command's parameters are its options
-    folder: Annotated[Path, typer.Argument(help="The export folder to write into.")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="The export folder to write into.", show_default=False)
+    ] = None,
     *,
+    to: Annotated[
+        str | None,
+        typer.Option(help="AE@HOST:PORT to send to by C-STORE instead, as SIMULATOR."),
+    ] = None,
     preset: Annotated[
         list[str] | None,
         typer.Option(help=f"Scanner: {', '.join(PRESETS)}. Several are taken in turn."),
@@ -192,16 +234,16 @@ def simulate(  # noqa: PLR0913 - a command's parameters are its options
     ] = None,
     studies: Annotated[int, typer.Option(help="How many studies to play.", min=1)] = 1,
 ) -> None:
-    """Play a scanner that exports generated heads into a folder.
+    """Play a scanner that exports generated heads into a folder, or sends them to an inlet.
 
     Example: bleedwatch simulate /srv/ct-export --preset ge-32x5 --bleed subdural --volume-ml 30
     """
-    out = Console(highlight=False)
+    out, export = Console(highlight=False), _export(folder, to)
     if source is not None:
         upwards = without(files_below(source), missing or ())
         files = in_order(upwards, order or Order.ASCENDING, seed or 0)
         with _progress(out, f"files of {source}", len(files)) as written:
-            play(folder, files, rate or REPLAYED_PER_S, written)
+            export(files, rate or REPLAYED_PER_S, written)
         return
     seed = secrets.randbits(32) if seed is None else seed
     out.print(f"[dim]seed {seed}: --seed {seed} makes the same heads again[/]")
@@ -215,7 +257,16 @@ def simulate(  # noqa: PLR0913 - a command's parameters are its options
         axial = in_order(without(upwards, missing or ()), order or own, recipe.seed)
         files = scout, *axial
         with _progress(out, f"{_bleed_text(recipe)}, {scanner.model}", len(files)) as written:
-            play(folder, files, rate or scanner.slices_per_s, written)
+            export(files, rate or scanner.slices_per_s, written)
+
+
+def _export(folder: Path | None, to: str | None) -> Export:
+    """Return how files leave: into a folder, or by C-STORE."""
+    if folder is not None and to is None:
+        return partial(play, folder)
+    if folder is None and to is not None:
+        return partial(send, to)
+    raise typer.BadParameter("name either a folder or --to")
 
 
 def _study_files(

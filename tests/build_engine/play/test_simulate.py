@@ -1,5 +1,6 @@
 """A played scanner writes what it says, as it says."""
 
+from io import BytesIO
 from pathlib import Path
 
 import pydicom
@@ -7,9 +8,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from agent.errors import ConfigError
+from agent.errors import ConfigError, RequestRefused
 from build_engine.play.simulate import ExportFile, Order, files_below, in_order, play, simulate
 from build_engine.synth.presets import GE_DUAL
+from tests.agent.doctor.scratch import free_port
+from tests.agent.inlet.dcmtk import inlet_in
+from tests.phantoms import write_series
+from tests.program import until
 
 FILES = tuple(ExportFile(Path("DEMO-001") / f"{n}.dcm", bytes([n])) for n in range(20))
 
@@ -94,3 +99,45 @@ def test_an_unknown_scanner_is_named_with_those_there_are(tmp_path):
 
     assert isinstance(result.exception, ConfigError)
     assert "ge-32x5" in result.exception.what_to_do
+
+
+def test_an_inlet_is_sent_what_a_folder_would_hold(tmp_path):
+    paths = write_series(tmp_path / "head", 3)
+    with inlet_in(tmp_path, "SIMULATOR@127.0.0.1") as inlet:
+        to = f"BLEEDWATCH@127.0.0.1:{inlet.port}"
+        result = run("--to", to, "--from", tmp_path / "head", "--rate", 1000)
+
+        assert result.exit_code == 0, result.output
+        until(lambda: len(inlet.files()) == 3)
+        received = inlet.files().values()
+    sent = [pydicom.dcmread(path) for path in paths]
+    got = {image.SOPInstanceUID: image for image in map(pydicom.dcmread, map(BytesIO, received))}
+    assert [got[image.SOPInstanceUID].PixelData for image in sent] == [
+        image.PixelData for image in sent
+    ]
+
+
+@pytest.mark.parametrize("refuses", ["an association", "a folder that cannot be written"])
+def test_an_inlet_that_takes_nothing_is_told(tmp_path, refuses):
+    write_series(tmp_path / "head", 2)
+    caller = "CT1" if refuses == "an association" else "SIMULATOR"
+    with inlet_in(tmp_path, f"{caller}@127.0.0.1") as inlet:
+        (tmp_path / "received").rename(tmp_path / "away")
+        to = f"BLEEDWATCH@127.0.0.1:{inlet.port}"
+        result = run("--to", to, "--from", tmp_path / "head", "--rate", 1000)
+
+    assert isinstance(result.exception, RequestRefused)
+    assert result.exception.reason.code in ("receiver_not_reached", "image_not_taken")
+    assert to in str(result.exception)
+
+
+def test_whom_to_send_to_is_said_and_what_is_sent_is_dicom(tmp_path):
+    play(tmp_path / "old", FILES[:1], 1000.0, lambda: None)
+    nobody = f"BLEEDWATCH@127.0.0.1:{free_port()}"
+
+    assert run(tmp_path, "--to", nobody).exit_code == 2
+    assert run("--bleed", "none").exit_code == 2
+    for to, why in (("127.0.0.1:11112", "no receiver"), (nobody, "not DICOM")):
+        refused = run("--to", to, "--from", tmp_path / "old")
+        assert isinstance(refused.exception, ConfigError)
+        assert why in str(refused.exception)
