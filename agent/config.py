@@ -366,6 +366,11 @@ class Config(BaseSettings):
         return self.state_folder / "audit.log"
 
     @property
+    def registry_key_path(self) -> Path:
+        """The key by which registries' exports name examinations; made by the first one."""
+        return self.state_folder / "registry.key"
+
+    @property
     def selftest_folder(self) -> Path:
         """The folder that self-tests are written to, which the agent watches too."""
         return self.state_folder.absolute() / "selftest"

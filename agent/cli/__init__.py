@@ -25,7 +25,7 @@ MODEL: Final = "Model and engines"
 MEASURE: Final = "Measure"
 
 PANELS: Final = {
-    SEE: ("status", "studies", "show", "files", "feedback", "doctor"),
+    SEE: ("status", "studies", "show", "files", "feedback", "registry", "doctor"),
     SERVICE: (
         "selftest",
         "upgrade",

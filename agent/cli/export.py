@@ -9,10 +9,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from agent.cli.options import AsJson, ConfigPath, Study
-from agent.cli.stores import opened, series_named
-from agent.config import DEFAULT_PATH
+from agent.cli.options import AsJson, ConfigPath, Study, account
+from agent.cli.stores import series_named
+from agent.config import DEFAULT_PATH, load_config
+from agent.console.audit import AuditLog
 from agent.handover.export import export as write
+from agent.store.console_store import ConsoleStore
+from agent.store.database import Database
+from agent.store.queries import Queries
+from agent.wiring import system_clock
 
 
 def export(
@@ -37,8 +42,20 @@ def export(
 
     Example: bleedwatch export 1.2.840.113619.2 --to /tmp/for-the-radiologist
     """
-    with opened(config) as queries:
-        written = write(queries, series_named(queries, study), to, with_identity=with_identity)
+    settings = load_config(config)
+    with Database.existing(settings.store_path) as database:
+        queries = Queries(database)
+        rows = series_named(queries, study)
+        written = write(queries, rows, to, with_identity=with_identity)
+        notice = ConsoleStore(database, system_clock).notice
+        audit = AuditLog(settings.audit_path, system_clock, notice)
+        for row in rows:
+            audit.handed_over(
+                account(),
+                row.identity.study_uid,
+                (row.uid, row.revision),
+                identified=with_identity,
+            )
     if as_json:
         typer.echo(json.dumps({"written": list(map(str, written)), "identity": with_identity}))
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +34,13 @@ def moment(text: str) -> datetime:
         return datetime.fromisoformat(text).astimezone(timezone.utc)
     except (ValueError, OverflowError) as error:
         raise typer.BadParameter(f"{text}: such as 90min, 2h, 7d or 2026-11-23") from error
+
+
+def account() -> str:
+    """Return the account that runs the command, and the one that called sudo."""
+    name = pwd.getpwuid(os.geteuid()).pw_name
+    sudo = os.environ.get("SUDO_USER")
+    return f"{name} (sudo by {sudo})" if sudo else name
 
 
 @contextmanager

@@ -127,6 +127,15 @@ class ExportOutput(_Output):
     identity: bool
 
 
+class RegistryOutput(_Output):
+    """Of ``registry``."""
+
+    n_examinations: int
+    folder: str
+    since_utc: datetime
+    until_utc: datetime
+
+
 class PruneOutput(_Output):
     """Of ``prune``."""
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pwd
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from agent.cli.options import AsJson, ConfigPath
+from agent.cli.options import AsJson, ConfigPath, account
 from agent.config import DEFAULT_PATH, load_config
 from agent.console.audit import AuditLog
 from agent.console.passwords import SHORTEST, check_name, hash_password
@@ -62,7 +60,7 @@ def add(
     with _opened(config) as (store, audit):
         argon2 = hash_password(_password(from_stdin=password_stdin), name)
         store.accounts.add_user(name, role.value, argon2, system_clock())
-        audit.user_changed(_account(), name, f"user added, role {role.value}")
+        audit.user_changed(account(), name, f"user added, role {role.value}")
     typer.echo(f"{name}: added, {role.value}")
 
 
@@ -98,7 +96,7 @@ def remove(name: Name, config: ConfigPath = DEFAULT_PATH) -> None:
     """
     with _opened(config) as (store, audit):
         store.accounts.remove_user(name)
-        audit.user_changed(_account(), name, "user removed")
+        audit.user_changed(account(), name, "user removed")
     typer.echo(f"{name}: removed")
 
 
@@ -113,7 +111,7 @@ def password(
     with _opened(config) as (store, audit):
         argon2 = hash_password(_password(from_stdin=password_stdin), name)
         store.accounts.set_password(name, argon2)
-        audit.user_changed(_account(), name, "password set")
+        audit.user_changed(account(), name, "password set")
     typer.echo(f"{name}: password set")
 
 
@@ -125,7 +123,7 @@ def role(name: Name, role: RoleOption, config: ConfigPath = DEFAULT_PATH) -> Non
     """
     with _opened(config) as (store, audit):
         store.accounts.set_role(name, role.value)
-        audit.user_changed(_account(), name, f"role set to {role.value}")
+        audit.user_changed(account(), name, f"role set to {role.value}")
     typer.echo(f"{name}: {role.value}")
 
 
@@ -144,10 +142,3 @@ def _password(*, from_stdin: bool) -> str:
         f"Password, at least {SHORTEST} characters", hide_input=True, confirmation_prompt=True
     )
     return asked
-
-
-def _account() -> str:
-    """Return the account that runs the command, and the one that called sudo."""
-    account = pwd.getpwuid(os.geteuid()).pw_name
-    sudo = os.environ.get("SUDO_USER")
-    return f"{account} (sudo by {sudo})" if sudo else account

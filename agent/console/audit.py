@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +49,7 @@ from agent.console.authorization import Principal
 from agent.errors import StoreUnwritable
 from agent.reasons import Reason
 from agent.records import Clock
+from agent.report import to_the_second
 
 MODE: Final = 0o640
 """Readable by the service's group: a log shipper's account."""
@@ -150,6 +152,23 @@ class AuditLog:
             AuditedObject(STUDY, study_uid, name, REPORT),
         )  # fmt: skip
         self._write(event, self._program("delivery"))
+
+    def handed_over(
+        self, account: str, study_uid: str, series: tuple[str, int], *, identified: bool
+    ) -> None:
+        """Record that an account of this computer wrote a result as files."""
+        kind = our_code("result-written-with-identity" if identified else "result-written")
+        event = Event(EXPORT, kind, READ, SUCCESS, _study(study_uid, series))
+        self._write(event, Principal(account, "", ""))
+
+    def registry_exported(
+        self, account: str, n_examinations: int, since: datetime, until: datetime
+    ) -> None:
+        """Record that an account of this computer wrote de-identified results for a registry."""
+        name = f"{n_examinations} examinations, {to_the_second(since)} to {to_the_second(until)}"
+        subject = AuditedObject(NODE, self._host, name, REPORT)
+        event = Event(EXPORT, our_code("registry-exported"), READ, SUCCESS, subject)
+        self._write(event, Principal(account, "", ""))
 
     def received(self, sender: str, address: str, n_images: int) -> None:
         """Record that somebody sent images, in one association."""

@@ -137,14 +137,14 @@ def _report(result: StoredResult, settings: FhirChannel, told: list[Resource]) -
         **_begun("DiagnosticReport", "report", _status(result), result),
         **_order(result),
         "category": [{"coding": [{"system": CT[0], "code": CT[1]}]}],
-        "code": _coded(HEAD_CT),
+        "code": coded(HEAD_CT),
         "subject": _subject(result, settings),
         **_when(result),
         "issued": utc_text(result.at),
         "result": [{"reference": _full_url(one)} for one in told],
         "imagingStudy": [{"type": "ImagingStudy", "identifier": study}],
         "conclusion": "\n".join((*impression_lines(result), *finding_lines(result))),
-        "conclusionCode": [_coded(ANSWERS[report.state])],
+        "conclusionCode": [coded(ANSWERS[report.state])],
     }
 
 
@@ -167,36 +167,35 @@ def _observations(result: StoredResult, settings: FhirChannel) -> Iterator[Resou
         (VOLUME, report.total_volume_ml if report.findings else None, MILLILITRE),
     )
     components = [
-        _quantity(code, value, unit) for code, value, unit in measured if value is not None
+        quantity(code, value, unit) for code, value, unit in measured if value is not None
     ]
     yield {
         **_begun("Observation", "answer", _status(result), result),
-        "code": _coded(ANSWER),
+        "code": coded(ANSWER),
         **about,
-        "valueCodeableConcept": _coded(ANSWERS[report.state]),
+        "valueCodeableConcept": coded(ANSWERS[report.state]),
         **({"component": components} if components else {}),
     }
     for number, finding in enumerate(report.findings, 1):
         begun = _begun("Observation", f"finding {number}", _status(result), result)
-        yield {**begun, "code": _coded(FINDING), **about, **_finding(finding)}
+        yield {**begun, "code": coded(FINDING), **about, **finding_facts(finding)}
     for number in range(len(report.findings) + 1, result.n_former_findings + 1):
         begun = _begun("Observation", f"finding {number}", WITHDRAWN, result)
-        yield {**begun, "code": _coded(FINDING), **about}
+        yield {**begun, "code": coded(FINDING), **about}
 
 
-def _finding(finding: FindingReport) -> Resource:
+def finding_facts(finding: FindingReport) -> Resource:
+    """Say of an Observation's finding what it is, where, and how large."""
     side = SIDES.get(finding.side or "")
-    laterality = (
-        [{"code": _coded(LATERALITY), "valueCodeableConcept": _coded(side)}] if side else []
-    )
+    laterality = [{"code": coded(LATERALITY), "valueCodeableConcept": coded(side)}] if side else []
     return {
-        "valueCodeableConcept": _coded(KINDS_OF_BLEED[finding.subtype]),
+        "valueCodeableConcept": coded(KINDS_OF_BLEED[finding.subtype]),
         "note": [{"text": finding_line(finding)}],
-        "bodySite": _coded(site_of(finding.subtype, finding.region)),
+        "bodySite": coded(site_of(finding.subtype, finding.region)),
         "component": [
             *laterality,
-            _quantity(VOLUME, finding.volume_ml, MILLILITRE),
-            _quantity(PROBABILITY, finding.probability, NO_UNITS),
+            quantity(VOLUME, finding.volume_ml, MILLILITRE),
+            quantity(PROBABILITY, finding.probability, NO_UNITS),
         ],
     }
 
@@ -217,12 +216,14 @@ def _task(result: StoredResult, settings: FhirChannel, report: Resource) -> Iter
         }
 
 
-def _quantity(code: Code, value: float, unit: Code) -> Resource:
-    quantity = {"value": value, "unit": unit.value, "system": SYSTEMS["UCUM"], "code": unit.value}
-    return {"code": _coded(code), "valueQuantity": quantity}
+def quantity(code: Code, value: float, unit: Code) -> Resource:
+    """Write a number as an Observation's component."""
+    told = {"value": value, "unit": unit.value, "system": SYSTEMS["UCUM"], "code": unit.value}
+    return {"code": coded(code), "valueQuantity": told}
 
 
-def _coded(code: Code) -> Resource:
+def coded(code: Code) -> Resource:
+    """Write a code as a CodeableConcept."""
     coding = {
         "system": SYSTEMS[code.scheme_designator],
         "code": code.value,

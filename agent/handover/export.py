@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.errors import RequestRefused
 from agent.handover.facts import examination_facts, series_facts
+from agent.handover.new_folder import new_folder
 from agent.store.queries import Queries
 from agent.store.rows import SeriesRow
 from agent.store.view import ExaminationView, SeriesView
@@ -20,29 +19,14 @@ def export(
 ) -> list[Path]:
     """Write these series into a new folder, readable by its owner only.
 
-    It is written elsewhere and then renamed, so that it is complete or not there.
-
-    Raises
-    ------
-    RequestRefused
-        If it is there already, or cannot be written.
+    Raises as ``new_folder``.
     """
-    if folder.exists():
-        raise RequestRefused("folder_exists", folder=str(folder))
-    try:
-        with tempfile.TemporaryDirectory(dir=folder.absolute().parent) as scratch:
-            made = Path(scratch) / folder.name
-            made.mkdir(mode=0o700)
-            for number, examination in enumerate(queries.examinations_with(rows), 1):
-                facts = examination_facts(ExaminationView.of(examination))
-                _write_json(made / f"examination-{number}.json", facts)
-            for number, row in enumerate(rows, 1):
-                _write(queries, row, made / f"series-{number}", with_identity=with_identity)
-            made.rename(folder)
-    except OSError as error:
-        raise RequestRefused(
-            "folder_unwritable", folder=str(folder), why=str(error.strerror)
-        ) from error
+    with new_folder(folder) as made:
+        for number, examination in enumerate(queries.examinations_with(rows), 1):
+            facts = examination_facts(ExaminationView.of(examination))
+            _write_json(made / f"examination-{number}.json", facts)
+        for number, row in enumerate(rows, 1):
+            _write(queries, row, made / f"series-{number}", with_identity=with_identity)
     return sorted(folder.iterdir())
 
 

@@ -181,6 +181,14 @@ COMMANDS: Final = {
     "file_unwritable": Wording("{path}: {why}", NAME_NEW_FILE),
     "bundle_file_unwritable": Wording("{path}: {why}", NAME_NEW_FILE + ": --to FILE"),
     "folder_exists": Wording("{folder} is there already", "name a folder that is not"),
+    "registry_empty": Wording(
+        "no examination of that time has an answer", "`bleedwatch studies` lists what came"
+    ),
+    "registry_key_unusable": Wording(
+        "{path}: {why}",
+        "call it as the services' account; a key that is deleted is made anew, and names all"
+        " examinations otherwise",
+    ),
     "folder_unwritable": Wording("{folder}: {why}", "name a folder in one that can be written"),
     "image_undecodable": Wording("an image that cannot be decoded ({error})"),
     "image_of_other_kind": Wording("an image of another kind"),

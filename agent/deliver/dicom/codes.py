@@ -50,6 +50,7 @@ NO_UNITS: Final = Code("1", "UCUM", "no units")
 
 ANSWER: Final = Code("answer", PRIVATE_SCHEME, "Answer of the algorithm")
 MIDLINE_SHIFT: Final = Code("midline-shift", PRIVATE_SCHEME, "Midline shift")
+AGREEMENT: Final = Code("agreement", PRIVATE_SCHEME, "What readers made of the answer")
 VENTRICLES_REACHED: Final = Code("ivh-extension", PRIVATE_SCHEME, "Intraventricular extension")
 
 ANSWERS: Final = {
