@@ -234,7 +234,7 @@ def simulate(  # noqa: PLR0913 - a command's parameters are its options
     ] = None,
     studies: Annotated[int, typer.Option(help="How many studies to play.", min=1)] = 1,
 ) -> None:
-    """Play a scanner that exports generated heads into a folder, or sends them to an inlet.
+    """Play a scanner: generated heads for a folder or an inlet.
 
     Example: bleedwatch simulate /srv/ct-export --preset ge-32x5 --bleed subdural --volume-ml 30
     """
