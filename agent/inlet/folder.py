@@ -72,15 +72,20 @@ class ReceivedFolder:
         """Write an image; returns why that cannot be done, None where it will be there, whole.
 
         One that is there already with the same content is left as it is; with another, it is
-        replaced, as by a scanner that exports a corrected image under the same name.
+        replaced, as by a scanner that exports a corrected image under the same name. Where the
+        former one lies in a day that may be deleted, the new one is written into today's folder.
         """
         name = f"{sop_uid}.dcm"
         try:
+            no_room = self._make_room(len(content))
             former = self._find(name)
             if former and former.read_bytes() == content:
                 return None
-            if why := self._make_room(len(content)) or self._failure():
+            if why := no_room or self._failure():
                 return why
+            if former and self._deletable(date.fromisoformat(former.parent.name)):
+                former.unlink(missing_ok=True)
+                former = None
             self._write((former or self._today() / name), content)
         except OSError as error:
             return self._unwritable(error)
@@ -145,7 +150,7 @@ class ReceivedFolder:
             for day in sorted(kept):
                 too_old = today - day > timedelta(days=limits.kept_days)
                 too_much = sum(kept.values()) + n_bytes > limits.kept_bytes
-                if today - day > KEPT_IN_ANY_CASE and (too_old or too_much):
+                if self._deletable(day) and (too_old or too_much):
                     shutil.rmtree(self._folder / day.isoformat())
                     del kept[day]
             if sum(kept.values()) + n_bytes > limits.kept_bytes:
@@ -156,6 +161,9 @@ class ReceivedFolder:
         if free_bytes - n_bytes < limits.free_bytes:
             return Reason("inlet_disk_low", folder=str(self._folder), gb=free_bytes / 1e9)
         return None
+
+    def _deletable(self, day: date) -> bool:
+        return self._clock().utc.date() - day > KEPT_IN_ANY_CASE
 
     def _find(self, name: str) -> Path | None:
         """Return where an image was received before, None where it was not."""

@@ -15,6 +15,7 @@ from agent.inlet.folder import ReceivedFolder
 from agent.inlet.limits import InletLimits
 from agent.records import Instant
 from agent.watch.filesystem import PART_SUFFIX, files_in
+from tests.program import until
 
 LIMITS = InletLimits(8, 2**20, 2**24, kept_days=7, kept_bytes=10_000, free_bytes=0)
 NOON = datetime(2026, 11, 30, 12, tzinfo=timezone.utc)
@@ -38,6 +39,11 @@ def clock() -> Days:
 def files(folder: Path) -> dict[str, bytes]:
     """Return what the watcher would read, by name."""
     return {Path(path).name: Path(path).read_bytes() for path, _ in files_in(str(folder), print)}
+
+
+def until_named(folder: Path, uid: str) -> None:
+    """Wait until an image is synced: in a test's eight days it may not be yet."""
+    until(lambda: f"{uid}.dcm" in files(folder))
 
 
 def code(folder: ReceivedFolder, uid: str, content: bytes) -> str | None:
@@ -81,6 +87,20 @@ def test_a_corrected_image_takes_the_place_of_the_former_whatever_day_it_came(
     assert files(tmp_path) == {"1.2.3.dcm": b"corrected"}
 
 
+def test_a_corrected_image_does_not_share_the_end_of_the_formers_day(
+    tmp_path: Path, clock: Days
+) -> None:
+    with ReceivedFolder(tmp_path, LIMITS, clock).opened() as folder:
+        folder.add("1.2.3", b"image")
+        until_named(tmp_path, "1.2.3")
+        clock.days = 7
+        folder.add("1.2.3", b"corrected")
+        clock.days = 8
+        folder.add("1.2.4", b"another")
+
+    assert files(tmp_path) == {"1.2.3.dcm": b"corrected", "1.2.4.dcm": b"another"}
+
+
 def test_what_a_killed_inlet_left_is_finished_if_it_is_whole_and_deleted_if_not(
     tmp_path: Path, clock: Days
 ) -> None:
@@ -101,6 +121,7 @@ def test_what_a_killed_inlet_left_is_finished_if_it_is_whole_and_deleted_if_not(
 def test_what_is_too_old_is_deleted_by_days_as_new_images_come(tmp_path: Path, clock: Days) -> None:
     with ReceivedFolder(tmp_path, LIMITS, clock).opened() as folder:
         folder.add("1.1", b"first")
+        until_named(tmp_path, "1.1")
         clock.days = 7
         folder.add("1.2", b"seven days later")
         assert (tmp_path / "2026-11-30").is_dir()
@@ -114,6 +135,7 @@ def test_the_oldest_days_make_room_but_not_today_and_yesterday(tmp_path: Path, c
     with ReceivedFolder(tmp_path, LIMITS, clock).opened() as folder:
         for clock.days in range(3):
             assert code(folder, f"1.{clock.days}", bytes(3000)) is None
+            until_named(tmp_path, f"1.{clock.days}")
 
         assert code(folder, "1.3", bytes(3000)) is None
         assert code(folder, "1.4", bytes(3000)) == "inlet_quota_taken"
