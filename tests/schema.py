@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 from pydantic import TypeAdapter
 
 from agent.cli import schema
@@ -37,8 +37,7 @@ def check(name: str, value: Any) -> None:
     """Hold a value to the schema of one output, as it is installed."""
     whole = json.loads(Path(str(schema.FILE)).read_text(encoding="utf-8"))
     one = {"$schema": whole["$schema"], "$defs": whole["$defs"], **whole["properties"][name]}
-    validator = Draft202012Validator(one, format_checker=Draft202012Validator.FORMAT_CHECKER)
-    validator.validate(value)
+    Draft202012Validator(one, validate_formats=True).validate(value)
 
 
 def check_printed(words: Sequence[str], printed: str) -> None:

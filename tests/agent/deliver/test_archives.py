@@ -34,7 +34,10 @@ from tests.program import until
 
 pytestmark = unclosed
 
-OBJECTS = list(objects_of(stored_result(), KINDS))
+
+@pytest.fixture(scope="module")
+def objects() -> list[Dataset]:
+    return list(objects_of(stored_result(), KINDS))
 
 
 @pytest.fixture(scope="module")
@@ -158,23 +161,25 @@ def refusing(nth: int, status: int, comment: str) -> Answer:
     return store
 
 
-def test_one_object_of_five_that_is_refused_is_named_with_the_archives_words() -> None:
+def test_one_object_of_five_that_is_refused_is_named_with_the_archives_words(
+    objects: list[Dataset],
+) -> None:
     with pacs(refusing(3, 0xA700, "disk quota of SCU exceeded")) as port:
         archive = DicomArchive(dicom_channel(port), Commitments())
         with pytest.raises(ArchiveRefused) as refused:
-            archive.send(OBJECTS)
+            archive.send(objects)
 
     said = english(refused.value.reason)
     assert said.startswith("pacs refused 1 of 5 objects: Key Object")
     assert "0xA700 disk quota of SCU exceeded" in said
 
 
-def test_a_coerced_object_is_taken() -> None:
+def test_a_coerced_object_is_taken(objects: list[Dataset]) -> None:
     with pacs(refusing(2, 0xB000, "patient name coerced")) as port:
-        DicomArchive(dicom_channel(port), Commitments()).send(OBJECTS)
+        DicomArchive(dicom_channel(port), Commitments()).send(objects)
 
 
-def test_an_archive_without_a_sop_class_refuses_that_alone() -> None:
+def test_an_archive_without_a_sop_class_refuses_that_alone(objects: list[Dataset]) -> None:
     stored: list[str] = []
 
     def store(event: evt.Event) -> int:
@@ -184,13 +189,13 @@ def test_an_archive_without_a_sop_class_refuses_that_alone() -> None:
     with pacs(store, classes=STORED[1:]) as port:
         archive = DicomArchive(dicom_channel(port), Commitments())
         with pytest.raises(ArchiveRefused, match="Segmentation Storage: SOP class not accepted"):
-            archive.send(OBJECTS)
+            archive.send(objects)
 
     assert len(stored) == 4
 
 
 @pytest.mark.parametrize("nth", range(1, 6))
-def test_an_association_lost_at_any_object_is_no_refusal(nth: int) -> None:
+def test_an_association_lost_at_any_object_is_no_refusal(nth: int, objects: list[Dataset]) -> None:
     seen: list[evt.Event] = []
 
     def store(event: evt.Event) -> int:
@@ -202,10 +207,10 @@ def test_an_association_lost_at_any_object_is_no_refusal(nth: int) -> None:
     with pacs(store) as port:
         archive = DicomArchive(dicom_channel(port), Commitments())
         with pytest.raises(ArchiveUnreachable):
-            archive.send(OBJECTS)
+            archive.send(objects)
 
 
-def test_a_report_on_the_same_association_counts() -> None:
+def test_a_report_on_the_same_association_counts(objects: list[Dataset]) -> None:
     def commit(event: evt.Event) -> tuple[int, None]:
         said = Dataset()
         said.TransactionUID = event.action_information.TransactionUID
@@ -217,11 +222,11 @@ def test_a_report_on_the_same_association_counts() -> None:
         return 0x0000, None
 
     with pacs(commit=commit) as port:
-        assert DicomArchive(dicom_channel(port), Commitments()).keeps(OBJECTS)
+        assert DicomArchive(dicom_channel(port), Commitments()).keeps(objects)
 
 
 def test_without_a_report_nothing_is_kept_and_a_late_one_counts(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, objects: list[Dataset]
 ) -> None:
     monkeypatch.setattr("agent.deliver.dimse.REPORT_S", 0.1)
     asked: list[Dataset] = []
@@ -233,9 +238,9 @@ def test_without_a_report_nothing_is_kept_and_a_late_one_counts(
     commitments = Commitments()
     with pacs(commit=commit) as port:
         archive = DicomArchive(dicom_channel(port), commitments)
-        assert not archive.keeps(OBJECTS)
+        assert not archive.keeps(objects)
         assert commitments.report(asked[0])
-        assert archive.keeps(OBJECTS)
+        assert archive.keeps(objects)
 
     assert len(asked) == 1
 
@@ -249,22 +254,24 @@ def test_a_report_that_nobody_asked_for_is_not_believed() -> None:
     assert commitments.said_of(["1.2"], 0.0) == [None]
 
 
-def test_who_is_asked_for_no_commitment_keeps_what_it_took() -> None:
+def test_who_is_asked_for_no_commitment_keeps_what_it_took(objects: list[Dataset]) -> None:
     channel = dicom_channel(free_port(), commitment=False)
 
-    assert DicomArchive(channel, Commitments()).keeps(OBJECTS)
+    assert DicomArchive(channel, Commitments()).keeps(objects)
 
 
-def test_tls_is_verified_and_a_stranger_is_sent_nothing(tmp_path: Path) -> None:
+def test_tls_is_verified_and_a_stranger_is_sent_nothing(
+    tmp_path: Path, objects: list[Dataset]
+) -> None:
     authority = Authority(tmp_path)
     certificate, key = authority.make()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     with pacs(ssl_context=context) as port:
         known = dicom_channel(port, tls=True, tls_ca=authority.ca)
-        DicomArchive(known, Commitments()).send(OBJECTS)
+        DicomArchive(known, Commitments()).send(objects)
         with pytest.raises(ArchiveUnreachable):
-            DicomArchive(dicom_channel(port, tls=True), Commitments()).send(OBJECTS)
+            DicomArchive(dicom_channel(port, tls=True), Commitments()).send(objects)
 
 
 @contextmanager
@@ -301,15 +308,15 @@ def stow_answer(stored: list[Dataset], failed: list[Dataset]) -> bytes:
     return json.dumps({"00081199": items(stored), "00081198": items(failed, **because)}).encode()
 
 
-def test_a_200_without_the_objects_is_a_refusal() -> None:
+def test_a_200_without_the_objects_is_a_refusal(objects: list[Dataset]) -> None:
     with web(200, b"{}") as archive, pytest.raises(ArchiveRefused, match="refused 5 of 5"):
-        archive.send(OBJECTS)
+        archive.send(objects)
 
 
-def test_what_the_answer_names_as_failed_is_told_with_its_reason() -> None:
-    answer = stow_answer(OBJECTS[:4], OBJECTS[4:])
+def test_what_the_answer_names_as_failed_is_told_with_its_reason(objects: list[Dataset]) -> None:
+    answer = stow_answer(objects[:4], objects[4:])
     with web(202, answer) as archive, pytest.raises(ArchiveRefused) as refused:
-        archive.send(OBJECTS)
+        archive.send(objects)
 
     assert english(refused.value.reason) == (
         "web refused 1 of 5 objects: Basic Text SR Storage: failure reason 272"
@@ -326,13 +333,13 @@ def test_what_the_answer_names_as_failed_is_told_with_its_reason() -> None:
     ],
 )
 def test_an_http_error_is_told_with_how_the_answer_begins(
-    status: int, error: type[Exception]
+    status: int, error: type[Exception], objects: list[Dataset]
 ) -> None:
     with web(status, b"no room\n left") as archive, pytest.raises(error, match="no room left"):
-        archive.send(OBJECTS)
+        archive.send(objects)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"[1]", b'{"00081199": null}', b"\xff"])
-def test_nonsense_is_no_receipt(body: bytes) -> None:
+def test_nonsense_is_no_receipt(body: bytes, objects: list[Dataset]) -> None:
     with web(200, body) as archive, pytest.raises(ArchiveRefused, match="not in the answer"):
-        archive.send(OBJECTS)
+        archive.send(objects)
