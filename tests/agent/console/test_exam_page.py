@@ -261,9 +261,7 @@ def test_an_alert_leads_a_radiologist_to_its_page_and_back(ward: Ward, browser: 
     alerts.context.close()
 
 
-def test_an_alert_leads_a_technologist_to_no_page_for_reading(
-    ward: Ward, browser: Browser
-) -> None:
+def test_an_alert_leads_a_technologist_to_no_page_for_reading(ward: Ward, browser: Browser) -> None:
     page = ward.page(browser, "ann")
     page.goto(ward.url)
     expect(page.locator("#session")).to_contain_text("ann")

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from agent.draw.key_slice import OUTLINE_RGB, render_key_slice
-from agent.draw.reformats import render_reformat
-from agent.records import EXTRA_AXIAL, HeadVolume
-from agent.wiring import system_clock
-from tests import heads
+from agent.draw.key_slice import OUTLINE_RGB
+from agent.records import EXTRA_AXIAL
 from tests.agent.console.browsing import (
     IN_A_BROWSER,
     VIEWS,
     Console,
-    conclude,
     suspect,
 )
-from tests.agent.console.stacks import BLEED, OUTLINED, grey_of, keep, keep_stack
-from tests.agent.reports import add_result, finding, live, not_suspected, report
+from tests.agent.console.stacks import BLEED, OUTLINED, grey_of, keep_stack
+from tests.agent.reports import add_result, finding, not_suspected
 from tests.program import until
 
 pytestmark = IN_A_BROWSER
@@ -459,87 +454,3 @@ def test_the_alert_fits_the_screen_with_its_views_and_with_its_slices(
         assert box
         assert box["x"] + box["width"] <= size[0]
         assert box["y"] + box["height"] <= size[1]
-
-
-def thin_head(n: int = 300, size: int = 512) -> tuple[HeadVolume, np.ndarray]:
-    """Noisy slices of a head, and a bleed's labels."""
-    grid = heads.axial_grid(0.6 * np.arange(n) - 90, rows=size, columns=size, pixel_mm=0.45)
-    rows, columns = np.mgrid[:size, :size] / size - 0.5
-    noise = np.random.default_rng(1).normal(0, 6, (size, size))
-    hu = np.where(np.hypot(rows / 0.42, columns / 0.33) < 1, 32 + noise, -1000 + noise)
-    volume = np.array([np.roll(hu, k, axis=1) for k in range(n)]).round().astype(np.int16)
-    labels = np.zeros(grid.shape_kji, np.uint8)
-    labels[100:160, 200:260, 300:330] = 1
-    return HeadVolume(volume, grid, tuple(map(str, range(n))), ()), labels
-
-
-ARRIVAL = """() => {
-  const Source = window.EventSource;
-  window.EventSource = class extends Source {
-    constructor(url) {
-      super(url);
-      this.addEventListener('message', (event) => {
-        if (event.data.includes('"alert": {')) window.arrivedAt ??= performance.now();
-      });
-    }
-  };
-  new MutationObserver(() => {
-    const key = document.querySelector('.viewer .axial');
-    if (!key || window.keySeen) return;
-    window.keySeen = true;
-    key.decode().then(() => requestAnimationFrame(() => requestAnimationFrame(
-      () => { window.paintedAt = performance.now(); })));
-  }).observe(document, { childList: true, subtree: true });
-}"""
-
-SCROLL = """async () => {
-  const stage = document.querySelector('.viewer .stage');
-  const press = { bubbles: true };
-  const key = (name) => stage.dispatchEvent(new KeyboardEvent('keydown', { key: name, ...press }));
-  const frame = () => new Promise(requestAnimationFrame);
-  key('Home');
-  while (stage.ariaValueNow !== '1') await frame();
-  const shown = [];
-  const watch = new MutationObserver(() => shown.push(stage.ariaValueNow));
-  watch.observe(stage, { attributeFilter: ['aria-valuenow'] });
-  const began = performance.now();
-  for (let k = 1; k < 300; k += 1) { key('ArrowUp'); await frame(); }
-  while (stage.ariaValueNow !== '300') await frame();
-  const took_s = (performance.now() - began) / 1000;
-  watch.disconnect();
-  return { slices_per_s: new Set(shown).size / took_s, shown: new Set(shown).size, took_s };
-}"""
-
-
-def test_how_fast_pictures_come_and_slices_scroll(
-    page: Page, console: Console, request: pytest.FixtureRequest
-) -> None:
-    if not request.config.getoption("--full"):
-        pytest.skip("a measurement, taken with --full")
-    page.add_init_script(f"({ARRIVAL})()")
-    page.reload()
-    live(console.store, system_clock)
-    expect(page.locator(".banner")).to_contain_text("Watching")
-
-    head, labels = thin_head()
-    views = {"axial": render_key_slice(head.hu[130], labels[130] > 0, (0.45, 0.45))}
-    views |= {
-        view: render_reformat(head, labels, (0.0, 0.0, 0.0), view)
-        for view in ("coronal", "sagittal")
-    }
-
-    conclude(console, report(findings=(finding(key_slice=0),)), pictures=views)
-    expect(page.locator(".alert")).to_be_visible()
-    until(lambda: page.evaluate("window.paintedAt"))
-    painted_ms = page.evaluate("window.paintedAt - window.arrivedAt")
-    keep(console.store, head, labels)
-    slider = opened(page)
-    expect(slider).to_have_attribute("aria-valuetext", at(0, 300))
-    cold = page.evaluate(SCROLL)
-    warm = page.evaluate(SCROLL)
-
-    print(f"\nalert arrived → key slice painted: {painted_ms:.0f} ms")
-    for name, run in (("as they come", cold), ("once fetched", warm)):
-        print(f"300 slices {name}: {run['shown']} shown, {run['slices_per_s']:.0f} a second")
-    expect(slider).to_have_attribute("aria-valuetext", at(299, 300))
-    assert page.evaluate("document.querySelector('.viewer').held.decoded") <= 24
