@@ -204,10 +204,10 @@ class Courier:
         result = result_of(self._store.parcel(delivery))
         letter = self._channel.letter(result)
         if delivery.sent_at is None:
-            self._channel.send(letter)
+            remark = self._channel.send(letter)
             series = result.report.series_uid, result.report.revision
             self._exported(result.report.study_uid, series, self._settings.name)
-            self._store.sent(delivery)
+            self._store.sent(delivery, remark)
         kept = self._channel.keeps(letter)
         if kept:
             self._store.delivered(delivery)

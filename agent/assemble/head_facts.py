@@ -48,7 +48,7 @@ BRAIN_HU: Final = (10, 50)
 infant's brain darker, and some 10 HU for the scanner's calibration."""
 
 METAL_HU: Final = 2500
-"""Metal at or above this [HU]. The densest bone has some 2,000, and exports of 12 bits end at 3,071.
+"""Metal at or above this [HU]. The densest bone has some 2,000, exports of 12 bits end at 3,071.
 Enamel reaches it too, and lies below the levels that show the hemispheres."""
 
 FAT_HU: Final = -250, -30

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from agent.deliver.result import StoredResult
 from agent.deliver.settings import Peer
 from agent.errors import ArchiveRefused, ArchiveUnreachable
+from agent.reasons import Reason
 
 Letter = TypeVar("Letter")
 """What a channel sends of one result: objects, a message, a request."""
@@ -26,8 +27,8 @@ class Channel(Protocol[Letter]):
     def trial(self, study_uid: str, at: datetime) -> Letter:
         """Make a test of no patient, in a study of its own; ``at`` [UTC] is when."""
 
-    def send(self, letter: Letter) -> None:
-        """Send a letter.
+    def send(self, letter: Letter) -> Reason | None:
+        """Send a letter; returns what else came of it that people are told.
 
         Raises
         ------

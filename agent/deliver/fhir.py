@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
 
 from agent.deliver.channel import refused, unreachable
+from agent.deliver.fhir_answer import FHIR_JSON, body_of, listed, words_of
 from agent.deliver.fhir_bundle import transaction
+from agent.deliver.fhir_order import Raise, raise_of, raised
 from agent.deliver.http import Answer, ask, check_up
 from agent.deliver.result import StoredResult
 from agent.deliver.settings import FhirChannel
 from agent.deliver.trial import trial_result
+from agent.reasons import Reason
 
-FHIR_JSON: Final = "application/fhir+json"
+
+@dataclass(frozen=True, slots=True)
+class FhirLetter:
+    """What a server is sent of a result, and which order is raised with it, if one is."""
+
+    transaction: bytes
+    order: Raise | None
 
 
 class FhirServer:
@@ -31,15 +40,21 @@ class FhirServer:
         if answer.status != 200:  # noqa: PLR2004
             raise unreachable(self._settings, answer.words)
 
-    def letter(self, result: StoredResult) -> bytes:
+    def letter(self, result: StoredResult) -> FhirLetter:
         """Write the transaction of a result. See ``Channel``."""
-        return json.dumps(transaction(result, self._settings), ensure_ascii=False).encode()
+        written = json.dumps(transaction(result, self._settings), ensure_ascii=False)
+        return FhirLetter(written.encode(), raise_of(result, self._settings))
 
-    def trial(self, study_uid: str, at: datetime) -> bytes:
+    def trial(self, study_uid: str, at: datetime) -> FhirLetter:
         """Write the transaction of nobody's result, tagged as a test. See ``Channel``."""
         return self.letter(trial_result(study_uid, at))
 
-    def send(self, letter: bytes) -> None:
+    def send(self, letter: FhirLetter) -> Reason | None:
+        """Have the server do the transaction, then raise the order. See ``Channel``."""
+        self._transact(letter.transaction)
+        return raised(self._settings, self._url, letter.order) if letter.order else None
+
+    def _transact(self, letter: bytes) -> None:
         """Have the server do the transaction, and read what became of each resource."""
         answer = ask(
             self._settings,
@@ -50,45 +65,21 @@ class FhirServer:
         )
         check_up(self._settings, answer)
         if answer.status not in (200, 201):
-            raise refused(self._settings, f"HTTP {answer.status} {_words(answer)}")
+            raise refused(self._settings, words_of(answer))
         n_sent, stati = len(json.loads(letter)["entry"]), _stati(answer)
         if len(stati) != n_sent or not all(one.startswith("2") for one in stati):
             told = ", ".join(stati) or "nothing of them"
             raise refused(self._settings, f"of {n_sent} resources its answer says: {told[:200]}")
 
-    def keeps(self, letter: bytes) -> bool:
+    def keeps(self, letter: FhirLetter) -> bool:
         """Hold a transaction that was answered to be kept. See ``Channel``."""
-        return bool(letter)
-
-
-def _body(answer: Answer) -> dict[str, Any]:
-    try:
-        read = json.loads(answer.body)
-    except ValueError:
-        return {}
-    return read if isinstance(read, dict) else {}
-
-
-def _listed(holder: object, name: str) -> list[dict[str, Any]]:
-    listed = holder.get(name) if isinstance(holder, dict) else None
-    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-
-
-def _words(answer: Answer) -> str:
-    """Return what an OperationOutcome says, else how the answer begins."""
-    said = []
-    for issue in _listed(_body(answer), "issue"):
-        details = issue.get("details")
-        text = details.get("text") if isinstance(details, dict) else None
-        said.append(str(issue.get("diagnostics") or text or issue.get("code") or ""))
-    told = " ".join("; ".join(filter(None, said)).split())[:200]
-    return told or answer.words
+        return bool(letter.transaction)
 
 
 def _stati(answer: Answer) -> list[str]:
     """Return the status of each resource in a transaction's answer."""
-    body = _body(answer)
+    body = body_of(answer)
     if body.get("type") != "transaction-response":
         return []
-    responses = (entry.get("response") for entry in _listed(body, "entry"))
+    responses = (entry.get("response") for entry in listed(body, "entry"))
     return [str(one.get("status", "")) if isinstance(one, dict) else "" for one in responses]

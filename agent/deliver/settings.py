@@ -148,6 +148,15 @@ class FhirChannel(WebReceiver):
     the report carries the number alone."""
     priority: Priority | None = None
     """With it a suspicion is accompanied by a Task of that priority: to read the study."""
+    order_system: str | None = None
+    """The system of accession numbers. With it, the order of a suspicion is itself raised to that
+    priority."""
+
+    @model_validator(mode="after")
+    def _told_whose(self) -> Self:
+        if self.order_system and not (self.patient_system and self.priority):
+            raise ValueError("order_system asks for patient_system and priority as well")
+        return self
 
 
 class WebhookChannel(WebReceiver):

@@ -44,6 +44,7 @@ DELIVERY_FIELDS: Final[Mapping[str, IncEx | bool]] = {
     "n_attempts": True,
     "problem": {"code"},
     "dropped_utc": True,
+    "remark": {"code"},
 }
 
 SERIES_FIELDS: Final[Mapping[str, IncEx | bool]] = {

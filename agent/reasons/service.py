@@ -645,6 +645,13 @@ DELIVERY: Final = {
         "have the receiver's administrator see to it, then `bleedwatch deliver retry {channel}`; "
         "it is tried again",
     ),
+    "order_raised": Wording("{channel}: the order was raised to {priority}"),
+    "order_left": Wording("{channel}: the order was {priority} already"),
+    "order_not_found": Wording(
+        "{channel}: no order was raised, there are {n_orders} open ones with this accession number"
+        " and patient",
+        "raise the order in the RIS, if it is to be read sooner",
+    ),
     "trial_message": Wording("a test of Bleedwatch, of no patient"),
     "archive_silent": Wording(
         "{channel} took all objects and has not said that it keeps them",

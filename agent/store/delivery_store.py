@@ -97,9 +97,9 @@ class DeliveryStore:
             n_former_findings=len(_report(former[0]).findings) if former else 0,
         )
 
-    def sent(self, delivery: Delivery) -> None:
-        """Store that a channel has taken all of a result."""
-        self._update(delivery, "problem = NULL", "sent")
+    def sent(self, delivery: Delivery, remark: Reason | None) -> None:
+        """Store that a channel has taken all of a result, and what else came of that."""
+        self._update(delivery, "problem = NULL, remark = :remark", "sent", remark=remark)
 
     def delivered(self, delivery: Delivery) -> None:
         """Store that a channel has confirmed that it keeps a result."""
@@ -145,7 +145,13 @@ class DeliveryStore:
                 )
 
     def _update(
-        self, delivery: Delivery, assign: str, moment: str = "", *, why: Reason | None = None
+        self,
+        delivery: Delivery,
+        assign: str,
+        moment: str = "",
+        *,
+        why: Reason | None = None,
+        remark: Reason | None = None,
     ) -> None:
         """Change an entry that is still pending; ``moment`` is what happened to it now."""
         now = moment_columns(moment, self._clock()) if moment else {}
@@ -155,6 +161,7 @@ class DeliveryStore:
             "revision": delivery.revision,
             "channel": delivery.channel,
             "problem": stored_reason(why),
+            "remark": stored_reason(remark),
         }
         with self._db.writing() as db:
             db.execute(f"UPDATE outbox SET {both} WHERE {ONE} AND {PENDING}", values | now)  # noqa: S608

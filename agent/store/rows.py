@@ -175,7 +175,7 @@ class Delivery:
 
     ``sent_at`` is when a channel had taken all of it, and had yet to say that it keeps it.
     ``problem`` is why the latest of its ``n_attempts`` failed. ``dropped_at`` is when a person gave
-    it up.
+    it up. ``remark`` is what came of sending it besides.
     """
 
     series_uid: str
@@ -187,6 +187,7 @@ class Delivery:
     n_attempts: int = 0
     problem: Reason | None = None
     dropped_at: Instant | None = None
+    remark: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -385,6 +386,7 @@ def delivery_of(row: sqlite3.Row) -> Delivery:
         n_attempts=row["n_attempts"],
         problem=reason_of(row["problem"]),
         dropped_at=_instant_if_any(row, "dropped"),
+        remark=reason_of(row["remark"]),
     )
 
 

@@ -306,4 +306,7 @@ MIGRATIONS: Final = (
         at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL
     ) STRICT
     """,
+    """
+    ALTER TABLE outbox ADD COLUMN remark TEXT
+    """,
 )

@@ -98,6 +98,8 @@ class DeliveryView(_View):
     """Why the latest attempt failed."""
     dropped_utc: datetime | None = None
     """When a person gave it up."""
+    remark: ReasonReport | None = None
+    """What came of sending it besides, such as that an order was raised."""
 
 
 class ResultView(_View):
@@ -316,6 +318,7 @@ def delivery_view(delivery: Delivery) -> DeliveryView:
         n_attempts=delivery.n_attempts,
         problem=reason_report(delivery.problem) if delivery.problem else None,
         dropped_utc=_utc(delivery.dropped_at),
+        remark=reason_report(delivery.remark) if delivery.remark else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Metal beside the brain is said with the answer: its streaks can hide a bleed, or look like one."""
+"""Metal beside the brain is said with the answer: its streaks hide a bleed, or look like one."""
 
 from __future__ import annotations
 

@@ -119,6 +119,7 @@ interface Sent {
   delivered_utc: string | null;
   dropped_utc: string | null;
   problem: Reason | null;
+  remark: Reason | null;
 }
 
 interface Correction { at_utc: string; patient_name: string; patient_id: string }

@@ -184,17 +184,20 @@ test("every answer of an examination is told in the order in which it came", () 
 });
 
 test("how far a result is on its way to each archive stands in its row, of what failed the archive's words", () => {
-  const way = { sent_utc: null, delivered_utc: null, dropped_utc: null, problem: null };
+  const way = { sent_utc: null, delivered_utc: null, dropped_utc: null, problem: null, remark: null };
+  const raised = { code: "order_raised", values: {}, text: "a: the order was raised to stat", what_to_do: "" };
   const at = "2026-11-23T10:01:00Z";
   const refused = { code: "archive_refused", values: {}, text: "pacs refused 1 of 5 objects: 0xA700 full", what_to_do: "" };
   showWorklist([examination({ ...SERIES, sent: [
-    { ...way, channel: "a", delivered_utc: at }, { ...way, channel: "b", sent_utc: at }, { ...way, channel: "c" },
+    { ...way, channel: "a", delivered_utc: at, remark: raised }, { ...way, channel: "b", sent_utc: at }, { ...way, channel: "c" },
     { ...way, channel: "d", problem: refused }, { ...way, channel: "e", dropped_utc: at, problem: refused },
   ] })], true);
 
   const lines = [...rows()[0].querySelectorAll("small")].map((line) => line.textContent);
-  const told = lines.slice(-5);
+  const [delivered, remark, ...rest] = lines.slice(-6);
+  const told = [delivered, ...rest];
   assert.match(told[0], /^a: delivered, /);
+  assert.equal(remark, "a: the order was raised to stat");
   assert.match(told[1], /^b: sent, .*; not confirmed yet$/);
   assert.deepEqual(told.slice(2, 4), ["c: not sent yet", "pacs refused 1 of 5 objects: 0xA700 full"]);
   assert.match(told[4], /^e: given up, /);

@@ -223,7 +223,7 @@ function historyLines(examination) {
     ...heads.map((series) => (isAnswered(series) ? acknowledgedWords(series.acknowledged) : null)),
     ...heads.map(({ taken_back: back }) => (back ? takenBackWords(back) : null)),
     verdict ? verdictWords(verdict) : null,
-    ...heads.flatMap(({ sent }) => (sent ?? []).map(sentWords)),
+    ...heads.flatMap(({ sent }) => (sent ?? []).flatMap((one) => [sentWords(one), one.remark ? said(one.remark) : null])),
   ].filter((line) => line !== null);
 }
 

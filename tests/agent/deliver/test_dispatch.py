@@ -23,6 +23,7 @@ from agent.reasons import Reason
 from agent.store.delivery_store import DeliveryStore
 from agent.store.effects import Conclude
 from agent.store.rows import Delivery
+from agent.store.view import delivery_view
 from tests.agent.box import SetClock
 from tests.agent.deliver.results import png, sources, stored_result
 from tests.agent.reports import receive
@@ -42,6 +43,7 @@ class Memory:
     fails: list[Exception | None] = field(default_factory=list)
     commits: bool = True
     n_sent: int = 0
+    remark: Reason | None = None
 
     def greet(self) -> None:
         self._fail()
@@ -49,11 +51,12 @@ class Memory:
     def letter(self, result: StoredResult) -> list[Dataset]:
         return list(objects_of(result, self.objects))
 
-    def send(self, objects: Sequence[Dataset]) -> None:
+    def send(self, objects: Sequence[Dataset]) -> Reason | None:
         self._fail()
         self.n_sent += 1
         for one in objects:
             self.kept.setdefault(str(one.SOPInstanceUID), one)
+        return self.remark
 
     def keeps(self, objects: Sequence[Dataset]) -> bool:
         if not self.commits:
@@ -152,6 +155,17 @@ def test_each_export_is_audited_once_it_was_taken_and_names_no_patient(
     assert 'csd-code="110106"' in line
     assert "series 1.2.0, result 1, to channel pacs" in line
     assert not any(one in line for one in ("DOE", "P1", "19500101"))
+
+
+def test_what_else_came_of_sending_is_kept_beside_the_delivery(site: Callable[..., Site]) -> None:
+    at = site()
+    at.conclude()
+    at.archives["pacs"].remark = Reason("order_raised", channel="pacs", priority="stat")
+    at.courier().turn()
+
+    (sent,) = at.store.queries.sent([("1.2.0", 1)])[("1.2.0", 1)]
+    assert delivery_view(sent).remark.text == "pacs: the order was raised to stat"
+    assert sent.delivered_at
 
 
 def test_the_segments_are_the_findings_of_the_report(site: Callable[..., Site]) -> None:

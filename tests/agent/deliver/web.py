@@ -51,7 +51,7 @@ class Web:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_GET = do_POST = do_OPTIONS = _any  # noqa: N815 - http.server's names
+            do_GET = do_POST = do_PATCH = do_OPTIONS = _any  # noqa: N815 - http.server's names
 
             def log_message(self, *_: object) -> None: ...
 
