@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.assemble.completeness import Completion
-from agent.assemble.coverage import unseen_of
+from agent.assemble.coverage import unseen_of, unsure_of
 from agent.assemble.head_facts import bright_ml, facts_of
 from agent.assemble.plausibility import MOST_CALCIUM_ML, faults_of
 from agent.assemble.protocol import ProtocolProfile, check_extent, choose, contrast_unsure
@@ -149,6 +149,7 @@ def evidence_of(slices: GrowingSeries, head: HeadVolume, profile: ProtocolProfil
         shortfall=slices.facts().shortfall,
         unread=slices.unread(),
         unseen=(*unseen_of(facts), *slices.unseen_between()),
+        unsure=unsure_of(facts),
         remarks=(
             *slices.remarks(),
             *((Reason("contrast_not_excluded"),) if unsure else ()),

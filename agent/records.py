@@ -588,8 +588,9 @@ class Evidence:
 
     ``faults`` says why it is no head in HU. ``gaps`` are missing slices, ``shortfall`` what else
     was promised and did not come, ``unread`` the files that came and could not be read, each named,
-    ``unseen`` what the images themselves do not show of a head. ``remarks`` take nothing away from
-    an answer and are to be read with it.
+    ``unseen`` what the images themselves do not show of a head. ``unsure`` are its ends where it
+    may go on by a slice or two. ``remarks`` take nothing away from an answer and are to be read
+    with it.
     """
 
     faults: tuple[Reason, ...]
@@ -597,6 +598,7 @@ class Evidence:
     shortfall: Reason | None
     unread: tuple[Reason, ...]
     unseen: tuple[Reason, ...]
+    unsure: tuple[Reason, ...]
     remarks: tuple[Reason, ...]
 
     @property

@@ -20,6 +20,10 @@ Ends of 101 real heads: 0 to 0.23 at the vertex, and one of 0.34 that does end 2
 0.29 at the base, where the posterior fossa alone is a quarter. One slice of 5 mm further in, the
 vertex has 0.12 more and the base 0.06."""
 
+GOES_ON_SHARE: Final = 0.12
+"""Beyond an end with a larger section than this, one more slice of 5 mm would still show brain: so
+much less of it is in the next one at the vertex. Half of the real heads that are whole end so."""
+
 ABRUPT_BELOW: Final = 0.1
 ABRUPT_AT_VERTEX: Final = 0.6
 ABRUPT_AT_BASE: Final = 0.85
@@ -43,7 +47,7 @@ HOLLOW_FROM: Final = 0.3
 
 def unseen_of(facts: HeadFacts) -> tuple[Reason, ...]:
     """Name what of a head a stack does not show; empty if it shows all of it."""
-    shares = facts.areas_mm2 / facts.largest_mm2 if facts.largest_mm2 else np.ones(1)
+    shares = _shares(facts)
     tissue = facts.tissue_mm2 / max(float(np.sort(facts.tissue_mm2)[-N_LARGEST:][0]), 1.0)
     unseen = []
     if (top_share := _end_share(shares[::-1], ABRUPT_AT_VERTEX)) > END_SHARE:
@@ -59,6 +63,25 @@ def unseen_of(facts: HeadFacts) -> tuple[Reason, ...]:
     if facts.at_edge:
         unseen.append(Reason("brain_cut_off"))
     return tuple(unseen)
+
+
+def unsure_of(facts: HeadFacts) -> tuple[Reason, ...]:
+    """Name the ends at which a head that counts as whole may go on by a slice or two.
+
+    What these show may decide an answer whose score is close to the threshold.
+    """
+    shares = _shares(facts)
+    above, below = _end_share(shares[::-1], ABRUPT_AT_VERTEX), _end_share(shares, ABRUPT_AT_BASE)
+    told = (
+        (above, Reason("goes_on_above", percent=100 * above)),
+        (below, Reason("goes_on_below", percent=100 * below)),
+    )
+    return tuple(reason for share, reason in told if share > GOES_ON_SHARE)
+
+
+def _shares(facts: HeadFacts) -> NDArray[np.float64]:
+    """How large each section is, as a share of the largest one."""
+    return facts.areas_mm2 / facts.largest_mm2 if facts.largest_mm2 else np.ones(1)
 
 
 def _end_share(shares: NDArray[np.float64], abrupt: float) -> float:

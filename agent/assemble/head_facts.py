@@ -81,6 +81,17 @@ FEWEST_REPEATED_PX: Final = 50
 SURROUNDED: Final = 0.8
 """Of what lies in the brain so much of the outline touches brain. Ours."""
 
+PICTURE_HU: Final = 150
+"""Slices are compared with one another by what they show between minus this and this [HU]: skin,
+brain and bone weigh alike."""
+
+APART_MM: Final = 8.0
+"""Slices so far apart are never alike [mm]. Ours: a slice of 5 mm and the next but one."""
+
+LIKER_BY: Final = 0.02
+"""A slice resembles another one more where its correlation is higher by this. Ours: noise makes
+some thousandths."""
+
 REPEAT_STRIDE: Final = 8
 """Every so many pixels each way are compared to tell one slice given twice. Noise makes no two
 slices alike in even ten of them."""
@@ -101,6 +112,11 @@ class HeadFacts:
     ``air_ml`` lies in large levels with brain on all four sides; ``metal_ml`` anywhere in them.
     ``n_repeated`` slices are the same as another one. ``at_edge``: the enclosed tissue reaches the
     edge of the image. ``tissue_mm2`` (slice,) is how much of each slice is no air.
+    ``large_mm`` is the distance from the lowest large level to the highest.
+    ``mirrored_fit``: how much more a slice resembles the next one when it is mirrored, at most.
+    ``alternate_share`` of slices resemble the next but one more than the next.
+    ``likeness``: how much levels ``APART_MM`` apart resemble each other, at most. All three are
+    differences of correlations, or correlations, of slices that show half of the most tissue.
     ``brain_over_fat_hu``: how much denser the most frequent of brain is than that of fat, None
     where fat does not show.
     """
@@ -119,6 +135,10 @@ class HeadFacts:
     metal_ml: float
     n_repeated: int
     at_edge: bool
+    large_mm: float
+    mirrored_fit: float
+    alternate_share: float
+    likeness: float
 
 
 def facts_of(head: HeadVolume) -> HeadFacts:
@@ -137,9 +157,11 @@ def facts_of(head: HeadVolume) -> HeadFacts:
     second = _largest_parts(enclosed[large] & ~inside[large])
     tissue_hu = levels[large][inside[large]]
     air_share, air_hu = _air(levels)
+    thinned, _ = _thinned(head)
+    pictures = _pictures(thinned)
     return HeadFacts(
         areas_mm2=_with_bone(areas_mm2, bone),
-        tissue_mm2=np.count_nonzero(_thinned(head)[0] > TISSUE_HU, axis=(1, 2)) * pixel_mm2,
+        tissue_mm2=_tissue_px(thinned) * pixel_mm2,
         largest_mm2=largest_mm2,
         second_mm2=_reached(second.sum(axis=(1, 2)) * pixel_mm2),
         brain_share=_share((tissue_hu >= low_hu) & (tissue_hu <= high_hu)),
@@ -152,6 +174,10 @@ def facts_of(head: HeadVolume) -> HeadFacts:
         metal_ml=np.count_nonzero(levels[large] >= METAL_HU) * pixel_ml,
         n_repeated=_n_repeated(head.hu),
         at_edge=bool(inside[:, [0, -1]].any() or inside[:, :, [0, -1]].any()),
+        large_mm=_extent(large) * _level_mm(head, len(levels)),
+        mirrored_fit=_mirrored_fit(pictures),
+        alternate_share=_alternate_share(pictures),
+        likeness=_likeness(_pictures(levels), _level_mm(head, len(levels))),
     )
 
 
@@ -179,9 +205,9 @@ def bright_ml(head: HeadVolume) -> float:
     return bright_px * _coarse_pixel_ml(head, len(levels), pixel_mm2)
 
 
-def _reached(areas_mm2: NDArray[np.float64]) -> float:
-    """Return the area that ``N_LARGEST`` levels reach, 0 where there are none [mm²]."""
-    return float(np.sort(areas_mm2)[-N_LARGEST:][0]) if len(areas_mm2) else 0.0
+def _reached(areas: NDArray[np.float64]) -> float:
+    """Return the area that ``N_LARGEST`` levels reach, 0 where there are none."""
+    return float(np.sort(areas)[-N_LARGEST:][0]) if len(areas) else 0.0
 
 
 def _thinned(head: HeadVolume) -> tuple[NDArray[np.int16], float]:
@@ -202,6 +228,17 @@ def _coarse(head: HeadVolume) -> tuple[NDArray[np.int16], float]:
     sums = np.add.reduceat(pixels, starts, axis=0, dtype=np.int32)
     counts = np.diff(starts, append=len(pixels))
     return (sums // counts[:, None, None]).astype(np.int16), pixel_mm2
+
+
+def _extent(mask: NDArray[np.bool_]) -> int:
+    """Count the steps from the first that is in a mask to the last."""
+    first_to_last = np.flatnonzero(mask)
+    return int(np.ptp(first_to_last)) if len(first_to_last) else 0
+
+
+def _level_mm(head: HeadVolume, n_levels: int) -> float:
+    """Distance of two levels [mm]."""
+    return float(np.ptp(head.grid.heights_mm)) / max(n_levels - 1, 1)
 
 
 def _coarse_pixel_ml(head: HeadVolume, n_levels: int, pixel_mm2: float) -> float:
@@ -309,6 +346,57 @@ def _n_repeated(hu: NDArray[np.int16]) -> int:
             repeated += (content := one.tobytes()) in seen
             seen.add(content)
     return repeated
+
+
+def _tissue_px(slices: NDArray[np.int16]) -> NDArray[np.float64]:
+    """Count how much of each slice is no air."""
+    n_px: NDArray[np.float64] = np.count_nonzero(slices > TISSUE_HU, axis=(1, 2)).astype(np.float64)
+    return n_px
+
+
+def _pictures(slices: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Blur those slices (slice, row, column) that show most, all to one brightness and contrast.
+
+    The product of two, summed, is their correlation.
+    """
+    tissue_px = _tissue_px(slices)
+    large = np.flatnonzero(tissue_px >= LARGE * _reached(tissue_px))
+    return np.stack([_picture(slices[k]) for k in large])
+
+
+def _picture(one: NDArray[np.int16]) -> NDArray[np.float32]:
+    shown = np.clip(one, -PICTURE_HU, PICTURE_HU).astype(np.float32)
+    rows = shown[:-2] + shown[1:-1] + shown[2:]
+    blurred = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:])[::2, ::2]
+    blurred = blurred - blurred.mean()
+    picture: NDArray[np.float32] = blurred / max(float(np.linalg.norm(blurred)), 1.0)
+    return picture
+
+
+def _alike(some: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Correlate pictures with others, each with one."""
+    correlations: NDArray[np.float32] = np.einsum("kji,kji->k", some, others)
+    return correlations
+
+
+def _mirrored_fit(pictures: NDArray[np.float32]) -> float:
+    below, above = pictures[:-1], pictures[1:]
+    as_they_are = _alike(below, above)
+    gains = (_alike(np.flip(below, axis), above) - as_they_are for axis in (1, 2))
+    return float(max(gain.max(initial=-1.0) for gain in gains))
+
+
+def _alternate_share(pictures: NDArray[np.float32]) -> float:
+    next_one, next_but_one = (
+        _alike(pictures[:-1], pictures[1:]),
+        _alike(pictures[:-2], pictures[2:]),
+    )
+    return _share(next_but_one > next_one[:-1] + LIKER_BY)
+
+
+def _likeness(pictures: NDArray[np.float32], level_mm: float) -> float:
+    step = int(np.ceil(APART_MM / max(level_mm, 1.0)))
+    return float(_alike(pictures[:-step], pictures[step:]).max(initial=0.0))
 
 
 def _share(mask: NDArray[np.bool_]) -> float:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from agent.assemble.head_facts import HeadFacts
 from agent.reasons import Reason
 
@@ -49,6 +51,24 @@ MOST_AIR_ML: Final = 5.0
 """With more air than this amid the brain [mL], as in ventricles full of it, the networks alarm
 along its walls. Heads: 0 to 1.6; air under the skull, as after an injury, is not amid the brain."""
 
+MOST_PROPORTION: Final = 0.9
+"""Where the hemispheres show no skull is more than so many times as high as it is wide, the root of
+its area. Heads: 0.46 to 0.81, of any age; with pixels of half the size 0.98 and more. Less tells
+nothing: a part of a head is flat."""
+
+MOST_LIKENESS: Final = 0.9985
+"""Slices 8 mm apart never correlate so. Heads: 0.9975 at most; one slice with other noise: 0.9994
+and more."""
+
+MOST_ALTERNATE_SHARE: Final = 0.25
+"""Nor do so many slices resemble the next but one more than the next. Heads: 0 to 0.04; with every
+other slice from another head: 0.41 and more."""
+
+MOST_MIRRORED_FIT: Final = 0.04
+"""Nor does one correlate so much more with the next when it is mirrored. Heads: 0.023 at most; with
+a third of the slices upside down: more, but for one in 131; right side left: more in 111 of 131,
+the others are as good as symmetric."""
+
 CLOSED_SHARE: Final = 0.15
 OPEN_SHARE: Final = 0.2
 """A stack that ends below with less tissue than the first share of its largest slice, and above
@@ -80,6 +100,7 @@ def _brain_fault(facts: HeadFacts) -> Reason | None:
     """Say what keeps what lies within bone from being a brain; the first that does tells enough."""
     over_fat_hu = facts.brain_over_fat_hu
     least_hu, most_hu = BRAIN_OVER_FAT_HU
+    wide_mm = float(np.sqrt(facts.largest_mm2))
     told = (
         (facts.largest_mm2 < LEAST_CAVITY_MM2, Reason("no_skull")),
         (
@@ -101,6 +122,16 @@ def _brain_fault(facts: HeadFacts) -> Reason | None:
             Reason("scale_off", apart_hu=over_fat_hu or 0.0),
         ),
         (facts.air_ml > MOST_AIR_ML, Reason("air_in_brain", air_ml=facts.air_ml)),
+        (
+            not facts.n_repeated and facts.likeness > MOST_LIKENESS,
+            Reason("slices_alike"),
+        ),
+        (facts.alternate_share > MOST_ALTERNATE_SHARE, Reason("slices_of_two_heads")),
+        (facts.mirrored_fit > MOST_MIRRORED_FIT, Reason("slices_mirrored")),
+        (
+            facts.large_mm > MOST_PROPORTION * wide_mm,
+            Reason("out_of_proportion", high_mm=facts.large_mm, wide_mm=wide_mm),
+        ),
     )
     return next((reason for is_so, reason in told if is_so), None)
 

@@ -52,6 +52,16 @@ SERIES: Final = {
         "largest section of the brain",
         WHOLE_HEAD,
     ),
+    "goes_on_above": Wording(
+        "the score is close to the threshold, and the head may go on above the highest slice, that "
+        "shows {percent:.0f} % of the largest section of the brain",
+        WHOLE_HEAD,
+    ),
+    "goes_on_below": Wording(
+        "the score is close to the threshold, and the head may go on below the lowest slice, that "
+        "shows {percent:.0f} % of the largest section of the brain",
+        WHOLE_HEAD,
+    ),
     "levels_without_brain": Wording(
         "no brain is seen at {n_levels} levels between others that show it", WHOLE_HEAD
     ),
@@ -89,6 +99,17 @@ SERIES: Final = {
     ),
     "scale_off": Wording(
         "brain is {apart_hu:.0f} HU denser than fat, which in HU is 95 to 160", CHECK_EXPORT
+    ),
+    "out_of_proportion": Wording(
+        "the brain is {high_mm:.0f} mm high and {wide_mm:.0f} mm wide, as in no head: the size of "
+        "pixels or the positions of slices are wrong",
+        CHECK_EXPORT,
+    ),
+    "slices_alike": Wording("one slice is in it several times, with other noise", CHECK_EXPORT),
+    "slices_of_two_heads": Wording("every other slice shows another head", CHECK_EXPORT),
+    "slices_mirrored": Wording(
+        "some slices are mirrored: they fit the ones beside them better the other way round",
+        CHECK_EXPORT,
     ),
     "slices_repeated": Wording("{n_slices} slices are copies of another one", CHECK_EXPORT),
     "images_set_aside": Wording("{n_images} image(s) set aside: {because}"),

@@ -21,12 +21,13 @@ from agent.records import (
 
 POINT = OperatingPoint("balanced", 0.5)
 NOTHING = Measurement((), 0.0, None, None)
-WHOLE = Evidence(faults=(), gaps=(), shortfall=None, unread=(), unseen=(), remarks=())
+WHOLE = Evidence(faults=(), gaps=(), shortfall=None, unread=(), unseen=(), unsure=(), remarks=())
 
 GAP = Gap(10.0, 25.0, 2)
 SHORTFALL = Reason("images_missing", n_images=30, n_expected=32)
 UNREAD = Reason("pixels_cut", n_bytes=3, n_declared=4).of_file("I007")
 UNSEEN = Reason("vertex_not_seen", percent=60.0)
+UNSURE = Reason("goes_on_above", percent=29.0)
 FAULT = Reason("no_air")
 REMARK = Reason("no_outline")
 
@@ -35,7 +36,7 @@ def answer_to(score: float, evidence: Evidence) -> Assessment:
     return decide(score, NOTHING, POINT, evidence)
 
 
-@pytest.mark.parametrize("score", [0.0, 0.499, 0.5, 1.0])
+@pytest.mark.parametrize("score", [0.0, 0.449, 0.45, 0.499, 0.5, 1.0])
 def test_not_suspected_is_said_of_a_low_score_and_of_nothing_amiss(score: float) -> None:
     """Every row of the table: what is amiss, and what may then be said at all."""
     amiss = {
@@ -44,6 +45,7 @@ def test_not_suspected_is_said_of_a_low_score_and_of_nothing_amiss(score: float)
         "shortfall": (None, SHORTFALL),
         "unread": ((), (UNREAD,)),
         "unseen": ((), (UNSEEN,)),
+        "unsure": ((), (UNSURE,)),
         "remarks": ((), (REMARK,)),
     }
     rows = [dict(zip(amiss, row, strict=True)) for row in product(*amiss.values())]
@@ -53,8 +55,10 @@ def test_not_suspected_is_said_of_a_low_score_and_of_nothing_amiss(score: float)
             expected = "no head in HU"
         elif score >= 0.5:
             expected = "suspected"
-        elif row["gaps"] or row["shortfall"] or row["unread"] or row["unseen"]:
+        elif any(row[one] for one in ("gaps", "shortfall", "unread", "unseen")):
             expected = "not seen whole"
+        elif row["unsure"]:
+            expected = "not seen whole" if score >= 0.45 else "not suspected"
         else:
             expected = "not suspected"
         assert said(answer_to(score, Evidence(**row))) == expected, row
@@ -74,7 +78,7 @@ def said(answer: Assessment) -> str:
 
 
 def test_all_that_is_missing_is_named_in_the_reason_and_in_the_caveats() -> None:
-    evidence = Evidence((), (GAP,), SHORTFALL, (UNREAD,), (UNSEEN,), (REMARK,))
+    evidence = Evidence((), (GAP,), SHORTFALL, (UNREAD,), (UNSEEN,), (UNSURE,), (REMARK,))
 
     absent, present = answer_to(0.1, evidence), answer_to(0.9, evidence)
 
@@ -84,8 +88,16 @@ def test_all_that_is_missing_is_named_in_the_reason_and_in_the_caveats() -> None
     assert present == Suspected(0.9, POINT, (*uncertain, Reason("no_outline"), REMARK))
 
 
+def test_a_score_close_to_the_threshold_is_no_answer_where_the_head_may_go_on() -> None:
+    evidence = Evidence((), (), None, (), (), (UNSURE,), (REMARK,))
+
+    assert answer_to(0.46, evidence) == NotAnalysed(Reason("not_seen_whole", missing=(UNSURE,)))
+    assert answer_to(0.44, evidence) == NotSuspected(0.44, POINT, (REMARK,))
+    assert answer_to(0.55, evidence) == Suspected(0.55, POINT, (Reason("no_outline"), REMARK))
+
+
 def test_remarks_are_told_with_the_answer_they_do_not_change() -> None:
-    evidence = Evidence((), (), None, (), (), (REMARK,))
+    evidence = Evidence((), (), None, (), (), (), (REMARK,))
 
     assert answer_to(0.1, evidence) == NotSuspected(0.1, POINT, (REMARK,))
 
@@ -93,6 +105,6 @@ def test_remarks_are_told_with_the_answer_they_do_not_change() -> None:
 def test_every_fault_is_named() -> None:
     faults = (FAULT, Reason("slices_repeated", n_slices=3))
 
-    answer = answer_to(0.9, Evidence(faults, (), None, (), (), ()))
+    answer = answer_to(0.9, Evidence(faults, (), None, (), (), (), ()))
 
     assert answer == NotAnalysed(Reason("implausible", faults=faults))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from agent.assemble.coverage import unseen_of
+from agent.assemble.coverage import unseen_of, unsure_of
 from agent.assemble.head_facts import facts_of
 from agent.assemble.plausibility import faults_of
 from agent.config import PACKAGED_ENGINES, InferConfig
@@ -143,7 +143,7 @@ def answered(head: HeadVolume, contract: Contract, backend: OnnxBackend) -> Asse
     seen = SliceStage(contract).finish(head, backend)
     mask = label_head(head, seen, contract, backend)
     measured = measure(mask, contract.interval, midline_shift=False)
-    evidence = Evidence((), (), None, (), unseen_of(facts), ())
+    evidence = Evidence((), (), None, (), unseen_of(facts), unsure_of(facts), ())
     return decide(mask.score, measured, contract.operating_point("balanced"), evidence)
 
 

@@ -260,3 +260,47 @@ def test_upper_slices_whose_values_are_no_hu_are_told(from_level: int) -> None:
 
 def test_a_head_of_another_scale_than_heads_is_told() -> None:
     assert "skull_too_large" in faults_in(volume(made_head().hu, 5.0, 2.5))
+
+
+def beside_the_middle(seed: int = 5) -> NDArray[np.int16]:
+    """A head that lies some centimetres off the middle of the image."""
+    return np.roll(made_head(seed).hu, (12, 15), axis=(1, 2))
+
+
+@pytest.mark.parametrize("from_level", [10, 16])
+@pytest.mark.parametrize("axis", [1, 2], ids=["upside down", "right side left"])
+def test_mirrored_slices_among_others_are_told(axis: int, from_level: int) -> None:
+    hu = beside_the_middle()
+    hu[from_level : from_level + 10] = np.flip(hu[from_level : from_level + 10], axis)
+
+    assert faults_in(volume(hu, 5.0, 1.0)) == {"slices_mirrored"}
+
+
+def test_every_other_slice_of_another_head_is_told() -> None:
+    hu, other = beside_the_middle(5), beside_the_middle(1)
+    hu[1::2] = other[1 : len(hu) : 2]
+
+    assert faults_in(volume(hu, 5.0, 1.0)) == {"slices_of_two_heads"}
+
+
+@pytest.mark.parametrize(("n_times", "sigma_hu"), [(3, 3), (8, 5), (8, 12)])
+def test_a_slice_that_is_repeated_with_other_noise_is_told(n_times: int, sigma_hu: float) -> None:
+    hu = made_head().hu.copy()
+    middle = len(hu) // 2
+    noise = np.random.default_rng(0).normal(0, sigma_hu, (n_times, *hu.shape[1:]))
+    hu[middle : middle + n_times] = np.clip(hu[middle] + noise, -1024, 3000)
+
+    assert faults_in(volume(hu, 5.0, 1.0)) == {"slices_alike"}
+
+
+@pytest.mark.parametrize("slice_mm", [1.25, 5.0])
+@pytest.mark.parametrize("factor", [0.5, 0.4])
+def test_pixels_of_another_size_than_is_said_are_told(factor: float, slice_mm: float) -> None:
+    head = made_head(1, slice_mm)
+
+    assert faults_in(volume(head.hu, slice_mm, factor)) & {"out_of_proportion", "no_skull"}
+    assert faults_in(volume(head.hu, slice_mm, 1.1)) == set()
+
+
+def test_slices_twice_as_far_apart_as_they_are_are_told() -> None:
+    assert "out_of_proportion" in faults_in(volume(made_head(1).hu, 10.0, 1.0))
