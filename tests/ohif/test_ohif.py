@@ -1,0 +1,138 @@
+"""A stranger's viewer shows our segmentation where the bleed is: OHIF on Orthanc, in a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import sync_playwright
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from agent.deliver.commitments import Commitments
+from agent.deliver.dicom.result import source_datasets
+from agent.deliver.dimse import DicomArchive
+from agent.deliver.result import StoredResult
+from agent.deliver.settings import DicomChannel
+from build_engine.play.scu import storing
+from tests.agent.console.browsing import CHROMIUM, IN_A_BROWSER, QUIET
+from tests.agent.deliver.archives import Orthanc, needs_orthanc, unclosed
+from tests.agent.deliver.results import HEIGHTS_MM, stored_result
+from tests.ohif.viewer import SOFTWARE_GL, Drawn, Viewer, dist, serving
+from tests.program import until
+
+pytestmark = [*IN_A_BROWSER, needs_orthanc, unclosed, pytest.mark.timeout(900)]
+
+HEADS = {
+    "tilted": {"tilt_deg": 18.0},
+    "unevenly spaced": {"heights_mm": HEIGHTS_MM["uneven"]},
+    "300 thin slices": {"heights_mm": np.arange(300) * 0.5},
+}
+
+SHOTS = Path(__file__).parents[2] / ".shots"
+
+
+def images(result: StoredResult) -> Iterator[bytes]:
+    """The images that a result was made from: a round head, blood where its findings are."""
+    size = result.images.rows
+    j, i = (np.mgrid[:size, :size] - (size - 1) / 2) * result.images.pixel_spacing_mm[0]
+    head = np.where(np.hypot(j, i) < 95.0, 35, -1000)
+    for k, image in enumerate(source_datasets(result)):
+        hu = np.where(result.numbers[k] > 0, 65, head)
+        image.InstanceNumber, image.SeriesNumber = k + 1, 2
+        image.ImageType, image.SeriesDescription = ["ORIGINAL", "PRIMARY", "AXIAL"], "Head"
+        image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
+        image.BitsAllocated, image.BitsStored, image.HighBit = 16, 16, 15
+        image.PixelRepresentation, image.RescaleSlope, image.RescaleIntercept = 0, 1, -1024
+        image.WindowCenter, image.WindowWidth = 40, 120
+        image.PixelData = (hu + 1024).astype("<u2").tobytes()
+        yield written(image)
+
+
+def written(image: Dataset) -> bytes:
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    file = BytesIO()
+    image.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+def looked_at(result: StoredResult) -> list[int]:
+    """The slices at which each finding begins and ends, those beside them, and its middle."""
+    chosen = {0, len(result.numbers) - 1}
+    for number in range(1, len(result.report.findings) + 1):
+        shown = np.flatnonzero((result.numbers == number).any(axis=(1, 2)))
+        first, last = int(shown[0]), int(shown[-1])
+        chosen |= {first - 1, first, (first + last) // 2, last, last + 1}
+    return sorted(chosen & set(range(len(result.numbers))))
+
+
+def middle_lps_mm(result: StoredResult, k: int, number: int) -> list[float]:
+    """Where the middle of a finding's area on a slice is."""
+    j, i = np.argwhere(result.numbers[k] == number).mean(axis=0)
+    of = result.images
+    down, across = (np.array(of.column_direction), np.array(of.row_direction))
+    step_j_mm, step_i_mm = of.pixel_spacing_mm
+    at = np.array(of.images[k].position_lps_mm) + j * step_j_mm * down + i * step_i_mm * across
+    return at.tolist()
+
+
+@pytest.fixture(scope="module", params=HEADS)
+def opened(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, StoredResult, Viewer]]:
+    folder, result = dist(), stored_result(**HEADS[request.param])
+    with Orthanc(tmp_path_factory.mktemp("orthanc")) as archive:
+        source = list(images(result))
+        with storing(f"ORTHANC@127.0.0.1:{archive.port}", source) as store:
+            for image in source:
+                store(image)
+        settings = DicomChannel(
+            name="pacs", host="127.0.0.1", port=archive.port, ae_title="ORTHANC", commitment=False
+        )
+        channel = DicomArchive(settings, Commitments())
+        channel.send(channel.letter(result))
+        root = f"http://127.0.0.1:{archive.http_port}"
+        with serving(folder, root) as address, sync_playwright() as playwright:
+            flags = [flag for flag in QUIET if flag != "--disable-gpu"]
+            browser = playwright.chromium.launch(
+                executable_path=CHROMIUM, args=[*flags, *SOFTWARE_GL]
+            )
+            page = browser.new_page(viewport={"width": 1400, "height": 850})
+            yield request.param, result, Viewer(page, address, result.report.study_uid)
+            browser.close()
+
+
+def test_segments_are_named_and_coloured(opened: tuple[str, StoredResult, Viewer]) -> None:
+    _, _, viewer = opened
+
+    subdural, ventricular = viewer.segments()
+    assert subdural["label"] == "1 Subdural hemorrhage, left frontal"
+    assert ventricular["label"] == "2 Intraventricular hemorrhage, right ventricles"
+    assert subdural["rgb"] != ventricular["rgb"]
+    until(lambda: viewer.lists(subdural["label"]) and viewer.lists(ventricular["label"]))
+
+
+def test_each_finding_is_drawn_on_its_own_slices_in_its_place(
+    opened: tuple[str, StoredResult, Viewer],
+) -> None:
+    name, result, viewer = opened
+    colours = [one["rgb"] for one in viewer.segments()]
+
+    for k in looked_at(result):
+        viewer.turn_to(result.images.images[k].sop_uid)
+        there = [n for n in (1, 2) if (result.numbers[k] == n).any()]
+        middles = [middle_lps_mm(result, k, n) for n in there]
+        until(lambda: seen(viewer.drawn(middles), colours) == there)  # noqa: B023 - called at once
+        viewer.picture(SHOTS / f"ohif {name} {k}.png")
+        drawn = viewer.drawn(middles)
+        for n, wanted_px in zip(there, drawn.points_px, strict=True):
+            assert drawn.of(colours[n - 1]).mean(axis=0) == pytest.approx(wanted_px, abs=3)
+
+
+def seen(drawn: Drawn, colours: list[list[int]]) -> list[int]:
+    """Number of each finding whose colour is there."""
+    return [n for n, rgb in enumerate(colours, 1) if len(drawn.of(rgb))]
