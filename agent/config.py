@@ -33,7 +33,7 @@ from agent.assemble.bounds import Bounds
 from agent.assemble.limits import ReadLimits
 from agent.console.address import Address
 from agent.console.settings import Language, PageSettings, Shown
-from agent.deliver.outbox import OWN_CHANNELS
+from agent.deliver.outbox import OWN_CHANNELS, signed_to
 from agent.deliver.settings import (
     DicomChannel,
     DicomWebChannel,
@@ -330,6 +330,7 @@ class Config(BaseSettings):
             escalate_after_s=self.alert.escalate_after_s,
             escalate_to=str(self.alert.escalate_to) if self.alert.escalate_to else None,
             call=self.alert.call,
+            signed_to=signed_to(self.deliver.channels),
         )
 
     @property

@@ -19,7 +19,7 @@ from agent.deliver.commitments import Commitments
 from agent.deliver.fhir import FhirServer
 from agent.deliver.hl7 import Hl7Receiver
 from agent.deliver.mail import MailServer
-from agent.deliver.result import StoredResult
+from agent.deliver.result import SignedText, StoredResult
 from agent.deliver.settings import (
     DicomChannel,
     DicomWebChannel,
@@ -93,6 +93,23 @@ def result_of(parcel: Parcel) -> StoredResult:
         key_png=parcel.key_png,
         predecessor=parcel.predecessor,
         n_former_findings=parcel.n_former_findings,
+        signed=_signed_of(parcel),
+    )
+
+
+def _signed_of(parcel: Parcel) -> SignedText | None:
+    if parcel.signed is None:
+        return None
+    return SignedText(
+        version=parcel.signed.version,
+        former_version=parcel.former_signed or None,
+        who=parcel.signed.who,
+        at=parcel.signed.at_utc,
+        language=parcel.signed.language,
+        sections={
+            one.section: tuple(sentence.text for sentence in one.sentences)
+            for one in parcel.signed.sections
+        },
     )
 
 
@@ -136,7 +153,7 @@ class Courier:
         self._clock = clock
         self._log = log.bind(channel=settings.name)
         self._exported = exported
-        self._tried_s: dict[tuple[str, int], float] = {}
+        self._tried_s: dict[tuple[str, int, int], float] = {}
         self._n_lost, self._rests_until_s = 0, 0.0
 
     def turn(self) -> int:
@@ -173,7 +190,11 @@ class Courier:
 
     def _attempt(self, delivery: Delivery) -> Reason | None:
         """Deliver one result, or store and return why that failed."""
-        named = {"series_uid": delivery.series_uid, "revision": delivery.revision}
+        named = {
+            "series_uid": delivery.series_uid,
+            "revision": delivery.revision,
+            "signed": delivery.signed,
+        }
         why: Reason | None = None
         try:
             if not self._delivered(delivery):
@@ -214,8 +235,8 @@ class Courier:
         return kept
 
 
-def _key(delivery: Delivery) -> tuple[str, int]:
-    return delivery.series_uid, delivery.revision
+def _key(delivery: Delivery) -> tuple[str, int, int]:
+    return delivery.series_uid, delivery.revision, delivery.signed
 
 
 class Worker(Protocol):

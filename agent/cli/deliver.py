@@ -153,7 +153,7 @@ def list_(config: ConfigPath = DEFAULT_PATH, *, as_json: AsJson = False) -> None
         table.add_row(
             one.channel,
             ending(one.series_uid),
-            str(one.revision),
+            f"report {one.signed_version}" if one.signed_version else str(one.revision),
             to_the_second(one.since_utc),
             str(one.n_attempts),
             escape(said),
@@ -243,6 +243,7 @@ def _line(delivery: Delivery) -> DeliveryLine:
         channel=delivery.channel,
         series_uid=delivery.series_uid,
         revision=delivery.revision,
+        signed_version=delivery.signed or None,
         since_utc=delivery.since.utc,
         sent_utc=delivery.sent_at.utc if delivery.sent_at else None,
         n_attempts=delivery.n_attempts,

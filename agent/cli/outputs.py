@@ -199,11 +199,12 @@ class SupportBundleOutput(_Output):
 
 
 class DeliveryLine(_Output):
-    """A result that a channel has not confirmed."""
+    """A result that a channel has not confirmed, or the ``signed_version`` of a report on it."""
 
     channel: str
     series_uid: str
     revision: int
+    signed_version: int | None
     since_utc: datetime
     sent_utc: datetime | None
     n_attempts: int

@@ -193,12 +193,13 @@ def _results_table(results: tuple[ResultView, ...]) -> Table:
 
 def _delivery(one: DeliveryView) -> str:
     """Say how far a delivery is; of one that failed, why."""
+    to = f"{one.channel}, report {one.signed_version}" if one.signed_version else one.channel
     if one.delivered_utc:
-        return f"{one.channel} {to_the_second(one.delivered_utc)}"
+        return f"{to} {to_the_second(one.delivered_utc)}"
     if one.dropped_utc:
-        return f"{one.channel}: dropped {to_the_second(one.dropped_utc)}"
+        return f"{to}: dropped {to_the_second(one.dropped_utc)}"
     sent = f"sent {to_the_second(one.sent_utc)}, not confirmed" if one.sent_utc else "not yet"
-    return f"{one.channel}: {one.problem.text if one.problem else sent}"
+    return f"{to}: {one.problem.text if one.problem else sent}"
 
 
 def _note(note: str) -> str:

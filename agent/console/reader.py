@@ -281,7 +281,8 @@ class Reader:
         if speaker.report is None or (speaker.uid, speaker.report.revision) != (uid, revision):
             return None
         sections = _as_written(self._drafted(speaker, language), given)
-        return self.store.sign((uid, revision), who, language, sections)
+        channels = () if speaker.test else self.settings.signed_to
+        return self.store.sign((uid, revision), who, language, sections, channels)
 
     def _viewed(self, principal: Principal, row: ExaminationRow, what: str) -> None:
         for one in row.series:

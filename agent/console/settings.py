@@ -21,6 +21,7 @@ class PageSettings:
     then after the last of these again and again, until somebody acknowledges it. One that nobody
     has acknowledged for ``escalate_after_s`` is posted to the URL ``escalate_to``, if one is set.
     ``call`` is the site's own line for what to do next, such as whom to call; "" where it has none.
+    ``signed_to`` are the channels that are sent what radiologists sign.
     """
 
     language: Language | None = None
@@ -29,3 +30,4 @@ class PageSettings:
     escalate_after_s: float = 180.0
     escalate_to: str | None = None
     call: str = ""
+    signed_to: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydicom.dataset import Dataset
 
 from agent.deliver.channel import unreachable
-from agent.deliver.dicom.objects import objects_of
+from agent.deliver.dicom.objects import letter_of
 from agent.deliver.dicom.trial import trial_object
 from agent.deliver.http import Answer, ask, check_up
 from agent.deliver.result import StoredResult
@@ -45,7 +45,7 @@ class DicomWebArchive:
 
     def letter(self, result: StoredResult) -> list[Dataset]:
         """Make the objects of a result. See ``Channel``."""
-        return list(objects_of(result, self._settings.objects))
+        return letter_of(result, self._settings)
 
     def trial(self, study_uid: str, at: datetime) -> list[Dataset]:
         """Make a picture of nobody. See ``Channel``."""

@@ -25,7 +25,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from agent.deliver.channel import tls_context, unreachable
 from agent.deliver.commitments import Commitments
-from agent.deliver.dicom.objects import objects_of
+from agent.deliver.dicom.objects import letter_of
 from agent.deliver.dicom.trial import trial_object
 from agent.deliver.result import StoredResult
 from agent.deliver.settings import DicomChannel, DicomPeer
@@ -67,7 +67,7 @@ class DicomArchive:
 
     def letter(self, result: StoredResult) -> list[Dataset]:
         """Make the objects of a result. See ``Channel``."""
-        return list(objects_of(result, self._settings.objects))
+        return letter_of(result, self._settings)
 
     def trial(self, study_uid: str, at: datetime) -> list[Dataset]:
         """Make a picture of nobody. See ``Channel``."""

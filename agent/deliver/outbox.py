@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from agent.deliver.settings import SendingChannel
+from agent.deliver.settings import Archive, SendingChannel
 from agent.exam import NEEDS_NOBODY, OTHER_VIEWS
 from agent.records import State, is_test
 from agent.report import SeriesReport
@@ -50,3 +50,8 @@ def channels_for(
         one.name for one in channels if one.name in follows or (needed and report.state in one.tell)
     )
     return (CONSOLE, *sent)
+
+
+def signed_to(channels: Sequence[SendingChannel]) -> tuple[str, ...]:
+    """Return the channels that are sent what radiologists sign."""
+    return tuple(one.name for one in channels if isinstance(one, Archive) and one.signs)

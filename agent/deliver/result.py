@@ -34,6 +34,23 @@ ANSWERS_IN_WORDS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class SignedText:
+    """A report as a radiologist signed it.
+
+    ``version`` counts from 1 in its series; ``former_version`` is the one that the same channel was
+    sent before, None where there is none. ``sections`` are its sentences by section, in
+    ``language``.
+    """
+
+    version: int
+    former_version: int | None
+    who: str
+    at: datetime
+    language: str
+    sections: dict[str, tuple[str, ...]]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredResult:
     """One revision of a series' result, as the store has it.
@@ -41,7 +58,8 @@ class StoredResult:
     ``numbers`` (k, j, i) is the number of the finding that a voxel is of, from 1 on, as the source
     images lie; None where nothing is suspected. ``key_png`` is the key slice as the console draws
     it. ``predecessor`` is the ``result_id`` of the result that the same channel was sent before,
-    and ``n_former_findings`` how many findings that had.
+    and ``n_former_findings`` how many findings that had. ``signed`` is a report on the result that
+    is sent instead of it.
     """
 
     report: SeriesReport
@@ -52,6 +70,7 @@ class StoredResult:
     key_png: bytes | None
     predecessor: str | None
     n_former_findings: int = 0
+    signed: SignedText | None = None
 
 
 def derived_uuid(*parts: str) -> uuid.UUID:

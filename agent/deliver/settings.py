@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias, get_args
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, StringConstraints, model_validator
 from typing_extensions import Self
 
 Told: TypeAlias = Literal["suspected", "not_suspected", "not_analysed"]
 
-Kind: TypeAlias = Literal["segmentation", "measurements", "key_images", "picture", "report"]
+Kind: TypeAlias = Literal[
+    "segmentation", "measurements", "key_images", "picture", "report", "signed_report"
+]
 
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+KINDS: Final[tuple[Kind, ...]] = (
+    "segmentation",
+    "measurements",
+    "key_images",
+    "picture",
+    "report",
+)
+"""What is made of a result where the site does not say what. What a radiologist has signed leaves
+the box only where it does."""
 
 AeTitle: TypeAlias = Annotated[
     str,
@@ -21,7 +31,8 @@ AeTitle: TypeAlias = Annotated[
 """Source: PS3.5 table 6.2-1, AE: up to 16 characters, no backslash."""
 
 Objects: TypeAlias = Annotated[tuple[Kind, ...], Field(min_length=1)]
-"""What is made of a suspicion; of any other answer only "measurements" and "report" are."""
+"""What is made of a suspicion; of any other answer only "measurements" and "report" are. A
+"signed_report" is made when somebody signs one."""
 
 Named: TypeAlias = Annotated[str, StringConstraints(max_length=180)]
 """Of an application, a facility or an authority. Source: HL7 v2.5.1, MSH-3 to MSH-6."""
@@ -105,10 +116,30 @@ class WebReceiver(Receiver):
         return (self.url.host or "").strip("[]")
 
 
-class DicomChannel(Receiver, DicomPeer):
-    """An archive that is sent objects by C-STORE."""
+class Archive(Receiver):
+    """A receiver of objects."""
 
     objects: Objects = KINDS
+    organization: Annotated[str, StringConstraints(strip_whitespace=True, max_length=64)] = ""
+    """For whom radiologists sign. Source: PS3.3 C.17.2, Verifying Organization, LO."""
+
+    @model_validator(mode="after")
+    def _answerable(self) -> Self:
+        if self.signs and not self.organization:
+            raise ValueError("signed_report needs organization: for whom radiologists sign")
+        if self.objects == ("signed_report",):
+            raise ValueError("signed_report is sent beside what is made of a result, not alone")
+        return self
+
+    @property
+    def signs(self) -> bool:
+        """Whether it is sent what radiologists sign."""
+        return "signed_report" in self.objects
+
+
+class DicomChannel(Archive, DicomPeer):
+    """An archive that is sent objects by C-STORE."""
+
     commitment: bool = True
     """Whether the archive is asked to commit itself to keep what it took. Only then is a result
     delivered."""
@@ -119,10 +150,8 @@ class DicomChannel(Receiver, DicomPeer):
         return self.host
 
 
-class DicomWebChannel(WebReceiver):
+class DicomWebChannel(Archive, WebReceiver):
     """An archive that is sent objects by STOW-RS; ``url`` is as https://pacs.example/dicom-web."""
-
-    objects: Objects = KINDS
 
 
 class Hl7Channel(HostReceiver):

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
-from agent.deliver.outbox import CONSOLE, EarlierDeliveries, channels_for
+from agent.deliver.outbox import CONSOLE, EarlierDeliveries, channels_for, signed_to
 from agent.errors import AgentError, InputError
 from agent.pipeline import (
     Analysis,
@@ -163,13 +163,15 @@ class Analyst:
         beside = queries.channels_told_beside(uid, contents.identity.study_uid)
         earlier = EarlierDeliveries(queries.channels_told(uid), beside)
         channels = channels_for(answer.report, self._resources.channels, earlier)
-        if channels == (CONSOLE,):
+        if channels == (CONSOLE,) and not signed_to(self._resources.channels):
             return channels, None
         described = self._guarded(
             contents.uid, lambda: sources_of(contents.slices, answer.analysis)
         )
-        sources = described if isinstance(described, Sources) else None
-        return (channels, sources) if sources else ((CONSOLE,), None)
+        if not isinstance(described, Sources):
+            return (CONSOLE,), None
+        # What nobody is told of needs no labels: a report on it that is signed names its images.
+        return channels, described if len(channels) > 1 else Sources(described.images, None)
 
     def _answer(self, contents: Contents, complete: Complete) -> Answer:
         """Take one series to its answer, whatever happens on the way."""

@@ -217,29 +217,38 @@ class ConsoleStore:
         return reading_of(row)
 
     def sign(
-        self, result: tuple[str, int], who: str, language: str, sections: Sequence[Section]
+        self,
+        result: tuple[str, int],
+        who: str,
+        language: str,
+        sections: Sequence[Section],
+        channels: Sequence[str] = (),
     ) -> SignedReport:
         """Store a signed report on a result (series UID, revision), as the series' next version.
+
+        It is put into the outbox for each of ``channels``.
 
         Raises
         ------
         StoreError
             If there is no such result.
         """
-        uid, revision = result
-        values = {
-            "series_uid": uid,
-            "revision": revision,
+        (uid, revision), now = result, self._clock()
+        of_result = {"series_uid": uid, "revision": revision}
+        values = of_result | {
             "language": language,
             "sections": json.dumps([one.model_dump(mode="json") for one in sections]),
             "who": who,
-            **moment_columns("at", self._clock()),
+            **moment_columns("at", now),
         }
         with _known(*result), self._db.writing() as db:
             (last,) = db.execute(
                 "SELECT coalesce(max(version), 0) FROM signed_reports WHERE series_uid = ?", (uid,)
             ).fetchone()
             insert(db, "signed_reports", values | {"version": last + 1})
+            for channel in channels:
+                entry = {"channel": channel, "signed": last + 1, **moment_columns("since", now)}
+                insert(db, "outbox", of_result | entry)
             row = db.execute(
                 "SELECT * FROM signed_reports WHERE series_uid = ? AND version = ?", (uid, last + 1)
             ).fetchone()

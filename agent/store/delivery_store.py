@@ -23,30 +23,42 @@ from agent.store.rows import (
 )
 from agent.store.statements import IS_TEST, PENDING
 
-ONE: Final = "series_uid = :series_uid AND revision = :revision AND channel = :channel"
+ONE: Final = """
+    series_uid = :series_uid AND revision = :revision AND channel = :channel AND signed = :signed
+"""
 """Condition: this entry of the outbox."""
 
 WAITING: Final = f"""
     SELECT * FROM outbox WHERE channel = ? AND {PENDING} AND NOT EXISTS (
         SELECT 1 FROM outbox AS former WHERE former.channel = outbox.channel
-        AND former.series_uid = outbox.series_uid AND former.revision < outbox.revision
+        AND former.series_uid = outbox.series_uid AND (former.signed = 0) = (outbox.signed = 0)
+        AND (former.revision, former.signed) < (outbox.revision, outbox.signed)
         AND former.delivered_utc IS NULL AND former.dropped_utc IS NULL)
     ORDER BY since_utc
 """  # noqa: S608 - constants only
-"""The entries of a channel, without those of a series whose earlier result waits too."""
+"""The entries of a channel, without those of a series whose earlier result waits too, or whose
+earlier signed report does."""
 
 PREDECESSOR: Final = """
     SELECT results.result_id, results.report FROM outbox JOIN results USING (series_uid, revision)
     WHERE series_uid = ? AND revision < ? AND channel = ? AND delivered_utc IS NOT NULL
-    ORDER BY revision DESC LIMIT 1
+    AND signed = 0 ORDER BY revision DESC LIMIT 1
+"""
+
+FORMER_SIGNED: Final = """
+    SELECT coalesce(max(signed), 0) AS version FROM outbox
+    WHERE series_uid = ? AND signed < ? AND channel = ? AND delivered_utc IS NOT NULL
 """
 
 UNNEEDED: Final = f"""
-    DELETE FROM sources WHERE series_uid = :series_uid AND revision = :revision AND NOT EXISTS (
+    UPDATE sources SET box = NULL, labels = NULL
+    WHERE series_uid = :series_uid AND revision = :revision AND NOT EXISTS (
         SELECT 1 FROM outbox WHERE outbox.series_uid = sources.series_uid
-        AND outbox.revision = sources.revision AND channel <> 'console' AND {PENDING})
+        AND outbox.revision = sources.revision AND channel <> 'console' AND signed = 0
+        AND {PENDING})
 """  # noqa: S608 - constants only
-"""The sources of a result that nobody has to be sent any more."""
+"""The labels of a result that nobody has to be sent any more. What its images are called stays as
+long as the result: a report on it may be signed later."""
 
 
 SEEN: Final = f"""
@@ -87,6 +99,8 @@ class DeliveryStore:
         )
         sources = self._db.rows("SELECT * FROM sources WHERE series_uid = ? AND revision = ?", *one)
         former = self._db.rows(PREDECESSOR, *one, delivery.channel)
+        before = delivery.series_uid, delivery.signed, delivery.channel
+        reports = self.queries.signed_reports([delivery.series_uid])
         return Parcel(
             report=_report(row),
             at=instant_of(row, "at"),
@@ -95,6 +109,8 @@ class DeliveryStore:
             key_png=self.queries.picture(*one, "axial"),
             predecessor=former[0]["result_id"] if former else None,
             n_former_findings=len(_report(former[0]).findings) if former else 0,
+            signed=next((one for one in reports if one.version == delivery.signed), None),
+            former_signed=self._db.rows(FORMER_SIGNED, *before)[0]["version"],
         )
 
     def sent(self, delivery: Delivery, remark: Reason | None) -> None:
@@ -160,6 +176,7 @@ class DeliveryStore:
             "series_uid": delivery.series_uid,
             "revision": delivery.revision,
             "channel": delivery.channel,
+            "signed": delivery.signed,
             "problem": stored_reason(why),
             "remark": stored_reason(remark),
         }

@@ -175,7 +175,7 @@ class Queries:
             uid,
         )
         sent = self._db.rows(
-            "SELECT * FROM outbox WHERE series_uid = ? ORDER BY revision, channel", uid
+            "SELECT * FROM outbox WHERE series_uid = ? ORDER BY revision, channel, signed", uid
         )
         return [result_of(row, list(map(delivery_of, sent))) for row in rows]
 
@@ -285,12 +285,15 @@ class Queries:
         return [delivery_of(row) for row in rows]
 
     def sent(self, results: Iterable[tuple[str, int]]) -> dict[tuple[str, int], list[Delivery]]:
-        """Return how far results (UID, revision) are on their way to archives, by channel."""
+        """Return how far results (UID, revision) are on their way to archives, by channel.
+
+        Signed reports are left out.
+        """
         rows = self._db.rows(
             "SELECT outbox.* FROM json_each(?) JOIN outbox"
             " ON series_uid = json_extract(value, '$[0]')"
             " AND revision = json_extract(value, '$[1]')"
-            " WHERE channel NOT IN ('console', 'escalation') ORDER BY channel",
+            " WHERE channel NOT IN ('console', 'escalation') AND signed = 0 ORDER BY channel",
             json.dumps(list(results)),
         )
         sent: dict[tuple[str, int], list[Delivery]] = {}
@@ -300,7 +303,9 @@ class Queries:
 
     def channels_told(self, uid: str) -> frozenset[str]:
         """Return the channels that any result of a series is delivered to."""
-        rows = self._db.rows("SELECT DISTINCT channel FROM outbox WHERE series_uid = ?", uid)
+        rows = self._db.rows(
+            "SELECT DISTINCT channel FROM outbox WHERE series_uid = ? AND signed = 0", uid
+        )
         return frozenset(row["channel"] for row in rows)
 
     def channels_told_beside(self, uid: str, study_uid: str) -> frozenset[str]:
@@ -308,7 +313,7 @@ class Queries:
         rows = self._db.rows(
             "SELECT DISTINCT channel FROM series JOIN results ON series_uid = uid"
             " JOIN outbox USING (series_uid, revision)"
-            " WHERE study_uid = ? AND uid <> ? AND results.state = 'suspected'",
+            " WHERE study_uid = ? AND uid <> ? AND results.state = 'suspected' AND signed = 0",
             study_uid,
             uid,
         )

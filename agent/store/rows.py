@@ -20,6 +20,7 @@ from agent.reasons import Reason, plain, recalled
 from agent.records import Acquisition, Identity, Instant, State, is_test
 from agent.report import EngineReport, SeriesReport
 from agent.sources import LabelBox, PackedLabels, SourceImages, Sources
+from agent.store.readings import SignedReport
 
 AGREE: Final = "agree"
 DISAGREE: Final = "disagree"
@@ -173,6 +174,8 @@ class Transition:
 class Delivery:
     """A result on its way to a channel; ``delivered_at`` is None until that has confirmed it.
 
+    ``signed`` is the version of the signed report that is on its way, 0 where it is the result.
+
     ``sent_at`` is when a channel had taken all of it, and had yet to say that it keeps it.
     ``problem`` is why the latest of its ``n_attempts`` failed. ``dropped_at`` is when a person gave
     it up. ``remark`` is what came of sending it besides.
@@ -188,6 +191,7 @@ class Delivery:
     problem: Reason | None = None
     dropped_at: Instant | None = None
     remark: Reason | None = None
+    signed: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,6 +200,8 @@ class Parcel:
 
     ``sources`` is None where they are no longer there. ``predecessor`` is the ``result_id`` of the
     latest result that the same channel has delivered before, ``n_former_findings`` how many it had.
+    ``signed`` is the signed report that is sent in the result's place, and ``former_signed`` the
+    version of it that the channel has delivered before, 0 where there is none.
     """
 
     report: SeriesReport
@@ -205,6 +211,8 @@ class Parcel:
     key_png: bytes | None
     predecessor: str | None
     n_former_findings: int
+    signed: SignedReport | None = None
+    former_signed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,6 +395,7 @@ def delivery_of(row: sqlite3.Row) -> Delivery:
         problem=reason_of(row["problem"]),
         dropped_at=_instant_if_any(row, "dropped"),
         remark=reason_of(row["remark"]),
+        signed=row["signed"],
     )
 
 

@@ -309,4 +309,30 @@ MIGRATIONS: Final = (
     """
     ALTER TABLE outbox ADD COLUMN remark TEXT
     """,
+    """
+    CREATE TABLE outbox_2 (
+        series_uid TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        channel TEXT NOT NULL,
+        signed INTEGER NOT NULL DEFAULT 0,
+        since_utc TEXT NOT NULL, since_monotonic_s REAL NOT NULL,
+        sent_utc TEXT, sent_monotonic_s REAL,
+        delivered_utc TEXT, delivered_monotonic_s REAL,
+        dropped_utc TEXT, dropped_monotonic_s REAL,
+        n_attempts INTEGER NOT NULL DEFAULT 0,
+        problem TEXT,
+        remark TEXT,
+        PRIMARY KEY (series_uid, revision, channel, signed),
+        FOREIGN KEY (series_uid, revision) REFERENCES results (series_uid, revision)
+    ) STRICT;
+    INSERT INTO outbox_2
+        SELECT series_uid, revision, channel, 0, since_utc, since_monotonic_s, sent_utc,
+            sent_monotonic_s, delivered_utc, delivered_monotonic_s, dropped_utc,
+            dropped_monotonic_s, n_attempts, problem, remark
+        FROM outbox;
+    DROP TABLE outbox;
+    ALTER TABLE outbox_2 RENAME TO outbox;
+    CREATE INDEX outbox_pending ON outbox (since_utc)
+        WHERE delivered_utc IS NULL AND dropped_utc IS NULL
+    """,
 )

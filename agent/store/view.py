@@ -100,6 +100,8 @@ class DeliveryView(_View):
     """When a person gave it up."""
     remark: ReasonReport | None = None
     """What came of sending it besides, such as that an order was raised."""
+    signed_version: int | None = None
+    """Of the signed report that is on its way; None where it is the result."""
 
 
 class ResultView(_View):
@@ -319,6 +321,7 @@ def delivery_view(delivery: Delivery) -> DeliveryView:
         problem=reason_report(delivery.problem) if delivery.problem else None,
         dropped_utc=_utc(delivery.dropped_at),
         remark=reason_report(delivery.remark) if delivery.remark else None,
+        signed_version=delivery.signed or None,
     )
 
 

@@ -43,6 +43,11 @@ FINDINGS: Final = Code("121070", "DCM", "Findings")
 FINDING: Final = Code("121071", "DCM", "Finding")
 IMPRESSIONS: Final = Code("121072", "DCM", "Impressions")
 IMPRESSION: Final = Code("121073", "DCM", "Impression")
+HISTORY: Final = Code("121060", "DCM", "History")
+PREVIOUS_FINDING: Final = Code("121069", "DCM", "Previous Finding")
+PREVIOUS_FINDINGS: Final = Code("121068", "DCM", "Previous Findings")
+PROCEDURE: Final = Code("121065", "DCM", "Procedure Description")
+PROCEDURES: Final = Code("55111-9", "LN", "Current Procedure Descriptions")
 OF_INTEREST: Final = Code("113000", "DCM", "Of Interest")
 MILLILITRE: Final = Code("mL", "UCUM", "Milliliter")
 MILLIMETRE: Final = Code("mm", "UCUM", "Millimeter")
@@ -52,6 +57,18 @@ ANSWER: Final = Code("answer", PRIVATE_SCHEME, "Answer of the algorithm")
 MIDLINE_SHIFT: Final = Code("midline-shift", PRIVATE_SCHEME, "Midline shift")
 AGREEMENT: Final = Code("agreement", PRIVATE_SCHEME, "What readers made of the answer")
 VENTRICLES_REACHED: Final = Code("ivh-extension", PRIVATE_SCHEME, "Intraventricular extension")
+
+NOT_ASSESSED: Final = Code("not-assessed", PRIVATE_SCHEME, "Not assessed")
+
+SECTIONS: Final = {
+    "clinical": (HISTORY, HISTORY),
+    "technique": (PROCEDURES, PROCEDURE),
+    "comparison": (PREVIOUS_FINDINGS, PREVIOUS_FINDING),
+    "findings": (FINDINGS, FINDING),
+    "not_assessed": (NOT_ASSESSED, FINDING),
+    "impression": (IMPRESSIONS, IMPRESSION),
+}
+"""A signed report's headings, and what each sentence below is. Source: PS3.16 CID 7001, 7002."""
 
 ANSWERS: Final = {
     "suspected": Code("suspected", PRIVATE_SCHEME, "Intracranial hemorrhage suspected"),

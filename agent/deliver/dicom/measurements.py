@@ -69,11 +69,11 @@ def measurements(result: StoredResult, *, segmented: bool) -> Dataset:
         is_verified=False,
         previous_versions=predecessors(result, "measurements", Comprehensive3DSRStorage),
     )
-    made.CodingSchemeIdentificationSequence = [_own_scheme()]
+    made.CodingSchemeIdentificationSequence = [own_scheme()]
     return finished(made, result, "Bleedwatch measurements")
 
 
-def _own_scheme() -> Dataset:
+def own_scheme() -> Dataset:
     """Say whose the private codes are."""
     scheme = Dataset()
     scheme.CodingSchemeDesignator = PRIVATE_SCHEME

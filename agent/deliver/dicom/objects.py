@@ -10,9 +10,17 @@ from agent.deliver.dicom.key_images import key_images
 from agent.deliver.dicom.measurements import measurements
 from agent.deliver.dicom.picture import picture
 from agent.deliver.dicom.segmentation import segmentation
+from agent.deliver.dicom.signed_report import signed_report
 from agent.deliver.dicom.written_report import written_report
 from agent.deliver.result import StoredResult
-from agent.deliver.settings import Kind
+from agent.deliver.settings import Archive, Kind
+
+
+def letter_of(result: StoredResult, settings: Archive) -> list[Dataset]:
+    """Make what an archive is sent of a result, or of what was signed on it."""
+    if result.signed:
+        return [signed_report(result, result.signed, settings.organization)]
+    return list(objects_of(result, settings.objects))
 
 
 def objects_of(result: StoredResult, kinds: Collection[Kind]) -> Iterator[Dataset]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ SERIES_NUMBERS: Final[dict[Kind, int]] = {
     "key_images": 9903,
     "picture": 9904,
     "report": 9905,
+    "signed_report": 9906,
 }
 """High, so that they stand below the scanner's own series. Ours."""
 
@@ -43,6 +45,11 @@ def derived_uid(*parts: str) -> UID:
 def instance_uid(result_id: str, kind: Kind) -> UID:
     """Return the UID of an object that is made of a result: sent twice, it is one instance."""
     return derived_uid(result_id, kind)
+
+
+def signed_uid(result: StoredResult, version: int) -> UID:
+    """Return the UID of a version of the report that is signed on a series."""
+    return derived_uid(result.report.series_uid, "signed_report", str(version))
 
 
 def series_uid(result: StoredResult, kind: Kind) -> UID:
@@ -167,16 +174,20 @@ def _decimals(values: Iterable[float]) -> list[float]:
 
 
 def finished(data: Dataset, result: StoredResult, description: str) -> Dataset:
-    """Give an object what is the same for all: names, marks, and the moment of the result.
+    """Give an object of ours what is the same for all: the mark, names, the result's moment."""
+    return stamped(data, result, result.at, f"{description} ({NOT_FOR_DIAGNOSIS})")
 
-    Every moment in it is the result's, so that an object that is made again is the same.
+
+def stamped(data: Dataset, result: StoredResult, at: datetime, description: str) -> Dataset:
+    """Give an object names and a moment [UTC].
+
+    Every moment in it is this one, so that an object that is made again is the same.
     """
-    at = result.at
     data.SpecificCharacterSet = UTF_8
     data.ManufacturerModelName = MODEL
     data.SoftwareVersions = version("bleedwatch")
     data.DeviceSerialNumber = result.report.engine.bundle if result.report.engine else "none"
-    data.SeriesDescription = f"{description} ({NOT_FOR_DIAGNOSIS})"
+    data.SeriesDescription = description
     data.SeriesDate = data.ContentDate = data.InstanceCreationDate = at.strftime("%Y%m%d")
     data.SeriesTime = data.ContentTime = data.InstanceCreationTime = at.strftime("%H%M%S")
     data.TimezoneOffsetFromUTC = "+0000"

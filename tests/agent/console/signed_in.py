@@ -35,6 +35,7 @@ class Ward:
     audit_path: Path
     clock: SetClock = field(default_factory=SetClock)
     boot: str = "boot-1"
+    settings: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.add("ann", "technologist")
@@ -48,7 +49,12 @@ class Ward:
         """Begin as a new process would."""
         policy = AccessPolicy(sign_in=True)
         made = context_of(
-            self.store, self.audit_path, clock=self.clock, boot=self.boot, policy=policy
+            self.store,
+            self.audit_path,
+            clock=self.clock,
+            boot=self.boot,
+            policy=policy,
+            **self.settings,
         )
         self.app = create_app(made)
 

@@ -347,3 +347,39 @@ def test_no_sentence_of_a_report_denies_a_bleed() -> None:
 def test_every_sentence_is_translated(language: str) -> None:
     texts = {one.text for one in READING.values() if one.text not in ("{side} {region}", "{place}")}
     assert texts <= words(language).keys()
+
+
+@pytest.mark.parametrize("signed_to", [(), ("pacs", "web")])
+def test_a_signed_report_waits_for_each_channel_that_is_to_have_it(
+    tmp_path: Path, signed_to: tuple[str, ...]
+) -> None:
+    with Store(tmp_path / "store.sqlite", system_clock) as store:
+        ward = Ward(store, tmp_path / "audit.log", settings={"signed_to": signed_to})
+        ward.add("rae", "radiologist")
+        receive(store, system_clock, UID)
+        add_result(store, report(UID, findings=FINDINGS))
+        rae = ward.page().enter(ward, "rae")
+        for _ in range(2):
+            text = as_text(examination(rae))
+            signed = {"language": "en", "sections": text}
+            assert rae.post(f"{RESULT}/report", signed).status_code == 200
+
+        waiting = [one for one in store.queries.undelivered() if one.signed]
+
+    assert [(one.channel, one.signed) for one in waiting] == [
+        (channel, version) for version in (1, 2) for channel in signed_to
+    ]
+
+
+def test_a_report_on_a_self_test_leaves_the_box_for_nobody(tmp_path: Path) -> None:
+    with Store(tmp_path / "store.sqlite", system_clock) as store:
+        ward = Ward(store, tmp_path / "audit.log", settings={"signed_to": ("pacs",)})
+        ward.add("rae", "radiologist")
+        uid = f"TEST.{UID}"
+        receive(store, system_clock, uid)
+        add_result(store, report(uid, findings=FINDINGS))
+        rae = ward.page().enter(ward, "rae")
+        signed = {"language": "en", "sections": as_text(examination(rae, uid))}
+
+        assert rae.post(f"/api/series/{uid}/1/report", signed).status_code == 200
+        assert not any(one.signed for one in store.queries.undelivered())

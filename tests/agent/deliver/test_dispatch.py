@@ -14,14 +14,16 @@ import structlog
 from pydicom.dataset import Dataset
 
 from agent.console.audit import AuditLog
-from agent.deliver.dicom.objects import objects_of
+from agent.deliver.dicom.objects import letter_of
+from agent.deliver.outbox import signed_to
 from agent.deliver.result import StoredResult
-from agent.deliver.settings import KINDS, DicomChannel, Kind
+from agent.deliver.settings import KINDS, DicomChannel
 from agent.dispatch import Courier, wait_s
 from agent.errors import ArchiveRefused, ArchiveUnreachable
 from agent.reasons import Reason
 from agent.store.delivery_store import DeliveryStore
 from agent.store.effects import Conclude
+from agent.store.readings import Section, Sentence
 from agent.store.rows import Delivery
 from agent.store.view import delivery_view
 from tests.agent.box import SetClock
@@ -30,6 +32,7 @@ from tests.agent.reports import receive
 from tests.agent.stored import Store
 
 PACS = DicomChannel(name="pacs", host="127.0.0.1", ae_title="PACS")
+SIGNS = PACS.model_copy(update={"objects": (*KINDS, "signed_report"), "organization": "Clinic"})
 OTHER = DicomChannel(name="other", host="127.0.0.1", ae_title="OTHER", objects=("report",))
 LOG = structlog.wrap_logger(structlog.ReturnLogger(), processors=[lambda *_: ""])
 
@@ -38,7 +41,7 @@ LOG = structlog.wrap_logger(structlog.ReturnLogger(), processors=[lambda *_: ""]
 class Memory:
     """An archive in memory. ``fails`` are the errors of the next calls, None for one that works."""
 
-    objects: Sequence[Kind] = KINDS
+    settings: DicomChannel
     kept: dict[str, Dataset] = field(default_factory=dict)
     fails: list[Exception | None] = field(default_factory=list)
     commits: bool = True
@@ -49,7 +52,7 @@ class Memory:
         self._fail()
 
     def letter(self, result: StoredResult) -> list[Dataset]:
-        return list(objects_of(result, self.objects))
+        return letter_of(result, self.settings)
 
     def send(self, objects: Sequence[Dataset]) -> Reason | None:
         self._fail()
@@ -90,7 +93,7 @@ class Site:
     def __post_init__(self) -> None:
         self.audit_path = self.folder / "audit.log"
         self.audit = AuditLog(self.audit_path, self.clock, self.store.console.notice)
-        self.archives = {one.name: Memory(one.objects) for one in self.channels}
+        self.archives = {one.name: Memory(one) for one in self.channels}
 
     def conclude(self, seed: int = 0, revision: int = 1) -> None:
         """Let a suspicion be stored, as the agent does."""
@@ -113,6 +116,17 @@ class Site:
     def audit_lines(self) -> list[str]:
         path = self.audit_path
         return path.read_text().splitlines() if path.exists() else []
+
+    def sign(self, *sentences: str, seed: int = 0, revision: int = 1) -> None:
+        """Let a report on a result be signed, as the console does."""
+        self.clock.now_s += 1.0
+        told = tuple(Sentence(text=one, reason=None) for one in sentences)
+        section = Section(section="impression", title="Impression", sentences=told)
+        of_result, to = (f"1.2.{seed}", revision), signed_to(self.channels)
+        self.store.console.sign(of_result, "rae", "en", (section,), to)
+
+    def labels(self) -> list[bytes | None]:
+        return [row["labels"] for row in self.store.sql("SELECT labels FROM sources")]
 
     def waiting(self) -> list[Delivery]:
         return [one for one in self.store.queries.undelivered() if one.channel != "console"]
@@ -319,7 +333,7 @@ def test_a_later_result_waits_for_the_earlier_of_its_series_and_names_it(
     }
 
 
-def test_what_is_dropped_is_sent_no_more_and_its_sources_go(site: Callable[..., Site]) -> None:
+def test_what_is_dropped_is_sent_no_more_and_its_labels_go(site: Callable[..., Site]) -> None:
     at = site()
     at.conclude()
 
@@ -327,7 +341,7 @@ def test_what_is_dropped_is_sent_no_more_and_its_sources_go(site: Callable[..., 
 
     assert at.waiting() == []
     assert at.courier().turn() == 0
-    assert at.store.sql("SELECT * FROM sources") == []
+    assert at.labels() == [None]
 
 
 def test_what_is_retried_begins_anew_and_at_once(site: Callable[..., Site]) -> None:
@@ -342,16 +356,16 @@ def test_what_is_retried_begins_anew_and_at_once(site: Callable[..., Site]) -> N
     assert courier.turn() == 1
 
 
-def test_sources_are_kept_until_the_last_channel_has_its_result(
+def test_labels_are_kept_until_the_last_channel_has_its_result(
     site: Callable[..., Site],
 ) -> None:
     at = site(PACS, OTHER)
     at.conclude()
 
     at.courier("pacs").turn()
-    assert len(at.store.sql("SELECT * FROM sources")) == 1
+    assert at.labels() != [None]
     at.courier("other").turn()
-    assert at.store.sql("SELECT * FROM sources") == []
+    assert at.labels() == [None]
 
 
 def test_a_bug_of_ours_is_told_and_stops_no_other(site: Callable[..., Site]) -> None:
@@ -383,7 +397,7 @@ def test_killed_between_any_two_calls_each_object_is_there_once(
 ) -> None:
     at = site()
     at.conclude()
-    archive = at.archives["pacs"] = Stops(calls_left=calls)
+    archive = at.archives["pacs"] = Stops(PACS, calls_left=calls)
     with contextlib.suppress(KeyboardInterrupt):
         at.courier().turn()
     archive.calls_left = 99
@@ -392,3 +406,83 @@ def test_killed_between_any_two_calls_each_object_is_there_once(
 
     assert len(archive.kept) == 5
     assert at.waiting() == []
+
+
+def signed_ones(at: Site) -> list[Dataset]:
+    kept = at.archives["pacs"].kept.values()
+    return [one for one in kept if one.get("PreliminaryFlag") == "FINAL"]
+
+
+def test_what_is_signed_is_sent_once_the_result_is_long_delivered(
+    site: Callable[..., Site],
+) -> None:
+    at = site(SIGNS)
+    at.conclude()
+    at.courier().turn()
+
+    at.sign("A bleed.")
+
+    assert at.courier().turn() == 1
+    assert at.waiting() == []
+    (report,) = signed_ones(at)
+    assert report.VerifyingObserverSequence[0].VerifyingObserverName == "rae^"
+    assert "PredecessorDocumentsSequence" not in report
+
+
+def test_a_correction_names_the_version_that_the_archive_was_sent_before(
+    site: Callable[..., Site],
+) -> None:
+    at = site(SIGNS)
+    at.conclude()
+    at.courier().turn()
+    at.sign("A bleed.")
+    at.courier().turn()
+    at.sign("Dropped by a person.")
+    DeliveryStore(at.store.database, at.clock).drop(at.waiting()[0])
+    at.sign("No bleed.")
+    at.courier().turn()
+
+    first, corrected = signed_ones(at)
+    (study,) = corrected.PredecessorDocumentsSequence
+    (former,) = study.ReferencedSeriesSequence[0].ReferencedSOPSequence
+    assert former.ReferencedSOPInstanceUID == first.SOPInstanceUID
+    assert (first.InstanceNumber, corrected.InstanceNumber) == (1, 3)
+
+
+def test_signed_reports_are_in_order_and_do_not_wait_for_results_nor_these_for_them(
+    site: Callable[..., Site],
+) -> None:
+    at = site(SIGNS)
+    at.conclude()
+    at.sign("First.")
+    at.sign("Second.")
+    at.archives["pacs"].fails = [FULL]
+
+    assert at.courier().turn() == 1  # the result is refused, the first version is taken
+    assert [one.signed for one in at.waiting()] == [0, 2]
+    assert at.courier().turn() == 2
+    assert len(signed_ones(at)) == 2
+
+
+def test_a_site_that_does_not_ask_for_it_is_sent_nothing_that_was_signed(
+    site: Callable[..., Site],
+) -> None:
+    at = site(PACS)
+    at.conclude()
+    at.courier().turn()
+
+    at.sign("A bleed.")
+
+    assert at.waiting() == []
+
+
+def test_who_is_told_of_no_result_may_be_sent_a_report_on_it_and_is_told_no_more(
+    site: Callable[..., Site],
+) -> None:
+    at = site(SIGNS)
+    at.conclude()
+    at.store.sql("DELETE FROM outbox WHERE channel = 'pacs'")
+    at.sign("A bleed.")
+
+    assert at.courier().turn() == 1
+    assert at.store.queries.channels_told("1.2.0") == {"console"}

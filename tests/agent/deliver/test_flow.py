@@ -79,6 +79,20 @@ def test_each_channel_is_told_what_it_wants_and_what_becomes_of_that(tmp_path: P
     }
 
 
+def test_what_is_told_to_nobody_has_its_images_named_where_reports_are_signed(
+    tmp_path: Path,
+) -> None:
+    signs = PACS.model_copy(update={"objects": ("report", "signed_report")})
+    box = box_of(tmp_path, signs)
+    box.backend.score = 0.01
+    finish(box, write_series(tmp_path / "in", N))
+
+    assert sent(box) == []
+    (kept,) = box.store.sql("SELECT * FROM sources")
+    assert kept["labels"] is None
+    assert kept["images"].count("sop_uid") == N
+
+
 def test_a_suspicion_that_another_series_of_its_study_withdraws_is_followed(tmp_path: Path) -> None:
     box = box_of(tmp_path, PACS)
     finish(box, write_series(tmp_path / "thick", N))

@@ -9,14 +9,16 @@ import re
 import shutil
 import subprocess
 import sysconfig
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from agent.deliver.dicom.objects import objects_of
+from agent.deliver.dicom.objects import letter_of, objects_of
 from agent.deliver.settings import KINDS
 from tests.agent.deliver.results import HEIGHTS_MM, stored_result
+from tests.agent.deliver.test_signed_report import CHANNEL, SIGNED
 
 DCMQI = Path(sysconfig.get_path("scripts"))
 
@@ -41,6 +43,8 @@ RESULTS = {
     "not suspected": {"state": "not_suspected", "findings": (), "total_volume_ml": 0.0},
 }
 
+CORRECTED = replace(SIGNED, version=2, former_version=1)
+
 HELD_AGAINST_US_WRONGLY = (
     # A report may hold groups of both templates (PS3.16 TID 1500 rows 6 to 9). This program tries
     # the volumetric one on each group, that of the head as well.
@@ -59,6 +63,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             path = folder / f"{name} {one.SOPClassUID.name}.dcm"
             one.save_as(path, enforce_file_format=True)
             written[path.stem] = path
+    for name, signed in {"signed": SIGNED, "corrected": CORRECTED}.items():
+        (one,) = letter_of(replace(stored_result(), signed=signed), CHANNEL)
+        written[name] = folder / f"{name}.dcm"
+        one.save_as(written[name], enforce_file_format=True)
     return written
 
 
@@ -90,7 +98,7 @@ def test_dcmtk_reads_every_document_and_rewrites_every_object(
 ) -> None:
     for name, path in files.items():
         subprocess.run(["dcmconv", "+ti", path, tmp_path / "implicit.dcm"], check=True)
-        if "SR" in name or "Key" in name:
+        if "Segmentation" not in name and "Secondary" not in name:
             subprocess.run(["dsrdump", "-q", path], check=True, capture_output=True)
 
 
@@ -106,6 +114,7 @@ def test_dcmtk_reads_every_document_and_rewrites_every_object(
         "first Comprehensive 3D SR Storage",
         "first Key Object Selection Document Storage",
         "first Basic Text SR Storage",
+        "corrected",
     ],
 )
 def test_pixelmed_finds_the_templates_kept(files: dict[str, Path], name: str) -> None:
