@@ -33,6 +33,7 @@ NEEDS_NOBODY: Final = frozenset(
         "not_plain_head",
         "not_original_axial",
         "contrast_series",
+        "scanned_often",
         "contrast_given",
         "contrast_seen",
     }

@@ -166,7 +166,8 @@ class SliceHeader:
     of Image Orientation). ``position_lps_mm`` is the centre of voxel (0, 0). ``digest`` is over
     the HU values, so that the same image in two encodings is the same. ``expected_images`` is a
     count that the header promises for the whole series, ``images_in_acquisition`` one for the
-    acquisition, 0 if it promises none. ``lossy`` says that the pixels were compressed with losses.
+    acquisition, 0 if it promises none. ``n_times`` is how often its levels were scanned by the
+    header, 0 where it does not say. ``lossy`` says that the pixels were compressed with losses.
     ``only_zeros``: nothing but zeros is stored, which may not have been written yet.
     ``spacing_between_mm`` is how far apart the header says that slices lie, None where it does not.
     ``acquired_at`` is when it was scanned and ``created_at`` when the image was made, by the
@@ -191,6 +192,7 @@ class SliceHeader:
     acquisition_number: int | None
     expected_images: int
     images_in_acquisition: int
+    n_times: int
     lossy: bool
     only_zeros: bool
     frame_of_reference_uid: str

@@ -6,7 +6,9 @@ No word refuses a head that another one speaks for:
   scanners fill in by default; where neither tells, the images decide;
 - bone is told by the kernel, and by words only where there is none;
 - contrast agent is told by what the series is called and by what was entered as its agent. Where
-  these disagree, or one says both, the images decide.
+  these disagree, or one says both, the images decide;
+- a perfusion is told by its name, or by how often its levels were scanned. "4D" and "dynamic" may
+  be a scanner's mode as well: there the images decide.
 """
 
 from __future__ import annotations
@@ -21,11 +23,15 @@ from agent.records import SliceHeader
 
 OTHER_PARTS: Final = frozenset({Term.FACE, Term.BODY})
 NO_SLICES: Final = frozenset({Term.DERIVED, Term.AUXILIARY})
-UNSURE: Final = frozenset({Term.PHASE, Term.MAYBE_CONTRAST})
+UNSURE: Final = frozenset({Term.PHASE, Term.TIMED, Term.MAYBE_CONTRAST})
 """What may speak of contrast agent, or of something else."""
 
 INJECTED: Final = frozenset({Term.CONTRAST, Term.VESSELS, Term.PERFUSION})
 """What is scanned with contrast agent in the vessels, and not without."""
+
+MOST_TIMES: Final = 3
+"""A series of more scans of the same levels is a perfusion, whatever it is called. Ours, as that of
+``agent.assemble.stacks``."""
 
 NOTHING_ENTERED: Final = re.compile(
     r"\W*(?:n|n\W?a|nil|null|unknown|undefined|not \w+|0+(?:[.,]0+)?\s*(?:ml|cc|mg)?"
@@ -83,6 +89,8 @@ def content_of(header: SliceHeader, profile: str, *, sharp: bool) -> Content:
             if named
             else Reason("contrast_given", profile=profile)
         )
+    if header.n_times > MOST_TIMES:
+        objections.append(Reason("scanned_often", n_times=header.n_times, profile=profile))
     if name & NO_SLICES:
         objections.append(Reason("not_plain_head", description=header.description, profile=profile))
     return Content((part, kernel, *agent), tuple(objections), contrast is None)

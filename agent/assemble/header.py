@@ -44,8 +44,8 @@ KEYWORDS: Final = """
     AcquisitionDateTime AcquisitionDate AcquisitionTime ContentDate ContentTime
     ConvolutionKernel StudyInstanceUID SeriesInstanceUID AcquisitionNumber InstanceNumber
     InConcatenationTotalNumber ImagePositionPatient ImageOrientationPatient
-    FrameOfReferenceUID ImagesInAcquisition NumberOfSeriesRelatedInstances SamplesPerPixel
-    NumberOfFrames Rows Columns PixelSpacing BitsAllocated BitsStored HighBit
+    FrameOfReferenceUID NumberOfTemporalPositions ImagesInAcquisition
+    NumberOfSeriesRelatedInstances SamplesPerPixel NumberOfFrames Rows Columns PixelSpacing BitsAllocated BitsStored HighBit
     PixelRepresentation RescaleIntercept RescaleSlope RescaleType LossyImageCompression
     StudyDate StudyTime StudyID ReferringPhysicianName SharedFunctionalGroupsSequence
     PerFrameFunctionalGroupsSequence ExtendedOffsetTable ExtendedOffsetTableLengths
@@ -343,6 +343,7 @@ def header_of(
         acquisition_number=whole(frame, "AcquisitionNumber"),
         expected_images=max(whole(frame, "NumberOfSeriesRelatedInstances") or 0, 0),
         images_in_acquisition=images_in_acquisition(frame),
+        n_times=max(whole(frame, "NumberOfTemporalPositions") or 0, 0),
         lossy=text(frame, "LossyImageCompression") == LOSSY,
         only_zeros=False,
         frame_of_reference_uid=text(frame, "FrameOfReferenceUID"),

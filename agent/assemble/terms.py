@@ -27,6 +27,8 @@ class Term(Enum):
     VESSELS = auto()
     """An angiography or venography."""
     PERFUSION = auto()
+    TIMED = auto()
+    """Scanned again and again, as for a perfusion; or a moving picture, or a scanner's mode."""
     PHASE = auto()
     """A phase after an agent was given; or of anything else, as of a native one."""
     BONE = auto()
@@ -34,6 +36,8 @@ class Term(Enum):
     """A projection, a material, a subtraction: no HU of what was scanned."""
     AUXILIARY = auto()
     """A localizer, a bolus watch, a page of text."""
+    WATCH = auto()
+    """Of a bolus; or, where a head is named, of a patient."""
     DOSE = auto()
     LESS = auto()
     """What is said of a dose that is low."""
@@ -59,8 +63,9 @@ WORDS: Final[dict[Term, str]] = {
         혈관 血管 动脉 動脈 静脉 靜脈 静脈
         """,
     Term.PERFUSION: """
-        perf* *perfusion* ctp vpct cbf cbv mtt tmax ttp dynamic* dyn 4d перфуз* 관류 灌注 灌流 潅流
+        perf* *perfusi* ctp vpct cbf cbv mtt tmax ttp перфуз* 관류 灌注 灌流 潅流
         """,
+    Term.TIMED: "dynamic* dynamisch* dynamiq* dinamic* dyn 4d 动态 動態 ダイナミック",
     Term.HEAD: """
         head* brain* skull* crani* cerebr* cerebel* encephal* neuro* stroke cct ncct nect hct
         kopf* *schadel* *schaedel* *hirn* schlaganfall* tete crane* cerveau avc cabeza craneo*
@@ -112,10 +117,11 @@ WORDS: Final[dict[Term, str]] = {
         """,
     Term.AUXILIARY: """
         localizer* localiser* localizador locator scout* topo topogram* surview* scanogram*
-        tracker tracking smartprep surestart premonitor* monitoring bolustrack* timing
-        testbolus report* *bericht informe rapport screen screens screenshot* screensave*
-        summary snapshot* capture patientprotocol patientenprotokoll 定位 剂量 劑量 線量
+        smartprep surestart premonitor* bolustrack* testbolus report* *bericht informe rapport
+        screen screens screenshot* screensave* summary snapshot* capture patientprotocol
+        patientenprotokoll 定位 剂量 劑量 線量
         """,
+    Term.WATCH: "tracker tracking monitoring monitor timing",
     Term.DOSE: "dose doses dosis dosi dosim* dosier*",
     Term.LESS: """
         low lower reduc* reduz* ultralow ultra i idose standard full half niedrig* faible*
@@ -158,6 +164,7 @@ TOPICS: Final[frozenset[Term]] = frozenset(
         Term.MAYBE_CONTRAST,
         Term.VESSELS,
         Term.PERFUSION,
+        Term.TIMED,
         Term.PHASE,
         Term.BONE,
         Term.DERIVED,
@@ -231,29 +238,41 @@ def _next_said(terms: tuple[Term, ...], at: int) -> tuple[set[Term], int]:
         as_contrast = earlier in PLACED or (after not in AGENT and _is_elided(terms, follows))
         term = Term.CONTRAST if as_contrast else Term.WITH
     if term in PLACED:
-        return _placed(term, terms, follows)
+        return _placed(term, terms, at, follows)
     if term in AGENT:
-        end = _end_of_agent(terms, at)
-        denier = terms[end] if end < len(terms) else None
-        denied = denier is Term.DENIES_BEFORE or (
-            denier is Term.WITHOUT and _is_elided(terms, end + 1)
-        )
-        alone = Term.MAYBE_CONTRAST if terms[at:end] == (Term.SHORT,) else Term.CONTRAST
-        return {Term.PLAIN if denied else alone}, end + denied
+        return _agent(terms, at)
     if term is Term.DOSE:
         lowered = Term.LESS in (terms[at - 1] if at else None, after)
         told_of = Term.HEAD in terms and Term.AUXILIARY not in terms
         return set() if lowered or told_of else {Term.AUXILIARY}, at + 1
+    if term is Term.WATCH:
+        return set() if Term.HEAD in terms else {Term.AUXILIARY}, at + 1
     return ({term} if term in TOPICS else set()), at + 1
 
 
-def _placed(term: Term, terms: tuple[Term, ...], follows: int) -> tuple[set[Term], int]:
+def _agent(terms: tuple[Term, ...], at: int) -> tuple[set[Term], int]:
+    """Read what names a contrast agent, and whether what stands behind it denies it."""
+    end = _end_of_agent(terms, at)
+    denier, denied_too = terms[end : end + 1], terms[end + 1 : end + 2]
+    said = Term.MAYBE_CONTRAST if terms[at:end] == (Term.SHORT,) else Term.CONTRAST
+    if denier == (Term.DENIES_BEFORE,):
+        return {Term.PLAIN}, end + 1
+    if denier == (Term.WITHOUT,):
+        if _is_elided(terms, end + 1) or denied_too == (Term.HEAD,):
+            return {Term.PLAIN}, end + 1
+        if denied_too == (Term.OTHER,):  # a word that is not known, or was cut off
+            return {Term.PLAIN, said}, end + 1
+    return {said}, end
+
+
+def _placed(term: Term, terms: tuple[Term, ...], at: int, follows: int) -> tuple[set[Term], int]:
     """Read what "with", "without", "before" or "after" is said of."""
     denied = term in DENIED
     if follows < len(terms) and terms[follows] in AGENT | {Term.WITH_OR_CONTRAST}:
         return {Term.PLAIN if denied else Term.CONTRAST}, _end_of_agent(terms, follows)
     if _is_elided(terms, follows):
-        said = Term.MAYBE_CONTRAST if term is Term.AFTER else Term.CONTRAST
+        is_unsure = term is Term.AFTER or _is_cut_off(terms, at, follows)
+        said = Term.MAYBE_CONTRAST if is_unsure else Term.CONTRAST
         return {Term.PLAIN if denied else said}, follows
     return set(), follows + 1 if term is Term.WITHOUT else follows
 
@@ -263,6 +282,12 @@ def _is_elided(terms: tuple[Term, ...], at: int) -> bool:
     while at < len(terms) and terms[at] is Term.NUMBER:
         at += 1
     return at >= len(terms) or terms[at] in LINKS
+
+
+def _is_cut_off(terms: tuple[Term, ...], at: int, follows: int) -> bool:
+    """Whether a text ends with a lone "with": fields of 16 characters cut what it is said of."""
+    ends_so = set(terms[follows:]) <= {Term.NUMBER} and terms[at - 1 : at] != (Term.AND,)
+    return ends_so and not (PLACED | AGENT) & set(terms[:at])
 
 
 def _past_fillers(terms: tuple[Term, ...], at: int) -> int:

@@ -30,8 +30,8 @@ KEPT: Final = frozenset(
     ImageType SOPClassUID Modality Manufacturer ManufacturerModelName BodyPartExamined
     SliceThickness KVP GantryDetectorTilt PatientPosition ConvolutionKernel AcquisitionNumber
     InstanceNumber InConcatenationTotalNumber ImagePositionPatient ImageOrientationPatient
-    ImagesInAcquisition NumberOfSeriesRelatedInstances SamplesPerPixel PhotometricInterpretation
-    NumberOfFrames Rows Columns PixelSpacing BitsAllocated BitsStored HighBit PixelRepresentation
+    ImagesInAcquisition NumberOfTemporalPositions NumberOfSeriesRelatedInstances SamplesPerPixel
+    PhotometricInterpretation NumberOfFrames Rows Columns PixelSpacing BitsAllocated BitsStored HighBit PixelRepresentation
     RescaleIntercept RescaleSlope RescaleType FrameType FrameAcquisitionNumber
     SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence PixelMeasuresSequence
     PlaneOrientationSequence PlanePositionSequence PixelValueTransformationSequence

@@ -131,6 +131,9 @@ SERIES: Final = {
     ),
     "not_head": Wording("not a head series: {found}", OTHER_SERIES),
     "contrast_series": Wording("a series with contrast agent: {description}", OTHER_SERIES),
+    "scanned_often": Wording(
+        "the same levels were scanned {n_times} times over, as for a perfusion", OTHER_SERIES
+    ),
     "contrast_given": Wording("contrast agent was given", OTHER_SERIES),
     "bone_kernel": Wording("bone reconstruction (kernel {kernel})", OTHER_SERIES),
     "bone_series": Wording("bone reconstruction: {description}", OTHER_SERIES),

@@ -22,6 +22,10 @@ IMAGE_BYTES = SIZE * SIZE * 2
 
 RULED_OUT = {
     "perfusion": ({"SeriesDescription": "CTP Brain 4D"}, "contrast_series"),
+    "4D by its header": (
+        {"SeriesDescription": "Brain 4D", "NumberOfTemporalPositions": 19},
+        "scanned_often",
+    ),
     "bone": ({"ConvolutionKernel": "H70h"}, "bone_kernel"),
     "localizer": ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localizers_only"),
     "derived": ({"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, "not_original_axial"),

@@ -33,6 +33,7 @@ HEADER = SliceHeader(
     acquisition_number=1,
     expected_images=0,
     images_in_acquisition=0,
+    n_times=0,
     lossy=False,
     only_zeros=False,
     frame_of_reference_uid="1.2.3.5",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -235,6 +236,55 @@ PLAIN_HEADS = """
     HEAD C-SPINE TRAUMA
     CT HEAD INJURY
     CCT Kontr.
+    Contrast NO HEAD
+    Contrast: NO, Brain 5mm
+    Kontrast nein Kopf
+    Head ICP monitoring
+    ICP monitor head CT
+    Head - neuro monitoring
+    CT HEAD TIMING UNKNOWN STROKE
+    CT HEAD ICU PORTABLE
+    CT Brain w/o contr media
+    70450 CT HEAD OR BRAIN W/O DYE
+    HC CT HEAD/BRAIN WO CONT
+    CT HEAD STROKE ALERT WO
+    CTHEADWO
+    Head Thin WO Contrast ASiR 30%
+    NON-CONTRAST CT HEAD LOW DOSE PEDS
+    Pediatric Head 0-2 yrs w/o
+    Head trauma no IV contrast
+    Head Seq 4.8 Hr38 S3
+    VOLUME HEAD 0.5 FC21
+    HEAD NO CONT 5/5
+    CCT nativ axial 5mm, HK
+    Schädel-Hirn-Trauma nativ
+    SHT CCT
+    CT Neurocranium ohne KM (Stroke)
+    CCT (ohne Kontrast), Polytrauma
+    Spirale Kopf 1,0
+    cCT ICB Kontrolle nativ
+    TDM encéphalique sans IV
+    SCANNER CRANE SANS IV URG
+    Scanner cérébral non injecté
+    Cérébral SPC
+    TDM crâne-encéphale sans injection
+    AVC thrombolyse sans PDC
+    TC CRANEAL S/C
+    TAC CEREBRAL SIMPLE
+    TC CRANEO S/CIV
+    TC encefálico sem contraste
+    TC DE CRANIO S/ CONTRASTE
+    TC Crânio s/c
+    TC CRANIO SENZA MDC URG
+    TC encefalo diretta
+    TC capo s.m.c.
+    CT hoofd zonder iv contrast
+    Blanco CT hersenen 3mm
+    头颅CT平扫（急诊）
+    颅脑轴位平扫 5.0
+    脑CT普通扫描
+    頭部CT単純(救急)
+    头颅常规
 """
 
 UNSURE = """
@@ -286,6 +336,23 @@ UNSURE = """
     Brain contr
     HEAD POST
     Head post 5.0
+    CT HEAD W
+    CT HEAD W/
+    Head w
+    Schädel mit
+    CRANE AVEC
+    Dynamic head
+    Head Dynamic 5.0
+    Kopf dynamisch
+    Brain 4D
+    头颅 动态
+    ANGIO NO, CRANEO SIMPLE
+    CT HEAD/BRAIN W/O & W/DYE
+    Head CT with + without
+    CTA HEAD W WO CONTRAST
+    CCT nativ + KM
+    TC cráneo s/c y c/c
+    TC encefalo con e senza mdc
 """
 
 WITH_CONTRAST = """
@@ -295,8 +362,6 @@ WITH_CONTRAST = """
     CT HEAD WITH IV CONTRAST
     CT HEAD W IV CON
     CT HEAD W/ CONTRAST
-    CT HEAD W/
-    CT HEAD W
     HEAD W/CON
     Head post contrast
     POST CONTRAST
@@ -382,6 +447,16 @@ WITH_CONTRAST = """
     Beyin BT kontrastlı
     조영증강 뇌
     Early arterial
+    CT HEAD W CONT STEALTH
+    CT HEAD/BRAIN W/DYE
+    CTV BRAIN W
+    Schädel-CT mit KM i.v.
+    TC CRANEAL C/C IV
+    AngioTC TSA y Willis
+    头颅CT增强扫描
+    头颈CTA
+    CT Perfusie hersenen
+    4D perfusion
 """
 
 NO_PLAIN_HEADS = """
@@ -470,6 +545,16 @@ def test_there_are_many_wordings() -> None:
 @pytest.mark.parametrize("description", lines(PLAIN_HEADS))
 def test_a_plain_head_is_analysed(description: str) -> None:
     assert decision(called(description)) == "plain"
+
+
+def test_a_name_that_was_cut_off_refuses_no_plain_head() -> None:
+    """Some fields hold 16 characters: what remains of a name is left to the images at worst."""
+    lost = {"kontrastmittelfr", "Koponya kontrasz", "Beyin BT kontras", "Head, contrast: "}
+    names = {name[:16] for name in lines(PLAIN_HEADS)} - lost - {"Head contrast re"}
+
+    refused = {name: said for name in names if (said := decision(called(name))) == "contrast_given"}
+
+    assert refused == {}
 
 
 @pytest.mark.parametrize("description", lines(PLAIN_HEADS))
@@ -587,8 +672,11 @@ def test_what_was_entered_as_agent_decides_where_the_name_says_nothing(
         ({"kernel": "H60s", "description": "CT HEAD WO"}, "bone_kernel"),
         ({"kernel": "H31s", "description": "Head bone"}, "plain"),
         ({"description": "CT HEAD WO", "contrast": "ISOVUE"}, "unsure"),
+        ({"description": "Brain 4D", "n_times": 19}, "scanned_often"),
+        ({"description": "Head 5.0", "n_times": 19}, "scanned_often"),
+        ({"description": "Head 5.0", "n_times": 2}, "plain"),
     ],
     ids=str,
 )
-def test_stronger_evidence_comes_first(changes: dict[str, str], expected: str) -> None:
+def test_stronger_evidence_comes_first(changes: dict[str, Any], expected: str) -> None:
     assert decision(replace(PLAIN, **changes)) == expected
