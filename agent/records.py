@@ -171,7 +171,8 @@ class SliceHeader:
     ``only_zeros``: nothing but zeros is stored, which may not have been written yet.
     ``spacing_between_mm`` is how far apart the header says that slices lie, None where it does not.
     ``acquired_at`` is when it was scanned and ``created_at`` when the image was made, by the
-    scanner's clock, without a zone.
+    scanner's clock, without a zone. ``rescale`` is slope and intercept [HU], by which what is
+    stored becomes HU, None as long as the pixels were not read.
     """
 
     sop_uid: str
@@ -208,6 +209,7 @@ class SliceHeader:
     thickness_mm: float | None
     spacing_between_mm: float | None
     digest: str
+    rescale: tuple[float, float] | None = None
 
 
 Span: TypeAlias = tuple[datetime, datetime]

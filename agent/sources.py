@@ -59,13 +59,15 @@ class SourceImages(_Stored):
     """The slices of a head that was analysed, lowest first; of another series its first image."""
     voxels_ml: tuple[float, ...] = ()
     """Volume of one voxel of each slice [mL]; none where nothing was measured."""
+    rescale: tuple[float, float] | None = None
+    """Slope and intercept [HU], by which what is stored becomes HU; None where images differ."""
     turned: tuple[bool, bool, bool] = (False, False, False)
     """How images were turned for the labels: rows and columns exchanged, then each flipped."""
 
     @classmethod
     def of(cls, headers: Sequence[SliceHeader]) -> Self:
         """Describe images by their headers, of which there is at least one."""
-        first = headers[0]
+        first, rescales = headers[0], {one.rescale for one in headers}
         return cls(
             sop_class_uid=first.sop_class_uid,
             frame_of_reference_uid=first.frame_of_reference_uid,
@@ -79,6 +81,7 @@ class SourceImages(_Stored):
             row_direction=first.row_direction,
             column_direction=first.column_direction,
             thickness_mm=first.thickness_mm,
+            rescale=first.rescale if len(rescales) == 1 else None,
             images=tuple(map(_image, headers)),
         )
 

@@ -416,7 +416,13 @@ def _slices(
         )
         lossy = header.lossy or form.syntax in LOSSY
         digest = xxhash.xxh3_128_hexdigest(hu.data)
-        seen = replace(header, digest=digest, lossy=lossy, only_zeros=is_zero)
+        seen = replace(
+            header,
+            digest=digest,
+            lossy=lossy,
+            only_zeros=is_zero,
+            rescale=(rescale.slope, rescale.intercept),
+        )
         slices.append(ReadSlice(seen, hu))
     return tuple(slices)
 

@@ -12,6 +12,7 @@ from pydicom.uid import (
     BasicTextSRStorage,
     Comprehensive3DSRStorage,
     ExplicitVRLittleEndian,
+    GrayscaleSoftcopyPresentationStateStorage,
     ImplicitVRLittleEndian,
     KeyObjectSelectionDocumentStorage,
     SecondaryCaptureImageStorage,
@@ -37,6 +38,7 @@ STORED: Final = (
     KeyObjectSelectionDocumentStorage,
     SecondaryCaptureImageStorage,
     BasicTextSRStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
 )
 """SOP classes of all that is sent."""
 

@@ -11,7 +11,13 @@ from typing_extensions import Self
 Told: TypeAlias = Literal["suspected", "not_suspected", "not_analysed"]
 
 Kind: TypeAlias = Literal[
-    "segmentation", "measurements", "key_images", "picture", "report", "signed_report"
+    "segmentation",
+    "measurements",
+    "key_images",
+    "picture",
+    "report",
+    "outlines",
+    "signed_report",
 ]
 
 KINDS: Final[tuple[Kind, ...]] = (
@@ -21,8 +27,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     "picture",
     "report",
 )
-"""What is made of a result where the site does not say what. What a radiologist has signed leaves
-the box only where it does."""
+"""What is made of a result where the site does not say what. Outlines, and what a radiologist has
+signed, leave the box only where it does."""
 
 AeTitle: TypeAlias = Annotated[
     str,

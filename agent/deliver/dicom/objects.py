@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 
 from agent.deliver.dicom.key_images import key_images
 from agent.deliver.dicom.measurements import measurements
+from agent.deliver.dicom.outlines import outlines
 from agent.deliver.dicom.picture import picture
 from agent.deliver.dicom.segmentation import segmentation
 from agent.deliver.dicom.signed_report import signed_report
@@ -39,3 +40,5 @@ def objects_of(result: StoredResult, kinds: Collection[Kind]) -> Iterator[Datase
         yield drawn
     if "report" in kinds:
         yield written_report(result)
+    if "outlines" in kinds and (outlined := outlines(result)) is not None:
+        yield outlined

@@ -33,6 +33,7 @@ SERIES_NUMBERS: Final[dict[Kind, int]] = {
     "picture": 9904,
     "report": 9905,
     "signed_report": 9906,
+    "outlines": 9907,
 }
 """High, so that they stand below the scanner's own series. Ours."""
 
@@ -126,6 +127,7 @@ def _common(result: StoredResult, image: SourceImage) -> Dataset:
     source.FrameOfReferenceUID = images.frame_of_reference_uid
     source.PositionReferenceIndicator = ""
     source.Rows, source.Columns = images.rows, images.columns
+    source.SamplesPerPixel, source.PhotometricInterpretation = 1, "MONOCHROME2"
     return source
 
 

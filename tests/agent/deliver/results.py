@@ -81,6 +81,7 @@ def stored_result(
         row_direction=grid.row_direction,
         column_direction=grid.column_direction,
         thickness_mm=5.0,
+        rescale=(1.0, -1024.0),
         images=tuple(
             SourceImage(
                 sop_uid=uid("enhanced") if enhanced else uid("slice", k),

@@ -90,6 +90,7 @@ def test_what_is_told_to_nobody_has_its_images_named_where_reports_are_signed(
     assert sent(box) == []
     (kept,) = box.store.sql("SELECT * FROM sources")
     assert kept["labels"] is None
+    assert '"rescale":[1.0,-1024.0]' in kept["images"]
     assert kept["images"].count("sop_uid") == N
 
 

@@ -53,6 +53,7 @@ name = "pacs"
 host = "127.0.0.1"
 port = {archive}
 ae_title = "ORTHANC"
+objects = ["segmentation", "measurements", "key_images", "picture", "report", "outlines"]
 [[deliver.hl7]]
 name = "ris"
 host = "127.0.0.1"
@@ -157,14 +158,15 @@ def test_each_channel_has_said_that_it_has_the_result(site: Site) -> None:
     assert site.box.call("deliver", "list").stdout == "all delivered\n"
 
 
-def test_the_archive_keeps_five_objects_that_strangers_find_valid(archived: Archived) -> None:
-    assert len(archived.paths) == 5
+def test_the_archive_keeps_six_objects_that_strangers_find_valid(archived: Archived) -> None:
+    assert len(archived.paths) == 6
     assert set(archived.objects) == {
         "Segmentation Storage",
         "Comprehensive 3D SR Storage",
         "Key Object Selection Document Storage",
         "Secondary Capture Image Storage",
         "Basic Text SR Storage",
+        "Grayscale Softcopy Presentation State Storage",
     }
     for path in archived.paths:
         said = subprocess.run(
