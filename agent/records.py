@@ -148,6 +148,19 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class PerformedStep:
+    """A scanner's procedure step (MPPS) as it is created or changed.
+
+    ``images`` are how many images it lists of each series (UID, number); none where it lists none.
+    """
+
+    uid: str
+    created: bool
+    status: str
+    images: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StudyFacts:
     """What objects that are made of a study's images repeat of it, as DICOM writes it, or ""."""
 

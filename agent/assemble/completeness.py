@@ -60,7 +60,12 @@ def judge(
     counted = _by_count(facts)
     if counted:
         return counted
-    missing = bool(facts.gaps or facts.shortfall or facts.n_unread)
+    missing = bool(
+        facts.gaps
+        or facts.shortfall
+        or facts.n_unread
+        or facts.n_images < facts.performed_images  # never a proof that all came: waited for alone
+    )
     if not missing and _covers_head(facts, profile):
         enough_s = silence_needed_s(seen_s, profile)
         if silence_s >= enough_s:

@@ -54,6 +54,8 @@ class SeriesFacts:
     ``hinted_images`` is how many its acquisition has, 0 unless there is only one and all slices
     agree; or, where image numbers leave some out all along, how many there are by these. It is a
     hint: an acquisition's count may include other series.
+    ``performed_images`` is how many the scanner's procedure step lists, 0 where it lists none: a
+    hint too, since it may be sent before the last image is made.
     ``touching``: no slice could lie between two neighbours. ``coverage_mm``: along the normal, from
     the lowest slice centre to the highest.
     ``end_seen``: an export ends with a slice like the last one that came. Either that shows the
@@ -71,6 +73,7 @@ class SeriesFacts:
     gaps: tuple[Gap, ...]
     touching: bool
     end_seen: bool
+    performed_images: int = 0
 
     @property
     def shortfall(self) -> Reason | None:

@@ -16,7 +16,9 @@ from agent.errors import AgentError
 from agent.log import LogStream, open_log, speak_by_log_alone
 from agent.notify import Supervisor, stop_on_signals
 from agent.reasons import Reason
+from agent.records import PerformedStep
 from agent.store.console_store import ConsoleStore
+from agent.store.step_store import StepStore
 from agent.wiring import open_database, system_clock
 
 
@@ -37,11 +39,24 @@ def inlet(config: ConfigPath = DEFAULT_PATH) -> None:
     notice = partial(_notice, configured, log)
     audit = AuditLog(configured.audit_path, system_clock, lambda _, reason: notice(reason))
     speak_by_log_alone(log)
-    with stop_on_signals(stop), serving(settings, system_clock, notice, audit.received, log):
+    record = partial(_record, configured)
+    with (
+        stop_on_signals(stop),
+        serving(settings, system_clock, notice, audit.received, record, log),
+    ):
         supervisor.ready(f"receiving as {settings.where}")
         log.info("inlet_listening", ae_title=settings.ae_title, port=settings.port)
         stop.wait()
         supervisor.stopping()
+
+
+def _record(config: Config, step: PerformedStep) -> Reason | None:
+    """Store a procedure step; returns why that cannot be."""
+    try:
+        with open_database(config) as database:
+            return StepStore(database, system_clock).record(step)
+    except (AgentError, OSError):
+        return Reason("step_not_stored")
 
 
 def _notice(config: Config, log: FilteringBoundLogger, reason: Reason) -> None:

@@ -25,6 +25,12 @@ class Counts:
             ["outcome"],
             registry=self.registry,
         )
+        self._steps = Counter(
+            "bleedwatch_inlet_procedure_steps",
+            "Procedure steps that were created or changed: stored, or why refused",
+            ["outcome"],
+            registry=self.registry,
+        )
         self._bytes = Counter(
             "bleedwatch_inlet_bytes", "Bytes of objects that were kept", registry=self.registry
         )
@@ -38,6 +44,10 @@ class Counts:
     def association(self, outcome: str) -> None:
         """Count an association: accepted or rejected."""
         self._associations.labels(outcome).inc()
+
+    def step(self, outcome: str) -> None:
+        """Count a procedure step's request: stored, or the code of the reason why not."""
+        self._steps.labels(outcome).inc()
 
     def object(self, outcome: str, n_bytes: int, took_s: float) -> None:
         """Count an object: stored, or the code of the reason why not."""

@@ -6,7 +6,7 @@ import errno
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from socketserver import BaseServer
@@ -19,8 +19,8 @@ from pynetdicom import _config as pynetdicom_settings
 from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
-from pynetdicom.dimse_messages import C_STORE_RQ
-from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dimse_messages import C_STORE_RQ, N_CREATE_RQ, N_SET_RQ
+from pynetdicom.dimse_primitives import C_STORE, N_CREATE, N_SET
 from pynetdicom.events import Event
 from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.pdu_primitives import A_ASSOCIATE
@@ -33,9 +33,11 @@ from agent.inlet.folder import ReceivedFolder
 from agent.inlet.limits import Arriving
 from agent.inlet.objects import STATUSES, SUCCESS, as_file, why_not_taken
 from agent.inlet.settings import InletSettings
+from agent.inlet.steps import PROCEDURE_STEP, step_of
+from agent.inlet.steps import STATUSES as STEP_STATUSES
 from agent.inlet.tls import server_context
 from agent.reasons import Reason, english
-from agent.records import Clock
+from agent.records import Clock, PerformedStep
 
 PDU_BYTES: Final = 256 * 1024
 """Length of PDU that senders are asked for [bytes]. Ours: a slice of 512² is three of them."""
@@ -61,6 +63,9 @@ Notice: TypeAlias = Callable[[Reason], None]
 
 Received: TypeAlias = Callable[[str, str, int], None]
 """Takes who sent images, from which address, and how many."""
+
+Record: TypeAlias = Callable[[PerformedStep], Reason | None]
+"""Stores that a procedure step began or changed; says why that cannot be."""
 
 UNNOTICED: Final = frozenset({"object_of_other_kind"})
 """Refusals that concern no image: scanners send reports beside them every day."""
@@ -98,6 +103,7 @@ class StorageScp:
     counts: Counts
     notice: Notice
     received: Received
+    record: Record
     log: FilteringBoundLogger
     _arriving: Arriving = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -117,6 +123,8 @@ class StorageScp:
             (evt.EVT_DIMSE_RECV, self.message_came),
             (evt.EVT_C_ECHO, self.echo),
             (evt.EVT_C_STORE, self.store),
+            (evt.EVT_N_CREATE, self.step_created),
+            (evt.EVT_N_SET, self.step_changed),
             (evt.EVT_RELEASED, self.ended),
             (evt.EVT_ABORTED, self.ended),
             (evt.EVT_CONN_CLOSE, self.ended),
@@ -178,9 +186,9 @@ class StorageScp:
                 message.data_set.truncate()
 
     def message_came(self, event: Event) -> None:
-        """Keep an object until it is answered; nothing but C-STORE has one here."""
+        """Keep what a request holds until it is answered; other messages hold nothing here."""
         with self._lock:
-            if isinstance(event.message, C_STORE_RQ):
+            if isinstance(event.message, C_STORE_RQ | N_CREATE_RQ | N_SET_RQ):
                 self._arriving.complete(event.assoc, event.message.command_set.MessageID)
             else:
                 self._arriving.drop(event.assoc)
@@ -193,7 +201,7 @@ class StorageScp:
     def store(self, event: Event) -> Dataset:
         """Store an object, or refuse it by name."""
         try:
-            return _answer(self._stored(event))
+            return _answer(self._stored(event), STATUSES)
         except Exception:
             self.log.exception("inlet_failed")
             raise  # pynetdicom answers that it cannot understand
@@ -213,6 +221,35 @@ class StorageScp:
         took_s = time.monotonic() - began_s
         self.counts.object(why.code if why else "stored", len(data_set), took_s)
         return why
+
+    def step_created(self, event: Event) -> tuple[Dataset, Dataset | None]:
+        """Take note of a procedure step that begins, or refuse it by name."""
+        request = cast("N_CREATE", event.request)
+        uid, held = str(request.AffectedSOPInstanceUID or ""), request.AttributeList
+        n_bytes = held.getbuffer().nbytes if held else 0
+        step = step_of(uid, lambda: event.attribute_list, n_bytes, created=True)
+        return self._step_answered(event, step)
+
+    def step_changed(self, event: Event) -> tuple[Dataset, Dataset | None]:
+        """Take note of a procedure step that changes, or refuse it by name."""
+        request = cast("N_SET", event.request)
+        uid, held = str(request.RequestedSOPInstanceUID or ""), request.ModificationList
+        n_bytes = held.getbuffer().nbytes if held else 0
+        step = step_of(uid, lambda: event.modification_list, n_bytes, created=False)
+        return self._step_answered(event, step)
+
+    def _step_answered(
+        self, event: Event, step: PerformedStep | Reason
+    ) -> tuple[Dataset, Dataset | None]:
+        """Store a step, unless it was refused while it came or is nonsense."""
+        with self._lock:
+            why = self._arriving.answered(event.assoc, event.message_id)
+        if why is None:
+            why = step if isinstance(step, Reason) else self.record(step)
+        self.counts.step(why.code if why else "stored")
+        if why:
+            self.log.warning("inlet_step_refused", code=why.code)
+        return _answer(why, STEP_STATUSES), None if why else Dataset()
 
     def ended(self, event: Event) -> None:
         """Let go of what an association has sent, and tell once what came of it."""
@@ -255,11 +292,13 @@ def serving(
     clock: Clock,
     notice: Notice,
     received: Received,
+    record: Record,
     log: FilteringBoundLogger,
 ) -> Iterator[InletServer]:
     """Serve until the end of the block.
 
     ``notice`` is told why images were refused, ``received`` of each association's images.
+    ``record`` stores what scanners say of their procedure steps.
 
     Raises
     ------
@@ -271,7 +310,7 @@ def serving(
     context = server_context(settings, clock())
     target = ReceivedFolder(settings.folder, settings.limits, clock)
     with _pynetdicom_set_up(log), target.opened() as folder:
-        scp = StorageScp(settings, folder, Counts(), notice, received, log)
+        scp = StorageScp(settings, folder, Counts(), notice, received, record, log)
         entity = _entity(settings)
         with _bound(settings.host, settings.port):
             server = InletServer(entity, settings, context, scp.handlers, log)
@@ -322,6 +361,7 @@ def _bound(host: str, port: int) -> Iterator[None]:
 def _entity(settings: InletSettings) -> ApplicationEntity:
     entity = ApplicationEntity(settings.ae_title)
     entity.add_supported_context(VERIFICATION)
+    entity.add_supported_context(PROCEDURE_STEP)
     entity.maximum_associations = settings.limits.associations + WAITING  # ``requested`` counts
     entity.maximum_pdu_size = PDU_BYTES
     entity.acse_timeout = REQUEST_S
@@ -365,10 +405,10 @@ def _pynetdicom_set_up(log: FilteringBoundLogger) -> Iterator[None]:
         its_log.handlers, its_log.propagate = handlers, propagate
 
 
-def _answer(why: Reason | None) -> Dataset:
-    """Say what a C-STORE is answered."""
+def _answer(why: Reason | None, statuses: Mapping[str, int]) -> Dataset:
+    """Say what a request is answered."""
     answer = Dataset()
-    answer.Status = STATUSES[why.code] if why else SUCCESS
+    answer.Status = statuses[why.code] if why else SUCCESS
     if why:
         answer.ErrorComment = english(why)[:LONGEST_COMMENT]
     return answer

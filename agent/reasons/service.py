@@ -645,6 +645,15 @@ DELIVERY: Final = {
         "have the receiver's administrator see to it, then `bleedwatch deliver retry {channel}`; "
         "it is tried again",
     ),
+    "step_unreadable": Wording("what it says of the procedure step cannot be read"),
+    "step_value_missing": Wording("the procedure step has no {attribute}"),
+    "step_value_unfit": Wording("the procedure step's {attribute} is no fit value"),
+    "step_known": Wording("this procedure step was created before"),
+    "step_unknown": Wording(
+        "no such procedure step is known: it was not created here, or long ago"
+    ),
+    "step_ended": Wording("this procedure step has ended: it may not be changed any more"),
+    "step_not_stored": Wording("the procedure step could not be stored"),
     "order_raised": Wording("{channel}: the order was raised to {priority}"),
     "order_left": Wording("{channel}: the order was {priority} already"),
     "order_not_found": Wording(

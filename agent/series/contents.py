@@ -204,10 +204,14 @@ class Contents:
         preference = self.profile.preference(self.acquisition.thickness_mm)
         return replace(self.acquisition, preference=preference)
 
-    def judged(self, now: Instant) -> Completion | None:
-        """Decide whether all of it has come, None if more is to be waited for."""
+    def judged(self, now: Instant, performed_images: int = 0) -> Completion | None:
+        """Decide whether all of it has come, None if more is to be waited for.
+
+        ``performed_images`` is how many the scanner's procedure step lists.
+        """
         if self.profile is not None and not self.slices.disagreement:
-            return judge(self.slices.facts(), self.seen_s, now.monotonic_s, self.profile)
+            facts = replace(self.slices.facts(), performed_images=performed_images)
+            return judge(facts, self.seen_s, now.monotonic_s, self.profile)
         return self.judged_by_silence(now)
 
     def judged_by_silence(self, now: Instant) -> Completion | None:

@@ -54,6 +54,9 @@ UNHURRIED_SHARE: Final = 0.1
 KNOWN_FOLDERS: Final = 1000
 """Folders of which is remembered what came in them. Ours."""
 
+BY_SILENCE: Final = frozenset({"geometry", "quiet"})
+"""Rules that a scanner's procedure step may hold back, where it lists more images than came."""
+
 
 NotWhole: TypeAlias = dict[Path, NotWholeYet]
 """Files that are to be handed in again, and why."""
@@ -285,12 +288,15 @@ class Intake:
     def _judged(self, contents: Contents, now: Instant) -> Completion | None:
         """Judge a series; one on which our own rules fail ends by name, when it is silent."""
         try:
-            return contents.judged(now)
+            completion = contents.judged(now)
+            if completion and completion.rule in BY_SILENCE:
+                return contents.judged(now, self._queries.performed_images(contents.uid))
         except Exception:  # noqa: BLE001 - a bug of ours must disturb no other series
             if contents.refusal is not FAULT:
                 self._log.exception("judging_failed", series_uid=contents.uid)
             contents.refusal = FAULT
             return contents.judged_by_silence(now)
+        return completion
 
     def _opened(self, uid: str, identity: Identity) -> Contents:
         """Begin a series that is not in memory; one that has a result is read again whole."""

@@ -357,6 +357,13 @@ class Queries:
         )
         return [path_of(row["path"]) for row in rows]
 
+    def performed_images(self, series_uid: str) -> int:
+        """Return how many images the scanner's procedure step lists of a series, 0 where none."""
+        rows = self._db.rows(
+            "SELECT n_images FROM performed_series WHERE series_uid = ?", series_uid
+        )
+        return int(rows[0]["n_images"]) if rows else 0
+
     def notices(self, limit: int) -> list[Notice]:
         """Return the latest notices, newest first."""
         rows = self._db.rows("SELECT * FROM notices ORDER BY id DESC LIMIT ?", limit)

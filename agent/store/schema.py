@@ -335,4 +335,17 @@ MIGRATIONS: Final = (
     CREATE INDEX outbox_pending ON outbox (since_utc)
         WHERE delivered_utc IS NULL AND dropped_utc IS NULL
     """,
+    """
+    CREATE TABLE performed_steps (
+        uid TEXT PRIMARY KEY,
+        status TEXT NOT NULL,
+        at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL
+    ) STRICT;
+    CREATE TABLE performed_series (
+        series_uid TEXT PRIMARY KEY,
+        step_uid TEXT NOT NULL REFERENCES performed_steps (uid) ON DELETE CASCADE,
+        n_images INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX performed_series_by_step ON performed_series (step_uid)
+    """,
 )

@@ -55,6 +55,12 @@ def rule(facts: SeriesFacts, silence_s: float, seen_s: list[float] = STEADY_S) -
         ({"gaps": GAP}, 4.0, None),
         ({"gaps": GAP}, 8.1, "quiet"),
         ({"n_slices": 0, "coverage_mm": 0.0}, 4.1, "quiet"),
+        ({"performed_images": 32}, 0.3, None),
+        ({"performed_images": 32, "touching": True}, 4.1, None),
+        ({"performed_images": 1_000_000}, 8.1, "quiet"),
+        ({"performed_images": 30}, 0.1, None),
+        ({"performed_images": 30}, 0.26, "geometry"),
+        ({"performed_images": 32, "expected_images": 30}, 0.0, "count"),
     ],
 )
 def test_rules_in_order(changes, silence_s, expected):

@@ -19,6 +19,8 @@ from agent.inlet.limits import InletLimits
 from agent.inlet.server import serving
 from agent.inlet.settings import InletSettings, sender_of
 from agent.reasons import Reason
+from agent.store.database import Database
+from agent.store.step_store import StepStore
 from agent.wiring import system_clock
 from tests.agent.doctor.scratch import free_port
 
@@ -46,6 +48,7 @@ class Inlet:
     told: LogCapture
     noticed: list[Reason]
     audit_path: Path
+    store_path: Path
 
     @property
     def port(self) -> str:
@@ -64,7 +67,9 @@ class Inlet:
 
 
 @contextmanager
-def inlet_in(folder: Path, *senders: str, **changes: object) -> Iterator[Inlet]:
+def inlet_in(
+    folder: Path, *senders: str, store_path: Path | None = None, **changes: object
+) -> Iterator[Inlet]:
     """Serve an inlet whose received images lie in ``folder``."""
     senders = senders or ("CT1@127.0.0.1",)
     settings = InletSettings(
@@ -81,5 +86,8 @@ def inlet_in(folder: Path, *senders: str, **changes: object) -> Iterator[Inlet]:
     log = structlog.wrap_logger(None, processors=[told], wrapper_class=structlog.BoundLogger)
     noticed: list[Reason] = []
     audit = AuditLog(folder / "audit.log", system_clock, lambda *_: None)
-    with serving(settings, system_clock, noticed.append, audit.received, log):
-        yield Inlet(settings, told, noticed, folder / "audit.log")
+    store_path = store_path or folder / "store.sqlite"
+    with Database(store_path) as database:
+        record = StepStore(database, system_clock).record
+        with serving(settings, system_clock, noticed.append, audit.received, record, log):
+            yield Inlet(settings, told, noticed, folder / "audit.log", store_path)
