@@ -572,13 +572,15 @@ STORED_ABOVE_HU: Final = -32768
 class EncodedSlice:
     """A slice as it is kept: HU - ``STORED_ABOVE_HU`` (row, column), 16 bits, lossless JPEG-LS.
 
-    ``outline_png`` is the bleed's outline on the same matrix, transparent elsewhere; None where
-    there is no bleed.
+    ``outline_png`` is the bleed's outline on the same matrix, transparent elsewhere; ``findings_z``
+    the number of each pixel's finding from 1 on, 0 elsewhere (uint8, in zlib's format). Each is
+    None where there is no bleed.
     """
 
     k: int
     jls: bytes
     outline_png: bytes | None
+    findings_z: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

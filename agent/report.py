@@ -157,6 +157,8 @@ class SliceStack(_Wire):
     """Of each slice along the normal, ascending."""
     outlined: tuple[int, ...]
     """Which slices have an outline."""
+    voxels_ml: tuple[float, ...] = ()
+    """Volume of one voxel of each slice [mL]; none where the slices were kept before it was."""
 
 
 def reason_report(reason: Reason) -> ReasonReport:

@@ -41,6 +41,7 @@ from agent.console.reader_answers import ExaminationAnswer, ReadingList
 from agent.console.snapshot import ListAnswer, Snapshot
 from agent.console.words import Words
 from agent.deliver.webhook import WebhookBody
+from agent.store.extents import Extent
 from agent.store.readings import Reading, SignedReport
 from agent.store.view import ExaminationView
 
@@ -80,6 +81,7 @@ OUTPUTS: Final[dict[str, Any]] = {
     "POST /api/examinations": ListAnswer,
     "POST /api/series/{uid}/{revision}/acknowledge": AcknowledgedAnswer,
     "[[deliver.webhook]]": WebhookBody,
+    "GET /api/series/{uid}/{revision}/readings/{id}/extent": Extent,
     "POST /api/series/{uid}/{revision}/reading": Reading,
     "POST /api/series/{uid}/{revision}/reading-taken-back": Reading,
     "POST /api/series/{uid}/{revision}/report": SignedReport,

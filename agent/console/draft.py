@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from agent.reasons import Reason, recalled
 from agent.report import FindingReport, ReasonReport, SeriesReport
-from agent.store.readings import Judgement, SectionName
+from agent.store.readings import Judgement, Reading, SectionName
 
 LEAST_TILT_DEG: Final = 1.0
 """A gantry tilted by less is told as straight [degrees]. Ours."""
@@ -28,10 +28,25 @@ class Drafted:
 
 @dataclass(frozen=True, slots=True)
 class Bleed:
-    """A finding as it is told after reading; ``judgement`` is None where nobody has read it."""
+    """A finding as it is told after reading; ``reading`` is None where nobody has read it."""
 
     found: FindingReport
-    judgement: Judgement | None
+    reading: Reading | None
+
+    @property
+    def judgement(self) -> Judgement | None:
+        """What it was read as."""
+        return self.reading.judgement if self.reading else None
+
+    @property
+    def drawn_ml(self) -> float | None:
+        """Volume of the extent that the reader drew, None where none was drawn."""
+        return self.reading.volume_ml if self.reading else None
+
+    @property
+    def volume_ml(self) -> float:
+        """The drawn extent's, else the measured one."""
+        return self.found.volume_ml if self.drawn_ml is None else self.drawn_ml
 
     @property
     def kind(self) -> str:
@@ -57,12 +72,12 @@ class Bleed:
 
 
 def draft(
-    report: SeriesReport, thickness_mm: float | None, judgements: Sequence[Judgement]
+    report: SeriesReport, thickness_mm: float | None, readings: Sequence[Reading]
 ) -> tuple[Drafted, ...]:
-    """Draft a report on a result, as read so far; ``judgements`` are those that stand."""
-    by_finding = {one.finding: one for one in judgements if one.finding is not None}
+    """Draft a report on a result, as read so far; ``readings`` are those that stand."""
+    by_finding = {one.judgement.finding: one for one in readings}
     bleeds = [Bleed(one, by_finding.get(n)) for n, one in enumerate(report.findings)]
-    missed = [one for one in judgements if one.judged == "missed"]
+    missed = [one for one in readings if one.judgement.judged == "missed"]
     clinical, not_compared = Reason("clinical_not_known"), Reason("not_compared")
     return (
         Drafted("clinical", Reason("title_clinical"), (clinical,)),
@@ -88,7 +103,7 @@ def _technique(report: SeriesReport, thickness_mm: float | None) -> Iterator[Rea
 
 
 def _findings(
-    report: SeriesReport, bleeds: Sequence[Bleed], missed: Sequence[Judgement]
+    report: SeriesReport, bleeds: Sequence[Bleed], missed: Sequence[Reading]
 ) -> Iterator[Reason]:
     if report.state == "not_analysed":
         yield Reason("finding_not_analysed", because=_because(report))
@@ -98,7 +113,8 @@ def _findings(
         yield Reason("finding_no_outline", score=report.score or 0.0)
     yield from map(_finding, bleeds)
     yield from map(_missed, missed)
-    volumes_ml = [one.found.volume_ml for one in bleeds if one.is_blood]
+    volumes_ml = [one.volume_ml for one in bleeds if one.is_blood]
+    volumes_ml += [one.volume_ml for one in missed if one.volume_ml is not None]
     if len(volumes_ml) > 1:
         yield Reason("finding_total", total_ml=sum(volumes_ml))
     if report.midline_shift_mm is not None:
@@ -111,8 +127,17 @@ def _finding(bleed: Bleed) -> Reason:
     if judgement and judgement.instead:
         instead = judgement.note if judgement.instead == "other" else judgement.instead
         return Reason("finding_not_blood", where=where, slice=slice_, instead=instead)
+    if judgement is None:
+        return Reason("finding_suspected", kind=kind, where=where, measured=_measured(found))
+    measured = _measured(found)
+    if bleed.drawn_ml is not None:
+        measured = Reason("bleed_drawn", volume_ml=bleed.drawn_ml, slice=slice_)
+    return Reason("finding_read", kind=kind, where=where, measured=measured)
+
+
+def _measured(found: FindingReport) -> Reason:
     (low_ml, high_ml), (long_mm, across_mm, up_mm) = found.volume_interval_ml, found.extent_mm
-    measured = Reason(
+    return Reason(
         "bleed_measured",
         volume_ml=found.volume_ml,
         low_ml=low_ml,
@@ -120,18 +145,24 @@ def _finding(bleed: Bleed) -> Reason:
         long_mm=long_mm,
         across_mm=across_mm,
         up_mm=up_mm,
-        slice=slice_,
+        slice=found.key_slice + 1,
     )
-    if judgement is None:
-        return Reason("finding_suspected", kind=kind, where=where, measured=measured)
-    return Reason("finding_read", kind=kind, where=where, measured=measured)
 
 
-def _missed(judgement: Judgement) -> Reason:
-    slice_ = (judgement.voxel_kji or (0, 0, 0))[0] + 1
-    if judgement.subtype is None:
-        return Reason("finding_missed_open", slice=slice_)
-    return Reason("finding_missed", kind=judgement.subtype, slice=slice_)
+def _missed(reading: Reading) -> Reason:
+    return Reason("finding_missed", **_missed_facts(reading))
+
+
+def _missed_facts(reading: Reading) -> dict[str, Any]:
+    """Return kind, slice and volume of a bleed that was missed, as far as they are told."""
+    volume_ml = reading.volume_ml
+    return {
+        "kind": reading.judgement.subtype or Reason("kind_not_told"),
+        "slice": (reading.judgement.voxel_kji or (0, 0, 0))[0] + 1,
+        "measured": Reason("not_measured")
+        if volume_ml is None
+        else Reason("volume_drawn", volume_ml=volume_ml),
+    }
 
 
 def _not_assessed(report: SeriesReport) -> Iterator[Reason]:
@@ -143,7 +174,7 @@ def _not_assessed(report: SeriesReport) -> Iterator[Reason]:
 
 
 def _impression(
-    report: SeriesReport, bleeds: Sequence[Bleed], missed: Sequence[Judgement]
+    report: SeriesReport, bleeds: Sequence[Bleed], missed: Sequence[Reading]
 ) -> tuple[Reason, ...]:
     read = [one for one in bleeds if one.judgement and one.is_blood]
     unread = [one for one in bleeds if one.judgement is None]
@@ -165,15 +196,11 @@ def _impression(
 
 
 def _one_bleed(bleed: Bleed) -> Reason:
-    volume_ml = bleed.found.volume_ml
-    return Reason("one_bleed", kind=bleed.kind, where=bleed.where, volume_ml=volume_ml)
+    return Reason("one_bleed", kind=bleed.kind, where=bleed.where, volume_ml=bleed.volume_ml)
 
 
-def _one_missed(judgement: Judgement) -> Reason:
-    slice_ = (judgement.voxel_kji or (0, 0, 0))[0] + 1
-    if judgement.subtype is None:
-        return Reason("one_bleed_open", slice=slice_)
-    return Reason("one_bleed_missed", kind=judgement.subtype, slice=slice_)
+def _one_missed(reading: Reading) -> Reason:
+    return Reason("one_bleed_missed", **_missed_facts(reading))
 
 
 def _because(report: SeriesReport) -> Reason:

@@ -48,6 +48,7 @@ class Images:
             Route(f"{result}/slices", self.slices),
             Route(f"{result}/slices/{{k:int}}.hu", self.slice),
             Route(f"{result}/slices/{{k:int}}/outline.png", self.outline),
+            Route(f"{result}/slices/{{k:int}}/findings", self.findings),
         ]
 
     async def view(self, request: Request) -> Response:
@@ -86,6 +87,14 @@ class Images:
         named = *named_result(request), _k(request)
         encoded = await run_in_threadpool(self.queries.encoded_slice, *named)
         return _png(encoded.outline_png if encoded else None, "no outline")
+
+    async def findings(self, request: Request) -> Response:
+        """Answer with the number of each pixel's finding in a slice: uint8, in zlib's format."""
+        named = *named_result(request), _k(request)
+        encoded = await run_in_threadpool(self.queries.encoded_slice, *named)
+        if encoded is None or encoded.findings_z is None:
+            raise HTTPException(404, "no finding")
+        return Response(encoded.findings_z, media_type="application/octet-stream")
 
 
 def hu_of(encoded: EncodedSlice) -> NDArray[np.int16]:

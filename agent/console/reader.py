@@ -32,6 +32,7 @@ from agent.records import Clock, State
 from agent.report import ReasonReport, SeriesReport, reason_report
 from agent.store.console_store import ConsoleStore
 from agent.store.examinations import ExaminationRow
+from agent.store.extents import Extent
 from agent.store.queries import Queries
 from agent.store.readings import Judgement, Reading, Section, Sentence, SignedReport, standing
 from agent.store.rows import SeriesRow
@@ -47,6 +48,12 @@ LONGEST_ACCESSION: Final = 64
 """Four times what DICOM allows (PS3.5, SH). Ours."""
 
 LONGEST_SENTENCE: Final = 1000
+
+MOST_READING_BYTES: Final = 2**20
+"""Of a judgement with an extent of the most runs, or nearly. Ours."""
+
+MOST_IDS: Final = 2**63
+"""More overflows SQLite's integers."""
 
 STANDS: Final = timedelta(seconds=STANDS_S)
 
@@ -78,6 +85,7 @@ class Reader:
             Route("/api/reading", self.reading_list),
             Route("/api/exam/{uid}", self.examination),
             Route(f"{result}/reading", self.read, methods=["POST"]),
+            Route(f"{result}/readings/{{id:int}}/extent", self.extent),
             Route(f"{result}/reading-taken-back", self.take_back, methods=["POST"]),
             Route(f"{result}/report", self.sign, methods=["POST"]),
         ]
@@ -107,15 +115,28 @@ class Reader:
 
     async def read(self, request: Request) -> Response:
         """Store a judgement on one finding, or a bleed that was missed."""
-        values, principal = await read_values(request), principal_of(request)
+        principal = principal_of(request)
         if refused := _may_not_read(principal):
             return _refusal(refused, 403)
+        values = await read_values(request, MOST_READING_BYTES)
         who = name_of(principal, values)
-        judgement = _judgement({name: value for name, value in values.items() if name != "who"})
-        uid, revision = named_result(request)
-        await run_in_threadpool(self._check, uid, revision, judgement)
-        written = await _stored(run_in_threadpool(self.store.read, uid, revision, who, judgement))
+        judgement, extent = _judgement(
+            {name: value for name, value in values.items() if name != "who"}
+        )
+        named = named_result(request)
+        drawn = await run_in_threadpool(self._checked, *named, judgement, extent)
+        written = await _stored(run_in_threadpool(self.store.read, *named, who, judgement, drawn))
         return JSONResponse(written.model_dump(mode="json"))
+
+    async def extent(self, request: Request) -> Response:
+        """Answer with the extent that was drawn with a reading."""
+        named = *named_result(request), request.path_params["id"]
+        if named[-1] >= MOST_IDS:
+            raise HTTPException(404, "no such extent")
+        extent = await run_in_threadpool(self.queries.extent, *named)
+        if extent is None:
+            raise HTTPException(404, "no such extent")
+        return JSONResponse(extent.model_dump(mode="json"))
 
     async def take_back(self, request: Request) -> Response:
         """Take a reading back; it stays on record."""
@@ -123,7 +144,7 @@ class Reader:
         if refused := _may_not_read(principal):
             return _refusal(refused, 403)
         reading_id = values.get("reading_id")
-        if not isinstance(reading_id, int) or not 0 < reading_id < 2**63:
+        if not isinstance(reading_id, int) or not 0 < reading_id < MOST_IDS:
             raise HTTPException(422, "reading_id: which one")
         who = name_of(principal, values)
         named = *named_result(request), who, reading_id
@@ -244,8 +265,7 @@ class Reader:
         """Draft the report on a series' latest result, as read so far."""
         if row.report is None:
             return ()
-        judgements = [one.judgement for one in self._standing(row)]
-        drafted = draft(row.report, row.acquisition.thickness_mm, judgements)
+        drafted = draft(row.report, row.acquisition.thickness_mm, self._standing(row))
         speaker = Speaker(language)
         return tuple(
             Section(
@@ -259,18 +279,30 @@ class Reader:
             for one in drafted
         )
 
-    def _check(self, uid: str, revision: int, judgement: Judgement) -> None:
-        """Refuse a judgement on what is not there, or one that changes nothing."""
+    def _checked(
+        self, uid: str, revision: int, judgement: Judgement, extent: Extent | None
+    ) -> tuple[Extent, float] | None:
+        """Refuse a judgement on what is not there, or one that changes nothing.
+
+        Returns the extent with its volume [mL], None where none was drawn.
+        """
         results = {one.revision: one for one in self.queries.history(uid)}
         if revision not in results:
             raise HTTPException(404, "no such result")
-        if judgement.voxel_kji is not None:
-            stack = self.queries.stack(uid, revision)
+        stack, voxel = self.queries.stack(uid, revision), judgement.voxel_kji
+        if voxel is not None:
             shape = (len(stack.heights_mm), stack.rows, stack.columns) if stack else (0, 0, 0)
-            if any(n >= size for n, size in zip(judgement.voxel_kji, shape, strict=True)):
+            if any(n >= size for n, size in zip(voxel, shape, strict=True)):
                 raise HTTPException(422, "no such voxel among the slices that are kept")
         elif not _concerns(judgement, results[revision]):
             raise HTTPException(422, "no such finding, or nothing changed in it")
+        if extent is None:
+            return None
+        if stack is None or not extent.fits(stack):
+            raise HTTPException(422, "an extent within the slices that are kept")
+        if voxel is not None and not extent.holds(voxel, stack.columns):
+            raise HTTPException(422, "the voxel lies in what was drawn")
+        return extent, extent.volume_ml(stack.voxels_ml)
 
     def _sign(
         self, named: tuple[str, int], who: str, language: Language, given: dict[str, Any]
@@ -306,11 +338,14 @@ def _accession(request: Request) -> str:
     return asked.strip()
 
 
-def _judgement(values: dict[str, Any]) -> Judgement:
+def _judgement(values: dict[str, Any]) -> tuple[Judgement, Extent | None]:
+    """Return the judgement, and the extent that was drawn with it."""
     try:
         if "note" in values:
             values = values | {"note": one_line(values["note"], 1000)}
-        return Judgement.model_validate(values)
+        drawn = values.pop("extent", None)
+        extent = None if drawn is None else Extent.model_validate(drawn)
+        return Judgement.model_validate(values | {"redrawn": extent is not None}), extent
     except ValidationError as error:
         raise HTTPException(422, "no judgement: see the API's schema") from error
 
@@ -321,7 +356,8 @@ def _concerns(judgement: Judgement, report: SeriesReport) -> bool:
         return False
     found = report.findings[judgement.finding]
     same = (judgement.subtype or found.subtype, judgement.side or found.side)
-    return judgement.judged != "changed" or same != (found.subtype, found.side)
+    changed = judgement.redrawn or same != (found.subtype, found.side)
+    return judgement.judged != "changed" or changed
 
 
 def _as_written(drafted: Sequence[Section], given: dict[str, Any]) -> list[Section]:

@@ -15,15 +15,15 @@ MOST_REVISIONS: Final = 2**31
 """More overflows SQLite's integers. Ours."""
 
 
-async def read_values(request: Request) -> dict[str, Any]:
-    """Read the JSON object in a request's body; HTTPException where it is none."""
+async def read_values(request: Request, most_bytes: int = MOST_BODY_BYTES) -> dict[str, Any]:
+    """Read the JSON object in a request's body; HTTPException where it is none, or too large."""
     if not request.headers.get("content-type", "").startswith("application/json"):
         raise HTTPException(415, "send JSON")
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > MOST_BODY_BYTES:
-            raise HTTPException(413, f"more than {MOST_BODY_BYTES} bytes")
+        if len(body) > most_bytes:
+            raise HTTPException(413, f"more than {most_bytes} bytes")
     try:
         values = json.loads(body)
     except (ValueError, RecursionError) as error:

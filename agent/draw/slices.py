@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from typing import Final
 
@@ -19,6 +20,9 @@ STORED_BITS: Final = 16
 
 OUTLINE_PX: Final = 2
 
+VOLUME_DECIMALS: Final = 10
+"""Of a voxel's volume in mL: a millionth of the smallest."""
+
 BONE_HU: Final = 200
 """No outline is drawn on what is denser [HU]: it would hide where blood ends and bone begins. Ours:
 clotted blood has up to 100, the skull's tables 500 and more."""
@@ -32,18 +36,24 @@ def stack_of(grid: Grid, labels: NDArray[np.uint8]) -> SliceStack:
         spacing_mm=(grid.row_spacing_mm, grid.column_spacing_mm),
         heights_mm=tuple(np.round(grid.heights_mm, 2).tolist()),
         outlined=tuple(np.flatnonzero(labels.any(axis=(1, 2))).tolist()),
+        voxels_ml=tuple(np.round(grid.voxels_ml, VOLUME_DECIMALS).tolist()),
     )
 
 
-def encoded_slices(head: HeadVolume, labels: NDArray[np.uint8]) -> Iterator[EncodedSlice]:
+def encoded_slices(
+    head: HeadVolume, labels: NDArray[np.uint8], findings: Iterable[NDArray[np.uint8] | None]
+) -> Iterator[EncodedSlice]:
     """Encode slice after slice, lowest first; ``labels`` as for ``stack_of``.
+
+    ``findings`` holds for each slice the number of each pixel's finding, None where there is none.
 
     Raises RuntimeError on a slice that lossless JPEG-LS makes larger, which pyjpegls has no room
     for: seen only of a few dozen pixels.
     """
-    for k, (hu, within) in enumerate(zip(head.hu, labels, strict=True)):
+    for k, (hu, within, numbers) in enumerate(zip(head.hu, labels, findings, strict=True)):
         outline = _outline_png(within > 0, hu) if within.any() else None
-        yield EncodedSlice(k, _jpeg_ls(hu), outline)
+        numbers_z = None if numbers is None else zlib.compress(numbers.tobytes())
+        yield EncodedSlice(k, _jpeg_ls(hu), outline, numbers_z)
 
 
 def _jpeg_ls(hu: NDArray[np.int16]) -> bytes:

@@ -77,7 +77,17 @@ SERIES_FIELDS: Final[Mapping[str, IncEx | bool]] = {
             "revision": True,
             "at_utc": True,
             "taken_back_utc": True,
-            "judgement": {"judged", "finding", "subtype", "side", "instead", "voxel_kji"},
+            "volume_ml": True,
+            "extent": True,
+            "judgement": {
+                "judged",
+                "finding",
+                "subtype",
+                "side",
+                "instead",
+                "voxel_kji",
+                "redrawn",
+            },
         }
     },
 }

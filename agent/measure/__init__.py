@@ -4,6 +4,6 @@ Pure: no files, clock, GPU or log. Nothing is resampled: a volume is a sum over 
 voxels.
 """
 
-from agent.measure.bleeds import ON_THE_DURA, measure, numbered
+from agent.measure.bleeds import ON_THE_DURA, measure, numbered, numbered_slices
 
-__all__ = ["ON_THE_DURA", "measure", "numbered"]
+__all__ = ["ON_THE_DURA", "measure", "numbered", "numbered_slices"]

@@ -105,6 +105,26 @@ def numbered(subtypes: NDArray[np.uint8], voxels_ml: NDArray[np.float64]) -> NDA
     return numbers
 
 
+def numbered_slices(
+    subtypes: NDArray[np.uint8], voxels_ml: NDArray[np.float64]
+) -> Iterator[NDArray[np.uint8] | None]:
+    """Yield the same slice by slice (j, i), None where a slice has no bleed.
+
+    Bleeds beyond the 255th are left out.
+    """
+    parts = _parts_by_size(subtypes, voxels_ml)[: np.iinfo(np.uint8).max]
+    kji = np.concatenate(parts) if parts else np.zeros((0, 3), np.intp)
+    numbers = np.repeat(np.arange(1, len(parts) + 1), [len(part) for part in parts])
+    for k in range(len(subtypes)):
+        at = kji[:, 0] == k
+        if at.any():
+            plane = np.zeros(subtypes.shape[1:], np.uint8)
+            plane[kji[at, 1], kji[at, 2]] = numbers[at]
+            yield plane
+        else:
+            yield None
+
+
 def _parts_by_size(
     subtypes: NDArray[np.uint8], voxels_ml: NDArray[np.float64]
 ) -> list[NDArray[np.intp]]:

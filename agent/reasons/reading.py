@@ -37,12 +37,11 @@ READING: Final = {
     "finding_not_blood": Wording(
         "{where}, slice {slice}: read as {instead}, and not as blood, of which it was suspected."
     ),
-    "finding_missed": Wording(
-        "Hemorrhage, {kind}, slice {slice}, marked in reading: not measured."
-    ),
-    "finding_missed_open": Wording(
-        "Hemorrhage, slice {slice}, marked in reading: kind not told, not measured."
-    ),
+    "bleed_drawn": Wording("{volume_ml:.1f} mL as drawn in reading, slice {slice}"),
+    "finding_missed": Wording("Hemorrhage, {kind}, slice {slice}, marked in reading: {measured}."),
+    "kind_not_told": Wording("kind not told"),
+    "not_measured": Wording("not measured"),
+    "volume_drawn": Wording("{volume_ml:.1f} mL as drawn"),
     "finding_total": Wording("{total_ml:.1f} mL in all, of what is outlined."),
     "finding_midline": Wording("Midline shift {shift_mm:.1f} mm."),
     "finding_no_outline": Wording(
@@ -59,8 +58,7 @@ READING: Final = {
     "midline_not_measured": Wording("The midline could not be measured."),
     "with_caveat": Wording("With a caveat: {caveat}."),
     "one_bleed": Wording("{kind}, {where}, {volume_ml:.1f} mL"),
-    "one_bleed_missed": Wording("{kind}, slice {slice}, not measured"),
-    "one_bleed_open": Wording("kind not told, slice {slice}, not measured"),
+    "one_bleed_missed": Wording("{kind}, slice {slice}, {measured}"),
     "impression_read": Wording("Intracranial hemorrhage: {bleeds}."),
     "impression_suspected": Wording("Suspected intracranial hemorrhage: {bleeds}."),
     "impression_no_outline": Wording("Suspected intracranial hemorrhage, not outlined."),

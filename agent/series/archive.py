@@ -16,6 +16,7 @@ from structlog.typing import FilteringBoundLogger
 
 from agent.draw.slices import encoded_slices, stack_of
 from agent.errors import AgentError
+from agent.measure import numbered_slices
 from agent.records import HeadVolume
 from agent.report import SeriesReport
 from agent.store.agent_store import AgentStore
@@ -64,7 +65,8 @@ class Archive:
         self, result: tuple[str, int], head: HeadVolume, labels: NDArray[np.uint8]
     ) -> Iterator[None]:
         stack = stack_of(head.grid, labels)
-        yield from self._store.keep_slices(*result, stack, encoded_slices(head, labels))
+        findings = numbered_slices(labels, head.grid.voxels_ml)
+        yield from self._store.keep_slices(*result, stack, encoded_slices(head, labels, findings))
 
     def keep_some(self) -> bool:
         """Keep some slices of the stack that waits longest; False if none waits."""

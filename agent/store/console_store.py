@@ -15,8 +15,10 @@ from agent.store.accounts import Accounts
 from agent.store.changes import add_notice, ask_again
 from agent.store.database import Database, insert, replace
 from agent.store.examinations import answer_beside
+from agent.store.extents import Extent
 from agent.store.queries import Queries
 from agent.store.readings import (
+    READING,
     Judgement,
     Reading,
     Section,
@@ -171,8 +173,17 @@ class ConsoleStore:
             if not is_test(series_uid):
                 count(db, VERDICTS, verdict)
 
-    def read(self, series_uid: str, revision: int, who: str, judgement: Judgement) -> Reading:
+    def read(
+        self,
+        series_uid: str,
+        revision: int,
+        who: str,
+        judgement: Judgement,
+        drawn: tuple[Extent, float] | None = None,
+    ) -> Reading:
         """Store what a radiologist made of one finding, beside the result.
+
+        ``drawn`` is the extent that goes with it, and its volume [mL].
 
         Raises
         ------
@@ -188,7 +199,11 @@ class ConsoleStore:
         }
         with _known(series_uid, revision), self._db.writing() as db:
             reading_id = insert(db, "readings", values).lastrowid
-            row = db.execute("SELECT * FROM readings WHERE id = ?", (reading_id,)).fetchone()
+            if drawn:
+                runs_z, volume_ml = drawn[0].packed(), drawn[1]
+                extent = {"reading_id": reading_id, "runs_z": runs_z, "volume_ml": volume_ml}
+                insert(db, "extents", extent)
+            row = db.execute(f"{READING} WHERE id = ?", (reading_id,)).fetchone()
         return reading_of(row)
 
     def take_back(self, series_uid: str, revision: int, who: str, reading_id: int) -> Reading:
@@ -210,7 +225,7 @@ class ConsoleStore:
                 | {"who": who, **moment_columns("taken_back", self._clock())},
             )
             row = db.execute(
-                "SELECT * FROM readings WHERE id = ? AND series_uid = ? AND revision = ?", of_result
+                f"{READING} WHERE id = ? AND series_uid = ? AND revision = ?", of_result
             ).fetchone()
         if row is None:
             raise StoreError("no_such_reading", series_uid=series_uid, revision=revision)

@@ -13,6 +13,7 @@ from agent.report import EngineReport, SeriesReport, SliceStack
 from agent.store import examinations
 from agent.store.database import Database
 from agent.store.examinations import ExaminationRow, stored_utc
+from agent.store.extents import Extent, extent_of, extents_of
 from agent.store.readings import Reading, SignedReport, readings_of, signed_reports_of
 from agent.store.retention import forgettable
 from agent.store.rows import (
@@ -191,6 +192,14 @@ class Queries:
         """Return what radiologists made of a series' results, oldest first; see ``readings``."""
         return readings_of(self._db, uid)
 
+    def extents(self, uid: str) -> dict[int, Extent]:
+        """Return what radiologists drew of a series' results, by reading."""
+        return extents_of(self._db, uid)
+
+    def extent(self, uid: str, revision: int, reading_id: int) -> Extent | None:
+        """Return what was drawn with one reading of a result, None where nothing was."""
+        return extent_of(self._db, (uid, revision), reading_id)
+
     def signed_reports(self, uids: Iterable[str]) -> list[SignedReport]:
         """Return every version of the signed reports on some series, oldest first."""
         return signed_reports_of(self._db, uids)
@@ -231,7 +240,8 @@ class Queries:
     def encoded_slice(self, uid: str, revision: int, k: int) -> EncodedSlice | None:
         """Return one slice of a stack, None where it is not stored."""
         rows = self._db.rows(
-            "SELECT k, jls, outline_png FROM slices JOIN volumes USING (series_uid, revision)"
+            "SELECT k, jls, outline_png, findings_z"
+            " FROM slices JOIN volumes USING (series_uid, revision)"
             " WHERE series_uid = ? AND revision = ? AND k = ?",
             uid,
             revision,

@@ -17,6 +17,7 @@ from typing_extensions import Self
 
 from agent.report import ReasonReport, SubtypeWord
 from agent.store.database import Database
+from agent.store.extents import Extent
 
 LONGEST_NOTE: Final = 1000
 LARGEST_INDEX: Final = 2**15
@@ -42,6 +43,8 @@ SectionName: TypeAlias = Literal[
     "clinical", "technique", "comparison", "findings", "not_assessed", "impression"
 ]
 
+READING: Final = "SELECT readings.*, volume_ml FROM readings LEFT JOIN extents ON reading_id = id"
+
 Index: TypeAlias = Annotated[int, Field(ge=0, lt=LARGEST_INDEX)]
 
 
@@ -63,18 +66,21 @@ class Judgement(_Stored):
     """What it is, where it is no blood."""
     voxel_kji: tuple[Index, Index, Index] | None = None
     """A voxel of a missed bleed: slice, row and column of the kept slices."""
+    redrawn: bool = False
+    """Whether its extent was drawn as well, in place of the outlined one."""
     note: Annotated[str, Field(max_length=LONGEST_NOTE)] = ""
 
     @model_validator(mode="after")
     def _is_one_of_four(self) -> Self:
-        missed, changed = self.judged == "missed", bool(self.subtype or self.side)
+        missed = self.judged == "missed"
+        changed = bool(self.subtype or self.side or self.redrawn)
         problems = {
             "a finding, unless a bleed was missed": missed is not (self.finding is None),
             "where a missed bleed is, and only then": missed is not bool(self.voxel_kji),
             "what it is instead of blood, and only then": (self.judged == "not_blood")
             is not bool(self.instead),
             "what is changed": self.judged == "changed" and not changed,
-            "kind and side only of what is blood, and otherwise than was said": changed
+            "kind, side and extent only of what is blood, and otherwise than was said": changed
             and self.judged in ("correct", "not_blood"),
             "what else, in the note": self.instead == "other" and not self.note,
         }
@@ -95,6 +101,10 @@ class Reading(_Stored):
     at_utc: datetime
     taken_back_by: str | None = None
     taken_back_utc: datetime | None = None
+    volume_ml: float | None = None
+    """Of the extent that was drawn, None where none was."""
+    extent: Extent | None = None
+    """What was drawn; None also where it is not asked for."""
 
 
 class Sentence(_Stored):
@@ -151,7 +161,7 @@ def standing(readings: Iterable[Reading]) -> list[Reading]:
 
 def readings_of(database: Database, series_uid: str) -> list[Reading]:
     """Return all readings of a series' results, oldest first, also those taken back."""
-    rows = database.rows("SELECT * FROM readings WHERE series_uid = ? ORDER BY id", series_uid)
+    rows = database.rows(f"{READING} WHERE series_uid = ? ORDER BY id", series_uid)
     return list(map(reading_of, rows))
 
 
@@ -175,6 +185,7 @@ def reading_of(row: sqlite3.Row) -> Reading:
         at_utc=row["at_utc"],
         taken_back_by=row["taken_back_by"],
         taken_back_utc=row["taken_back_utc"],
+        volume_ml=row["volume_ml"],
     )
 
 

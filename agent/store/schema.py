@@ -348,4 +348,12 @@ MIGRATIONS: Final = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX performed_series_by_step ON performed_series (step_uid)
     """,
+    """
+    ALTER TABLE slices ADD COLUMN findings_z BLOB;
+    CREATE TABLE extents (
+        reading_id INTEGER PRIMARY KEY REFERENCES readings (id) ON DELETE CASCADE,
+        runs_z BLOB NOT NULL,
+        volume_ml REAL NOT NULL
+    ) STRICT
+    """,
 )

@@ -77,13 +77,17 @@ def slices_kept(
         with database.writing() as db:
             for each in some:
                 insert(db, "slices", named | asdict(each))
-        n_bytes += sum(len(each.jls) + len(each.outline_png or b"") for each in some)
+        n_bytes += sum(_n_bytes(each) for each in some)
         yield
     whole = {"stack": stack.model_dump_json(), "bytes": n_bytes, **moment_columns("at", now)}
     with database.writing() as db:
         insert(db, "volumes", named | whole)
         for table in ("volumes", "slices"):
             db.execute(f"DELETE FROM {table} WHERE {SUPERSEDED.format(table)}", result)  # noqa: S608
+
+
+def _n_bytes(one: EncodedSlice) -> int:
+    return sum(len(part or b"") for part in (one.jls, one.outline_png, one.findings_z))
 
 
 def slices_bytes(database: Database) -> int:

@@ -228,6 +228,7 @@ class SeriesView(_View):
     def with_history(self, queries: Queries) -> Self:
         """Add every result, reading, report and change of state, which the store is asked for."""
         changes = queries.transitions(self.series_uid)
+        drawn = queries.extents(self.series_uid)
         history = {
             "results": tuple(map(_result, queries.results(self.series_uid))),
             "transitions": tuple(
@@ -238,7 +239,10 @@ class SeriesView(_View):
                 )
                 for one in changes
             ),
-            "readings": tuple(queries.readings(self.series_uid)),
+            "readings": tuple(
+                one.model_copy(update={"extent": drawn.get(one.reading_id)})
+                for one in queries.readings(self.series_uid)
+            ),
             "signed_reports": tuple(queries.signed_reports([self.series_uid])),
         }
         return self.model_copy(update=history)

@@ -60,6 +60,7 @@ interface SliceStack {
   spacing_mm: [number, number];
   heights_mm: number[];
   outlined: number[];
+  voxels_ml: number[];
 }
 
 type KeptSlices = SliceStack | { kept: "coming" | "no" };
@@ -163,6 +164,9 @@ interface Viewer extends HTMLElement {
   open(): Promise<void>;
   goTo(k: number): Promise<void>;
   pick(picked: (voxel: [number, number, number]) => void): Promise<void>;
+  draw(finding: number | null): Promise<import("../../agent/console/static/extent.js").Extent | null>;
+  showDrawn(reading: number): Promise<void>;
+  stopDrawing(): void;
 }
 
 interface ReadingLine {
@@ -191,7 +195,7 @@ interface Judgement {
   note: string;
 }
 
-interface ReadingMade { reading_id: number; judgement: Judgement; who: string; at_utc: string }
+interface ReadingMade { reading_id: number; judgement: Judgement; who: string; at_utc: string; volume_ml: number | null }
 
 interface DraftSection { section: string; title: string; sentences: { text: string; reason: Reason | null }[] }
 

@@ -8,12 +8,14 @@ const SIDES = ["left", "right", "midline"];
 const INSTEAD = ["calcification", "artefact", "partial volume", "normal dense sinus or falx", "tumour", "contrast agent", "post-operative", "other"];
 
 /** @typedef {(action: string, values: object) => Promise<Response | null>} Tell */
+/** @typedef {import("./extent.js").Extent} Extent */
 /** @typedef {{ may: boolean, viewer: Viewer | null, tell: Tell }} Reading */
 
 /** @param {ExaminationRead} exam @param {Viewer | null} viewer @param {Tell} tell */
 export function showFindings(exam, viewer, tell) {
   const report = exam.examination.series[0].report;
   const reading = { may: exam.may_not_read === null, viewer, tell };
+  viewer?.stopDrawing();
   at("may-not-read").textContent = exam.may_not_read ? said(exam.may_not_read) : "";
   at("reader").hidden = exam.may_not_read !== null;
   const findings = report?.findings ?? [];
@@ -38,49 +40,57 @@ function findingItem(finding, n, { standing }, reading) {
 }
 
 /** @param {ReadingMade} made @param {Reading} reading */
-function standingItem(made, { may, tell }) {
+function standingItem(made, { may, tell, viewer }) {
   const line = element("p", "", "standing");
   const { who, at_utc: utc, judgement: { note } } = made;
-  line.append(element("strong", judgedWords(made.judgement)), ` – ${[plain(who), clock(utc), plain(note)].filter(Boolean).join(", ")} `);
+  line.append(element("strong", judgedWords(made)), ` – ${[plain(who), clock(utc), plain(note)].filter(Boolean).join(", ")} `);
+  if (made.volume_ml !== null && viewer) line.append(button(t("Show extent"), "small", () => viewer.showDrawn(made.reading_id)), " ");
   if (may) line.append(button(t("Take back"), "small", () => stored(tell("reading-taken-back", { reading_id: made.reading_id }))));
   return line;
 }
 
-/** @param {Judgement} judgement */
-function judgedWords({ judged, subtype, side, instead }) {
-  const changed = [subtype, side].map((one) => t(plain(one))).filter(Boolean).join(", ");
+/** @param {ReadingMade} made */
+function judgedWords({ judgement: { judged, subtype, side, instead }, volume_ml: ml }) {
+  const drawn = ml === null ? "" : t("{volume} mL", { volume: number(ml, 1) });
+  const changed = [...[subtype, side].map((one) => t(plain(one))), drawn].filter(Boolean).join(", ");
   if (judged === "correct") return t("correct");
   if (judged === "not_blood") return t("not blood: {instead}", { instead: t(plain(instead)) });
   return judged === "changed" ? t("changed: {what}", { what: changed }) : t("missed: {what}", { what: changed || t("kind not told") });
 }
 
 /** What may be answered of a finding. @param {Finding} finding @param {number} n @param {Reading} reading */
-function questions(finding, n, { tell }) {
+function questions(finding, n, { tell, viewer }) {
   const form = element("form", "", "answers");
   const more = element("div", "", "more");
   const kind = choice(t("Kind"), KINDS.includes(finding.subtype) ? KINDS : [finding.subtype, ...KINDS], finding.subtype);
   const side = choice(t("Side"), SIDES, finding.side);
   const instead = choice(t("What it is"), INSTEAD, null);
   const note = noteField();
-  const store = button(t("Store"), "store", () => stored(tell("reading", { finding: n, ...judgement() })));
-  let judged = "";
-  /** @param {string} wanted @param {HTMLElement[]} fields */
-  const ask = (wanted, fields) => { judged = wanted; more.replaceChildren(...fields, store); first(more, "select").focus(); };
-  const judgement = () => {
-    const values = { judged, note: valueOf(note) };
-    if (judged === "not_blood") return { ...values, instead: valueOf(instead) };
-    const changes = [["subtype", kind, finding.subtype], ["side", side, finding.side]];
-    return { ...values, ...Object.fromEntries(changes.flatMap(([name, from, was]) => (valueOf(/** @type {HTMLElement} */ (from)) === was ? [] : [[name, valueOf(/** @type {HTMLElement} */ (from))]]))) };
+  const changes = () => ({
+    judged: "changed", ...(valueOf(kind) === finding.subtype ? {} : { subtype: valueOf(kind) }), ...(valueOf(side) === finding.side ? {} : { side: valueOf(side) }),
+  });
+  /** @param {HTMLElement[]} fields @param {() => object} judged @param {Extent | null} extent */
+  const ask = (fields, judged, extent = null) => {
+    if (!extent) viewer?.stopDrawing();
+    const store = () => tellDrawn(tell, { finding: n, note: valueOf(note), ...judged() }, extent);
+    more.replaceChildren(...(extent ? [drawHint()] : []), ...fields, note, button(t("Store"), "store", store));
+    if (!extent) first(more, "select").focus();
+  };
+  const draw = async () => {
+    const extent = await viewer?.draw(n);
+    if (extent) ask([kind, side], changes, extent);
+    else more.replaceChildren(noDrawing());
   };
   form.addEventListener("submit", (event) => event.preventDefault());
   form.append(
     button(t("Correct"), "correct", () => stored(tell("reading", { judged: "correct", finding: n }))),
-    button(t("Other kind or side …"), "quiet", () => ask("changed", [kind, side, note])),
-    button(t("Not blood …"), "quiet", () => ask("not_blood", [instead, note])), more);
+    button(t("Other kind or side …"), "quiet", () => ask([kind, side], changes)),
+    ...(viewer ? [button(t("Extent …"), "quiet", draw)] : []),
+    button(t("Not blood …"), "quiet", () => ask([instead], () => ({ judged: "not_blood", instead: valueOf(instead) }))), more);
   return [form];
 }
 
-/** A bleed that was missed: a click in the slice says where. @param {Reading} reading */
+/** A bleed that was missed: a click in the slice says where, or a brush how far it reaches. @param {Reading} reading */
 function missedForm({ viewer, tell }) {
   const form = element("form", "", "answers");
   const more = element("div", "", "more");
@@ -88,19 +98,35 @@ function missedForm({ viewer, tell }) {
   const kind = choice(t("Kind"), ["", ...KINDS], "");
   const side = choice(t("Side"), ["", ...SIDES], "");
   const note = noteField();
-  const begin = button(t("Missed bleed …"), "quiet", () => {
+  const told = () => Object.fromEntries(Object.entries({ subtype: valueOf(kind), side: valueOf(side), note: valueOf(note) }).filter(([, value]) => value));
+  /** @param {HTMLElement} says @param {[number, number, number] | null} voxel that was clicked @param {Extent | null} extent */
+  const ask = (says, voxel, extent) => {
+    const store = button(t("Store"), "store", () => tellDrawn(tell, { judged: "missed", voxel_kji: voxel ?? extent?.voxel, ...told() }, extent));
+    more.replaceChildren(says, kind, side, note, store);
+    return store;
+  };
+  const mark = button(t("Missed bleed …"), "quiet", () => {
+    viewer?.stopDrawing();
     more.replaceChildren(element("p", t("Click on it in its slice."), "says"));
-    viewer?.pick((voxel) => {
-      const told = { judged: "missed", voxel_kji: voxel };
-      const values = () => Object.fromEntries([["subtype", kind], ["side", side], ["note", note]].map(
-        ([name, from]) => [name, valueOf(/** @type {HTMLElement} */ (from))]).filter(([, value]) => value));
-      const store = button(t("Store"), "store", () => stored(tell("reading", { ...told, ...values() })));
-      more.replaceChildren(element("p", t("slice {k}", { k: voxel[0] + 1 })), kind, side, note, store);
-      store.focus();
-    });
+    viewer?.pick((voxel) => ask(element("p", t("slice {k}", { k: voxel[0] + 1 })), voxel, null).focus());
   });
-  form.append(begin, more);
+  const draw = button(t("Draw a missed bleed …"), "quiet", async () => {
+    const extent = await viewer?.draw(null);
+    if (extent) ask(drawHint(), null, extent);
+    else more.replaceChildren(noDrawing());
+  });
+  form.append(mark, draw, more);
   return form;
+}
+
+function drawHint() { return element("p", t("Draw on the slices: brush and eraser are beneath them."), "says"); }
+
+function noDrawing() { return element("p", t("No extent can be drawn on the slices of this result."), "says"); }
+
+/** @param {Tell} tell @param {object} values @param {Extent | null} extent */
+function tellDrawn(tell, values, extent) {
+  if (extent && !extent.voxel) first(at("reading"), ".failed").textContent = t("Nothing is drawn.");
+  else stored(tell("reading", { ...values, ...(extent ? { extent: extent.drawn } : {}) }));
 }
 
 /** @param {ReadingMade} made @param {Reading} reading */

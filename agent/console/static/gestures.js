@@ -7,7 +7,7 @@ const CLICK_PX = 4; // a press that moves no further is a click
 const ZOOM_PER_PX = 1.0025; // of a wheel turned with Ctrl, as a touchpad's pinch comes
 
 /** @typedef {import("./pane.js").Point} Point */
-/** @typedef {"scroll" | "window" | "move" | "ruler"} Tool */
+/** @typedef {"scroll" | "window" | "move" | "ruler" | "brush" | "eraser"} Tool */
 /**
  * @typedef {object} Actions
  * @property {(slices: number) => void} scroll
@@ -16,6 +16,7 @@ const ZOOM_PER_PX = 1.0025; // of a wheel turned with Ctrl, as a touchpad's pinc
  * @property {(dx: number, dy: number) => void} move
  * @property {(factor: number, at: Point) => void} zoom
  * @property {(from: Point, to: Point) => void} measure
+ * @property {(from: Point, to: Point, begins: boolean) => void} paint
  * @property {(at: Point | null) => void} hover
  * @property {(at: Point) => void} click
  */
@@ -51,6 +52,7 @@ export function drag(stage, tool, act) {
     down.set(event.pointerId, pointOf(event));
     const byButton = event.shiftKey || event.button === 1 ? "move" : event.button === 2 ? "window" : tool();
     dragged = down.size > 1 ? null : { from: pointOf(event), tool: byButton, slices: 0 };
+    if (dragged && isPaint(byButton)) act.paint(dragged.from, dragged.from, true);
     if (event.button === 1) event.preventDefault(); // or the browser scrolls by itself
   });
   stage.addEventListener("pointermove", (event) => {
@@ -76,6 +78,7 @@ export function drag(stage, tool, act) {
     if (begun.tool === "window") act.window(dx, dy);
     else if (begun.tool === "move") act.move(dx, dy);
     else if (begun.tool === "ruler") act.measure(begun.from, now);
+    else if (isPaint(begun.tool)) act.paint(before, now, false);
     else {
       const px = Math.max(LEAST_DRAG_PX, Math.min(MOST_DRAG_PX, stage.clientHeight / act.slices()));
       const slices = -Math.round((now.y - begun.from.y) / px);
@@ -93,6 +96,9 @@ export function drag(stage, tool, act) {
     act.move((now.x - before.x) / 2, (now.y - before.y) / 2);
   }
 }
+
+/** @param {Tool} tool */
+function isPaint(tool) { return tool === "brush" || tool === "eraser"; }
 
 /** @param {MouseEvent} event @returns {Point} */
 function pointOf({ clientX, clientY }) { return { x: clientX, y: clientY }; }

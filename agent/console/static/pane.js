@@ -18,9 +18,11 @@ export class Pane {
   #bar = element("span", "", "bar");
   /** @type {ImageData | null} */ #image = null;
   #greys = new Uint32Array(2 ** 16); // by HU, of which negative ones come last
+  #tints = new Uint32Array(2 ** 16); // the same within what is drawn
   /** @type {Int16Array | null} */ #hu = null;
   #zoom = 1;
   #moved = { x: 0, y: 0 };
+  /** @type {{ at: import("./extent.js").Pixel, radiusMm: number } | null} */ #brush = null;
   /** @type {[number, number][]} */ #ruler = []; // both ends, as fractions of the slice: across, down
 
   /** @param {SliceStack} stack @param {HTMLElement} stage what it is shown in */
@@ -53,11 +55,12 @@ export class Pane {
     for (let hu = -(2 ** 15); hu < 2 ** 15; hu += 1) {
       const grey = Math.round(Math.max(0, Math.min(1, (hu - level) / width + 0.5)) * 255);
       this.#greys[hu & 0xffff] = (255 << 24) | (grey << 16) | (grey << 8) | grey;
+      this.#tints[hu & 0xffff] = (255 << 24) | (Math.min(255, (grey >> 1) + 127) << 16) | (Math.min(255, (grey >> 1) + 80) << 8) | (grey >> 1);
     }
   }
 
-  /** @param {Int16Array} hu @param {ImageBitmap | null} outline */
-  draw(hu, outline) {
+  /** @param {Int16Array} hu @param {ImageBitmap | null} outline @param {Uint8Array | null} tinted 1 where it is */
+  draw(hu, outline, tinted = null) {
     const context = this.#canvas.getContext("2d", { alpha: false });
     if (!context) return;
     this.#hu = hu;
@@ -65,6 +68,7 @@ export class Pane {
     const pixels = new Uint32Array(this.#image.data.buffer);
     const greys = this.#greys;
     for (let n = 0; n < hu.length; n += 1) pixels[n] = greys[hu[n] & 0xffff];
+    for (let n = tinted?.indexOf(1) ?? -1; tinted && n >= 0; n = tinted.indexOf(1, n + 1)) pixels[n] = this.#tints[hu[n] & 0xffff];
     context.putImageData(this.#image, 0, 0);
     if (outline) context.drawImage(outline, 0, 0);
   }
@@ -114,12 +118,18 @@ export class Pane {
   /** @param {Point} from @param {Point} to */
   measure(from, to) {
     this.#ruler = [this.#fractionAt(from), this.#fractionAt(to)];
-    this.#drawRuler();
+    this.#drawOver();
   }
 
   forgetRuler() {
     this.#ruler = [];
-    this.#drawRuler();
+    this.#drawOver();
+  }
+
+  /** Shows how large the brush is, null where there is none. @param {{ at: import("./extent.js").Pixel, radiusMm: number } | null} brush */
+  showBrush(brush) {
+    this.#brush = brush;
+    this.#drawOver();
   }
 
   /** @param {Point} point @returns {[number, number]} */
@@ -135,7 +145,7 @@ export class Pane {
     this.#moved = { x: within(this.#moved.x, most.x), y: within(this.#moved.y, most.y) };
     this.#canvas.style.transform = `translate(${this.#moved.x}px, ${this.#moved.y}px) scale(${this.#zoom})`;
     this.#drawBar();
-    this.#drawRuler();
+    this.#drawOver();
   }
 
   #drawBar() {
@@ -146,8 +156,26 @@ export class Pane {
     this.#bar.textContent = t("{n} mm", { n: mm });
   }
 
-  #drawRuler() {
+  #drawOver() {
     this.#over.replaceChildren();
+    this.#drawBrush();
+    this.#drawRuler();
+  }
+
+  #drawBrush() {
+    if (!this.#brush) return;
+    const { at: [row, column], radiusMm } = this.#brush;
+    const box = this.stage.getBoundingClientRect();
+    const slice = this.#canvas.getBoundingClientRect();
+    const perMm = slice.width / (this.#columns * this.#columnMm);
+    const cx = slice.x - box.x + ((column + 0.5) / this.#columns) * slice.width;
+    const cy = slice.y - box.y + ((row + 0.5) / this.#rows) * slice.height;
+    const circle = drawn("circle", { cx, cy, r: radiusMm * perMm });
+    circle.setAttribute("class", "brush");
+    this.#over.append(circle);
+  }
+
+  #drawRuler() {
     if (this.#ruler.length < 2) return;
     const box = this.stage.getBoundingClientRect();
     const slice = this.#canvas.getBoundingClientRect();

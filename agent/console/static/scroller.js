@@ -1,6 +1,7 @@
 // All slices of one result: scrolled, windowed, zoomed and measured by wheel, finger, mouse and keys.
 
 import { button, element } from "./dom.js";
+import { Drawing } from "./drawing.js";
 import { drag, wheel } from "./gestures.js";
 import { Pane } from "./pane.js";
 import { Slices } from "./slices.js";
@@ -30,18 +31,22 @@ const HINTS = [
   ["+ −", t("zoom; also the wheel with Ctrl")], ["0", t("whole slice")],
   ["S W M R", t("the left button scrolls, windows, moves, measures")], ["P", t("play and stop")],
   [t("right button"), t("window")], [t("Shift"), t("move")],
+  ["B E", t("brush and eraser")], ["[ ]", t("smaller and larger")], ["Z", t("undo")], [t("Shift + ↑ ↓ ← →, space"), t("move the brush, and draw")],
 ];
 
 export class Scroller {
   #stack; #slices; #pane;
   #wanted = 0;
-  #shown = -1;
+  #shown = -1; // slice
+  #stale = false; // whether it is to be drawn again
   #frame = 0;
   #cine = 0;
   #outlined = true;
   /** @type {import("./gestures.js").Tool} */ #tool = "scroll";
   #window = { level: 0, width: 1 };
   /** @type {((voxel: [number, number, number]) => void) | null} */ #picked = null;
+  /** @type {import("./extent.js").Extent | null} */ #extent = null; // drawn over the slices
+  /** @type {Drawing | null} */ #drawing = null;
   #stage = element("div", "", "stage");
   #where = element("p", "", "where");
   #under = element("p", "", "under");
@@ -72,6 +77,8 @@ export class Scroller {
 
   get held() { return this.#slices.held; }
 
+  get stack() { return this.#stack; }
+
   get isShown() { return this.#stage.isConnected; }
 
   release() {
@@ -98,9 +105,37 @@ export class Scroller {
     this.#stage.classList.add("picking");
   }
 
-  /** Obeys a key; tells whether it did. @param {string} key */
-  press(key) {
+  /** Shows an extent on the slices, or none any more. @param {import("./extent.js").Extent | null} extent */
+  overlay(extent) {
+    this.#drawing?.toolbar.remove();
+    if (this.#drawing) this.#use("scroll");
+    this.#drawing = null;
+    this.#extent = extent;
+    this.#pane.showBrush(null);
+    this.#redraw();
+  }
+
+  /** Lets an extent be drawn. @param {import("./extent.js").Extent} extent */
+  draw(extent) {
+    this.overlay(extent);
+    const middle = /** @type {[number, number]} */ ([Math.floor(this.#stack.rows / 2), Math.floor(this.#stack.columns / 2)]);
+    this.#drawing = new Drawing(extent, middle, {
+      use: (tool) => this.#use(tool),
+      changed: (k) => {
+        if (k !== null) this.goTo(k);
+        this.#showBrush();
+        this.#redraw();
+      },
+    });
+    this.elements[1].after(this.#drawing.toolbar);
+    this.#use("brush");
+    this.focus();
+  }
+
+  /** Obeys a key; tells whether it did. @param {string} key @param {boolean} shift */
+  press(key, shift = false) {
     const letter = key.toLowerCase();
+    if (this.#drawing?.press(key, shift, this.#shown, this.#shown < 0 ? null : this.#drawer)) return true;
     if (Object.hasOwn(KEYS, key)) this.goTo(KEYS[key](this.#wanted, this.#stack.n - 1));
     else if (Object.hasOwn(this.#orders, letter)) this.#orders[letter]();
     else return false;
@@ -143,6 +178,7 @@ export class Scroller {
     move: (dx, dy) => this.#pane.moveBy(dx, dy),
     zoom: (factor, at) => this.#pane.zoomBy(factor, at),
     measure: (from, to) => this.#pane.measure(from, to),
+    paint: (from, to, begins) => this.#paint(from, to, begins),
     hover: (at) => this.#tellUnder(at),
     click: (at) => this.#pickAt(at),
   };
@@ -192,8 +228,21 @@ export class Scroller {
   #use(tool) {
     this.#tool = tool;
     this.#stage.dataset.tool = tool;
-    for (const choice of this.#tools) choice.ariaPressed = String(choice.className === tool);
+    for (const choice of [...this.#tools, ...(this.#drawing?.tools ?? [])]) choice.ariaPressed = String(choice.className === tool);
     if (tool !== "ruler") this.#pane.forgetRuler();
+    this.#showBrush();
+  }
+
+  get #drawer() { return this.#drawing && (this.#tool === "brush" || this.#tool === "eraser") ? this.#tool : null; }
+
+  #showBrush() {
+    this.#pane.showBrush(this.#drawing && this.#drawer ? { at: this.#drawing.at, radiusMm: this.#drawing.radiusMm } : null);
+  }
+
+  /** @param {import("./pane.js").Point} from @param {import("./pane.js").Point} to @param {boolean} begins */
+  #paint(from, to, begins) {
+    const [begin, end] = [this.#pane.voxelAt(from), this.#pane.voxelAt(to)];
+    if (begin && end && this.#drawer && this.#shown >= 0) this.#drawing?.stroke(this.#shown, begin, end, this.#drawer, begins);
   }
 
   #toggleOutline() {
@@ -210,7 +259,7 @@ export class Scroller {
   }
 
   #redraw() {
-    this.#shown = -1;
+    this.#stale = true;
     this.#drawSoon();
   }
 
@@ -223,10 +272,11 @@ export class Scroller {
     if (!found) return;
     const [k, hu, outline] = found;
     this.#stage.classList.toggle("waiting", k !== this.#wanted);
-    if (k === this.#shown) return;
-    if (this.#shown >= 0) this.#pane.forgetRuler();
+    if (k === this.#shown && !this.#stale) return;
+    if (this.#shown >= 0 && k !== this.#shown) this.#pane.forgetRuler();
     this.#shown = k;
-    this.#pane.draw(hu, this.#outlined ? outline : null);
+    this.#stale = false;
+    this.#pane.draw(hu, this.#outlined ? outline : null, this.#extent?.at(k) ?? null);
     const name = t("slice {k} of {n}", { k: k + 1, n: this.#stack.n });
     const { level, width } = this.#window;
     const window = t("level {level}, width {width} HU", { level: number(level), width: number(width) });
@@ -239,6 +289,11 @@ export class Scroller {
   #tellUnder(at) {
     const hu = at && this.#pane.huAt(at);
     this.#under.textContent = hu === null ? "" : t("{hu} HU", { hu });
+    const voxel = at && this.#drawer ? this.#pane.voxelAt(at) : null;
+    if (voxel && this.#drawing) {
+      this.#drawing.at = voxel;
+      this.#showBrush();
+    }
   }
 
   /** @param {import("./pane.js").Point} at */

@@ -2,6 +2,7 @@
 // when asked for, all slices to scroll through. Taken from the page, it lets everything go.
 
 import { button, element, first } from "./dom.js";
+import { Extent, outlinedExtent } from "./extent.js";
 import { Scroller } from "./scroller.js";
 import { t } from "./words.js";
 
@@ -115,6 +116,30 @@ class Viewer extends HTMLElement {
   /** Gives the voxel that is clicked next. @param {(voxel: [number, number, number]) => void} picked */
   async pick(picked) { (await this.#opened())?.pick(picked); }
 
+  /**
+   * Lets an extent be drawn: from a finding's outline on, or from nothing where that is null. None where it cannot be.
+   * @param {number | null} finding
+   */
+  async draw(finding) {
+    const scroller = await this.#opened();
+    if (!scroller?.stack.voxels_ml.length) return null;
+    const extent = finding === null ? new Extent(scroller.stack) : await outlinedExtent(this.#path, scroller.stack, finding).catch(() => null);
+    if (extent) scroller.draw(extent);
+    return extent;
+  }
+
+  /** Shows what was drawn with a reading. @param {number} reading */
+  async showDrawn(reading) {
+    const scroller = await this.#opened();
+    const answer = await fetch(`${this.#path}/readings/${reading}/extent`).catch(() => null);
+    if (!scroller || !answer?.ok) return;
+    const extent = new Extent(scroller.stack).take(await answer.json());
+    scroller.overlay(extent);
+    scroller.goTo(extent.voxel?.[0] ?? 0);
+  }
+
+  stopDrawing() { this.#scroller?.overlay(null); }
+
   async #opened() {
     if (!this.#scroller?.isShown) await this.open();
     return this.#scroller;
@@ -126,9 +151,12 @@ class Viewer extends HTMLElement {
   #key(event) {
     if (event.ctrlKey || event.altKey || event.metaKey || !this.classList.contains("open")) return;
     if (event.key === "Escape") this.#close();
-    else if (this.#scroller?.isShown && this.#scroller.press(event.key)) event.preventDefault();
+    else if (this.#scroller?.isShown && !pressesButton(event) && this.#scroller.press(event.key, event.shiftKey)) event.preventDefault();
   }
 }
+
+/** @param {KeyboardEvent} event */
+function pressesButton({ key, target }) { return key === " " && target instanceof HTMLButtonElement; }
 
 customElements.define("bleed-viewer", Viewer);
 

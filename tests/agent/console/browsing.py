@@ -75,7 +75,7 @@ class Console:
     def empty(self) -> None:
         """Forget everything, as if nothing had run yet."""
         answers = "outbox acknowledgements taken_back verdicts pictures volumes slices results"
-        read = "readings signed_reports"
+        read = "extents readings signed_reports"
         others = "transitions notices files agent selftests totals requests series"
         for table in f"{read} {answers} {others}".split():
             self.store.sql(f"DELETE FROM {table}")

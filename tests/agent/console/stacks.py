@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from agent.draw.slices import encoded_slices, stack_of
+from agent.measure import numbered_slices
 from agent.records import HeadVolume
 from tests import heads
 from tests.agent.stored import Store
@@ -42,7 +43,8 @@ def keep(
     store: Store, head: HeadVolume, labels: np.ndarray, uid: str = "1.2.3.4", revision: int = 1
 ) -> None:
     """Keep a head's slices with a result."""
+    findings = numbered_slices(labels, head.grid.voxels_ml)
     for _ in store.agent.keep_slices(
-        uid, revision, stack_of(head.grid, labels), encoded_slices(head, labels)
+        uid, revision, stack_of(head.grid, labels), encoded_slices(head, labels, findings)
     ):
         pass

@@ -93,7 +93,7 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
 
 @pytest.fixture
 def rae(ward: Ward, browser: Browser) -> Iterator[Page]:
-    for table in ("readings", "signed_reports"):
+    for table in ("extents", "readings", "signed_reports"):
         ward.store.sql(f"DELETE FROM {table}")
     page = ward.page(browser, "rae", reduced_motion="reduce")
     complaints: list[str] = []
@@ -196,7 +196,7 @@ def test_a_missed_bleed_is_marked_by_a_click_in_its_slice(rae: Page, ward: Ward)
     expect(slider).to_have_attribute("aria-valuetext", "slice 1 of 20")
     expect(slider).not_to_have_class(re.compile("waiting"))
 
-    rae.get_by_role("button", name="Missed bleed").click()
+    rae.get_by_role("button", name="Missed bleed …", exact=True).click()
     box = rae.locator(".viewer canvas").bounding_box()
     assert box
     rae.mouse.click(box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.25)
@@ -212,6 +212,75 @@ def test_a_missed_bleed_is_marked_by_a_click_in_its_slice(rae: Page, ward: Ward)
     slider.press("Escape")
     rae.locator("#missed").get_by_role("button", name="slice 1").click()
     expect(slider).to_have_attribute("aria-valuetext", "slice 1 of 20")
+
+
+def strokes(page: Page, *points: tuple[float, float]) -> None:
+    """Draw a line through points of the slice, each a share of its width and height."""
+    box = page.locator(".viewer canvas").bounding_box()
+    assert box
+    places = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in points]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places:
+        page.mouse.move(*place, steps=4)
+    page.mouse.up()
+
+
+def drawn_ml(page: Page) -> float:
+    return float((page.locator(".drawing output").text_content() or "").split(" mL")[0])
+
+
+def test_an_extent_is_drawn_from_the_outline_on_and_stored_beside_it(rae: Page, ward: Ward) -> None:
+    first_finding(rae).get_by_role("button", name="Extent").click()
+    expect(rae.locator(".drawing [aria-pressed=true]")).to_have_text("Brush")
+    outlined_ml = drawn_ml(rae)
+    _, labels = head()
+    assert outlined_ml == pytest.approx(labels.astype(bool).sum() * 5 * PIXEL_MM**2 / 1000, abs=0.1)
+
+    strokes(rae, (0.62, 0.35), (0.66, 0.5), (0.62, 0.62))
+    with_brush_ml = drawn_ml(rae)
+    assert with_brush_ml > outlined_ml + 1
+    rae.keyboard.press("e")
+    strokes(rae, (0.62, 0.35), (0.66, 0.5))
+    assert outlined_ml < drawn_ml(rae) < with_brush_ml
+    rae.screenshot(path=SHOTS / "exam_drawing.png", full_page=True)
+    rae.keyboard.press("z")
+    assert drawn_ml(rae) == with_brush_ml
+    first_finding(rae).get_by_role("button", name="Store").click()
+
+    expect(first_finding(rae).locator(".standing")).to_contain_text(f"changed: {with_brush_ml} mL")
+    expect(impression(rae)).to_have_value(re.compile(f"subdural, left frontal, {with_brush_ml} mL"))
+    expect(rae.locator(".drawing")).to_have_count(0)
+    first_finding(rae).get_by_role("button", name="Show extent").click()
+    expect(rae.get_by_role("slider", name="Slices")).to_have_attribute(
+        "aria-valuetext", "slice 7 of 20"
+    )
+    (made,) = ward.store.queries.readings("1.2.3.4")
+    assert made.volume_ml == pytest.approx(with_brush_ml, abs=0.06)
+    assert ward.store.queries.history("1.2.3.4")[0].findings == FINDINGS
+
+
+def test_a_missed_bleed_is_drawn_by_keyboard_alone(rae: Page, ward: Ward) -> None:
+    begin = rae.get_by_role("button", name="Draw a missed bleed")
+    begin.focus()
+    begin.press("Enter")
+    expect(rae.locator(".drawing [aria-pressed=true]")).to_have_text("Brush")
+    slider = rae.get_by_role("slider", name="Slices")
+    expect(slider).to_be_focused()
+    for keys, k in (("Shift+ArrowRight Shift+ArrowRight ] Space PageUp", 19), ("Space z", 19)):
+        expect(slider).not_to_have_class(re.compile("waiting"))
+        for key in keys.split():
+            rae.keyboard.press(key)
+        expect(slider).to_have_attribute("aria-valuetext", f"slice {k + 1} of 20")
+    assert Axe().run(rae).response["violations"] == []
+    rae.locator("#missed").get_by_role("button", name="Store").press("Enter")
+
+    expect(rae.locator("#missed .standing")).to_contain_text("missed: 0.5 mL")
+    (made,) = ward.store.queries.readings("1.2.3.4")
+    assert (made.judgement.voxel_kji or ())[0] == 9
+    extent = ward.store.queries.extent("1.2.3.4", 1, made.reading_id)
+    assert extent
+    assert [one.k for one in extent.slices] == [9]
 
 
 def test_a_report_is_edited_in_a_language_and_signed_and_signed_again(

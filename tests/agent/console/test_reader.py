@@ -12,8 +12,10 @@ from agent.console.app import create_app
 from agent.console.settings import LANGUAGES
 from agent.console.spoken import Speaker
 from agent.console.words import words
+from agent.handover.facts import series_facts
 from agent.reasons import Reason
 from agent.reasons.reading import READING
+from agent.store.view import SeriesView
 from agent.wiring import system_clock
 from tests.agent.console.made import context_of
 from tests.agent.console.signed_in import Page, Ward
@@ -29,6 +31,8 @@ FINDINGS = (
     finding(subtype="epidural", side="right", region="temporal", volume_ml=2.5),
 )
 RIGHT = {"judged": "correct", "finding": 0}
+DRAWN = {"slices": [{"k": 4, "runs": [70, 10, 134, 5]}, {"k": 5, "runs": [70, 5]}]}
+VOXEL_ML = 5.0 * 1.8 * 1.8 / 1000
 NOT_BLOOD = {"judged": "not_blood", "finding": 1, "instead": "calcification"}
 
 
@@ -383,3 +387,93 @@ def test_a_report_on_a_self_test_leaves_the_box_for_nobody(tmp_path: Path) -> No
 
         assert rae.post(f"/api/series/{uid}/1/report", signed).status_code == 200
         assert not any(one.signed for one in store.queries.undelivered())
+
+
+class TestExtents:
+    """What is drawn of a bleed."""
+
+    def test_one_is_kept_beside_the_result_with_its_volume_and_leaves_with_the_reading(
+        self, ward: Ward, rae: Page
+    ) -> None:
+        keep_stack(ward.store)
+        before = ward.store.queries.history(UID)
+        missed = {"judged": "missed", "voxel_kji": [4, 1, 6], "extent": DRAWN}
+        for judgement in ({"judged": "changed", "finding": 0, "extent": DRAWN}, missed):
+            answer = rae.post(f"{RESULT}/reading", judgement)
+            check("POST /api/series/{uid}/{revision}/reading", answer.json())
+            assert answer.json()["volume_ml"] == pytest.approx(20 * VOXEL_ML, rel=1e-4)
+            assert answer.json()["judgement"]["redrawn"]
+
+        kept = rae.http.get(f"{RESULT}/readings/{answer.json()['reading_id']}/extent")
+        check("GET /api/series/{uid}/{revision}/readings/{id}/extent", kept.json())
+        assert kept.json() == DRAWN
+        told = examination(rae)
+        assert sentences(told, "findings")[:3] == [
+            "Hemorrhage, subdural, left frontal: 0.3 mL as drawn in reading, slice 15.",
+            (
+                "Suspected hemorrhage, epidural, right temporal: 2.5 mL (90 % interval 24.0 to "
+                "39.0), 80 by 12 by 60 mm, slice 15."
+            ),
+            "Hemorrhage, kind not told, slice 5, marked in reading: 0.3 mL as drawn.",
+        ]
+        assert all(one["extent"] is None for one in told["standing"])
+        row = ward.store.queries.series(UID)
+        assert row
+        leaving = series_facts(SeriesView.of(row).with_history(ward.store.queries))["readings"]
+        assert [one["extent"] for one in leaving] == [DRAWN, DRAWN]
+        assert ward.store.queries.history(UID) == before
+        assert ward.audit_path.read_text().count('"reading"') == 2
+
+    @pytest.mark.parametrize(
+        "extent",
+        [
+            {},
+            [],
+            {"slices": []},
+            {"slices": [{"k": 4, "runs": []}]},
+            {"slices": [{"k": 4, "runs": [70]}]},
+            {"slices": [{"k": 4, "runs": [70, 0]}]},
+            {"slices": [{"k": 4, "runs": [-1, 5]}]},
+            {"slices": [{"k": 4, "runs": [70, 10, 75, 5]}]},
+            {"slices": [{"k": 4, "runs": ["70", 10]}]},
+            {"slices": [{"k": 4, "runs": [1.5, 10]}]},
+            {"slices": [{"k": 4, "runs": [4090, 7]}]},
+            {"slices": [{"k": 12, "runs": [70, 1]}]},
+            {"slices": [{"k": 5, "runs": [70, 1]}, {"k": 4, "runs": [70, 1]}]},
+            {"slices": [{"k": 4, "runs": [n for k in range(70_000) for n in (2 * k, 1)]}]},
+            {"slices": [{"k": 4, "runs": [2**70, 1]}]},
+            {"slices": [{"k": 4, "runs": [70, 1], "more": 1}]},
+        ],
+        ids=lambda one: str(one)[:50],
+    )
+    def test_what_is_no_extent_of_these_slices_is_refused(
+        self, ward: Ward, rae: Page, extent: object
+    ) -> None:
+        keep_stack(ward.store)
+
+        changed = {"judged": "changed", "finding": 0, "extent": extent}
+        assert rae.post(f"{RESULT}/reading", changed).status_code == 422
+        assert ward.store.queries.readings(UID) == []
+
+    def test_one_belongs_to_its_own_result_its_kind_of_reading_and_a_radiologist(
+        self, ward: Ward, rae: Page
+    ) -> None:
+        changed = {"judged": "changed", "finding": 0, "extent": DRAWN}
+        assert rae.post(f"{RESULT}/reading", changed).status_code == 422  # no slices are kept
+        keep_stack(ward.store)
+        receive(ward.store, system_clock, "1.5", study="1.5")
+        add_result(ward.store, report("1.5", study_uid="1.5"))
+
+        elsewhere = rae.post("/api/series/1.5/1/reading", changed)
+        for wrong in (RIGHT, NOT_BLOOD, {"judged": "missed", "voxel_kji": [0, 0, 0]}):
+            refused = rae.post(f"{RESULT}/reading", wrong | {"extent": DRAWN})
+            assert refused.status_code == 422
+        too_long = rae.post(f"{RESULT}/reading", changed | {"note": "x" * 2**20})
+        by_ann = ward.page().enter(ward, "ann").post(f"{RESULT}/reading", changed)
+        assert rae.post(f"{RESULT}/reading", changed).status_code == 200
+
+        assert (elsewhere.status_code, too_long.status_code, by_ann.status_code) == (422, 413, 403)
+        (made,) = ward.store.queries.readings(UID)
+        for path in (f"{RESULT}/readings/99", f"/api/series/1.5/1/readings/{made.reading_id}"):
+            assert rae.http.get(f"{path}/extent").status_code == 404
+        assert rae.http.get(f"{RESULT}/readings/{2**64}/extent").status_code == 404

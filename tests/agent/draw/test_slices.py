@@ -25,7 +25,7 @@ GRID = heads.axial_grid(np.array([0.0, 4.0]), rows=16, columns=12)
 def test_every_value_comes_back(hu: np.ndarray) -> None:
     labels = np.zeros(SHAPE, np.uint8)
 
-    encoded = list(encoded_slices(HeadVolume(hu, GRID, ("1", "2"), ()), labels))
+    encoded = list(encoded_slices(HeadVolume(hu, GRID, ("1", "2"), ()), labels, (None, None)))
 
     for k, each in enumerate(encoded):
         pixels, _ = jpeg_ls.decode_buffer(each.jls)
@@ -38,7 +38,7 @@ def test_every_value_comes_back(hu: np.ndarray) -> None:
 def test_a_slice_that_is_all_one_value_comes_back(hu: int) -> None:
     head = HeadVolume(np.full(SHAPE, hu, np.int16), GRID, ("1", "2"), ())
 
-    first = next(encoded_slices(head, np.zeros(SHAPE, np.uint8)))
+    first = next(encoded_slices(head, np.zeros(SHAPE, np.uint8), (None,) * SHAPE[0]))
 
     stored = np.frombuffer(jpeg_ls.decode_buffer(first.jls)[0], "<u2").astype(np.int32)
     assert set(stored + STORED_ABOVE_HU) == {hu}
@@ -50,7 +50,7 @@ def test_an_outline_surrounds_the_bleed_and_is_transparent_elsewhere() -> None:
     labels[1, 10:20, 8:16] = 4
     head = heads.head(grid, labels > 0)
 
-    below, bleeding, above = encoded_slices(head, labels)
+    below, bleeding, above = encoded_slices(head, labels, (None, None, None))
 
     assert below.outline_png is above.outline_png is None
     assert bleeding.outline_png
@@ -72,7 +72,7 @@ def test_an_outline_lies_beside_the_blood_and_not_in_the_bone() -> None:
     hu = np.full(grid.shape_kji, 30, np.int16)
     hu[0, :, 16:] = 900  # the skull, beside which the blood lies
 
-    (slice_,) = encoded_slices(HeadVolume(hu, grid, ("1",), ()), labels)
+    (slice_,) = encoded_slices(HeadVolume(hu, grid, ("1",), ()), labels, (None,))
 
     assert slice_.outline_png
     drawn = np.asarray(Image.open(BytesIO(slice_.outline_png)).convert("RGBA"))[..., 3] > 0

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from agent.measure import measure as measure_with
+from agent.measure import numbered, numbered_slices
 from agent.measure.bleeds import SMALLEST_ML
 from agent.records import LabelMask, Region, Side, Subtype, VolumeInterval
 from tests.heads import INTERVAL, axial_grid, ball, halved_brain, labels, positions_lps_mm
@@ -194,6 +195,17 @@ def test_specks_are_no_findings_and_the_largest_comes_first() -> None:
 
     assert [f.volume_ml >= SMALLEST_ML for f in findings] == [True, True]
     assert findings[0].volume_ml > findings[1].volume_ml
+
+
+@given(subtypes=arrays(np.uint8, (4, 6, 7), elements=st.integers(0, 5)))
+def test_findings_are_numbered_slice_by_slice_as_they_are_at_once(subtypes: np.ndarray) -> None:
+    voxels_ml = axial_grid(np.arange(4) * 5.0, rows=6, columns=7, pixel_mm=6.0).voxels_ml
+
+    slices = list(numbered_slices(subtypes, voxels_ml))
+
+    for one, whole in zip(slices, numbered(subtypes, voxels_ml), strict=True):
+        assert (whole == (0 if one is None else one)).all()
+        assert one is None or one.any()
 
 
 @given(subtypes=arrays(np.uint8, (4, 6, 7), elements=st.integers(0, 5)))

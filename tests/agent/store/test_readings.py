@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from agent.errors import StoreError
 from agent.handover.facts import series_facts
+from agent.store.extents import Extent
 from agent.store.readings import Judgement, Section, Sentence, standing
 from agent.store.rows import Keep
 from agent.store.view import SeriesView
@@ -127,13 +128,16 @@ def test_what_leaves_the_box_names_nobody_and_quotes_nobody(store: Store) -> Non
         "side": None,
         "instead": "calcification",
         "voxel_kji": None,
+        "redrawn": False,
     }
     assert "Bob" not in str(facts)
     assert "signed_reports" not in facts
 
 
 def test_readings_and_reports_go_with_their_series(store: Store) -> None:
-    store.console.read(UID, 1, "Dr Bob", RIGHT)
+    drawn = Extent.model_validate({"slices": [{"k": 3, "runs": [70, 4]}]})
+    store.console.read(UID, 1, "Dr Bob", MISSED, (drawn, 1.5))
+    assert store.queries.extents(UID) == {1: drawn}
     store.console.sign((UID, 1), "Dr Bob", "en", (TEXT,))
     store.console.acknowledge(UID, 1, "Ann", "")
     store.console.receipt(UID, 1, "console")
@@ -142,4 +146,5 @@ def test_readings_and_reports_go_with_their_series(store: Store) -> None:
 
     assert store.queries.series(UID) is None
     assert store.queries.readings(UID) == []
+    assert store.sql("SELECT * FROM extents") == []
     assert store.queries.signed_reports([UID]) == []
