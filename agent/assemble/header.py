@@ -45,7 +45,8 @@ KEYWORDS: Final = """
     ConvolutionKernel StudyInstanceUID SeriesInstanceUID AcquisitionNumber InstanceNumber
     InConcatenationTotalNumber ImagePositionPatient ImageOrientationPatient
     FrameOfReferenceUID NumberOfTemporalPositions ImagesInAcquisition
-    NumberOfSeriesRelatedInstances SamplesPerPixel NumberOfFrames Rows Columns PixelSpacing BitsAllocated BitsStored HighBit
+    NumberOfSeriesRelatedInstances SamplesPerPixel NumberOfFrames Rows Columns PixelSpacing
+    BitsAllocated BitsStored HighBit
     PixelRepresentation RescaleIntercept RescaleSlope RescaleType LossyImageCompression
     StudyDate StudyTime StudyID ReferringPhysicianName SharedFunctionalGroupsSequence
     PerFrameFunctionalGroupsSequence ExtendedOffsetTable ExtendedOffsetTableLengths

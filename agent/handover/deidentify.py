@@ -31,7 +31,8 @@ KEPT: Final = frozenset(
     SliceThickness KVP GantryDetectorTilt PatientPosition ConvolutionKernel AcquisitionNumber
     InstanceNumber InConcatenationTotalNumber ImagePositionPatient ImageOrientationPatient
     ImagesInAcquisition NumberOfTemporalPositions NumberOfSeriesRelatedInstances SamplesPerPixel
-    PhotometricInterpretation NumberOfFrames Rows Columns PixelSpacing BitsAllocated BitsStored HighBit PixelRepresentation
+    PhotometricInterpretation NumberOfFrames Rows Columns PixelSpacing BitsAllocated BitsStored
+    HighBit PixelRepresentation
     RescaleIntercept RescaleSlope RescaleType FrameType FrameAcquisitionNumber
     SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence PixelMeasuresSequence
     PlaneOrientationSequence PlanePositionSequence PixelValueTransformationSequence
