@@ -11,7 +11,7 @@ Pure, and the one place that fixes the frames the networks see. Training uses th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeAlias
 
@@ -241,6 +241,23 @@ def block_of(
     return Block(heights_mm, slab_heights_mm, slide_ji_mm)
 
 
+def reached(block: Block, contracts: tuple[SliceInput, VolumeInput]) -> NDArray[np.bool_]:
+    """Say which slabs (slab,) the block is made of, or says anything of; the others need not run.
+
+    For those ``volume_input`` takes nothing, and ``slab_from_block`` gives 0.
+    """
+    slices, volume = contracts
+    makes = _along_k(block, volume).any(axis=0)
+    told = interpolation_matrix(block.slab_heights_mm, block.heights_mm, slices.slab_mm).any(axis=1)
+    either: NDArray[np.bool_] = makes | told
+    return either
+
+
+def _along_k(block: Block, volume: VolumeInput) -> Floats:
+    """Weights (k, slab) that make the block's levels of slabs."""
+    return interpolation_matrix(block.heights_mm, block.slab_heights_mm, volume.voxel_kji_mm[0])
+
+
 def block_columns(slide_i_mm: float, contracts: tuple[SliceInput, VolumeInput]) -> Sparse:
     """Matrix that takes a field's columns to the block's, for a slab that has slid along i."""
     return _to_block(2, slide_i_mm, contracts)
@@ -262,15 +279,16 @@ def narrowed(
 
 
 def volume_input(
-    block: Block, slabs: Sequence[Floats], contracts: tuple[SliceInput, VolumeInput]
+    block: Block, slabs: Mapping[int, Floats], contracts: tuple[SliceInput, VolumeInput]
 ) -> Floats:
-    """Build the volume network's input (1, channels, k, j, i) of ``narrowed`` slabs.
+    """Build the volume network's input (1, channels, k, j, i) of ``narrowed`` slabs, by number.
 
-    Slabs are slid back under one another before they are stacked.
+    Slabs are slid back under one another before they are stacked. All that the block is made of
+    (``reached``) must be there.
     """
     volume = contracts[1]
     n, _, height, width = volume.shape[1:]
-    along_k = interpolation_matrix(block.heights_mm, block.slab_heights_mm, volume.voxel_kji_mm[0])
+    along_k = _along_k(block, volume)
     slides_j_mm = block.slide_ji_mm[:, 0].tolist()
     rows = {slide_mm: _to_block(1, slide_mm, contracts) for slide_mm in set(slides_j_mm)}
     shrunk = {
@@ -278,10 +296,11 @@ def volume_input(
         for slab in np.flatnonzero(along_k.any(axis=0)).tolist()
     }
     sample = np.empty(volume.shape, dtype=np.float32)
+    level, share = (np.empty((height, n * width), dtype=np.float32) for _ in range(2))
     for k, weights in enumerate(along_k):
-        level = np.zeros((height, n * width), dtype=np.float32)
+        level.fill(0.0)
         for slab in np.flatnonzero(weights).tolist():
-            level += weights[slab] * shrunk[slab]
+            level += np.multiply(shrunk[slab], weights[slab], out=share)
         sample[0, :, k] = level.reshape(height, n, width).swapaxes(0, 1)
     return sample
 

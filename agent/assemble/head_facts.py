@@ -143,7 +143,8 @@ class HeadFacts:
 
 def facts_of(head: HeadVolume) -> HeadFacts:
     """Look at a head."""
-    levels, pixel_mm2 = _coarse(head)
+    thinned, pixel_mm2 = _thinned(head)
+    levels = _levels(head, thinned)
     bone = levels >= BONE_HU
     soft = (levels >= SOFT_HU) & ~bone
     enclosed = soft & (_sides_with(bone) >= SIDES_WITH_BONE)
@@ -157,7 +158,6 @@ def facts_of(head: HeadVolume) -> HeadFacts:
     second = _largest_parts(enclosed[large] & ~inside[large])
     tissue_hu = levels[large][inside[large]]
     air_share, air_hu = _air(levels)
-    thinned, _ = _thinned(head)
     pictures = _pictures(thinned)
     return HeadFacts(
         areas_mm2=_with_bone(areas_mm2, bone),
@@ -187,7 +187,8 @@ def bright_ml(head: HeadVolume) -> float:
     At each level where the hemispheres show, parts that the brain surrounds are counted; what
     touches the skull is not.
     """
-    levels, pixel_mm2 = _coarse(head)
+    thinned, pixel_mm2 = _thinned(head)
+    levels = _levels(head, thinned)
     bone = levels >= BONE_HU
     soft = (levels >= SOFT_HU) & ~bone
     inside = _largest_parts(soft & (_sides_with(bone) >= SIDES_WITH_BONE))
@@ -215,19 +216,20 @@ def _thinned(head: HeadVolume) -> tuple[NDArray[np.int16], float]:
     spacings_mm = head.grid.row_spacing_mm, head.grid.column_spacing_mm
     row_step, column_step = (max(1, round(PIXEL_MM / spacing_mm)) for spacing_mm in spacings_mm)
     pixel_mm2 = spacings_mm[0] * spacings_mm[1] * row_step * column_step
-    return head.hu[:, ::row_step, ::column_step], pixel_mm2
+    return np.ascontiguousarray(head.hu[:, ::row_step, ::column_step]), pixel_mm2
 
 
-def _coarse(head: HeadVolume) -> tuple[NDArray[np.int16], float]:
-    """Thin out pixels and average slices: HU (level, row, column), and a pixel's area [mm²]."""
-    grid, (pixels, pixel_mm2) = head.grid, _thinned(head)
-    number = np.floor((grid.heights_mm - grid.heights_mm[0]) / LEVEL_MM + 1e-6)
+def _levels(head: HeadVolume, thinned: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Average the slices of each level: HU (level, row, column)."""
+    heights_mm = head.grid.heights_mm
+    number = np.floor((heights_mm - heights_mm[0]) / LEVEL_MM + 1e-6)
     starts = np.flatnonzero(np.diff(number, prepend=-1.0))
-    if len(starts) == len(pixels):
-        return np.ascontiguousarray(pixels), pixel_mm2
-    sums = np.add.reduceat(pixels, starts, axis=0, dtype=np.int32)
-    counts = np.diff(starts, append=len(pixels))
-    return (sums // counts[:, None, None]).astype(np.int16), pixel_mm2
+    if len(starts) == len(thinned):
+        return thinned
+    levels = np.empty((len(starts), *thinned.shape[1:]), np.int16)
+    for level, slices in zip(levels, np.split(thinned, starts[1:]), strict=True):
+        level[:] = slices.sum(axis=0, dtype=np.int32) // len(slices)
+    return levels
 
 
 def _extent(mask: NDArray[np.bool_]) -> int:

@@ -72,6 +72,7 @@ def _session(network: bytes, path: Path, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.enable_mem_pattern = False  # with it the volume network holds 130 MB more
     # Idle pool threads would spin against the reader, and slices come seconds apart.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry(

@@ -7,9 +7,9 @@ done while the scanner was still exporting is used again at the end if, and only
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, groupby, islice
+from itertools import chain, groupby, islice, takewhile
 from typing import Final
 
 import numpy as np
@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from agent.infer.backend import Backend, Floats, RunBy
 from agent.infer.contract import Contract
 from agent.preprocess import (
-    Sparse,
     block_columns,
+    block_of,
     field_from_slices,
     field_matrices,
     head_area_mm2,
     narrowed,
+    reached,
     slab_number,
     windowed,
 )
@@ -72,20 +73,23 @@ class SeenSlab:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SliceOutput:
-    """All slabs of a series; ``areas_mm2`` (slab,) is how much of each is head."""
+    """All slabs of a series; ``areas_mm2`` (slab,) is how much of each is head.
+
+    ``seen`` are those that the block reaches, by number, ascending; the others were not run.
+    """
 
     slabs: tuple[Slab, ...]
     areas_mm2: NDArray[np.float64]
-    seen: tuple[SeenSlab, ...]
+    seen: dict[int, SeenSlab]
 
     @property
     def probabilities(self) -> Floats:
-        """All that is read of the slabs' probabilities, to be compared (slab, …)."""
+        """All that is read of the probabilities of slabs that ran, to be compared (slab, …)."""
         n_subtypes = len(Subtype)
         return np.stack(
             [
                 np.concatenate([one.bleed.ravel(), one.narrowed[:, :n_subtypes].ravel()])
-                for one in self.seen
+                for one in self.seen.values()
             ]
         )
 
@@ -107,11 +111,21 @@ class SliceStage:
         """Return a stage with nothing computed, for a series of which a slice has changed."""
         return SliceStage(self._whole_contract)
 
-    def advance(self, head: HeadVolume, backend: Backend) -> int:
+    def slices_per_run(self, thickness_mm: float | None) -> int:
+        """Of how many slices of this thickness the slabs of one batch are made, at least."""
+        per_slab = int(self._contract.slab_mm // thickness_mm) if thickness_mm else 1
+        slabs = self._contract.batch // self._runs_per_slab
+        return max(1, per_slab) * max(1, slabs)
+
+    def advance(
+        self, head: HeadVolume, backend: Backend, wanted: Callable[[], bool] = lambda: True
+    ) -> int:
         """Run the full batches that later slices should change no longer; returns slabs run.
 
         An export grows at one end. At an end that is as it was the last time, nothing is waited
-        for; if a slice comes there all the same, what it changes is run again.
+        for; if a slice comes there all the same, what it changes is run again. The highest slabs
+        go first, since the block may not reach the lowest. It is asked before each batch whether
+        more is ``wanted``.
         """
         slabs = slabs_of(head, self._contract.slab_mm)
         slides_mm = slab_frame(head.grid, slabs)[1]
@@ -123,23 +137,35 @@ class SliceStage:
             return 0  # against the middle slab, which is another with every slice
         unsettled = 1 + self._contract.neighbours  # at an end: the last slab and who sees it
         settled = range(low * unsettled, len(slabs) - high * unsettled)
-        waiting = [n for n in settled if keys[n] not in self._seen]
+        needed = self._needed(head, slabs, settled)
+        waiting = [n for n in reversed(needed) if keys[n] not in self._seen]
         per_run = max(1, backend.slabs_per_run // self._runs_per_slab)
         full = waiting[: len(waiting) // per_run * per_run]
-        self._run(head, slabs, {n: keys[n] for n in full}, backend)
-        return len(full)
+        return self._run(head, slabs, {n: keys[n] for n in full}, backend, wanted)
 
     def finish(self, head: HeadVolume, backend: Backend) -> SliceOutput:
-        """Run what is left, and return the whole series."""
+        """Run what is left, and return the whole series; of others nothing is kept."""
         slabs = slabs_of(head, self._contract.slab_mm)
         keys = self._sample_keys(slabs, slab_frame(head.grid, slabs)[1], backend)
-        missing = {n: key for n, key in enumerate(keys) if key not in self._seen}
+        needed = self._needed(head, slabs, range(len(slabs)))
+        missing = {n: keys[n] for n in needed if keys[n] not in self._seen}
         self._run(head, slabs, missing, backend)
+        self._seen = {keys[n]: self._seen[keys[n]] for n in needed}
+        self._fields = self._fields_of(head, slabs)
         return SliceOutput(
             slabs=slabs,
-            areas_mm2=np.array([self._fields[slab.key].head_mm2 for slab in slabs]),
-            seen=tuple(self._seen[key] for key in keys),
+            areas_mm2=np.array([field.head_mm2 for field in self._fields.values()]),
+            seen={n: self._seen[keys[n]] for n in needed},
         )
+
+    def _needed(self, head: HeadVolume, slabs: tuple[Slab, ...], among: range) -> list[int]:
+        """Return which slabs the block reaches, as far as ``among`` show where it hangs."""
+        fields = self._fields_of(head, [slabs[number] for number in among])
+        areas_mm2 = np.zeros(len(slabs))
+        areas_mm2[list(among)] = [field.head_mm2 for field in fields.values()]
+        block = block_of(areas_mm2, *slab_frame(head.grid, slabs), self._volume)
+        within = reached(block, (self._contract, self._volume))
+        return [number for number in among if within[number]]
 
     def _run(
         self,
@@ -147,23 +173,26 @@ class SliceStage:
         slabs: tuple[Slab, ...],
         chosen: dict[int, SampleKey],
         backend: Backend,
-    ) -> None:
-        """Run the ``chosen`` slabs, by their numbers, and keep what the volume stage needs."""
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> int:
+        """Run the ``chosen`` slabs, by their numbers, and keep what the volume stage needs.
+
+        Ends early where no more is ``wanted``; returns slabs run.
+        """
         if not chosen:
-            return
+            return 0
         contracts = self._contract, self._volume
-        matrices = field_matrices(head.grid, self._contract)
-        fields = {
-            slab.key: self._field(head, slab, matrices)
-            for number in chosen
-            for slab in self._around(slabs, number)
-        }
+        around = (slab for number in chosen for slab in self._around(slabs, number))
+        fields = self._fields_of(head, around)
         samples = self._samples([key[1] for key in chosen.values()], fields)
         batches = _batches(samples, (backend.slabs_per_run, *self._contract.shape[1:]))
+        batches = takewhile(lambda _: wanted(), batches)
         answers: Iterator[Floats] = chain.from_iterable(backend.run_slices(batches))
         if self._runs_per_slab > 1:
             answers = _averaged(answers)
+        n_run = 0
         for (number, key), probabilities in zip(chosen.items(), answers, strict=False):
+            n_run += 1
             self._seen[key] = SeenSlab(
                 bleed=(1.0 - probabilities[0]).clip(0.0, 1.0),
                 narrowed=narrowed(
@@ -173,12 +202,18 @@ class SliceStage:
                     self._volume,
                 ),
             )
+        return n_run
 
-    def _field(self, head: HeadVolume, slab: Slab, matrices: tuple[Sparse, Sparse]) -> Field:
-        if slab.key not in self._fields:
-            hu = field_from_slices(head.hu[slab.first_k : slab.end_k], matrices)
-            self._fields[slab.key] = Field(hu, head_area_mm2(hu, self._contract))
-        return self._fields[slab.key]
+    def _fields_of(self, head: HeadVolume, slabs: Iterable[Slab]) -> dict[Key, Field]:
+        """Return the field of each slab by its key, in their order."""
+        by_key = {slab.key: slab for slab in slabs}
+        missing = [slab for key, slab in by_key.items() if key not in self._fields]
+        if missing:
+            matrices = field_matrices(head.grid, self._contract)
+            for slab in missing:
+                hu = field_from_slices(head.hu[slab.first_k : slab.end_k], matrices)
+                self._fields[slab.key] = Field(hu, head_area_mm2(hu, self._contract))
+        return {key: self._fields[key] for key in by_key}
 
     def _samples(self, around: list[tuple[Key, ...]], fields: dict[Key, Field]) -> Iterator[Sample]:
         """Build the slice network's samples; where it is read mirrored, each the other way too."""

@@ -44,13 +44,13 @@ def label_head(
     inputs, least = (contract.slices, contract.volume), contract.reading.bleed_probability
     heights_mm, slide_ji_mm = slab_frame(head.grid, slices.slabs)
     block = block_of(slices.areas_mm2, heights_mm, slide_ji_mm, contract.volume)
-    narrowed = [one.narrowed for one in slices.seen]
+    narrowed = {number: one.narrowed for number, one in slices.seen.items()}
     output = backend.run_volume(volume_input(block, narrowed, inputs))
     first_k = np.array([slab.first_k for slab in slices.slabs])
     grid = head.grid.of_slabs(first_k)
     subtypes, probability, epidural = (np.zeros(grid.shape_kji, dtype=np.uint8) for _ in range(3))
     to_image = _ToImage.of(grid, contract.slices)
-    for number, seen in enumerate(slices.seen):
+    for number, seen in slices.seen.items():
         # No certainty of the volume network would make bleed of the rest.
         part = to_image.about(seen.bleed >= least**2)
         if part is None:
@@ -147,10 +147,11 @@ def _regions(
 ) -> NDArray[np.uint8]:
     """Anatomy labels of all slabs on the scanner's pixels: of each, the nearest in the block."""
     regions = np.zeros(grid.shape_kji, dtype=np.uint8)
-    padded = np.pad(anatomy, (0, 1))  # nothing, one past each end
+    padded = np.pad(anatomy, ((0, 0), (0, 1), (0, 1)))  # nothing, one past each end
     rows_mm = axis_mm(grid.rows, grid.row_spacing_mm)
     columns_mm = axis_mm(grid.columns, grid.column_spacing_mm)
     for number, labels in enumerate(regions):
         k, j, i = nearest_in_block(block, number, rows_mm, columns_mm, contract.volume)
-        labels[:] = padded[k].take(i, axis=1).take(j, axis=0)
+        if k < len(padded):
+            labels[:] = padded[k].take(i, axis=1).take(j, axis=0)
     return regions

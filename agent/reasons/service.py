@@ -239,6 +239,10 @@ COMMANDS: Final = {
     ),
     "process_ended": Wording("the {name} ended with code {exit_code}", "it said last:\n{said}"),
     "nothing_on_console": Wording("{awaited}: nothing on the console after {waited_s} s"),
+    "played_not_analysed": Wording(
+        "the series that was played was not analysed, so nothing was measured: {why}",
+        "play another one with --preset",
+    ),
 }
 """Why a command does nothing."""
 

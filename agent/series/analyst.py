@@ -15,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 
 from agent.deliver.outbox import CONSOLE, EarlierDeliveries, channels_for, signed_to
 from agent.errors import AgentError, InputError
+from agent.infer.backend import Backend
 from agent.pipeline import (
     Analysis,
     Resources,
@@ -26,7 +27,7 @@ from agent.pipeline import (
     sources_of,
 )
 from agent.reasons import Reason
-from agent.records import Clock, HeadVolume, NotAnalysed, is_test
+from agent.records import Clock, HeadVolume, Instant, NotAnalysed, is_test
 from agent.report import SeriesReport
 from agent.series.archive import Archive
 from agent.series.contents import FAULT, Contents
@@ -42,6 +43,10 @@ from agent.series.lifecycle import (
 )
 from agent.series.shell import Board, InMemory, Shell
 from agent.sources import Sources
+
+AHEAD_S: Final = 0.2
+"""A series that would be found complete in this time, if nothing more came, has its last slabs run
+meanwhile [s]. Ours: what they take on two cores; a slice that does come has some of them run again."""
 
 MOST_ATTEMPTS: Final = 2
 """Work begun on a series this often and never ended took the process down each time."""
@@ -83,11 +88,18 @@ class Analyst:
     def work_once(self) -> bool:
         """Answer a complete series, run slabs of one that is received, or keep some slices.
 
+        Of one that seems about to be complete the last slabs are run as well.
+
         The first of these that there is to do; False if there was nothing.
         """
         if self._between_series():
             self._resources.networks.refresh()
-        return self._conclude_next() or self._run_slabs() or self._archive.keep_some()
+        return (
+            self._conclude_next()
+            or self._run_slabs()
+            or self._run_last_slabs()
+            or self._archive.keep_some()
+        )
 
     def _between_series(self) -> bool:
         """Whether the networks have run on no series yet that is under way."""
@@ -175,13 +187,14 @@ class Analyst:
 
     def _answer(self, contents: Contents, complete: Complete) -> Answer:
         """Take one series to its answer, whatever happens on the way."""
-        answer = self._guarded(
-            contents.uid,
-            lambda: self._reported(contents, complete, self._analysed(contents)),
-        )
-        if isinstance(answer, NotAnalysed):
-            return self._reported(contents, complete, Analysis(answer))
-        return answer
+        waited_s = self._clock().monotonic_s - complete.at.monotonic_s
+
+        def reported(analysis: Analysis) -> Answer:
+            analysis.timings_s["waited"] = waited_s
+            return self._reported(contents, complete, analysis)
+
+        answer = self._guarded(contents.uid, lambda: reported(self._analysed(contents)))
+        return reported(Analysis(answer)) if isinstance(answer, NotAnalysed) else answer
 
     def _analysed(self, contents: Contents) -> Analysis:
         if contents.n_attempts >= MOST_ATTEMPTS:
@@ -196,11 +209,13 @@ class Analyst:
 
     def _reported(self, contents: Contents, complete: Complete, analysis: Analysis) -> Answer:
         """Report an analysis; a picture that cannot be drawn takes no suspicion back."""
+        began_s = self._clock().monotonic_s
         drawn = {
             view: self._guarded(contents.uid, draw) for view, draw in pictures_of(analysis).items()
         }
         pictures = {view: png for view, png in drawn.items() if isinstance(png, bytes)}
         last_s, now_s = contents.last_slice.monotonic_s, self._clock().monotonic_s
+        analysis.timings_s["pictures"] = now_s - began_s
         analysis.timings_s["completeness"] = complete.at.monotonic_s - last_s
         analysis.timings_s["total"] = now_s - last_s
         subject = Subject(
@@ -220,23 +235,62 @@ class Analyst:
 
     def _advance(self, contents: Contents) -> bool:
         """Run slabs of a series, once enough slices have come since the last time."""
-        fewest = contents.advanced_slices + self._resources.bundle.contract.slices.batch
-        too_few = contents.slices.n_slices < fewest
+        first, stage = contents.slices.first, contents.stage
+        per_run = stage.slices_per_run(first.thickness_mm if first else None)
+        if contents.slices.n_slices < contents.advanced_slices + per_run:
+            return False
+        return self._run_ahead(
+            contents, lambda head, backend: stage.advance(head, backend, self._is_none_complete)
+        )
+
+    def _run_last_slabs(self) -> bool:
+        """Run also the last slabs of a series that will soon be complete; False if there is none.
+
+        They are run once for the slices that are there: what comes after all changes some of them.
+        """
+        with self._shell.held() as board:
+            receiving = [one.contents for one in board.in_state(Receiving) if one.contents]
+        return any(self._run_last(contents) for contents in receiving)
+
+    def _run_last(self, contents: Contents) -> bool:
+        n_slices = contents.slices.n_slices
+        if not n_slices or contents.ended_slices == n_slices:
+            return False
+        now = self._clock()
+        soon = Instant(now.utc, now.monotonic_s + AHEAD_S)
+
+        def seems_complete() -> bool:
+            with self._shell.held():
+                return contents.judged(soon) is not None
+
+        if self._guarded(contents.uid, seems_complete) is not True:
+            return False
+        contents.ended_slices = n_slices
+        return self._run_ahead(
+            contents, lambda head, backend: len(contents.stage.finish(head, backend).seen)
+        )
+
+    def _is_none_complete(self) -> bool:
+        with self._shell.held() as board:
+            return self._next(board) is None
+
+    def _run_ahead(
+        self, contents: Contents, work: Callable[[HeadVolume, Backend], int]
+    ) -> bool:
+        """Do ``work`` on the slices so far; False if it returns 0, since there was none to do."""
         profile = contents.profile
-        if too_few or profile is None or contents.refused or contents.n_attempts:
+        if profile is None or contents.refused or contents.n_attempts:
             return False
         contents.advanced_slices = contents.slices.n_slices
 
-        def slabs_run() -> int:
+        def work_done() -> int:
             head = self._head_so_far(contents)
             if head is None:
                 return 0
-            return self._resources.networks.run(
-                profile.name, lambda backend: contents.stage.advance(head, backend)
-            )
+            return self._resources.networks.run(profile.name, lambda backend: work(head, backend))
 
         self._commit(contents.uid, SlabsBegun())
-        ran = self._guarded(contents.uid, slabs_run)
+        ran = self._guarded(contents.uid, work_done)
         self._commit(contents.uid, SlabsDone())
         if isinstance(ran, NotAnalysed):
             contents.refusal = contents.refusal or ran

@@ -42,6 +42,7 @@ class Contents:
     asked to be tried again, and ``n_attempts`` how often the networks' work on it ended the agent.
     ``n_unread`` counts files that it was read from before and that cannot be read again. ``paths``
     says of each image from which file it came: one that has changed replaces what was in it.
+    ``advanced_slices`` is of how many slices slabs were run last, ``ended_slices`` of how many all.
     ``ruled_out`` is the header of the first image whose pixels nobody needs, and why; ``too_large``
     is why there are no pixels at all. ``identity`` is the one on which all images last agreed, and
     ``stored_identity`` whose it is in the store.
@@ -65,6 +66,7 @@ class Contents:
     seen_s: list[float] = field(default_factory=list)
     expected_images: int = 0
     advanced_slices: int = 0
+    ended_slices: int = 0
     profile: ProtocolProfile | None = None
     refusal: NotAnalysed | None = None
     ruled_out: tuple[SliceHeader, Reason] | None = None

@@ -14,7 +14,9 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from agent.cli.tables import engine_words
 from agent.config import PACKAGED_ENGINES, InferConfig
+from agent.errors import InputError
 from agent.infer.bundle import load_bundle
 from agent.infer.onnx_backend import OnnxBackend
 from agent.records import Subtype
@@ -36,33 +38,22 @@ ALERT_S: Final = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """One alert, in steps that add up to ``total_s``; the networks' are parts of ``analysed_s``.
+    """One alert, in steps that follow one another and add up to ``total_s``.
 
     ``complete_s`` runs from the last slice on disk to the decision that it was the last, and holds
-    the few milliseconds of the store's commit too.
+    the few milliseconds of the store's commit too. ``waited_s`` is until the networks' thread takes
+    the series: it ends the batch under way first.
     """
 
     complete_s: float
-    analysed_s: float
+    waited_s: float
     evidence_s: float
     slice_network_s: float
     volume_network_s: float
     measuring_s: float
+    report_s: float
     delivered_s: float
     total_s: float
-
-    @property
-    def parts_s(self) -> dict[str, float]:
-        """The same in parts that follow one another [s]."""
-        networks_s = self.slice_network_s + self.volume_network_s
-        return {
-            "found complete": self.complete_s,
-            "slice network": self.slice_network_s,
-            "volume network": self.volume_network_s,
-            "measuring": self.measuring_s,
-            "rest of the analysis": self.analysed_s - networks_s - self.measuring_s,
-            "to a client": self.delivered_s,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +76,15 @@ class LatencyRow:
 
 STEPS: Final = {
     "complete_s": "last slice on disk → found complete",
-    "analysed_s": "→ alert in the store",
-    "evidence_s": "    of which whether a whole head was seen",
-    "slice_network_s": "    of which slice network",
-    "volume_network_s": "    of which volume network",
-    "measuring_s": "    of which measuring",
+    "waited_s": "→ taken, once the slabs under way have run",
+    "evidence_s": "→ whether a whole head was seen",
+    "slice_network_s": "→ the slabs that are left: slice network",
+    "volume_network_s": "→ volume network",
+    "measuring_s": "→ measured",
+    "report_s": "→ pictures and report",
     "delivered_s": "→ alert on a client",
-    "total_s": "last slice on disk → alert on a client",
 }
+TOTAL: Final = "last slice on disk → alert on a client"
 
 
 def latency(  # noqa: PLR0913 - a command's parameters are its options
@@ -172,7 +164,9 @@ def _latency_row(
         peak_memory_mb=round(peak_memory_mb, 1),
         processor_ms={},
         completed_by=tuple(sorted({str(alert.report.completed_by) for _, alert in alerts})),
-        run_by=tuple(sorted({str(alert.report.engine) for _, alert in alerts})),
+        run_by=tuple(
+            sorted({engine_words(alert.report.engine) for _, alert in alerts if alert.report.engine})
+        ),
         runs=tuple(_latency(last_s, alert) for last_s, alert in alerts),
     )
 
@@ -198,6 +192,8 @@ def _one_alert(
     played = play(agent.export_folder, files, scanner.slices_per_s, agent.check)
     last_s = played.last_on_disk_monotonic_s
     alert = agent.wait_for("result", lambda s: client.alert(study.series_uid, last_s, s), ALERT_S)
+    if alert.report.state == "not_analysed":
+        raise InputError("played_not_analysed", why=alert.report.text or "")
     shutil.rmtree(agent.export_folder / study.patient_id)
     return last_s, alert
 
@@ -205,13 +201,17 @@ def _one_alert(
 def _latency(last_s: float, alert: Alert) -> Latency:
     timings_s = alert.report.timings_s
     analysed_s = timings_s["total"] - timings_s["completeness"]
+    steps_s = {
+        "waited_s": timings_s["waited"],
+        "evidence_s": timings_s["assemble"] + timings_s["evidence"],
+        "slice_network_s": timings_s["slice_stage"],
+        "volume_network_s": timings_s["volume_stage"],
+        "measuring_s": timings_s["measure"],
+    }
     return Latency(
         complete_s=alert.committed_monotonic_s - last_s - analysed_s,
-        analysed_s=analysed_s,
-        evidence_s=timings_s.get("evidence", 0.0),
-        slice_network_s=timings_s.get("slice_stage", 0.0),
-        volume_network_s=timings_s.get("volume_stage", 0.0),
-        measuring_s=timings_s.get("measure", 0.0),
+        **steps_s,
+        report_s=analysed_s - sum(steps_s.values()),
         delivered_s=alert.received_monotonic_s - alert.committed_monotonic_s,
         total_s=alert.received_monotonic_s - last_s,
     )
@@ -224,9 +224,9 @@ def _print_latency(row: LatencyRow) -> None:
         f"({row.preset}, {len(row.runs)} runs, found complete by {' and '.join(row.completed_by)})"
     )
     steps = table("Step", numbers=("p50", "p95"))
-    for step, words in STEPS.items():
+    for step, words in {**STEPS, "total_s": TOTAL}.items():
         p50_s, p95_s = np.quantile([getattr(run, step) for run in row.runs], (0.5, 0.95))
-        style = "bold" if step == "total_s" else None
+        style = "bold" if words == TOTAL else None
         steps.add_row(words, f"{p50_s:.2f} s", f"{p95_s:.2f} s", style=style)
     shown.print(steps)
     parts = ", ".join(f"{stage} {ms:.0f}" for stage, ms in row.processor_ms.items())
@@ -243,9 +243,9 @@ def _drawn(rows: Sequence[LatencyRow]) -> Figure:
     for place, row in zip(places, rows, strict=True):
         numbers = np.arange(1, len(row.runs) + 1)
         below_s = np.zeros(len(row.runs))
-        for name, colour in zip(row.runs[0].parts_s, COLOURS, strict=False):
-            part_s = np.array([run.parts_s[name] for run in row.runs])
-            place.bar(numbers, part_s, bottom=below_s, color=colour, label=name)
+        for (step, words), colour in zip(STEPS.items(), COLOURS, strict=False):
+            part_s = np.array([getattr(run, step) for run in row.runs])
+            place.bar(numbers, part_s, bottom=below_s, color=colour, label=words)
             below_s += part_s
         for share, style in ((0.5, "--"), (0.95, ":")):
             at_s = float(np.quantile([run.total_s for run in row.runs], share))

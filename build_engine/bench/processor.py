@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 from threadpoolctl import threadpool_limits
 
 from agent.assemble.dicom_file import ReadSlice, read_slices
+from agent.assemble.head_facts import facts_of
 from agent.assemble.limits import ReadLimits
 from agent.assemble.series import GrowingSeries
 from agent.infer.backend import Backend, Floats, VolumeOutput
@@ -83,11 +84,13 @@ def _one_run(slices: Sequence[ReadSlice], contract: Contract, backend: Counted) 
     series, stage, advanced = GrowingSeries(), SliceStage(contract), 0
     for n, one in enumerate(slices, start=1):
         series.add(one.header, one.hu)
-        if advanced + contract.slices.batch <= n < len(slices):
+        per_run = stage.slices_per_run(one.header.thickness_mm)
+        if advanced + per_run <= n < len(slices):
             advanced = n
             stage.advance(series.volume(), backend)
     series.sort()
     head = series.volume()
+    timed("evidence", lambda: facts_of(head))
     seen = timed("slice stage", lambda: stage.finish(head, backend))
     mask = timed("volume stage", lambda: label_head(head, seen, contract, backend))
     shift = contract.reading.midline_shift

@@ -128,10 +128,10 @@ def block_input(
     fields, columns = case.fields, block_columns(0.0, contracts)
     areas_mm2 = np.array([head_area_mm2(field, slices) for field in fields])
     block = block_of(areas_mm2, case.heights_mm, np.zeros((len(fields), 2)), volume)
-    slabs = [
-        narrowed(field, seen, columns, volume)
-        for field, seen in zip(fields, probabilities, strict=True)
-    ]
+    slabs = {
+        number: narrowed(field, seen, columns, volume)
+        for number, (field, seen) in enumerate(zip(fields, probabilities, strict=True))
+    }
     return volume_input(block, slabs, contracts), block.heights_mm
 
 

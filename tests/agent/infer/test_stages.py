@@ -91,7 +91,8 @@ def test_read_mirrored_as_well_a_bleed_on_either_side_counts_alike(
 
 def assert_same(one: SliceOutput, other: SliceOutput) -> None:
     np.testing.assert_array_equal(one.areas_mm2, other.areas_mm2)
-    for ours, theirs in zip(one.seen, other.seen, strict=True):
+    assert list(one.seen) == list(other.seen)
+    for ours, theirs in zip(one.seen.values(), other.seen.values(), strict=True):
         np.testing.assert_array_equal(ours.bleed, theirs.bleed)
         np.testing.assert_array_equal(ours.narrowed, theirs.narrowed)
 
@@ -190,15 +191,16 @@ def test_a_slice_that_was_scanned_again_is_run_again_with_all_that_see_it():
     changed = (after.hu != before.hu).any(axis=(1, 2))
     uids = [f"{uid}.9" if new else uid for uid, new in zip(before.sop_uids, changed, strict=True)]
     again = replace(after, sop_uids=tuple(uids))
-    bundle = replace(SEEING_BUNDLE, contract=SMALL)
-    backend, stage = SeeingBackend(bundle), SliceStage(SMALL)
+    tall = replace(SMALL, volume=replace(SMALL.volume, voxel_kji_mm=(10.0, 12.0, 12.0)))
+    backend, stage = SeeingBackend(replace(SEEING_BUNDLE, contract=tall)), SliceStage(tall)
     stage.advance(before, backend)
     stage.finish(before, backend)
     first_run = backend.slices_run
 
     found = stage.finish(again, backend)
 
-    assert_same(found, SliceStage(SMALL).finish(again, SeeingBackend(bundle)))
+    fresh = SeeingBackend(replace(SEEING_BUNDLE, contract=tall))
+    assert_same(found, SliceStage(tall).finish(again, fresh))
     assert backend.slices_run - first_run == changed.sum() + 2
 
 
@@ -215,6 +217,51 @@ def test_an_export_leaves_at_its_end_only_what_the_last_slices_touch():
     stage.finish(whole, backend)
 
     assert backend.slices_run - before <= 2 + backend.slabs_per_run - 1
+
+
+def test_slabs_that_the_block_does_not_reach_are_not_run_and_change_nothing():
+    """Below 60 mm from the vertex nothing that the slice network says is read."""
+    grid = axial_grid((np.arange(24) - 11.5) * 5.0, rows=32, columns=32, pixel_mm=7.0)
+    whole = head(grid, ball(grid, (25.0, -20.0, 30.0), 21.0))
+    below = replace(whole, hu=np.where(np.arange(24)[:, None, None] < 8, 70, whole.hu))
+    backend = SeeingBackend(replace(SEEING_BUNDLE, contract=SMALL))
+
+    found = SliceStage(SMALL).finish(whole, backend)
+
+    assert len(found.seen) == backend.slices_run == 13
+    assert list(found.seen) == list(range(11, 24))
+    masks = [read(one, SMALL, backend) for one in (whole, below)]
+    assert masks[0].subtypes.any()
+    assert masks[0].score == masks[1].score
+    np.testing.assert_array_equal(masks[0].probability, masks[1].probability)
+
+
+def test_an_export_downwards_ends_without_slabs_that_the_block_does_not_reach():
+    grid = axial_grid((np.arange(24) - 11.5) * 5.0, rows=32, columns=32, pixel_mm=7.0)
+    whole = head(grid, ball(grid, (25.0, -20.0, 30.0), 21.0))
+    backend, stage = SeeingBackend(replace(SEEING_BUNDLE, contract=SMALL)), SliceStage(SMALL)
+    for n in range(2, 25):
+        stage.advance(only(whole, list(range(24 - n, 24))), backend)
+
+    stage.finish(whole, backend)
+
+    assert backend.slices_run == 13
+
+
+def test_slabs_that_wait_are_run_from_the_highest_until_no_more_are_wanted():
+    """The block hangs from the vertex: what it may not reach is left for last."""
+    grid = axial_grid((np.arange(24) - 11.5) * 5.0, rows=32, columns=32, pixel_mm=7.0)
+    whole = head(grid, ball(grid, (25.0, -20.0, 30.0), 21.0))
+    backend, stage = SeeingBackend(replace(SEEING_BUNDLE, contract=SMALL)), SliceStage(SMALL)
+    stage.advance(only(whole, list(range(2))), backend)
+    asked = iter([True, False])
+
+    ran = stage.advance(only(whole, list(range(22))), backend, lambda: next(asked))
+
+    assert ran == backend.slabs_per_run == 4
+    left = backend.slices_run
+    stage.finish(only(whole, list(range(16, 20))), backend)
+    assert backend.slices_run - left == 2, "only those that see where these four end"
 
 
 def test_slabs_measure_what_their_slices_do(bundle: Bundle):

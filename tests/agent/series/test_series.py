@@ -60,7 +60,8 @@ def test_a_series_ends_suspected_and_its_alert_waits_for_the_console(
     assert [d.channel for d in box.store.queries.undelivered()] == ["console"]
     assert box.store.queries.picture(report.series_uid, 1, "axial")
     assert set(report.timings_s) == {
-        "assemble", "evidence", "slice_stage", "volume_stage", "measure", "completeness", "total",
+        "assemble", "evidence", "slice_stage", "volume_stage", "measure", "pictures",
+        "completeness", "waited", "total",
     }  # fmt: skip
 
 
@@ -80,6 +81,43 @@ def test_slices_are_run_while_the_scanner_is_still_exporting(box: Box, tmp_path:
     assert isinstance(box.backend, SeeingBackend)
     assert box.backend.slices_run >= N - 8
     assert box.reports() == []
+
+
+def test_when_nothing_more_seems_to_come_the_last_slabs_are_run_before_that_is_sure(
+    box: Box, tmp_path: Path
+) -> None:
+    paths = write_series(tmp_path / "in", N)
+    box.export(paths)
+    assert isinstance(box.backend, SeeingBackend)
+    before = box.backend.slices_run
+
+    box.clock.now_s += 0.1
+    box.hand_in([])
+    box.work()
+    assert box.backend.slices_run > before
+    assert box.reports() == []
+    run_early = box.backend.slices_run
+    box.wait(1.0)
+
+    assert box.report().state == "suspected"
+    assert box.backend.slices_run == run_early, "none was left, and none was run twice"
+
+
+def test_a_slice_that_comes_after_all_has_only_what_it_touches_run_again(
+    box: Box, tmp_path: Path
+) -> None:
+    paths = write_series(tmp_path / "in", N)
+    box.export(paths[:-1])
+    box.clock.now_s += 0.2
+    box.hand_in([])
+    box.work()
+
+    box.export(paths[-1:])
+    box.wait()
+
+    assert isinstance(box.backend, SeeingBackend)
+    assert box.report().state == "suspected"
+    assert N <= box.backend.slices_run <= N + 3
 
 
 def test_arrival_order_does_not_change_the_result(tmp_path: Path) -> None:

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from agent.errors import ConfigError
+from agent.errors import ConfigError, InputError
+from agent.report import SeriesReport
 from build_engine.bench import ingest, latency, soak
 from build_engine.bench.cli import app
 from build_engine.bench.latency import Latency, LatencyRow
 from build_engine.bench.soak import Outcome
+from build_engine.play.console_client import Alert
+from build_engine.play.simulate import chosen_preset, head_for
 from build_engine.printing import to_plot
+from build_engine.synth.head import HeadRecipe
+from build_engine.synth.presets import Stretch
 
 RUN = Latency(
     complete_s=0.3,
-    analysed_s=1.0,
+    waited_s=0.05,
     evidence_s=0.02,
     slice_network_s=0.2,
     volume_network_s=0.6,
     measuring_s=0.1,
+    report_s=0.03,
     delivered_s=0.05,
     total_s=1.35,
 )
@@ -34,8 +40,51 @@ def row(*runs: Latency) -> LatencyRow:
     return LatencyRow("ge-32x5", 32, 5.0, 20.0, 700.0, stages_ms, ("geometry",), ("CPU",), runs)
 
 
-def test_the_parts_of_an_alert_add_up_to_it() -> None:
-    assert sum(RUN.parts_s.values()) == pytest.approx(RUN.total_s)
+def alert(**report: object) -> Alert:
+    """An alert of a series whose last slice was on disk at 10 s and that was committed at 11 s."""
+    told = SeriesReport.model_construct(**report)
+    return Alert(told, committed_monotonic_s=11.0, received_monotonic_s=11.05)
+
+
+TIMINGS_S = {
+    "assemble": 0.01, "evidence": 0.02, "slice_stage": 0.1, "volume_stage": 0.4, "measure": 0.02,
+    "waited": 0.03, "pictures": 0.02, "completeness": 0.25, "total": 0.9,
+}  # fmt: skip
+
+
+def test_each_step_of_an_alert_is_named_and_together_they_are_all_of_it() -> None:
+    """0.7 s between found complete and taken by the networks were in no row."""
+    measured = latency._latency(10.0, alert(timings_s=TIMINGS_S))
+
+    steps_s = {step: getattr(measured, step) for step in latency.STEPS}
+    assert set(steps_s) == {one.name for one in fields(Latency)} - {"total_s"}
+    assert sum(steps_s.values()) == pytest.approx(measured.total_s)
+    assert steps_s["complete_s"] == pytest.approx(0.35)  # 0.1 to be seen and to be stored
+    assert (steps_s["waited_s"], steps_s["evidence_s"]) == (0.03, 0.03)
+    assert steps_s["report_s"] == pytest.approx(0.07)
+
+
+class Playing:
+    """An agent and a console, and what they make of a series that is played."""
+
+    def __init__(self, folder: Path, answer: Alert) -> None:
+        self.export_folder, self.answer = folder, answer
+
+    def check(self) -> None:
+        pass
+
+    def wait_for(self, *_: object) -> Alert:
+        return self.answer
+
+
+def test_a_series_that_was_not_analysed_is_no_measurement(tmp_path: Path) -> None:
+    """It was printed as if it had been analysed in no time."""
+    preset = replace(chosen_preset("ge-32x5"), stretches=(Stretch(2, 5.0),), slices_per_s=1e6)
+    answer = alert(state="not_analysed", text="fewer than 3 slices", timings_s={"total": 0.3})
+    scan = head_for(preset, HeadRecipe(1, None)), preset
+
+    with pytest.raises(InputError, match="nothing was measured: fewer than 3 slices"):
+        latency._one_alert(Playing(tmp_path, answer), None, scan)
 
 
 def test_each_run_is_a_bar_as_high_as_it_took(tmp_path: Path) -> None:

@@ -76,7 +76,8 @@ def test_a_slab_that_rounding_takes_below_the_cut_is_no_difference(engines: Path
     head, reference = generated_head(2).head, Remembering(OnnxBackend(bundle, threads=1))
     slices = SliceStage(bundle.contract).finish(head, reference)
     seen = label_head(head, slices, bundle.contract.uncut, reference)
-    highest = np.array([one.bleed.max() for one in slices.seen])
+    highest = np.zeros(len(slices.slabs))
+    highest[list(slices.seen)] = [one.bleed.max() for one in slices.seen.values()]
     told = seen.probability.max(axis=(1, 2))
     slab = int(np.where(highest < 0.6, told, 0).argmax())
     just_below = float(np.sqrt(highest[slab] * (1 - ROUNDED / 2)))
