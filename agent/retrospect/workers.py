@@ -12,7 +12,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import ExitStack, redirect_stdout, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -191,11 +191,15 @@ class OnRay:
             options["include_dashboard"] = False
         else:
             options["address"] = address
-        try:
-            with redirect_stdout(sys.stderr):  # where it prints remarks that are no answer of ours
+        with ExitStack() as stack:
+            # It prints remarks, also later and from a thread, that are no answer of ours.
+            stack.enter_context(redirect_stdout(sys.stderr))
+            try:
                 ray.init(**options)
-        except Exception as error:  # Ray raises bare Exceptions of its own
-            raise RequestRefused("ray_unreachable", address=address, why=str(error)) from error
+            except Exception as error:  # Ray raises bare Exceptions of its own
+                raise RequestRefused("ray_unreachable", address=address, why=str(error)) from error
+            stack.callback(ray.shutdown)
+            self._stack = stack.pop_all()
         self._ray, self._config, threads = ray, config, config.infer.threads
         resources: dict[str, float] = ray.cluster_resources()
         self.count = max(1, int(resources.get("CPU", 1) // threads))
@@ -224,7 +228,7 @@ class OnRay:
 
     def close(self) -> None:
         """See ``Crew``."""
-        self._ray.shutdown()
+        self._stack.close()
 
 
 class _RayReader:

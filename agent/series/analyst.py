@@ -274,9 +274,7 @@ class Analyst:
         with self._shell.held() as board:
             return self._next(board) is None
 
-    def _run_ahead(
-        self, contents: Contents, work: Callable[[HeadVolume, Backend], int]
-    ) -> bool:
+    def _run_ahead(self, contents: Contents, work: Callable[[HeadVolume, Backend], int]) -> bool:
         """Do ``work`` on the slices so far; False if it returns 0, since there was none to do."""
         profile = contents.profile
         if profile is None or contents.refused or contents.n_attempts:

@@ -165,7 +165,9 @@ def _latency_row(
         processor_ms={},
         completed_by=tuple(sorted({str(alert.report.completed_by) for _, alert in alerts})),
         run_by=tuple(
-            sorted({engine_words(alert.report.engine) for _, alert in alerts if alert.report.engine})
+            sorted(
+                {engine_words(alert.report.engine) for _, alert in alerts if alert.report.engine}
+            )
         ),
         runs=tuple(_latency(last_s, alert) for last_s, alert in alerts),
     )
