@@ -64,7 +64,7 @@ def network_at(network: bytes, path: Path, precision: Precision, *, typed: bool)
         lambda why: PlanError("precision_failed", path=str(path), precision=precision, why=why)
     ):
         if typed and precision == "fp16":
-            model = _halved(model)
+            model = _halved(_without_products(model))
         onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())
 
@@ -140,6 +140,39 @@ def _halved(network: ModelProto) -> ModelProto:
     kept = [tensor for tensor in (*weights.values(), *others) if tensor.name in used]
     _replace(graph, list(nodes.values()), kept)
     return network
+
+
+def _without_products(network: ModelProto) -> ModelProto:
+    """Write each matrix product that gives one number as a weighted sum, which is the same.
+
+    Turing (compute capability 7.5) has no FP32 product in TensorRT-RTX.
+    """
+    graph = network.graph
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    nodes: list[NodeProto] = []
+    for node in graph.node:
+        if node.op_type != "Gemm" or not _gives_one_number(node, shapes):
+            nodes.append(node)
+            continue
+        values, weights, bias = node.input
+        (output,) = node.output
+        weighed, total, axes = (f"{output}_{part}" for part in ("weighed", "sum", "axes"))
+        graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), axes))
+        nodes += [
+            helper.make_node("Mul", [values, weights], [weighed]),
+            helper.make_node("ReduceSum", [weighed, axes], [total], keepdims=1),
+            helper.make_node("Add", [total, bias], [output]),
+        ]
+    _replace(graph, nodes, list(graph.initializer))
+    return network
+
+
+def _gives_one_number(node: NodeProto, shapes: dict[str, tuple[int, ...]]) -> bool:
+    """Whether a Gemm is ``values @ weights.T + bias`` with one row of weights."""
+    said = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+    plain = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0} | said
+    one_row = shapes.get(node.input[1], (0,))[0] == 1
+    return one_row and plain == {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 1}
 
 
 def _given_in_half(graph: GraphProto) -> set[str]:

@@ -93,5 +93,5 @@ def test_the_network_must_be_created_as_its_tensorrt_has_it(card):
 
     assert compiled(Nvidia("10.7.0", card), listener, flag="EXPLICIT_BATCH") is None
     assert "STRONGLY_TYPED" in listener.said[-1]
-    assert compiled(Nvidia("8.5.3.1", card), listener, flag="EXPLICIT_BATCH")
+    assert compiled(Nvidia("8.6.1.6", card), listener, flag="EXPLICIT_BATCH")
     assert not hasattr(Nvidia("11.4.0.106", card).trt.BuilderFlag, "FP16")

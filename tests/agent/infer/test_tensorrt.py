@@ -19,7 +19,7 @@ from tests.nvidia.box import SLABS_PER_RUN, GpuBox
 from tests.nvidia.cuda import Card, Error, LibCuda, cuda_module
 from tests.nvidia.tensorrt import WORKSPACE_BYTES
 
-VERSIONS = ["8.5.3.1", "10.7.0", "11.4.0.106"]
+VERSIONS = ["8.6.1.6", "10.7.0", "11.4.0.106"]
 
 
 @pytest.fixture(params=VERSIONS)

@@ -43,7 +43,7 @@ def verified(box: GpuBox, name: str, **changes: object) -> str:
     return made.verified(box.plans.parent, name, here=here, **changes)
 
 
-@pytest.mark.parametrize("version", ["8.5.3.1", "10.7.0", "11.4.0.106"])
+@pytest.mark.parametrize("version", ["8.6.1.6", "10.7.0", "11.4.0.106"])
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_build_compiles_both_networks_in_the_precision_asked_for(card_box_of, version, precision):
     box = card_box_of(version)
@@ -55,13 +55,13 @@ def test_build_compiles_both_networks_in_the_precision_asked_for(card_box_of, ve
     assert plan.slabs_per_run == 8
     assert plan.machine.tensorrt == version
     assert sum(plan.layers.values()) == 4
-    if version != "8.5.3.1":  # there the builder, which the double is not, chooses
+    if version != "8.6.1.6":  # there the builder, which the double is not, chooses
         assert set(plan.layers) == ({"FP16"} if precision == "fp16" else {"FP32"})
     assert [p.name for p in box.plans.iterdir() if not p.name.startswith(".")] == [told["plan"]]
 
 
 def test_build_allows_before_tensorrt_10_what_the_graph_cannot_say(card_box_of):
-    box = card_box_of("8.5.3.1")
+    box = card_box_of("8.6.1.6")
 
     built(box, "--precision", "fp16")
 
@@ -78,7 +78,7 @@ def test_build_says_how_many_layers_really_run_in_which_precision(card_box):
 
 
 def test_a_plan_whose_layers_are_wider_than_asked_for_fails(card_box_of):
-    box = card_box_of("8.5.3.1")
+    box = card_box_of("8.6.1.6")
     name = built(box, "--precision", "fp16")  # the double's builder never chooses FP16 by itself
 
     result = run(box, "verify", name, "--heads", "1", code=1)

@@ -173,6 +173,30 @@ def test_a_small_network_gives_nearly_the_same_in_fp16(tmp_path: Path) -> None:
     assert not np.array_equal(found, wanted)
 
 
+@pytest.mark.parametrize("n_rows", [1, FEATURES], ids=["one number", "more"])
+def test_in_fp16_a_product_that_gives_one_number_is_a_weighted_sum(n_rows: int) -> None:
+    """Turing has no FP32 product in TensorRT-RTX, which refused the shipped volume network."""
+    rng = np.random.default_rng(2)
+    pool = helper.make_node("GlobalAveragePool", ["relu"], ["pool"])
+    flat = helper.make_node("Flatten", ["pool"], ["flat"])
+    gemm = helper.make_node("Gemm", ["flat", "row", "bias"], ["said"], transB=1)
+    apart = helper.make_node("Unsqueeze", ["said", "axes"], ["spread"])
+    back = helper.make_node("Add", ["relu", "spread"], ["in"])
+    network = small_network(
+        pool, flat, gemm, apart, back,
+        row=rng.normal(size=(n_rows, FEATURES)).astype(np.float32),
+        bias=rng.normal(size=n_rows).astype(np.float32),
+        axes=np.array([2, 3]),
+    ).SerializeToString()  # fmt: skip
+
+    half = network_at(network, Path("made by hand"), "fp16", typed=True)
+
+    assert len(nodes(graph_of(half), "Gemm")) == (n_rows > 1)
+    assert len(nodes(graph_of(half), "ReduceSum")) == (n_rows == 1)
+    (found,), (expected,) = run(half, slabs()), run(network, slabs())
+    np.testing.assert_allclose(found, expected, atol=5e-3)
+
+
 def test_a_slab_gives_the_same_whatever_it_is_run_with(
     reference: tuple[LabelMask, Recorder],
 ) -> None:
