@@ -41,6 +41,7 @@ from agent.deliver.settings import (
     FhirChannel,
     Hl7Channel,
     SendingChannel,
+    UpsChannel,
     WebhookChannel,
     WorklistSettings,
 )
@@ -273,6 +274,7 @@ class DeliverConfig(_Table):
     fhir: tuple[FhirChannel, ...] = ()
     webhook: tuple[WebhookChannel, ...] = ()
     email: tuple[EmailChannel, ...] = ()
+    ups: tuple[UpsChannel, ...] = ()
 
     @property
     def channels(self) -> tuple[SendingChannel, ...]:
@@ -284,6 +286,7 @@ class DeliverConfig(_Table):
             *self.fhir,
             *self.webhook,
             *self.email,
+            *self.ups,
         )
 
     @model_validator(mode="after")

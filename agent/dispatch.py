@@ -27,6 +27,7 @@ from agent.deliver.settings import (
     FhirChannel,
     Hl7Channel,
     SendingChannel,
+    UpsChannel,
     WebhookChannel,
 )
 from agent.deliver.webhook import Webhook
@@ -62,14 +63,24 @@ def channel_of(settings: SendingChannel, commitments: Commitments) -> Channel[An
             return Webhook(settings)
         case EmailChannel():
             return MailServer(settings)
-        case DicomChannel():
-            from agent.deliver.dimse import DicomArchive  # noqa: PLC0415 - of the dicom extra
+        case DicomChannel() | DicomWebChannel() | UpsChannel():
+            return _speaking_dicom(settings, commitments)
 
+
+def _speaking_dicom(
+    settings: DicomChannel | DicomWebChannel | UpsChannel, commitments: Commitments
+) -> Channel[Any]:
+    from agent.deliver.dicomweb import DicomWebArchive  # noqa: PLC0415 - of the dicom extra
+    from agent.deliver.dimse import DicomArchive  # noqa: PLC0415 - likewise
+    from agent.deliver.ups import WorkList  # noqa: PLC0415 - likewise
+
+    match settings:
+        case DicomChannel():
             return DicomArchive(settings, commitments)
         case DicomWebChannel():
-            from agent.deliver.dicomweb import DicomWebArchive  # noqa: PLC0415 - of the dicom extra
-
             return DicomWebArchive(settings)
+        case UpsChannel():
+            return WorkList(settings)
 
 
 def result_of(parcel: Parcel) -> StoredResult:

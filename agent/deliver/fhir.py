@@ -9,11 +9,12 @@ from datetime import datetime
 from agent.deliver.channel import refused, unreachable
 from agent.deliver.fhir_answer import FHIR_JSON, body_of, listed, words_of
 from agent.deliver.fhir_bundle import transaction
-from agent.deliver.fhir_order import Raise, raise_of, raised
+from agent.deliver.fhir_order import Raise, changes_orders, raise_of, raised
 from agent.deliver.http import Answer, ask, check_up
 from agent.deliver.result import StoredResult
 from agent.deliver.settings import FhirChannel
 from agent.deliver.trial import trial_result
+from agent.errors import ArchiveRefused
 from agent.reasons import Reason
 
 
@@ -34,11 +35,16 @@ class FhirServer:
         self._url = str(settings.url).rstrip("/")
 
     def greet(self) -> None:
-        """Ask for what the server can do. See ``Channel``."""
+        """Ask for what the server can do. See ``Channel``.
+
+        Raises ArchiveRefused as well, where orders are to be raised and it does not change any.
+        """
         headers = {"Accept": FHIR_JSON}
         answer = ask(self._settings, f"{self._url}/metadata", headers=headers)
         if answer.status != 200:  # noqa: PLR2004
             raise unreachable(self._settings, answer.words)
+        if self._settings.order_system and not changes_orders(answer):
+            raise ArchiveRefused("orders_unchangeable", channel=self._settings.name)
 
     def letter(self, result: StoredResult) -> FhirLetter:
         """Write the transaction of a result. See ``Channel``."""

@@ -48,13 +48,8 @@ class Raise:
 
 
 def raise_of(result: StoredResult, settings: FhirChannel) -> Raise | None:
-    """Return what a result raises; None where it raises nothing.
-
-    A suspicion that takes the place of one raises nothing anew: a person may have lowered the order
-    since.
-    """
-    again = result.predecessor and result.n_former_findings
-    if not settings.order_system or result.report.state != "suspected" or again:
+    """Return what a result raises; None where it raises nothing."""
+    if not settings.order_system or not result.raises_order:
         return None
     identity = result.identity
     return Raise(identity.accession, identity.patient_id, settings.priority or "stat")
@@ -80,6 +75,17 @@ def raised(settings: FhirChannel, url: str, wanted: Raise) -> Reason:
         if answer.status not in CHANGED_MEANWHILE:
             break
     raise refused(settings, f"the order's priority: {words_of(answer)}")
+
+
+def changes_orders(capabilities: Answer) -> bool:
+    """Whether a server's CapabilityStatement says that orders can be looked for and patched."""
+    offered = [
+        {str(one.get("code")) for one in listed(resource, "interaction")}
+        for rest in listed(body_of(capabilities), "rest")
+        for resource in listed(rest, "resource")
+        if resource.get("type") == "ServiceRequest"
+    ]
+    return any({"search-type", "patch"} <= codes for codes in offered)
 
 
 def _open_orders(settings: FhirChannel, url: str, wanted: Raise) -> list[dict[str, Any]]:

@@ -72,6 +72,16 @@ class StoredResult:
     n_former_findings: int = 0
     signed: SignedText | None = None
 
+    @property
+    def raises_order(self) -> bool:
+        """Whether it suspects a bleed for the first time.
+
+        A suspicion that takes the place of one raises nothing anew: a person may have lowered the
+        order since.
+        """
+        again = self.signed or (self.predecessor and self.n_former_findings)
+        return self.report.state == "suspected" and not again
+
 
 def derived_uuid(*parts: str) -> uuid.UUID:
     """Return the UUID that these parts give, the same each time."""

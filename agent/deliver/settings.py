@@ -230,6 +230,21 @@ class EmailChannel(HostReceiver):
         return self
 
 
+class UpsChannel(Receiver, DicomPeer):
+    """A manager of procedure steps (UPS) in which a suspicion's step is raised."""
+
+    @property
+    def address(self) -> str:
+        """The manager's address, or its name."""
+        return self.host
+
+
 SendingChannel: TypeAlias = (
-    DicomChannel | DicomWebChannel | Hl7Channel | FhirChannel | WebhookChannel | EmailChannel
+    DicomChannel
+    | DicomWebChannel
+    | Hl7Channel
+    | FhirChannel
+    | WebhookChannel
+    | EmailChannel
+    | UpsChannel
 )

@@ -10,7 +10,7 @@ from agent.deliver.settings import SendingChannel
 from agent.dispatch import channel_of
 from agent.doctor.journal import opened
 from agent.doctor.result import Box, CheckResult, Mark, note, well, wrong
-from agent.errors import ArchiveUnreachable
+from agent.errors import DeliveryError
 from agent.identity_check import modality_worklist
 from agent.reasons import Reason
 
@@ -36,7 +36,7 @@ def _problem(box: Box, channel: SendingChannel) -> Reason | None:
         channel_of(channel, Commitments()).greet()
     except ModuleNotFoundError as error:
         return Reason("dicom_package_missing", package=error.name or "")
-    except ArchiveUnreachable as error:
+    except DeliveryError as error:
         return error.reason
     with opened(box) as queries:
         waiting = [one for one in queries.undelivered() if one.channel == channel.name]

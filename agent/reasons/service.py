@@ -658,6 +658,10 @@ DELIVERY: Final = {
     ),
     "step_ended": Wording("this procedure step has ended: it may not be changed any more"),
     "step_not_stored": Wording("the procedure step could not be stored"),
+    "orders_unchangeable": Wording(
+        "{channel} does not say that orders (ServiceRequest) can be searched for and patched there",
+        "have its administrator allow it, or take order_system out",
+    ),
     "order_raised": Wording("{channel}: the order was raised to {priority}"),
     "order_left": Wording("{channel}: the order was {priority} already"),
     "order_not_found": Wording(

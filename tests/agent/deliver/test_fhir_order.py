@@ -18,7 +18,7 @@ from agent.errors import ArchiveRefused, ArchiveUnreachable
 from agent.reasons import Reason, english
 from tests.agent.deliver.results import stored_result
 from tests.agent.deliver.test_fhir import Server, outcome, settings
-from tests.agent.deliver.web import Asked
+from tests.agent.deliver.web import Asked, Web
 
 ORDERS = {"order_system": "urn:acc", "patient_system": "urn:pat", "priority": "stat"}
 
@@ -181,6 +181,24 @@ def test_without_the_setting_no_order_is_looked_for() -> None:
     assert server.sought == []
     with pytest.raises(ValueError, match="patient_system and priority"):
         FhirChannel(name="ehr", url="http://x/fhir", order_system="urn:acc")
+
+
+@pytest.mark.parametrize(
+    ("codes", "fits"), [(["search-type", "patch"], True), (["search-type"], False), ([], False)]
+)
+def test_a_server_that_changes_no_orders_is_told_before_one_is_to_be_raised(
+    codes: list[str], fits: bool
+) -> None:
+    orders = {"type": "ServiceRequest", "interaction": [{"code": one} for one in codes]}
+    said = {"resourceType": "CapabilityStatement", "rest": [{"resource": [orders]}]}
+    with Web(200, json.dumps(said).encode()).listening() as url:
+        FhirServer(settings(f"{url}/fhir")).greet()
+        channel = FhirServer(settings(f"{url}/fhir", **ORDERS))
+        if fits:
+            channel.greet()
+        else:
+            with pytest.raises(ArchiveRefused, match="does not say that orders"):
+                channel.greet()
 
 
 @pytest.mark.parametrize("status", [409, 412])
