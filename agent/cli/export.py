@@ -49,13 +49,9 @@ def export(
         written = write(queries, rows, to, with_identity=with_identity)
         notice = ConsoleStore(database, system_clock).notice
         audit = AuditLog(settings.audit_path, system_clock, notice)
+        what = "result-written-with-identity" if with_identity else "result-written"
         for row in rows:
-            audit.handed_over(
-                account(),
-                row.identity.study_uid,
-                (row.uid, row.revision),
-                identified=with_identity,
-            )
+            audit.handed_over(account(), row.identity.study_uid, (row.uid, row.revision), what)
     if as_json:
         typer.echo(json.dumps({"written": list(map(str, written)), "identity": with_identity}))
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -11,13 +12,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from agent.cli.options import AsJson, ConfigPath
+from agent.cli.options import AsJson, ConfigPath, account
 from agent.cli.stores import opened, series_named
-from agent.config import DEFAULT_PATH
+from agent.config import DEFAULT_PATH, load_config
+from agent.console.audit import AuditLog
 from agent.doctor import examine
 from agent.handover.support import add_doctor, add_study, write_archive
 from agent.infer import tensorrt_api
 from agent.log import LogStream, open_log
+from agent.store.console_store import ConsoleStore
+from agent.store.database import Database
+from agent.store.rows import SeriesRow
 from agent.wiring import boot_id, system_clock
 
 
@@ -60,6 +65,7 @@ def support_bundle(
         write_archive(path, config, now, boot_id())
         if queries:
             left_out = add_study(path, queries, rows)
+            _audit(config, rows)
         add_doctor(path, examine(config, lambda gpu: tensorrt_api.load(silent, gpu)))
     if as_json:
         typer.echo(json.dumps({"path": str(path), "left_out": left_out}))
@@ -67,3 +73,14 @@ def support_bundle(
     for line in left_out:
         out.print(line, markup=False)
     out.print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB", markup=False)
+
+
+def _audit(config: Path, rows: Sequence[SeriesRow]) -> None:
+    """Record that images were written, whose remain where they were."""
+    settings = load_config(config)
+    with Database.existing(settings.store_path) as database:
+        notice = ConsoleStore(database, system_clock).notice
+        audit = AuditLog(settings.audit_path, system_clock, notice)
+        for row in rows:
+            series = row.uid, row.revision
+            audit.handed_over(account(), row.identity.study_uid, series, "images-written")

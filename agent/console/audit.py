@@ -153,12 +153,12 @@ class AuditLog:
         )  # fmt: skip
         self._write(event, self._program("delivery"))
 
-    def handed_over(
-        self, account: str, study_uid: str, series: tuple[str, int], *, identified: bool
-    ) -> None:
-        """Record that an account of this computer wrote a result as files."""
-        kind = our_code("result-written-with-identity" if identified else "result-written")
-        event = Event(EXPORT, kind, READ, SUCCESS, _study(study_uid, series))
+    def handed_over(self, account: str, study_uid: str, series: tuple[str, int], what: str) -> None:
+        """Record that an account of this computer wrote files of a series.
+
+        ``what`` is ``result-written``, ``result-written-with-identity`` or ``images-written``.
+        """
+        event = Event(EXPORT, our_code(what), READ, SUCCESS, _study(study_uid, series))
         self._write(event, Principal(account, "", ""))
 
     def registry_exported(

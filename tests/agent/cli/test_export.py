@@ -52,6 +52,12 @@ def test_an_export_holds_results_and_key_slices_and_says_nothing_of_whose_they_a
     for path in to.iterdir():
         assert [word for word in PLANTED if word.encode() in path.read_bytes()] == []
     assert to.stat().st_mode & 0o777 == 0o700
+    audited = (tmp_path / "audit.log").read_text().splitlines()
+    assert len(audited) == 2
+    assert 'csd-code="110106"' in audited[0]
+    assert 'csd-code="result-written"' in audited[0]
+    assert f"series {BLED}, result 1" in audited[0]
+    assert [word for word in ("DOE", "P1<", "19500101") if word in "".join(audited)] == []
 
 
 def test_with_identity_it_says_whose_it_is_and_that_it_does(
@@ -62,6 +68,7 @@ def test_with_identity_it_says_whose_it_is_and_that_it_does(
     exported = "".join(path.read_text() for path in (tmp_path / "out").glob("*.json"))
     assert [word for word in PLANTED if word not in exported] == []
     assert "the patient's identity is in it" in told.stdout
+    assert (tmp_path / "audit.log").read_text().count("result-written-with-identity") == 2
 
 
 def test_nothing_is_overwritten(study: None, call: Call, tmp_path: Path) -> None:

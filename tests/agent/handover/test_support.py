@@ -285,3 +285,6 @@ def test_a_studys_images_are_added_without_whose_they_are(
     assert len(images) == 3
     assert planted.found_in(unpacked(to)) == []
     assert "1 left out: a file that cannot be read: No such file" in capsys.readouterr().out
+    audited = scratch.store_path.with_name("audit.log").read_text()
+    assert 'csd-code="images-written"' in audited
+    assert name not in audited
