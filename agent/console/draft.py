@@ -72,17 +72,24 @@ class Bleed:
 
 
 def draft(
-    report: SeriesReport, thickness_mm: float | None, readings: Sequence[Reading]
+    report: SeriesReport,
+    thickness_mm: float | None,
+    readings: Sequence[Reading],
+    change: Reason | None,
 ) -> tuple[Drafted, ...]:
-    """Draft a report on a result, as read so far; ``readings`` are those that stand."""
+    """Draft a report on a result, as read so far; ``readings`` are those that stand.
+
+    ``change`` is what has changed since the previous examination, None where there is none.
+    """
     by_finding = {one.judgement.finding: one for one in readings}
     bleeds = [Bleed(one, by_finding.get(n)) for n, one in enumerate(report.findings)]
     missed = [one for one in readings if one.judgement.judged == "missed"]
-    clinical, not_compared = Reason("clinical_not_known"), Reason("not_compared")
+    clinical = Reason("clinical_not_known")
+    compared = Reason("compared", change=change) if change else Reason("not_compared")
     return (
         Drafted("clinical", Reason("title_clinical"), (clinical,)),
         Drafted("technique", Reason("title_technique"), tuple(_technique(report, thickness_mm))),
-        Drafted("comparison", Reason("title_comparison"), (not_compared,)),
+        Drafted("comparison", Reason("title_comparison"), (compared,)),
         Drafted("findings", Reason("title_findings"), tuple(_findings(report, bleeds, missed))),
         Drafted("not_assessed", Reason("title_not_assessed"), tuple(_not_assessed(report))),
         Drafted("impression", Reason("title_impression"), _impression(report, bleeds, missed)),

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from agent.console.audit import AuditLog
 from agent.console.authorization import Principal, principal_of
+from agent.console.before import before
 from agent.console.draft import draft
 from agent.console.feedback import name_of
 from agent.console.reader_answers import DraftAnswer, ExaminationAnswer, ReadingLine, ReadingList
@@ -27,7 +28,7 @@ from agent.console.snapshot import allowed_identity
 from agent.console.spoken import Speaker
 from agent.console.words import spoken
 from agent.errors import StoreError
-from agent.reasons import Reason
+from agent.reasons import Reason, recalled
 from agent.records import Clock, State
 from agent.report import ReasonReport, SeriesReport, reason_report
 from agent.store.console_store import ConsoleStore
@@ -250,22 +251,33 @@ class Reader:
             seen.identified(allowed_identity(one.identity, shown), one.description)
             for seen, one in zip(view.series, row.series, strict=True)
         )
-        sections = self._drafted(speaker, language) if speaker.report else None
+        compared = before(row, self.queries)
+        if compared:
+            self._viewed(principal, compared[1], "examination")
+        change = compared[0].change if compared else None
+        sections = self._drafted(speaker, language, change) if speaker.report else None
         may_not_read, may_not_sign = _may_not_read(principal), _may_not_sign(principal)
         return ExaminationAnswer(
             examination=view.model_copy(update={"series": series}),
             standing=tuple(self._standing(speaker)),
+            before=compared[0] if compared else None,
             draft=DraftAnswer(language=language, sections=sections) if sections else None,
             signed=tuple(self.queries.signed_reports(one.uid for one in row.series)),
             may_not_read=reason_report(may_not_read) if may_not_read else None,
             may_not_sign=reason_report(may_not_sign) if may_not_sign else None,
         )
 
-    def _drafted(self, row: SeriesRow, language: Language) -> tuple[Section, ...]:
-        """Draft the report on a series' latest result, as read so far."""
+    def _drafted(
+        self, row: SeriesRow, language: Language, change: ReasonReport | None
+    ) -> tuple[Section, ...]:
+        """Draft the report on a series' latest result, as read so far.
+
+        ``change`` is what has changed since the previous examination, None where there is none.
+        """
         if row.report is None:
             return ()
-        drafted = draft(row.report, row.acquisition.thickness_mm, self._standing(row))
+        changed = recalled(change.model_dump()) if change else None
+        drafted = draft(row.report, row.acquisition.thickness_mm, self._standing(row), changed)
         speaker = Speaker(language)
         return tuple(
             Section(
@@ -309,10 +321,13 @@ class Reader:
     ) -> SignedReport | None:
         """Sign a report; None where another result speaks for the examination by now."""
         uid, revision = named
-        speaker = self._row(uid).series[0]
+        row = self._row(uid)
+        speaker, compared = row.series[0], before(row, self.queries)
         if speaker.report is None or (speaker.uid, speaker.report.revision) != (uid, revision):
             return None
-        sections = _as_written(self._drafted(speaker, language), given)
+        sections = _as_written(
+            self._drafted(speaker, language, compared[0].change if compared else None), given
+        )
         channels = () if speaker.test else self.settings.signed_to
         return self.store.sign((uid, revision), who, language, sections, channels)
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from agent.console.before import Before
 from agent.console.settings import Language
 from agent.records import State
 from agent.report import ReasonReport
@@ -66,6 +67,8 @@ class ExaminationAnswer(_Answer):
     """With whose it is, as far as the page may tell that."""
     standing: tuple[Reading, ...]
     """The readings that stand of the result that speaks for it."""
+    before: Before | None
+    """The same patient's previous examination beside it, None where there is none."""
     draft: DraftAnswer | None
     """None before there is a result."""
     signed: tuple[SignedReport, ...]

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from agent.console.before import Before, before
 from agent.console.settings import PageSettings, Shown
 from agent.errors import legible
 from agent.exam import Place
@@ -100,6 +101,8 @@ class ExaminationState(ExaminationView):
 
     urgency: Urgency | None
     """How urgently it waits for an answer in front of the page, None where it does not."""
+    before: Before | None = None
+    """The same patient's previous examination beside it, where it waits for an answer."""
     series: tuple[SeriesState, ...]
 
 
@@ -251,7 +254,13 @@ class _Page:
         places = dict(row.examination.places)
         series = tuple(self._series(one, places[one.uid]) for one in row.series)
         urgency = _urgency(row, self.now)
-        return ExaminationState(**examination_facts(row), urgency=urgency, series=series)
+        compared = before(row, self.queries) if urgency else None
+        return ExaminationState(
+            **examination_facts(row),
+            urgency=urgency,
+            before=compared[0] if compared else None,
+            series=series,
+        )
 
     def _series(self, row: SeriesRow, place: Place) -> SeriesState:
         shown = self.settings.patient

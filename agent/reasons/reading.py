@@ -25,6 +25,21 @@ READING: Final = {
         "Drafted with Bleedwatch, networks {bundle} {version}; not a medical device."
     ),
     "not_compared": Wording("No earlier examination was compared."),
+    "compared": Wording(
+        "Compared with this patient's previous examination, by the networks' outlines: {change}."
+    ),
+    "span_hours": Wording("{hours:.1f} h"),
+    "span_days": Wording("{days:.0f} days"),
+    "grew": Wording("grew {change_ml:.1f} mL ({low_ml:.1f} to {high_ml:.1f}) in {span}"),
+    "shrank": Wording("shrank {change_ml:.1f} mL ({low_ml:.1f} to {high_ml:.1f}) in {span}"),
+    "no_sure_change": Wording(
+        "changed {change_ml:.1f} mL ({low_ml:.1f} to {high_ml:.1f}) in {span}, "
+        "which may be the error of measurement alone"
+    ),
+    "change_not_measured": Wording("suspected {span} before as well, change not measured"),
+    "suspected_first": Wording("not suspected {span} before"),
+    "suspected_before": Wording("suspected {span} before, not suspected now"),
+    "suspected_neither": Wording("not suspected {span} before either"),
     "place_both": Wording("{side} {region}"),
     "place_one": Wording("{place}"),
     "place_not_known": Wording("place not known"),

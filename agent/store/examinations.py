@@ -24,7 +24,7 @@ from agent.exam import (
     waiting_beside,
 )
 from agent.reasons import Reason, recalled
-from agent.records import State
+from agent.records import Identity, State
 from agent.store.database import Database
 from agent.store.rows import AGREE, DISAGREE, DayCounts, SeriesRow, acquisition_of, series_row
 from agent.store.search import ANY, Search, candidates
@@ -64,6 +64,12 @@ LATEST_STUDIES: Final = """
     ORDER BY last_utc DESC LIMIT ?
 """
 """Those to which a slice came last, of which each is found by the series of that slice."""
+
+PATIENTS_STUDIES: Final = f"""
+    SELECT study_uid, max(last_utc) AS utc FROM series
+    WHERE patient_id = ? AND birth_date = ? AND NOT {IS_TEST}
+    GROUP BY study_uid ORDER BY utc DESC LIMIT ?
+"""  # noqa: S608 - constants only
 
 WAITING_STUDIES: Final = f"""
     SELECT DISTINCT study_uid FROM series WHERE uid IN ({UNACKNOWLEDGED})
@@ -225,6 +231,26 @@ def rows_of(database: Database, study_uids: Iterable[str]) -> list[ExaminationRo
         ExaminationRow(one, shown, doubts.get(shown[0].identity.study_uid))
         for one in grouped
         if (shown := tuple(series[uid] for uid, _ in one.places if uid in series))
+    ]
+
+
+def of_patient(database: Database, identity: Identity, limit: int) -> list[ExaminationRow]:
+    """Return a patient's examinations in the ``limit`` latest studies, by number, name and birth.
+
+    All that has the same number and date of birth, but another name, is somebody else's.
+    """
+    studies = database.rows(PATIENTS_STUDIES, identity.patient_id, identity.birth_date, limit)
+    name = identity.patient_name.rstrip(EMPTY)
+    return [
+        row
+        for row in rows_of(database, [one["study_uid"] for one in studies])
+        if all(
+            (one.identity.patient_id, one.identity.birth_date)
+            == (identity.patient_id, identity.birth_date)
+            and one.identity.patient_name.rstrip(EMPTY) == name
+            and not one.test
+            for one in row.series
+        )
     ]
 
 

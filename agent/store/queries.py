@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Final
 
 from agent.reasons import recalled
-from agent.records import EncodedSlice, Instant, State
+from agent.records import EncodedSlice, Identity, Instant, State
 from agent.report import EngineReport, SeriesReport, SliceStack
 from agent.store import examinations
 from agent.store.database import Database
@@ -40,6 +40,9 @@ from agent.store.rows import (
 from agent.store.search import Search
 from agent.store.statements import IS_TEST, PENDING, ROW, UNACKNOWLEDGED
 from agent.store.totals import Totals, totals_of
+
+MOST_OF_A_PATIENT: Final = 20
+"""So many studies of a patient's are looked through for the previous one. Ours."""
 
 EVER: Final = datetime.min.replace(tzinfo=timezone.utc)
 """Before anything was stored."""
@@ -122,6 +125,10 @@ class Queries:
         studies = {row.uid: row.identity.study_uid for row in rows}
         with_series = examinations.rows_of(self._db, set(studies.values()))
         return [one for one in with_series if any(series.uid in studies for series in one.series)]
+
+    def examinations_of(self, identity: Identity) -> list[ExaminationRow]:
+        """Return the examinations of one patient, of the latest studies alone."""
+        return examinations.of_patient(self._db, identity, MOST_OF_A_PATIENT)
 
     def counts_since(self, moment: datetime) -> DayCounts:
         """Count the examinations whose last slice came after a moment, and what came of them."""

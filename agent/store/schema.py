@@ -356,4 +356,5 @@ MIGRATIONS: Final = (
         volume_ml REAL NOT NULL
     ) STRICT
     """,
+    "CREATE INDEX series_by_patient ON series (patient_id, birth_date)",
 )

@@ -136,8 +136,18 @@ interface Examination {
   remark: Reason | null;
   waiting: string[];
   urgency: Urgency | null;
+  before?: Before | null;
   last_slice_utc: string;
   series: Series[];
+}
+
+interface Volume { volume_ml: number; interval_ml: [number, number] }
+
+interface Before {
+  examination_uid: string;
+  before: Volume | null;
+  now: Volume | null;
+  change: Reason;
 }
 
 type Urgency = "immediate" | "prompt" | "not_analysed" | "small" | "withdrawn" | "test";
@@ -204,6 +214,7 @@ interface SignedReport { version: number; language: string; who: string; at_utc:
 interface ExaminationRead {
   examination: Examination;
   standing: ReadingMade[];
+  before: Before | null;
   draft: { language: string; sections: DraftSection[] } | null;
   signed: SignedReport[];
   may_not_read: Reason | null;

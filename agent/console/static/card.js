@@ -1,7 +1,7 @@
 // What a card tells of an examination: whose it is, what was found, its pictures, and what its series said one after another.
 
 import { copyOf, element, first } from "./dom.js";
-import { engineOf, historyOf, seriesItem } from "./examination.js";
+import { beforeParts, engineOf, historyOf, seriesItem } from "./examination.js";
 import { resultPath } from "./feedback.js";
 import { headMap } from "./head_map.js";
 import { mayRead } from "./session.js";
@@ -36,6 +36,7 @@ export function tell(card, examination, series, report) {
   replace(card, ".whose", whoseParts(series));
   put(card, ".corrected", series.corrected ? correctedWords(series.corrected) : "");
   put(card, ".second", secondWords(examination));
+  put(card, ".before", beforeWords(examination));
   replace(card, ".history", historyOf(examination).map((one) => seriesItem(one, [engineOf(one)])));
   linkToReading(card, examination, report);
   const result = `${series.series_uid} ${report?.revision}`;
@@ -57,6 +58,9 @@ function showPictures(card, series, report) {
   first(card, ".head-map").replaceWith(headMap(report?.findings ?? []));
   if (report?.state === "suspected") first(card, ".pictures").prepend(viewerFor(resultPath(series.series_uid, report.revision), report));
 }
+
+/** @param {Examination} examination */
+function beforeWords({ before }) { return before ? capital(beforeParts(before).join(" · ")) : ""; }
 
 /** @param {Examination} examination */
 function secondWords({ remark }) {

@@ -1,6 +1,7 @@
 // One examination as a radiologist reads it: its images, what each finding was read as, and the report.
 
 import { at, button, element, field, first } from "./dom.js";
+import { beforeParts } from "./examination.js";
 import { resultPath } from "./feedback.js";
 import { showFindings } from "./findings.js";
 import { headMap } from "./head_map.js";
@@ -60,7 +61,7 @@ function show(exam) {
   shown = resultOf(exam);
   at("exam").hidden = false;
   document.title = [nameOf(speaker), "Bleedwatch"].join(" – ");
-  showWhose(exam.examination, speaker);
+  showWhose(exam.examination, speaker, exam.before);
   const path = resultPath(speaker.series_uid, speaker.report?.revision ?? 0);
   /** @param {string} action @param {object} values */
   const tell = async (action, values) => {
@@ -84,8 +85,8 @@ function showImages({ series_uid: uid, report }) {
   viewer.open();
 }
 
-/** @param {Examination} examination @param {Series} speaker */
-function showWhose(examination, speaker) {
+/** @param {Examination} examination @param {Series} speaker @param {Before | null} before */
+function showWhose(examination, speaker, before) {
   const section = at("reading");
   const { patient, description, report, thickness_mm: mm } = speaker;
   first(section, ".patient").textContent = nameOf(speaker);
@@ -96,7 +97,17 @@ function showWhose(examination, speaker) {
   first(section, ".caveats").replaceChildren(...(report?.caveats ?? []).map((one) => element("li", said(one))));
   first(section, ".series").textContent = [mm === null ? "" : `${asNeeded(mm)} mm`, plain(description),
     t("series {n} of {n_series}", { n: 1, n_series: examination.series.length })].filter(Boolean).join(" · ");
+  showBefore(first(section, ".before"), before);
   if (report) first(section, ".head-map").replaceWith(headMap(report.findings));
+}
+
+/** The previous examination beside this one, and the way to it. @param {HTMLElement} node @param {Before | null} before */
+function showBefore(node, before) {
+  node.replaceChildren();
+  if (!before) return;
+  const link = element("a", t("Previous examination"));
+  link.href = `/exam/${encodeURIComponent(before.examination_uid)}`;
+  node.append(link, ` · ${beforeParts(before).join(" · ")}`);
 }
 
 /** @param {Report} report */

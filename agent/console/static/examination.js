@@ -88,6 +88,20 @@ export function soFar({ slices, expected }) {
   return expected > 0 ? t("{n} of {expected}", { n: slices, expected }) : tn(slices, "{n} slice so far", "{n} slices so far");
 }
 
+/** What the same patient's previous examination said, beside this one. @param {Before} before */
+export function beforeParts({ before, now, change }) {
+  return [
+    before ? t("before {volume}", { volume: volumeWords(before) }) : "",
+    now ? t("now {volume}", { volume: volumeWords(now) }) : "",
+    said(change),
+  ].filter(Boolean);
+}
+
+/** @param {Volume} volume */
+function volumeWords({ volume_ml: ml, interval_ml: [low, high] }) {
+  return t("{volume} mL (90 %: {low}–{high})", { volume: number(ml, 1), low: number(low, 1), high: number(high, 1) });
+}
+
 /** Which networks answered. @param {Series} series */
 export function engineOf({ report }) {
   const engine = report?.engine;

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from agent.reasons import Reason
+from agent.records import Acquisition
 from agent.report import reason_report
 from agent.wiring import system_clock
 from tests.agent.console.browsing import (
@@ -79,6 +82,32 @@ def test_an_alert_tells_who_what_where_and_how_much(page: Page, console: Console
         UNCERTAIN.text,
     ):
         expect(alert).to_contain_text(words)
+
+
+def test_an_alert_tells_what_the_patients_previous_examination_said(
+    page: Page, console: Console
+) -> None:
+    small = finding(volume_ml=8.0, volume_interval_ml=(6.0, 11.0))
+    for uid, hours_ago, found in (("1.1", 5, small), ("1.2", 0, finding())):
+        at = datetime(2026, 11, 30, 12) - timedelta(hours=hours_ago)  # noqa: DTZ001
+        acquisition = Acquisition(acquired=(at, at))
+        receive(console.store, system_clock, uid, study=f"{uid}.9", acquisition=acquisition)
+        add_result(console.store, report(uid, study_uid=f"{uid}.9", findings=(found,)))
+        if hours_ago:
+            console.store.console.acknowledge(uid, 1, "Ann", "")
+
+    told = (
+        "efore 8.0 mL (90 %: 6.0–11.0) · now 31.4 mL (90 %: 24.0–39.0) · "
+        "grew 23.4 mL (15.4 to 31.3) in 5.0 h"
+    )
+    expect(page.locator(".alert .before")).to_have_text(f"B{told}")
+    page.goto(f"{console.url}exam/1.2")
+    expect(page.locator("#reading .before")).to_have_text(f"Previous examination · b{told}")
+    expect(page.locator("#draft .for-comparison textarea")).to_have_value(
+        re.compile("outlines: grew 23.4 mL")
+    )
+    page.get_by_role("link", name="Previous examination").click()
+    expect(page.locator("#reading .before")).to_be_empty()
 
 
 def test_the_head_map_marks_each_bleed_on_its_side(page: Page, console: Console) -> None:

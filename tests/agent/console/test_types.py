@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from agent.console.before import Before
 from agent.report import FindingReport, SeriesReport, SliceStack
 from agent.store.view import (
     AcknowledgementView,
@@ -22,7 +23,7 @@ TYPES = Path(__file__).parents[2] / "js" / "api.d.ts"
 ADDED_BY_THE_CONSOLE = {
     "SliceStack": {"kept", "n"},
     "Series": {"last_slice_age_s", "escalation_problem", "unread_files"},
-    "Examination": {"urgency"},
+    "Examination": {"urgency", "before"},
 }
 
 
@@ -47,6 +48,7 @@ def fields(interface: str) -> set[str]:
         ("Examination", ExaminationView),
         ("Answer", AcknowledgementView),
         ("Answer", VerdictView),
+        ("Before", Before),
     ],
 )
 def test_what_the_page_reads_is_sent(interface: str, model: type[BaseModel]) -> None:
