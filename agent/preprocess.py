@@ -249,8 +249,7 @@ def reached(block: Block, contracts: tuple[SliceInput, VolumeInput]) -> NDArray[
     slices, volume = contracts
     makes = _along_k(block, volume).any(axis=0)
     told = interpolation_matrix(block.slab_heights_mm, block.heights_mm, slices.slab_mm).any(axis=1)
-    either: NDArray[np.bool_] = makes | told
-    return either
+    return np.logical_or(makes, told)
 
 
 def _along_k(block: Block, volume: VolumeInput) -> Floats:

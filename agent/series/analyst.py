@@ -46,7 +46,7 @@ from agent.sources import Sources
 
 AHEAD_S: Final = 0.2
 """A series that would be found complete in this time, if nothing more came, has its last slabs run
-meanwhile [s]. Ours: what they take on two cores; a slice that does come has some of them run again."""
+meanwhile [s]. Ours: what they take on two cores; a slice that does come has some run again."""
 
 MOST_ATTEMPTS: Final = 2
 """Work begun on a series this often and never ended took the process down each time."""
