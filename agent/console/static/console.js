@@ -8,7 +8,7 @@ import { listed, lookAgain, lookWith } from "./look.js";
 import { notifyButton, notifyOf } from "./notify.js";
 import { checkSession } from "./session.js";
 import { remind, soundButton } from "./sound.js";
-import { capital, clock, number, plain, said, t, timeOfDay, translatePage } from "./words.js";
+import { capital, clock, number, plain, said, t, timeOfDay, tn, translatePage } from "./words.js";
 import { confirmShown, showWorklist } from "./worklist.js";
 
 const LOST_AFTER_MS = 2700; // the server sends at least one snapshot a second; it is told within three
@@ -173,10 +173,20 @@ function engineWords({ bundle, version, backend, device }) {
   return plain(`${bundle} ${version}, ${backend}, ${device}`);
 }
 
+/** What is counted today, where one of it is told otherwise than several. @type {Record<string, (n: number) => string>} */
+const COUNTED = {
+  examinations: (n) => tn(n, "examination today", "examinations today"),
+  suspected: (n) => tn(n, "alert", "alerts"),
+};
+
 /** @param {Snapshot} state */
 function showDay(state) {
   at("day").hidden = !state.today;
-  for (const [name, n] of Object.entries(state.today ?? {})) write(first(document, `#day [data-count=${name}]`), number(n));
+  for (const [name, n] of Object.entries(state.today ?? {})) {
+    const [term, figure] = first(document, `#day div:has([data-count=${name}])`).children;
+    write(figure, number(n));
+    if (COUNTED[name]) write(term, COUNTED[name](n));
+  }
   const expected = state.agent?.alerts_per_100;
   put("expected", expected == null ? "" : t("Of 100 scans without a bleed, {low} to {high} are expected to alarm.", { low: number(expected[0]), high: number(expected[1]) }));
 }

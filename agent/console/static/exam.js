@@ -12,11 +12,13 @@ import { viewerFor } from "./viewer.js";
 import { asNeeded, born, nameOf, number, plain, said, t, translatePage } from "./words.js";
 
 const AGAIN_AFTER_MS = 5000;
+const LEFT_AFTER_MS = 900_000; // a page that nobody has touched for so long asks no more: its session is to end by itself
 const UID = decodeURIComponent(location.pathname.split("/").at(-1) ?? "");
 
 /** @type {Viewer | null} */
 let viewer = null;
 let shown = ""; // which result
+let touchedMs = Date.now();
 
 translatePage(document);
 const reader = /** @type {HTMLFormElement} */ (at("reader"));
@@ -26,7 +28,10 @@ languages.addEventListener("change", load);
 reader.addEventListener("submit", (event) => event.preventDefault());
 askName(reader);
 load();
-setInterval(lookForNewer, AGAIN_AFTER_MS);
+setInterval(() => { if (Date.now() - touchedMs < LEFT_AFTER_MS) lookForNewer(); }, AGAIN_AFTER_MS);
+for (const touch of ["pointerdown", "pointermove", "keydown", "wheel"]) {
+  addEventListener(touch, () => { touchedMs = Date.now(); }, { passive: true });
+}
 
 async function fetched() {
   const answer = await fetch(`/api/exam/${encodeURIComponent(UID)}?language=${languages.value}`).catch(() => null);

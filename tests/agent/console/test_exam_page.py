@@ -357,6 +357,25 @@ def test_a_newer_result_is_told_and_not_shown_unasked(rae: Page, ward: Ward) -> 
         ward.store.sql("UPDATE series SET revision = 1, state = 'suspected'")
 
 
+def test_a_page_that_nobody_touches_asks_no_more_so_that_its_session_ends(rae: Page) -> None:
+    asked: list[str] = []
+    rae.on("request", lambda request: asked.append(request.url))
+    rae.clock.install()
+    rae.reload()
+    expect(rae.locator("#exam")).to_be_visible()
+
+    rae.clock.fast_forward("15:01")
+    rae.wait_for_load_state("networkidle")
+    asked.clear()
+    rae.clock.run_for(20_000)
+    rae.wait_for_load_state("networkidle")
+    assert asked == []
+
+    with rae.expect_request("**/api/exam/**"):
+        rae.keyboard.press("Tab")
+        rae.clock.run_for(5000)
+
+
 def test_the_list_leads_to_an_examination(rae: Page, ward: Ward) -> None:
     rae.get_by_role("link", name="Reading list").click()
 

@@ -90,6 +90,7 @@ def test_thin_slices_confirm_on_the_card_that_is_there(page: Page, console: Cons
     expect(page.get_by_label("Note")).to_have_value("told the ward")
     expect(page.locator("#worklist tr")).to_have_count(1)
     expect(page.locator("#day [data-count=examinations]")).to_have_text("1")
+    expect(page.locator("#day dt").first).to_have_text("examination today")
     expect(page).to_have_title("(1) SUSPECTED – Bleedwatch")
     until(lambda: not console.store.queries.undelivered())
     shoot(page, "confirmed")
