@@ -109,8 +109,8 @@ INTERVAL = VolumeInterval(0.1, 0.1, 0.0, 0.0, 1.0)
 SEEING = Contract(
     name="seeing",
     version="0",
-    slices=SliceInput(1.0, 256, 2.5, 1, ((0.0, 80.0), (-20.0, 100.0)), 4),
-    volume=VolumeInput((4.0, 2.0, 2.0), (40, 128, 128), ((0.0, 80.0),)),
+    slices=SliceInput(2.0, 128, 2.5, 1, ((0.0, 80.0), (-20.0, 100.0)), 4),
+    volume=VolumeInput((4.0, 4.0, 4.0), (40, 64, 64), ((0.0, 80.0),)),
     reading=Reading(bleed_probability=0.5, midline_shift=True, mirrored=False),
     interval=INTERVAL,
     operating_points=(OperatingPoint("balanced", 0.5),),

@@ -24,7 +24,7 @@ class CrashesOnMarked(SeeingBackend):
     """Ends the process on the series that ``write_marked`` wrote."""
 
     def see(self, slabs: Floats) -> Floats:
-        if slabs[..., :48, :48].max() > 0.5:
+        if slabs[..., :24, :24].max() > 0.5:
             raise PowerCut
         return super().see(slabs)
 
@@ -56,6 +56,7 @@ def answered(box: Box) -> set[str]:
     return {report.series_uid for report in box.reports()}
 
 
+@pytest.mark.slow
 def test_the_neighbours_of_a_series_that_ended_the_process_are_answered_before_it_is_tried(
     tmp_path: Path,
 ) -> None:
@@ -74,6 +75,7 @@ def test_the_neighbours_of_a_series_that_ended_the_process_are_answered_before_i
     ] == "set_aside"
 
 
+@pytest.mark.slow
 def test_it_waits_for_others_no_longer_than_it_may(tmp_path: Path) -> None:
     box, paths = crashed_box(tmp_path)
     box.hand_in(paths)
