@@ -1,9 +1,10 @@
-"""What all tests share: one BLAS thread, as the agent has it, and a small program to run."""
+"""What all tests share: one BLAS thread, as the agent has it, a small program, what is slow."""
 
 from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,12 +21,30 @@ from tests.tiny import write_engines
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-settings.register_profile("bleedwatch", deadline=None)
-settings.load_profile("bleedwatch")
+SLOW_FILE = re.compile(r"^pytestmark = (\[[^\]]*)?pytest\.mark\.slow\b", re.MULTILINE)
+
+settings.register_profile("all", deadline=None)
+settings.register_profile("quick", settings.get_profile("all"), max_examples=25)
+
+
+def spares_slow(config: pytest.Config) -> bool:
+    """Whether slow tests are left out: the default."""
+    return "not slow" in config.option.markexpr
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("quick" if spares_slow(config) else "all")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run tests/faults with all their faults")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where slow tests are not run, spare a file that is slow as a whole: it may import torch."""
+    if not spares_slow(config) or collection_path.suffix != ".py":
+        return None
+    return SLOW_FILE.search(collection_path.read_text(encoding="utf-8")) is not None or None
 
 
 @pytest.hookimpl(trylast=True)

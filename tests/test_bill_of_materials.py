@@ -21,6 +21,7 @@ KNOWN = {
 }
 
 
+@pytest.mark.slow
 def test_the_bill_holds_what_a_box_gets_and_nothing_of_the_tests(tmp_path: Path) -> None:
     lock = SBOM["locked"]()
 

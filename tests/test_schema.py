@@ -132,6 +132,7 @@ def test_what_is_written_to_a_folder_keeps_to_the_schema(
     assert {file["do"] for file in uninstalled["files"]} == {"remove"}
 
 
+@pytest.mark.slow
 def test_what_is_read_of_a_folder_keeps_to_the_schema(
     scratch: Scratch, printed: Outputs, tmp_path: Path
 ) -> None:
@@ -148,6 +149,7 @@ def test_what_is_read_of_a_folder_keeps_to_the_schema(
     check("bench corpus", printed("bench", "corpus", folder))
 
 
+@pytest.mark.slow
 def test_what_is_measured_keeps_to_the_schema(printed: Outputs, engines: Path) -> None:
     check("bench completeness", printed("bench", "completeness", "--series", 1))
     check("bench networks", printed("bench", "networks", engines / BUNDLE, "--runs", 1))

@@ -21,6 +21,7 @@ def running(program: Program) -> Program:
     return program.started()
 
 
+@pytest.mark.slow
 def test_files_dropped_into_the_folder_become_a_result(tmp_path: Path) -> None:
     """By the shipped bundle, in a process begun as its unit begins it."""
     with Program(tmp_path / "box", PACKAGED_ENGINES) as program:
@@ -45,6 +46,7 @@ def test_sigterm_ends_the_agent_in_order(running: Program) -> None:
     assert json.loads(running.log.read_text().splitlines()[-1])["event"] == "stopped"
 
 
+@pytest.mark.slow
 def test_a_killed_agent_finishes_every_series_once_when_started_again(program: Program) -> None:
     program.start()
     for seed in range(4):
@@ -61,6 +63,7 @@ def test_a_killed_agent_finishes_every_series_once_when_started_again(program: P
     assert program.integrity() == "ok"
 
 
+@pytest.mark.slow
 def test_a_second_agent_on_the_same_store_is_refused(running: Program) -> None:
     second = running.call("run")
 
@@ -68,6 +71,7 @@ def test_a_second_agent_on_the_same_store_is_refused(running: Program) -> None:
     assert "another agent is running" in second.stderr
 
 
+@pytest.mark.slow
 def test_a_folder_that_vanishes_is_told_and_its_return_too(running: Program) -> None:
     running.export.rename(running.folder / "elsewhere")
     until(lambda: "export folder unreachable" in (running.problem() or ""))
@@ -78,6 +82,7 @@ def test_a_folder_that_vanishes_is_told_and_its_return_too(running: Program) -> 
     until(running.concluded)
 
 
+@pytest.mark.slow
 def test_status_says_that_the_agent_is_not_running(running: Program) -> None:
     assert running.call("status").returncode == 0
 
@@ -123,6 +128,7 @@ def test_the_environment_wins_over_the_file(program: Program) -> None:
     assert settings["infer"]["threads"] == 1
 
 
+@pytest.mark.slow
 def test_the_store_is_read_back_by_the_commands(running: Program) -> None:
     write_series(running.export / "study", 24, size=128)
     until(running.concluded)

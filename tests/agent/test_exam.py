@@ -391,6 +391,7 @@ def reconstructions(draw: st.DrawFn) -> list[Reconstruction]:
     ]
 
 
+@pytest.mark.slow
 @given(reconstructions())
 def test_every_series_is_of_exactly_one_examination(known: list[Reconstruction]) -> None:
     members = [uid for one in examinations(known) for uid, _ in one.places]
@@ -398,6 +399,7 @@ def test_every_series_is_of_exactly_one_examination(known: list[Reconstruction])
     assert sorted(members) == sorted(one.uid for one in known)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_the_order_of_arrival_changes_no_answer(data: st.DataObject) -> None:
     known = data.draw(reconstructions())
@@ -413,6 +415,7 @@ def test_the_order_of_arrival_changes_no_answer(data: st.DataObject) -> None:
     assert told(arrived) == told(known)
 
 
+@pytest.mark.slow
 @given(reconstructions())
 def test_no_suspicion_is_lost(known: list[Reconstruction]) -> None:
     """It is the answer, or waits, or was withdrawn by a preferred answer and is told beside it."""
@@ -427,6 +430,7 @@ def test_no_suspicion_is_lost(known: list[Reconstruction]) -> None:
                 assert dict(told.places)[one.uid] is Place.BESIDE
 
 
+@pytest.mark.slow
 @given(reconstructions())
 def test_not_suspected_is_an_answer_of_the_most_preferred(known: list[Reconstruction]) -> None:
     by_uid = {one.uid: one for one in known}

@@ -197,6 +197,7 @@ LISTED = Dataset()
 LISTED.PatientID = "P1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answers", "why"),
     [
@@ -220,6 +221,7 @@ def test_nonsense_is_refused_by_name(answers: list[tuple[int, Dataset | None]], 
         collected()
 
 
+@pytest.mark.slow
 def test_nobody_there_is_told() -> None:
     with pytest.raises(ArchiveUnreachable, match="worklist cannot be reached"):
         expected_on(settings(free_port()), DAY)

@@ -77,6 +77,7 @@ PLANTED = {
 }
 
 
+@pytest.mark.slow
 def test_what_an_agent_logs_names_series_and_no_patient(program: Program) -> None:
     program.start()
     write_series(program.export / "PLANTED^FOLDER", 24, size=128, **PLANTED)

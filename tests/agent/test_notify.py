@@ -72,6 +72,7 @@ def test_the_agent_is_ready_once_the_networks_are_then_alive_then_stopping(
     assert log.index('"event": "ready"') < log.index('"event": "stopped"')
 
 
+@pytest.mark.slow
 def test_a_stuck_thread_of_the_networks_starves_the_watchdog_though_the_folder_is_read(
     agent: Program, listener: Listener
 ) -> None:

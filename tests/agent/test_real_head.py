@@ -18,7 +18,7 @@ from tests.agent.box import Box
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "head_ct_ge_tilted"
 
-pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is not here")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is not here")]
 
 
 @pytest.fixture(scope="module")

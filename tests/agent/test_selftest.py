@@ -191,6 +191,7 @@ def test_one_at_a_time(tmp_path: Path, store: Store) -> None:
     assert [test.failure for test in store.queries.selftests(9)] == [Reason("selftest_no_picture")]
 
 
+@pytest.mark.slow
 def test_the_same_images_are_a_test_in_its_folder_and_a_patient_in_the_scanners(
     tmp_path: Path,
 ) -> None:
@@ -220,6 +221,7 @@ def test_the_same_images_are_a_test_in_its_folder_and_a_patient_in_the_scanners(
     assert len(box.store.queries.files_of(real)) == 32
 
 
+@pytest.mark.slow
 def test_a_refused_image_refuses_no_patients_series(tmp_path: Path) -> None:
     box = Box(
         tmp_path / "s.sqlite",
@@ -235,6 +237,7 @@ def test_a_refused_image_refuses_no_patients_series(tmp_path: Path) -> None:
     assert states == {False: "not_suspected", True: "not_analysed"}
 
 
+@pytest.mark.slow
 def test_a_patient_waits_for_no_test(tmp_path: Path) -> None:
     backend = SeeingBackend(SEEING_BUNDLE, score=0.9)
     box = Box(tmp_path / "s.sqlite", SEEING_BUNDLE, backend, tests_folder=tmp_path / "selftest")

@@ -19,6 +19,7 @@ UNKNOWN_SEQUENCE = (
 )
 
 
+@pytest.mark.slow
 def test_a_whole_head_without_a_bleed_is_not_suspected(answer: Answer, tmp_path: Path) -> None:
     save_all(head(), tmp_path / "in")
 
@@ -29,6 +30,7 @@ def test_a_whole_head_without_a_bleed_is_not_suspected(answer: Answer, tmp_path:
     assert report.geometry.missing == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("networks", ["dense", "shipped"])
 def test_a_whole_head_with_a_bleed_is_suspected(
     answer: Answer, tmp_path: Path, networks: str
@@ -58,6 +60,7 @@ def test_elements_out_of_the_ordinary_are_stepped_over(
     assert (report.state, report.geometry.slices) == ("not_suspected", 32)
 
 
+@pytest.mark.slow
 def test_slices_that_come_twice_under_other_uids_are_one_head(
     answer: Answer, tmp_path: Path
 ) -> None:
@@ -101,6 +104,7 @@ def test_names_of_any_bytes_and_what_exporters_leave_beside_the_images(
     assert (report.state, report.geometry.slices) == ("not_suspected", 32)
 
 
+@pytest.mark.slow
 def test_a_name_whose_empty_components_are_written_out_is_the_same_name(
     answer: Answer, tmp_path: Path
 ) -> None:

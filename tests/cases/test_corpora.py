@@ -22,6 +22,7 @@ def folder_of(package: str) -> Path:
     return Path(found.origin).parent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "at_least"), [("pydicom", 60), ("data_store", 6)], ids=["pydicom", "pydicom-data"]
 )
@@ -35,6 +36,7 @@ def test_no_ct_image_is_without_a_row(package: str, at_least: int) -> None:
     assert fates["slices"] + fates["row with the reason"] >= at_least
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["pydicom", "data_store"])
 @pytest.mark.filterwarnings("ignore")
 def test_ct_images_have_the_values_that_pydicom_gives_them(package: str) -> None:

@@ -19,6 +19,7 @@ def called(images: list[Dataset], **attributes: str) -> list[Dataset]:
     return images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "description", ["STD BRAIN 1MM, iDose", "PLAIN THIN, iDose (4)", "Head 5mm low dose"]
 )
@@ -32,6 +33,7 @@ def test_a_dose_or_an_iterative_reconstruction_in_the_name_is_no_dose_report(
     assert answer(tmp_path / "in").state == "not_suspected"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "attributes",
     [

@@ -236,6 +236,7 @@ def told(paths: list[Path]) -> list[tuple[object, ...]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
 def test_every_slice_is_read_as_if_it_had_been_written_well(
     write: Callable, tmp_path: Path, as_written_well: list
@@ -248,6 +249,7 @@ def test_every_slice_is_read_as_if_it_had_been_written_well(
     assert told(paths) == as_written_well[::4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [WRITERS["data set alone"], WRITERS["RLE closed by zeros"]])
 def test_a_head_written_so_is_analysed(write: Callable, answer: Answer, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
@@ -323,6 +325,7 @@ def test_pixels_that_nothing_reads_leave_a_row_with_the_reason(
     assert report.code == "not_jpeg"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["SeriesInstanceUID", "StudyInstanceUID", "SOPClassUID"])
 def test_images_that_lack_a_uid_have_a_row(missing: str, replay: Replay, tmp_path: Path) -> None:
     images = head()[:12]

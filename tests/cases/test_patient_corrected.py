@@ -43,6 +43,7 @@ def export(box: Box, paths: list[Path], *, restarted: bool = False) -> None:
     box.wait()
 
 
+@pytest.mark.slow
 @RESTARTS
 def test_the_row_and_the_alert_bear_the_corrected_patient_and_say_so(
     box: Box, tmp_path: Path, restarted: bool
@@ -60,6 +61,7 @@ def test_the_row_and_the_alert_bear_the_corrected_patient_and_say_so(
     assert box.store.queries.unfinished() == []
 
 
+@pytest.mark.slow
 @RESTARTS
 def test_the_correction_stands_after_a_further_restart_and_is_no_second_one(
     box: Box, tmp_path: Path, restarted: bool
@@ -78,6 +80,7 @@ def test_the_correction_stands_after_a_further_restart_and_is_no_second_one(
     assert len(box.store.queries.corrections_to_record()) == 1
 
 
+@pytest.mark.slow
 @RESTARTS
 def test_one_image_of_somebody_else_is_no_correction_and_refuses_the_series(
     box: Box, tmp_path: Path, restarted: bool
@@ -93,6 +96,7 @@ def test_one_image_of_somebody_else_is_no_correction_and_refuses_the_series(
     assert row_of(box).corrected is None
 
 
+@pytest.mark.slow
 def test_two_patients_in_one_series_are_refused_and_analysed_once_the_source_has_corrected_them(
     box: Box, tmp_path: Path
 ) -> None:
@@ -108,6 +112,7 @@ def test_two_patients_in_one_series_are_refused_and_analysed_once_the_source_has
     assert row_of(box).identity.patient_id == "4711"
 
 
+@pytest.mark.slow
 def test_images_of_another_study_are_never_taken_for_a_correction(box: Box, tmp_path: Path) -> None:
     export(box, write_series(tmp_path / "a", N, **UNKNOWN))
     export(box, write_series(tmp_path / "b", N, **UNKNOWN, StudyInstanceUID="1.2.3"))
@@ -115,6 +120,7 @@ def test_images_of_another_study_are_never_taken_for_a_correction(box: Box, tmp_
     assert row_of(box).report.code == "identity_differs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shown", "former"),
     [("full", ("UNKNOWN^E7", "E-7")), ("initials", ("U.^E.", "")), ("none", ("", ""))],
@@ -133,6 +139,7 @@ def test_the_page_tells_whose_it_was_said_to_be_as_far_as_the_site_lets_it(
     assert series["corrected_utc"] == corrected["at_utc"]
 
 
+@pytest.mark.slow
 def test_the_audit_log_has_the_correction_once_and_nobodys_name(box: Box, tmp_path: Path) -> None:
     export(box, write_series(tmp_path / "a", N, **UNKNOWN))
     export(box, write_series(tmp_path / "b", N, **KNOWN))

@@ -86,6 +86,7 @@ def test_more_images_of_what_is_ruled_out_give_no_further_result(tmp_path: Path)
     assert box.store.queries.unfinished() == []
 
 
+@pytest.mark.slow
 def test_a_head_is_read_before_what_waits_in_a_folder_of_what_is_ruled_out(tmp_path: Path) -> None:
     box = a_box(tmp_path)
     head = write_series(tmp_path / "head", N, size=SIZE)
@@ -105,6 +106,7 @@ def test_a_head_is_read_before_what_waits_in_a_folder_of_what_is_ruled_out(tmp_p
     assert of(box, 1).code == "contrast_series"
 
 
+@pytest.mark.slow
 def test_a_head_in_the_folder_of_a_perfusion_waits_for_none_of_it(tmp_path: Path) -> None:
     box = a_box(tmp_path)
     perfusion = write_series(tmp_path / "in", N, size=SIZE, SeriesDescription="CTP Brain 4D")
@@ -158,6 +160,7 @@ def opened() -> Iterator[set[str]]:
     listening.clear()
 
 
+@pytest.mark.slow
 def test_a_head_beside_a_perfusion_takes_no_more_memory_than_alone(tmp_path: Path) -> None:
     box = a_box(tmp_path)
     head = write_series(tmp_path / "head", N, size=SIZE)
@@ -189,6 +192,7 @@ def test_one_stray_image_of_another_kind_takes_nothing_from_a_head(tmp_path: Pat
     assert of(box, 0).geometry.slices == N
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bounds", "code"),
     [

@@ -177,6 +177,7 @@ def test_positions_that_are_nonsense_leave_gaps_that_are_named(
     assert "slices missing" in report.text
 
 
+@pytest.mark.slow
 def test_a_corpus_of_all_of_them_has_no_file_without_a_row(tmp_path: Path) -> None:
     for write in READ:
         (tmp_path / write.__name__).write_bytes(write(head()[10], tmp_path / "made"))

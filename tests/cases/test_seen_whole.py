@@ -69,6 +69,7 @@ def half_as_steep(image: Dataset, stored: Stored) -> None:
     image.RescaleSlope = 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spoil",
     [

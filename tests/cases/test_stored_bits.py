@@ -133,6 +133,7 @@ def test_what_is_of_another_type_than_hu_gets_no_answer(
         assert "some text" not in str(report.text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("filling_hu", [-1024, -2000, -3024, -32768])
 def test_a_round_field_is_a_head_whatever_fills_its_corners(
     answer: Answer, tmp_path: Path, filling_hu: int

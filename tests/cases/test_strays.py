@@ -66,6 +66,7 @@ STRAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["first", "last"])
 @pytest.mark.parametrize("change", STRAYS.values(), ids=STRAYS)
 def test_a_stray_image_is_set_aside_by_name(
@@ -85,6 +86,7 @@ def test_a_stray_image_is_set_aside_by_name(
     assert "1 image(s) set aside" in caveat.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_turns", [False, True], ids=["one after the other", "by turns"])
 def test_a_bone_reconstruction_in_the_same_series_is_set_aside(
     by_turns: bool, answer: Answer, tmp_path: Path
@@ -102,6 +104,7 @@ def test_a_bone_reconstruction_in_the_same_series_is_set_aside(
     assert any(f"{N} image(s) set aside: bone" in caveat.text for caveat in report.caveats)
 
 
+@pytest.mark.slow
 def test_slices_that_are_ruled_out_between_others_are_missed(
     answer: Answer, tmp_path: Path
 ) -> None:
@@ -138,6 +141,7 @@ def test_a_slice_twice_at_a_seam_is_one(answer: Answer, tmp_path: Path) -> None:
     assert (report.state, report.geometry.slices, report.caveats) == ("not_suspected", N, ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scanned_again", "slices_again"),
     [("the upper half", slice(N // 2, N)), ("all", slice(0, N))],
@@ -158,6 +162,7 @@ def test_a_rescan_after_motion_is_two_stacks_of_which_one_is_analysed(
     assert any(f"{n_left} image(s) of another scan" in caveat.text for caveat in report.caveats)
 
 
+@pytest.mark.slow
 def test_overlapping_reconstructions_are_no_gaps(answer: Answer, tmp_path: Path) -> None:
     images = head("siemens-64x2.5")
     for image in images:
@@ -172,6 +177,7 @@ def test_overlapping_reconstructions_are_no_gaps(answer: Answer, tmp_path: Path)
     assert (report.state, report.geometry.missing) == ("not_suspected", ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [20, 64, 500])
 @pytest.mark.parametrize(
     ("networks", "state"), [("blind", "not_suspected"), ("dense", "suspected")]

@@ -83,6 +83,7 @@ SPOILT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "which", [UPPER, [3], [N - 1], [0]], ids=["upper", "inner", "top", "bottom"]
 )
@@ -105,6 +106,7 @@ def test_while_a_file_stands_unread_its_series_is_not_cleared(
     assert "I0" not in cleared.text, "files are named for patients"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shown", "named"), [("full", ("I010",)), ("initials", ())])
 def test_the_row_names_the_files_where_the_page_may_name_the_patient(
     shown: str, named: tuple, tmp_path: Path
@@ -166,6 +168,7 @@ def blanked(image: Dataset, margin: int, shift: int) -> Dataset:
     return image
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("margin", [1, 3])
 @pytest.mark.parametrize("shift", [0, 3, -2])
 def test_a_head_whose_surroundings_are_blanked_is_analysed(
@@ -191,6 +194,7 @@ def test_an_image_of_zeros_in_a_head_that_is_not_blanked_may_be_unwritten(
     assert "1 image(s) show nothing" in report.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.7])
 def test_a_writer_that_stalls_in_a_preallocated_file_is_waited_for(
     share: float, tmp_path: Path
@@ -214,6 +218,7 @@ def test_a_writer_that_stalls_in_a_preallocated_file_is_waited_for(
     assert (box.report().state, box.report().geometry.slices) == ("not_suspected", N)
 
 
+@pytest.mark.slow
 def test_a_file_that_grows_after_it_was_taken_for_whole_replaces_what_was_read(
     tmp_path: Path,
 ) -> None:

@@ -134,6 +134,7 @@ def test_lossy_jpeg_by_dcmtk(program: tuple, originals: list[Path], tmp_path: Pa
         assert np.abs(found.hu.astype(int) - before.hu).mean() < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", GDCM_WAYS.values(), ids=GDCM_WAYS)
 def test_gdcm(way: tuple, originals: list[Path], tmp_path: Path) -> None:
     same(by((str(GDCM), *way), originals, tmp_path), originals)
@@ -310,6 +311,7 @@ def test_orthanc_by_dicomweb(orthanc: Orthanc, originals: list[Path], tmp_path: 
     read_again(sorted(tmp_path.iterdir()), originals)
 
 
+@pytest.mark.slow
 @needs_orthanc
 def test_a_medium_that_orthanc_writes_gives_the_same_answer(
     orthanc: Orthanc, answer: Answer, tmp_path: Path

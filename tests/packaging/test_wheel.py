@@ -16,6 +16,8 @@ from agent.config import InferConfig
 
 pytest.importorskip("hatch_vcs", reason="building needs the dev extra")
 
+pytestmark = pytest.mark.slow
+
 SOURCE = Path(__file__).resolve().parents[2]
 FALLBACK = "0.1.0.dev0"
 

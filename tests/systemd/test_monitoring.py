@@ -155,6 +155,7 @@ def test_a_rule_fires_when_it_should(alert: str, tmp_path: Path) -> None:
     assert f'Labels:{{alertname="{alert}"' in asked, asked
 
 
+@pytest.mark.slow
 @needs_promtool
 def test_no_rule_fires_on_a_box_that_is_well(tmp_path: Path) -> None:
     for alert in alerts():

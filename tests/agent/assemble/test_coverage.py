@@ -35,12 +35,14 @@ def brain_px(seed: int = 5, slice_mm: float = 5.0) -> NDArray[np.intp]:
     return np.count_nonzero(synthetic(seed, slice_mm).regions, axis=(1, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slice_mm", SLICES_MM)
 @pytest.mark.parametrize("seed", [1, 5])
 def test_a_whole_head_is_seen_whole(seed: int, slice_mm: float) -> None:
     assert unseen_in(whole(seed, slice_mm)) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slice_mm", SLICES_MM)
 @pytest.mark.parametrize("end", ["vertex", "base"])
 def test_a_head_cut_within_the_brain_is_told_at_every_level(end: str, slice_mm: float) -> None:
@@ -55,6 +57,7 @@ def test_a_head_cut_within_the_brain_is_told_at_every_level(end: str, slice_mm: 
         assert f"{end}_not_seen" in unseen_in(cut(head, kept)), n
 
 
+@pytest.mark.slow
 def test_slices_below_the_skull_are_not_asked_for() -> None:
     """The neck may be in it or not."""
     head, per_slice = whole(), brain_px()
@@ -72,6 +75,7 @@ def test_empty_slices_above_a_head_do_not_show_its_vertex() -> None:
     assert unseen_in(volume(hu, 5.0, 1.0)) == {"vertex_not_seen"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slice_mm", [2.5, 5.0])
 def test_air_above_a_head_that_has_not_closed_is_told(slice_mm: float) -> None:
     """From the first slice on that shows a sixth of the largest section."""

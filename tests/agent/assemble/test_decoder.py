@@ -20,6 +20,8 @@ from agent.assemble.dicom_file import ReadSlice, SliceRefused, read_slices
 from agent.assemble.limits import ReadLimits
 from tests.phantoms import phantom_hu, write_enhanced, write_series
 
+pytestmark = pytest.mark.slow
+
 COMPRESSED = [RLELossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless, JPEG2000Lossless]
 
 PLANTED = """

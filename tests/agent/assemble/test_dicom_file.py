@@ -414,6 +414,7 @@ def test_a_file_that_is_gone_or_closed_to_us_is_named(tmp_path):
         read_slices(path / "below a file", LIMITS)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     syntax=st.sampled_from([str(uid) for uid in LOSSLESS]),

@@ -106,6 +106,7 @@ def test_a_hole_beside_slices_of_unknown_thickness_is_found():
     assert gaps(heights, [5.0, 5.0, None, None, 5.0, 5.0]) == [Gap(10.0, 20.0, 1)]
 
 
+@pytest.mark.slow
 def test_the_gaps_of_a_very_long_series_are_found_in_one_pass():
     heights = [0.6 * k for k in range(40_000) if k % 10]
 

@@ -40,6 +40,7 @@ def test_a_head_has_no_fault(seed: int, slice_mm: float) -> None:
     assert faults_in(made_head(seed, slice_mm)) == set()
 
 
+@pytest.mark.slow
 def test_a_noisy_thin_head_has_no_fault() -> None:
     head = made_head(1, 1.25)
     noise = np.random.default_rng(0).normal(0, 25, head.hu.shape)
@@ -47,11 +48,13 @@ def test_a_noisy_thin_head_has_no_fault() -> None:
     assert faults_in(volume((head.hu + noise).astype(np.int16), 1.25, 1.0)) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding_hu", [-1024, -1500, -2000, -3024])
 def test_a_head_whose_surroundings_are_padded_has_no_fault(padding_hu: int) -> None:
     assert faults_in(altered(lambda hu: np.where(hu < -900, padding_hu, hu))) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "faults"),
     [
@@ -122,11 +125,13 @@ def test_where_values_are_cut_to_a_brain_window_no_fat_is_asked_for() -> None:
     assert faults_of(facts) == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slice_mm", [2.5, 5.0])
 def test_a_head_whose_slices_lie_in_reverse_is_told(slice_mm: float) -> None:
     assert faults_in(volume(made_head(5, slice_mm).hu[::-1], slice_mm, 1.0)) == {"upside_down"}
 
 
+@pytest.mark.slow
 def test_two_heads_beside_one_another_are_told() -> None:
     one, other = made_head().hu, made_head(6).hu
     n = min(len(one), len(other))
@@ -267,6 +272,7 @@ def beside_the_middle(seed: int = 5) -> NDArray[np.int16]:
     return np.roll(made_head(seed).hu, (12, 15), axis=(1, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("from_level", [10, 16])
 @pytest.mark.parametrize("axis", [1, 2], ids=["upside down", "right side left"])
 def test_mirrored_slices_among_others_are_told(axis: int, from_level: int) -> None:
@@ -276,6 +282,7 @@ def test_mirrored_slices_among_others_are_told(axis: int, from_level: int) -> No
     assert faults_in(volume(hu, 5.0, 1.0)) == {"slices_mirrored"}
 
 
+@pytest.mark.slow
 def test_every_other_slice_of_another_head_is_told() -> None:
     hu, other = beside_the_middle(5), beside_the_middle(1)
     hu[1::2] = other[1 : len(hu) : 2]
@@ -293,6 +300,7 @@ def test_a_slice_that_is_repeated_with_other_noise_is_told(n_times: int, sigma_h
     assert faults_in(volume(hu, 5.0, 1.0)) == {"slices_alike"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slice_mm", [1.25, 5.0])
 @pytest.mark.parametrize("factor", [0.5, 0.4])
 def test_pixels_of_another_size_than_is_said_are_told(factor: float, slice_mm: float) -> None:

@@ -94,6 +94,7 @@ def _striped(value, size):
     return hu
 
 
+@pytest.mark.slow
 def test_the_buffer_grows_and_keeps_what_it_holds():
     size = 2048
     n = RESERVED_BYTES // (2 * size * size) + 2
@@ -453,6 +454,7 @@ def test_what_an_acquisition_has_counts_only_where_slices_may_be_missing(changes
     assert (english(shortfall) if shortfall else None) == words
 
 
+@pytest.mark.slow
 @given(
     steps=st.lists(st.floats(0.3, 10), min_size=1, max_size=20),
     order=st.randoms(use_true_random=False),

@@ -12,6 +12,8 @@ import pytest
 from tests.phantoms import uid, write_series
 from tests.program import Program
 
+pytestmark = pytest.mark.slow
+
 Replay: TypeAlias = Callable[..., str]
 
 

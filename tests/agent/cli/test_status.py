@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pexpect
+import pytest
 
 from agent.wiring import system_clock
 from tests.agent.cli.conftest import Call
@@ -45,6 +46,7 @@ def test_status_tells_what_is_under_way_and_how_much_came_today(store: Store, ca
     assert "DOE" not in told.stdout + text
 
 
+@pytest.mark.slow
 def test_watched_on_a_terminal_it_follows_the_store_until_ctrl_c(
     store: Store, tmp_path: Path
 ) -> None:
@@ -64,6 +66,7 @@ def test_watched_on_a_terminal_it_follows_the_store_until_ctrl_c(
     assert terminal.exitstatus == 1
 
 
+@pytest.mark.slow
 def test_watched_through_a_pipe_each_look_is_a_line_of_json(store: Store, tmp_path: Path) -> None:
     live(store, system_clock)
     watching = subprocess.Popen(command(tmp_path, "--watch", "--json"), stdout=subprocess.PIPE)

@@ -70,6 +70,7 @@ def test_the_help_is_a_table_of_contents_of_one_line_each(
     assert "Others" not in listed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_an_example_and_says_how_it_ends(name: str) -> None:
     whole = " ".join(help_of(*name.split()).split())
@@ -123,6 +124,7 @@ def test_the_shell_completes_commands_options_and_values(
     assert set(capsys.readouterr().out.split()) == offered
 
 
+@pytest.mark.slow
 def test_a_command_that_looks_into_the_store_waits_for_no_network_and_no_image() -> None:
     program = (
         "import sys; from agent.cli import build_app; build_app('status'); "
@@ -177,6 +179,7 @@ def test_an_unknown_command_is_said_to_be_unknown(
     assert "No such command 'stauts'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_package_that_an_extra_brings_is_named(tmp_path: Path) -> None:
     program = (
         "import sys; sys.modules['torch'] = None; "  # as where it is not installed

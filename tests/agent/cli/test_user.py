@@ -51,6 +51,7 @@ def box(
     return Box(program, monkeypatch, capsys)
 
 
+@pytest.mark.slow
 def test_a_user_is_added_listed_changed_and_removed_and_the_audit_log_has_it(box: Box) -> None:
     added = box.call("add", "Ann Lee", "--role", "technologist", "--password-stdin")
     assert added.out == "Ann Lee: added, technologist\n"

@@ -206,10 +206,12 @@ def served(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> It
 
 
 class TestServedByTls:
+    @pytest.mark.slow
     def test_a_browser_that_trusts_the_authority_is_answered(self, served: Served) -> None:
         assert served.ask("/healthz")[::2] == (200, b"ok\n")
         assert served.ask("/api/state")[::2] == (401, b"sign in first\n")
 
+    @pytest.mark.slow
     def test_one_that_does_not_is_told_nothing(self, served: Served) -> None:
         connection = http.client.HTTPSConnection("127.0.0.1", served.port, timeout=60)
         with pytest.raises(ssl.SSLCertVerificationError):
@@ -271,6 +273,7 @@ class TestServedByTls:
         assert served.ask("/api/events", Cookie=cookie)[0] == 401
         connection.close()
 
+    @pytest.mark.slow
     def test_a_header_that_names_another_address_gains_no_more_tries(self, served: Served) -> None:
         values = {"name": "cem", "password": "not the password"}
         statuses = [

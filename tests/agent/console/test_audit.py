@@ -132,6 +132,7 @@ def enter(ward: Ward, name: str = "ann") -> Page:
 
 
 class TestViews:
+    @pytest.mark.slow
     def test_a_series_on_the_worklist_is_one_line_for_each_session(self, ward: Ward) -> None:
         ann = enter(ward)
         for _ in range(3):
@@ -259,6 +260,7 @@ class TestSigningIn:
         assert went.told == ("110114", "110123", "E", "0")
         assert came.who == went.who == ("ann", AT_THE_SCANNER)
 
+    @pytest.mark.slow
     def test_wrong_passwords_and_the_lock_that_comes_of_them(self, ward: Ward) -> None:
         for _ in range(6):
             ward.page().sign_in("ann", "not the password")
@@ -293,6 +295,7 @@ class TestSigningIn:
         assert start.code("ActiveParticipant/RoleIDCode") == "110150"
 
 
+@pytest.mark.slow
 def test_nothing_of_a_patient_is_in_it(ward: Ward) -> None:
     now = ward.clock()
     planted = SeriesProgress("1.9", PLANTED, "PLANTED-DESCRIPTION", "generic-head", 9, 0, now, now)
@@ -402,6 +405,7 @@ class TestTheFile:
         assert "audit.log cannot be written" in notice["reason"]["text"]
 
 
+@pytest.mark.slow
 @given(name=st.text(), host=st.sampled_from(["ct1", "-"]), uid=st.text())
 def test_whatever_names_hold_a_line_is_one_line_and_reads_back(
     name: str, host: str, uid: str

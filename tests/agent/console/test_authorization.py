@@ -104,6 +104,7 @@ class TestSigningIn:
     def test_names_may_be_typed_in_either_case(self, ward: Ward) -> None:
         assert ward.page().sign_in("ANN").json()["user"] == "ann"
 
+    @pytest.mark.slow
     def test_a_wrong_password_and_a_name_of_nobody_get_the_same_answer(self, ward: Ward) -> None:
         wrong, nobody = (ward.page().sign_in(name, "x" * 20) for name in ("ann", "bob"))
 
@@ -153,6 +154,7 @@ class TestSigningIn:
         for secret in (token, ann.csrf, PASSWORD):
             assert secret not in held
 
+    @pytest.mark.slow
     def test_a_hash_of_other_parameters_is_made_anew(self, ward: Ward) -> None:
         old = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
         ward.store.console.accounts.set_password("ann", old)
@@ -164,6 +166,7 @@ class TestSigningIn:
         assert not HASHER.check_needs_rehash(user.argon2)
         assert ward.page().sign_in().status_code == 200
 
+    @pytest.mark.slow
     def test_keyboards_that_compose_letters_differently_give_one_password(self, ward: Ward) -> None:
         ward.store.console.accounts.set_password("ann", hashed("ann", "f\u00fcnfzehn Zeichen"))
 
@@ -311,6 +314,7 @@ class TestLockout:
     def wrong(self, page: Page, n: int, name: str = "ann") -> list[int]:
         return [page.sign_in(name, "not the password").status_code for _ in range(n)]
 
+    @pytest.mark.slow
     def test_five_wrong_passwords_make_the_next_try_wait_and_longer_each_time(
         self, ward: Ward
     ) -> None:
@@ -325,6 +329,7 @@ class TestLockout:
             ward.clock.now_s += 900
             assert page.sign_in("ann", "not the password").json()["wait_s"] == wait_s
 
+    @pytest.mark.slow
     def test_it_ends_and_signing_in_forgets_it(self, ward: Ward) -> None:
         page = ward.page()
         self.wrong(page, 5)
@@ -336,16 +341,19 @@ class TestLockout:
 
         assert self.wrong(page, 4) == [401] * 4
 
+    @pytest.mark.slow
     def test_who_guesses_elsewhere_locks_nobody_out_at_the_scanner(self, ward: Ward) -> None:
         assert self.wrong(ward.page(ELSEWHERE), 6)[-2:] == [429, 429]
 
         assert ward.page(AT_THE_SCANNER).sign_in().status_code == 200
 
+    @pytest.mark.slow
     def test_ends_no_session(self, ward: Ward, ann: Page) -> None:
         self.wrong(ward.page(), 6)
 
         assert ann.may
 
+    @pytest.mark.slow
     def test_outlives_the_console_and_the_computer(self, ward: Ward) -> None:
         self.wrong(ward.page(), 5)
 

@@ -110,6 +110,7 @@ def test_one_answer_is_for_all_series_of_a_scan_that_were_not_analysed(store: St
     assert one.examination.unanalysed == ()
 
 
+@pytest.mark.slow
 def test_beyond_fifty_there_are_more_and_all_of_them_can_be_had(store: Store) -> None:
     for n in range(60):
         come(store, f"1.{n}", not_suspected)

@@ -65,6 +65,7 @@ def both(orthanc: Orthanc) -> Iterator[dict[str, Channel[Any]]]:
         server.shutdown()
 
 
+@pytest.mark.slow
 @needs_orthanc
 @pytest.mark.parametrize("way", ["dicom", "web"])
 def test_an_archive_takes_all_objects_once_and_says_that_it_keeps_them(
@@ -86,6 +87,7 @@ def test_an_archive_takes_all_objects_once_and_says_that_it_keeps_them(
     assert sorted(uids) == [uid for uid in orthanc.sop_uids() if uid in uids]
 
 
+@pytest.mark.slow
 @needs_orthanc
 def test_the_trial_object_goes_the_same_way(orthanc: Orthanc) -> None:
     one = trial_object(uid("trial"), AT)

@@ -207,6 +207,7 @@ def test_a_channel_that_is_down_delays_no_other(site: Callable[..., Site]) -> No
     assert waiting.problem == DOWN.reason
 
 
+@pytest.mark.slow
 def test_an_archive_that_cannot_be_reached_is_tried_for_one_result_alone(
     site: Callable[..., Site],
 ) -> None:
@@ -223,6 +224,7 @@ def test_an_archive_that_cannot_be_reached_is_tried_for_one_result_alone(
     assert courier.turn() == 3
 
 
+@pytest.mark.slow
 def test_one_result_that_is_never_answered_holds_up_no_other(site: Callable[..., Site]) -> None:
     at = site()
     for seed in range(2):
@@ -240,6 +242,7 @@ def test_one_result_that_is_never_answered_holds_up_no_other(site: Callable[...,
     assert [one.series_uid for one in at.waiting()] == ["1.2.0"]
 
 
+@pytest.mark.slow
 def test_a_retry_of_one_result_does_not_wait_for_a_receiver_that_was_lost(
     site: Callable[..., Site],
 ) -> None:
@@ -255,6 +258,7 @@ def test_a_retry_of_one_result_does_not_wait_for_a_receiver_that_was_lost(
     assert courier.turn() == 2
 
 
+@pytest.mark.slow
 def test_a_refusal_holds_up_nothing_else_and_is_kept_in_the_archives_words(
     site: Callable[..., Site],
 ) -> None:
@@ -279,6 +283,7 @@ def test_between_attempts_ever_more_is_waited_but_not_for_ever() -> None:
     assert wait_s(500, down) == 600.0
 
 
+@pytest.mark.slow
 def test_without_a_commitment_a_result_is_sent_and_no_more(site: Callable[..., Site]) -> None:
     at = site()
     at.conclude()
@@ -295,6 +300,7 @@ def test_without_a_commitment_a_result_is_sent_and_no_more(site: Callable[..., S
     assert archive.n_sent == 1
 
 
+@pytest.mark.slow
 def test_what_an_archive_has_lost_is_sent_again(site: Callable[..., Site]) -> None:
     at = site()
     at.conclude()
@@ -311,6 +317,7 @@ def test_what_an_archive_has_lost_is_sent_again(site: Callable[..., Site]) -> No
     assert len(archive.kept) == 5
 
 
+@pytest.mark.slow
 def test_a_later_result_waits_for_the_earlier_of_its_series_and_names_it(
     site: Callable[..., Site],
 ) -> None:
@@ -344,6 +351,7 @@ def test_what_is_dropped_is_sent_no_more_and_its_labels_go(site: Callable[..., S
     assert at.labels() == [None]
 
 
+@pytest.mark.slow
 def test_what_is_retried_begins_anew_and_at_once(site: Callable[..., Site]) -> None:
     at = site()
     at.conclude()
@@ -391,6 +399,7 @@ class Stops(Memory):
         self.calls_left -= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calls", range(3))
 def test_killed_between_any_two_calls_each_object_is_there_once(
     site: Callable[..., Site], calls: int

@@ -187,6 +187,7 @@ def outcome(diagnostics: str) -> bytes:
     return json.dumps({"resourceType": "OperationOutcome", "issue": [issue]}).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 412, 422])
 def test_a_refusal_is_told_in_the_servers_own_words(status: int) -> None:
     with pytest.raises(ArchiveRefused) as refused:

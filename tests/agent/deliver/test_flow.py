@@ -22,7 +22,7 @@ from tests.agent.deliver.archives import Orthanc, needs_orthanc, unclosed
 from tests.heads import SEEING_BUNDLE, SeeingBackend
 from tests.phantoms import slice_dataset, uid, write, write_series
 
-pytestmark = unclosed
+pytestmark = [unclosed, pytest.mark.slow]
 
 N = 24
 

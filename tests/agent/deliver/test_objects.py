@@ -53,6 +53,7 @@ def head(request: pytest.FixtureRequest) -> tuple[StoredResult, dict[str, Datase
     return result, made(result)
 
 
+@pytest.mark.slow
 def test_each_voxel_of_a_finding_is_in_its_segment_on_its_own_slice(head) -> None:
     result, objects = head
     segmentation = hd.seg.Segmentation.from_dataset(objects["Segmentation Storage"])
@@ -71,6 +72,7 @@ def test_each_voxel_of_a_finding_is_in_its_segment_on_its_own_slice(head) -> Non
     assert (masks == result.numbers[shown]).all()
 
 
+@pytest.mark.slow
 def test_frames_have_the_images_own_positions(head) -> None:
     result, objects = head
     segmentation = objects["Segmentation Storage"]
@@ -185,6 +187,7 @@ def test_what_was_not_analysed_says_why() -> None:
     assert "Not analysed: 3 slices are missing" in texts(objects["Basic Text SR Storage"])
 
 
+@pytest.mark.slow
 def test_a_later_result_names_the_one_whose_place_it_takes() -> None:
     first = stored_result()
     second = stored_result(revision=2, result_id="later", predecessor=first.report.result_id)
@@ -208,6 +211,7 @@ def test_a_site_may_want_the_written_report_alone() -> None:
     assert only.SOPClassUID.name == "Basic Text SR Storage"
 
 
+@pytest.mark.slow
 def test_measurements_without_segmentation_refer_to_the_images() -> None:
     (only,) = objects_of(stored_result(), ["measurements"])
     report = hd.sr.Comprehensive3DSR.from_dataset(only)
@@ -255,6 +259,7 @@ IMAGES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("who", IDENTITIES, ids=str)
 def test_no_odd_word_about_the_patient_is_an_obstacle(who: dict[str, str]) -> None:
@@ -269,6 +274,7 @@ def test_no_odd_word_about_the_patient_is_an_obstacle(who: dict[str, str]) -> No
         assert one.PatientID == who.get("patient_id", "P1")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("said", IMAGES, ids=str)
 def test_no_odd_word_about_the_study_is_an_obstacle(said: dict[str, str]) -> None:
@@ -314,6 +320,7 @@ for one in objects_of(stored_result(), KINDS):
 """
 
 
+@pytest.mark.slow
 def test_made_again_by_another_process_every_object_is_the_same() -> None:
     first, second = (
         subprocess.run([sys.executable, "-c", DIGEST], capture_output=True, text=True, check=True)

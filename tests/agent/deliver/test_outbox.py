@@ -11,6 +11,8 @@ from agent.deliver.settings import DicomChannel
 from agent.reasons import Reason, plain
 from tests.agent.reports import not_analysed, not_suspected, report
 
+pytestmark = pytest.mark.slow
+
 SOME = DicomChannel(name="some", host="h", ae_title="A")
 ALL = DicomChannel(
     name="all", host="h", ae_title="A", tell=("suspected", "not_suspected", "not_analysed")

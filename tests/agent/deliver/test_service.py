@@ -21,7 +21,7 @@ from tests.agent.doctor.scratch import free_port
 from tests.agent.reports import receive
 from tests.program import Program
 
-pytestmark = unclosed
+pytestmark = [unclosed, pytest.mark.slow]
 
 CHANNELS = """
 [deliver]

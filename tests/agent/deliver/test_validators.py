@@ -77,6 +77,7 @@ def said(*command: str | Path) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_dciodvfy_finds_no_error(files: dict[str, Path]) -> None:
     for name, path in files.items():
         lines = said("dciodvfy", path).splitlines()
@@ -85,6 +86,7 @@ def test_dciodvfy_finds_no_error(files: dict[str, Path]) -> None:
         assert [line for line in warnings if "99BLEEDWATCH" not in line] == [], name
 
 
+@pytest.mark.slow
 def test_dciodvfy_would_find_one(files: dict[str, Path], tmp_path: Path) -> None:
     spoilt = tmp_path / "spoilt.dcm"
     shutil.copy(files["first Segmentation Storage"], spoilt)
@@ -93,6 +95,7 @@ def test_dciodvfy_would_find_one(files: dict[str, Path], tmp_path: Path) -> None
     assert "Error" in said("dciodvfy", spoilt)
 
 
+@pytest.mark.slow
 def test_dcmtk_reads_every_document_and_rewrites_every_object(
     files: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ def test_a_site_that_sends_nothing_is_well(scratch: Scratch) -> None:
     assert (found.mark, found.text) == (Mark.WELL, "results are sent nowhere")
 
 
+@pytest.mark.slow
 def test_an_archive_that_answers_is_well_and_one_that_does_not_is_wrong(scratch: Scratch) -> None:
     with pacs() as port:
         assert checked(scratch, port).mark is Mark.WELL

@@ -162,6 +162,7 @@ def result_that_no_page_has_shown(box: Scratch) -> None:
         add_result(store, not_suspected(UID))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("broken", "check", "found", "next_step"),
     [

@@ -46,6 +46,7 @@ def size(where: np.ndarray) -> np.ndarray:
     return np.array([np.ptp(rows), np.ptp(columns)]) + 1
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(
     centre_mm=st.tuples(st.floats(-35, 35), st.floats(-45, 45), st.floats(-30, 30)),
@@ -72,6 +73,7 @@ def test_the_outline_is_where_the_bleed_is(
     assert np.abs(outer_mm - 2 * BALL_MM - 8 * plane.pixel_mm).max() < slice_mm + 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tilt_deg", [-20.0, 0.0, 20.0])
 @pytest.mark.parametrize("view", ["coronal", "sagittal"])
 def test_left_is_right_up_is_up_and_millimetres_are_alike_both_ways(

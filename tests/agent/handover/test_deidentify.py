@@ -151,6 +151,7 @@ def test_what_cannot_be_made_safe_is_refused(
         deidentified(path.read_bytes(), NEW_UID)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["compressed", "enhanced"])
 def test_what_is_left_is_analysed_as_the_images_themselves(tmp_path: Path, kind: str) -> None:
     if kind == "enhanced":

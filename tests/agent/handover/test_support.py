@@ -129,6 +129,7 @@ def planted_log(planted: Planted) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 def test_no_planted_value_is_in_the_archive_in_any_spelling(
     scratch: Scratch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ def test_an_active_plan_is_taken_up_and_says_so(seat):
     assert seat.networks.degraded is None
 
 
+@pytest.mark.slow
 def test_a_protocols_own_plan_goes_before_the_one_for_any(seat):
     general, own = seat.box.build(), seat.box.build(protocol="ge-head")
     seat.box.activate(any=general, **{"ge-head": own})
@@ -77,6 +78,7 @@ def test_a_protocols_own_plan_goes_before_the_one_for_any(seat):
     assert general in seat.run("siemens-head")[0]
 
 
+@pytest.mark.slow
 def test_a_plan_activated_later_takes_the_place_of_the_earlier_one(seat):
     first = seat.box.build()
     seat.box.activate(any=first)

@@ -36,6 +36,7 @@ def bundle() -> Bundle:
     return SEEING_BUNDLE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tilt_deg", [0.0, 18.5, -25.0], ids="tilt={}".format)
 @pytest.mark.parametrize("heights", [THIN, THICK, UNEVEN], ids=["0.625mm", "5mm", "4.2-then-7.4mm"])
 def test_a_ball_of_blood_keeps_its_volume_and_place(
@@ -55,6 +56,7 @@ def test_a_ball_of_blood_keeps_its_volume_and_place(
     assert finding.centroid_lps_mm == pytest.approx((25.0, -20.0, 10.0), abs=1.5)
 
 
+@pytest.mark.slow
 def test_thin_slices_share_slabs_and_thick_ones_do_not(bundle: Bundle) -> None:
     thin, thick = (head(axial_grid(h), np.zeros((len(h), 128, 128), bool)) for h in (THIN, THICK))
 
@@ -73,6 +75,7 @@ class LeftEyedBackend(SeeingBackend):
         return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side_mm", [-25.0, 25.0], ids=["right", "left"])
 def test_read_mirrored_as_well_a_bleed_on_either_side_counts_alike(
     side_mm: float, bundle: Bundle
@@ -112,6 +115,7 @@ def growing(whole: HeadVolume, first_k: int, end_k: int) -> HeadVolume:
     return HeadVolume(whole.hu[first_k:end_k], part, whole.sop_uids[first_k:end_k], ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("upwards", [True, False], ids=["ascending", "descending"])
 @pytest.mark.parametrize("heights", [THIN[:120], THICK], ids=["thin", "thick"])
 @pytest.mark.parametrize("neighbours", [1, 2])
@@ -150,6 +154,7 @@ def only(whole: HeadVolume, chosen: list[int]) -> HeadVolume:
     return HeadVolume(whole.hu[chosen], grid, tuple(whole.sop_uids[k] for k in chosen), ())
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     order=st.permutations(range(24)),
@@ -264,6 +269,7 @@ def test_slabs_that_wait_are_run_from_the_highest_until_no_more_are_wanted():
     assert backend.slices_run - left == 2, "only those that see where these four end"
 
 
+@pytest.mark.slow
 def test_slabs_measure_what_their_slices_do(bundle: Bundle):
     for heights in (THIN, UNEVEN):
         grid = axial_grid(heights, tilt_deg=12.0)

@@ -46,6 +46,7 @@ def probabilities(backend: Backend, slabs: Floats) -> Floats:
     return np.concatenate(list(backend.run_slices(batches)))[: len(slabs)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3, 6, 7, 20])
 def test_slabs_give_what_the_reference_gives_in_their_order(box, count):
     backend = box.ready()

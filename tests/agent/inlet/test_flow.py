@@ -16,6 +16,8 @@ from tests.agent.inlet.dcmtk import dcmtk
 from tests.phantoms import uid, write_series
 from tests.program import Program, ended, until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def port() -> int:

@@ -148,6 +148,7 @@ def test_every_refusal_has_a_wording_that_fits_its_status() -> None:
     assert STATUSES.keys() <= PAGE.keys() | SERVICE.keys()
 
 
+@pytest.mark.slow
 @given(st.text() | st.from_regex(STORABLE_UID))
 def test_no_uid_leads_out_of_a_folder(text: str) -> None:
     if not STORABLE_UID.fullmatch(text):

@@ -295,6 +295,7 @@ class TestBounds:
             assert "Local Limit Exceeded" in refused.stdout + refused.stderr
             until(lambda: dcmtk("echoscu", *inlet.calls()).returncode == 0)
 
+    @pytest.mark.slow
     def test_connections_on_which_nothing_is_asked_for_are_bounded_too(
         self, tmp_path: Path
     ) -> None:

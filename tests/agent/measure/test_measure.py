@@ -32,6 +32,7 @@ def test_no_label_gives_no_finding() -> None:
     assert measured.key_slice_k is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tilt_deg", [0.0, -18.5, 25.0], ids="tilt={}".format)
 @pytest.mark.parametrize("heights", [EVEN, UNEVEN], ids=["even", "thin-below-thick-above"])
 def test_volume_of_a_ball(heights: np.ndarray, tilt_deg: float) -> None:
@@ -47,6 +48,7 @@ def test_volume_of_a_ball(heights: np.ndarray, tilt_deg: float) -> None:
     assert (low, high) == pytest.approx((finding.volume_ml * 0.9 - 1, finding.volume_ml * 1.1 + 1))
 
 
+@pytest.mark.slow
 def test_a_bleed_on_the_dura_tells_how_epidural_its_voxels_are_in_the_mean() -> None:
     grid = axial_grid(EVEN, pixel_mm=0.9, rows=256, columns=256)
     on_dura, in_brain = (ball(grid, (x_mm, 5.0, 0.0), 15.0) for x_mm in (40.0, -40.0))
@@ -62,6 +64,7 @@ def test_a_bleed_on_the_dura_tells_how_epidural_its_voxels_are_in_the_mean() -> 
     }
 
 
+@pytest.mark.slow
 def test_the_interval_is_the_wider_the_less_sure_a_bleeds_own_voxels_are() -> None:
     grid = axial_grid(EVEN, pixel_mm=0.9, rows=256, columns=256)
     sure, doubtful = (ball(grid, (x_mm, 5.0, 0.0), 15.0) for x_mm in (40.0, -40.0))
@@ -90,6 +93,7 @@ def test_an_interval_holds_its_volume_and_nothing_below_0(
     assert 0 <= low_ml <= volume_ml <= high_ml
 
 
+@pytest.mark.slow
 def test_touching_blood_under_the_skull_is_one_bleed_named_after_its_larger_part() -> None:
     grid = axial_grid(EVEN, pixel_mm=0.9, rows=256, columns=256)
     mask = labels(grid, ball(grid, (20.0, 5.0, 0.0), 20.0), Subtype.EPIDURAL)
@@ -161,6 +165,7 @@ def test_without_anatomy_side_and_region_are_absent_not_guessed() -> None:
     assert finding.region is None
 
 
+@pytest.mark.slow
 def test_a_ventricle_wider_on_one_side_does_not_move_the_midline() -> None:
     grid = axial_grid(EVEN, pixel_mm=0.9, rows=256, columns=256)
     regions = halved_brain(grid)
@@ -174,6 +179,7 @@ def test_a_ventricle_wider_on_one_side_does_not_move_the_midline() -> None:
     assert measured.midline_shift_mm == pytest.approx(0.0, abs=1.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift_mm", [0.0, 4.0, 11.0], ids="shift={}".format)
 def test_midline_shift_is_how_far_the_septum_lies_off_the_skulls_midline(shift_mm: float) -> None:
     grid = axial_grid(EVEN, pixel_mm=0.9, rows=256, columns=256)
@@ -186,6 +192,7 @@ def test_midline_shift_is_how_far_the_septum_lies_off_the_skulls_midline(shift_m
     assert measured.midline_shift_mm == pytest.approx(shift_mm, abs=1.5)
 
 
+@pytest.mark.slow
 def test_specks_are_no_findings_and_the_largest_comes_first() -> None:
     grid = axial_grid(EVEN)
     small, large = ball(grid, (-30.0, 0.0, 0.0), 8.0), ball(grid, (30.0, 0.0, 0.0), 15.0)
@@ -219,6 +226,7 @@ def test_every_part_is_measured_once(subtypes: np.ndarray) -> None:
     assert measured.total_volume_ml == pytest.approx(voxels_ml)
 
 
+@pytest.mark.slow
 @given(subtypes=arrays(np.uint8, (4, 6, 7), elements=st.integers(0, 5)))
 def test_a_mirrored_head_swaps_sides(subtypes: np.ndarray) -> None:
     grid = axial_grid(np.arange(-7.5, 8, 5.0), rows=40, columns=40, pixel_mm=4.0)

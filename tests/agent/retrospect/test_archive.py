@@ -26,6 +26,8 @@ from tests.phantoms import uid, write_series
 from tests.schema import check_printed
 from tests.tiny import BUNDLE, write_engines, write_tiny_bundle
 
+pytestmark = pytest.mark.slow
+
 N_HEADS = 3
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -27,6 +28,8 @@ from tests.agent.box import PROFILES, Box
 from tests.agent.stored import Store
 from tests.heads import SEEING, SEEING_BUNDLE, SeeingBackend
 from tests.phantoms import uid, write_series
+
+pytestmark = pytest.mark.slow
 
 N = 6
 SEEDS = 0, 1

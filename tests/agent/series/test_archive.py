@@ -49,6 +49,7 @@ def stored_hu(store: Store, series_uid: str, k: int) -> np.ndarray:
     return stored + STORED_ABOVE_HU
 
 
+@pytest.mark.slow
 def test_a_suspicion_has_three_pictures_and_all_its_slices(box: Box, tmp_path: Path) -> None:
     box.export(write_series(tmp_path / "in", N))
     box.wait()
@@ -64,6 +65,7 @@ def test_a_suspicion_has_three_pictures_and_all_its_slices(box: Box, tmp_path: P
         assert box.store.queries.picture(report.series_uid, 1, view)
 
 
+@pytest.mark.slow
 def test_what_is_not_suspected_has_its_slices_and_no_outline(tmp_path: Path) -> None:
     blind = SeeingBackend(SEEING_BUNDLE, score=0.01)
     box = Box(tmp_path / "store.sqlite", SEEING_BUNDLE, blind)
@@ -112,6 +114,7 @@ def test_a_suspicion_without_an_outline_has_its_slices_when_another_head_comes(b
     assert box.store.queries.stack("1.1", 1)
 
 
+@pytest.mark.slow
 def test_no_series_waits_for_the_slices_of_another(box: Box, tmp_path: Path) -> None:
     both = [write_series(tmp_path / str(seed), N, seed=seed) for seed in (0, 1)]
     arrive(box, [path for paths in both for path in paths])
@@ -126,6 +129,7 @@ def test_no_series_waits_for_the_slices_of_another(box: Box, tmp_path: Path) -> 
     assert all(box.store.queries.stack(uid("series", seed), 1) for seed in (0, 1))
 
 
+@pytest.mark.slow
 def test_of_many_suspicions_at_once_all_slices_are_kept_and_few_are_held(
     box: Box, tmp_path: Path
 ) -> None:
@@ -143,6 +147,7 @@ def test_of_many_suspicions_at_once_all_slices_are_kept_and_few_are_held(
     assert all(box.store.queries.stack(uid("series", n), 1) for n in seeds)
 
 
+@pytest.mark.slow
 def test_a_power_cut_before_the_slices_loses_no_result(box: Box, tmp_path: Path) -> None:
     paths = write_series(tmp_path / "in", N)
     arrive(box, paths)
@@ -158,6 +163,7 @@ def test_a_power_cut_before_the_slices_loses_no_result(box: Box, tmp_path: Path)
     assert len(box.store.queries.history(uid("series", 0))) == 1
 
 
+@pytest.mark.slow
 def test_a_full_disk_takes_the_slices_and_nothing_else(box: Box, tmp_path: Path) -> None:
     arrive(box, write_series(tmp_path / "0", N))
     box.agent.analyst.work_once()

@@ -20,6 +20,8 @@ from tests.heads import SEEING_BUNDLE, SeeingBackend
 from tests.phantoms import uid, write_series
 from tests.tiny import BUNDLE
 
+pytestmark = pytest.mark.slow
+
 THICK, THIN = {"n": 32, "spacing": 5.0}, {"n": 54, "spacing": 3.0}
 BONE = {"n": 32, "ConvolutionKernel": "H70h", "SeriesDescription": "Head bone"}
 PERFUSION = {"n": 12, "SeriesDescription": "CT Perfusion 4D"}

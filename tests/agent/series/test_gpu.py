@@ -16,6 +16,8 @@ from tests.agent.box import Box
 from tests.nvidia.box import GpuBox
 from tests.phantoms import write_series
 
+pytestmark = pytest.mark.slow
+
 N = 32
 
 

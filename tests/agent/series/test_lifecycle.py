@@ -140,6 +140,7 @@ def events_of(state: life.State) -> list[str]:
     return [event for name, event in LEGAL if name == type(state).__name__]
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_each_file_is_settled_once_it_is_in_a_result_and_never_before(data: st.DataObject) -> None:
     state: life.State = life.Absent(UID)

@@ -16,6 +16,8 @@ from tests.phantoms import uid, write_series
 from tests.program import Program, until
 from tests.tiny import BUNDLE, write_engines, write_tiny_bundle
 
+pytestmark = pytest.mark.slow
+
 UID = uid("series", 0)
 
 

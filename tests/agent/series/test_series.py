@@ -28,6 +28,8 @@ from tests.agent.box import PROFILES, Box
 from tests.heads import SEEING_BUNDLE, SeeingBackend
 from tests.phantoms import uid, write_series
 
+pytestmark = pytest.mark.slow
+
 N = 32
 
 

@@ -120,6 +120,7 @@ def test_a_later_result_does_not_take_an_alert_back(
     assert [row.alert for row in store.queries.worklist(2)] == [None, None]
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.sampled_from(["suspected", "not_suspected", "not_analysed"])
@@ -323,6 +324,7 @@ def test_a_commit_of_another_process_changes_the_mark(
         assert store.queries.change_mark() != before
 
 
+@pytest.mark.slow
 def test_a_thousand_notices_are_kept(store: Store) -> None:
     for number in range(1010):
         store.agent.notice("file_refused", recorded(str(number)))
@@ -420,6 +422,7 @@ for number in range(100_000):
 """
 
 
+@pytest.mark.slow
 def test_what_a_call_returned_from_survives_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "killed.sqlite"
     with subprocess.Popen(

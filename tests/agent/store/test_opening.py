@@ -31,6 +31,7 @@ Store(Path(sys.argv[1]), system_clock).agent.notice("opened", Reason("nothing_ne
 """
 
 
+@pytest.mark.slow
 def test_two_processes_may_open_a_new_store_at_the_same_moment(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     openers = [

@@ -96,6 +96,7 @@ def test_a_suspicion_that_a_later_result_took_back_is_kept_until_it_is_acknowled
     assert store.agent.prune(DAYS_30, NOTHING_GONE) == 1
 
 
+@pytest.mark.slow
 def test_above_its_size_the_oldest_are_forgotten_first(store: Store, clock: SetClock) -> None:
     uids = [f"1.{n}" for n in range(300)]
     for uid in uids:
@@ -145,6 +146,7 @@ def test_files_of_series_that_are_kept_are_remembered_even_if_they_are_gone(
     assert set(store.queries.settled_files()) == {"/gone"}
 
 
+@pytest.mark.slow
 def test_all_files_are_looked_at_in_turn(store: Store, clock: SetClock) -> None:
     store.agent.commit(
         NoteFile(FileNote(f"/{n}", 1, 0, None, None, Reason("not_dicom"), settled=True))
@@ -172,6 +174,7 @@ def test_a_series_that_was_forgotten_can_come_again(store: Store, clock: SetCloc
     assert found.state is State.NOT_SUSPECTED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep_bytes", [10**9, 2_000_000, 0], ids=["room", "some", "none"])
 def test_what_would_be_forgotten_is_told_before(
     store: Store, clock: SetClock, keep_bytes: int

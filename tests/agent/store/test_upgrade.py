@@ -80,6 +80,7 @@ def test_neither_a_new_store_nor_one_of_this_version_is_copied(tmp_path: Path) -
     assert upgrade.backups_of(tmp_path / "store.sqlite") == []
 
 
+@pytest.mark.slow
 def test_two_processes_upgrade_a_store_once(tmp_path: Path) -> None:
     path = store_of(tmp_path / "store.sqlite", 1)
     openers = [

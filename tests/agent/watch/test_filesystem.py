@@ -87,6 +87,7 @@ def test_a_missing_folder_or_a_file_in_its_place_is_unreachable(tmp_path):
             folder_identity(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_a_folder_that_goes_while_it_is_asked_for_its_mount_ends_nothing(tmp_path):
     folder, elsewhere, over = tmp_path / "export", tmp_path / "elsewhere", Event()
     folder.mkdir()

@@ -78,6 +78,7 @@ def test_what_is_there_and_what_comes_are_handed_out_once(folder, start):
     assert watcher.problem is None
 
 
+@pytest.mark.slow
 def test_none_of_500_files_in_new_nested_folders_is_lost(folder, start):
     watcher = start()
     written = []

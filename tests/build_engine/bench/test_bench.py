@@ -87,6 +87,7 @@ def test_a_series_that_was_not_analysed_is_no_measurement(tmp_path: Path) -> Non
         latency._one_alert(Playing(tmp_path, answer), None, scan)
 
 
+@pytest.mark.slow
 def test_each_run_is_a_bar_as_high_as_it_took(tmp_path: Path) -> None:
     figure = latency._drawn([row(RUN, replace(RUN, total_s=2.35, complete_s=1.3)), row(RUN)])
 

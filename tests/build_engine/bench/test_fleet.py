@@ -39,6 +39,7 @@ def config_of(server: Served, folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_day_is_played_and_every_head_is_answered(server, tmp_path):
     words = ["fleet", "--config", str(config_of(server, tmp_path)), "--agents", "3"]
     words += ["--server", f"grpc://127.0.0.1:{server.port}", "--heads", "2", "--minutes", "0.01"]
@@ -74,6 +75,7 @@ def test_a_box_has_its_day_by_its_number_and_nights_are_quiet():
     assert by_night < sum(8 / 24 <= at < 14 / 24 for at in comes) / 3
 
 
+@pytest.mark.slow
 def test_arithmetic_is_held_by_what_takes_longest():
     l4, h100, link = limits_of(load_bundle(PACKAGED_ENGINES / InferConfig().bundle))
 

@@ -77,6 +77,7 @@ def test_build_says_how_many_layers_really_run_in_which_precision(card_box):
     assert "next: bleedwatch engine verify tiny-1_any_fp16_" in said
 
 
+@pytest.mark.slow
 def test_a_plan_whose_layers_are_wider_than_asked_for_fails(card_box_of):
     box = card_box_of("8.6.1.6")
     name = built(box, "--precision", "fp16")  # the double's builder never chooses FP16 by itself
@@ -132,6 +133,7 @@ def with_keys(box: GpuBox) -> tuple[Path, Path]:
     return private, public
 
 
+@pytest.mark.slow
 def test_where_a_key_is_configured_timings_are_code_that_must_be_signed_too(card_box):
     private, _ = with_keys(card_box)
     sign(private, card_box.folder / "tiny" / "1")
@@ -171,6 +173,7 @@ def test_a_builder_that_cannot_start_is_one_line_with_tensorrts_reason(card_box)
         built(card_box)
 
 
+@pytest.mark.slow
 def test_every_command_gives_the_card_back_however_it_ends(card_box):
     """pycuda aborts a process that ends with a context on its stack."""
     name = verified(card_box, built(card_box))
@@ -187,6 +190,7 @@ def test_every_command_gives_the_card_back_however_it_ends(card_box):
         assert card_box.card.depth == 0
 
 
+@pytest.mark.slow
 def test_verify_leaves_its_report_beside_the_plan_and_two_heads_are_too_few_to_activate(card_box):
     name = built(card_box)
 
@@ -200,6 +204,7 @@ def test_verify_leaves_its_report_beside_the_plan_and_two_heads_are_too_few_to_a
         run(card_box, "activate", name)
 
 
+@pytest.mark.slow
 def test_a_plan_that_reads_heads_differently_fails_with_what_differs(card_box):
     name = built(card_box)
     card_box.nvidia.sees_less_by = 0.2
@@ -212,6 +217,7 @@ def test_a_plan_that_reads_heads_differently_fails_with_what_differs(card_box):
         run(card_box, "activate", name)
 
 
+@pytest.mark.slow
 def test_a_plan_that_gives_no_numbers_fails(card_box):
     name = built(card_box)
     card_box.card.nan_outputs = True
@@ -256,6 +262,7 @@ def test_the_list_says_all_of_a_plan_under_its_whole_name(card_box):
     ]
 
 
+@pytest.mark.slow
 def test_a_plans_way_is_told_in_json(card_box, tmp_path):
     key = tmp_path / "private.pem"
     key.write_bytes(
@@ -299,6 +306,7 @@ def test_a_slower_plan_is_activated_only_when_told_to(card_box):
     run(card_box, "activate", name, "--even-if-slower")
 
 
+@pytest.mark.slow
 def test_verify_times_the_plan_beside_the_one_in_use(card_box):
     run(card_box, "activate", verified(card_box, built(card_box, "--precision", "fp32")))
     name = built(card_box)
@@ -308,6 +316,7 @@ def test_verify_times_the_plan_beside_the_one_in_use(card_box):
     assert "the active plan " in said
 
 
+@pytest.mark.slow
 def test_a_new_bundle_is_built_and_verified_before_it_is_in_use(card_box):
     write_tiny_bundle(card_box.folder, "2", dense=0.6)
 
@@ -319,6 +328,7 @@ def test_a_new_bundle_is_built_and_verified_before_it_is_in_use(card_box):
         run(card_box, "activate", name)
 
 
+@pytest.mark.slow
 def test_where_a_key_is_configured_only_what_is_signed_is_loaded(card_box):
     private, _ = with_keys(card_box)
 
@@ -337,6 +347,7 @@ def sign(private: Path, what: Path) -> None:
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.slow
 def test_bench_prints_a_row_for_each_network_and_draws_it(card_box):
     png = card_box.folder / "bench.png"
     options = ("--batch", "1", "--batch", "2", "--precision", "fp16", "--to", str(png))
@@ -349,6 +360,7 @@ def test_bench_prints_a_row_for_each_network_and_draws_it(card_box):
     assert not any(box for box in card_box.plans.glob("tiny*"))
 
 
+@pytest.mark.slow
 def test_a_card_of_unknown_kind_has_no_limit_to_compare_with(card_box):
     card_box.card.capability = (3, 0)
 

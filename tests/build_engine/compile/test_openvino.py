@@ -16,7 +16,10 @@ from build_engine.compile.cli import engine
 from tests.schema import check_printed
 from tests.tiny import BUNDLE, write_tiny_bundle
 
-pytestmark = pytest.mark.skipif(installed_version() is None, reason="openvino is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(installed_version() is None, reason="openvino is not installed"),
+]
 
 
 def test_it_reads_heads_as_the_reference_does_and_leaves_its_report(tmp_path: Path):

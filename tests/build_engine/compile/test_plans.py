@@ -44,6 +44,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path):
     assert [path.name for path in (tmp_path / "plans").iterdir()] == [folder.name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [SLICE_PLAN, VOLUME_PLAN])
 @given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_flipped_bit_in_an_engine_is_refused(tmp_path_factory, name, where, bit):

@@ -197,6 +197,7 @@ def test_in_fp16_a_product_that_gives_one_number_is_a_weighted_sum(n_rows: int) 
     np.testing.assert_allclose(found, expected, atol=5e-3)
 
 
+@pytest.mark.slow
 def test_a_slab_gives_the_same_whatever_it_is_run_with(
     reference: tuple[LabelMask, Recorder],
 ) -> None:

@@ -52,6 +52,7 @@ def test_a_bundle_signed_with_a_key_from_a_file_is_accepted_with_its_public_half
     load_bundle(bundle, load_public_key(tmp_path / "public.pem"))
 
 
+@pytest.mark.slow
 @given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 @pytest.mark.parametrize("name", ["plan.json", "plan.json.sig", "slice.plan", "volume.plan"])
 def test_a_flipped_bit_in_any_file_of_a_signed_plan_is_refused(tmp_path_factory, name, where, bit):

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from agent.infer.backend import Backend, Floats, RunBy, VolumeOutput
 from agent.infer.bundle import load_bundle
@@ -70,6 +71,7 @@ class Rounded:
         return self.backend.run_volume(block)
 
 
+@pytest.mark.slow
 def test_a_slab_that_rounding_takes_below_the_cut_is_no_difference(engines: Path):
     """It was left out of one mask and not of the other: as if its probability were 0."""
     bundle = load_bundle(engines / BUNDLE)

@@ -42,6 +42,7 @@ def subdural_seeds(wanted: int) -> list[int]:
     return [next(seeds) for _ in range(wanted)]
 
 
+@pytest.mark.slow
 def test_blood_that_bone_outshines_is_asked_for_beside_blood_that_is_seen():
     """Without it a subdural bleed was learned, and told, a third too small."""
     shares = []
@@ -56,6 +57,7 @@ def test_blood_that_bone_outshines_is_asked_for_beside_blood_that_is_seen():
     assert max(shares) < 1.05
 
 
+@pytest.mark.slow
 def test_blood_that_is_seen_is_always_asked_for():
     seed = subdural_seeds(1)[0]
     case = generated_case(seed, CONTRACT)

@@ -51,6 +51,7 @@ def test_false_alerts_to_expect_are_what_held_out_real_heads_without_a_bleed_giv
     assert point.alerts_per_100 == (round(100 * low, 1), round(100 * high, 1))
 
 
+@pytest.mark.slow
 def test_slices_give_probabilities_that_add_up(bundle: Bundle, backend: OnnxBackend):
     slabs = np.random.default_rng(0).random(bundle.contract.slices.shape, dtype=np.float32)
 
@@ -60,6 +61,7 @@ def test_slices_give_probabilities_that_add_up(bundle: Bundle, backend: OnnxBack
     assert np.array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_a_block_gives_bleed_regions_and_a_score(bundle: Bundle, backend: OnnxBackend):
     channels = 5 + len(bundle.contract.volume.windows_hu)
     block = np.random.default_rng(0).random((1, channels, *bundle.contract.volume.shape_kji))
@@ -75,6 +77,7 @@ def test_a_block_gives_bleed_regions_and_a_score(bundle: Bundle, backend: OnnxBa
     assert np.array_equal(first.anatomy, second.anatomy)
 
 
+@pytest.mark.slow
 def test_an_empty_head_is_far_below_the_operating_point(bundle: Bundle, backend: OnnxBackend):
     channels = 5 + len(bundle.contract.volume.windows_hu)
 

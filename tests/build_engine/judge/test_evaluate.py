@@ -279,6 +279,7 @@ def test_a_table_reads_as_markdown():
     assert text.splitlines() == ["### Rates", "", "| a | b |", "| --- | --- |", "| x | 1 |"]
 
 
+@pytest.mark.slow
 def test_the_card_holds_tables_figures_and_every_head(tmp_path: Path):
     results = [result_of(known_head(), 0.2), result_of(known_head(None), 0.1)]
 

@@ -18,6 +18,8 @@ from safetensors.torch import load_file, save_file
 from build_engine.heads.phe_sich import held_out_patients, phe_boxes, phe_head
 from build_engine.judge import peer as peers
 
+pytestmark = pytest.mark.slow
+
 SHARED = Path(__file__).parents[4] / "shared"
 WEIGHTS = SHARED / "peers" / "blast_ct_v0.1.1"
 PHE = SHARED / "data" / "phe_sich"
@@ -51,7 +53,6 @@ def test_weights_of_another_network_are_refused(tmp_path: Path):
         peers.load_peer(tmp_path, n_models=1)
 
 
-@pytest.mark.slow
 @needs_weights
 def test_tiles_of_any_size_agree_with_the_published_ones(peer: peers.Peer):
     volume = np.random.default_rng(0).random((15, 31, 14), dtype=np.float32)
@@ -84,7 +85,6 @@ def test_the_volume_follows_uneven_slices_that_slide():
     assert np.abs(back_hu - hu).max() < 1.01
 
 
-@pytest.mark.slow
 @needs_weights
 @needs_patients
 def test_it_sees_the_blood_that_annotators_boxed(peer: peers.Peer):

@@ -74,6 +74,7 @@ def test_the_short_demo_has_a_page_and_ends_with_three_expected_answers(tmp_path
         assert not demo.left()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_outlives_the_demo(tmp_path, number):
     with Demo(tmp_path) as demo:
@@ -96,6 +97,7 @@ def engines(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_an_agent_that_ended_is_named_with_what_it_said_last(tmp_path, engines):
     with (
         local_agent(tmp_path / "a", engines=engines) as agent,

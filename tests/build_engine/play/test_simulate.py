@@ -46,6 +46,7 @@ def test_orders():
     assert in_order(FILES, Order.SHUFFLED, 1) == shuffled
 
 
+@pytest.mark.slow
 def test_a_generated_study_is_exported_scout_first(tmp_path):
     result = run(
         tmp_path, "--preset", "ge-dual", "--bleed", "subdural", "--rate", 1000, "--seed", 5
@@ -62,6 +63,7 @@ def test_a_generated_study_is_exported_scout_first(tmp_path):
     assert len(GE_DUAL.thicknesses_mm) == 29
 
 
+@pytest.mark.slow
 def test_slices_can_be_missing_from_an_export(tmp_path):
     result = run(
         tmp_path / "out", "--preset", "ge-dual", "--bleed", "none", "--rate", 1000, "--seed", 5,
@@ -74,6 +76,7 @@ def test_slices_can_be_missing_from_an_export(tmp_path):
     assert numbers == [n for n in range(1, 30) if n not in (7, 8)]
 
 
+@pytest.mark.slow
 def test_a_slice_that_is_not_there_cannot_be_missing(tmp_path):
     result = run(tmp_path, "--preset", "ge-dual", "--rate", 1000, "--seed", 5, "--missing", 30)
 

@@ -45,6 +45,7 @@ def export(folder, head, preset):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_draft_from_a_generated_scanner_is_valid_and_matches_it(tmp_path, config, head, name):
     preset = PRESETS[name]
@@ -65,6 +66,7 @@ def test_a_draft_from_a_generated_scanner_is_valid_and_matches_it(tmp_path, conf
     assert values["quiet_s"] >= 2.0
 
 
+@pytest.mark.slow
 def test_an_installed_draft_is_taken_before_the_makers_profile(tmp_path, config, head):
     sample = export(tmp_path / "in", head, PRESETS["canon-32x5"])
     before = run_json("test", sample, "--config", config)
@@ -168,6 +170,7 @@ def messy(folder):
     return folder
 
 
+@pytest.mark.slow
 def test_each_series_and_each_file_of_a_messy_folder_is_accounted_for(tmp_path, config):
     tested = run_json("test", messy(tmp_path / "in"), "--config", config)
 
@@ -188,6 +191,7 @@ def test_each_series_and_each_file_of_a_messy_folder_is_accounted_for(tmp_path, 
     assert len(reasons) == 3  # cut.dcm is of a series, and whole there
 
 
+@pytest.mark.slow
 def test_series_are_told_without_the_patient(tmp_path, config):
     result = run("test", messy(tmp_path / "in"), "--config", config)
 
@@ -199,6 +203,7 @@ def test_series_are_told_without_the_patient(tmp_path, config):
     assert "Müller" not in result.output
 
 
+@pytest.mark.slow
 def test_learning_from_a_messy_folder_takes_the_head_alone(tmp_path, config):
     learned = run_json("learn", messy(tmp_path / "in"), "--output", "-", "--config", config)
 
@@ -209,6 +214,7 @@ def test_learning_from_a_messy_folder_takes_the_head_alone(tmp_path, config):
     assert "Müller" not in learned["draft"]
 
 
+@pytest.mark.slow
 def test_a_learned_profile_lies_beside_the_others_unless_it_is_printed(tmp_path, config):
     write_series(tmp_path / "in", 24)
 

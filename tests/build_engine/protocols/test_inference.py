@@ -43,6 +43,7 @@ def line(draft, key):
     return found
 
 
+@pytest.mark.slow
 @given(manufacturer=TEXT, model=TEXT, description=TEXT, kernels=st.lists(TEXT, min_size=1))
 def test_any_header_text_gives_a_draft_that_parses_and_fits_it(
     manufacturer, model, description, kernels
@@ -63,6 +64,7 @@ def test_any_header_text_gives_a_draft_that_parses_and_fits_it(
     assert profile.name == "drafted-head"
 
 
+@pytest.mark.slow
 @given(thickness_mm=st.lists(NUMBER, min_size=1), kvp=NUMBER, rows=st.integers(1, 70000))
 def test_any_number_gives_a_draft_that_parses_and_fits_it(thickness_mm, kvp, rows):
     header = replace(HEADER, kvp=kvp, rows=rows, columns=512)
@@ -76,6 +78,7 @@ def test_any_number_gives_a_draft_that_parses_and_fits_it(thickness_mm, kvp, row
     assert objections(headers, profile) == []
 
 
+@pytest.mark.slow
 @given(st.text(min_size=3), st.sampled_from(["manufacturer", "model", "description", "kernel"]))
 def test_nothing_of_a_patient_is_drafted(around, field):
     patient = replace(IDENTITY, patient_name="Xyzzyname^Quuxine", patient_id="4711-0815")

@@ -57,6 +57,7 @@ def normal(image):
     return np.cross(row, column)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_bleed_keeps_its_volume_and_place(name):
     preset = small(PRESETS[name])

@@ -52,6 +52,7 @@ def test_the_bleed_has_the_volume_asked_for(bleed: Subtype, volume_ml: float):
     assert found_ml == pytest.approx(volume_ml, rel=0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bleed", Subtype)
 def test_fresh_blood_is_denser_than_brain(bleed: Subtype):
     above_brain_hu = []
@@ -64,6 +65,7 @@ def test_fresh_blood_is_denser_than_brain(bleed: Subtype):
     assert 10 < np.median(above_brain_hu) < 60
 
 
+@pytest.mark.slow
 def test_subdural_blood_is_now_and_then_as_dense_as_brain():
     medians_hu = []
     for seed in range(24):
@@ -83,6 +85,7 @@ def test_several_bleeds_at_once_are_all_there():
     assert set(np.unique(head.subtypes).tolist()) == {0, *kinds}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("look_alike", LookAlike)
 def test_a_look_alike_shows_and_is_no_bleed(look_alike: LookAlike):
     plain, conspicuous = (

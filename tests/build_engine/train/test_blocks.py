@@ -11,6 +11,8 @@ pytest.importorskip("torch", reason="training needs the train extra")
 
 from build_engine.train.blocks import BlockCase, draw_blocks, save_block
 
+pytestmark = pytest.mark.slow
+
 SHAPE_KJI = (20, 112, 96)
 
 
@@ -38,12 +40,10 @@ def share_that_bleeds(path: Path) -> float:
     return float(bleeds.mean())
 
 
-@pytest.mark.slow
 def test_some_bleeding_heads_are_shown_without_their_bleed(tmp_path: Path):
     assert 0.4 < share_that_bleeds(real_block(tmp_path, range(4))) < 0.9
 
 
-@pytest.mark.slow
 def test_a_real_head_without_a_bleed_is_shown_as_it_is(tmp_path: Path):
     """It ended training: there was no boxed slice to cut out."""
     assert share_that_bleeds(real_block(tmp_path, range(0))) == 0.0

@@ -27,6 +27,8 @@ from build_engine.train.origin import card
 from build_engine.train.run import SCORE_FILE, export
 from build_engine.train.train import SLICE_WEIGHTS, VOLUME_WEIGHTS
 
+pytestmark = pytest.mark.slow
+
 POSITIVE = st.floats(0.0, 1e300, exclude_min=True)
 NOT_NEGATIVE = st.floats(0.0, 1e300)
 PROBABILITY = st.floats(0.0, 1.0, exclude_min=True, exclude_max=True)
@@ -87,7 +89,6 @@ def test_what_export_writes_is_what_the_agent_reads(contract: Contract):
     assert read_contract(manifest_text(contract), Path(MANIFEST)) == contract
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning:torch")
 def test_an_export_that_fails_at_the_validation_heads_leaves_nothing(tmp_path: Path):
     """It left a bundle that could be loaded, its intervals and operating point guessed."""

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="training needs the train extra")
 from build_engine.judge.figures import draw_curves  # noqa: E402
 from build_engine.train.fit import Schedule, Task, fit, load_curve  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 
 def network() -> torch.nn.Module:
@@ -102,7 +102,6 @@ def test_a_run_that_is_complete_leaves_its_file_alone(tmp_path: Path):
     assert path.stat().st_mtime_ns == written_at
 
 
-@pytest.mark.slow
 def test_several_processes_train_one_network(tmp_path: Path, fitted_by_several: Path):
     alone, shared = task(tmp_path / "1.pt"), task(fitted_by_several / "2.pt")
 
@@ -131,7 +130,6 @@ def seldom_loss(
     return loss + outputs[1].square().mean() if truth[0][0] > 0 else loss
 
 
-@pytest.mark.slow
 def test_a_head_that_one_process_did_not_use_in_a_step_is_shared_all_the_same(
     fitted_by_several: Path,
 ):

@@ -27,6 +27,7 @@ from tests.build_engine.cases import clear_case
 from tests.build_engine.heads.test_annotated import RAS, write_study
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning:torch"),
     pytest.mark.timeout(900),
@@ -74,7 +75,6 @@ def run(commands: str, folder: Path) -> str:
     return result.stdout
 
 
-@pytest.mark.slow
 def test_the_pages_worked_example_trains_exports_and_evaluates_a_bundle(tmp_path: Path):
     write_study(tmp_path / "my-heads" / "one", RAS)
     (tmp_path / "mine.toml").write_text(TINY)

@@ -17,6 +17,8 @@ from build_engine.train.networks import N_CLASSES  # noqa: E402
 from build_engine.train.slices import kinds_loss, make_batch, slabs_of_cases  # noqa: E402
 from tests.build_engine.cases import CONTRACT, clear_case  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 WIDE_HU = CONTRACT.windows_hu[1]
 
 

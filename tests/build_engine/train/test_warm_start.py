@@ -30,7 +30,7 @@ from build_engine.train.train import train_slices
 from build_engine.train.warm_start import average_with, channels_of, start_from
 from tests.heads import SEEING
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 SLICES = SliceInput(4.0, 64, 5.0, 1, ((0.0, 80.0),), 2)
 VOLUME = VolumeInput((8.0, 8.0, 8.0), (16, 32, 32), ((0.0, 80.0),))
