@@ -1,4 +1,4 @@
-"""The short demo, end to end: a scanner, the agent, the console and a client, all real."""
+"""The demo: it has a page, and leaves nothing running; ``.ci/run`` runs it to its end."""
 
 from __future__ import annotations
 
@@ -41,9 +41,6 @@ class Demo:
     def said(self) -> str:
         return self.output.read_text() if self.output.exists() else ""
 
-    def left(self) -> list[Path]:
-        return list((self.folder / "tmp").glob("bleedwatch-*"))
-
 
 def children_of(pid):
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -58,27 +55,13 @@ def alive(pid):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_the_short_demo_has_a_page_and_ends_with_three_expected_answers(tmp_path):
-    with Demo(tmp_path, ("--short",)) as demo:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_the_demo_has_a_page_and_nothing_outlives_it(tmp_path, number):
+    with Demo(tmp_path) as demo:
         until(lambda: re.search(r"http://\S+", demo.said()))
         (address,) = set(re.findall(r"http://\S+", demo.said()))
         with urllib.request.urlopen(address, timeout=10) as page:
             assert page.status == 200
-        demo.process.join(280)
-
-        assert demo.process.exitcode == 0, demo.said()
-        for answer in ("▲ SUSPECTED", "✓ not suspected", "? not analysed"):
-            assert answer in demo.said()
-        assert "All 3 answers are as expected." in demo.said()
-        assert not demo.left()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_nothing_outlives_the_demo(tmp_path, number):
-    with Demo(tmp_path) as demo:
-        until(demo.said)
         children = children_of(demo.process.pid)
 
         os.kill(demo.process.pid, number)
