@@ -79,6 +79,7 @@ def test_the_stack_is_described(client: TestClient, store: Store) -> None:
         "spacing_mm": [1.8, 1.8],
         "heights_mm": [5.0 * k for k in range(12)],
         "outlined": list(OUTLINED),
+        "voxels_ml": [0.0162] * 12,
     }
 
 
