@@ -232,6 +232,8 @@ class InletConfig(_Table):
     """PEM files; left out, images come unencrypted, as most scanners send them."""
     tls_senders: Path | None = None
     """PEM file of the authorities that senders' own certificates must come from."""
+    segmentations: bool = False
+    """Whether segmentations that people drew or corrected are taken too, from the same senders."""
     associations: Annotated[int, Field(ge=1, le=64)] = 8
     """Associations open at once."""
     arriving_mb: Annotated[int, Field(ge=64)] = 1024
@@ -357,6 +359,7 @@ class Config(BaseSettings):
             tls_certificate=inlet.tls_certificate,
             tls_key=inlet.tls_key,
             tls_senders=inlet.tls_senders,
+            segmentations=inlet.segmentations,
         )
 
     @property

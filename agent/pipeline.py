@@ -59,13 +59,15 @@ STATES: Final[dict[type[Assessment], Literal["suspected", "not_suspected", "not_
 class Resources:
     """What an analysis uses: the bundle, what runs its networks, and the protocol profiles.
 
-    ``channels`` are those to which results are sent.
+    ``channels`` are those to which results are sent. ``drawings`` is whether segmentations that
+    people draw may come back: what images are called is then kept of every result.
     """
 
     bundle: Bundle
     networks: Networks
     profiles: tuple[ProtocolProfile, ...]
     channels: tuple[SendingChannel, ...] = ()
+    drawings: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

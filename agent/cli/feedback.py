@@ -20,6 +20,7 @@ from agent.cli.tables import WORDS, engine_words
 from agent.config import DEFAULT_PATH
 from agent.records import State
 from agent.report import to_the_second
+from agent.store.queries import Queries
 from agent.store.rows import SeriesRow
 from agent.wiring import system_clock
 
@@ -41,7 +42,7 @@ def feedback(
     """
     begin = since.astimezone() if since else system_clock().utc - timedelta(days=30)
     with opened(config) as queries:
-        answers = [_line(row) for row in queries.feedback_since(begin)]
+        answers = [_line(row, queries) for row in queries.feedback_since(begin)]
     if as_json:
         Console().print_json(json.dumps([line.model_dump(mode="json") for line in answers]))
     elif as_csv:
@@ -50,7 +51,8 @@ def feedback(
         _print_table(answers)
 
 
-def _line(row: SeriesRow) -> FeedbackLine:
+def _line(row: SeriesRow, queries: Queries) -> FeedbackLine:
+    drawn = queries.drawings([row.uid])[-1:]
     report, given, verdict = row.report, row.acknowledged, row.verdict
     findings = report.findings if report else ()
     return FeedbackLine(
@@ -67,6 +69,8 @@ def _line(row: SeriesRow) -> FeedbackLine:
         verdict=None if verdict is None else "agree" if verdict.agrees else "disagree",
         verdict_by=verdict.who if verdict else None,
         verdict_note=verdict.note if verdict else None,
+        drawn_ml=round(drawn[0].volume_ml, 2) if drawn else None,
+        drawn_by=drawn[0].who if drawn else None,
     )
 
 

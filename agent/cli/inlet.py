@@ -30,7 +30,7 @@ def inlet(config: ConfigPath = DEFAULT_PATH) -> None:
     Example: bleedwatch inlet --config /etc/bleedwatch/agent.toml
     """
     with needing_dicom():
-        from agent.inlet.server import serving  # noqa: PLC0415 - of the dicom extra
+        from agent.inlet.server import Told, serving  # noqa: PLC0415 - of the dicom extra
     configured = load_config(config)
     settings = configured.inlet_settings
     stop = threading.Event()
@@ -39,11 +39,8 @@ def inlet(config: ConfigPath = DEFAULT_PATH) -> None:
     notice = partial(_notice, configured, log)
     audit = AuditLog(configured.audit_path, system_clock, lambda _, reason: notice(reason))
     speak_by_log_alone(log)
-    record = partial(_record, configured)
-    with (
-        stop_on_signals(stop),
-        serving(settings, system_clock, notice, audit.received, record, log),
-    ):
+    told = Told(notice, audit.received, partial(_record, configured), partial(_draw, configured))
+    with stop_on_signals(stop), serving(settings, system_clock, told, log):
         supervisor.ready(f"receiving as {settings.where}")
         log.info("inlet_listening", ae_title=settings.ae_title, port=settings.port)
         stop.wait()
@@ -57,6 +54,17 @@ def _record(config: Config, step: PerformedStep) -> Reason | None:
             return StepStore(database, system_clock).record(step)
     except (AgentError, OSError):
         return Reason("step_not_stored")
+
+
+def _draw(config: Config, file: bytes, sender: str) -> Reason | None:
+    """Store what somebody outlined; returns why that cannot be."""
+    from agent.inlet.drawings import take_drawing  # noqa: PLC0415 - 60 MB, where it is asked for
+
+    try:
+        with open_database(config) as database:
+            return take_drawing(file, sender, ConsoleStore(database, system_clock))
+    except (AgentError, OSError):
+        return Reason("drawing_not_stored")
 
 
 def _notice(config: Config, log: FilteringBoundLogger, reason: Reason) -> None:

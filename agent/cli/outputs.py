@@ -75,6 +75,9 @@ class FeedbackLine(_Output):
     verdict: Literal["agree", "disagree"] | None
     verdict_by: str | None
     verdict_note: str | None
+    drawn_ml: float | None
+    """Of what somebody outlined last, by another program."""
+    drawn_by: str | None
 
 
 class RequeuedSeries(_Output):

@@ -263,6 +263,7 @@ class Reader:
             before=compared[0] if compared else None,
             draft=DraftAnswer(language=language, sections=sections) if sections else None,
             signed=tuple(self.queries.signed_reports(one.uid for one in row.series)),
+            drawings=tuple(self.queries.drawings(one.uid for one in row.series)),
             may_not_read=reason_report(may_not_read) if may_not_read else None,
             may_not_sign=reason_report(may_not_sign) if may_not_sign else None,
         )

@@ -11,6 +11,7 @@ from agent.console.before import Before
 from agent.console.settings import Language
 from agent.records import State
 from agent.report import ReasonReport
+from agent.store.drawings import Drawing
 from agent.store.readings import Reading, Section, SignedReport
 from agent.store.view import ExaminationView, PatientView
 from agent.urgency import Urgency
@@ -73,6 +74,8 @@ class ExaminationAnswer(_Answer):
     """None before there is a result."""
     signed: tuple[SignedReport, ...]
     """Every signed version of any of its series, oldest first."""
+    drawings: tuple[Drawing, ...]
+    """What people outlined on any of its series elsewhere, oldest first."""
     may_not_read: ReasonReport | None
     """Why whoever asks may not read findings; None where that is allowed."""
     may_not_sign: ReasonReport | None

@@ -44,6 +44,7 @@ DELIVERY_FIELDS: Final[Mapping[str, IncEx | bool]] = {
     "n_attempts": True,
     "problem": {"code"},
     "dropped_utc": True,
+    "signed_version": True,
     "remark": {"code"},
 }
 
@@ -88,6 +89,14 @@ SERIES_FIELDS: Final[Mapping[str, IncEx | bool]] = {
                 "voxel_kji",
                 "redrawn",
             },
+        }
+    },
+    "drawings": {
+        "__all__": {
+            "revision": True,
+            "sop_uid": True,
+            "at_utc": True,
+            "segments": {"__all__": {"volume_ml"}},
         }
     },
 }

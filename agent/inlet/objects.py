@@ -18,7 +18,23 @@ from agent.reasons import Reason
 
 SUCCESS: Final = 0x0000
 
-STATUSES: Final = {
+OF_DRAWINGS: Final = {
+    "drawing_unreadable": 0xC000,
+    "drawing_compressed": 0xC000,
+    "drawing_of_other_kind": 0xC000,
+    "drawing_counts_wrong": 0xC000,
+    "drawing_frames_unnamed": 0xC000,
+    "drawing_empty": 0xC000,
+    "drawing_of_unknown_series": 0xA900,
+    "drawing_of_other": 0xA900,
+    "drawing_frames_unknown": 0xA900,
+    "drawing_is_ours": 0xA900,
+    "drawing_too_large": 0xA700,
+    "drawing_not_stored": 0xA700,
+}
+"""Of segmentations that people drew, likewise; those concern no image."""
+
+STATUSES: Final = OF_DRAWINGS | {
     "object_of_other_kind": 0x0122,  # SOP class not supported
     "object_uid_unfit": 0x0117,  # invalid SOP instance
     "object_not_as_announced": 0xA900,  # data set does not match SOP class
@@ -30,6 +46,9 @@ STATUSES: Final = {
     "inlet_folder_unwritable": 0xA700,
 }
 """Reason code → status of the C-STORE response. Source: PS3.4 table B.2-1, PS3.7 annex C."""
+
+SEGMENTATIONS: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
+"""Segmentation Storage, and Label Map Segmentation Storage. Source: PS3.4 table B.5-1."""
 
 STORABLE_UID: Final = re.compile(r"(?=.{3,64}\Z)[0-9]+(\.[0-9]+)+")
 """Digits and dots, 64 of them at most: what becomes the name of a file holds nothing else. Leading
@@ -48,15 +67,20 @@ first ten elements."""
 
 
 def why_not_taken(
-    sop_class: str, sop_instance: str, syntax: str, data_set: bytes | memoryview
+    sop_class: str,
+    sop_instance: str,
+    syntax: str,
+    data_set: bytes | memoryview,
+    besides: frozenset[str] = frozenset(),
 ) -> Reason | None:
     """Say why an object is not taken, None if it is.
 
     ``sop_class`` and ``sop_instance`` are what the request says; the data set must say the same.
+    ``besides`` are the classes that are taken beside images.
     """
     if not STORABLE_UID.fullmatch(sop_class) or not STORABLE_UID.fullmatch(sop_instance):
         return Reason("object_uid_unfit")
-    if not may_be_image(UID(sop_class)):
+    if sop_class not in besides and not may_be_image(UID(sop_class)):
         return Reason("object_of_other_kind", sop_class=sop_class)
     image = _beginning(data_set, syntax)
     if image is None:

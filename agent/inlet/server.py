@@ -31,7 +31,14 @@ from agent.inlet.connections import WAITING, InletServer
 from agent.inlet.counts import Counts
 from agent.inlet.folder import ReceivedFolder
 from agent.inlet.limits import Arriving
-from agent.inlet.objects import STATUSES, SUCCESS, as_file, why_not_taken
+from agent.inlet.objects import (
+    OF_DRAWINGS,
+    SEGMENTATIONS,
+    STATUSES,
+    SUCCESS,
+    as_file,
+    why_not_taken,
+)
 from agent.inlet.settings import InletSettings
 from agent.inlet.steps import PROCEDURE_STEP, step_of
 from agent.inlet.steps import STATUSES as STEP_STATUSES
@@ -64,11 +71,15 @@ Notice: TypeAlias = Callable[[Reason], None]
 Received: TypeAlias = Callable[[str, str, int], None]
 """Takes who sent images, from which address, and how many."""
 
+Draw: TypeAlias = Callable[[bytes, str], Reason | None]
+"""Takes a segmentation's file, and which AE title sent it; returns why it is refused."""
+
 Record: TypeAlias = Callable[[PerformedStep], Reason | None]
 """Stores that a procedure step began or changed; says why that cannot be."""
 
-UNNOTICED: Final = frozenset({"object_of_other_kind"})
-"""Refusals that concern no image: scanners send reports beside them every day."""
+UNNOTICED: Final = frozenset({"object_of_other_kind", *OF_DRAWINGS})
+"""Refusals that concern no image: scanners send reports beside them every day, and who sends a
+segmentation is told by its own workstation."""
 
 OF_COMMAND: Final = 1
 """This bit of a fragment's header says that it is of a command. Source: PS3.8 annex E.2."""
@@ -94,6 +105,20 @@ class _Visit:
         return sum(number for _, number in self.refused.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Whom the inlet tells of what comes.
+
+    ``notice`` is told why images were refused, ``received`` of each association's images.
+    ``record`` stores what scanners say of their procedure steps, ``draw`` what people outlined.
+    """
+
+    notice: Notice
+    received: Received
+    record: Record
+    draw: Draw
+
+
 @dataclass(slots=True)
 class StorageScp:
     """Answers associations. Each runs in threads of its own."""
@@ -101,9 +126,7 @@ class StorageScp:
     settings: InletSettings
     folder: ReceivedFolder
     counts: Counts
-    notice: Notice
-    received: Received
-    record: Record
+    told: Told
     log: FilteringBoundLogger
     _arriving: Arriving = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -112,6 +135,11 @@ class StorageScp:
     def __post_init__(self) -> None:
         """Begin with nothing held."""
         self._arriving = Arriving(self.settings.limits)
+
+    @property
+    def _besides(self) -> frozenset[str]:
+        """What is taken beside images."""
+        return SEGMENTATIONS if self.settings.segmentations else frozenset()
 
     @property
     def handlers(self) -> list[evt.EventHandlerType]:
@@ -214,8 +242,10 @@ class StorageScp:
         data_set = request.DataSet.getbuffer() if request.DataSet else b""
         sop_class, sop_uid = str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
         told = sop_class, sop_uid, str(event.context.transfer_syntax)
-        why = why or why_not_taken(*told, data_set)
-        if why is None:
+        why = why or why_not_taken(*told, data_set, self._besides)
+        if why is None and sop_class in SEGMENTATIONS:
+            why = self.told.draw(as_file(*told, data_set), legible(event.assoc.requestor.ae_title))
+        elif why is None:
             why = self.folder.add(sop_uid, as_file(*told, data_set))
         self._note(event.assoc, why, len(data_set))
         took_s = time.monotonic() - began_s
@@ -245,7 +275,7 @@ class StorageScp:
         with self._lock:
             why = self._arriving.answered(event.assoc, event.message_id)
         if why is None:
-            why = step if isinstance(step, Reason) else self.record(step)
+            why = step if isinstance(step, Reason) else self.told.record(step)
         self.counts.step(why.code if why else "stored")
         if why:
             self.log.warning("inlet_step_refused", code=why.code)
@@ -269,10 +299,12 @@ class StorageScp:
         )
         sender = legible(event.assoc.requestor.ae_title)
         if visit.stored:
-            self.received(sender, event.assoc.requestor.address, visit.stored)
+            self.told.received(sender, event.assoc.requestor.address, visit.stored)
         for code, (why, n_images) in visit.refused.items():
             if code not in UNNOTICED:
-                self.notice(Reason("images_refused", n_images=n_images, sender=sender, why=why))
+                self.told.notice(
+                    Reason("images_refused", n_images=n_images, sender=sender, why=why)
+                )
 
     def _note(self, association: Association, why: Reason | None, n_bytes: int) -> None:
         with self._lock:
@@ -290,15 +322,10 @@ class StorageScp:
 def serving(
     settings: InletSettings,
     clock: Clock,
-    notice: Notice,
-    received: Received,
-    record: Record,
+    told: Told,
     log: FilteringBoundLogger,
 ) -> Iterator[InletServer]:
     """Serve until the end of the block.
-
-    ``notice`` is told why images were refused, ``received`` of each association's images.
-    ``record`` stores what scanners say of their procedure steps.
 
     Raises
     ------
@@ -310,7 +337,7 @@ def serving(
     context = server_context(settings, clock())
     target = ReceivedFolder(settings.folder, settings.limits, clock)
     with _pynetdicom_set_up(log), target.opened() as folder:
-        scp = StorageScp(settings, folder, Counts(), notice, received, record, log)
+        scp = StorageScp(settings, folder, Counts(), told, log)
         entity = _entity(settings)
         with _bound(settings.host, settings.port):
             server = InletServer(entity, settings, context, scp.handlers, log)

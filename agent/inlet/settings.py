@@ -47,6 +47,8 @@ class InletSettings:
     tls_key: Path | None = None
     tls_senders: Path | None = None
     """PEM file of the authorities that senders' certificates must come from; None asks for none."""
+    segmentations: bool = False
+    """Whether segmentations that people drew are taken too."""
 
     @property
     def where(self) -> str:

@@ -9,6 +9,7 @@ from agent.reasons.wording import Wording
 MEND: Final = "mend it, then `bleedwatch config check`"
 NAME_NEW_FILE: Final = "name a file that is not there yet, in a folder that can be written"
 INSTALL_AGAIN: Final = "install Bleedwatch again"
+DRAW_AGAIN: Final = "save it again in the program that it was drawn in"
 PLANS_UNTOUCHED: Final = "what is active was not touched"
 LABEL_MAP: Final = "give every value that stands for a bleed a name in the label map"
 
@@ -139,6 +140,34 @@ INLET: Final = {
     "object_of_other_kind": Wording(
         "no image: SOP class {sop_class}", "let the sender send images alone"
     ),
+    "drawing_unreadable": Wording("no segmentation ({error})", DRAW_AGAIN),
+    "drawing_compressed": Wording(
+        "a segmentation compressed as {syntax}", "send it in Explicit or Implicit VR Little Endian"
+    ),
+    "drawing_of_other_kind": Wording(
+        "segmentation of type {kind}", "send a binary one, or a label map of 8 or 16 bits"
+    ),
+    "drawing_counts_wrong": Wording("{what} of the segmentation are not as it says", DRAW_AGAIN),
+    "drawing_too_large": Wording(
+        "{n_frames} frames of {n_segments} segments: more than the images have", DRAW_AGAIN
+    ),
+    "drawing_frames_unnamed": Wording(
+        "frames do not name their images",
+        "draw it with a program that writes Source Image Sequences, as OHIF and 3D Slicer do",
+    ),
+    "drawing_frames_unknown": Wording(
+        "{n_unknown} frames name images that are not here",
+        "draw it on the series that was analysed",
+    ),
+    "drawing_empty": Wording("nothing is outlined", "send it when something is"),
+    "drawing_of_unknown_series": Wording(
+        "of no analysed series that is kept here", "draw it on the series that was analysed"
+    ),
+    "drawing_of_other": Wording("{what} is not the images'", "draw it on the patient's own images"),
+    "drawing_is_ours": Wording(
+        "our own segmentation, sent back", "forward those that people have drawn"
+    ),
+    "drawing_not_stored": Wording("it could not be stored", "send it again"),
 }
 """Why the inlet does not start, or refuses what is no image."""
 

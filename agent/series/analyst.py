@@ -169,20 +169,22 @@ class Analyst:
 
         What came without one readable image can be told to the console alone.
         """
-        if not self._resources.channels:
+        resources = self._resources
+        is_named_later = resources.drawings or bool(signed_to(resources.channels))
+        if not resources.channels and not is_named_later:
             return (CONSOLE,), None
         uid, queries = contents.uid, self._shell.queries
         beside = queries.channels_told_beside(uid, contents.identity.study_uid)
         earlier = EarlierDeliveries(queries.channels_told(uid), beside)
-        channels = channels_for(answer.report, self._resources.channels, earlier)
-        if channels == (CONSOLE,) and not signed_to(self._resources.channels):
+        channels = channels_for(answer.report, resources.channels, earlier)
+        if channels == (CONSOLE,) and not is_named_later:
             return channels, None
         described = self._guarded(
             contents.uid, lambda: sources_of(contents.slices, answer.analysis)
         )
         if not isinstance(described, Sources):
             return (CONSOLE,), None
-        # What nobody is told of needs no labels: a report on it that is signed names its images.
+        # What nobody is told of needs no labels: what is signed or drawn later names its images.
         return channels, described if len(channels) > 1 else Sources(described.images, None)
 
     def _answer(self, contents: Contents, complete: Complete) -> Answer:

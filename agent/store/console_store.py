@@ -14,6 +14,7 @@ from agent.records import Clock, is_test
 from agent.store.accounts import Accounts
 from agent.store.changes import add_notice, ask_again
 from agent.store.database import Database, insert, replace
+from agent.store.drawings import MOST_KEPT, DrawnSegment
 from agent.store.examinations import answer_beside
 from agent.store.extents import Extent
 from agent.store.queries import Queries
@@ -60,6 +61,12 @@ FORGET_ANSWER: Final = """
 
 MOST_SELFTESTS: Final = 400
 """A year's daily self-tests, and some run by hand."""
+
+
+TOO_MANY_DRAWINGS: Final = """
+    DELETE FROM drawings WHERE series_uid = ? AND sop_uid NOT IN (
+        SELECT sop_uid FROM drawings WHERE series_uid = ? ORDER BY at_utc DESC, sop_uid LIMIT ?)
+"""
 
 
 class ConsoleStore:
@@ -268,6 +275,26 @@ class ConsoleStore:
                 "SELECT * FROM signed_reports WHERE series_uid = ? AND version = ?", (uid, last + 1)
             ).fetchone()
         return signed_report_of(row)
+
+    def draw(
+        self, result: tuple[str, int], sop_uid: str, who: str, segments: Sequence[DrawnSegment]
+    ) -> None:
+        """Store what somebody outlined on a series, beside its result (series UID, revision).
+
+        What is sent again stands in its own place; of a series the latest ``MOST_KEPT`` are kept.
+        """
+        uid, revision = result
+        values = {
+            "sop_uid": sop_uid,
+            "series_uid": uid,
+            "revision": revision,
+            "who": who,
+            "segments": json.dumps([one.model_dump() for one in segments]),
+            **moment_columns("at", self._clock()),
+        }
+        with self._db.writing() as db:
+            replace(db, "drawings", values)
+            db.execute(TOO_MANY_DRAWINGS, (uid, uid, MOST_KEPT))
 
     def request(self, series_uid: str) -> bool:
         """Request that the agent analyses a concluded series again; False if it is under way.

@@ -10,8 +10,10 @@ from typing import Final
 from agent.reasons import recalled
 from agent.records import EncodedSlice, Identity, Instant, State
 from agent.report import EngineReport, SeriesReport, SliceStack
+from agent.sources import SourceImages
 from agent.store import examinations
 from agent.store.database import Database
+from agent.store.drawings import Drawing, drawings_of
 from agent.store.examinations import ExaminationRow, stored_utc
 from agent.store.extents import Extent, extent_of, extents_of
 from agent.store.readings import Reading, SignedReport, readings_of, signed_reports_of
@@ -43,6 +45,13 @@ from agent.store.totals import Totals, totals_of
 
 MOST_OF_A_PATIENT: Final = 20
 """So many studies of a patient's are looked through for the previous one. Ours."""
+
+FEEDBACK: Final = f"""
+    {ROW} WHERE last_utc >= ? AND NOT {IS_TEST}
+    AND (coalesce(acknowledgements.who, verdicts.who) IS NOT NULL
+        OR uid IN (SELECT series_uid FROM drawings))
+    ORDER BY last_utc
+"""  # noqa: S608 - constants only
 
 EVER: Final = datetime.min.replace(tzinfo=timezone.utc)
 """Before anything was stored."""
@@ -135,13 +144,9 @@ class Queries:
         return examinations.counts_since(self._db, moment)
 
     def feedback_since(self, moment: datetime) -> list[SeriesRow]:
-        """Return every series since a moment that somebody answered or judged, oldest first."""
+        """Return every series since a moment that somebody answered, judged or outlined on."""
         utc = stored_utc(moment)
-        rows = self._db.rows(
-            f"{ROW} WHERE last_utc >= ? AND NOT {IS_TEST}"
-            " AND coalesce(acknowledgements.who, verdicts.who) IS NOT NULL ORDER BY last_utc",
-            utc,
-        )
+        rows = self._db.rows(FEEDBACK, utc)
         return [series_row(row) for row in rows]
 
     def states_since(self, moment: datetime) -> dict[str, int]:
@@ -210,6 +215,21 @@ class Queries:
     def signed_reports(self, uids: Iterable[str]) -> list[SignedReport]:
         """Return every version of the signed reports on some series, oldest first."""
         return signed_reports_of(self._db, uids)
+
+    def drawings(self, uids: Iterable[str]) -> list[Drawing]:
+        """Return what people outlined on some series elsewhere, oldest first."""
+        return drawings_of(self._db, uids)
+
+    def source_images(self, uid: str) -> tuple[int, SourceImages] | None:
+        """Return the revision of a series' latest result whose images are known, and these."""
+        rows = self._db.rows(
+            "SELECT revision, images FROM sources WHERE series_uid = ?"
+            " ORDER BY revision DESC LIMIT 1",
+            uid,
+        )
+        if not rows:
+            return None
+        return rows[0]["revision"], SourceImages.model_validate_json(rows[0]["images"])
 
     def with_accession(self, accession: str, limit: int) -> list[SeriesRow]:
         """Return the latest series of an accession number."""

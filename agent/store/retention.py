@@ -32,6 +32,7 @@ PRUNED: Final = (
     ("verdicts", "series_uid"),
     ("readings", "series_uid"),
     ("signed_reports", "series_uid"),
+    ("drawings", "series_uid"),
     ("corrections", "series_uid"),
     ("outbox", "series_uid"),
     ("sources", "series_uid"),

@@ -357,4 +357,16 @@ MIGRATIONS: Final = (
     ) STRICT
     """,
     "CREATE INDEX series_by_patient ON series (patient_id, birth_date)",
+    """
+    CREATE TABLE drawings (
+        sop_uid TEXT PRIMARY KEY,
+        series_uid TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        who TEXT NOT NULL,
+        segments TEXT NOT NULL,
+        at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL,
+        FOREIGN KEY (series_uid, revision) REFERENCES results (series_uid, revision)
+    ) STRICT;
+    CREATE INDEX drawings_by_series ON drawings (series_uid, at_utc)
+    """,
 )

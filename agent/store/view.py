@@ -14,6 +14,7 @@ from typing_extensions import Self
 from agent.exam import Place, Second
 from agent.records import Identity, Instant, State
 from agent.report import ReasonReport, SeriesReport, reason_report
+from agent.store.drawings import Drawing
 from agent.store.examinations import ExaminationRow
 from agent.store.queries import Queries
 from agent.store.readings import Reading, SignedReport
@@ -180,6 +181,8 @@ class SeriesView(_View):
     """What radiologists made of its findings, oldest first; none in a list of series."""
     signed_reports: tuple[SignedReport, ...] = ()
     """Every version that was signed, oldest first; none in a list of series."""
+    drawings: tuple[Drawing, ...] = ()
+    """What people outlined on its images elsewhere, oldest first; none in a list of series."""
     unread_files: tuple[str, ...] = ()
     """Those of its files that could not be read, the first ones: paths in ``show``, names on a page
     that may name the patient, none elsewhere, since scanners name files for patients."""
@@ -244,6 +247,7 @@ class SeriesView(_View):
                 for one in queries.readings(self.series_uid)
             ),
             "signed_reports": tuple(queries.signed_reports([self.series_uid])),
+            "drawings": tuple(queries.drawings([self.series_uid])),
         }
         return self.model_copy(update=history)
 

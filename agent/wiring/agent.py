@@ -70,7 +70,9 @@ def build_agent(config: Config, store: AgentStore, log: FilteringBoundLogger) ->
     accelerator = _accelerator(config, bundle, reference, log)
     cpu = cpu_side(config.infer.backend, bundle, config.plans_folder, config.infer.threads)
     networks = Networks(reference, accelerator, time.monotonic, log, cpu)
-    resources = Resources(bundle, networks, profiles, config.deliver.channels)
+    resources = Resources(
+        bundle, networks, profiles, config.deliver.channels, config.inlet.segmentations
+    )
     archive = Archive(store, log, keeps_slices=config.store.slices_mb > 0)
     reader = Reader(store, config.read.limits, log, config.selftest_folder)
     shell = Shell(store, config.read.bounds)

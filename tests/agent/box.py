@@ -56,6 +56,7 @@ class Box:
     limits: ReadLimits = field(default_factory=ReadLimits)
     bounds: Bounds = field(default_factory=Bounds)
     channels: tuple[SendingChannel, ...] = ()
+    drawings: bool = False
 
     def __post_init__(self) -> None:
         self.start()
@@ -65,7 +66,7 @@ class Box:
         self.store = self.open_store()
         log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[lambda *_: ""])
         networks = Networks(self.backend, self.gpu(), lambda: self.clock.now_s, log)
-        resources = Resources(self.bundle, networks, self.profiles, self.channels)
+        resources = Resources(self.bundle, networks, self.profiles, self.channels, self.drawings)
         archive = Archive(self.store.agent, log, keeps_slices=True)
         reader = Reader(self.store.agent, self.limits, log, self.tests_folder)
         shell = Shell(self.store.agent, self.bounds)

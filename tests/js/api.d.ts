@@ -211,12 +211,15 @@ interface DraftSection { section: string; title: string; sentences: { text: stri
 
 interface SignedReport { version: number; language: string; who: string; at_utc: string; sections: DraftSection[] }
 
+interface Drawing { who: string; at_utc: string; segments: { label: string; volume_ml: number }[] }
+
 interface ExaminationRead {
   examination: Examination;
   standing: ReadingMade[];
   before: Before | null;
   draft: { language: string; sections: DraftSection[] } | null;
   signed: SignedReport[];
+  drawings: Drawing[];
   may_not_read: Reason | null;
   may_not_sign: Reason | null;
 }

@@ -20,8 +20,21 @@ export function showFindings(exam, viewer, tell) {
   at("reader").hidden = exam.may_not_read !== null;
   const findings = report?.findings ?? [];
   at("findings").replaceChildren(...findings.map((finding, n) => findingItem(finding, n, exam, reading)));
+  at("drawn").replaceChildren(...exam.drawings.map(drawnItem));
   const missed = exam.standing.filter(({ judgement }) => judgement.judged === "missed");
   at("missed").replaceChildren(...missed.map((one) => missedItem(one, reading)), ...(reading.may && viewer ? [missedForm(reading)] : []));
+}
+
+/** What somebody outlined by another program, beside our own findings. @param {Drawing} drawing */
+function drawnItem({ who, at_utc: utc, segments }) {
+  const item = element("div", "", "drawn");
+  const ml = segments.reduce((sum, { volume_ml: one }) => sum + one, 0);
+  const line = element("p", "");
+  line.append(element("strong", t("outlined by {who}: {volume} mL", { who: plain(who), volume: number(ml, 1) })), ` – ${clock(utc)}`);
+  const list = element("ul", "");
+  list.append(...segments.map(({ label, volume_ml: one }) => element("li", `${plain(label)}: ${number(one, 1)} mL`)));
+  item.append(line, list);
+  return item;
 }
 
 /** @param {Finding} finding @param {number} n @param {ExaminationRead} exam @param {Reading} reading */

@@ -8,6 +8,7 @@ import json
 
 import pytest
 
+from agent.store.drawings import DrawnSegment
 from agent.wiring import system_clock
 from tests.agent.cli.conftest import Call
 from tests.agent.reports import add_result, not_suspected, receive, report
@@ -50,3 +51,15 @@ def test_people_read_a_table_and_how_often_they_agree(said: Call) -> None:
 
 def test_a_later_day_has_nothing_to_tell(said: Call) -> None:
     assert json.loads(said("--since", "2100-01-01", "--json").stdout) == []
+
+
+def test_what_somebody_outlined_elsewhere_is_told_beside_ours(store: Store, said: Call) -> None:
+    segments = [DrawnSegment(label=one, volume_ml=ml) for one, ml in (("a", 3.0), ("DOE", 1.25))]
+    for number, who in enumerate(("Dr Rae", "Dr Bob")):
+        store.console.draw(("1.3", 1), f"1.9.{number}", who, segments)
+
+    (line,) = (one for one in json.loads(said("--json").stdout) if one["series_uid"] == "1.3")
+
+    assert (line["drawn_ml"], line["drawn_by"]) == (4.25, "Dr Bob")
+    assert line["total_volume_ml"] == 31.4
+    assert "DOE" not in json.dumps(line)

@@ -19,6 +19,7 @@ from agent.console.app import create_app
 from agent.console.authorization import AccessPolicy
 from agent.console.sessions import Sessions
 from agent.records import HeadVolume
+from agent.store.drawings import DrawnSegment
 from agent.store.readings import Judgement
 from agent.wiring import boot_id, system_clock
 from tests import heads
@@ -93,7 +94,7 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
 
 @pytest.fixture
 def rae(ward: Ward, browser: Browser) -> Iterator[Page]:
-    for table in ("extents", "readings", "signed_reports"):
+    for table in ("extents", "readings", "signed_reports", "drawings"):
         ward.store.sql(f"DELETE FROM {table}")
     page = ward.page(browser, "rae", reduced_motion="reduce")
     complaints: list[str] = []
@@ -398,3 +399,16 @@ def test_nothing_is_cut_off_on_a_narrow_screen(rae: Page, width: int) -> None:
     rae.screenshot(path=SHOTS / f"exam_{width}.png", full_page=True)
 
     assert rae.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_what_somebody_outlined_elsewhere_is_shown_below_as_theirs(ward: Ward, rae: Page) -> None:
+    label = "Left <b>bleed</b>"
+    segments = [DrawnSegment(label=one, volume_ml=ml) for one, ml in ((label, 27.5), ("b", 1.0))]
+    ward.store.console.draw(("1.2.3.4", 1), "1.2.9", "Grey, Meredith", segments)
+    rae.reload()
+
+    drawn = rae.locator("#drawn .drawn")
+    expect(drawn).to_contain_text("outlined by Grey, Meredith: 28.5 mL")
+    expect(drawn.locator("li")).to_have_text([f"{label}: 27.5 mL", "b: 1.0 mL"])
+    expect(rae.locator("#findings .finding")).to_have_count(2)
+    rae.screenshot(path=SHOTS / "exam_drawn.png", full_page=True)

@@ -15,6 +15,7 @@ from agent.console.words import words
 from agent.handover.facts import series_facts
 from agent.reasons import Reason
 from agent.reasons.reading import READING
+from agent.store.drawings import DrawnSegment
 from agent.store.view import SeriesView
 from agent.wiring import system_clock
 from tests.agent.console.made import context_of
@@ -477,3 +478,16 @@ class TestExtents:
         for path in (f"{RESULT}/readings/99", f"/api/series/1.5/1/readings/{made.reading_id}"):
             assert rae.http.get(f"{path}/extent").status_code == 404
         assert rae.http.get(f"{RESULT}/readings/{2**64}/extent").status_code == 404
+
+
+def test_what_somebody_outlined_elsewhere_stands_beside_the_findings(ward: Ward, rae: Page) -> None:
+    segments = [DrawnSegment(label="bleed", volume_ml=27.5)]
+    ward.store.console.draw((UID, 1), "1.2.9", "Grey^Meredith", segments)
+
+    told = examination(rae)
+
+    (drawn,) = told["drawings"]
+    assert (drawn["who"], drawn["segments"]) == (
+        "Grey^Meredith", [{"label": "bleed", "volume_ml": 27.5}],
+    )  # fmt: skip
+    assert len(told["examination"]["series"][0]["report"]["findings"]) == 2

@@ -34,9 +34,9 @@ ALL = PACS.model_copy(
 )
 
 
-def box_of(folder: Path, *channels: DicomChannel | DicomWebChannel) -> Box:
-    backend = SeeingBackend(SEEING_BUNDLE)
-    return Box(folder / "store.sqlite", SEEING_BUNDLE, backend, channels=channels)
+def box_of(folder: Path, *channels: DicomChannel | DicomWebChannel, drawings: bool = False) -> Box:
+    backend, path = SeeingBackend(SEEING_BUNDLE), folder / "store.sqlite"
+    return Box(path, SEEING_BUNDLE, backend, channels=channels, drawings=drawings)
 
 
 def sent(box: Box) -> list[Delivery]:
@@ -79,11 +79,16 @@ def test_each_channel_is_told_what_it_wants_and_what_becomes_of_that(tmp_path: P
     }
 
 
-def test_what_is_told_to_nobody_has_its_images_named_where_reports_are_signed(
-    tmp_path: Path,
+SIGNS = PACS.model_copy(update={"objects": ("report", "signed_report")})
+
+
+@pytest.mark.parametrize(
+    ("channels", "drawings"), [((SIGNS,), False), ((), True)], ids=["signed", "drawn"]
+)
+def test_what_is_told_to_nobody_has_its_images_named_where_they_may_be_asked_for_later(
+    tmp_path: Path, channels: tuple[DicomChannel, ...], drawings: bool
 ) -> None:
-    signs = PACS.model_copy(update={"objects": ("report", "signed_report")})
-    box = box_of(tmp_path, signs)
+    box = box_of(tmp_path, *channels, drawings=drawings)
     box.backend.score = 0.01
     finish(box, write_series(tmp_path / "in", N))
 

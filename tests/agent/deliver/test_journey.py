@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pydicom import Dataset, dcmread
 from typer.testing import CliRunner
 from typing_extensions import Self
 
+from build_engine.play.scu import storing
 from build_engine.play.simulate import simulate
 from tests.agent.deliver.archives import Orthanc, needs_orthanc, unclosed
 from tests.agent.deliver.test_fhir import Server
@@ -45,6 +47,7 @@ senders = ["SIMULATOR@127.0.0.1"]
 host = "127.0.0.1"
 port = {inlet}
 metrics_port = {metrics}
+segmentations = true
 [deliver]
 listen_host = "127.0.0.1"
 listen_port = {reports}
@@ -69,15 +72,20 @@ class Site:
     """A box with its three services, and who reads its results."""
 
     box: Program
+    inlet: str
     archive: Orthanc
     ris: Mllp
     ehr: Server
 
-    def result(self) -> Any:
-        """The one result, as ``show --json`` has it."""
+    def series(self) -> Any:
+        """The one series, as ``show --json`` has it."""
         (examination,) = json.loads(self.box.call("show", uid("study", 0), "--json").stdout)
         (series,) = examination["series"]
-        (result,) = series["results"]
+        return series
+
+    def result(self) -> Any:
+        """Its one result."""
+        (result,) = self.series()["results"]
         return result
 
     def sent_to(self, *channels: str) -> bool:
@@ -125,17 +133,16 @@ def site(tmp_path_factory: pytest.TempPathFactory, engines: Path) -> Iterator[Si
         inlet.start("inlet")
         courier.start("deliver", "run")
         until(lambda: box.log.exists() and "inlet_listening" in box.log.read_text())
-        site = Site(box, archive, ris, ehr)
+        site = Site(box, f"BLEEDWATCH@127.0.0.1:{inlet_port}", archive, ris, ehr)
         write_series(folder / "head", N, **STUDY)
-        play(folder / "head", inlet_port)
+        play(folder / "head", site.inlet)
         until(lambda: site.sent_to("pacs", "ris", "ehr"))
         yield site
 
 
-def play(head: Path, port: int) -> None:
+def play(head: Path, to: str) -> None:
     app = typer.Typer()
     app.command()(simulate)
-    to = f"BLEEDWATCH@127.0.0.1:{port}"
     said = CliRunner().invoke(app, ["--to", to, "--from", str(head), "--rate", "1000"])
     assert said.exit_code == 0, said.output
 
@@ -230,3 +237,23 @@ def test_ris_and_record_are_told_the_same(site: Site) -> None:
     assert volumes_ml == [[one["volume_ml"]] for one in told]
     for number, finding in enumerate(told, 1):
         assert float(observed(message, "118565006", str(number))) == finding["volume_ml"]
+
+
+def test_a_segmentation_that_a_person_saved_comes_back_and_changes_no_result(
+    site: Site, archived: Archived
+) -> None:
+    saved, before = archived.objects["Segmentation Storage"], site.result()
+    saved.SeriesInstanceUID = saved.SOPInstanceUID = "1.2.840.99.1"
+    saved.file_meta.MediaStorageSOPInstanceUID = saved.SOPInstanceUID
+    saved.ContentCreatorName = "Grey^Meredith"
+    file = BytesIO()
+    saved.save_as(file, enforce_file_format=True)
+
+    with storing(site.inlet, [file.getvalue()]) as store:
+        store(file.getvalue())
+
+    (drawn,) = site.series()["drawings"]
+    assert drawn["who"] == "Grey^Meredith"
+    ours = [one["volume_ml"] for one in before["report"]["findings"]]
+    assert [one["volume_ml"] for one in drawn["segments"]] == pytest.approx(ours, abs=0.01)
+    assert site.result() == before

@@ -9,16 +9,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import structlog
 from structlog.testing import LogCapture
 
 from agent.console.audit import AuditLog
+from agent.inlet.drawings import take_drawing
 from agent.inlet.limits import InletLimits
-from agent.inlet.server import serving
+from agent.inlet.server import Told, serving
 from agent.inlet.settings import InletSettings, sender_of
 from agent.reasons import Reason
+from agent.store.console_store import ConsoleStore
 from agent.store.database import Database
 from agent.store.step_store import StepStore
 from agent.wiring import system_clock
@@ -66,6 +69,10 @@ class Inlet:
         return {path.name: path.read_bytes() for path in self.settings.folder.glob("*/*.dcm")}
 
 
+def _draw(store: ConsoleStore, file: bytes, sender: str) -> Reason | None:
+    return take_drawing(file, sender, store)
+
+
 @contextmanager
 def inlet_in(
     folder: Path, *senders: str, store_path: Path | None = None, **changes: object
@@ -89,5 +96,7 @@ def inlet_in(
     store_path = store_path or folder / "store.sqlite"
     with Database(store_path) as database:
         record = StepStore(database, system_clock).record
-        with serving(settings, system_clock, noticed.append, audit.received, record, log):
+        draw = partial(_draw, ConsoleStore(database, system_clock))
+        hears = Told(noticed.append, audit.received, record, draw)
+        with serving(settings, system_clock, hears, log):
             yield Inlet(settings, told, noticed, folder / "audit.log", store_path)
