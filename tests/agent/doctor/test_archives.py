@@ -16,6 +16,7 @@ from agent.store.delivery_store import DeliveryStore
 from agent.wiring import system_clock
 from tests.agent.deliver.archives import collected, unclosed
 from tests.agent.deliver.test_archives import pacs
+from tests.agent.deliver.web import Web
 from tests.agent.doctor.scratch import Scratch, free_port
 from tests.agent.reports import add_result, receive, report
 from tests.agent.stored import Store
@@ -53,6 +54,19 @@ def test_a_site_that_sends_nothing_is_well(scratch: Scratch) -> None:
     found = archives(scratch.box())
 
     assert (found.mark, found.text) == (Mark.WELL, "results are sent nowhere")
+
+
+def test_a_record_in_which_no_order_can_be_raised_is_wrong(scratch: Scratch) -> None:
+    said = b'{"resourceType": "CapabilityStatement", "rest": []}'
+    with Web(200, said).listening() as url:
+        scratch.configure(
+            selftest=f'[[deliver.fhir]]\nname = "ehr"\nurl = "{url}/fhir"\npriority = "stat"\n'
+            'patient_system = "urn:p"\norder_system = "urn:a"'
+        )
+        found = archives(scratch.box())
+
+    assert found.mark is Mark.WRONG
+    assert "does not say that orders" in found.text
 
 
 @pytest.mark.slow

@@ -228,6 +228,23 @@ def test_a_head_of_which_the_scanner_lists_more_is_waited_for_and_answered_in_th
     assert box.report().caveats == ()
 
 
+def test_a_listed_image_that_is_late_is_in_the_first_answer(tmp_path: Path, quiet_s: float) -> None:
+    box = Box(tmp_path / "store.sqlite", SEEING_BUNDLE, SeeingBackend(SEEING_BUNDLE, score=0.9))
+    paths = write_series(tmp_path / "in", N)
+    steps = StepStore(box.store.database, system_clock)
+    steps.record(PerformedStep("1.2", True, "IN PROGRESS", ((uid("series", 0), N),)))
+
+    box.export(paths[:-1])
+    box.wait(quiet_s / 2)
+    assert box.reports() == []
+    box.export(paths[-1:])
+    box.wait(quiet_s / 2)
+
+    report = box.report()
+    assert report.geometry
+    assert (report.revision, report.geometry.slices) == (1, N)
+
+
 def test_a_head_of_which_the_listed_images_came_is_not_waited_for(
     tmp_path: Path, quiet_s: float
 ) -> None:
