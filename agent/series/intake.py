@@ -253,9 +253,11 @@ class Intake:
         uid, sop_uid, identity = image.owner
         note = note_of(arrival, uid, sop_uid)
         with self._shell.held() as board:
-            is_copy = board.is_copy(uid, {sop_uid: digest_of(image.header.digest, identity)})
-            if is_copy or board.is_refused_for(uid, image.reason.code):
+            if board.is_copy(uid, {sop_uid: digest_of(image.header.digest, identity)}):
                 board.move(board.of(uid), CopyCame(note))
+                return
+            if board.is_refused_for(uid, image.reason.code):
+                board.move_by_further(uid, note)
                 return
         self._take_in(uid, identity, note, lambda all_: all_.rule_out(image, self._clock()))
 

@@ -29,6 +29,7 @@ from agent.sources import Sources
 from agent.store.effects import (
     BeginAttempt,
     Conclude,
+    CountImage,
     Decline,
     Effect,
     EndAttempt,
@@ -115,6 +116,13 @@ class CopyCame:
 
 
 @dataclass(frozen=True, slots=True)
+class FurtherCame:
+    """A file with a further image of a series whose headers refuse whatever comes of it."""
+
+    note: FileNote
+
+
+@dataclass(frozen=True, slots=True)
 class Adopted:
     """An earlier process left it unfinished."""
 
@@ -184,6 +192,7 @@ class LetGo:
 Event: TypeAlias = (
     FileCame
     | CopyCame
+    | FurtherCame
     | Adopted
     | AskedAgain
     | Unreadable
@@ -225,6 +234,8 @@ def moved(state: State, event: Event) -> Move:  # noqa: C901, PLR0911, PLR0912 -
             return state, (Decline(uid, reason),)
         case (Concluded(), CopyCame(note)):
             return state, (NoteFile(replace(note, settled=True)),)
+        case (Concluded(), FurtherCame(note)):
+            return state, (NoteFile(replace(note, settled=True)), CountImage(uid))
         case (Concluded(), LetGo()):
             return Absent(uid), ()
 

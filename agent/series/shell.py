@@ -26,6 +26,7 @@ from agent.series.lifecycle import (
     Event,
     FileCame,
     FoundComplete,
+    FurtherCame,
     LetGo,
     Receiving,
     Reopened,
@@ -45,8 +46,9 @@ class InMemory:
     """One series: where it stands, and what has come of it.
 
     ``contents`` are None once it is concluded; its ``digests`` (SOP UID → digest) remain, and the
-    code that its headers were ``refused_for``, if all of them were. ``later`` are the contents of
-    the next revision, while the networks have the others.
+    code that its headers were ``refused_for``, if all of them were: ``further`` are the SOP UIDs of
+    images that came since and are refused for it too. ``later`` are the contents of the next
+    revision, while the networks have the others.
     """
 
     state: State
@@ -54,6 +56,7 @@ class InMemory:
     later: Contents | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
     refused_for: str | None = None
+    further: set[str] = field(default_factory=set)
 
 
 class Board:
@@ -89,7 +92,7 @@ class Board:
                 one.contents, one.later = one.later, None
             case Concluded() if one.contents:
                 one.digests, one.refused_for = one.contents.digests, one.contents.refused_for
-                one.contents = None
+                one.contents, one.further = None, set()
                 self._let_go()
             case Absent():
                 self._series.pop(before.uid, None)
@@ -138,6 +141,12 @@ class Board:
         """
         one = self.of(uid)
         return isinstance(one.state, Concluded) and one.refused_for == code
+
+    def move_by_further(self, uid: str, note: FileNote) -> None:
+        """Take note of an image as of ``is_refused_for``; each counts once."""
+        one, sop_uid = self.of(uid), note.sop_uid or ""
+        self.move(one, CopyCame(note) if sop_uid in one.further else FurtherCame(note))
+        one.further.add(sop_uid)
 
     def take_in(
         self,

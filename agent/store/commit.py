@@ -13,6 +13,7 @@ from agent.store.database import insert, replace
 from agent.store.effects import (
     BeginAttempt,
     Conclude,
+    CountImage,
     Decline,
     Effect,
     EndAttempt,
@@ -56,6 +57,8 @@ def write(db: sqlite3.Connection, effect: Effect, now: Instant) -> None:  # noqa
             _note_file(db, note)
         case ShowProgress(progress):
             _show_progress(db, progress, now)
+        case CountImage(uid):
+            db.execute("UPDATE series SET slices = slices + 1 WHERE uid = ?", (uid,))
         case ShowAnalysis(uid):
             db.execute("UPDATE series SET state = ? WHERE uid = ?", (State.ANALYSING, uid))
             change(db, uid, State.ANALYSING, None, now)

@@ -30,6 +30,13 @@ class ShowProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class CountImage:
+    """Count a further image of a series that has its result, which it does not change."""
+
+    series_uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class ShowAnalysis:
     """Show that a series is complete and being analysed."""
 
@@ -93,6 +100,7 @@ class Decline:
 Effect: TypeAlias = (
     NoteFile
     | ShowProgress
+    | CountImage
     | ShowAnalysis
     | BeginAttempt
     | EndAttempt

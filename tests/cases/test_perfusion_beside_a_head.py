@@ -143,6 +143,21 @@ def test_what_came_of_a_series_that_is_ruled_out_is_not_read_again_for_what_come
     assert {str(path) for path in paths[10:]} <= names
     assert names.isdisjoint(str(path) for path in paths[:10])
     assert set(box.store.queries.settled_files()) == {str(path) for path in paths}
+    assert slices_of(box, 0) == N
+
+
+def test_an_image_that_comes_twice_after_the_answer_of_what_is_ruled_out_counts_once(
+    tmp_path: Path,
+) -> None:
+    box = a_box(tmp_path)
+    paths = write_series(tmp_path / "in", N, size=SIZE, SeriesDescription="CTP Brain 4D")
+    box.export(paths[:10])
+    box.wait()
+    again = write_series(tmp_path / "again", N, size=SIZE, SeriesDescription="CTP Brain 4D")
+
+    box.export([*paths[10:], *again])
+
+    assert slices_of(box, 0) == N
 
 
 @contextmanager

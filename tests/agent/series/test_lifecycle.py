@@ -53,6 +53,7 @@ Reopened   Answered       Receiving  Conclude Settle ShowProgress
 
 Concluded  FileCame       Receiving  ShowProgress NoteFile
 Concluded  CopyCame       Concluded  NoteFile
+Concluded  FurtherCame    Concluded  NoteFile CountImage
 Concluded  AskedAgain     Receiving  ShowProgress
 Concluded  AskedInVain    Receiving
 Concluded  Unreadable     Concluded  Decline
@@ -86,6 +87,7 @@ STATES: dict[str, life.State] = {
 EVENTS: dict[str, life.Event] = {
     "FileCame": life.FileCame(note(9), progress(9)),
     "CopyCame": life.CopyCame(note(9)),
+    "FurtherCame": life.FurtherCame(note(9)),
     "Adopted": life.Adopted(),
     "AskedAgain": life.AskedAgain(progress(9)),
     "AskedInVain": life.AskedAgain(None),
@@ -128,11 +130,11 @@ def test_states_and_events_are_values() -> None:
     assert all(frozen(kind) and fields(kind) for kind in get_args(life.Effect))
 
 
-def test_a_copy_of_what_has_its_result_is_settled_at_once_and_no_other_file_is() -> None:
+def test_what_changes_no_result_is_settled_at_once_and_no_other_file_is() -> None:
     for state, event in LEGAL:
         _, effects = moved(STATES[state], EVENTS[event])
         noted = [effect.note for effect in effects if isinstance(effect, NoteFile)]
-        at_once = (state, event) == ("Concluded", "CopyCame")
+        at_once = state == "Concluded" and event in ("CopyCame", "FurtherCame")
         assert all(each.settled is at_once for each in noted)
 
 
@@ -151,7 +153,7 @@ def test_each_file_is_settled_once_it_is_in_a_result_and_never_before(data: st.D
     for number in range(data.draw(st.integers(0, 30))):
         name = data.draw(st.sampled_from(events_of(state)))
         event = EVENTS[name]
-        if isinstance(event, life.FileCame | life.CopyCame):
+        if isinstance(event, life.FileCame | life.CopyCame | life.FurtherCame):
             event = type(event)(note(number), *([progress()] if name == "FileCame" else []))
         if name == "Taken":
             in_hand = {each.path for each in noted} - settled
