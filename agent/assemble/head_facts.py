@@ -85,8 +85,8 @@ PICTURE_HU: Final = 150
 """Slices are compared with one another by what they show between minus this and this [HU]: skin,
 brain and bone weigh alike."""
 
-APART_MM: Final = 8.0
-"""Slices so far apart are never alike [mm]. Ours: a slice of 5 mm and the next but one."""
+APART_MM: Final = 12.0
+"""Slices so far apart are never alike [mm]. Ours: a slice of 5 mm and the third after it."""
 
 LIKER_BY: Final = 0.02
 """A slice resembles another one more where its correlation is higher by this. Ours: noise makes
@@ -115,8 +115,9 @@ class HeadFacts:
     ``large_mm`` is the distance from the lowest large level to the highest.
     ``mirrored_fit``: how much more a slice resembles the next one when it is mirrored, at most.
     ``alternate_share`` of slices resemble the next but one more than the next.
-    ``likeness``: how much levels ``APART_MM`` apart resemble each other, at most. All three are
-    differences of correlations, or correlations, of slices that show half of the most tissue.
+    ``likeness``: how much levels ``APART_MM`` apart and one between resemble each other, at most:
+    below and above its widest level two sections of a head may be alike. All three are correlations
+    of slices that show half of the most tissue, or differences of such.
     ``brain_over_fat_hu``: how much denser the most frequent of brain is than that of fat, None
     where fat does not show.
     """
@@ -397,8 +398,11 @@ def _alternate_share(pictures: NDArray[np.float32]) -> float:
 
 
 def _likeness(pictures: NDArray[np.float32], level_mm: float) -> float:
+    """Compare levels ``APART_MM`` apart, and what is next to the lower one: two may be alike."""
     step = int(np.ceil(APART_MM / max(level_mm, 1.0)))
-    return float(_alike(pictures[:-step], pictures[step:]).max(initial=0.0))
+    far = _alike(pictures[:-step], pictures[step:])
+    near = _alike(pictures[:-1], pictures[1:])[: len(far)]
+    return float(np.minimum(near, far).max(initial=0.0))
 
 
 def _share(mask: NDArray[np.bool_]) -> float:

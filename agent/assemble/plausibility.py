@@ -51,14 +51,14 @@ MOST_AIR_ML: Final = 5.0
 """With more air than this amid the brain [mL], as in ventricles full of it, the networks alarm
 along its walls. Heads: 0 to 1.6; air under the skull, as after an injury, is not amid the brain."""
 
-MOST_PROPORTION: Final = 0.9
+MOST_PROPORTION: Final = 0.97
 """Where the hemispheres show no skull is more than so many times as high as it is wide, the root of
 its area. Heads: 0.46 to 0.81, of any age; with pixels of half the size 0.98 and more. Less tells
 nothing: a part of a head is flat."""
 
-MOST_LIKENESS: Final = 0.9985
-"""Slices 8 mm apart never correlate so. Heads: 0.9975 at most; one slice with other noise: 0.9994
-and more."""
+MOST_LIKENESS: Final = 0.999
+"""Slices 12 mm apart, and one between, never correlate so. Heads: 0.9954 at most; one slice four
+times with other noise: 0.9992 and more."""
 
 MOST_ALTERNATE_SHARE: Final = 0.25
 """Nor do so many slices resemble the next but one more than the next. Heads: 0 to 0.04; with every
