@@ -195,7 +195,8 @@ def _delivery(one: DeliveryView) -> str:
     """Say how far a delivery is; of one that failed, why."""
     to = f"{one.channel}, report {one.signed_version}" if one.signed_version else one.channel
     if one.delivered_utc:
-        return f"{to} {to_the_second(one.delivered_utc)}"
+        remark = f"; {one.remark.text}" if one.remark else ""
+        return f"{to} {to_the_second(one.delivered_utc)}{remark}"
     if one.dropped_utc:
         return f"{to}: dropped {to_the_second(one.dropped_utc)}"
     sent = f"sent {to_the_second(one.sent_utc)}, not confirmed" if one.sent_utc else "not yet"

@@ -12,6 +12,7 @@ import pytest
 
 from agent.reasons import Reason
 from agent.records import Acquisition, Instant
+from agent.store.delivery_store import DeliveryStore
 from agent.store.effects import NoteFile
 from agent.store.readings import Judgement, Section, Sentence
 from agent.store.rows import FileNote
@@ -193,3 +194,15 @@ def test_a_moment_is_printed_with_t_and_z(call: Call, words: tuple[str, ...]) ->
 
     assert re.search(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", said)
     assert not re.search(r"(?<!T)\b\d\d:\d\d:\d\d", said)
+
+
+def test_what_came_of_an_order_is_told_with_its_delivery(store: Store, call: Call) -> None:
+    receive(store, system_clock, "1.2.3.7")
+    add_result(store, report("1.2.3.7"), channels=("console", "ehr"))
+    sending = DeliveryStore(store.database, system_clock)
+    (delivery,) = sending.waiting("ehr")
+    sending.sent(delivery, Reason("order_raised", channel="ehr", priority="stat"))
+    sending.delivered(delivery)
+
+    assert "ehr: the order was raised to stat" in call("show", "1.2.3.7").stdout
+    assert json.loads(call("deliver", "list", "--json").stdout)["waiting"] == []
