@@ -17,8 +17,8 @@ LIFETIME_S: Final = 13 * 3600.0
 Cheat Sheet, which asks for a working day's."""
 
 IDLE_S: Final = 1800.0
-"""Idle timeout [s]. Source: OWASP, as above: 15 to 30 min. An open page counts as use, so that one
-which watches for alerts through a night stays signed in."""
+"""Idle timeout [s]. Source: OWASP, as above: 15 to 30 min. The open list of alerts counts as use,
+so that it can be watched through a night; a page for reading that nobody touches does not."""
 
 NOTED_EVERY_S: Final = 60.0
 """The time of last use is written at most this often [s]: each write is a commit. Ours."""

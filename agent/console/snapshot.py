@@ -37,7 +37,7 @@ MOST_EXAMINATIONS = 50
 MOST_NOTICES = 5
 
 NAMED_FILES: Final = 5
-"""Of so many files that could not be read a row names at most. Ours: it stays a line."""
+"""A row names at most so many files that could not be read. Ours: it stays a line."""
 
 CLOCKS_AGREE_S = 3600.0
 """Where monotonic and wall clock differ by more than this about how long ago something was, it was

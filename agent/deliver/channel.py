@@ -1,4 +1,4 @@
-"""The seam to whom results are sent, whatever is spoken there."""
+"""What each kind of receiver offers: archive, HL7 system, FHIR server, webhook, mail server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Channel(Protocol[Letter]):
         """Make a test of no patient, in a study of its own; ``at`` [UTC] is when."""
 
     def send(self, letter: Letter) -> Reason | None:
-        """Send a letter; returns what else came of it that people are told.
+        """Send a letter; returns what people are to be told of it, None where it was just taken.
 
         Raises
         ------

@@ -14,7 +14,7 @@ MOST_REMEMBERED: Final = 10_000
 
 
 class Commitments:
-    """What archives have said of objects since this process began; of requests of ours alone."""
+    """What archives answered, since this process began, when asked to keep objects."""
 
     def __init__(self) -> None:
         """Begin with nothing said."""
@@ -33,7 +33,8 @@ class Commitments:
     def report(self, said: Dataset) -> bool:
         """Take in a report; False where nobody asked for it.
 
-        Some archives list failed objects, if none, on success too: the lists are what counts.
+        What counts are the lists of objects, not the report's event type: some archives send an
+        empty list of failed objects on success too.
         """
         with self._changed:
             if said.get("TransactionUID") not in self._requested:

@@ -155,7 +155,7 @@ def _when(result: StoredResult) -> Resource:
 
 
 def _observations(result: StoredResult, settings: FhirChannel) -> Iterator[Resource]:
-    """Tell the answer and each finding; of findings that there are no more, that they are none."""
+    """Tell the answer and each finding; withdraw those that an earlier result had beyond these."""
     report = result.report
     about = {"subject": _subject(result, settings), **_when(result)}
     if report.engine:

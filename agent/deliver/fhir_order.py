@@ -30,7 +30,7 @@ OPEN: Final = frozenset({"draft", "active", "on-hold"})
 """Statuses of an order that has still to be read. Source: FHIR R4 request-status."""
 
 CHANGED_MEANWHILE: Final = frozenset({409, 412})
-"""Answers to a change of what another one has changed. Source: FHIR R4 http, concurrency."""
+"""Answers where somebody else changed the order meanwhile. Source: FHIR R4 http, concurrency."""
 
 TRIES: Final = 2
 

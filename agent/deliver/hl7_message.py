@@ -83,7 +83,9 @@ def segment(name: str, *fields: Field) -> str:
 
 
 def control_id(result: StoredResult, channel: str) -> str:
-    """Return by what an acknowledgement names the message: the same each time it is sent.
+    """Return the control ID (MSH-10), by which an acknowledgement names the message.
+
+    It is the same each time that a result is sent.
 
     HL7 v2.5.1 has 20 characters for it.
     """

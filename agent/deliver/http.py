@@ -21,7 +21,7 @@ BUSY: Final = frozenset({TOO_MANY, 503})
 """Answers that may say after how long the next request is welcome."""
 
 MOST_BYTES: Final = 4 << 20
-"""Of an answer as much is read. Ours: that to a search is some kilobytes."""
+"""An answer is read up to this size [bytes]. Ours: the answer to a search is some kilobytes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from agent.deliver.settings import EmailChannel
 from agent.deliver.trial import is_trial, trial_result
 
 LAST_DIGITS: Final = 8
-"""So many of the study's UID are told: enough to find it by on the page, and no more. Ours."""
+"""The study is named by so many digits at its UID's end: enough to find it on the page. Ours."""
 
 FOR_GOOD: Final = 500
 """From this reply code on a server refuses for good. Source: RFC 5321, 4.2.1."""

@@ -1,8 +1,8 @@
 """The work of the thread that owns the networks: run slabs as slices come, answer whole series.
 
-Whatever goes wrong on the way is turned into the series' answer, so that it disturbs no other. A
-series that takes the whole process down is counted before, and set aside the third time; until then
-the others under way are answered first, since it may do so again.
+Whatever goes wrong on the way is turned into the series' answer, so that it disturbs no other.
+Attempts are counted before they begin: a series on which the process ended twice is set aside, and
+before its second attempt others are answered first, since it may end the process again.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ AHEAD_S: Final = 0.2
 meanwhile [s]. Ours: what they take on two cores; a slice that does come has some run again."""
 
 MOST_ATTEMPTS: Final = 2
-"""Work begun on a series this often and never ended took the process down each time."""
+"""A series on which work began this often and never ended is set aside: the process died of it."""
 
 LAST_FOR_S: Final = 120.0
 """A series on which the process ended lets the others go first for this long, and no longer: it has
@@ -86,11 +86,10 @@ class Analyst:
         self._log = log
 
     def work_once(self) -> bool:
-        """Answer a complete series, run slabs of one that is received, or keep some slices.
+        """Do one piece of work, the first that there is; False if there is none.
 
-        Of one that seems about to be complete the last slabs are run as well.
-
-        The first of these that there is to do; False if there was nothing.
+        In this order: answer a complete series; run slabs of one that is being received, the last
+        ones too where it seems about to be complete; store some slices.
         """
         if self._between_series():
             self._resources.networks.refresh()
@@ -102,7 +101,7 @@ class Analyst:
         )
 
     def _between_series(self) -> bool:
-        """Whether the networks have run on no series yet that is under way."""
+        """Whether the networks have not run yet on any series that is under way."""
         with self._shell.held() as board:
             return not any(each.advanced_slices for each in board.growing())
 
@@ -184,7 +183,7 @@ class Analyst:
         )
         if not isinstance(described, Sources):
             return (CONSOLE,), None
-        # What nobody is told of needs no labels: what is signed or drawn later names its images.
+        # Only channels need labels; what is signed or drawn later names the images.
         return channels, described if len(channels) > 1 else Sources(described.images, None)
 
     def _answer(self, contents: Contents, complete: Complete) -> Answer:

@@ -1,6 +1,7 @@
 """What has come of one series, and whether that is all. It grows under the shell's lock.
 
-Contents that the networks have taken grow no more: what comes later goes into ``taken_up`` ones.
+Contents that the networks have taken grow no more: what comes later goes into those that
+``taken_up`` gives.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Contents:
     asked to be tried again, and ``n_attempts`` how often the networks' work on it ended the agent.
     ``n_unread`` counts files that it was read from before and that cannot be read again. ``paths``
     says of each image from which file it came: one that has changed replaces what was in it.
-    ``advanced_slices`` is of how many slices slabs were run last, ``ended_slices`` of how many all.
+    ``advanced_slices`` is how many slices there were when slabs were run last, ``ended_slices`` how
+    many when the last slabs were.
     ``ruled_out`` is the header of the first image whose pixels nobody needs, and why; ``too_large``
     is why there are no pixels at all. ``identity`` is the one on which all images last agreed, and
     ``stored_identity`` whose it is in the store.
@@ -173,7 +175,7 @@ class Contents:
 
     @property
     def result_id(self) -> str:
-        """Name the result that these images give: the same images, bundle and refusal, the same.
+        """Name the result: the same images, bundle and refusal give the same name.
 
         Unless it was asked to be tried again: that gives a result of its own.
         """
@@ -227,7 +229,7 @@ class Contents:
         return None
 
     def taken_up(self, now: Instant) -> Contents:
-        """Go on from here: the networks have these, and a file has come too late for them."""
+        """Begin the next revision's contents: the networks have these, and a file came too late."""
         return replace(
             self,
             first_slice=now,

@@ -1,4 +1,4 @@
-"""The work of the thread that reads files: arrivals into their series, and which are complete."""
+"""The thread that reads files: puts arrivals into their series and finds which are complete."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ write to a disk takes as long as reading several."""
 
 
 UNHURRIED_FILES: Final = 8 * FILES_PER_TURN
-"""Files from a folder of what headers rule out that are read before others have their turn."""
+"""Files read in one go of a folder in which headers rule everything out. Others come in between."""
 
 UNHURRIED_SHARE: Final = 0.1
-"""So much of the thread's time goes to such files while a head is under way. Ours: a perfusion of
+"""Share of the thread's time for such files while a head is under way. Ours: a perfusion of
 400 images a second would else take a third of a core from the networks."""
 
 KNOWN_FOLDERS: Final = 1000
-"""Folders of which is remembered what came in them. Ours."""
+"""Folders for which it is remembered whether headers ruled out all that came. Ours."""
 
 BY_SILENCE: Final = frozenset({"geometry", "quiet"})
 """Rules that a scanner's procedure step may hold back, where it lists more images than came."""
@@ -110,8 +110,8 @@ class Intake:
 
         Each step gives the files that are not whole yet, and why. That nothing more has come of a
         series is judged only here, after all that had arrived is read: a slice that is still unread
-        is no missing slice. Only what comes in a folder of what headers rule out may have to wait:
-        no head's answer is later for it.
+        is no missing slice. Only files of a folder in which headers
+        ruled everything out may have to wait, so that they delay no head's answer.
         """
         yield from self._turns(self._hurried(arrivals))
         yield from self._read_unhurried()
@@ -212,7 +212,7 @@ class Intake:
             self._put(arrival, slices)
 
     def _came_in(self, folder: Path, *, ruled_out: bool) -> None:
-        """Take note of what came in a folder; of long ago it is forgotten."""
+        """Take note of what came in a folder; the oldest notes are forgotten."""
         self._only_ruled_out[folder] = self._only_ruled_out.pop(folder, True) and ruled_out
         if len(self._only_ruled_out) > KNOWN_FOLDERS:
             del self._only_ruled_out[next(iter(self._only_ruled_out))]

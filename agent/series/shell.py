@@ -74,7 +74,7 @@ class Board:
         return self._series.get(uid) or InMemory(Absent(uid))
 
     def in_state(self, *kinds: type[State]) -> list[InMemory]:
-        """Return the series in any of these states, that which came into its state first, first."""
+        """Return the series in any of these states, first the one that has been in it longest."""
         return [one for one in self._series.values() if isinstance(one.state, kinds)]
 
     def growing(self) -> list[Contents]:
@@ -189,7 +189,7 @@ class Board:
         return sum(each.slices.pixels_bytes for each in held)
 
     def _make_room(self) -> None:
-        """Have the largest series that still grows give its pixels up, where all take too much."""
+        """Where all pixels take too much memory, let go of the largest growing series' own."""
         objection = self._bounds.objection_to_all(self.pixels_bytes)
         if objection is not None:
             growing = [one.later or one.contents for one in self.in_state(Receiving, Reopened)]

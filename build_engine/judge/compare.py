@@ -16,7 +16,7 @@ from build_engine.judge.evaluate import StudyResult, judged
 from build_engine.judge.peer import PeerClass, PeerReading, load_peer, peer_reading, with_bone
 
 CLIPPED_HU: Final = 100
-"""A head without anything denser was published so, and its bone is made bone again."""
+"""A head with nothing denser was clipped when published [HU]: its bone is made dense again."""
 
 SUBTYPE_OF: Final = {
     PeerClass.INTRAPARENCHYMAL: Subtype.INTRAPARENCHYMAL,

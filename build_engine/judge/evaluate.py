@@ -31,10 +31,10 @@ from build_engine.heads.fields import UNSURE, Bytes
 from build_engine.heads.known import KnownHead
 
 SURE_AT: Final = 3
-"""A slice's score is its third-highest probability after averaging: one speck is no bleed."""
+"""A slice's score is the third-highest of its averaged probabilities: one speck is no bleed."""
 
 AVERAGED_PX: Final = 9
-"""… over this many of the scanner's pixels square."""
+"""Side of the square over which a slice's probabilities are averaged before [scanner's pixels]."""
 
 PICTURE_PX: Final = 240
 
@@ -65,7 +65,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class AtCut:
-    """What there is where a bleed must be so probable: its volume [mL], and what was measured.
+    """What is found where a voxel counts as bleed from a given probability on: mL and findings.
 
     ``doubt`` is 1 less the mean probability of the bleed's voxels, ``found`` the largest finding.
     """
@@ -92,8 +92,8 @@ class StudyResult:
     """One head: what there was, and what was found. Volumes in mL; ``dice`` of any bleed.
 
     ``true_ml``, ``dice`` and ``truth`` are None where nobody outlined the bleed. ``at_cuts`` is for
-    whoever chooses among ``CUTS``. ``doubt``
-    is as in ``AtCut``. ``picture`` (row, column, 3) is the slice that tells most.
+    whoever chooses among ``CUTS``. ``doubt`` is as in ``AtCut``. ``picture`` (row, column, 3) is
+    the slice that tells most.
     """
 
     known: KnownHead
@@ -122,7 +122,7 @@ def results(
 ) -> Iterator[StudyResult]:
     """Run networks over known heads; none of ``cuts`` may be below their contract's own.
 
-    Where slices are ranked, they are by what the networks saw, whatever that cut.
+    Slices are ranked by the networks' probabilities as they are, not by the mask after that cut.
     """
     for known in heads:
         started_s = time.perf_counter()

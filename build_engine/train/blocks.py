@@ -43,7 +43,8 @@ REGION_WEIGHTS: Final = np.array(
     + [1.0, 3.0, 1.0],
     dtype=np.float32,
 )
-"""Nothing, lobes, insulae to medulla, then cerebellum, ventricles and outside the brain."""
+"""Weight of each region in the loss: nothing, lobes, insulae to medulla, then cerebellum,
+ventricles and outside the brain."""
 
 MIRRORED: Final = np.array(
     [0]

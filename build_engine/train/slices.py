@@ -56,7 +56,7 @@ BLOOM_PX_HU: Final = ((5, 70.0), (13, 15.0))
 """Width over which bone spills [px of 1 mm], and the most that a wall of it does [HU]."""
 
 NO_BLOOM_SHARE: Final = 0.4
-"""So many samples are left as they are."""
+"""Share of samples in which bone spills over nothing."""
 
 COARSE_GRAIN: Final = 3.0
 """Mean of 3 x 3 independent pixels back to their own spread: the noise of a soft kernel."""

@@ -44,10 +44,10 @@ VOLUME_CHECKPOINT: Final = "volume.pt"
 
 SLICE_WEIGHTS: Final = "slice-trained.pt"
 VOLUME_WEIGHTS: Final = "volume-trained.pt"
-"""What came of it."""
+"""The trained network's weights."""
 
 WARM_START_BATCHES: Final = 12
-"""Batches by which normalisation is told apart again in weights that it was folded into."""
+"""Batches by which normalisation is taken out of weights again that an export folded it into."""
 
 EVIDENCE_DECAY: Final = 0.02
 """Weight decay of the study score's fit. Ours."""
@@ -56,7 +56,7 @@ EVIDENCE_DECAY: Final = 0.02
 def train_slices(
     config: TrainConfig, cases: tuple[Case, ...], folder: Path, report: Report
 ) -> SliceNetwork:
-    """Train the slice network; a file in ``folder`` lets it go on, another is what came of it."""
+    """Train the slice network; ``folder`` keeps its checkpoint and the trained weights."""
     torch.manual_seed(config.seed)
     network = SliceNetwork(config.contract.slices, config.slices.width)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -93,7 +93,7 @@ def train_volume(
 
 
 def _keep(network: nn.Module, path: Path) -> None:
-    """Write what came of a training, unless it is there: blocks newer than it are kept."""
+    """Write trained weights, unless the same are there: blocks made by them then stay valid."""
     state = network.state_dict()
     kept = torch.load(path, weights_only=True) if path.exists() else {}
     if kept.keys() != state.keys() or any(not torch.equal(kept[key], state[key]) for key in state):

@@ -71,7 +71,7 @@ def average_with(
 
 
 def _left_of(stored: list[Weights], network: nn.Module, inputs: list[Tensor]) -> list[Weights]:
-    """Give layers their stored weights; returns those that no layer takes, and then all is lost."""
+    """Give layers their stored weights; returns those that fit no layer: then none can be used."""
     layers = _in_order_of_use(network, inputs[0])
     with torch.no_grad():
         for layer, following in zip(layers, [*layers[1:], None], strict=True):
