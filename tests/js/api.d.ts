@@ -46,6 +46,7 @@ interface Report {
   midline_shift_mm: number | null;
   findings: Finding[];
   caveats: Reason[];
+  geometry: { tilt_deg: number } | null;
 }
 
 type Refused = Report & Reason;
@@ -173,6 +174,8 @@ interface Snapshot {
 interface Viewer extends HTMLElement {
   open(): Promise<void>;
   goTo(k: number): Promise<void>;
+  readonly heightMm: number;
+  follow(mm: number): void;
   pick(picked: (voxel: [number, number, number]) => void): Promise<void>;
   draw(finding: number | null): Promise<import("../../agent/console/static/extent.js").Extent | null>;
   showDrawn(reading: number): Promise<void>;

@@ -13,6 +13,7 @@ import { asNeeded, born, nameOf, number, plain, said, t, translatePage } from ".
 
 const AGAIN_AFTER_MS = 5000;
 const LEFT_AFTER_MS = 900_000; // a page that nobody has touched for so long asks no more: its session is to end by itself
+const SAME_TILT_DEG = 1;
 const UID = decodeURIComponent(location.pathname.split("/").at(-1) ?? "");
 
 /** @type {Viewer | null} */
@@ -62,7 +63,7 @@ function resultOf({ examination: { series: [{ series_uid: uid, report }] } }) { 
 function show(exam) {
   const speaker = exam.examination.series[0];
   if (shown && shown !== resultOf(exam)) return;
-  if (!shown) showImages(speaker);
+  if (!shown) showImages(exam.examination);
   shown = resultOf(exam);
   at("exam").hidden = false;
   document.title = [nameOf(speaker), "Bleedwatch"].join(" – ");
@@ -79,28 +80,64 @@ function show(exam) {
   showReport(exam, tell);
 }
 
-/** @param {Series} speaker */
-function showImages({ series_uid: uid, report }) {
-  if (!report || report.state === "not_analysed") {
+/** @param {Examination} examination */
+function showImages({ series: [speaker, ...others] }) {
+  if (!isAnalysed(speaker)) {
     at("images").replaceChildren(element("p", t("No slices are kept here: look at them in the archive."), "says"));
     return;
   }
-  viewer = viewerFor(resultPath(uid, report.revision), report);
-  at("images").replaceChildren(viewer);
+  viewer = viewerFor(resultPath(speaker.series_uid, speaker.report.revision), speaker.report);
+  at("images").replaceChildren(viewer, ...others.filter(isAnalysed).filter((one) => isParallel(one, speaker)).map((one) => besideButton(one, speaker)));
   viewer.open();
+}
+
+/** @typedef {Series & { report: Report }} Analysed */
+
+/** @param {Series} series @returns {series is Analysed} */
+function isAnalysed(series) { return series.report !== null && series.report.state !== "not_analysed"; }
+
+/** Whether the same height means the same place in both, but for a slice's thickness. @param {Analysed} one @param {Analysed} other */
+function isParallel(one, other) {
+  const [tilt, otherTilt] = [one, other].map(({ report: { geometry } }) => geometry?.tilt_deg ?? 0);
+  return Math.abs(tilt - otherTilt) < SAME_TILT_DEG;
+}
+
+/** Shows another series of the scan beside the first, scrolled with it by position. @param {Analysed} series @param {Analysed} speaker */
+function besideButton(series, speaker) {
+  const name = seriesName(series);
+  return button(t("Beside it: {series}", { series: name }), "beside", () => {
+    const beside = viewerFor(resultPath(series.series_uid, series.report.revision), series.report);
+    at("exam").classList.add("paired");
+    for (const one of document.querySelectorAll("#images .beside")) one.remove();
+    at("images").prepend(element("h2", [nameOf(speaker), seriesName(speaker)].join(" · ")));
+    at("images").append(element("h2", name), beside);
+    beside.open().then(() => scrollTogether(beside));
+  });
+}
+
+/** Has both scroll together, from where the first is. @param {Viewer} beside */
+function scrollTogether(beside) {
+  if (!viewer) return;
+  beside.follow(viewer.heightMm);
+  for (const [one, other] of [[viewer, beside], [beside, viewer]]) one.addEventListener("moved", () => other.follow(one.heightMm));
+}
+
+/** @param {Series} series */
+function seriesName({ thickness_mm: mm, description }) {
+  return [mm === null ? "" : `${asNeeded(mm)} mm`, plain(description)].filter(Boolean).join(" · ");
 }
 
 /** @param {Examination} examination @param {Series} speaker @param {Before | null} before */
 function showWhose(examination, speaker, before) {
   const section = at("reading");
-  const { patient, description, report, thickness_mm: mm } = speaker;
+  const { patient, report } = speaker;
   first(section, ".patient").textContent = nameOf(speaker);
   first(section, ".whose").textContent = [patient.patient_id, born(patient.birth_date), patient.sex,
     patient.accession && t("accession {number}", { number: patient.accession })].map(plain).filter(Boolean).join(" · ");
   first(section, ".answer").textContent = [stateLabel(examination.state), ...(report ? answerWords(report) : [])].join(" · ");
   first(section, ".answer").classList.add(examination.state);
   first(section, ".caveats").replaceChildren(...(report?.caveats ?? []).map((one) => element("li", said(one))));
-  first(section, ".series").textContent = [mm === null ? "" : `${asNeeded(mm)} mm`, plain(description),
+  first(section, ".series").textContent = [seriesName(speaker),
     t("series {n} of {n_series}", { n: 1, n_series: examination.series.length })].filter(Boolean).join(" · ");
   showBefore(first(section, ".before"), before);
   if (report) first(section, ".head-map").replaceWith(headMap(report.findings));

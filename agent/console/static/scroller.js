@@ -35,7 +35,7 @@ const HINTS = [
 ];
 
 export class Scroller {
-  #stack; #slices; #pane;
+  #stack; #slices; #pane; #moved;
   #wanted = 0;
   #shown = -1; // slice
   #stale = false; // whether it is to be drawn again
@@ -60,14 +60,15 @@ export class Scroller {
     ([name, words]) => button(words, name, () => this.#use(/** @type {import("./gestures.js").Tool} */ (name))));
 
   /**
-   * `close()` is called by its button; `lost()` when the slices have been forgotten meanwhile.
+   * `close()` is called by its button; `lost()` when the slices have been forgotten meanwhile; `moved()` as somebody scrolls.
    * @param {string} path
    * @param {SliceStack} stack
    * @param {string[]} kinds of its findings, the first one first
-   * @param {{ close: () => void, lost: () => void }} calls
+   * @param {{ close: () => void, lost: () => void, moved: () => void }} calls
    */
-  constructor(path, stack, kinds, { close, lost }) {
+  constructor(path, stack, kinds, { close, lost, moved }) {
     this.#stack = stack;
+    this.#moved = moved;
     this.#pane = new Pane(stack, this.#stage);
     this.#slices = new Slices(path, stack, () => this.#drawSoon(), (status) => (status === 404 ? lost() : this.#sayFailed()));
     this.elements = [this.#stageOf(stack), this.#track(), this.#controls(close), this.#says];
@@ -78,6 +79,8 @@ export class Scroller {
   get held() { return this.#slices.held; }
 
   get stack() { return this.#stack; }
+
+  get heightMm() { return this.#stack.heights_mm[this.#wanted]; }
 
   get isShown() { return this.#stage.isConnected; }
 
@@ -93,6 +96,18 @@ export class Scroller {
 
   /** @param {number} k */
   goTo(k) {
+    this.#go(k);
+    this.#moved();
+  }
+
+  /** Goes to the slice nearest to a height, because another series was scrolled there. @param {number} mm */
+  follow(mm) {
+    const away = this.#stack.heights_mm.map((height) => Math.abs(height - mm));
+    this.#go(away.indexOf(Math.min(...away)));
+  }
+
+  /** @param {number} k */
+  #go(k) {
     this.#wanted = Math.max(0, Math.min(this.#stack.n - 1, k));
     this.#range.value = String(this.#wanted);
     this.#slices.moveTo(this.#wanted);

@@ -103,7 +103,10 @@ class Viewer extends HTMLElement {
   /** @param {SliceStack} stack */
   #showStack(stack) {
     const kinds = this.#findings.map(({ subtype }) => subtype);
-    const scroller = new Scroller(this.#path, stack, kinds, { close: () => this.#close(), lost: () => this.open() });
+    const scroller = new Scroller(this.#path, stack, kinds, {
+      close: () => this.#close(), lost: () => this.open(),
+      moved: () => this.dispatchEvent(new Event("moved")),
+    });
     this.#scroller = scroller;
     this.replaceChildren(...scroller.elements);
     scroller.goTo(this.#findings[0]?.key_slice ?? Math.floor(stack.n / 2));
@@ -112,6 +115,12 @@ class Viewer extends HTMLElement {
 
   /** Shows one of all slices. @param {number} k */
   async goTo(k) { (await this.#opened())?.goTo(k); }
+
+  /** Of the slice that is shown, 0 before there is one. */
+  get heightMm() { return this.#scroller?.heightMm ?? 0; }
+
+  /** Shows the slice nearest to a height, where its slices are open. @param {number} mm */
+  follow(mm) { if (this.#scroller?.isShown) this.#scroller.follow(mm); }
 
   /** Gives the voxel that is clicked next. @param {(voxel: [number, number, number]) => void} picked */
   async pick(picked) { (await this.#opened())?.pick(picked); }
