@@ -7,6 +7,7 @@ libcuda.so.1 in /usr/lib/wsl/lib; JetPack 6, whose TensorRT comes by apt for the
 from __future__ import annotations
 
 import re
+import sys
 from enum import Enum
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,10 @@ FIRST_OF_CUDA_13: Final = Version("580")
 
 HEADERS: Final = "g++, python3-dev and CUDA's headers (cuda.h)"
 """What pycuda is compiled with: it has no wheels."""
+
+
+PIP: Final = f"{sys.prefix}/bin/pip"
+"""The pip of this environment: the system's own would install elsewhere."""
 
 
 class Platform(Enum):
@@ -58,11 +63,11 @@ def install_command(package: str, root: Path = Path("/")) -> str:
                 "`python3 -m venv --system-site-packages`"
             )
         return (
-            f"pip install '.[gpu-jetson]', once there are {HEADERS}: apt-get install cuda-toolkit"
+            f"{PIP} install '.[gpu-jetson]', once there are {HEADERS}: apt-get install cuda-toolkit"
         )
     release = driver_release(root)
     of_cuda_13 = release is not None and Version(release) >= FIRST_OF_CUDA_13
-    extra = f"pip install '.[gpu-{'cu13' if of_cuda_13 else 'cu12'}]'"
+    extra = f"{PIP} install '.[gpu-{'cu13' if of_cuda_13 else 'cu12'}]'"
     return extra if package == "tensorrt" else f"{extra}, once there are {HEADERS}"
 
 

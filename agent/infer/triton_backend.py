@@ -22,6 +22,7 @@ from agent.infer.backend import N_CLASSES, Floats, RunBy, VolumeOutput, sound, s
 from agent.infer.bundle import Bundle
 from agent.infer.golden import MOST_DIFFERENT, Reading, read_golden
 from agent.infer.plan import Precision
+from agent.infer.platform import PIP
 from agent.infer.served import (
     BLOCK,
     DIGEST,
@@ -41,7 +42,7 @@ SPARE_BYTES: Final = 2**20
 MOST_SAID: Final = 200
 """Characters of a server's own words that are kept."""
 
-INSTALL: Final = "pip install '.[triton]'"
+INSTALL: Final = f"{PIP} install '.[triton]'"
 
 
 class TritonBackend:

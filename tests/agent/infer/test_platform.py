@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def test_a_cards_driver_says_which_cuda_its_packages_are_of(
 
     assert platform_at(root) is Platform.CARD
     assert driver_release(root) == release
-    assert install_command("tensorrt", root) == f"pip install '.[{extra}]'"
+    assert install_command("tensorrt", root) == f"{sys.prefix}/bin/pip install '.[{extra}]'"
     assert "g++" in install_command("pycuda", root)
 
 
@@ -53,7 +54,7 @@ def test_windows_linux_is_known_by_its_driver(tmp_path: Path) -> None:
     root = write(tmp_path, "usr/lib/wsl/lib/libcuda.so.1")
 
     assert platform_at(root) is Platform.WSL
-    assert install_command("tensorrt", root) == "pip install '.[gpu-cu12]'"
+    assert install_command("tensorrt", root) == f"{sys.prefix}/bin/pip install '.[gpu-cu12]'"
 
 
 def test_a_box_without_a_driver_is_none_of_them(tmp_path: Path) -> None:
