@@ -1,0 +1,1 @@
+"""The console in Firefox, which a kiosk may run; everything else is tried in Chromium."""
