@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pynetdicom import AE
 
 from agent.reasons import english
 from tests.agent.doctor.scratch import free_port
 from tests.agent.inlet.dcmtk import dcmtk
+from tests.agent.inlet.test_steps import STEP, attributes, create, listing
 from tests.phantoms import uid, write_series
 from tests.program import Program, ended, until
 
@@ -48,6 +50,15 @@ def test_a_head_that_a_scanner_sends_ends_as_an_answer(
     agent.start()
     inlet.start("inlet")
     until(lambda: dcmtk("echoscu", *calls(port)).returncode == 0)
+    scanner = AE("CT1")
+    scanner.add_requested_context(STEP)
+    association = scanner.associate("127.0.0.1", port, ae_title="BLEEDWATCH")
+    assert (
+        create(association, "1.2.3", attributes("IN PROGRESS", listing(uid("series", 0), 24))) == 0
+    )
+    association.release()
+    with agent.store() as store:
+        assert store.queries.performed_images(uid("series", 0)) == 24
 
     assert dcmtk("storescu", *calls(port), *head).returncode == 0
 
