@@ -70,6 +70,11 @@ class EngineReport(_Wire):
     digest: str = ""
     """SHA-256 that stands for all of the bundle's files; "" in results of before it was told."""
 
+    @property
+    def words(self) -> str:
+        """Which networks ran, and on what, in one line."""
+        return f"{self.bundle} {self.version}, {self.backend}, {self.device}"
+
 
 class FindingReport(_Wire):
     """One connected bleed."""

@@ -16,7 +16,7 @@ from rich.table import Table
 from agent.cli.options import AsJson, ConfigPath
 from agent.cli.outputs import FeedbackLine
 from agent.cli.stores import opened
-from agent.cli.tables import WORDS, engine_words
+from agent.cli.tables import WORDS
 from agent.config import DEFAULT_PATH
 from agent.records import State
 from agent.report import to_the_second
@@ -79,7 +79,7 @@ def _print_csv(answers: list[FeedbackLine]) -> None:
         writer = csv.DictWriter(sys.stdout, FeedbackLine.model_fields)
         writer.writeheader()
         for line in answers:
-            engine = {"engine": engine_words(line.engine) if line.engine else None}
+            engine = {"engine": line.engine.words if line.engine else None}
             cells = line.model_dump(mode="json") | engine
             writer.writerow({name: _harmless(value) for name, value in cells.items()})
 

@@ -7,7 +7,6 @@ from rich.console import Console
 
 from agent.cli.options import AsJson, ConfigPath
 from agent.cli.outputs import SelftestOutput
-from agent.cli.tables import engine_words
 from agent.config import DEFAULT_PATH, load_config
 from agent.reasons import english
 from agent.report import reason_report
@@ -53,7 +52,7 @@ def _words(test: Selftest) -> str:
     if test.failure:
         return f"✗ self-test failed: {english(test.failure)}"
     shown = "a page has shown it" if test.shown else "no page is open to show it"
-    engine = engine_words(test.engine) if test.engine else ""
+    engine = test.engine.words if test.engine else ""
     return (
         f"✓ self-test passed: alert {test.latency_s:.1f} s after the last slice; measured"
         f" {test.volume_ml:.1f} mL, it is {test.truth_ml:.1f} mL;"

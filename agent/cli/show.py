@@ -16,7 +16,6 @@ from agent.cli.options import AsJson, ConfigPath, Study
 from agent.cli.stores import examinations_named, opened
 from agent.cli.tables import (
     WORDS,
-    engine_words,
     reports_table,
     series_words,
     state_words,
@@ -157,7 +156,7 @@ def _read(view: SeriesView) -> Iterator[str]:
 
 def _provenance(report: SeriesReport) -> Iterator[str]:
     """Return what led to a result: networks, profile, operating point, completeness."""
-    yield f"networks   {engine_words(report.engine) if report.engine else 'none ran'}"
+    yield f"networks   {report.engine.words if report.engine else 'none ran'}"
     yield f"profile    {report.protocol or 'none fits'}"
     if report.operating_point:
         yield f"point      {report.operating_point}, score {report.threshold:g} and above"

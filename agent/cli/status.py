@@ -15,7 +15,7 @@ from rich.table import Table
 from agent.cli.options import AsJson, ConfigPath
 from agent.cli.overview import AgentView, Overview, look
 from agent.cli.stores import opened
-from agent.cli.tables import WORDS, ending, engine_words, span
+from agent.cli.tables import WORDS, ending, span
 from agent.config import DEFAULT_PATH
 from agent.report import to_the_second
 from agent.store.queries import Queries
@@ -100,7 +100,7 @@ def _of_agent(agent: AgentView | None) -> list[tuple[str, str]]:
         return []
     return [
         ("folder", agent.folder),
-        ("networks", engine_words(agent.engine)),
+        ("networks", agent.engine.words),
         *([("degraded", agent.degraded.text)] if agent.degraded else []),
         ("started", to_the_second(agent.started_utc)),
         ("receiving", str(agent.receiving)),

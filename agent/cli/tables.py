@@ -9,7 +9,7 @@ from rich.table import Table
 
 from agent.exam import Place
 from agent.records import State
-from agent.report import EngineReport, SeriesReport
+from agent.report import SeriesReport
 from agent.store.view import ExaminationView, SeriesView
 
 WORDS = {
@@ -104,8 +104,3 @@ def span(seconds: float | None) -> str:
 
 def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
-
-
-def engine_words(engine: EngineReport) -> str:
-    """Say in one line which networks ran, and on what."""
-    return f"{engine.bundle} {engine.version}, {engine.backend}, {engine.device}"

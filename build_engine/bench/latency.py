@@ -14,7 +14,6 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from agent.cli.tables import engine_words
 from agent.config import PACKAGED_ENGINES, InferConfig
 from agent.errors import InputError
 from agent.infer.bundle import load_bundle
@@ -165,9 +164,7 @@ def _latency_row(
         processor_ms={},
         completed_by=tuple(sorted({str(alert.report.completed_by) for _, alert in alerts})),
         run_by=tuple(
-            sorted(
-                {engine_words(alert.report.engine) for _, alert in alerts if alert.report.engine}
-            )
+            sorted({alert.report.engine.words for _, alert in alerts if alert.report.engine})
         ),
         runs=tuple(_latency(last_s, alert) for last_s, alert in alerts),
     )
