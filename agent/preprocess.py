@@ -244,7 +244,7 @@ def block_of(
 def reached(block: Block, contracts: tuple[SliceInput, VolumeInput]) -> NDArray[np.bool_]:
     """Say which slabs (slab,) the block is made of, or says anything of; the others need not run.
 
-    For those ``volume_input`` takes nothing, and ``slab_from_block`` gives 0.
+    For those ``volume_input`` takes nothing, and ``FromBlock`` gives 0.
     """
     slices, volume = contracts
     makes = _along_k(block, volume).any(axis=0)
@@ -304,29 +304,39 @@ def volume_input(
     return sample
 
 
-def slab_from_block(
-    block: Block,
-    slab: int,
-    values: Floats,
-    part: tuple[slice, slice],
-    contracts: tuple[SliceInput, VolumeInput],
-) -> Floats:
-    """Bring the volume network's (class, k, j, i) back to a ``part`` of the field of one slab.
+class FromBlock:
+    """Brings what the volume network says back to the fields of slabs; 0 outside the block."""
 
-    ``part`` is rows and columns of the field. Returns (class, row, column); 0 outside the block.
-    """
-    slices, volume = contracts
-    height_mm = block.slab_heights_mm[slab : slab + 1]
-    along_k = interpolation_matrix(height_mm, block.heights_mm, slices.slab_mm)[0]
-    field_mm = axis_mm(slices.size_px, slices.pixel_mm)
-    rows, columns = (
-        interpolation_matrix(field_mm[some] + slide_mm, _block_axis(volume, axis), slices.pixel_mm)
-        for axis, slide_mm, some in zip((1, 2), block.slide_ji_mm[slab], part, strict=True)
-    )
-    k, j, i = (_span(weights) for weights in (along_k[None], rows, columns))
-    at_slab = np.tensordot(along_k[k], values[:, k, j, i], axes=(0, 1))
-    field: Floats = rows[:, j] @ at_slab @ columns[:, i].T
-    return field
+    def __init__(self, block: Block, contracts: tuple[SliceInput, VolumeInput]) -> None:
+        """Fit to a block."""
+        self._block, (self._slices, self._volume) = block, contracts
+        self._along_k = interpolation_matrix(
+            block.slab_heights_mm, block.heights_mm, self._slices.slab_mm
+        )
+        self._within: dict[tuple[int, float], Floats] = {}
+        """Weights (pixel of a field, voxel) by axis and slide: most slabs have the same."""
+
+    def slab(self, number: int, values: Floats, part: tuple[slice, slice]) -> Floats:
+        """Bring (class, k, j, i) to a ``part``, rows and columns, of the field of one slab.
+
+        Returns (class, row, column).
+        """
+        slide_j_mm, slide_i_mm = self._block.slide_ji_mm[number].tolist()
+        along_k = self._along_k[number]
+        rows = self._weights(1, slide_j_mm)[part[0]]
+        columns = self._weights(2, slide_i_mm)[part[1]]
+        k, j, i = (_span(weights) for weights in (along_k[None], rows, columns))
+        at_slab = np.tensordot(along_k[k], values[:, k, j, i], axes=(0, 1))
+        field: Floats = rows[:, j] @ at_slab @ columns[:, i].T
+        return field
+
+    def _weights(self, axis: int, slide_mm: float) -> Floats:
+        if (axis, slide_mm) not in self._within:
+            field_mm = axis_mm(self._slices.size_px, self._slices.pixel_mm) + slide_mm
+            self._within[axis, slide_mm] = interpolation_matrix(
+                field_mm, _block_axis(self._volume, axis), self._slices.pixel_mm
+            )
+        return self._within[axis, slide_mm]
 
 
 def _span(weights: Floats) -> slice:

@@ -13,12 +13,12 @@ from agent.infer.contract import Contract
 from agent.infer.slice_stage import SliceOutput, slab_frame
 from agent.preprocess import (
     Block,
+    FromBlock,
     SliceInput,
     axis_mm,
     block_of,
     image_matrices,
     nearest_in_block,
-    slab_from_block,
     volume_input,
 )
 from agent.records import Grid, HeadVolume, LabelMask, Subtype
@@ -49,13 +49,13 @@ def label_head(
     first_k = np.array([slab.first_k for slab in slices.slabs])
     grid = head.grid.of_slabs(first_k)
     subtypes, probability, epidural = (np.zeros(grid.shape_kji, dtype=np.uint8) for _ in range(3))
-    to_image = _ToImage.of(grid, contract.slices)
+    from_block, to_image = FromBlock(block, inputs), _ToImage.of(grid, contract.slices)
     for number, seen in slices.seen.items():
         # No certainty of the volume network would make bleed of the rest.
         part = to_image.about(seen.bleed >= least**2)
         if part is None:
             continue
-        refined = slab_from_block(block, number, output.bleed, part, inputs)[1:]
+        refined = from_block.slab(number, output.bleed, part)[1:]
         fused: Floats = np.sqrt(seen.bleed[part] * refined.sum(axis=0).clip(0.0, 1.0))
         at, image = to_image.image_of(fused, part)
         names = to_image.nearest(refined.argmax(axis=0).astype(np.uint8) + 1, part, at)
