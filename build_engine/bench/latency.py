@@ -191,13 +191,14 @@ def _one_alert(
     played = play(agent.export_folder, files, scanner.slices_per_s, agent.check)
     last_s = played.last_on_disk_monotonic_s
     alert = agent.wait_for("result", lambda s: client.alert(study.series_uid, last_s, s), ALERT_S)
-    if alert.report.state == "not_analysed":
-        raise InputError("played_not_analysed", why=alert.report.text or "")
     shutil.rmtree(agent.export_folder / study.patient_id)
     return last_s, alert
 
 
 def _latency(last_s: float, alert: Alert) -> Latency:
+    """Tell the steps of one alert; InputError if the series was not analysed."""
+    if alert.report.state == "not_analysed":
+        raise InputError("played_not_analysed", why=alert.report.text or "")
     timings_s = alert.report.timings_s
     analysed_s = timings_s["total"] - timings_s["completeness"]
     steps_s = {

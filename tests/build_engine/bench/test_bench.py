@@ -17,10 +17,7 @@ from build_engine.bench.cli import app
 from build_engine.bench.latency import Latency, LatencyRow
 from build_engine.bench.soak import Outcome
 from build_engine.play.console_client import Alert
-from build_engine.play.simulate import chosen_preset, head_for
 from build_engine.printing import to_plot
-from build_engine.synth.head import HeadRecipe
-from build_engine.synth.presets import Stretch
 
 RUN = Latency(
     complete_s=0.3,
@@ -54,7 +51,7 @@ TIMINGS_S = {
 
 def test_each_step_of_an_alert_is_named_and_together_they_are_all_of_it() -> None:
     """0.7 s between found complete and taken by the networks were in no row."""
-    measured = latency._latency(10.0, alert(timings_s=TIMINGS_S))
+    measured = latency._latency(10.0, alert(state="suspected", timings_s=TIMINGS_S))
 
     steps_s = {step: getattr(measured, step) for step in latency.STEPS}
     assert set(steps_s) == {one.name for one in fields(Latency)} - {"total_s"}
@@ -64,27 +61,12 @@ def test_each_step_of_an_alert_is_named_and_together_they_are_all_of_it() -> Non
     assert steps_s["report_s"] == pytest.approx(0.07)
 
 
-class Playing:
-    """An agent and a console, and what they make of a series that is played."""
-
-    def __init__(self, folder: Path, answer: Alert) -> None:
-        self.export_folder, self.answer = folder, answer
-
-    def check(self) -> None:
-        pass
-
-    def wait_for(self, *_: object) -> Alert:
-        return self.answer
-
-
-def test_a_series_that_was_not_analysed_is_no_measurement(tmp_path: Path) -> None:
+def test_a_series_that_was_not_analysed_is_no_measurement() -> None:
     """It was printed as if it had been analysed in no time."""
-    preset = replace(chosen_preset("ge-32x5"), stretches=(Stretch(2, 5.0),), slices_per_s=1e6)
-    answer = alert(state="not_analysed", text="fewer than 3 slices", timings_s={"total": 0.3})
-    scan = head_for(preset, HeadRecipe(1, None)), preset
+    refused = alert(state="not_analysed", text="fewer than 3 slices", timings_s={"total": 0.3})
 
     with pytest.raises(InputError, match="nothing was measured: fewer than 3 slices"):
-        latency._one_alert(Playing(tmp_path, answer), None, scan)
+        latency._latency(10.0, refused)
 
 
 @pytest.mark.slow
