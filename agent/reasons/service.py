@@ -159,6 +159,9 @@ INLET: Final = {
         "{n_unknown} frames name images that are not here",
         "draw it on the series that was analysed",
     ),
+    "drawing_frames_elsewhere": Wording(
+        "{n_elsewhere} frames do not lie where the images are that they name", DRAW_AGAIN
+    ),
     "drawing_empty": Wording("nothing is outlined", "send it when something is"),
     "drawing_of_unknown_series": Wording(
         "of no analysed series that is kept here", "draw it on the series that was analysed"

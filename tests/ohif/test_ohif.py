@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from agent.deliver.commitments import Commitments
+from agent.deliver.dicom.drawn import DrawnOn, measured, read_segmentation, series_referred_to
 from agent.deliver.dicom.result import source_datasets
 from agent.deliver.dimse import DicomArchive
 from agent.deliver.result import StoredResult
@@ -131,6 +132,24 @@ def test_each_finding_is_drawn_on_its_own_slices_in_its_place(
         drawn = viewer.drawn(middles)
         for n, wanted_px in zip(there, drawn.points_px, strict=True):
             assert drawn.of(colours[n - 1]).mean(axis=0) == pytest.approx(wanted_px, abs=3)
+
+
+def test_what_it_saves_is_read_when_it_comes_back(
+    opened: tuple[str, StoredResult, Viewer], tmp_path: Path
+) -> None:
+    """OHIF writes a segmentation of its own making, with none of ours in it but the outlines."""
+    _, result, viewer = opened
+
+    data = read_segmentation(viewer.saved(tmp_path / "saved.dcm"))
+
+    series_uid = result.report.series_uid
+    assert series_referred_to(data) == [series_uid]
+    drawn = measured(data, DrawnOn(series_uid, result.identity, result.images))
+    expected_ml = [
+        float((result.numbers == n).sum(axis=(1, 2)) @ result.images.voxels_ml) for n in (1, 2)
+    ]
+    assert [one.volume_ml for one in drawn.segments] == pytest.approx(expected_ml)
+    assert drawn.segments[0].label == "1 Subdural hemorrhage, left frontal"
 
 
 def seen(drawn: Drawn, colours: list[list[int]]) -> list[int]:

@@ -77,6 +77,11 @@ SEGMENTS: Final = """() => {
         })));
 }"""
 
+SAVE: Final = """() => {
+    const [{ segmentationId }] = window.services.segmentationService.getSegmentations();
+    return window.commandsManager.runCommand("downloadSegmentation", { segmentationId });
+}"""
+
 TURN_TO: Final = """async (uid) => {
     const { cornerstoneViewportService, viewportGridService } = window.services;
     const viewport = cornerstoneViewportService.getCornerstoneViewport(
@@ -209,6 +214,13 @@ class Viewer:
     def segments(self) -> list[dict[str, Any]]:
         """Label and colour of each segment."""
         return self._page.evaluate(SEGMENTS)
+
+    def saved(self, path: Path) -> bytes:
+        """Have it save the segmentation as a file of its own; returns that."""
+        with self._page.expect_download() as download:
+            self._page.evaluate(SAVE)
+        download.value.save_as(path)
+        return path.read_bytes()
 
     def turn_to(self, sop_uid: str) -> None:
         """Show an image; it may not be drawn yet."""

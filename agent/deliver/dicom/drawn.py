@@ -20,7 +20,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from agent.deliver.dicom.result import derived_uid
 from agent.errors import FileRefused, legible
-from agent.records import Identity
+from agent.records import Identity, Vector
 from agent.sources import SourceImages
 
 UNCOMPRESSED: Final = frozenset({ExplicitVRLittleEndian, ImplicitVRLittleEndian})
@@ -30,6 +30,10 @@ BITS: Final = {("BINARY", 1), ("LABELMAP", 8), ("LABELMAP", 16)}
 
 BACKGROUND: Final = 0
 """Number of what is no segment, which label maps may list among these. Source: PS3.3 C.8.20.2."""
+
+NEAR_MM: Final = 0.1
+NEAR: Final = 1e-3
+"""A frame's position [mm] and its directions are an image's within these. Ours: programs round."""
 
 MOST_SEGMENTS: Final = 100
 """Ours: nobody outlines so many bleeds."""
@@ -144,9 +148,9 @@ def _check_counts(data: Dataset, images: SourceImages) -> None:
 
 
 def _check_frames(data: Dataset, images: SourceImages) -> None:
-    """Make sure that each frame names one of the images that it is of."""
-    known = {(one.sop_uid, one.frame) for one in images.images}
-    n_unknown = 0
+    """Make sure that each frame names one of the images that it is of, and lies where that does."""
+    known = {(one.sop_uid, one.frame): one.position_lps_mm for one in images.images}
+    n_unknown = n_elsewhere = 0
     for groups in data.PerFrameFunctionalGroupsSequence:
         sources = [
             source
@@ -155,9 +159,31 @@ def _check_frames(data: Dataset, images: SourceImages) -> None:
         ]
         if not sources:
             raise FileRefused("drawing_frames_unnamed")
-        n_unknown += any(_named(one) not in known for one in sources)
+        if any(_named(one) not in known for one in sources):
+            n_unknown += 1
+        elif not all(_lies_there(data, groups, one, known[_named(one)], images) for one in sources):
+            n_elsewhere += 1
     if n_unknown:
         raise FileRefused("drawing_frames_unknown", n_unknown=n_unknown)
+    if n_elsewhere:
+        raise FileRefused("drawing_frames_elsewhere", n_elsewhere=n_elsewhere)
+
+
+def _lies_there(
+    data: Dataset, groups: Dataset, source: Dataset, position_lps_mm: Vector, images: SourceImages
+) -> bool:
+    """Whether a frame's pixels are the image's: it says so, or, as OHIF, says where it lies."""
+    said = source.get("SpatialLocationsPreserved")
+    if said is not None:
+        return bool(said == "YES")
+    shared = data.SharedFunctionalGroupsSequence[0]
+    planes = groups.get("PlaneOrientationSequence") or shared.PlaneOrientationSequence
+    position = groups.PlanePositionSequence[0].ImagePositionPatient
+    directions = (*images.row_direction, *images.column_direction)
+    return bool(
+        np.allclose(position, position_lps_mm, rtol=0, atol=NEAR_MM)
+        and np.allclose(planes[0].ImageOrientationPatient, directions, rtol=0, atol=NEAR)
+    )
 
 
 def _named(source: Dataset) -> tuple[str, int | None]:
@@ -166,6 +192,10 @@ def _named(source: Dataset) -> tuple[str, int | None]:
 
 
 def _segments(data: Dataset, images: SourceImages) -> Iterator[Drawn]:
+    # OHIF leaves them empty, which highdicom does not read; nothing here is measured by them.
+    measures = Dataset()
+    measures.PixelSpacing, measures.SliceThickness = list(images.pixel_spacing_mm), 1.0
+    data.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence = [measures]
     segmentation = Segmentation.from_dataset(data, copy=False)
     voxels_ml = np.array(images.voxels_ml)
     for segment in data.SegmentSequence:
@@ -186,6 +216,7 @@ def _pixels(segmentation: Segmentation, images: SourceImages, number: int) -> ND
                 [one.sop_uid for one in images.images],
                 segment_numbers=[number],
                 assert_missing_frames_are_empty=True,  # what no frame is of shows nothing
+                ignore_spatial_locations=True,  # each frame's were looked at
             )
         )
     return np.asarray(
@@ -194,6 +225,7 @@ def _pixels(segmentation: Segmentation, images: SourceImages, number: int) -> ND
             [one.frame for one in images.images if one.frame is not None],
             segment_numbers=[number],
             assert_missing_frames_are_empty=True,
+            ignore_spatial_locations=True,
         )
     )
 

@@ -140,6 +140,17 @@ def test_a_label_map_is_read_too(inlet: Inlet, results: Any, drawings: Any) -> N
     assert label_map.who == "CT1"
 
 
+def test_one_that_says_where_its_frames_lie_and_no_more_is_read(
+    inlet: Inlet, results: Any, drawings: Any
+) -> None:
+    """As OHIF 3.12 saves them."""
+    one = drawn_on(results["tilted and uneven"])
+    says_where_it_lies(one)
+
+    assert answer(inlet, one) == (0, "")
+    assert len(drawings()) == 1
+
+
 def test_what_is_sent_again_stands_once_and_what_names_nobody_is_its_senders(
     inlet: Inlet, results: Any, drawings: Any
 ) -> None:
@@ -165,6 +176,18 @@ def other_images(one: Dataset) -> None:
 def without_sources(one: Dataset) -> None:
     for groups in one.PerFrameFunctionalGroupsSequence:
         del groups.DerivationImageSequence
+
+
+def says_where_it_lies(one: Dataset, said: str | None = None, moved_mm: float = 0.0) -> None:
+    """Leave it to each frame's position where it lies, as OHIF does, or say ``said`` of it."""
+    one.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence = [Dataset()]
+    for groups in one.PerFrameFunctionalGroupsSequence:
+        source = groups.DerivationImageSequence[0].SourceImageSequence[0]
+        del source.SpatialLocationsPreserved
+        if said:
+            source.SpatialLocationsPreserved = said
+        place = groups.PlanePositionSequence[0]
+        place.ImagePositionPatient = [x + moved_mm for x in place.ImagePositionPatient]
 
 
 def ours(one: Dataset) -> None:
@@ -198,6 +221,12 @@ HOSTILE: dict[str, tuple[Callable[[Dataset], None], str]] = {
     "of a series that is not here": (of_series("1.2.99"), "drawing_of_unknown_series"),
     "of no series": (lies(ReferencedSeriesSequence=[]), "drawing_of_unknown_series"),
     "of other images": (other_images, "drawing_frames_unknown"),
+    "that lies beside its images": (
+        lambda one: says_where_it_lies(one, moved_mm=1.0), "drawing_frames_elsewhere"
+    ),
+    "that was turned": (
+        lambda one: says_where_it_lies(one, "REORIENTED_ONLY"), "drawing_frames_elsewhere"
+    ),
     "of images that it does not name": (without_sources, "drawing_frames_unnamed"),
     "fractional": (lies(SegmentationType="FRACTIONAL"), "drawing_of_other_kind"),
     "of no type": (lies(SegmentationType="A" * 16), "drawing_of_other_kind"),
