@@ -29,6 +29,7 @@ OF_DRAWINGS: Final = {
     "drawing_of_other": 0xA900,
     "drawing_frames_unknown": 0xA900,
     "drawing_frames_elsewhere": 0xA900,
+    "drawing_of_uneven": 0xA900,
     "drawing_is_ours": 0xA900,
     "drawing_too_large": 0xA700,
     "drawing_not_stored": 0xA700,

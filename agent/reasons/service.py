@@ -162,6 +162,10 @@ INLET: Final = {
     "drawing_frames_elsewhere": Wording(
         "{n_elsewhere} frames do not lie where the images are that they name", DRAW_AGAIN
     ),
+    "drawing_of_uneven": Wording(
+        "of an unevenly spaced series, and it does not say that it kept its places",
+        "draw it in another program: OHIF saves the slices of such a series in reverse",
+    ),
     "drawing_empty": Wording("nothing is outlined", "send it when something is"),
     "drawing_of_unknown_series": Wording(
         "of no analysed series that is kept here", "draw it on the series that was analysed"

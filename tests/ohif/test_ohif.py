@@ -18,6 +18,7 @@ from agent.deliver.dicom.result import source_datasets
 from agent.deliver.dimse import DicomArchive
 from agent.deliver.result import StoredResult
 from agent.deliver.settings import DicomChannel
+from agent.errors import FileRefused
 from build_engine.play.scu import storing
 from tests.agent.console.browsing import CHROMIUM, IN_A_BROWSER, QUIET
 from tests.agent.deliver.archives import Orthanc, needs_orthanc, unclosed
@@ -137,14 +138,19 @@ def test_each_finding_is_drawn_on_its_own_slices_in_its_place(
 def test_what_it_saves_is_read_when_it_comes_back(
     opened: tuple[str, StoredResult, Viewer], tmp_path: Path
 ) -> None:
-    """OHIF writes a segmentation of its own making, with none of ours in it but the outlines."""
-    _, result, viewer = opened
+    """OHIF writes one of its own making, and the slices of an unevenly spaced head in reverse."""
+    name, result, viewer = opened
 
     data = read_segmentation(viewer.saved(tmp_path / "saved.dcm"))
 
     series_uid = result.report.series_uid
     assert series_referred_to(data) == [series_uid]
-    drawn = measured(data, DrawnOn(series_uid, result.identity, result.images))
+    on = DrawnOn(series_uid, result.identity, result.images)
+    if name == "unevenly spaced":
+        with pytest.raises(FileRefused, match="unevenly spaced"):
+            measured(data, on)
+        return
+    drawn = measured(data, on)
     expected_ml = [
         float((result.numbers == n).sum(axis=(1, 2)) @ result.images.voxels_ml) for n in (1, 2)
     ]

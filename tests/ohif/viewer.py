@@ -77,6 +77,13 @@ SEGMENTS: Final = """() => {
         })));
 }"""
 
+ALL_LOADED: Final = """() => {
+    const { cornerstoneViewportService, viewportGridService } = window.services;
+    const viewport = cornerstoneViewportService.getCornerstoneViewport(
+        viewportGridService.getActiveViewportId());
+    return viewport.getImageIds().every((id) => window.cornerstone.cache.getImage(id));
+}"""
+
 SAVE: Final = """() => {
     const [{ segmentationId }] = window.services.segmentationService.getSegmentations();
     return window.commandsManager.runCommand("downloadSegmentation", { segmentationId });
@@ -217,6 +224,7 @@ class Viewer:
 
     def saved(self, path: Path) -> bytes:
         """Have it save the segmentation as a file of its own; returns that."""
+        self._page.wait_for_function(ALL_LOADED)
         with self._page.expect_download() as download:
             self._page.evaluate(SAVE)
         download.value.save_as(path)

@@ -31,6 +31,9 @@ BITS: Final = {("BINARY", 1), ("LABELMAP", 8), ("LABELMAP", 16)}
 BACKGROUND: Final = 0
 """Number of what is no segment, which label maps may list among these. Source: PS3.3 C.8.20.2."""
 
+EVEN_SHARE: Final = 0.01
+"""Steps between slices that differ by more of their mean are uneven. Ours, below OHIF's own."""
+
 NEAR_MM: Final = 0.1
 NEAR: Final = 1e-3
 """A frame's position [mm] and its directions are an image's within these. Ours: programs round."""
@@ -150,7 +153,7 @@ def _check_counts(data: Dataset, images: SourceImages) -> None:
 def _check_frames(data: Dataset, images: SourceImages) -> None:
     """Make sure that each frame names one of the images that it is of, and lies where that does."""
     known = {(one.sop_uid, one.frame): one.position_lps_mm for one in images.images}
-    n_unknown = n_elsewhere = 0
+    n_unknown = n_elsewhere = n_unsaid = 0
     for groups in data.PerFrameFunctionalGroupsSequence:
         sources = [
             source
@@ -163,10 +166,21 @@ def _check_frames(data: Dataset, images: SourceImages) -> None:
             n_unknown += 1
         elif not all(_lies_there(data, groups, one, known[_named(one)], images) for one in sources):
             n_elsewhere += 1
+        n_unsaid += any("SpatialLocationsPreserved" not in one for one in sources)
     if n_unknown:
         raise FileRefused("drawing_frames_unknown", n_unknown=n_unknown)
     if n_elsewhere:
         raise FileRefused("drawing_frames_elsewhere", n_elsewhere=n_elsewhere)
+    if n_unsaid and _are_uneven(images):
+        # OHIF 3.12.10 saves such a stack in reverse: its frames name, and lie at, other images.
+        raise FileRefused("drawing_of_uneven")
+
+
+def _are_uneven(images: SourceImages) -> bool:
+    """Whether slices are not as far apart as one another, along their normal."""
+    normal = np.cross(images.row_direction, images.column_direction)
+    steps_mm = np.diff([np.dot(one.position_lps_mm, normal) for one in images.images])
+    return bool(len(steps_mm) and np.ptp(steps_mm) > EVEN_SHARE * abs(steps_mm).mean())
 
 
 def _lies_there(

@@ -144,7 +144,7 @@ def test_one_that_says_where_its_frames_lie_and_no_more_is_read(
     inlet: Inlet, results: Any, drawings: Any
 ) -> None:
     """As OHIF 3.12 saves them."""
-    one = drawn_on(results["tilted and uneven"])
+    one = drawn_on(results["Enhanced CT"])
     says_where_it_lies(one)
 
     assert answer(inlet, one) == (0, "")
@@ -224,6 +224,7 @@ HOSTILE: dict[str, tuple[Callable[[Dataset], None], str]] = {
     "that lies beside its images": (
         lambda one: says_where_it_lies(one, moved_mm=1.0), "drawing_frames_elsewhere"
     ),
+    "of uneven slices, and says only where it lies": (says_where_it_lies, "drawing_of_uneven"),
     "that was turned": (
         lambda one: says_where_it_lies(one, "REORIENTED_ONLY"), "drawing_frames_elsewhere"
     ),
