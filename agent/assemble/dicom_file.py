@@ -57,6 +57,7 @@ from agent.assemble.header import (
     text,
     uid_of,
     value_of,
+    whole,
 )
 from agent.assemble.hounsfield import check_written, hu_from_stored, rescale_of
 from agent.assemble.limits import ReadLimits
@@ -362,8 +363,12 @@ def _owner_of(parsed: _Parsed) -> Owner:
     sop_class = UID(uid_of(image, "SOPClassUID"))
     if parsed.ends and not (sop_class and uid_of(image, "SeriesInstanceUID")):
         raise parsed.ends
-    if sop_class not in CT_CLASSES and (sop_class or text(image, "Modality") != "CT"):
-        if sop_class.name == sop_class:
+    is_unknown = sop_class.name == sop_class  # a vendor's own, or none: the header tells more
+    is_ct_by_header = text(image, "Modality") == "CT" and bool(
+        whole(image, "Rows") or not sop_class
+    )
+    if sop_class not in CT_CLASSES and not (is_unknown and is_ct_by_header):
+        if is_unknown:
             raise FileRefused("unknown_object")
         raise FileRefused("not_ct", sop_class=sop_class.name)
     sop_uid, series_uid = uid_of(image, "SOPInstanceUID"), uid_of(image, "SeriesInstanceUID")

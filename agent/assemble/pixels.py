@@ -118,6 +118,10 @@ class DecoderEnded(Unusable):
     """Compressed pixels that crashed what decodes them, or kept it too long."""
 
 
+FURTHER_IMAGE: Final = 2
+"""Pixels that take so many times the room of what the header declares are images that it does not
+tell of. Less is padding. Ours."""
+
 Decode: TypeAlias = Callable[[bytes, PixelFormat], Iterator[NDArray[Any]]]
 """Encapsulated frames, one fragment each, and what they are to hold → stored values (j, i)."""
 
@@ -139,6 +143,13 @@ def plain_frames(data: bytes, value: PixelValue, form: PixelFormat) -> Iterator[
         raise Unusable(
             "pixels_too_short",
             n_bytes=value.length,
+            n_frames=form.frames,
+            frame_bytes=form.frame_bytes,
+        )
+    if min(value.length, found) >= FURTHER_IMAGE * needed:
+        raise Unusable(
+            "pixels_too_long",
+            n_bytes=min(value.length, found),
             n_frames=form.frames,
             frame_bytes=form.frame_bytes,
         )

@@ -85,6 +85,8 @@ def faults_of(facts: HeadFacts) -> tuple[Reason, ...]:
     faults = [fault for fault in (_air_fault(facts), _brain_fault(facts)) if fault]
     if facts.n_repeated:
         faults.append(Reason("slices_repeated", n_slices=facts.n_repeated))
+    elif not faults and (stack_fault := _stack_fault(facts)):
+        faults.append(stack_fault)
     return tuple(faults)
 
 
@@ -100,7 +102,6 @@ def _brain_fault(facts: HeadFacts) -> Reason | None:
     """Say what keeps what lies within bone from being a brain; the first that does tells enough."""
     over_fat_hu = facts.brain_over_fat_hu
     least_hu, most_hu = BRAIN_OVER_FAT_HU
-    wide_mm = float(np.sqrt(facts.largest_mm2))
     told = (
         (facts.largest_mm2 < LEAST_CAVITY_MM2, Reason("no_skull")),
         (
@@ -122,10 +123,15 @@ def _brain_fault(facts: HeadFacts) -> Reason | None:
             Reason("scale_off", apart_hu=over_fat_hu or 0.0),
         ),
         (facts.air_ml > MOST_AIR_ML, Reason("air_in_brain", air_ml=facts.air_ml)),
-        (
-            not facts.n_repeated and facts.likeness > MOST_LIKENESS,
-            Reason("slices_alike"),
-        ),
+    )
+    return next((reason for is_so, reason in told if is_so), None)
+
+
+def _stack_fault(facts: HeadFacts) -> Reason | None:
+    """Say what keeps slices of a brain from being one scan of one head, each as it lay."""
+    wide_mm = float(np.sqrt(facts.largest_mm2))
+    told = (
+        (facts.likeness > MOST_LIKENESS, Reason("slices_alike")),
         (facts.alternate_share > MOST_ALTERNATE_SHARE, Reason("slices_of_two_heads")),
         (facts.mirrored_fit > MOST_MIRRORED_FIT, Reason("slices_mirrored")),
         (

@@ -297,6 +297,9 @@ FILES: Final = {
     "pixels_too_short": Wording(
         "{n_bytes} bytes of pixels for {n_frames} x {frame_bytes}", EXPORT_AGAIN
     ),
+    "pixels_too_long": Wording(
+        "{n_bytes} bytes of pixels for {n_frames} x {frame_bytes}", EXPORT_AGAIN
+    ),
     "pixels_cut": Wording("{n_bytes} of {n_declared} bytes of pixels", EXPORT_AGAIN),
     "compressed_cut": Wording("the file ends within its compressed pixels", EXPORT_AGAIN),
     "compressed_not_in_items": Wording("compressed pixels are not in items", EXPORT_AGAIN),

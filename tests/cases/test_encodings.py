@@ -353,3 +353,61 @@ def test_a_dicomdir_beside_the_images_is_left_out_without_a_word(
 
     assert [report.state for report in found.reports] == ["not_suspected"]
     assert found.not_whole == {}
+
+
+def of_a_vendors_class(image: Dataset) -> None:
+    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = "1.3.6.1.4.1.9590.100.1.9"
+
+
+def compressed_every_third(image: Dataset) -> None:
+    if image.InstanceNumber % 3 == 1:
+        image.compress(RLELossless)
+
+
+def with_an_intercept_of_its_own(image: Dataset) -> None:
+    lower = 8 * image.InstanceNumber
+    values = np.frombuffer(image.PixelData, "<u2").astype(np.int32) + lower
+    image.RescaleIntercept, image.PixelData = -1024 - lower, values.astype("<u2").tobytes()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [of_a_vendors_class, compressed_every_third, with_an_intercept_of_its_own],
+    ids=["SOP class of a vendor's own", "two transfer syntaxes", "an intercept for each slice"],
+)
+def test_a_head_of_an_odd_kind_is_analysed(
+    change: Callable[[Dataset], None], answer: Answer, tmp_path: Path
+) -> None:
+    images = head()
+    for image in images:
+        change(image)
+    save_all(images, tmp_path / "in")
+
+    report = answer(tmp_path / "in")
+
+    assert (report.state, report.geometry.slices) == ("not_suspected", N)
+
+
+def test_a_vendors_object_without_an_image_is_none_of_a_series(
+    replay: Replay, tmp_path: Path
+) -> None:
+    (raw, *_) = head()
+    of_a_vendors_class(raw)
+    del raw.Rows, raw.Columns, raw.PixelData
+    save(raw, tmp_path / "in" / "raw")
+
+    assert not replay(tmp_path / "in").reports
+
+
+def test_images_that_no_header_counts_are_not_left_out_silently(
+    answer: Answer, tmp_path: Path
+) -> None:
+    """One file that holds eight images, and says that it holds one."""
+    images = head()
+    for image in images:
+        image.PixelData = image.PixelData * 8
+    save_all(images, tmp_path / "in")
+
+    report = answer(tmp_path / "in")
+
+    assert (report.state, report.code) == ("not_analysed", "pixels_too_long")

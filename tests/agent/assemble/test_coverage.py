@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agent.assemble.coverage import unseen_of
+from agent.assemble.coverage import unseen_of, unsure_of
 from agent.assemble.head_facts import facts_of
 from agent.records import HeadVolume
 from build_engine.synth.head import HeadRecipe, SynthHead, make_head
@@ -136,3 +136,17 @@ def test_a_skull_opened_by_surgery_is_seen_whole() -> None:
     hu[levels] = np.where(opened & (hu[levels] > 100), 40, hu[levels])
 
     assert unseen_in(volume(hu, 5.0, 1.0)) == set()
+
+
+def test_an_end_beyond_which_the_next_slice_would_show_brain_is_unsure() -> None:
+    """Told of a head that still counts as whole; one whose end has closed is sure."""
+    head, brain = whole(), brain_px()
+    told = {}
+    for n_cut in range(1, len(brain) // 2):
+        facts = facts_of(cut(head, slice(0, -n_cut)))
+        if not unseen_of(facts):
+            told[n_cut] = {reason.code for reason in unsure_of(facts)}
+
+    assert unsure_of(facts_of(head)) == ()
+    assert told[max(told)] == {"goes_on_above"}
+    assert told[1] == set()
