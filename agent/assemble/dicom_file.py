@@ -59,7 +59,12 @@ from agent.assemble.header import (
     value_of,
     whole,
 )
-from agent.assemble.hounsfield import check_written, hu_from_stored, rescale_of
+from agent.assemble.hounsfield import (
+    check_written,
+    hu_from_stored,
+    padded_with_air,
+    rescale_of,
+)
 from agent.assemble.limits import ReadLimits
 from agent.assemble.pixels import (
     Decode,
@@ -413,6 +418,7 @@ def _slices(
     for frame, stored in zip(frames_of(image), stored_by_frame, strict=True):
         rescale = rescale_of(frame)
         hu = hu_from_stored(stored, form, rescale)
+        hu = padded_with_air(hu, stored, form, rescale, whole(image, "PixelPaddingValue"))
         is_zero = not (value.is_encapsulated or stored[-1].any() or stored.any())
         if not value.is_encapsulated:
             check_written(stored, hu, rescale)

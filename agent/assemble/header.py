@@ -46,8 +46,8 @@ KEYWORDS: Final = """
     InConcatenationTotalNumber ImagePositionPatient ImageOrientationPatient
     FrameOfReferenceUID NumberOfTemporalPositions ImagesInAcquisition
     NumberOfSeriesRelatedInstances SamplesPerPixel NumberOfFrames Rows Columns PixelSpacing
-    BitsAllocated BitsStored HighBit PixelRepresentation RescaleIntercept RescaleSlope
-    RescaleType LossyImageCompression
+    BitsAllocated BitsStored HighBit PixelRepresentation PixelPaddingValue RescaleIntercept
+    RescaleSlope RescaleType LossyImageCompression
     StudyDate StudyTime StudyID ReferringPhysicianName SharedFunctionalGroupsSequence
     PerFrameFunctionalGroupsSequence ExtendedOffsetTable ExtendedOffsetTableLengths
 """

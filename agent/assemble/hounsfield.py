@@ -23,6 +23,12 @@ INTERCEPT_HU: Final = 65536.0
 AIR_HU: Final = -900.0
 """Where a stored 0 means less than this, it is air or padding, so a row of it may be real [HU]."""
 
+BRIGHTEST_HU: Final = 3071
+"""No value of 12 bits is denser [HU]. 4095 with an intercept of -1024."""
+
+PADDING_HU: Final = -1024
+"""What padding is read as, where it would be denser than anything [HU]: air."""
+
 TISSUE_HU: Final = -300
 """Above this a pixel is tissue [HU]. Half way between air and scalp fat, rounded up."""
 
@@ -85,6 +91,25 @@ def hu_from_stored(stored: NDArray[Any], form: PixelFormat, rescale: Rescale) ->
     # The sum fits int16, so arithmetic modulo 65536 is exact whether or not values are signed.
     modulo: NDArray[np.int16] = values.view(np.int16)
     return modulo if shift == 0 else modulo + np.uint16(shift & 0xFFFF).view(np.int16)
+
+
+def padded_with_air(
+    hu: NDArray[np.int16],
+    stored: NDArray[Any],
+    form: PixelFormat,
+    rescale: Rescale,
+    padding: int | None,
+) -> NDArray[np.int16]:
+    """Take padding that reads as denser than any tissue for air: it lies outside the image.
+
+    -2000 of 16 bits, said to be unsigned, is 63536. Padding that reads darker is left as it is.
+    """
+    if padding is None:
+        return hu
+    value = padding if form.signed else padding % (1 << form.bits_allocated)
+    if value * rescale.slope + rescale.intercept <= BRIGHTEST_HU:
+        return hu
+    return np.where(stored == value, np.int16(PADDING_HU), hu)
 
 
 def clipped(hu: NDArray[Any]) -> NDArray[np.int16]:

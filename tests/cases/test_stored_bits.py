@@ -152,3 +152,21 @@ def test_a_round_field_is_a_head_whatever_fills_its_corners(
     report = answer(tmp_path / "in")
 
     assert (report.state, report.caveats) == ("not_suspected", ())
+
+
+def test_padding_that_is_said_to_be_unsigned_is_air(answer: Answer, tmp_path: Path) -> None:
+    """-2000 of 16 bits reads as 63536: denser than metal, in the corners of each image."""
+    images = head()
+    for image in images:
+        stored = image.pixel_array.astype(np.int32)
+        j, i = np.indices(stored.shape) - (stored.shape[0] - 1) / 2
+        stored[np.hypot(j, i) > stored.shape[0] / 2] = 63536
+        image.PixelPaddingValue, image.BitsStored, image.HighBit = 63536, 16, 15
+        set_stored(image, stored)
+    paths = save_all(images, tmp_path / "in")
+
+    report = answer(tmp_path / "in")
+
+    assert (report.state, report.caveats) == ("not_suspected", ())
+    (read,) = read_slices(paths[0], ReadLimits())
+    assert read.hu[0, 0] == -1024
