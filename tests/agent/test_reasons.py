@@ -10,8 +10,6 @@ from pathlib import Path
 from string import Formatter
 from typing import Final, NamedTuple
 
-import pytest
-
 import agent
 import build_engine
 from agent.errors import GeometryError
@@ -99,7 +97,6 @@ def test_no_code_is_in_both_tables() -> None:
     assert not PAGE.keys() & SERVICE.keys()
 
 
-@pytest.mark.slow
 def test_every_reason_that_is_made_has_a_wording_with_just_its_values() -> None:
     """A code without a wording, or a value that its wording lacks, is found before a site does."""
     made = [one for one in _made() if one.code is not None]
@@ -109,7 +106,6 @@ def test_every_reason_that_is_made_has_a_wording_with_just_its_values() -> None:
     assert not [one for one in made if one.values - {FILE} != _named(str(one.code))]
 
 
-@pytest.mark.slow
 def test_a_code_is_written_out_where_its_values_are() -> None:
     """A code from a variable could not be checked against its wording."""
     assert not [one for one in _made() if one.code is None]

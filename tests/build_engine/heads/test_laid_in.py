@@ -15,6 +15,8 @@ from build_engine.heads.known import laid_in_copies
 from build_engine.heads.laid_in import with_bleed_laid_in
 from tests.build_engine.cases import CONTRACT, clear_case
 
+pytestmark = pytest.mark.slow
+
 UNDER_THE_SKULL = (Subtype.SUBDURAL, Subtype.EPIDURAL)
 
 
@@ -28,7 +30,6 @@ def blood_of(case: Case) -> Bytes:
     return case.subtypes % UNSURE
 
 
-@pytest.mark.slow
 def test_bleeds_that_the_real_patients_lack_are_laid_in():
     kinds = {int(kind) for case in laid_in() for kind in np.unique(blood_of(case)) if kind}
 
@@ -56,7 +57,6 @@ def test_blood_under_the_skull_reaches_into_the_blur_of_bone_and_is_left_open_fu
         assert bright[left_open].all()
 
 
-@pytest.mark.slow
 def test_blood_beside_bone_is_no_darker_than_further_in():
     darker_hu = []
     for case in laid_in():
@@ -80,7 +80,6 @@ def test_far_from_it_nothing_but_calcium_changes():
         assert (np.abs(changed_hu) > 2).mean() < 0.01
 
 
-@pytest.mark.slow
 def test_a_smaller_bleed_can_be_laid_in():
     def voxels(size: float) -> int:
         cases = (with_bleed_laid_in(clear_case(), np.random.default_rng(n), size) for n in range(6))
@@ -89,7 +88,6 @@ def test_a_smaller_bleed_can_be_laid_in():
     assert 0 < voxels(0.4) < voxels(1.0) / 2
 
 
-@pytest.mark.slow
 def test_the_same_seed_lays_in_the_same_bleed():
     first, second = (with_bleed_laid_in(clear_case(), np.random.default_rng(5)) for _ in range(2))
 
@@ -97,7 +95,6 @@ def test_the_same_seed_lays_in_the_same_bleed():
     assert np.array_equal(first.subtypes, second.subtypes)
 
 
-@pytest.mark.slow
 def test_nothing_is_laid_into_a_slab_that_shows_a_sinus_or_an_orbit_inside_the_skull():
     opened = clear_case().packed.copy()
     middle = opened.shape[1] // 2
@@ -119,7 +116,6 @@ def test_a_head_without_room_stays_as_it_is():
     assert not case.subtypes.any()
 
 
-@pytest.mark.slow
 def test_every_copy_of_a_head_has_a_bleed_and_one_without_room_gives_none():
     host = clear_case()
     nothing_but_air = replace(host, packed=np.zeros_like(host.packed))
