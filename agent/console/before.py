@@ -100,7 +100,8 @@ def _change(
 ) -> Reason:
     suspected_before, suspected_now = (one == State.SUSPECTED for one in (former, latter))
     if not suspected_before:
-        return Reason("suspected_first" if suspected_now else "suspected_neither", span=span)
+        neither = Reason("suspected_neither", span=span)
+        return Reason("suspected_first", span=span) if suspected_now else neither
     if not suspected_now:
         return Reason("suspected_before", span=span)
     if was is None or is_ is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from agent.reasons import Reason, recalled
 from agent.report import FindingReport, ReasonReport, SeriesReport
@@ -157,19 +157,18 @@ def _measured(found: FindingReport) -> Reason:
 
 
 def _missed(reading: Reading) -> Reason:
-    return Reason("finding_missed", **_missed_facts(reading))
+    kind, number, measured = _missed_facts(reading)
+    return Reason("finding_missed", kind=kind, slice=number, measured=measured)
 
 
-def _missed_facts(reading: Reading) -> dict[str, Any]:
+def _missed_facts(reading: Reading) -> tuple[str | Reason, int, Reason]:
     """Return kind, slice and volume of a bleed that was missed, as far as they are told."""
     volume_ml = reading.volume_ml
-    return {
-        "kind": reading.judgement.subtype or Reason("kind_not_told"),
-        "slice": (reading.judgement.voxel_kji or (0, 0, 0))[0] + 1,
-        "measured": Reason("not_measured")
-        if volume_ml is None
-        else Reason("volume_drawn", volume_ml=volume_ml),
-    }
+    kind = reading.judgement.subtype or Reason("kind_not_told")
+    k, _, _ = reading.judgement.voxel_kji or (0, 0, 0)
+    if volume_ml is None:
+        return kind, k + 1, Reason("not_measured")
+    return kind, k + 1, Reason("volume_drawn", volume_ml=volume_ml)
 
 
 def _not_assessed(report: SeriesReport) -> Iterator[Reason]:
@@ -207,7 +206,8 @@ def _one_bleed(bleed: Bleed) -> Reason:
 
 
 def _one_missed(reading: Reading) -> Reason:
-    return Reason("one_bleed_missed", **_missed_facts(reading))
+    kind, number, measured = _missed_facts(reading)
+    return Reason("one_bleed_missed", kind=kind, slice=number, measured=measured)
 
 
 def _because(report: SeriesReport) -> Reason:
