@@ -143,6 +143,8 @@ def test_all_slices_are_open_at_the_bleed_in_a_window_for_it(rae: Page) -> None:
 def test_axe_finds_no_violation(rae: Page, theme: Literal["dark", "light"]) -> None:
     rae.emulate_media(color_scheme=theme)
     first_finding(rae).get_by_role("button", name="Not blood").click()
+    rae.get_by_role("button", name="Draw a missed bleed").click()
+    expect(rae.locator(".drawing")).to_be_visible()
 
     assert Axe().run(rae).response["violations"] == []
     rae.get_by_role("link", name="Reading list").click()
@@ -273,7 +275,6 @@ def test_a_missed_bleed_is_drawn_by_keyboard_alone(rae: Page, ward: Ward) -> Non
         for key in keys.split():
             rae.keyboard.press(key)
         expect(slider).to_have_attribute("aria-valuetext", f"slice {k + 1} of 20")
-    assert Axe().run(rae).response["violations"] == []
     rae.locator("#missed").get_by_role("button", name="Store").press("Enter")
 
     expect(rae.locator("#missed .standing")).to_contain_text("missed: 0.5 mL")
@@ -311,6 +312,10 @@ def test_a_technologist_sees_it_and_can_change_nothing(ward: Ward, browser: Brow
     expect(page.locator("#may-not-read")).to_contain_text("by radiologists")
     expect(page.get_by_role("button", name="Correct", exact=True)).to_have_count(0)
     expect(page.get_by_role("button", name="Sign", exact=True)).to_be_disabled()
+    page.goto(ward.url)
+    expect(page.locator("#session")).to_contain_text("ann")
+    expect(page.locator(".alert .patient")).to_be_visible()
+    expect(page.locator(".alert .read")).to_be_hidden()
     page.close()
 
 
@@ -329,16 +334,6 @@ def test_an_alert_leads_a_radiologist_to_its_page_and_back(ward: Ward, browser: 
     expect(alerts.locator(".alert")).to_be_visible()
     assert len(alerts.context.pages) == 2
     alerts.context.close()
-
-
-def test_an_alert_leads_a_technologist_to_no_page_for_reading(ward: Ward, browser: Browser) -> None:
-    page = ward.page(browser, "ann")
-    page.goto(ward.url)
-    expect(page.locator("#session")).to_contain_text("ann")
-
-    expect(page.locator(".alert .patient")).to_be_visible()
-    expect(page.locator(".alert .read")).to_be_hidden()
-    page.close()
 
 
 def test_a_newer_result_is_told_and_not_shown_unasked(rae: Page, ward: Ward) -> None:
