@@ -55,4 +55,4 @@ def registry(
         output = RegistryOutput(n_examinations=n, folder=str(to), since_utc=since, until_utc=end)
         typer.echo(output.model_dump_json(indent=2))
         return
-    typer.echo(f"wrote {n} examinations, of nobody, to {to}")
+    typer.echo(f"wrote {n} examinations to {to}, without identities")
