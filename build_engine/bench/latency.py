@@ -15,12 +15,11 @@ import typer
 from rich.console import Console
 
 from agent.config import PACKAGED_ENGINES, InferConfig
-from agent.errors import InputError
 from agent.infer.bundle import load_bundle
 from agent.infer.onnx_backend import OnnxBackend
 from agent.records import Subtype
 from build_engine.bench.processor import after_last_slice_ms
-from build_engine.bench.setting import Folder, Runs, fresh_study, scratch_folder
+from build_engine.bench.setting import Folder, Runs, analysed, fresh_study, scratch_folder
 from build_engine.play.console_client import Alert, ConsoleClient
 from build_engine.play.local_agent import LocalAgent, local_agent
 from build_engine.play.simulate import axial_files, chosen_preset, head_for, play
@@ -197,9 +196,7 @@ def _one_alert(
 
 def _latency(last_s: float, alert: Alert) -> Latency:
     """Tell the steps of one alert; InputError if the series was not analysed."""
-    if alert.report.state == "not_analysed":
-        raise InputError("played_not_analysed", why=alert.report.text or "")
-    timings_s = alert.report.timings_s
+    timings_s = analysed(alert).report.timings_s
     analysed_s = timings_s["total"] - timings_s["completeness"]
     steps_s = {
         "waited_s": timings_s["waited"],

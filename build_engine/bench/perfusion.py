@@ -17,7 +17,7 @@ from pydicom import dcmread
 
 from agent.records import Subtype
 from build_engine.bench.latency import ALERT_S, READY_S
-from build_engine.bench.setting import Folder, fresh_study, scratch_folder
+from build_engine.bench.setting import Folder, analysed, fresh_study, scratch_folder
 from build_engine.play.console_client import ConsoleClient
 from build_engine.play.local_agent import local_agent
 from build_engine.play.simulate import ExportFile, axial_files, head_for, play
@@ -51,7 +51,9 @@ class Measured:
 def perfusion(
     *,
     slices: Annotated[int, typer.Option(help="Images of the perfusion.", min=1)] = 10_000,
-    memory_mb: Annotated[int, typer.Option(help="Address space of the agent [MiB].")] = 2048,
+    memory_mb: Annotated[
+        int, typer.Option(help="Memory that the agent may write to [MiB].")
+    ] = 2048,
     per_s: Annotated[
         float, typer.Option(help="Images of the perfusion a second.", min=0.1)
     ] = 400.0,
@@ -79,7 +81,7 @@ def perfusion(
     if as_json:
         print_json([asdict(row) for row in rows])
         return
-    out().print(f"32 slices of 512², the agent's address space bounded to {memory_mb} MiB")
+    out().print(f"32 slices of 512², the agent's memory bounded to {memory_mb} MiB")
     _print(rows)
 
 
@@ -114,7 +116,7 @@ def _measured(
     memory_bytes, per_s = bounds
     study = fresh_study()
     with (
-        local_agent(scratch, address_space_bytes=memory_bytes) as agent,
+        local_agent(scratch, memory_bytes=memory_bytes) as agent,
         ConsoleClient(agent.port, lambda _: None) as client,
     ):
         agent.wait_for("agent ready", lambda s: client.well(s) or None, READY_S)
@@ -126,7 +128,7 @@ def _measured(
                 "result", lambda s: client.alert(study.series_uid, last_s, s), ALERT_S
             )
         agent.check()
-        return alert.received_monotonic_s - last_s, agent.peak_memory_mb()
+        return analysed(alert).received_monotonic_s - last_s, agent.peak_memory_mb()
 
 
 @contextmanager

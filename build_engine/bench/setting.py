@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from agent.errors import InputError
+from build_engine.play.console_client import Alert
 from build_engine.synth.dicom import SyntheticStudy
 
 Runs = Annotated[int, typer.Option(help="How often each is measured.", min=1)]
@@ -24,6 +26,13 @@ def fresh_study() -> SyntheticStudy:
     """Return a study that was never there before."""
     now = datetime.now(timezone.utc)
     return SyntheticStudy(secrets.randbits(32), "DEMO^BENCH", "DEMO-BENCH", now)
+
+
+def analysed(alert: Alert) -> Alert:
+    """Return an alert whose way may be measured; InputError if its series was not analysed."""
+    if alert.report.state == "not_analysed":
+        raise InputError("played_not_analysed", why=alert.report.text or "")
+    return alert
 
 
 @contextmanager

@@ -153,13 +153,13 @@ def local_agent(
     engines: Path = PACKAGED_ENGINES,
     *,
     plans: Path | None = None,
-    address_space_bytes: int | None = None,
+    memory_bytes: int | None = None,
 ) -> Iterator[LocalAgent]:
     """Run an agent and a console with everything below ``folder``; port 0 is any free one.
 
     Bundle and profiles are those below ``engines``; a GPU is used where ``plans``, the folder of an
-    agent's plans, is given. The agent's and the console's address spaces are bounded where that is
-    asked for.
+    agent's plans, is given. What the agent and the console write to in memory is bounded where that
+    is asked for; addresses that are only reserved, as thread pools and allocators do, are not.
 
     They never outlive the caller: they are stopped at the end of the block, and killed by the
     kernel if the caller is.
@@ -179,19 +179,17 @@ def local_agent(
     )
     with ExitStack() as stack:
         agent, console = (
-            stack.enter_context(_service(name, command, config, address_space_bytes))
+            stack.enter_context(_service(name, command, config, memory_bytes))
             for name, command in (("agent", "run"), ("console", "console"))
         )
         yield LocalAgent(export_folder, port, agent, console)
 
 
 @contextmanager
-def _service(
-    name: str, command: str, config: Path, address_space_bytes: int | None
-) -> Iterator[Service]:
+def _service(name: str, command: str, config: Path, memory_bytes: int | None) -> Iterator[Service]:
     words: tuple[str, ...] = sys.executable, "-m", "agent", command, "--config", str(config)
-    if address_space_bytes is not None:
-        bound = f"ulimit -v {address_space_bytes // 1024}"
+    if memory_bytes is not None:
+        bound = f"ulimit -d {memory_bytes // 1024}"
         words = "/bin/sh", "-c", f'{bound}; exec "$0" "$@"', *words
     service = Service(name, words, config.with_name(f"{name}.log"))
     try:

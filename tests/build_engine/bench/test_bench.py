@@ -15,6 +15,7 @@ from agent.report import SeriesReport
 from build_engine.bench import ingest, latency, soak
 from build_engine.bench.cli import app
 from build_engine.bench.latency import Latency, LatencyRow
+from build_engine.bench.setting import analysed
 from build_engine.bench.soak import Outcome
 from build_engine.play.console_client import Alert
 from build_engine.printing import to_plot
@@ -62,11 +63,11 @@ def test_each_step_of_an_alert_is_named_and_together_they_are_all_of_it() -> Non
 
 
 def test_a_series_that_was_not_analysed_is_no_measurement() -> None:
-    """It was printed as if it had been analysed in no time."""
+    """It was printed as if it had been analysed in no time, alone and beside a perfusion."""
     refused = alert(state="not_analysed", text="fewer than 3 slices", timings_s={"total": 0.3})
 
     with pytest.raises(InputError, match="nothing was measured: fewer than 3 slices"):
-        latency._latency(10.0, refused)
+        analysed(refused)
 
 
 @pytest.mark.slow
