@@ -81,9 +81,9 @@ PLANTED = {
 def test_what_an_agent_logs_names_series_and_no_patient(program: Program) -> None:
     program.start()
     write_series(program.export / "PLANTED^FOLDER", 24, size=128, **PLANTED)
-    write_series(program.export, 1, seed=1, PixelSpacing=None, **PLANTED)[0].rename(
-        program.export / "PLANTED_REFUSED.dcm"
-    )
+    beside = program.export.parent / "beside"  # in the export folder it might be seen by its name
+    (refused,) = write_series(beside, 1, seed=1, PixelSpacing=None, **PLANTED)
+    refused.rename(program.export / "PLANTED_REFUSED.dcm")
     (program.export / "PLANTED_OTHER.dcm").write_bytes(b"PLANTED, and no DICOM")
     until(lambda: len(program.concluded()) == 2)
     with program.store() as store:
