@@ -64,8 +64,9 @@ def perfusion(
     """Measure a head with a bleed alone, and while a perfusion is exported beside it.
 
     The perfusion's files are of full size, but sparse: its pixels take no room on the disk, and
-    would take as much memory as any if they were read. Heads alone and with it are measured by
-    turns, so that a machine with other work slows both: the median of the pairs' ratios counts.
+    would take as much memory as any if they were read. Beside a head alone they are written too,
+    into a folder that nobody watches: what writing takes of this computer is the scanner's. Both
+    are measured by turns, so that other work slows both: the median of the pairs' ratios counts.
 
     Example: bleedwatch bench perfusion --slices 10000
     """
@@ -73,11 +74,14 @@ def perfusion(
         head = head_for(GE_32X5, HeadRecipe(1, Subtype.SUBDURAL))
     rows = []
     for pair in range(pairs):
-        for beside in (0, slices):
-            status = out(stderr=True).status(f"pair {pair + 1}: {beside} beside it …")
+        for watched in (False, True):
+            status = out(stderr=True).status(
+                f"pair {pair + 1}: {'beside' if watched else 'without'} a perfusion …"
+            )
             with scratch_folder(folder) as scratch, status:
-                measured = _measured(head, scratch, beside, (memory_mb * 2**20, per_s))
-            rows.append(Measured(pair, beside, *measured))
+                into = scratch / ("export" if watched else "unwatched")
+                measured = _measured(head, scratch, (into, slices), (memory_mb * 2**20, per_s))
+            rows.append(Measured(pair, slices if watched else 0, *measured))
     if as_json:
         print_json([asdict(row) for row in rows])
         return
@@ -110,10 +114,13 @@ def _print(rows: Sequence[Measured]) -> None:
 
 
 def _measured(
-    head: SynthHead, scratch: Path, beside: int, bounds: tuple[int, float]
+    head: SynthHead, scratch: Path, perfusion: tuple[Path, int], bounds: tuple[int, float]
 ) -> tuple[float, float]:
-    """Measure one head: from its last slice to the alert [s], and the agent's peak memory [MB]."""
-    memory_bytes, per_s = bounds
+    """Measure one head: from its last slice to the alert [s], and the agent's peak memory [MB].
+
+    ``perfusion`` is where the other series is written meanwhile, and how many images it has.
+    """
+    (into, n_images), (memory_bytes, per_s) = perfusion, bounds
     study = fresh_study()
     with (
         local_agent(scratch, memory_bytes=memory_bytes) as agent,
@@ -121,7 +128,7 @@ def _measured(
     ):
         agent.wait_for("agent ready", lambda s: client.well(s) or None, READY_S)
         files = axial_files(head, GE_32X5, study)
-        with _perfusion(agent.export_folder / "perfusion", files[12], beside, per_s):
+        with _perfusion(into / "perfusion", files[12], n_images, per_s):
             played = play(agent.export_folder, files, GE_32X5.slices_per_s, agent.check)
             last_s = played.last_on_disk_monotonic_s
             alert = agent.wait_for(
