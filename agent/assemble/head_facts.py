@@ -159,10 +159,13 @@ def facts_of(head: HeadVolume) -> HeadFacts:
     second = _largest_parts(enclosed[large] & ~inside[large])
     tissue_hu = levels[large][inside[large]]
     air_share, air_hu = _air(levels)
-    pictures = _pictures(thinned)
+    tissue_px = _tissue_px(thinned)
+    pictures = _pictures(thinned, tissue_px)
+    alike_next = _alike(pictures[:-1], pictures[1:])
+    of_levels = pictures if levels is thinned else _pictures(levels, _tissue_px(levels))
     return HeadFacts(
         areas_mm2=_with_bone(areas_mm2, bone),
-        tissue_mm2=_tissue_px(thinned) * pixel_mm2,
+        tissue_mm2=tissue_px * pixel_mm2,
         largest_mm2=largest_mm2,
         second_mm2=_reached(second.sum(axis=(1, 2)) * pixel_mm2),
         brain_share=_share((tissue_hu >= low_hu) & (tissue_hu <= high_hu)),
@@ -176,9 +179,9 @@ def facts_of(head: HeadVolume) -> HeadFacts:
         n_repeated=_n_repeated(head.hu),
         at_edge=bool(inside[:, [0, -1]].any() or inside[:, :, [0, -1]].any()),
         large_mm=_extent(large) * _level_mm(head, len(levels)),
-        mirrored_fit=_mirrored_fit(pictures),
-        alternate_share=_alternate_share(pictures),
-        likeness=_likeness(_pictures(levels), _level_mm(head, len(levels))),
+        mirrored_fit=_mirrored_fit(pictures, alike_next),
+        alternate_share=_alternate_share(pictures, alike_next),
+        likeness=_likeness(of_levels, _level_mm(head, len(levels))),
     )
 
 
@@ -292,14 +295,17 @@ def _air(levels: NDArray[np.int16]) -> tuple[float, float]:
     """
     low_hu, high_hu = AIR_RANGE_HU
     lowest_hu = int(levels.min())
-    worst = 1.0, float(lowest_hu)
+    least, with_least = 1.0, []
     for level in levels:
         dark = level[level < AIR_HU]
         measured = dark[dark > lowest_hu] if lowest_hu < low_hu else dark
         if len(measured) > MEASURED_SHARE * len(dark):
             share = _share((measured >= low_hu) & (measured <= high_hu))
-            worst = min(worst, (share, float(np.median(measured))))
-    return worst
+            if share < least:
+                least, with_least = share, [measured]
+            elif share == least < 1.0:
+                with_least.append(measured)
+    return least, min(map(_median, with_least), default=float(lowest_hu))
 
 
 def _with_bone(areas_mm2: NDArray[np.float64], bone: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -357,12 +363,11 @@ def _tissue_px(slices: NDArray[np.int16]) -> NDArray[np.float64]:
     return n_px
 
 
-def _pictures(slices: NDArray[np.int16]) -> NDArray[np.float32]:
+def _pictures(slices: NDArray[np.int16], tissue_px: NDArray[np.float64]) -> NDArray[np.float32]:
     """Blur those slices (slice, row, column) that show most, all to one brightness and contrast.
 
     The product of two, summed, is their correlation.
     """
-    tissue_px = _tissue_px(slices)
     large = np.flatnonzero(tissue_px >= LARGE * _reached(tissue_px))
     return np.stack([_picture(slices[k]) for k in large])
 
@@ -382,19 +387,15 @@ def _alike(some: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np
     return correlations
 
 
-def _mirrored_fit(pictures: NDArray[np.float32]) -> float:
+def _mirrored_fit(pictures: NDArray[np.float32], alike_next: NDArray[np.float32]) -> float:
     below, above = pictures[:-1], pictures[1:]
-    as_they_are = _alike(below, above)
-    gains = (_alike(np.flip(below, axis), above) - as_they_are for axis in (1, 2))
+    gains = (_alike(np.flip(below, axis), above) - alike_next for axis in (1, 2))
     return float(max(gain.max(initial=-1.0) for gain in gains))
 
 
-def _alternate_share(pictures: NDArray[np.float32]) -> float:
-    next_one, next_but_one = (
-        _alike(pictures[:-1], pictures[1:]),
-        _alike(pictures[:-2], pictures[2:]),
-    )
-    return _share(next_but_one > next_one[:-1] + LIKER_BY)
+def _alternate_share(pictures: NDArray[np.float32], alike_next: NDArray[np.float32]) -> float:
+    next_but_one = _alike(pictures[:-2], pictures[2:])
+    return _share(next_but_one > alike_next[:-1] + LIKER_BY)
 
 
 def _likeness(pictures: NDArray[np.float32], level_mm: float) -> float:
@@ -403,6 +404,10 @@ def _likeness(pictures: NDArray[np.float32], level_mm: float) -> float:
     far = _alike(pictures[:-step], pictures[step:])
     near = _alike(pictures[:-1], pictures[1:])[: len(far)]
     return float(np.minimum(near, far).max(initial=0.0))
+
+
+def _median(values: NDArray[np.int16]) -> float:
+    return float(np.median(values))
 
 
 def _share(mask: NDArray[np.bool_]) -> float:
