@@ -110,8 +110,8 @@ class Intake:
 
         Each step gives the files that are not whole yet, and why. That nothing more has come of a
         series is judged only here, after all that had arrived is read: a slice that is still unread
-        is no missing slice. Only files of a folder in which headers
-        ruled everything out may have to wait, so that they delay no head's answer.
+        is no missing slice. Only files of a folder in which headers ruled everything out may have
+        to wait, so that they delay no head's answer.
         """
         yield from self._turns(self._hurried(arrivals))
         yield from self._read_unhurried()

@@ -39,7 +39,8 @@ FIRST_Z: Final = b"1000.000"
 class Measured:
     """One head's way: from its last slice to the alert, and the agent's largest memory so far.
 
-    Of each ``pair`` the first was measured with nothing beside the head, the second at once after.
+    ``beside`` is how many images of a perfusion came into the watched folder meanwhile: none in the
+    first run of each ``pair``, where they were written elsewhere. The second follows at once.
     """
 
     pair: int
