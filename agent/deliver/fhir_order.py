@@ -26,6 +26,10 @@ JSON_PATCH: Final = "application/json-patch+json"
 PRIORITIES: Final = ("routine", "urgent", "asap", "stat")
 """The least urgent first; an order that has none is routine. Source: FHIR R4 request-priority."""
 
+STRICT: Final = "handling=strict"
+"""Asks for an error where a server knows no such search, not for whatever it finds without. Source:
+FHIR R4 search, 3.1.1.3."""
+
 OPEN: Final = frozenset({"draft", "active", "on-hold"})
 """Statuses of an order that has still to be read. Source: FHIR R4 request-status."""
 
@@ -95,18 +99,34 @@ def _open_orders(settings: FhirChannel, url: str, wanted: Raise) -> list[dict[st
     order = quote(f"{settings.order_system}|{wanted.accession}", safe="")
     patient = quote(f"{settings.patient_system}|{wanted.patient_id}", safe="")
     sought = f"{url}/ServiceRequest?identifier={order}&patient.identifier={patient}"
-    answer = ask(settings, sought, headers={"Accept": FHIR_JSON})
+    answer = ask(settings, sought, headers={"Accept": FHIR_JSON, "Prefer": STRICT})
     check_up(settings, answer)
     bundle = body_of(answer)
     if answer.status != 200 or bundle.get("type") != "searchset":  # noqa: PLR2004
         raise refused(settings, f"to look for the order: {words_of(answer)}")
     found = (entry.get("resource") for entry in listed(bundle, "entry"))
     orders = [one for one in found if isinstance(one, dict)]
-    return [
-        one
-        for one in orders
-        if one.get("resourceType") == "ServiceRequest" and one.get("status") in OPEN
+    return [one for one in orders if one.get("status") in OPEN and _is_of(one, settings, wanted)]
+
+
+def _is_of(order: dict[str, Any], settings: FhirChannel, wanted: Raise) -> bool:
+    """Whether an order is what was asked for: some servers leave out what they cannot search by.
+
+    Whose it is can be read where it names its patient by a number of the same system.
+    """
+    numbers = [
+        one.get("value")
+        for one in listed(order, "identifier")
+        if one.get("system") == settings.order_system
     ]
+    subject = order.get("subject")
+    patient = subject.get("identifier") if isinstance(subject, dict) else None
+    said = patient if isinstance(patient, dict) else {}
+    is_anothers = said.get("system") == settings.patient_system and (
+        said.get("value") != wanted.patient_id
+    )
+    is_order = order.get("resourceType") == "ServiceRequest"
+    return is_order and wanted.accession in numbers and not is_anothers
 
 
 def _patched(settings: FhirChannel, url: str, order: dict[str, Any], priority: Priority) -> Answer:

@@ -27,11 +27,13 @@ ORDERS = {"order_system": "urn:acc", "patient_system": "urn:pat", "priority": "s
 class OrderServer(Server):
     """A server that has orders as well: search, and JSON Patch where nobody has changed it since.
 
-    ``statuses`` are what it answers to the next changes, before it does any.
+    ``statuses`` are what it answers to the next changes, before it does any. Unless it ``matches``,
+    it finds all of them, as servers do that leave out what they cannot search by.
     """
 
     orders: list[dict[str, Any]] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
+    matches: bool = True
     sought: list[dict[str, list[str]]] = field(default_factory=list)
 
     def answer(self, asked: Asked) -> tuple[int, bytes]:
@@ -44,10 +46,15 @@ class OrderServer(Server):
         query = parse_qs(path.query)
         self.sought.append(query)
         entries = [
-            {"resource": one} for one in self.orders
-            if query["identifier"] == [f"urn:acc|{one['identifier'][0]['value']}"]
-            and query["patient.identifier"] == [f"urn:pat|{one['subject']['identifier']['value']}"]
-        ]  # fmt: skip
+            {"resource": one}
+            for one in self.orders
+            if not self.matches
+            or (
+                query["identifier"] == [f"urn:acc|{one['identifier'][0]['value']}"]
+                and query["patient.identifier"]
+                == [f"urn:pat|{one['subject']['identifier']['value']}"]
+            )
+        ]
         entries.append({"resource": {"resourceType": "OperationOutcome", "issue": []}})
         found = {"resourceType": "Bundle", "type": "searchset", "entry": entries}
         return 200, json.dumps(found).encode()
@@ -121,6 +128,31 @@ def test_what_is_sent_twice_is_raised_once() -> None:
 
     assert [one and one.code for one in (first, again)] == ["order_raised", "order_left"]
     assert server.n_patches == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        order(subject={"identifier": {"system": "urn:pat", "value": "P2"}}),
+        order(identifier=[{"system": "urn:acc", "value": "A2"}]),
+        order(identifier=[{"system": "urn:other", "value": "A1"}]),
+        order(identifier="A1"),
+        order(resourceType="Task"),
+    ],
+    ids=["another patient's", "another number", "another system", "nonsense", "no order"],
+)
+def test_a_server_that_finds_what_was_not_asked_for_has_nobody_elses_order_raised(
+    other: dict[str, Any],
+) -> None:
+    server = OrderServer(orders=[other], matches=False)
+
+    (remark,) = told(server, stored_result())
+
+    assert server.n_patches == 0
+    assert remark
+    assert remark.code == "order_not_found"
+    (search,) = (one for one in server.asked if one.method == "GET")
+    assert search.headers["Prefer"] == "handling=strict"
 
 
 @pytest.mark.parametrize(
