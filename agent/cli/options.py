@@ -37,8 +37,12 @@ def moment(text: str) -> datetime:
 
 
 def account() -> str:
-    """Return the account that runs the command, and the one that called sudo."""
-    name = pwd.getpwuid(os.geteuid()).pw_name
+    """Return the account that runs the command, by its number where it has no name, and sudo's."""
+    number = os.geteuid()
+    try:
+        name = pwd.getpwuid(number).pw_name
+    except KeyError:  # in a container, which any number may run
+        name = f"uid {number}"
     sudo = os.environ.get("SUDO_USER")
     return f"{name} (sudo by {sudo})" if sudo else name
 

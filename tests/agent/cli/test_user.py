@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import sys
 from dataclasses import dataclass
 from io import StringIO
@@ -10,6 +12,7 @@ from io import StringIO
 import pytest
 
 from agent.cli import main
+from agent.cli.options import account
 from agent.console.passwords import Passwords
 from agent.wiring import system_clock
 from tests.program import Program
@@ -103,3 +106,11 @@ def test_a_short_password_is_refused_with_the_length_that_will_do(box: Box) -> N
     assert refused.code == 1
     assert "at least 15 characters" in refused.err
     assert "too short" not in refused.err
+
+
+def test_an_account_without_a_name_is_told_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    nameless = max(one.pw_uid for one in pwd.getpwall()) + 1
+    monkeypatch.setattr(os, "geteuid", lambda: nameless)
+    monkeypatch.delenv("SUDO_USER", raising=False)
+
+    assert account() == f"uid {nameless}"
