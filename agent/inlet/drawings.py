@@ -21,13 +21,12 @@ def take_drawing(file: bytes, sender: str, store: ConsoleStore) -> Reason | None
     except FileRefused as error:
         return error.reason
     segments = [DrawnSegment(label=one.label, volume_ml=one.volume_ml) for one in read.segments]
-    sop_uid = str(data.SOPInstanceUID)
-    store.draw((on.series_uid, revision), sop_uid, read.by or sender, segments)
+    store.draw((on.series_uid, revision), read.sop_uid, read.by or sender, segments)
     return None
 
 
 def _found(series_uids: list[str], store: ConsoleStore) -> tuple[DrawnOn, int]:
-    """Return the one series that is known, and the revision of its latest result."""
+    """Return the first series that is referred to, and the revision of its latest result."""
     for uid in series_uids[:1]:
         row, sources = store.queries.series(uid), store.queries.source_images(uid)
         if row is not None and sources is not None and sources[1].voxels_ml:

@@ -57,6 +57,7 @@ class Drawn:
 class Measured:
     """A segmentation that is accepted. ``by`` is who drew it, "" where it does not say."""
 
+    sop_uid: str
     by: str
     segments: tuple[Drawn, ...]
 
@@ -107,13 +108,14 @@ def measured(data: Dataset, on: DrawnOn) -> Measured:
         _check_counts(data, on.images)
         _check_frames(data, on.images)
         segments = tuple(_segments(data, on.images))
+        read = Measured(str(data.SOPInstanceUID), _text(data.get("ContentCreatorName")), segments)
     except FileRefused:
         raise
     except Exception as error:  # pydicom and highdicom raise whatever a hostile object leads to
         raise FileRefused("drawing_unreadable", error=type(error).__name__) from error
     if not any(one.volume_ml for one in segments):
         raise FileRefused("drawing_empty")
-    return Measured(_text(data.get("ContentCreatorName")), segments)
+    return read
 
 
 def _check_whose(data: Dataset, on: DrawnOn) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pynetdicom import AE
 from agent.deliver.dicom.objects import objects_of
 from agent.deliver.dicom.result import source_datasets
 from agent.deliver.result import StoredResult
+from agent.inlet.drawings import take_drawing
 from agent.inlet.objects import OF_DRAWINGS, STATUSES
 from agent.store.drawings import MOST_KEPT, Drawing
 from agent.store.effects import Conclude
@@ -265,6 +267,21 @@ def test_a_hostile_one_is_refused_by_name(
     assert refused[-1] == code
     assert drawings() == []
     assert inlet.noticed == []
+
+
+def test_one_whose_authors_name_cannot_be_read_is_refused_by_name(
+    store: Store, results: Any, drawings: Any
+) -> None:
+    """pydicom reads an element when it is asked for: this one after all pixels."""
+    written, name = BytesIO(), b"\x70\x00\x84\x00"
+    drawn_on(results["tilted and uneven"]).save_as(written)
+    assert name + b"PN" in written.getvalue()
+
+    why = take_drawing(written.getvalue().replace(name + b"PN", name + b"ZZ"), "CT1", store.console)
+
+    assert why
+    assert why.code == "drawing_unreadable"
+    assert drawings() == []
 
 
 def test_a_deflated_one_is_refused_unread(inlet: Inlet, results: Any, drawings: Any) -> None:
