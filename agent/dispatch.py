@@ -237,8 +237,9 @@ class Courier:
         letter = self._channel.letter(result)
         if delivery.sent_at is None:
             remark = self._channel.send(letter)
-            series = result.report.series_uid, result.report.revision
-            self._exported(result.report.study_uid, series, self._settings.name)
+            if letter is not None:
+                series = result.report.series_uid, result.report.revision
+                self._exported(result.report.study_uid, series, self._settings.name)
             self._store.sent(delivery, remark)
         kept = self._channel.keeps(letter)
         if kept:

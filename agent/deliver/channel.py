@@ -22,7 +22,7 @@ class Channel(Protocol[Letter]):
         """Make sure that the receiver answers; ArchiveUnreachable says why it does not."""
 
     def letter(self, result: StoredResult) -> Letter:
-        """Make what is sent of a result, the same each time."""
+        """Make what is sent of a result, the same each time; None where nothing is."""
 
     def trial(self, study_uid: str, at: datetime) -> Letter:
         """Make a test of no patient, in a study of its own; ``at`` [UTC] is when."""

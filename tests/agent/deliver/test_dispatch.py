@@ -14,11 +14,12 @@ import structlog
 from pydicom.dataset import Dataset
 
 from agent.console.audit import AuditLog
+from agent.deliver.commitments import Commitments
 from agent.deliver.dicom.objects import letter_of
 from agent.deliver.outbox import signed_to
 from agent.deliver.result import StoredResult
-from agent.deliver.settings import KINDS, DicomChannel
-from agent.dispatch import Courier, wait_s
+from agent.deliver.settings import KINDS, DicomChannel, UpsChannel
+from agent.dispatch import Courier, channel_of, wait_s
 from agent.errors import ArchiveRefused, ArchiveUnreachable
 from agent.reasons import Reason
 from agent.store.delivery_store import DeliveryStore
@@ -169,6 +170,22 @@ def test_each_export_is_audited_once_it_was_taken_and_names_no_patient(
     assert 'csd-code="110106"' in line
     assert "series 1.2.0, result 1, to channel pacs" in line
     assert not any(one in line for one in ("DOE", "P1", "19500101"))
+
+
+def test_what_a_work_list_is_not_sent_is_no_export(site: Callable[..., Site]) -> None:
+    """A suspicion that takes the place of one raises nothing anew: nobody listens at the port."""
+    at = site()
+    at.conclude()
+    at.courier().turn()
+    at.audit_path.unlink()
+    at.conclude(revision=2)
+    ups = UpsChannel(name="pacs", host="127.0.0.1", port=9, ae_title="RIS", timeout_s=1.0)
+    store, sends = DeliveryStore(at.store.database, at.clock), channel_of(ups, Commitments())
+
+    assert Courier(ups, sends, store, at.clock, LOG, at.audit.exported).turn() == 1
+
+    assert at.waiting() == []
+    assert not at.audit_lines()
 
 
 def test_what_else_came_of_sending_is_kept_beside_the_delivery(site: Callable[..., Site]) -> None:
