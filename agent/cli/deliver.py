@@ -17,10 +17,9 @@ from rich.table import Table
 
 from agent.cli.options import AsJson, ConfigPath, needing_dicom
 from agent.cli.outputs import DeliverListOutput, DeliverTestOutput, DeliveryLine, Step
-from agent.cli.stores import opened
+from agent.cli.stores import audit_of, opened
 from agent.cli.tables import ending
 from agent.config import DEFAULT_PATH, Config, load_config
-from agent.console.audit import AuditLog
 from agent.deliver.commitments import Commitments
 from agent.deliver.outbox import CONSOLE
 from agent.deliver.settings import DicomChannel, SendingChannel
@@ -30,7 +29,6 @@ from agent.identity_check import IdentityCheck, modality_worklist
 from agent.log import LogStream, open_log, speak_by_log_alone
 from agent.notify import stop_on_signals
 from agent.report import ReasonReport, reason_report, to_the_second
-from agent.store.console_store import ConsoleStore
 from agent.store.database import Database
 from agent.store.delivery_store import DeliveryStore
 from agent.store.queries import Queries
@@ -63,8 +61,7 @@ def run(config: ConfigPath = DEFAULT_PATH) -> None:
     with stop_on_signals(stop), ExitStack() as stack:
         database = stack.enter_context(open_database(settings))
         store = DeliveryStore(database, system_clock)
-        notice = ConsoleStore(database, system_clock).notice
-        exported = AuditLog(settings.audit_path, system_clock, notice).exported
+        exported = audit_of(settings, database).exported
         commitments = Commitments()
         stack.enter_context(_listening(settings, commitments))
         with needing_dicom():

@@ -10,14 +10,11 @@ import typer
 from rich.console import Console
 
 from agent.cli.options import AsJson, ConfigPath, Study, account
-from agent.cli.stores import series_named
+from agent.cli.stores import audit_of, series_named
 from agent.config import DEFAULT_PATH, load_config
-from agent.console.audit import AuditLog
 from agent.handover.export import export as write
-from agent.store.console_store import ConsoleStore
 from agent.store.database import Database
 from agent.store.queries import Queries
-from agent.wiring import system_clock
 
 
 def export(
@@ -47,8 +44,7 @@ def export(
         queries = Queries(database)
         rows = series_named(queries, study)
         written = write(queries, rows, to, with_identity=with_identity)
-        notice = ConsoleStore(database, system_clock).notice
-        audit = AuditLog(settings.audit_path, system_clock, notice)
+        audit = audit_of(settings, database)
         what = "result-written-with-identity" if with_identity else "result-written"
         for row in rows:
             audit.handed_over(account(), row.identity.study_uid, (row.uid, row.revision), what)

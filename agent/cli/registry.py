@@ -10,10 +10,9 @@ import typer
 
 from agent.cli.options import AsJson, ConfigPath, account, moment
 from agent.cli.outputs import RegistryOutput
+from agent.cli.stores import audit_of
 from agent.config import DEFAULT_PATH, load_config
-from agent.console.audit import AuditLog
 from agent.handover.registry_export import export_registry
-from agent.store.console_store import ConsoleStore
 from agent.store.database import Database
 from agent.store.queries import Queries
 from agent.wiring import system_clock
@@ -48,8 +47,7 @@ def registry(
     settings, end = load_config(config), until or system_clock().utc
     with Database.existing(settings.store_path) as database:
         n = export_registry(Queries(database), since, end, settings.registry_key_path, to)
-        notice = ConsoleStore(database, system_clock).notice
-        audit = AuditLog(settings.audit_path, system_clock, notice)
+        audit = audit_of(settings, database)
         audit.registry_exported(account(), n, since, end)
     if as_json:
         output = RegistryOutput(n_examinations=n, folder=str(to), since_utc=since, until_utc=end)

@@ -13,14 +13,12 @@ import typer
 from rich.console import Console
 
 from agent.cli.options import AsJson, ConfigPath, account
-from agent.cli.stores import opened, series_named
+from agent.cli.stores import audit_of, opened, series_named
 from agent.config import DEFAULT_PATH, load_config
-from agent.console.audit import AuditLog
 from agent.doctor import examine
 from agent.handover.support import add_doctor, add_study, write_archive
 from agent.infer import tensorrt_api
 from agent.log import LogStream, open_log
-from agent.store.console_store import ConsoleStore
 from agent.store.database import Database
 from agent.store.rows import SeriesRow
 from agent.wiring import boot_id, system_clock
@@ -79,8 +77,7 @@ def _audit(config: Path, rows: Sequence[SeriesRow]) -> None:
     """Record that images were written, whose remain where they were."""
     settings = load_config(config)
     with Database.existing(settings.store_path) as database:
-        notice = ConsoleStore(database, system_clock).notice
-        audit = AuditLog(settings.audit_path, system_clock, notice)
+        audit = audit_of(settings, database)
         for row in rows:
             series = row.uid, row.revision
             audit.handed_over(account(), row.identity.study_uid, series, "images-written")
