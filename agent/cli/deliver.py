@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from agent.cli.audits import audit_of
 from agent.cli.options import AsJson, ConfigPath, needing_dicom
 from agent.cli.outputs import DeliverListOutput, DeliverTestOutput, DeliveryLine, Step
-from agent.cli.stores import audit_of, opened
+from agent.cli.stores import opened
 from agent.cli.tables import ending
 from agent.config import DEFAULT_PATH, Config, load_config
 from agent.deliver.commitments import Commitments

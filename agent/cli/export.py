@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from agent.cli.audits import audit_of
 from agent.cli.options import AsJson, ConfigPath, Study, account
-from agent.cli.stores import audit_of, series_named
+from agent.cli.stores import series_named
 from agent.config import DEFAULT_PATH, load_config
 from agent.handover.export import export as write
 from agent.store.database import Database

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from agent.cli.audits import audit_of
 from agent.cli.options import AsJson, ConfigPath, account, moment
 from agent.cli.outputs import RegistryOutput
-from agent.cli.stores import audit_of
 from agent.config import DEFAULT_PATH, load_config
 from agent.handover.registry_export import export_registry
 from agent.store.database import Database

@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from agent.cli.audits import audit_of
 from agent.cli.options import AsJson, ConfigPath, account
-from agent.cli.stores import audit_of, opened, series_named
+from agent.cli.stores import opened, series_named
 from agent.config import DEFAULT_PATH, load_config
 from agent.doctor import examine
 from agent.handover.support import add_doctor, add_study, write_archive
