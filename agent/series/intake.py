@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain, islice
@@ -47,9 +46,10 @@ write to a disk takes as long as reading several."""
 UNHURRIED_FILES: Final = 8 * FILES_PER_TURN
 """Files read in one go of a folder in which headers rule everything out. Others come in between."""
 
-UNHURRIED_SHARE: Final = 0.1
+UNHURRIED_SHARE: Final = 0.02
 """Share of the thread's time for such files while a head is under way. Ours: a perfusion of
-400 images a second would else take a third of a core from the networks."""
+400 images a second would else take a third of a core from the networks; this looks at some thirty
+files a second, the newest, so that another head in the same folder is noticed."""
 
 KNOWN_FOLDERS: Final = 1000
 """Folders for which it is remembered whether headers ruled out all that came. Ours."""
@@ -80,7 +80,8 @@ class Intake:
         self._reader = reader
         self._clock = clock
         self._log = log
-        self._unhurried: deque[Arrival] = deque()
+        self._unhurried: list[Arrival] = []
+        self._taken_back: list[Arrival] = []
         self._unhurried_from_s = float("-inf")
         self._only_ruled_out: dict[Path, bool] = {}
         """By folder: whether all images that came in it were ruled out by their headers."""
@@ -111,10 +112,12 @@ class Intake:
         Each step gives the files that are not whole yet, and why. That nothing more has come of a
         series is judged only here, after all that had arrived is read: a slice that is still unread
         is no missing slice. Only files of a folder in which headers ruled everything out may have
-        to wait, so that they delay no head's answer.
+        to wait, so that they delay no head's answer; until one of them is not ruled out.
         """
         yield from self._turns(self._hurried(arrivals))
         yield from self._read_unhurried()
+        taken_back, self._taken_back = self._taken_back, []
+        yield from self._turns(taken_back)
         now = self._clock()
         self._reader.name_overdue(now.monotonic_s)
         with self._shell.held() as board:
@@ -132,14 +135,15 @@ class Intake:
                 yield arrival
 
     def _read_unhurried(self) -> Iterator[NotWhole]:
-        """Read some of the files that may wait; few while a head is under way."""
+        """Read the newest of the files that may wait; few while a head is under way."""
         began_s = self._clock().monotonic_s
         is_busy = self._is_head_under_way()
         if not self._unhurried or (is_busy and began_s < self._unhurried_from_s):
             return
         n_most = FILES_PER_TURN if is_busy else UNHURRIED_FILES
-        n = min(n_most, len(self._unhurried))
-        yield from self._turns([self._unhurried.popleft() for _ in range(n)])
+        newest = self._unhurried[-n_most:]
+        del self._unhurried[-n_most:]
+        yield from self._turns(newest)
         ended_s = self._clock().monotonic_s
         self._unhurried_from_s = ended_s + (ended_s - began_s) * (1 / UNHURRIED_SHARE - 1)
 
@@ -212,8 +216,15 @@ class Intake:
             self._put(arrival, slices)
 
     def _came_in(self, folder: Path, *, ruled_out: bool) -> None:
-        """Take note of what came in a folder; the oldest notes are forgotten."""
-        self._only_ruled_out[folder] = self._only_ruled_out.pop(folder, True) and ruled_out
+        """Take note of what came in a folder; the oldest notes are forgotten.
+
+        Where the first image comes that is not ruled out, the folder's others wait no more.
+        """
+        only_ruled_out = self._only_ruled_out.pop(folder, True)
+        self._only_ruled_out[folder] = only_ruled_out and ruled_out
+        if only_ruled_out and not ruled_out:
+            self._taken_back += [one for one in self._unhurried if one.path.parent == folder]
+            self._unhurried = [one for one in self._unhurried if one.path.parent != folder]
         if len(self._only_ruled_out) > KNOWN_FOLDERS:
             del self._only_ruled_out[next(iter(self._only_ruled_out))]
 

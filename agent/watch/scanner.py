@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -40,6 +41,10 @@ scanned less often. Ours."""
 
 SCAN_STEP: Final = 200
 """Files scanned before waiting events are handled. Ours: a few ms on a local disk."""
+
+TURN_S: Final = 0.01
+"""Between two turns in which events are handled [s]: where hundreds of files come a second, several
+are handled together. Ours: a scanner's hundred slices a second still come one by one."""
 
 NEW_FOLDER_S: Final = 0.0, 0.1, 0.3, 1.0
 """Delays after which a new folder is scanned [s]: files written before inotify watches it raise no
@@ -108,7 +113,7 @@ class FolderScanner:
     ) -> None:
         """Prepare to watch ``folder``."""
         self.inbox: SimpleQueue[Message] = SimpleQueue()
-        self.outbox: SimpleQueue[Arrival] = SimpleQueue()
+        self.outbox: SimpleQueue[list[Arrival]] = SimpleQueue()
         self.unreachable: Reason | None = None
         self.denied: Reason | None = None
         self.alive_s = monotonic()
@@ -125,6 +130,7 @@ class FolderScanner:
         self._unseen: set[str] = set()
         self._denials: list[Reason] = []
         self._new_folders: list[tuple[float, str]] = []
+        self._turned_s = float("-inf")
 
     def run(self) -> None:
         """Watch until ``Stop``; begin anew whenever the folder was gone or replaced."""
@@ -181,8 +187,8 @@ class FolderScanner:
         while not self._stop.is_set() and (now_s := self._monotonic()) < end_s:
             self._scan_some(now_s)
             self._scan_new_folders(now_s)
-            for arrival in self._tracker.take_due(now_s):
-                self.outbox.put(arrival)
+            if arrivals := self._tracker.take_due(now_s):
+                self.outbox.put(arrivals)
             self._receive(max(0.0, min(end_s, self._next_s()) - self._monotonic()))
 
     def _next_s(self) -> float:
@@ -192,10 +198,13 @@ class FolderScanner:
         return min(times if due_s is None else [*times, due_s])
 
     def _receive(self, timeout_s: float) -> None:
-        """Handle the messages that are there, waiting for the first."""
+        """Handle the messages that are there, waiting for the first; ``TURN_S`` apart."""
         self.alive_s = self._monotonic()
         try:
-            self._handle(self.inbox.get(timeout=timeout_s))
+            first = self.inbox.get(timeout=timeout_s)
+            time.sleep(max(0.0, self._turned_s + TURN_S - self._monotonic()))
+            self._turned_s = self._monotonic()
+            self._handle(first)
             while not self._stop.is_set():
                 self._handle(self.inbox.get_nowait())
         except Empty:

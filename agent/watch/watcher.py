@@ -104,9 +104,9 @@ class Watcher:
             raise RuntimeError("the watching thread is not running")
         arrivals: list[Arrival] = []
         try:
-            arrivals.append(self._scanner.outbox.get(timeout=timeout_s))
+            arrivals += self._scanner.outbox.get(timeout=timeout_s)
             while True:
-                arrivals.append(self._scanner.outbox.get_nowait())
+                arrivals += self._scanner.outbox.get_nowait()
         except Empty:
             return arrivals
 

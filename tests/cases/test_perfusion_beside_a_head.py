@@ -106,6 +106,25 @@ def test_a_head_is_read_before_what_waits_in_a_folder_of_what_is_ruled_out(tmp_p
     assert of(box, 1).code == "contrast_series"
 
 
+def test_another_head_in_the_folder_of_a_perfusion_is_noticed_while_one_is_under_way(
+    tmp_path: Path,
+) -> None:
+    box = a_box(tmp_path)
+    head = write_series(tmp_path / "head", N, size=SIZE)
+    perfusion = write_series(
+        tmp_path / "in", 2 * N, size=SIZE, seed=1, SeriesDescription="CTP Brain 4D"
+    )
+    other = [
+        path.rename(tmp_path / "in" / f"other-{path.name}")
+        for path in write_series(tmp_path / "other", N, size=SIZE, seed=2)
+    ]
+    box.hand_in([perfusion[0], head[0]])
+
+    box.hand_in([*perfusion[1:], *other])
+
+    assert (slices_of(box, 1), slices_of(box, 2)) == (2 * N, N)
+
+
 @pytest.mark.slow
 def test_a_head_in_the_folder_of_a_perfusion_waits_for_none_of_it(tmp_path: Path) -> None:
     box = a_box(tmp_path)
