@@ -25,8 +25,9 @@ from agent.errors import NotEligible
 from agent.infer.backend import Backend, RunBy
 from agent.infer.bundle import Bundle
 from agent.infer.networks import Networks
+from agent.infer.probabilities import Probabilities
 from agent.infer.slice_stage import SliceStage
-from agent.infer.volume_stage import label_head
+from agent.infer.volume_stage import labels_of, run_volume
 from agent.measure import measure
 from agent.reasons import Reason
 from agent.records import (
@@ -78,6 +79,7 @@ class Analysis:
     profile: ProtocolProfile | None = None
     head: HeadVolume | None = None
     mask: LabelMask | None = None
+    probabilities: Probabilities | None = None
     run_by: RunBy | None = None
     measured: Measurement | None = None
     timings_s: dict[str, float] = field(default_factory=dict)
@@ -114,13 +116,15 @@ def analyse(slices: GrowingSeries, stage: SliceStage, resources: Resources) -> A
     if evidence.faults:
         return Analysis(implausible(evidence.faults), profile, head, timings_s=timings_s)
 
-    def labelled(backend: Backend) -> tuple[LabelMask, RunBy]:
+    def labelled(backend: Backend) -> tuple[LabelMask, Probabilities, RunBy]:
         with _timed(timings_s, "slice_stage"):
             seen = stage.finish(head, backend)
         with _timed(timings_s, "volume_stage"):
-            return label_head(head, seen, contract, backend), backend.run_by
+            volume = run_volume(head, seen, contract, backend)
+            mask = labels_of(head, seen, contract, volume)
+        return mask, Probabilities.of(seen, volume, contract), backend.run_by
 
-    mask, run_by = resources.networks.run(profile.name, labelled)
+    mask, probabilities, run_by = resources.networks.run(profile.name, labelled)
     with _timed(timings_s, "measure"):
         shift = contract.reading.midline_shift
         measured = measure(mask, contract.interval, midline_shift=shift)
@@ -130,7 +134,7 @@ def analyse(slices: GrowingSeries, stage: SliceStage, resources: Resources) -> A
         contract.operating_point(profile.operating_point),
         evidence,
     )
-    return Analysis(assessment, profile, head, mask, run_by, measured, timings_s)
+    return Analysis(assessment, profile, head, mask, probabilities, run_by, measured, timings_s)
 
 
 def evidence_of(slices: GrowingSeries, head: HeadVolume, profile: ProtocolProfile) -> Evidence:

@@ -574,13 +574,16 @@ class EncodedSlice:
 
     ``outline_png`` is the bleed's outline on the same matrix, transparent elsewhere; ``findings_z``
     the number of each pixel's finding from 1 on, 0 elsewhere (uint8, in zlib's format). Each is
-    None where there is no bleed.
+    None where there is no bleed. ``maps_z`` likewise is the probability of a bleed by slice and by
+    volume network (network, row, column), 0…255 on a square matrix of its own; None but with the
+    first slice of a slab that they saw.
     """
 
     k: int
     jls: bytes
     outline_png: bytes | None
     findings_z: bytes | None = None
+    maps_z: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

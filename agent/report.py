@@ -164,6 +164,11 @@ class SliceStack(_Wire):
     """Which slices have an outline."""
     voxels_ml: tuple[float, ...] = ()
     """Volume of one voxel of each slice [mL]; none where the slices were kept before it was."""
+    field_mm: float | None = None
+    """Side of the square about a slice's centre that the networks' probabilities cover."""
+    mapped: tuple[int | None, ...] = ()
+    """For each slice the one with which its probabilities are kept; null where the networks saw
+    nothing of it, empty where none are kept."""
 
 
 def reason_report(reason: Reason) -> ReasonReport:

@@ -49,6 +49,7 @@ class Images:
             Route(f"{result}/slices/{{k:int}}.hu", self.slice),
             Route(f"{result}/slices/{{k:int}}/outline.png", self.outline),
             Route(f"{result}/slices/{{k:int}}/findings", self.findings),
+            Route(f"{result}/slices/{{k:int}}/probabilities", self.probabilities),
         ]
 
     async def view(self, request: Request) -> Response:
@@ -92,9 +93,16 @@ class Images:
         """Answer with the number of each pixel's finding in a slice: uint8, in zlib's format."""
         named = *named_result(request), _k(request)
         encoded = await run_in_threadpool(self.queries.encoded_slice, *named)
-        if encoded is None or encoded.findings_z is None:
-            raise HTTPException(404, "no finding")
-        return Response(encoded.findings_z, media_type="application/octet-stream")
+        return _deflated(encoded.findings_z if encoded else None, "no finding")
+
+    async def probabilities(self, request: Request) -> Response:
+        """Answer with what both networks hold for probable: uint8, in zlib's format.
+
+        (network, row, column) on a square matrix, the slice network's first.
+        """
+        named = *named_result(request), _k(request)
+        encoded = await run_in_threadpool(self.queries.encoded_slice, *named)
+        return _deflated(encoded.maps_z if encoded else None, "no probabilities")
 
 
 def hu_of(encoded: EncodedSlice) -> NDArray[np.int16]:
@@ -109,6 +117,12 @@ def _k(request: Request) -> int:
     if k > MOST_SLICES:
         raise HTTPException(404, "no such slice")
     return k
+
+
+def _deflated(values_z: bytes | None, otherwise: str) -> Response:
+    if values_z is None:
+        raise HTTPException(404, otherwise)
+    return Response(values_z, media_type="application/octet-stream")
 
 
 def _png(png: bytes | None, otherwise: str) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator
 from io import BytesIO
+from itertools import repeat
 from typing import Final
 
 import jpeg_ls
@@ -41,19 +42,28 @@ def stack_of(grid: Grid, labels: NDArray[np.uint8]) -> SliceStack:
 
 
 def encoded_slices(
-    head: HeadVolume, labels: NDArray[np.uint8], findings: Iterable[NDArray[np.uint8] | None]
+    head: HeadVolume,
+    labels: NDArray[np.uint8],
+    findings: Iterable[NDArray[np.uint8] | None],
+    maps: Iterable[NDArray[np.uint8] | None] | None = None,
 ) -> Iterator[EncodedSlice]:
     """Encode slice after slice, lowest first; ``labels`` as for ``stack_of``.
 
-    ``findings`` holds for each slice the number of each pixel's finding, None where there is none.
+    ``findings`` holds for each slice the number of each pixel's finding, None where there is none;
+    ``maps`` likewise the probabilities by each network (network, row, column), on their own matrix.
 
     Raises RuntimeError on a slice that lossless JPEG-LS makes larger, which pyjpegls has no room
     for: seen only of a few dozen pixels.
     """
-    for k, (hu, within, numbers) in enumerate(zip(head.hu, labels, findings, strict=True)):
+    maps = repeat(None, len(head.hu)) if maps is None else maps
+    slices = zip(head.hu, labels, findings, maps, strict=True)
+    for k, (hu, within, numbers, both) in enumerate(slices):
         outline = _outline_png(within > 0, hu) if within.any() else None
-        numbers_z = None if numbers is None else zlib.compress(numbers.tobytes())
-        yield EncodedSlice(k, _jpeg_ls(hu), outline, numbers_z)
+        yield EncodedSlice(k, _jpeg_ls(hu), outline, _deflated(numbers), _deflated(both))
+
+
+def _deflated(values: NDArray[np.uint8] | None) -> bytes | None:
+    return None if values is None else zlib.compress(values.tobytes())
 
 
 def _jpeg_ls(hu: NDArray[np.int16]) -> bytes:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.infer.backend import Backend, Floats
+from agent.infer.backend import Backend, Floats, VolumeOutput
 from agent.infer.contract import Contract
 from agent.infer.slice_stage import SliceOutput, slab_frame
 from agent.preprocess import (
@@ -28,24 +28,54 @@ BESIDE_PX: Final = 2
 pixel is made of, lie so much further apart than the pixel is wide."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenVolume:
+    """What the volume network said of a head, and where its block lies."""
+
+    block: Block
+    output: VolumeOutput
+
+
 def label_head(
     head: HeadVolume, slices: SliceOutput, contract: Contract, backend: Backend
 ) -> LabelMask:
-    """Refine, name and place what the slice stage saw, slab by slab.
-
-    A voxel's bleed probability is the geometric mean of the two stages': the slice stage sees fine
-    detail, the volume stage context, and a bleed needs both. The subtype is the volume stage's.
+    """Label what both stages see of a head: ``labels_of`` what ``run_volume`` gives.
 
     Raises
     ------
     InferenceError
         If the network fails, or gives what cannot be trusted.
     """
-    inputs, least = (contract.slices, contract.volume), contract.reading.bleed_probability
+    return labels_of(head, slices, contract, run_volume(head, slices, contract, backend))
+
+
+def run_volume(
+    head: HeadVolume, slices: SliceOutput, contract: Contract, backend: Backend
+) -> SeenVolume:
+    """Show all slabs to the volume network.
+
+    Raises
+    ------
+    InferenceError
+        If the network fails, or gives what cannot be trusted.
+    """
     heights_mm, slide_ji_mm = slab_frame(head.grid, slices.slabs)
     block = block_of(slices.areas_mm2, heights_mm, slide_ji_mm, contract.volume)
     narrowed = {number: one.narrowed for number, one in slices.seen.items()}
-    output = backend.run_volume(volume_input(block, narrowed, inputs))
+    inputs = contract.slices, contract.volume
+    return SeenVolume(block, backend.run_volume(volume_input(block, narrowed, inputs)))
+
+
+def labels_of(
+    head: HeadVolume, slices: SliceOutput, contract: Contract, volume: SeenVolume
+) -> LabelMask:
+    """Refine, name and place what the slice stage saw, slab by slab.
+
+    A voxel's bleed probability is the geometric mean of the two stages': the slice stage sees fine
+    detail, the volume stage context, and a bleed needs both. The subtype is the volume stage's.
+    """
+    inputs, least = (contract.slices, contract.volume), contract.reading.bleed_probability
+    block, output = volume.block, volume.output
     first_k = np.array([slab.first_k for slab in slices.slabs])
     grid = head.grid.of_slabs(first_k)
     subtypes, probability, epidural = (np.zeros(grid.shape_kji, dtype=np.uint8) for _ in range(3))

@@ -159,7 +159,7 @@ class Analyst:
         )
         seen = seen_in(answer.analysis)
         if seen:
-            self._archive.add(report, *seen)
+            self._archive.add(report, *seen, answer.analysis.probabilities)
 
     def _delivered_to(
         self, contents: Contents, answer: Answer

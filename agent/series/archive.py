@@ -16,6 +16,7 @@ from structlog.typing import FilteringBoundLogger
 
 from agent.draw.slices import encoded_slices, stack_of
 from agent.errors import AgentError
+from agent.infer.probabilities import Probabilities
 from agent.measure import numbered_slices
 from agent.records import HeadVolume
 from agent.report import SeriesReport
@@ -46,15 +47,23 @@ class Archive:
         self._keeps_slices = keeps_slices
         self._waiting: deque[_Stack] = deque()
 
-    def add(self, report: SeriesReport, head: HeadVolume, labels: NDArray[np.uint8]) -> None:
+    def add(
+        self,
+        report: SeriesReport,
+        head: HeadVolume,
+        labels: NDArray[np.uint8],
+        probabilities: Probabilities | None = None,
+    ) -> None:
         """Have a head's slices kept; ``labels`` (k, j, i) is 0 where there is no bleed.
 
-        A suspicion may be one without an outline.
+        A suspicion may be one without an outline. With them the networks' ``probabilities``.
         """
         if not self._keeps_slices:
             return
         result, suspected = (report.series_uid, report.revision), report.state == "suspected"
-        self._waiting.append(_Stack(*result, suspected, self._steps(result, head, labels)))
+        self._waiting.append(
+            _Stack(*result, suspected, self._steps(result, head, labels, probabilities))
+        )
         while len(self._waiting) > MOST_WAITING:
             if self._waiting[0].suspected:
                 self.keep_some()
@@ -62,11 +71,20 @@ class Archive:
                 self._waiting.popleft()
 
     def _steps(
-        self, result: tuple[str, int], head: HeadVolume, labels: NDArray[np.uint8]
+        self,
+        result: tuple[str, int],
+        head: HeadVolume,
+        labels: NDArray[np.uint8],
+        probabilities: Probabilities | None,
     ) -> Iterator[None]:
-        stack = stack_of(head.grid, labels)
+        stack, maps = stack_of(head.grid, labels), None
+        if probabilities:
+            maps = probabilities.maps()
+            covered = {"field_mm": probabilities.field_mm, "mapped": probabilities.first_k}
+            stack = stack.model_copy(update=covered)
         findings = numbered_slices(labels, head.grid.voxels_ml)
-        yield from self._store.keep_slices(*result, stack, encoded_slices(head, labels, findings))
+        slices = encoded_slices(head, labels, findings, maps)
+        yield from self._store.keep_slices(*result, stack, slices)
 
     def keep_some(self) -> bool:
         """Keep some slices of the stack that waits longest; False if none waits."""

@@ -369,4 +369,5 @@ MIGRATIONS: Final = (
     ) STRICT;
     CREATE INDEX drawings_by_series ON drawings (series_uid, at_utc)
     """,
+    "ALTER TABLE slices ADD COLUMN maps_z BLOB",
 )

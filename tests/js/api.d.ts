@@ -62,6 +62,8 @@ interface SliceStack {
   heights_mm: number[];
   outlined: number[];
   voxels_ml: number[];
+  field_mm: number | null;
+  mapped: (number | null)[];
 }
 
 type KeptSlices = SliceStack | { kept: "coming" | "no" };

@@ -12,7 +12,7 @@ const LONGEST_BAR = 0.25; // of the pane's width
 /** @typedef {{ x: number, y: number }} Point on the screen, in pixels of the browser */
 
 export class Pane {
-  #rows; #columns; #rowMm; #columnMm;
+  #rows; #columns; #rowMm; #columnMm; #fieldMm;
   #canvas = element("canvas", "");
   #over = document.createElementNS(SVG, "svg");
   #bar = element("span", "", "bar");
@@ -26,7 +26,8 @@ export class Pane {
   /** @type {[number, number][]} */ #ruler = []; // both ends, as fractions of the slice: across, down
 
   /** @param {SliceStack} stack @param {HTMLElement} stage what it is shown in */
-  constructor({ rows, columns, spacing_mm: [rowMm, columnMm] }, stage) {
+  constructor({ rows, columns, spacing_mm: [rowMm, columnMm], field_mm: fieldMm }, stage) {
+    this.#fieldMm = fieldMm ?? 0;
     this.#rows = rows;
     this.#columns = columns;
     this.#rowMm = rowMm;
@@ -59,8 +60,13 @@ export class Pane {
     }
   }
 
-  /** @param {Int16Array} hu @param {ImageBitmap | null} outline @param {Uint8Array | null} tinted 1 where it is */
-  draw(hu, outline, tinted = null) {
+  /**
+   * @param {Int16Array} hu
+   * @param {ImageBitmap | null} outline
+   * @param {Uint8Array | null} tinted 1 where it is
+   * @param {OffscreenCanvas | null} map of a square of `field_mm` about the slice's centre
+   */
+  draw(hu, outline, tinted, map) {
     const context = this.#canvas.getContext("2d", { alpha: false });
     if (!context) return;
     this.#hu = hu;
@@ -68,9 +74,16 @@ export class Pane {
     const pixels = new Uint32Array(this.#image.data.buffer);
     const greys = this.#greys;
     for (let n = 0; n < hu.length; n += 1) pixels[n] = greys[hu[n] & 0xffff];
-    for (let n = tinted?.indexOf(1) ?? -1; tinted && n >= 0; n = tinted.indexOf(1, n + 1)) pixels[n] = this.#tints[hu[n] & 0xffff];
+    if (tinted) for (let n = tinted.indexOf(1); n >= 0; n = tinted.indexOf(1, n + 1)) pixels[n] = this.#tints[hu[n] & 0xffff];
     context.putImageData(this.#image, 0, 0);
+    if (map) this.#drawAbout(context, map);
     if (outline) context.drawImage(outline, 0, 0);
+  }
+
+  /** Draws a square of `field_mm` about the slice's centre. @param {CanvasRenderingContext2D} context @param {OffscreenCanvas} map */
+  #drawAbout(context, map) {
+    const [width, height] = [this.#fieldMm / this.#columnMm, this.#fieldMm / this.#rowMm];
+    context.drawImage(map, (this.#columns - width) / 2, (this.#rows - height) / 2, width, height);
   }
 
   /** The voxel under a point of the screen, [row, column]; null beside the slice. @param {Point} point @returns {[number, number] | null} */

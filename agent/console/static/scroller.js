@@ -5,6 +5,7 @@ import { Drawing } from "./drawing.js";
 import { drag, wheel } from "./gestures.js";
 import { Pane } from "./pane.js";
 import { Slices } from "./slices.js";
+import { Why } from "./why.js";
 import { EITHER, number, t } from "./words.js";
 
 /** @type {Record<string, { words: string, level: number, width: number }>} */
@@ -30,12 +31,12 @@ const HINTS = [
   ["1 2 3", t("brain, subdural, bone window")], ["O", t("outline on and off")],
   ["+ −", t("zoom; also the wheel with Ctrl")], ["0", t("whole slice")],
   ["S W M R", t("the left button scrolls, windows, moves, measures")], ["P", t("play and stop")],
-  [t("right button"), t("window")], [t("Shift"), t("move")],
+  ["H D", t("the networks' probability, and where they disagree")], [t("right button"), t("window")], [t("Shift"), t("move")],
   ["B E", t("brush and eraser")], ["[ ]", t("smaller and larger")], ["Z", t("undo")], [t("Shift + ↑ ↓ ← →, space"), t("move the brush, and draw")],
 ];
 
 export class Scroller {
-  #stack; #slices; #pane; #moved;
+  #stack; #slices; #pane; #moved; #why;
   #wanted = 0;
   #shown = -1; // slice
   #stale = false; // whether it is to be drawn again
@@ -71,7 +72,8 @@ export class Scroller {
     this.#moved = moved;
     this.#pane = new Pane(stack, this.#stage);
     this.#slices = new Slices(path, stack, () => this.#drawSoon(), (status) => (status === 404 ? lost() : this.#sayFailed()));
-    this.elements = [this.#stageOf(stack), this.#track(), this.#controls(close), this.#says];
+    this.#why = new Why(path, stack, () => this.#redraw());
+    this.elements = [this.#stageOf(stack), this.#track(), this.#why.legend, this.#controls(close), this.#says];
     this.#choose(EXTRA_AXIAL.includes(kinds[0]) ? "subdural" : "brain");
     this.#use("scroll");
   }
@@ -89,6 +91,7 @@ export class Scroller {
     clearInterval(this.#cine);
     this.#frame = 0;
     this.#slices.release();
+    this.#why.release();
     this.#pane.release();
   }
 
@@ -151,6 +154,7 @@ export class Scroller {
   press(key, shift = false) {
     const letter = key.toLowerCase();
     if (this.#drawing?.press(key, shift, this.#shown, this.#shown < 0 ? null : this.#drawer)) return true;
+    if (this.#why.press(letter)) return true;
     if (Object.hasOwn(KEYS, key)) this.goTo(KEYS[key](this.#wanted, this.#stack.n - 1));
     else if (Object.hasOwn(this.#orders, letter)) this.#orders[letter]();
     else return false;
@@ -222,7 +226,7 @@ export class Scroller {
     this.#play.ariaPressed = "false";
     this.#says.role = "status";
     const help = button(t("Keys"), "keys", () => this.press("?"));
-    controls.append(...this.#windows, this.#outline, ...this.#tools, this.#play, help, button(t("Close"), "close", close));
+    controls.append(...this.#windows, this.#outline, ...this.#why.buttons, ...this.#tools, this.#play, help, button(t("Close"), "close", close));
     return controls;
   }
 
@@ -291,7 +295,7 @@ export class Scroller {
     if (this.#shown >= 0 && k !== this.#shown) this.#pane.forgetRuler();
     this.#shown = k;
     this.#stale = false;
-    this.#pane.draw(hu, this.#outlined ? outline : null, this.#extent?.at(k) ?? null);
+    this.#pane.draw(hu, this.#outlined ? outline : null, this.#extent?.at(k) ?? null, this.#why.over(k));
     const name = t("slice {k} of {n}", { k: k + 1, n: this.#stack.n });
     const { level, width } = this.#window;
     const window = t("level {level}, width {width} HU", { level: number(level), width: number(width) });

@@ -15,6 +15,8 @@ WINDOWS_HU = {"brain": (40, 80), "subdural": (80, 200), "bone": (500, 2000)}
 """Level and width."""
 BLEED = slice(20, 40), slice(24, 44)
 OUTLINED = 4, 5, 6
+FIELD_MM = SIZE * 1.8
+"""The networks' field is as large as the slice."""
 
 
 def hu_of(k: int) -> int:
@@ -36,7 +38,22 @@ def keep_stack(
     hu = np.broadcast_to(np.array([hu_of(k) for k in range(n)])[:, None, None], grid.shape_kji)
     labels = np.zeros(grid.shape_kji, np.uint8)
     labels[OUTLINED[0] : OUTLINED[-1] + 1, BLEED[0], BLEED[1]] = 1
-    keep(store, HeadVolume(hu.astype(np.int16), grid, ("",) * n, ()), labels, uid, revision)
+    head = HeadVolume(hu.astype(np.int16), grid, ("",) * n, ())
+    maps = [None if first is None or first != k else MAPS for k, first in enumerate(mapped(n))]
+    stack = stack_of(grid, labels).model_copy(update={"field_mm": FIELD_MM, "mapped": mapped(n)})
+    slices = encoded_slices(head, labels, numbered_slices(labels, grid.voxels_ml), maps)
+    for _ in store.agent.keep_slices(uid, revision, stack, slices):
+        pass
+
+
+MAPS = np.zeros((2, 8, 8), np.uint8)
+"""The slice network sees blood in the upper half, the volume network in the left one."""
+MAPS[0, :4] = MAPS[1, :, :4] = 255
+
+
+def mapped(n: int) -> tuple[int | None, ...]:
+    """Two slices share a map; of the lowest two the networks saw nothing."""
+    return None, None, *(k // 2 * 2 for k in range(2, n))
 
 
 def keep(

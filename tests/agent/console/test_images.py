@@ -18,7 +18,15 @@ from agent.records import HeadVolume, Instant
 from agent.wiring import system_clock
 from tests import heads
 from tests.agent.console.made import context_of
-from tests.agent.console.stacks import BLEED, OUTLINED, SIZE, keep, keep_stack
+from tests.agent.console.stacks import (
+    BLEED,
+    FIELD_MM,
+    MAPS,
+    OUTLINED,
+    SIZE,
+    keep,
+    keep_stack,
+)
 from tests.agent.reports import add_result, receive, report
 from tests.agent.stored import Store
 from tests.schema import check
@@ -80,6 +88,8 @@ def test_the_stack_is_described(client: TestClient, store: Store) -> None:
         "heights_mm": [5.0 * k for k in range(12)],
         "outlined": list(OUTLINED),
         "voxels_ml": [0.0162] * 12,
+        "field_mm": FIELD_MM,
+        "mapped": [None, None, 2, 2, 4, 4, 6, 6, 8, 8, 10, 10],
     }
 
 
@@ -92,6 +102,18 @@ def test_an_outline_is_served_where_there_is_one(client: TestClient, store: Stor
     opaque = pixels(answers[OUTLINED[0]].content, "RGBA")[..., 3] > 0
     assert opaque.any()
     assert not opaque[BLEED].any()
+
+
+def test_probabilities_are_served_with_the_first_slice_of_each_slab_that_was_seen(
+    client: TestClient, store: Store
+) -> None:
+    keep_stack(store)
+
+    answers = [client.get(f"{RESULT}/slices/{k}/probabilities") for k in range(12)]
+
+    with_maps = [k for k, answer in enumerate(answers) if answer.status_code == 200]
+    assert with_maps == [2, 4, 6, 8, 10]
+    assert zlib.decompress(answers[4].content) == MAPS.tobytes()
 
 
 def test_each_revision_has_its_own_slices(client: TestClient, store: Store) -> None:

@@ -15,7 +15,7 @@ from tests.agent.console.browsing import (
     Console,
     suspect,
 )
-from tests.agent.console.stacks import BLEED, OUTLINED, grey_of, keep_stack
+from tests.agent.console.stacks import BLEED, OUTLINED, SIZE, grey_of, keep_stack
 from tests.agent.reports import add_result, finding, not_suspected
 from tests.program import until
 
@@ -177,7 +177,7 @@ def test_the_range_beside_the_slices_scrolls_and_is_marked_where_they_bleed(
 ) -> None:
     slider = opened(page)
 
-    page.locator(".viewer input[type=range]").fill(str(N - 2))
+    page.locator(".viewer .track input").fill(str(N - 2))
 
     expect(slider).to_have_attribute("aria-valuetext", at(N - 2))
     mark = page.locator(".viewer .marks i")
@@ -221,6 +221,38 @@ def test_the_outline_can_be_taken_off_and_put_on(page: Page, kept: Console) -> N
 
     page.get_by_role("button", name="Outline").click()
     until(lambda: rgb(page, row, beside) == OUTLINE_RGB)
+
+
+def test_what_the_networks_hold_for_probable_and_where_they_disagree_is_shown_on_demand(
+    page: Page, kept: Console
+) -> None:
+    slider = opened(page)
+    until_drawn(page, KEY)
+    legend = page.locator(".viewer .legend")
+    expect(legend).to_be_hidden()
+    top, low = 10, SIZE - 10  # both networks see blood at the left of the top
+    grey = (grey_of(KEY, "brain"),) * 3
+
+    page.get_by_role("button", name="Probability").click()
+    until(lambda: rgb(page, top, top) != grey)
+    assert (rgb(page, top, low), rgb(page, low, top), rgb(page, low, low)) == (grey,) * 3
+    expect(legend).to_contain_text("Uncoloured does not mean free of blood")
+
+    slider.press("d")
+    until(lambda: rgb(page, top, top) == grey)
+    red, _, blue = rgb(page, top, low)
+    assert red < blue  # the slice network alone
+    red, _, blue = rgb(page, low, top)
+    assert red > blue  # the volume network alone
+    expect(legend).to_contain_text("slice network alone")
+    page.get_by_label("Opacity").fill("1")
+    until(lambda: rgb(page, low, top) == (255, 140, 26))
+
+    slider.press("Home")
+    until_drawn(page, 0)
+    expect(legend).to_contain_text("did not look at this slice")
+    slider.press("d")
+    expect(legend).to_be_hidden()
 
 
 def drag(page: Page, by: tuple[int, int], button: str = "left") -> None:

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.infer.bundle import Bundle
+from agent.infer.probabilities import Probabilities
 from agent.infer.slice_stage import SliceOutput, SliceStage, slabs_of
-from agent.infer.volume_stage import label_head
+from agent.infer.volume_stage import label_head, labels_of, run_volume
 from agent.measure import measure
 from agent.preprocess import SliceInput, VolumeInput
-from agent.records import HeadVolume, Subtype
+from agent.records import Grid, HeadVolume, Subtype
 from tests.heads import (
     INTERVAL,
     SEEING,
@@ -39,7 +40,7 @@ def bundle() -> Bundle:
 @pytest.mark.slow
 @pytest.mark.parametrize("tilt_deg", [0.0, 18.5, -25.0], ids="tilt={}".format)
 @pytest.mark.parametrize("heights", [THIN, THICK, UNEVEN], ids=["0.625mm", "5mm", "4.2-then-7.4mm"])
-def test_a_ball_of_blood_keeps_its_volume_and_place(
+def test_a_ball_of_blood_keeps_its_volume_and_place_and_so_do_its_probabilities(
     heights: np.ndarray, tilt_deg: float, bundle: Bundle
 ) -> None:
     grid = axial_grid(heights, tilt_deg=tilt_deg)
@@ -48,12 +49,42 @@ def test_a_ball_of_blood_keeps_its_volume_and_place(
     backend = SeeingBackend(bundle, Subtype.SUBDURAL)
     whole = head(grid, blood)
 
-    mask = read(whole, bundle.contract, backend)
-
+    slices = SliceStage(bundle.contract).finish(whole, backend)
+    volume = run_volume(whole, slices, bundle.contract, backend)
+    mask = labels_of(whole, slices, bundle.contract, volume)
     (finding,) = measure(mask, INTERVAL, midline_shift=False).findings
     assert finding.subtype is Subtype.SUBDURAL
     assert finding.volume_ml == pytest.approx(true_ml, rel=0.12)
     assert finding.centroid_lps_mm == pytest.approx((25.0, -20.0, 10.0), abs=1.5)
+
+    probabilities = Probabilities.of(slices, volume, bundle.contract)
+    for network in (0, 1):
+        shown = as_drawn(probabilities, grid, network)
+        kji = np.argwhere(shown)
+        weights = shown[tuple(kji.T)] * grid.voxels_ml[kji[:, 0]]
+        centre = weights @ grid.to_lps_mm(kji) / weights.sum()
+        assert centre == pytest.approx((25.0, -20.0, 10.0), abs=1.5), network
+        assert weights.sum() == pytest.approx(255 * true_ml, rel=0.15 if network == 0 else 0.5)
+
+
+def as_drawn(probabilities: Probabilities, grid: Grid, network: int) -> np.ndarray:
+    """Stretch a network's maps over the slices (k, j, i) about their centres, as the page does."""
+    maps = list(probabilities.maps())
+    shown = np.zeros(grid.shape_kji)
+    for k, first_k in enumerate(probabilities.first_k):
+        if first_k is not None:
+            one = maps[first_k]
+            assert one is not None
+            per_mm = one.shape[1] / probabilities.field_mm
+            rows, columns = (
+                ((np.arange(n) + 0.5 - n / 2) * mm * per_mm + one.shape[1] / 2).astype(int)
+                for n, mm in (
+                    (grid.rows, grid.row_spacing_mm),
+                    (grid.columns, grid.column_spacing_mm),
+                )
+            )
+            shown[k] = one[network][np.ix_(rows, columns)]
+    return shown
 
 
 @pytest.mark.slow

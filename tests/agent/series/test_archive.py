@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from agent.series.archive import Archive
 from tests.agent.box import Box
 from tests.agent.reports import add_result, not_suspected, receive, report
 from tests.agent.stored import Store
-from tests.heads import SEEING_BUNDLE, SeeingBackend, axial_grid, head
+from tests.heads import SEEING, SEEING_BUNDLE, SeeingBackend, axial_grid, head
 from tests.phantoms import phantom_hu, uid, write_series
 
 N = 32
@@ -63,6 +64,14 @@ def test_a_suspicion_has_three_pictures_and_all_its_slices(box: Box, tmp_path: P
         assert (stored_hu(box.store, report.series_uid, k) == phantom_hu(k, N).ravel()).all()
     for view in ("axial", "coronal", "sagittal"):
         assert box.store.queries.picture(report.series_uid, 1, view)
+    assert stack.field_mm == SEEING.slices.size_px * SEEING.slices.pixel_mm
+    mapped = stack.mapped[report.findings[0].key_slice]
+    assert mapped is not None
+    bleeding = box.store.queries.encoded_slice(report.series_uid, 1, mapped)
+    assert bleeding
+    assert bleeding.maps_z
+    maps = np.frombuffer(zlib.decompress(bleeding.maps_z), np.uint8)
+    assert (maps.reshape(2, -1).max(axis=1) == 255).all()
 
 
 @pytest.mark.slow
