@@ -21,6 +21,9 @@ from tests.program import Order, until
 
 CHROMIUM = shutil.which("chromium")
 
+HEADLESS = shutil.which("chromium-headless-shell") or CHROMIUM
+"""The same pages for half of the processor time: Chromium itself lays out windows nobody sees."""
+
 QUIET = (
     "--no-sandbox",
     "--disable-gpu",

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from agent.wiring import system_clock
-from tests.agent.console.browsing import CHROMIUM, QUIET, Console
+from tests.agent.console.browsing import HEADLESS, QUIET, Console
 from tests.agent.doctor.scratch import free_port
 from tests.agent.reports import live
 from tests.agent.stored import Store
@@ -20,7 +20,7 @@ OUT_OF_REACH = ("Failed to load", "An unknown error occurred when fetching the s
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        opened = playwright.chromium.launch(executable_path=HEADLESS, args=QUIET)
         yield opened
         opened.close()
 

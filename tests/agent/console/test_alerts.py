@@ -14,7 +14,7 @@ from agent.records import Acquisition
 from agent.report import reason_report
 from agent.wiring import system_clock
 from tests.agent.console.browsing import (
-    CHROMIUM,
+    HEADLESS,
     IN_A_BROWSER,
     QUIET,
     Console,
@@ -422,20 +422,27 @@ def test_a_page_that_may_not_sound_says_so(page: Page) -> None:
     expect(button).to_have_text("Mute for 2 min")
 
 
-@pytest.fixture
-def sounding(console: Console, browser: Browser) -> Iterator[Page]:
-    """A page that may sound, as a kiosk's."""
-    with_sound = browser.browser_type.launch(
-        executable_path=CHROMIUM,
+@pytest.fixture(scope="module")
+def kiosk(browser: Browser) -> Iterator[Browser]:
+    """A browser whose pages may sound untouched."""
+    opened = browser.browser_type.launch(
+        executable_path=HEADLESS,
         args=[*QUIET, "--autoplay-policy=no-user-gesture-required"],
     )
-    page = with_sound.new_page()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def sounding(console: Console, kiosk: Browser) -> Iterator[Page]:
+    """A page that may sound."""
+    page = kiosk.new_page()
     page.add_init_script(COUNT_PULSES)
     alive(console)
     page.goto(console.url)
     expect(page.locator("#sound")).to_have_text("Mute for 2 min")
     yield page
-    with_sound.close()
+    page.close()
 
 
 def test_an_alert_sounds_and_sounds_again_until_it_is_acknowledged(
