@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from PIL import Image
@@ -32,6 +33,8 @@ QUIET = (
     "--disable-sync",
     "--no-first-run",
 )
+
+THEMES: tuple[Literal["dark", "light"], ...] = ("dark", "light")
 
 VIEWS = {"axial": 90, "coronal": 120, "sagittal": 150}
 """Grey of each picture of a suspicion."""

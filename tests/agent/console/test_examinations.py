@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
@@ -16,8 +14,6 @@ from tests.agent.reports import add_result, finding, live, not_suspected, receiv
 from tests.program import until
 
 pytestmark = IN_A_BROWSER
-
-SHOTS = Path(__file__).parents[3] / ".shots"
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
@@ -63,12 +59,6 @@ def set_aside(console: Console, uid: str, code: str, **values: object) -> None:
     live(console.store, system_clock)
 
 
-def shoot(page: Page, name: str) -> None:
-    SHOTS.mkdir(exist_ok=True)
-    page.wait_for_timeout(300)
-    page.screenshot(path=SHOTS / f"{name}.png")
-
-
 def test_thin_slices_confirm_on_the_card_that_is_there(page: Page, console: Console) -> None:
     suspect(console, THICK)
     page.get_by_label("Note").fill("told the ward")
@@ -93,7 +83,6 @@ def test_thin_slices_confirm_on_the_card_that_is_there(page: Page, console: Cons
     expect(page.locator("#day dt").first).to_have_text("examination today")
     expect(page).to_have_title("(1) SUSPECTED – Bleedwatch")
     until(lambda: not console.store.queries.undelivered())
-    shoot(page, "confirmed")
 
     page.get_by_label("Your name").fill("Ann")
     page.get_by_role("button", name="Acknowledge").click()
@@ -116,7 +105,6 @@ def test_thin_slices_withdraw_on_the_card_which_stays(page: Page, console: Conso
     row = page.locator("#worklist tr")
     expect(row).to_have_count(1)
     expect(row.locator("td").first).to_have_text("✓ not suspected")
-    shoot(page, "withdrawn")
     assert Axe().run(page, options={"runOnly": RULES}).response["violations"] == []
 
     page.get_by_label("Your name").fill("Ann")
@@ -154,7 +142,6 @@ def test_what_needs_nobody_is_folded_grey_under_its_examination(
     receive(console.store, system_clock, "1.9", "SECOND^PATIENT")
     expect(page.locator("#worklist")).to_contain_text("SECOND, PATIENT")
     expect(page.locator("details li").first).to_be_visible()
-    shoot(page, "folded")
     assert Axe().run(page, options={"runOnly": RULES}).response["violations"] == []
 
 
@@ -169,7 +156,6 @@ def test_an_answered_alert_opens_again_with_its_pictures(page: Page, console: Co
     expect(card).to_contain_text("Subdural, left frontal: 31.4 mL")
     page.wait_for_function("() => document.querySelector('.opened img').naturalWidth > 0")
     expect(card.get_by_role("button", name="All slices")).to_be_visible()
-    shoot(page, "opened")
     assert Axe().run(page, options={"runOnly": RULES}).response["violations"] == []
     page.get_by_role("button", name="Close").click()
     expect(card).to_have_count(0)
