@@ -103,7 +103,7 @@ def conclude(
     drawn = pictures or {view: png(grey) for view, grey in VIEWS.items()}
     receive(console.store, system_clock, suspicion.series_uid, name)
     add_result(console.store, suspicion, drawn)
-    live(console.store, system_clock)
+    alive(console)
 
 
 def alive(console: Console) -> None:

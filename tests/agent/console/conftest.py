@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from agent.wiring import system_clock
-from tests.agent.console.browsing import HEADLESS, QUIET, Console
+from tests.agent.console.browsing import HEADLESS, QUIET, Console, alive
 from tests.agent.doctor.scratch import free_port
-from tests.agent.reports import live
 from tests.agent.stored import Store
+from tests.program import PATIENCE_S
 
 # What Chromium itself says where a server was stopped: of a file, and of the offline page's script.
 OUT_OF_REACH = ("Failed to load", "An unknown error occurred when fetching the script")
+
+
+expect.set_options(timeout=1000 * PATIENCE_S)  # 5 s are too few on a very busy machine
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +58,7 @@ def page(console: Console, browser: Browser) -> Iterator[Page]:
     opened.on("dialog", lambda dialog: complaints.append(dialog.message))
     opened.on("request", lambda request: complaints.append(request.url)
               if not request.url.startswith(console.url) else None)  # fmt: skip
-    live(console.store, system_clock)
+    alive(console)
     opened.goto(console.url)
     yield opened
     opened.close()

@@ -413,7 +413,7 @@ class TestInABrowser:
 
         served.store.console.accounts.set_password("dan", hashed("dan"))
 
-        expect(page.locator("h2")).to_have_text("✖ SIGNED OUT", timeout=30_000)
+        expect(page.locator("h2")).to_have_text("✖ SIGNED OUT")
         assert "DOE" not in page.content()
 
     def test_the_sessions_end_is_told_half_an_hour_before(self, page: Page, served: Served) -> None:

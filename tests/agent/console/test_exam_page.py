@@ -337,7 +337,7 @@ def test_a_newer_result_is_told_and_not_shown_unasked(rae: Page, ward: Ward) -> 
     newer = not_suspected("1.2.3.4").model_copy(update={"revision": 2, "result_id": "second"})
     add_result(ward.store, newer)
     try:
-        expect(rae.locator("#newer")).to_contain_text("A newer result has come", timeout=8000)
+        expect(rae.locator("#newer")).to_contain_text("A newer result has come")
         expect(rae.locator("#reading .answer")).to_contain_text("▲ suspected")
         rae.get_by_role("button", name="Show it").click()
         expect(rae.locator("#reading .answer")).to_contain_text("✓ not suspected · score 0.02")
