@@ -239,10 +239,11 @@ def case_of(
 
 
 def save_case(case: Case, path: Path) -> None:
-    """Write a case to an ``.npz``."""
+    """Write a case to an ``.npz``, whole or not at all: a run that is killed goes on with it."""
     nowhere = np.zeros(0, dtype=np.uint8)
+    beside = path.with_suffix(".new.npz")
     np.savez_compressed(
-        path,
+        beside,
         name=case.name,
         packed=case.packed,
         subtypes=case.subtypes,
@@ -253,6 +254,7 @@ def save_case(case: Case, path: Path) -> None:
         kinds=nowhere if case.kinds is None else case.kinds,
         alarming=nowhere if case.alarming is None else case.alarming,
     )
+    beside.replace(path)
 
 
 def load_case(path: Path) -> Case:

@@ -129,7 +129,8 @@ def _made(name: str, config: TrainConfig, real: RealData | None, work: Path) -> 
         save_case(generated_case(int(name), config.contract.slices), path)
         return path
     patient, _, copy = name.partition("+")
-    case = _real_case(patient, config, real)
+    kept = work / "cases" / f"{patient}.npz"  # read again, no network runs over the patient
+    case = load_case(kept) if kept.exists() else _real_case(patient, config, real)
     if copy:
         number = int(patient.removeprefix(TRAUMA))
         rng = np.random.default_rng((config.seed, number, int(copy)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -21,12 +22,15 @@ from build_engine.heads.fields import (
     UNSURE,
     generated_case,
     grid_of,
+    load_case,
     packed,
     random_recipe,
+    save_case,
     unpacked,
 )
 from build_engine.heads.processes import head_makers
 from build_engine.synth.head import make_head
+from tests.build_engine.cases import clear_case
 
 CONTRACT: Final = SliceInput(1.0, 256, 2.5, 1, ((0.0, 80.0),), 4)
 
@@ -84,3 +88,24 @@ def test_heads_are_made_on_one_thread_a_process(monkeypatch: pytest.MonkeyPatch)
         libraries = makers.submit(threadpool_info).result()
 
     assert {one["num_threads"] for one in libraries if one["user_api"] == "blas"} == {1}
+
+
+def test_a_run_that_is_killed_while_it_writes_a_case_leaves_the_former_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "0012.npz"
+    case, write = clear_case(), np.savez_compressed
+
+    def killed(to: Path, **parts: np.ndarray) -> None:
+        write(to, **parts)
+        to.write_bytes(to.read_bytes()[:1000])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "savez_compressed", killed)
+        with pytest.raises(KeyboardInterrupt):
+            save_case(case, path)
+
+    assert not path.exists()
+    save_case(case, path)
+    assert np.array_equal(load_case(path).packed, case.packed)
