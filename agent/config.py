@@ -40,6 +40,7 @@ from agent.deliver.settings import (
     EmailChannel,
     FhirChannel,
     Hl7Channel,
+    PriorSettings,
     SendingChannel,
     UpsChannel,
     WebhookChannel,
@@ -49,6 +50,7 @@ from agent.errors import ConfigError
 from agent.infer.server_settings import ServerSettings
 from agent.inlet.limits import InletLimits
 from agent.inlet.settings import RECEIVED, InletSettings, checked_ae_title, sender_of
+from agent.records import PRIOR_MARK, TEST_MARK
 from agent.store.rows import Keep
 
 if sys.version_info >= (3, 11):
@@ -324,6 +326,8 @@ class Config(BaseSettings):
     deliver: DeliverConfig = DeliverConfig()
     worklist: WorklistSettings | None = None
     """Who is asked which patients are expected; nobody where it is not set."""
+    prior: PriorSettings | None = None
+    """Which archive a patient's earlier examination is fetched from; none where it is not set."""
 
     @property
     def page(self) -> PageSettings:
@@ -381,6 +385,17 @@ class Config(BaseSettings):
     def selftest_folder(self) -> Path:
         """The folder that self-tests are written to, which the agent watches too."""
         return self.state_folder.absolute() / "selftest"
+
+    @property
+    def priors_folder(self) -> Path:
+        """The folder that earlier examinations are fetched into, which the agent watches too."""
+        return self.state_folder.absolute() / "priors"
+
+    @property
+    def marks(self) -> Mapping[Path, str]:
+        """Each folder of ours that is watched, and what marks the series that come in it."""
+        fetched = {self.priors_folder: PRIOR_MARK} if self.prior else {}
+        return {self.selftest_folder: TEST_MARK, **fetched}
 
     @property
     def bundle_folder(self) -> Path:

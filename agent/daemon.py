@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -26,7 +26,7 @@ from agent.store.agent_store import AgentStore
 from agent.store.rows import AgentStatus
 from agent.watch import Watcher
 from agent.wiring import boot_id, open_database, system_clock
-from agent.wiring.agent import Agent, build_agent, build_test_watcher, build_watcher
+from agent.wiring.agent import Agent, build_agent, build_own_watcher, build_watcher
 
 TICK_S = 0.03
 """How long the reading thread waits for a file before it looks at what may be complete."""
@@ -93,11 +93,14 @@ def _serve(
         unfinished = [row for uid in queries.unfinished() if (row := queries.series(uid))]
         agent.intake.adopt(unfinished)
         watcher = stack.enter_context(build_watcher(config, queries))
-        tests = stack.enter_context(build_test_watcher(config, queries))
+        own = {
+            folder: stack.enter_context(build_own_watcher(config, folder, queries))
+            for folder in config.marks
+        }
         log.info("watching", folder=str(config.export_folder), unfinished=len(unfinished))
         worker = stack.enter_context(_Worker(agent, log, supervisor))
         heart = _Heart(config, store, agent, watcher, worker, supervisor, stream)
-        _watch(config, (store, agent, (watcher, tests)), heart, stop)
+        _watch(config, (store, agent, (watcher, own)), heart, stop)
         supervisor.stopping()
 
 
@@ -191,22 +194,24 @@ class _Heart:
 
 def _watch(
     config: Config,
-    parts: tuple[AgentStore, Agent, tuple[Watcher, Watcher]],
+    parts: tuple[AgentStore, Agent, tuple[Watcher, Mapping[Path, Watcher]]],
     heart: _Heart,
     stop: threading.Event,
 ) -> None:
-    store, agent, (watcher, tests) = parts
+    store, agent, (watcher, own) = parts
     pruned_s = looked_s = float("-inf")
     while not stop.is_set():
         heart.worker.check()
         networks, degraded = agent.resources.networks, agent.resources.networks.degraded
         if degraded and networks.process_spent and agent.shell.at_rest:
             raise GpuError("gpu_needs_new_process", degraded=degraded)
-        for not_whole in agent.intake.read([*watcher.wait(TICK_S), *tests.wait(0.0)]):
+        arrivals = watcher.wait(TICK_S)
+        for each in own.values():
+            arrivals += each.wait(0.0)
+        for not_whole in agent.intake.read(arrivals):
             for path, why in not_whole.items():
-                is_test = path.is_relative_to(config.selftest_folder)
-                as_it_is = isinstance(why, NotReadableNow)
-                (tests if is_test else watcher).retry(path, as_it_is=as_it_is)
+                came_in = (each for folder, each in own.items() if path.is_relative_to(folder))
+                next(came_in, watcher).retry(path, as_it_is=isinstance(why, NotReadableNow))
             heart.beat()
         heart.beat()
         now_s = system_clock().monotonic_s

@@ -24,7 +24,7 @@ from itertools import groupby
 from typing import Final
 
 from agent.reasons import Reason
-from agent.records import Acquisition, Span, State, is_test
+from agent.records import Acquisition, Span, State, is_prior, is_test
 
 NEEDS_NOBODY: Final = frozenset(
     {
@@ -105,7 +105,8 @@ class Reconstruction:
     @property
     def is_unanalysed(self) -> bool:
         """Whether it should have been analysed and was not, and nobody has taken note of that."""
-        return self.state is State.NOT_ANALYSED and not self.is_aside and not self.is_answered
+        needed = not self.is_aside and not is_prior(self.uid)
+        return self.state is State.NOT_ANALYSED and needed and not self.is_answered
 
     @property
     def rank(self) -> int:
@@ -223,9 +224,9 @@ def _near(one: Span | None, other: Span | None, apart: timedelta) -> bool | None
     return one[0] - other[1] <= apart and other[0] - one[1] <= apart
 
 
-def _whose(one: Reconstruction) -> tuple[str, tuple[str, ...], bool]:
+def _whose(one: Reconstruction) -> tuple[str, tuple[str, ...], bool, bool]:
     """Return what all series of an examination have in common."""
-    return one.study_uid, one.patient, is_test(one.uid)
+    return one.study_uid, one.patient, is_test(one.uid), is_prior(one.uid)
 
 
 def _began(part: Sequence[Reconstruction]) -> tuple[datetime, str]:

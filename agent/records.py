@@ -31,6 +31,10 @@ TEST_MARK: Final = "TEST."
 """What the UID of a self-test's series begins with, in the journal and for all who read it. A DICOM
 UID has no letters: no patient's series can be taken for a test, nor be mixed with one."""
 
+PRIOR_MARK: Final = "PRIOR."
+"""Likewise of a series of an earlier examination that was fetched. It alerts nobody: what comes of
+the same series by itself is another one, with an answer of its own."""
+
 FRAME_MARK: Final = ".frame"
 """Stands between an Enhanced CT object's UID and the frame's number, counted from 1. No UID holds a
 letter, so it is never mistaken for one."""
@@ -688,3 +692,13 @@ Clock: TypeAlias = Callable[[], Instant]
 def is_test(series_uid: str) -> bool:
     """Tell a self-test's series from a patient's."""
     return series_uid.startswith(TEST_MARK)
+
+
+def is_prior(series_uid: str) -> bool:
+    """Tell a series that was fetched, of an earlier examination, from what comes by itself."""
+    return series_uid.startswith(PRIOR_MARK)
+
+
+def is_new(series_uid: str) -> bool:
+    """Say whether a series is of a patient who is scanned now: what is counted, sent and told."""
+    return not series_uid.startswith((TEST_MARK, PRIOR_MARK))

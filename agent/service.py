@@ -215,10 +215,12 @@ def _inlet(config: Config | None) -> InletSettings | None:
 
 
 def _archives(config: Config | None) -> tuple[str, ...]:
-    """Return the hosts that results are sent to, and that of the worklist."""
+    """Return the hosts that results are sent to, the worklist's, and where is fetched from."""
     hosts = {channel.address for channel in config.deliver.channels} if config else set()
     if config and config.worklist:
         hosts.add(config.worklist.host)
+    if config and config.prior:
+        hosts.add(config.prior.dicomweb.address)
     return tuple(sorted(hosts))
 
 

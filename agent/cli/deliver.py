@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,21 +15,26 @@ from pydicom.uid import generate_uid
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from structlog.typing import FilteringBoundLogger
 
+from agent.assemble.protocol import load_profiles
 from agent.cli.audits import audit_of
 from agent.cli.options import AsJson, ConfigPath, needing_dicom
 from agent.cli.outputs import DeliverListOutput, DeliverTestOutput, DeliveryLine, Step
 from agent.cli.stores import opened
 from agent.cli.tables import ending
 from agent.config import DEFAULT_PATH, Config, load_config
+from agent.console.audit import AuditLog
 from agent.deliver.commitments import Commitments
 from agent.deliver.outbox import CONSOLE
-from agent.deliver.settings import DicomChannel, SendingChannel
+from agent.deliver.prior_web import WebPriors
+from agent.deliver.settings import DicomChannel, PriorSettings, SendingChannel
 from agent.dispatch import Courier, Worker, channel_of, serve
 from agent.errors import ConfigError, DeliveryError, RequestRefused
 from agent.identity_check import IdentityCheck, modality_worklist
 from agent.log import LogStream, open_log, speak_by_log_alone
 from agent.notify import stop_on_signals
+from agent.prior_fetch import PriorFetch
 from agent.report import ReasonReport, reason_report, to_the_second
 from agent.store.database import Database
 from agent.store.delivery_store import DeliveryStore
@@ -55,26 +61,41 @@ def run(config: ConfigPath = DEFAULT_PATH) -> None:
     """
     settings, stop = load_config(config), threading.Event()
     channels = settings.deliver.channels
-    if not channels and settings.worklist is None:
+    if not channels and settings.worklist is None and settings.prior is None:
         raise ConfigError("no_channel", path=str(config))
     log = open_log(LogStream(), json=not sys.stderr.isatty())
     speak_by_log_alone(log)
     with stop_on_signals(stop), ExitStack() as stack:
         database = stack.enter_context(open_database(settings))
         store = DeliveryStore(database, system_clock)
-        exported = audit_of(settings, database).exported
+        audit = audit_of(settings, database)
         commitments = Commitments()
         stack.enter_context(_listening(settings, commitments))
         with needing_dicom():
             workers: list[Worker] = [
-                Courier(one, channel_of(one, commitments), store, system_clock, log, exported)
+                Courier(one, channel_of(one, commitments), store, system_clock, log, audit.exported)
                 for one in channels
             ]
             if settings.worklist is not None:
                 expected = modality_worklist(settings.worklist)
                 workers.append(IdentityCheck(settings.worklist, expected, store, system_clock, log))
+        if settings.prior is not None:
+            workers.append(_prior_fetch(settings, settings.prior, (store, audit, log)))
         log.info("delivering", channels=[one.name for one in channels])
         serve(workers, stop, log)
+
+
+def _prior_fetch(
+    settings: Config,
+    prior: PriorSettings,
+    told: tuple[DeliveryStore, AuditLog, FilteringBoundLogger],
+) -> PriorFetch:
+    """Return what fetches earlier examinations."""
+    store, audit, log = told
+    profiles = load_profiles(settings.protocols_folder)
+    archive, folder = WebPriors(prior.dicomweb), settings.priors_folder
+    fetched = partial(audit.fetched, prior.dicomweb.name)
+    return PriorFetch(prior, archive, profiles, folder, store, system_clock, log, fetched)
 
 
 @deliver_app.command("test")

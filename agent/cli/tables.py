@@ -30,11 +30,15 @@ ENDING: Final = 16
 TEST = "[bold magenta]TEST[/] "
 """Put before the state of a self-test's series."""
 
+EARLIER = "[dim]earlier[/] "
+"""Put before the state of an examination that was fetched from an archive."""
+
 
 def state_words(view: ExaminationView) -> str:
-    """Say how an examination stands, and whether it is a self-test's."""
+    """Say how an examination stands, and whether it is no patient's who is scanned now."""
     words = NEEDS_NOBODY if view.needs_nobody else WORDS[view.state.value]
-    return f"{TEST}{words}" if view.test else words
+    mark = TEST if view.test else EARLIER if view.fetched else ""
+    return f"{mark}{words}"
 
 
 def series_words(view: SeriesView) -> str:

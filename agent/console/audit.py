@@ -176,6 +176,13 @@ class AuditLog:
         event = Event(TRANSFERRED, our_code("images-received"), CREATE, SUCCESS, subject)
         self._write(event, self._program("inlet"))
 
+    def fetched(self, archive: str, study_uid: str, series_uid: str, n_images: int) -> None:
+        """Record that an earlier examination was fetched from an archive."""
+        name = f"series {series_uid}, {n_images} images from {archive}"
+        subject = AuditedObject(STUDY, study_uid, name, REPORT)
+        event = Event(TRANSFERRED, our_code("earlier-fetched"), CREATE, SUCCESS, subject)
+        self._write(event, self._program("delivery"))
+
     def _page(self) -> Principal:
         return self._program("console")
 

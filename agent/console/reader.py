@@ -190,8 +190,7 @@ class Reader:
         return [
             row
             for row in found
-            if not row.examination.needs_nobody
-            and (accession is not None or not row.series[0].test)
+            if not row.examination.needs_nobody and (accession is not None or row.series[0].new)
         ]
 
     def _list(self, principal: Principal, accession: str | None) -> ReadingList:
@@ -329,7 +328,7 @@ class Reader:
         sections = _as_written(
             self._drafted(speaker, language, compared[0].change if compared else None), given
         )
-        channels = () if speaker.test else self.settings.signed_to
+        channels = self.settings.signed_to if speaker.new else ()
         return self.store.sign((uid, revision), who, language, sections, channels)
 
     def _viewed(self, principal: Principal, row: ExaminationRow, what: str) -> None:

@@ -13,7 +13,7 @@ from email.message import Message
 from typing import IO, Final
 
 from agent.deliver.channel import tls_context, unreachable
-from agent.deliver.settings import WebReceiver
+from agent.deliver.settings import WebPeer
 from agent.errors import ArchiveUnreachable
 
 TOO_MANY: Final = 429
@@ -54,14 +54,17 @@ class Answer:
 
 
 def ask(
-    settings: WebReceiver,
+    settings: WebPeer,
     url: str,
     *,
     method: str = "GET",
     body: bytes | None = None,
     headers: Mapping[str, str],
+    most_bytes: int = MOST_BYTES,
 ) -> Answer:
     """Make a request and return its answer; ArchiveUnreachable where there is none.
+
+    What goes beyond ``most_bytes`` is cut off.
 
     Nobody is redirected: the unit is opened to hosts that are named, and a token is for them alone.
     """
@@ -73,7 +76,7 @@ def ask(
     try:
         opener = urllib.request.build_opener(*handlers)
         with opener.open(request, timeout=settings.timeout_s) as answer:
-            return Answer(answer.status, answer.read(MOST_BYTES), dict(answer.headers.items()))
+            return Answer(answer.status, answer.read(most_bytes), dict(answer.headers.items()))
     except urllib.error.HTTPError as error:
         with error:
             return Answer(error.code, error.read(MOST_BYTES), dict(error.headers.items()))
@@ -83,7 +86,7 @@ def ask(
         raise unreachable(settings, type(error).__name__) from error
 
 
-def check_up(settings: WebReceiver, answer: Answer) -> None:
+def check_up(settings: WebPeer, answer: Answer) -> None:
     """Raise ArchiveUnreachable where the receiver is down, or asks to be left alone for a while.
 
     Source: RFC 9110, 15.6, and RFC 6585, 4.
@@ -113,7 +116,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Follow none: the answer itself is returned."""
 
 
-def _authorization(settings: WebReceiver) -> dict[str, str]:
+def _authorization(settings: WebPeer) -> dict[str, str]:
     path = settings.authorization_file
     if path is None:
         return {}

@@ -109,8 +109,8 @@ class HostReceiver(Receiver):
         return self.host
 
 
-class WebReceiver(Receiver):
-    """A receiver that is spoken to by HTTP."""
+class WebPeer(Peer):
+    """Somebody who is spoken to by HTTP."""
 
     url: HttpUrl
     authorization_file: Path | None = None
@@ -120,6 +120,32 @@ class WebReceiver(Receiver):
     def address(self) -> str:
         """The receiver's address, or its name."""
         return (self.url.host or "").strip("[]")
+
+
+class WebReceiver(Receiver, WebPeer):
+    """A receiver that is spoken to by HTTP."""
+
+
+class PriorWebArchive(WebPeer):
+    """An archive that is asked by QIDO-RS and WADO-RS.
+
+    ``url`` is as https://pacs.example/dicom-web.
+    """
+
+    name: ChannelName = "prior"
+
+
+class PriorSettings(BaseModel):
+    """Which archive earlier examinations are fetched from, and which of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dicomweb: PriorWebArchive
+    days: Annotated[int, Field(ge=1, le=3650)] = 365
+    """An examination that is older than the new one by more is not fetched [days]."""
+    issuer: Annotated[str, StringConstraints(max_length=64)] = ""
+    """Who gives this box's patients their numbers (Issuer of Patient ID): where the archive names
+    another for a number, that is another patient."""
 
 
 class Archive(Receiver):

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from agent.deliver.commitments import Commitments
+from agent.deliver.prior_web import WebPriors
 from agent.deliver.settings import SendingChannel
 from agent.dispatch import channel_of
 from agent.doctor.journal import opened
@@ -16,6 +17,9 @@ from agent.reasons import Reason
 
 HELD_UP: Final = timedelta(minutes=10)
 """After this long something keeps a result from its archive. Ours: some attempts have failed."""
+
+TOLD: Final = timedelta(days=1)
+"""So long it is told that an earlier examination could not be fetched. Ours."""
 
 
 def archives(box: Box) -> CheckResult:
@@ -59,3 +63,22 @@ def worklist(box: Box) -> CheckResult:
     if not entries:
         return note("worklist_empty", channel=settings.name)
     return well("worklist_answers", channel=settings.name, n_entries=len(entries))
+
+
+def priors(box: Box) -> CheckResult:
+    """Check that the archive of earlier examinations answers, and has given what was asked for."""
+    settings = box.config.prior
+    if settings is None:
+        return well("no_priors")
+    archive = settings.dicomweb
+    try:
+        WebPriors(archive).greet()
+    except DeliveryError as error:
+        return CheckResult(Mark.WRONG, error.reason, quotes_error=True)
+    with opened(box) as queries:
+        failed = queries.failed_priors(box.now.utc - TOLD)
+    if failed:
+        # What an archive says in its own words may name a patient.
+        said = Reason("priors_wrong", n_priors=len(failed), why=failed[0])
+        return CheckResult(Mark.WRONG, said, quotes_error=True)
+    return well("priors_answer", channel=archive.name, days=settings.days)

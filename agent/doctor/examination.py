@@ -60,6 +60,11 @@ OF_THE_WORKLIST: Final[tuple[tuple[str, Callable[[Box], CheckResult]], ...]] = (
 )
 """Made where the configuration names one."""
 
+OF_THE_PRIORS: Final[tuple[tuple[str, Callable[[Box], CheckResult]], ...]] = (
+    ("earlier examinations", archives.priors),
+)
+"""Made where the configuration names an archive that they are fetched from."""
+
 OF_THE_SERVER: Final[tuple[tuple[str, Callable[[Box], CheckResult]], ...]] = (
     ("server", networks.server),
 )
@@ -83,6 +88,7 @@ def examine(config_path: Path, take_gpu: Callable[[str], TensorRt]) -> Iterator[
         *(OF_THE_INLET if config.inlet.senders else ()),
         *(OF_THE_SERVER if config.infer.server else ()),
         *(OF_THE_WORKLIST if config.worklist else ()),
+        *(OF_THE_PRIORS if config.prior else ()),
     )
     for name, on_box in (*named, *OF_THE_BOX):
         box = Box(config, system_clock(), boot_id(), mounts, ACCOUNT, take_gpu)

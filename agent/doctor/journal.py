@@ -14,7 +14,7 @@ from agent.deliver.outbox import CONSOLE
 from agent.doctor.result import Box, CheckResult, NotChecked, note, well, wrong
 from agent.errors import StoreError
 from agent.reasons import Reason
-from agent.records import is_test
+from agent.records import is_new
 from agent.report import to_the_second
 from agent.store.database import Database
 from agent.store.liveness import agent_problem, selftest_problem
@@ -102,11 +102,11 @@ def agent(box: Box) -> CheckResult:
 def last_series(box: Box) -> CheckResult:
     """Tell when something last came from the scanner."""
     with opened(box) as queries:
-        moments = [row.last_slice.utc for row in queries.worklist(2) if not row.test]
+        last = queries.last_slice_at()
         today = queries.counts_since(box.now.midnight).examinations
-    if not moments:
+    if last is None:
         return note("no_series_yet")
-    return well("last_series_came", ago=_ago(box.now.utc - max(moments)), n_today=str(today))
+    return well("last_series_came", ago=_ago(box.now.utc - last), n_today=str(today))
 
 
 def alerts(box: Box) -> CheckResult:
@@ -125,7 +125,7 @@ def deliveries(box: Box) -> CheckResult:
         waiting = [
             one
             for one in queries.undelivered()
-            if one.channel == CONSOLE and not is_test(one.series_uid)
+            if one.channel == CONSOLE and is_new(one.series_uid)
         ]
     oldest = min((delivery.since.utc for delivery in waiting), default=box.now.utc)
     if box.now.utc - oldest > UNSHOWN:

@@ -77,7 +77,7 @@ def row_of(
     """
     speaker = examination.series[0]
     told = examination.examination
-    if speaker.report is None or speaker.test or told.needs_nobody:
+    if speaker.report is None or not speaker.new or told.needs_nobody:
         return None
     if told.state in (State.RECEIVING, State.ANALYSING):
         return None

@@ -218,6 +218,21 @@ EXAMINATION: Final = {
         "this accession number is another patient's on the list", WHOSE_IMAGES
     ),
     "doubt_and_remark": Wording("{doubt}; {remark}", WHOSE_IMAGES),
+    "fetched_earlier": Wording(
+        "an earlier examination, fetched from the archive: it alerts nobody"
+    ),
+    "prior_fetched": Wording(
+        "the patient's earlier head CT of {date} was fetched: its own row tells what came of it"
+    ),
+    "prior_here": Wording("the patient's earlier head CT of {date} is in a row of its own"),
+    "prior_none": Wording("the archive has no earlier head CT of this patient since {date}"),
+    "prior_unidentified": Wording(
+        "no earlier examination was looked for: the images do not say the patient's number, name "
+        "and date of birth, and when they were scanned"
+    ),
+    "prior_not_fetched": Wording(
+        "an earlier examination could not be fetched: {why}", "look for it in the archive"
+    ),
     "soft_tissue_missing": Wording(
         "only a bone reconstruction of this scan came",
         "send its soft-tissue reconstruction, or read it without Bleedwatch",

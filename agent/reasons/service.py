@@ -21,8 +21,8 @@ CONFIGURATION: Final = {
         "{variable} in the environment: no such setting{meant}",
         "`env | grep BLEEDWATCH_`, or systemctl cat bleedwatch-agent",
     ),
-    "export_folder_in_selftests": Wording(
-        "export_folder {folder} lies in the self-tests' {selftests}",
+    "export_folder_in_own": Wording(
+        "export_folder {folder} lies in {own}, which is for what no scanner sends",
         "let state_folder be a folder of its own",
     ),
     "operating_point_absurd": Wording(
@@ -735,6 +735,26 @@ DELIVERY: Final = {
         "see whether it has this scanner's patients for the AE title that asks",
     ),
     "worklist_answers": Wording("{channel} lists {n_entries} scheduled steps"),
+    "prior_of_another": Wording(
+        "{channel} gave images of another patient, or of another series than was asked for",
+        "have its administrator see to it; the images were not looked at",
+    ),
+    "prior_refused": Wording(
+        "{channel} does not give it: {why}", "have its administrator see to it"
+    ),
+    "prior_too_much": Wording(
+        "it is more than {n_images} images or {mb} MB, or took longer than {minutes} min"
+    ),
+    "prior_no_room": Wording("{gb:.1f} GB are free on the disk", "make room on the disk"),
+    "prior_failed": Wording("internal fault: {error}", "report it, with the log"),
+    "no_priors": Wording("no earlier examination is fetched from an archive"),
+    "priors_answer": Wording(
+        "{channel} answers; earlier examinations are fetched from the last {days} days"
+    ),
+    "priors_wrong": Wording(
+        "{n_priors} earlier examinations could not be fetched within a day; the last one: {why}",
+        "see what the archive's administrator says",
+    ),
     "no_archive": Wording("results are sent nowhere"),
     "archives_answer": Wording("{channels}: all answer, and nothing is held up"),
     "archives_wrong": Wording("{problems}", "`bleedwatch deliver list`"),

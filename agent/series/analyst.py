@@ -27,7 +27,7 @@ from agent.pipeline import (
     sources_of,
 )
 from agent.reasons import Reason
-from agent.records import Clock, HeadVolume, Instant, NotAnalysed, is_test
+from agent.records import Clock, HeadVolume, Instant, NotAnalysed, is_new, is_prior
 from agent.report import SeriesReport
 from agent.series.archive import Archive
 from agent.series.contents import FAULT, Contents
@@ -122,15 +122,21 @@ class Analyst:
         return True
 
     def _next(self, board: Board) -> InMemory | None:
-        """Choose a complete series: patients' before tests', and those that may crash last."""
+        """Choose a complete series: new ones before others, and those that may crash last.
+
+        An earlier examination that was fetched is not begun while a head is received.
+        """
         one = min(
             board.in_state(Complete),
-            key=lambda each: (self._goes_last(each), is_test(each.state.uid)),
+            key=lambda each: (self._goes_last(each), *_rank(each.state.uid)),
             default=None,
         )
-        if one is not None and self._goes_last(one) and board.in_state(Receiving):
+        if one is None:
             return None
-        return one
+        receiving = board.in_state(Receiving)
+        if is_prior(one.state.uid) and any(map(_is_new_head, receiving)):
+            return None
+        return None if self._goes_last(one) and receiving else one
 
     def _goes_last(self, one: InMemory) -> bool:
         """Whether a complete series ended the process before, and lets the others go first."""
@@ -166,8 +172,11 @@ class Analyst:
     ) -> tuple[tuple[str, ...], Sources | None]:
         """Return the channels that carry a result, and the images that these have to name.
 
-        What came without one readable image can be told to the console alone.
+        What came without one readable image can be told to the console alone; what was fetched is
+        news to nobody.
         """
+        if is_prior(contents.uid):
+            return (), None
         resources = self._resources
         is_named_later = resources.drawings or bool(signed_to(resources.channels))
         if not resources.channels and not is_named_later:
@@ -278,7 +287,7 @@ class Analyst:
     def _run_ahead(self, contents: Contents, work: Callable[[HeadVolume, Backend], int]) -> bool:
         """Do ``work`` on the slices so far; False if it returns 0, since there was none to do."""
         profile = contents.profile
-        if profile is None or contents.refused or contents.n_attempts:
+        if profile is None or contents.refused or contents.n_attempts or is_prior(contents.uid):
             return False
         contents.advanced_slices = contents.slices.n_slices
 
@@ -320,3 +329,12 @@ class Analyst:
         except Exception:  # noqa: BLE001 - our own fault must still end the series by name
             self._log.exception("analysis_failed", series_uid=series_uid)
             return FAULT
+
+
+def _rank(uid: str) -> tuple[bool, bool]:
+    """Sort what is scanned now before tests, and these before what was fetched."""
+    return not is_new(uid), is_prior(uid)
+
+
+def _is_new_head(one: InMemory) -> bool:
+    return is_new(one.state.uid) and one.contents is not None and one.contents.profile is not None

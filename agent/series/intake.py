@@ -19,7 +19,16 @@ from agent.errors import FileRefused, NotEligible, NotWholeYet
 from agent.infer.slice_stage import SliceStage
 from agent.pipeline import Resources
 from agent.reasons import Reason
-from agent.records import Arrival, Clock, Identity, Instant, SliceHeader
+from agent.records import (
+    PRIOR_MARK,
+    Arrival,
+    Clock,
+    Identity,
+    Instant,
+    SliceHeader,
+    is_new,
+    is_prior,
+)
 from agent.series.contents import FAULT, Contents
 from agent.series.lifecycle import (
     Absent,
@@ -82,6 +91,7 @@ class Intake:
         self._log = log
         self._unhurried: list[Arrival] = []
         self._taken_back: list[Arrival] = []
+        self._fetched: list[Arrival] = []
         self._unhurried_from_s = float("-inf")
         self._only_ruled_out: dict[Path, bool] = {}
         """By folder: whether all images that came in it were ruled out by their headers."""
@@ -112,16 +122,20 @@ class Intake:
         Each step gives the files that are not whole yet, and why. That nothing more has come of a
         series is judged only here, after all that had arrived is read: a slice that is still unread
         is no missing slice. Only files of a folder in which headers ruled everything out may have
-        to wait, so that they delay no head's answer; until one of them is not ruled out.
+        to wait, so that they delay no head's answer, until one of them is not ruled out; and those
+        of earlier examinations, which are judged once all of them are read.
         """
         yield from self._turns(self._hurried(arrivals))
         yield from self._read_unhurried()
+        yield from self._read_fetched()
         taken_back, self._taken_back = self._taken_back, []
         yield from self._turns(taken_back)
         now = self._clock()
         self._reader.name_overdue(now.monotonic_s)
         with self._shell.held() as board:
             for one in board.in_state(Receiving):
+                if self._fetched and is_prior(one.state.uid):
+                    continue
                 completion = self._judged(one.contents, now) if one.contents else None
                 if completion:
                     board.move(one, FoundComplete(completion, now))
@@ -129,7 +143,9 @@ class Intake:
     def _hurried(self, arrivals: Iterable[Arrival]) -> Iterator[Arrival]:
         """Give the files that are to be read at once; the others are put aside."""
         for arrival in arrivals:
-            if self._only_ruled_out.get(arrival.path.parent):
+            if self._reader.mark_of(arrival.path) == PRIOR_MARK:
+                self._fetched.append(arrival)
+            elif self._only_ruled_out.get(arrival.path.parent):
                 self._unhurried.append(arrival)
             else:
                 yield arrival
@@ -147,10 +163,17 @@ class Intake:
         ended_s = self._clock().monotonic_s
         self._unhurried_from_s = ended_s + (ended_s - began_s) * (1 / UNHURRIED_SHARE - 1)
 
+    def _read_fetched(self) -> Iterator[NotWhole]:
+        """Read some files of an earlier examination, none while a head is under way."""
+        if self._fetched and not self._is_head_under_way():
+            some, self._fetched = self._fetched[:FILES_PER_TURN], self._fetched[FILES_PER_TURN:]
+            yield from self._turns(some)
+
     def _is_head_under_way(self) -> bool:
         with self._shell.held() as board:
             under_way = board.in_state(Receiving, Complete, Analysing, Reopened)
-            return any(one.contents and one.contents.profile for one in under_way)
+            heads = (one.contents for one in under_way if is_new(one.state.uid))
+            return any(contents and contents.profile for contents in heads)
 
     def read_once(self, arrivals: Iterable[Arrival]) -> NotWhole:
         """Read a folder to which nothing more comes, as ``read``: then every series is complete."""

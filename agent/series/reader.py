@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from structlog.typing import FilteringBoundLogger
@@ -15,7 +17,7 @@ from agent.assemble.limits import ReadLimits
 from agent.assemble.pixels import DecoderEnded
 from agent.errors import AgentError, DirectoryLeftOut, FileRefused, NotWholeYet, legible
 from agent.reasons import Reason, english
-from agent.records import TEST_MARK, Arrival
+from agent.records import Arrival
 from agent.store.agent_store import AgentStore
 from agent.store.rows import FileNote
 
@@ -38,13 +40,16 @@ class Reader:
         store: AgentStore,
         limits: ReadLimits,
         log: FilteringBoundLogger,
-        tests_folder: Path | None = None,
+        marks: Mapping[Path, str] = MappingProxyType({}),
     ) -> None:
-        """Start with no file half-written. Whatever lies in ``tests_folder`` is a self-test's."""
+        """Start with no file half-written.
+
+        The UIDs of what lies in one of the folders of ``marks`` begin with that folder's mark.
+        """
         self._store = store
         self._log = log
         self._limits = limits
-        self._tests_folder = tests_folder
+        self._marks = marks
         self._decoder = DecoderProcess()
         self._set_aside: dict[str, tuple[Path, Reason]] = {}
         """Series of which a file ended the decoder, that file, and why it is refused: the others
@@ -82,6 +87,11 @@ class Reader:
         """Read a file that was read before; raises as ``read``, and names nothing."""
         return self._read(path, unneeded)
 
+    def mark_of(self, path: Path) -> str:
+        """Return what the UIDs of the series in a file begin with, "" for a scanner's."""
+        marks = (mark for folder, mark in self._marks.items() if path.is_relative_to(folder))
+        return next(marks, "")
+
     def name_overdue(self, now_s: float) -> None:
         """Name the files that have stayed half-written, once for each version of them."""
         overdue = [
@@ -101,14 +111,12 @@ class Reader:
         self._decoder.close()
 
     def _read(self, path: Path, unneeded: Unneeded) -> tuple[ReadSlice, ...]:
-        """Read a file; the folder that it lies in says whether its series is a test."""
-        if self._tests_folder is None or not path.is_relative_to(self._tests_folder):
-            return self._read_unmarked(path, unneeded)
+        """Read a file; the folder that it lies in says how its series is marked."""
+        mark = self.mark_of(path)
         try:
-            return tuple(map(_marked, self._read_unmarked(path, unneeded)))
+            return tuple(_marked(one, mark) for one in self._read_unmarked(path, unneeded))
         except SliceRefused as error:
-            uid = TEST_MARK + error.owner.series_uid
-            error.owner = error.owner._replace(series_uid=uid)
+            error.owner = error.owner._replace(series_uid=mark + error.owner.series_uid)
             raise
 
     def _read_unmarked(self, path: Path, unneeded: Unneeded) -> tuple[ReadSlice, ...]:
@@ -163,6 +171,7 @@ def note_of(
     )
 
 
-def _marked(read: ReadSlice) -> ReadSlice:
-    uid = TEST_MARK + read.header.series_uid
-    return read._replace(header=replace(read.header, series_uid=uid))
+def _marked(read: ReadSlice, mark: str) -> ReadSlice:
+    if not mark:
+        return read
+    return read._replace(header=replace(read.header, series_uid=mark + read.header.series_uid))

@@ -15,7 +15,7 @@ from typing import Final
 from agent.assemble.bounds import Bounds
 from agent.assemble.completeness import Completion
 from agent.reasons import Reason
-from agent.records import Instant
+from agent.records import Instant, is_prior
 from agent.series.contents import Contents
 from agent.series.lifecycle import (
     Absent,
@@ -189,11 +189,17 @@ class Board:
         return sum(each.slices.pixels_bytes for each in held)
 
     def _make_room(self) -> None:
-        """Where all pixels take too much memory, let go of the largest growing series' own."""
+        """Where all pixels take too much memory, let go of the largest growing series' own.
+
+        Of what was fetched first.
+        """
         objection = self._bounds.objection_to_all(self.pixels_bytes)
         if objection is not None:
             growing = [one.later or one.contents for one in self.in_state(Receiving, Reopened)]
-            largest = max(filter(None, growing), key=lambda each: each.slices.pixels_bytes)
+            largest = max(
+                filter(None, growing),
+                key=lambda each: (is_prior(each.uid), each.slices.pixels_bytes),
+            )
             largest.give_up(objection)
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Final
 
 from agent.reasons import Reason, recalled
-from agent.records import Instant, State, is_test
+from agent.records import Instant, State, is_new
 from agent.store.changes import answered, change
 from agent.store.database import insert, replace
 from agent.store.effects import (
@@ -134,7 +134,7 @@ def _conclude(db: sqlite3.Connection, conclude: Conclude, now: Instant) -> None:
         insert(db, "sources", named | sources_columns(conclude.sources))
     for channel in conclude.channels:
         insert(db, "outbox", named | {"channel": channel, **moment_columns("since", now)})
-    if not is_test(uid):
+    if is_new(uid):
         count_result(db, report)
     db.execute(
         "UPDATE series SET state = ?, revision = ?, attempts = 0, protocol = ? WHERE uid = ?",

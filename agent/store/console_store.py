@@ -10,7 +10,7 @@ from typing import Final
 
 from agent.errors import StoreError
 from agent.reasons import Reason
-from agent.records import Clock, is_test
+from agent.records import Clock, is_new
 from agent.store.accounts import Accounts
 from agent.store.changes import add_notice, ask_again
 from agent.store.database import Database, insert, replace
@@ -135,7 +135,7 @@ class ConsoleStore:
         }
         with _known(series_uid, revision), self._db.writing() as db:
             first = insert(db, "acknowledgements", values, "ON CONFLICT DO NOTHING")
-            if first.rowcount and not is_test(series_uid):
+            if first.rowcount and is_new(series_uid):
                 count(db, DISPOSITIONS, dismissed_because or "acknowledged")
             if first.rowcount:
                 answer_beside(db, series_uid, only_shown=dismissed_because is not None)
@@ -177,7 +177,7 @@ class ConsoleStore:
         }
         with _known(series_uid, revision), self._db.writing() as db:
             replace(db, "verdicts", values)
-            if not is_test(series_uid):
+            if is_new(series_uid):
                 count(db, VERDICTS, verdict)
 
     def read(

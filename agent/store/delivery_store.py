@@ -15,13 +15,16 @@ from agent.store.queries import Queries
 from agent.store.rows import (
     Delivery,
     Parcel,
+    PriorWanted,
+    acquisition_of,
     delivery_of,
     instant_of,
     moment_columns,
+    reason_of,
     sources_of,
     stored_reason,
 )
-from agent.store.statements import IS_TEST, PENDING
+from agent.store.statements import IS_NEW, IS_PRIOR, IS_TEST, PENDING
 
 ONE: Final = """
     series_uid = :series_uid AND revision = :revision AND channel = :channel AND signed = :signed
@@ -63,7 +66,7 @@ long as the result: a report on it may be signed later."""
 
 SEEN: Final = f"""
     SELECT DISTINCT patient_id, patient_name, birth_date, sex, study_uid, accession FROM series
-    WHERE last_utc >= ? AND NOT {IS_TEST}
+    WHERE last_utc >= ? AND {IS_NEW}
 """  # noqa: S608 - constants only
 
 FORGOTTEN: Final = """
@@ -71,6 +74,31 @@ FORGOTTEN: Final = """
     WHERE NOT EXISTS (SELECT 1 FROM series WHERE series.study_uid = identity_doubts.study_uid)
 """
 """Doubts about studies of which nothing is kept any more."""
+
+PRIORS_WANTED: Final = f"""
+    SELECT series.*, n_attempts, outcome, prior_fetches.at_utc AS tried_utc FROM series
+    LEFT JOIN prior_fetches USING (study_uid)
+    WHERE last_utc >= ? AND state = 'suspected' AND {IS_NEW} AND coalesce(is_over, 0) = 0
+    AND study_uid NOT IN (SELECT study_uid FROM identity_doubts)
+    ORDER BY last_utc DESC
+"""  # noqa: S608 - constants only
+
+UNNEEDED_OUTCOMES: Final = """
+    DELETE FROM prior_fetches
+    WHERE NOT EXISTS (SELECT 1 FROM series WHERE series.study_uid = prior_fetches.study_uid)
+"""
+"""Of studies of which nothing is kept any more."""
+
+ANOTHER_ATTEMPT: Final = """
+    ON CONFLICT (study_uid) DO UPDATE SET outcome = excluded.outcome, is_over = excluded.is_over,
+        n_attempts = n_attempts + 1, at_utc = excluded.at_utc,
+        at_monotonic_s = excluded.at_monotonic_s
+"""
+
+KNOWN_STUDY: Final = f"""
+    SELECT 1 FROM series WHERE study_uid = ? AND NOT {IS_TEST}
+    AND ({IS_PRIOR} OR state IN ('suspected', 'not_suspected')) LIMIT 1
+"""  # noqa: S608 - constants only
 
 
 class DeliveryStore:
@@ -138,7 +166,7 @@ class DeliveryStore:
         self._update(delivery, "problem = problem", "dropped")
 
     def seen_since(self, since: datetime) -> list[Identity]:
-        """Return whose images came since a moment; no self-test's."""
+        """Return whose images came since a moment; no self-test's, and none that was fetched."""
         rows = self._db.rows(SEEN, since.astimezone(timezone.utc).isoformat())
         return [_identity(row) for row in rows]
 
@@ -159,6 +187,40 @@ class DeliveryStore:
                     "identity_doubts",
                     {"study_uid": study_uid, "reason": stored_reason(why), **moment},
                 )
+
+    def priors_wanted(self, since: datetime) -> list[PriorWanted]:
+        """Return the suspicions whose slices came since a moment, the latest first.
+
+        None for which all is done, nor one of which it is doubted whose images it holds.
+        """
+        rows = self._db.rows(PRIORS_WANTED, since.astimezone(timezone.utc).isoformat())
+        return [
+            PriorWanted(
+                identity=_identity(row),
+                acquisition=acquisition_of(row),
+                n_attempts=row["n_attempts"] or 0,
+                tried_utc=datetime.fromisoformat(row["tried_utc"]) if row["tried_utc"] else None,
+                problem=reason_of(row["outcome"]),
+            )
+            for row in rows
+        ]
+
+    def prior_tried(self, study_uid: str, outcome: Reason, *, over: bool) -> None:
+        """Store what came of fetching a study's earlier examination, and whether that is all."""
+        values = {
+            "study_uid": study_uid,
+            "outcome": stored_reason(outcome),
+            "is_over": over,
+            "n_attempts": 1,
+            **moment_columns("at", self._clock()),
+        }
+        with self._db.writing() as db:
+            db.execute(UNNEEDED_OUTCOMES)
+            insert(db, "prior_fetches", values, ANOTHER_ATTEMPT)
+
+    def has_prior(self, study_uid: str) -> bool:
+        """Whether an earlier study need not be fetched: it was, or its answer is here."""
+        return bool(self._db.rows(KNOWN_STUDY, study_uid))
 
     def _update(
         self,

@@ -29,6 +29,7 @@ from agent.store.database import Database
 from agent.store.rows import AGREE, DISAGREE, DayCounts, SeriesRow, acquisition_of, series_row
 from agent.store.search import ANY, Search, candidates
 from agent.store.statements import (
+    IS_NEW,
     IS_TEST,
     PENDING,
     RECONSTRUCTION,
@@ -45,6 +46,7 @@ OF_STUDIES: Final = f"{RECONSTRUCTION} {IN_STUDIES}"
 OF_STUDY: Final = f"{RECONSTRUCTION} WHERE study_uid = (SELECT study_uid FROM series WHERE uid = ?)"  # noqa: S608
 
 DOUBTS: Final = f"SELECT study_uid, reason FROM identity_doubts {IN_STUDIES}"  # noqa: S608
+PRIORS: Final = f"SELECT study_uid, outcome AS reason FROM prior_fetches {IN_STUDIES}"  # noqa: S608
 
 LEAVE_NOBODY: Final = json.dumps(sorted(NEEDS_NOBODY))
 SHOW_OTHERWISE: Final = json.dumps(sorted(OTHER_VIEWS))
@@ -77,7 +79,7 @@ WAITING_STUDIES: Final = f"""
 
 ALERTS: Final = f"""
     SELECT series_uid, max(results.at_utc) AS utc FROM results
-    JOIN series ON uid = series_uid AND NOT {IS_TEST}
+    JOIN series ON uid = series_uid AND {IS_NEW}
     WHERE results.state = 'suspected' AND series_uid IN ({UNACKNOWLEDGED}) GROUP BY series_uid
 """  # noqa: S608 - constants only
 
@@ -107,16 +109,25 @@ ALL: Final = -1
 class ExaminationRow:
     """An examination with its series, that which speaks for it first.
 
-    ``doubt`` is why it is doubted whose images they are.
+    ``doubt`` is why it is doubted whose images they are, ``prior`` what came of fetching the same
+    patient's earlier examination, None where none was to be fetched.
     """
 
     examination: Examination
     series: tuple[SeriesRow, ...]
     doubt: Reason | None = None
+    prior: Reason | None = None
+
+    @property
+    def fetched(self) -> bool:
+        """Whether it is itself an earlier examination that was fetched."""
+        return self.series[0].fetched
 
     @property
     def remark(self) -> Reason | None:
         """What none of its series says by itself; of what needs nobody no identity is doubted."""
+        if self.fetched:
+            return Reason("fetched_earlier")
         remark, doubt = self.examination.remark, self.doubt
         if doubt is None or self.examination.needs_nobody:
             return remark
@@ -225,10 +236,17 @@ def rows_of(database: Database, study_uids: Iterable[str]) -> list[ExaminationRo
     grouped = examinations(map(reconstruction_of, database.rows(OF_STUDIES, studies)))
     rows = database.rows(f"{ROW} {IN_STUDIES}", studies)
     series = {row["uid"]: series_row(row) for row in rows}
-    doubted = database.rows(DOUBTS, studies)
-    doubts = {row["study_uid"]: recalled(json.loads(row["reason"])) for row in doubted}
+    doubts, priors = (
+        {
+            row["study_uid"]: recalled(json.loads(row["reason"]))
+            for row in database.rows(of, studies)
+        }
+        for of in (DOUBTS, PRIORS)
+    )
     return [
-        ExaminationRow(one, shown, doubts.get(shown[0].identity.study_uid))
+        ExaminationRow(
+            one, shown, *(each.get(shown[0].identity.study_uid) for each in (doubts, priors))
+        )
         for one in grouped
         if (shown := tuple(series[uid] for uid, _ in one.places if uid in series))
     ]
@@ -291,7 +309,7 @@ def _of_day(
     for one in examinations(map(reconstruction_of, rows.values())):
         own = {uid: rows[uid] for uid, _ in one.places}
         is_since = max(row["last_utc"] for row in own.values()) >= since_utc
-        if is_since and not any(row["is_test"] for row in own.values()):
+        if is_since and all(row["is_new"] for row in own.values()):
             yield one, own
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Final
 
-from agent.reasons import recalled
+from agent.reasons import Reason, recalled
 from agent.records import EncodedSlice, Identity, Instant, State
 from agent.report import EngineReport, SeriesReport, SliceStack
 from agent.sources import SourceImages
@@ -40,14 +40,14 @@ from agent.store.rows import (
     status_of,
 )
 from agent.store.search import Search
-from agent.store.statements import IS_TEST, PENDING, ROW, UNACKNOWLEDGED
+from agent.store.statements import IS_NEW, PENDING, ROW, UNACKNOWLEDGED
 from agent.store.totals import Totals, totals_of
 
 MOST_OF_A_PATIENT: Final = 20
 """So many studies of a patient's are looked through for the previous one. Ours."""
 
 FEEDBACK: Final = f"""
-    {ROW} WHERE last_utc >= ? AND NOT {IS_TEST}
+    {ROW} WHERE last_utc >= ? AND {IS_NEW}
     AND (coalesce(acknowledgements.who, verdicts.who) IS NOT NULL
         OR uid IN (SELECT series_uid FROM drawings))
     ORDER BY last_utc
@@ -230,6 +230,15 @@ class Queries:
         if not rows:
             return None
         return rows[0]["revision"], SourceImages.model_validate_json(rows[0]["images"])
+
+    def failed_priors(self, since: datetime) -> list[Reason]:
+        """Return why earlier examinations could not be fetched since a moment, the latest first."""
+        rows = self._db.rows(
+            "SELECT outcome FROM prior_fetches WHERE at_utc >= ? ORDER BY at_utc DESC",
+            stored_utc(since),
+        )
+        outcomes = (recalled(json.loads(row["outcome"])) for row in rows)
+        return [one for one in outcomes if one.code == "prior_not_fetched"]
 
     def with_accession(self, accession: str, limit: int) -> list[SeriesRow]:
         """Return the latest series of an accession number."""
@@ -416,7 +425,7 @@ class Queries:
     def last_slice_at(self) -> datetime | None:
         """Return when the last slice of a patient came [UTC], None where none is known."""
         rows = self._db.rows(
-            f"SELECT last_utc FROM series WHERE NOT {IS_TEST}"  # noqa: S608 - constants only
+            f"SELECT last_utc FROM series WHERE {IS_NEW}"  # noqa: S608 - constants only
             " ORDER BY last_utc DESC LIMIT 1"
         )
         return datetime.fromisoformat(rows[0]["last_utc"]) if rows else None

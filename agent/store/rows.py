@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote_to_bytes
 from pydantic import TypeAdapter
 
 from agent.reasons import Reason, plain, recalled
-from agent.records import Acquisition, Identity, Instant, State, is_test
+from agent.records import Acquisition, Identity, Instant, State, is_new, is_prior, is_test
 from agent.report import EngineReport, SeriesReport
 from agent.sources import LabelBox, PackedLabels, SourceImages, Sources
 from agent.store.readings import SignedReport
@@ -160,6 +160,16 @@ class SeriesRow:
         """Whether it belongs to a self-test."""
         return is_test(self.uid)
 
+    @property
+    def fetched(self) -> bool:
+        """Whether it is of an earlier examination that was fetched."""
+        return is_prior(self.uid)
+
+    @property
+    def new(self) -> bool:
+        """Whether it is of a patient who is scanned now."""
+        return is_new(self.uid)
+
 
 @dataclass(frozen=True, slots=True)
 class Transition:
@@ -213,6 +223,20 @@ class Parcel:
     n_former_findings: int
     signed: SignedReport | None = None
     former_signed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PriorWanted:
+    """A suspicion, whose patient's earlier examination was not fetched yet.
+
+    ``tried_utc`` is when the latest of ``n_attempts`` failed, for ``problem``.
+    """
+
+    identity: Identity
+    acquisition: Acquisition
+    n_attempts: int
+    tried_utc: datetime | None
+    problem: Reason | None
 
 
 @dataclass(frozen=True, slots=True)

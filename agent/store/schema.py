@@ -370,4 +370,13 @@ MIGRATIONS: Final = (
     CREATE INDEX drawings_by_series ON drawings (series_uid, at_utc)
     """,
     "ALTER TABLE slices ADD COLUMN maps_z BLOB",
+    """
+    CREATE TABLE prior_fetches (
+        study_uid TEXT PRIMARY KEY,
+        outcome TEXT NOT NULL,
+        is_over INTEGER NOT NULL,
+        n_attempts INTEGER NOT NULL,
+        at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL
+    ) STRICT
+    """,
 )

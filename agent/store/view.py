@@ -264,6 +264,10 @@ class ExaminationView(_View):
     study_uid: str
     test: bool
     """Whether it is a self-test's, and no patient's."""
+    fetched: bool = False
+    """Whether it is an earlier examination that was fetched from an archive: it alerts nobody."""
+    prior: ReasonReport | None = None
+    """What came of fetching the same patient's earlier examination, None where none was to be."""
     state: State
     needs_nobody: bool
     """Whether no head was to be analysed in it."""
@@ -299,6 +303,8 @@ def examination_facts(row: ExaminationRow) -> dict[str, Any]:
         "examination_uid": one.uid,
         "study_uid": row.series[0].identity.study_uid,
         "test": row.series[0].test,
+        "fetched": row.fetched,
+        "prior": reason_report(row.prior) if row.prior else None,
         "state": one.state,
         "needs_nobody": one.needs_nobody,
         "second": one.second,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 from threadpoolctl import threadpool_limits
@@ -74,7 +75,7 @@ def build_agent(config: Config, store: AgentStore, log: FilteringBoundLogger) ->
         bundle, networks, profiles, config.deliver.channels, config.inlet.segmentations
     )
     archive = Archive(store, log, keeps_slices=config.store.slices_mb > 0)
-    reader = Reader(store, config.read.limits, log, config.selftest_folder)
+    reader = Reader(store, config.read.limits, log, config.marks)
     shell = Shell(store, config.read.bounds)
     return joined(resources, shell, reader, archive, system_clock, log)
 
@@ -120,20 +121,17 @@ def build_watcher(config: Config, queries: Queries) -> Watcher:
     )
 
 
-def build_test_watcher(config: Config, queries: Queries) -> Watcher:
-    """Watch the self-tests' own folder, made where it is not there yet.
+def build_own_watcher(config: Config, folder: Path, queries: Queries) -> Watcher:
+    """Watch a folder of our own, made where it is not there yet: ``config.marks`` has them.
 
     Raises
     ------
     ConfigError
-        If the export folder lies in it: patients would be taken for tests.
+        If the export folder lies in it: patients would be taken for tests, or for fetched.
     """
-    folder = config.selftest_folder
     folder.mkdir(exist_ok=True)
     if config.export_folder.resolve().is_relative_to(folder.resolve()):
-        raise ConfigError(
-            "export_folder_in_selftests", folder=str(config.export_folder), selftests=str(folder)
-        )
+        raise ConfigError("export_folder_in_own", folder=str(config.export_folder), own=str(folder))
     return Watcher(
         folder,
         rescan_s=config.watch.rescan_s,

@@ -51,7 +51,7 @@ class Box:
     bundle: Bundle
     backend: Backend
     clock: SetClock = field(default_factory=SetClock)
-    tests_folder: Path | None = None
+    marks: dict[Path, str] = field(default_factory=dict)
     profiles: tuple[ProtocolProfile, ...] = PROFILES
     limits: ReadLimits = field(default_factory=ReadLimits)
     bounds: Bounds = field(default_factory=Bounds)
@@ -68,7 +68,7 @@ class Box:
         networks = Networks(self.backend, self.gpu(), lambda: self.clock.now_s, log)
         resources = Resources(self.bundle, networks, self.profiles, self.channels, self.drawings)
         archive = Archive(self.store.agent, log, keeps_slices=True)
-        reader = Reader(self.store.agent, self.limits, log, self.tests_folder)
+        reader = Reader(self.store.agent, self.limits, log, self.marks)
         shell = Shell(self.store.agent, self.bounds)
         self.agent = joined(resources, shell, reader, archive, self.clock, log)
         self.agent.intake.adopt(

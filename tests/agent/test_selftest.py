@@ -19,7 +19,7 @@ from agent.report import EngineReport, SeriesReport
 from agent.selftest import SelftestFailed, compared, run_selftest
 from agent.store.rows import Selftest, SeriesRow
 from agent.wiring import system_clock
-from agent.wiring.agent import build_test_watcher
+from agent.wiring.agent import build_own_watcher
 from build_engine.play.local_agent import LocalAgent, local_agent
 from tests.agent.box import MIDNIGHT, Box
 from tests.agent.doctor.scratch import page_that_says
@@ -197,7 +197,8 @@ def test_the_same_images_are_a_test_in_its_folder_and_a_patient_in_the_scanners(
 ) -> None:
     """Whichever comes first: nothing that was tested hides what was scanned."""
     backend = SeeingBackend(SEEING_BUNDLE, score=0.9)
-    box = Box(tmp_path / "s.sqlite", SEEING_BUNDLE, backend, tests_folder=tmp_path / "selftest")
+    marks = {tmp_path / "selftest": TEST_MARK}
+    box = Box(tmp_path / "s.sqlite", SEEING_BUNDLE, backend, marks=marks)
     real, test = uid("series", 0), TEST_MARK + uid("series", 0)
 
     box.export(write_series(tmp_path / "selftest", 32))
@@ -227,7 +228,7 @@ def test_a_refused_image_refuses_no_patients_series(tmp_path: Path) -> None:
         tmp_path / "s.sqlite",
         SEEING_BUNDLE,
         SeeingBackend(SEEING_BUNDLE, score=0.1),
-        tests_folder=tmp_path / "selftest",
+        marks={tmp_path / "selftest": TEST_MARK},
     )
     box.export(write_series(tmp_path / "export", 32))
     box.export(write_series(tmp_path / "selftest", 1, PixelSpacing=None))
@@ -240,7 +241,8 @@ def test_a_refused_image_refuses_no_patients_series(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_patient_waits_for_no_test(tmp_path: Path) -> None:
     backend = SeeingBackend(SEEING_BUNDLE, score=0.9)
-    box = Box(tmp_path / "s.sqlite", SEEING_BUNDLE, backend, tests_folder=tmp_path / "selftest")
+    marks = {tmp_path / "selftest": TEST_MARK}
+    box = Box(tmp_path / "s.sqlite", SEEING_BUNDLE, backend, marks=marks)
     box.hand_in(write_series(tmp_path / "selftest", 32))
     box.hand_in(write_series(tmp_path / "export", 32))
     box.clock.now_s += 60.0
@@ -256,8 +258,8 @@ def test_patients_are_never_exported_into_the_tests_folder(tmp_path: Path, store
     state = tmp_path / "state"
     config = Config(export_folder=state / "selftest/in", state_folder=state)
 
-    with pytest.raises(ConfigError, match="lies in the self-tests'"):
-        build_test_watcher(config, store.queries)
+    with pytest.raises(ConfigError, match="which is for what no scanner sends"):
+        build_own_watcher(config, config.selftest_folder, store.queries)
 
 
 @pytest.fixture(scope="module")

@@ -170,13 +170,14 @@ def test_the_delivery_is_opened_to_the_archives_that_are_named_and_closed_with_t
         '[[deliver.hl7]]\nname = "ris"\nhost = "10.20.0.9"\n'
         '[[deliver.ups]]\nname = "ups"\nhost = "10.20.0.7"\nae_title = "RIS"\n'
         '[worklist]\nhost = "10.20.0.8"\nae_title = "RIS"\n'
+        '[prior.dicomweb]\nurl = "http://10.20.0.6/dicom-web"\n'
     )
     carry_out(install_steps(installed, PROGRAM))
 
     lines = dropped_in.read_text().splitlines()
-    allowed = [f"IPAddressAllow=10.20.0.{n}" for n in (5, 7, 8, 9)]
-    assert lines[1:6] == ["[Service]", *allowed]
-    assert lines[6].startswith("# pacs.example is a name")
+    allowed = [f"IPAddressAllow=10.20.0.{n}" for n in (5, 6, 7, 8, 9)]
+    assert lines[1:7] == ["[Service]", *allowed]
+    assert lines[7].startswith("# pacs.example is a name")
     after = commands_after_install(installed)
     assert any(line.endswith("bleedwatch-deliver.service") for line in after)
 

@@ -140,6 +140,8 @@ interface Examination {
   waiting: string[];
   urgency: Urgency | null;
   before?: Before | null;
+  fetched: boolean;
+  prior: Reason | null;
   last_slice_utc: string;
   series: Series[];
 }

@@ -60,7 +60,10 @@ function showPictures(card, series, report) {
 }
 
 /** @param {Examination} examination */
-function beforeWords({ before }) { return before ? capital(beforeParts(before).join(" · ")) : ""; }
+function beforeWords({ before, prior }) {
+  if (before) return capital(beforeParts(before).join(" · "));
+  return prior ? capital(said(prior)) : "";
+}
 
 /** @param {Examination} examination */
 function secondWords({ remark }) {

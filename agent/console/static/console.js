@@ -82,7 +82,7 @@ function show(state) {
   notifyOf(waiting.filter((one) => isSuspected(one) || isUnanalysed(one)));
   showNotices(state.notices);
   sound();
-  if (!lost) requestAnimationFrame(() => requestAnimationFrame(() => state.examinations.flatMap(({ series }) => series).forEach(confirmShown)));
+  if (!lost) requestAnimationFrame(() => requestAnimationFrame(() => state.examinations.filter(({ fetched }) => !fetched).flatMap(({ series }) => series).forEach(confirmShown)));
 }
 
 function showList() {

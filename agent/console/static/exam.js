@@ -9,7 +9,7 @@ import { showReport } from "./report.js";
 import { askName, checkSession, post } from "./session.js";
 import { isRefused, stateLabel } from "./states.js";
 import { viewerFor } from "./viewer.js";
-import { asNeeded, born, nameOf, number, plain, said, t, translatePage } from "./words.js";
+import { asNeeded, born, capital, nameOf, number, plain, said, t, translatePage } from "./words.js";
 
 const AGAIN_AFTER_MS = 5000;
 const LEFT_AFTER_MS = 900_000; // a page that nobody has touched for so long asks no more: its session is to end by itself
@@ -139,14 +139,17 @@ function showWhose(examination, speaker, before) {
   first(section, ".caveats").replaceChildren(...(report?.caveats ?? []).map((one) => element("li", said(one))));
   first(section, ".series").textContent = [seriesName(speaker),
     t("series {n} of {n_series}", { n: 1, n_series: examination.series.length })].filter(Boolean).join(" · ");
-  showBefore(first(section, ".before"), before);
+  showBefore(first(section, ".before"), before, examination.fetched ? examination.remark : examination.prior);
   if (report) first(section, ".head-map").replaceWith(headMap(report.findings));
 }
 
-/** The previous examination beside this one, and the way to it. @param {HTMLElement} node @param {Before | null} before */
-function showBefore(node, before) {
+/** The previous examination beside this one, and the way to it; else why there is none. @param {HTMLElement} node @param {Before | null} before @param {Reason | null} otherwise */
+function showBefore(node, before, otherwise) {
   node.replaceChildren();
-  if (!before) return;
+  if (!before) {
+    node.textContent = otherwise ? capital(said(otherwise)) : "";
+    return;
+  }
   const link = element("a", t("Previous examination"));
   link.href = `/exam/${encodeURIComponent(before.examination_uid)}`;
   node.append(link, ` · ${beforeParts(before).join(" · ")}`);

@@ -35,8 +35,8 @@ export function asidesOf({ series }) { return series.filter(({ place }, n) => n 
 
 /** @param {Examination} examination */
 export function stateOf(examination) {
-  const { state, needs_nobody: quiet } = examination;
-  if (quiet) return { label: `– ${stateWord(state)}`, kind: "aside" };
+  const { state, needs_nobody, fetched } = examination;
+  if (needs_nobody || fetched) return { label: `– ${stateWord(state)}`, kind: "aside" };
   const kind = answeredAs(examination) ?? state;
   return { label: stateLabel(kind), kind };
 }

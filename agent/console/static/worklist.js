@@ -73,7 +73,7 @@ function row(examination) {
   const name = element("td", nameOf(speaker));
   name.append(element("small", plain(speaker.patient.patient_id)));
   const tr = document.createElement("tr");
-  tr.classList.toggle("aside", examination.needs_nobody);
+  tr.classList.toggle("aside", examination.needs_nobody || examination.fetched);
   tr.append(element("td", label, kind), name, element("td", plain(speaker.description)),
     slicesCell(speaker), element("td", clock(examination.last_slice_utc)), resultCell(examination), openCell(examination));
   tr.role = "row";
@@ -181,7 +181,8 @@ function standingOf(examination) {
 
 /** What its series say together, and what to do; where nobody is needed, quietly. @param {Examination} examination */
 function remarkParts(examination) {
-  const { needs_nobody: quiet, remark, second } = examination;
+  const { remark, second } = examination;
+  const quiet = examination.needs_nobody || examination.fetched;
   const told = standingOf(examination);
   const reason = remark ?? (told && isRefused(told) ? told : null);
   const advice = reason ? whatToDo(reason) : "";

@@ -15,6 +15,7 @@ from agent.deliver.dicom.objects import objects_of
 from agent.deliver.dimse import listening
 from agent.deliver.settings import DicomChannel, DicomWebChannel
 from agent.dispatch import Courier, channel_of, result_of
+from agent.records import TEST_MARK
 from agent.store.delivery_store import DeliveryStore
 from agent.store.rows import Delivery
 from tests.agent.box import Box
@@ -113,7 +114,7 @@ def test_a_suspicion_that_another_series_of_its_study_withdraws_is_followed(tmp_
 
 def test_a_self_test_goes_to_no_archive(tmp_path: Path) -> None:
     box = box_of(tmp_path, ALL)
-    box.tests_folder = tmp_path / "tests"
+    box.marks = {tmp_path / "tests": TEST_MARK}
     box.start()
     finish(box, write_series(tmp_path / "tests" / "in", N))
 
