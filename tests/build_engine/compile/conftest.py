@@ -5,15 +5,25 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from build_engine.compile import golden
+from build_engine.heads.known import generated_head
 from tests.nvidia.box import GpuBox
 from tests.nvidia.cuda import cuda_module
 from tests.tiny import BUNDLE
+
+MADE_ONCE = cache(generated_head)
+
+
+@pytest.fixture(autouse=True)
+def golden_heads_are_made_once(monkeypatch) -> None:
+    """Spare each verification a second: it is of the same heads."""
+    monkeypatch.setattr(golden, "generated_head", MADE_ONCE)
 
 
 @pytest.fixture

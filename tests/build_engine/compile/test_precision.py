@@ -119,6 +119,13 @@ def test_fp16_casts_only_where_the_convolutions_begin_and_end(path: Path) -> Non
 
 
 @pytest.mark.slow
+def test_a_large_bleed_is_suspected(reference: tuple[LabelMask, Recorder]) -> None:
+    mask, _ = reference
+
+    assert mask.score >= BUNDLE.contract.operating_point("balanced").score
+
+
+@pytest.mark.slow
 def test_a_head_in_fp16_is_judged_as_in_fp32(
     bleeding: HeadVolume, reference: tuple[LabelMask, Recorder], tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from build_engine.heads.phe_sich import held_out_patients, phe_boxes, phe_head
 from build_engine.judge import peer as peers
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SHARED = Path(__file__).parents[4] / "shared"
 WEIGHTS = SHARED / "peers" / "blast_ct_v0.1.1"
