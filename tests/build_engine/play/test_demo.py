@@ -46,6 +46,13 @@ def children_of(pid):
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def services_of(pid):
+    """Its children that have become agent and console."""
+    return [
+        pid for pid in children_of(pid) if b"--config" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+
+
 def alive(pid):
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
@@ -55,8 +62,7 @@ def alive(pid):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_the_demo_has_a_page_and_nothing_outlives_it(tmp_path, number):
+def test_the_demo_has_a_page_and_nothing_outlives_it(tmp_path):
     with Demo(tmp_path) as demo:
         until(lambda: re.search(r"http://\S+", demo.said()))
         (address,) = set(re.findall(r"http://\S+", demo.said()))
@@ -64,11 +70,23 @@ def test_the_demo_has_a_page_and_nothing_outlives_it(tmp_path, number):
             assert page.status == 200
         children = children_of(demo.process.pid)
 
-        os.kill(demo.process.pid, number)
+        os.kill(demo.process.pid, signal.SIGINT)
         demo.process.join(20)
 
     assert len(children) == 2
     until(lambda: not any(map(alive, children)))
+
+
+@pytest.mark.slow
+def test_nothing_outlives_a_demo_that_is_killed_while_it_starts(tmp_path):
+    with Demo(tmp_path) as demo:
+        until(lambda: len(services_of(demo.process.pid)) == 2)
+        services = services_of(demo.process.pid)
+
+        os.kill(demo.process.pid, signal.SIGKILL)
+        demo.process.join(20)
+
+    until(lambda: not any(map(alive, services)))
 
 
 @pytest.fixture
