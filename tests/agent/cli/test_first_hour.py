@@ -63,13 +63,13 @@ class Terminal:
         self.shell.expect(r"\[started (\d+)\]")
         return int(self.shell.match[1])
 
-    def until(self, command: str, words: str) -> str:
-        """Type a command again and again until it says these words."""
+    def until(self, command: str, *words: str) -> str:
+        """Type a command again and again until it says all these words."""
         for _ in range(40):
             said, _ = self.type(command)
-            if words in said:
+            if all(one in said for one in words):
                 return said
-            self.type("sleep 0.3")
+            self.type("sleep 1")
         raise AssertionError(said)
 
 
@@ -195,7 +195,9 @@ def see_it_work(terminal: Terminal, box: Box) -> int:
     """Start both services by hand and play a scanner; returns the agent's process."""
     agent = terminal.start(f"bleedwatch run -c {box.config}")
     terminal.start(f"bleedwatch console -c {box.config}")
-    said = terminal.until(f"bleedwatch doctor -c {box.config}", "1 of 24 checks found")
+    said = terminal.until(
+        f"bleedwatch doctor -c {box.config}", "✗ self-test", "1 of 24 checks found"
+    )
     assert "SELF-TEST MISSING" in wrong_lines(said)["self-test"]
     box.configure(daily="false")  # these networks of a few bytes would not pass one
     terminal.until(f"bleedwatch doctor -c {box.config}", "all well")
