@@ -23,7 +23,7 @@ from build_engine.play.scu import storing
 from tests.agent.console.browsing import CHROMIUM, IN_A_BROWSER, QUIET
 from tests.agent.deliver.archives import Orthanc, needs_orthanc, unclosed
 from tests.agent.deliver.results import HEIGHTS_MM, stored_result
-from tests.ohif.viewer import SOFTWARE_GL, Drawn, Viewer, dist, serving
+from tests.ohif.viewer import SOFTWARE_GL, Drawn, Viewer, dist, serving_ohif
 from tests.program import until
 
 pytestmark = [*IN_A_BROWSER, needs_orthanc, unclosed, pytest.mark.timeout(900)]
@@ -98,7 +98,7 @@ def opened(
         channel = DicomArchive(settings, Commitments())
         channel.send(channel.letter(result))
         root = f"http://127.0.0.1:{archive.http_port}"
-        with serving(folder, root) as address, sync_playwright() as playwright:
+        with serving_ohif(folder, root) as address, sync_playwright() as playwright:
             flags = [flag for flag in QUIET if flag != "--disable-gpu"]
             browser = playwright.chromium.launch(
                 executable_path=CHROMIUM, args=[*flags, *SOFTWARE_GL]

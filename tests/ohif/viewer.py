@@ -6,7 +6,6 @@ import http.server
 import json
 import mimetypes
 import os
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page
 
+from tests.agent.deliver.web import serving
 from tests.program import until
 
 PATIENCE_MS: Final = 120_000
@@ -127,7 +127,7 @@ def dist() -> Path:
 
 
 @contextmanager
-def serving(folder: Path, archive: str) -> Iterator[str]:
+def serving_ohif(folder: Path, archive: str) -> Iterator[str]:
     """Serve OHIF, and the archive's DICOMweb below the same address."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -166,13 +166,8 @@ def serving(folder: Path, archive: str) -> Iterator[str]:
 
         def log_message(self, *_: object) -> None: ...
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as address:
+        yield address
 
 
 @dataclass(frozen=True)

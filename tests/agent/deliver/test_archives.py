@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import ssl
 import threading
@@ -28,6 +27,7 @@ from agent.reasons import english
 from tests.agent.certificates import Authority
 from tests.agent.deliver.archives import Orthanc, needs_orthanc, unclosed
 from tests.agent.deliver.results import AT, stored_result
+from tests.agent.deliver.web import Web
 from tests.agent.doctor.scratch import free_port
 from tests.phantoms import uid
 from tests.program import until
@@ -280,25 +280,9 @@ def test_tls_is_verified_and_a_stranger_is_sent_nothing(
 def web(status: int, body: bytes) -> Iterator[DicomWebArchive]:
     """A DICOMweb server that answers everything alike."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        url = f"http://127.0.0.1:{server.server_address[1]}/dicom-web"
+    with Web(status, body).listening() as address:
+        url = f"{address}/dicom-web"
         yield DicomWebArchive(DicomWebChannel(name="web", url=url))
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def stow_answer(stored: list[Dataset], failed: list[Dataset]) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import shutil
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from agent.records import Instant
 from agent.service import carry_out, install_steps
 from agent.store.rows import AgentStatus
 from agent.wiring import boot_id, system_clock
+from tests.agent.deliver.web import serving
 from tests.agent.reports import ENGINE
 from tests.agent.stored import Store
 from tests.tiny import write_tiny_bundle
@@ -144,9 +144,5 @@ def page_that_says(text: bytes) -> Iterator[int]:
         def log_message(self, *_words: object) -> None:
             return
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield server.server_address[1]
-        server.shutdown()
-        thread.join()
+    with serving(Page) as address:
+        yield int(address.rpartition(":")[2])
