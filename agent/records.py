@@ -568,13 +568,9 @@ class Measurement:
     key_slice_k: int | None
 
 
-STORED_ABOVE_HU: Final = -32768
-"""Kept slices hold HU less this: JPEG-LS knows no negative values."""
-
-
 @dataclass(frozen=True, slots=True)
 class EncodedSlice:
-    """A slice as it is kept: HU - ``STORED_ABOVE_HU`` (row, column), 16 bits, lossless JPEG-LS.
+    """A slice as it is kept: ``hu`` (row, column) as ``packing`` packs it.
 
     ``outline_png`` is the bleed's outline on the same matrix, transparent elsewhere; ``findings_z``
     the number of each pixel's finding from 1 on, 0 elsewhere (uint8, in zlib's format). Each is
@@ -584,7 +580,7 @@ class EncodedSlice:
     """
 
     k: int
-    jls: bytes
+    hu: bytes
     outline_png: bytes | None
     findings_z: bytes | None = None
     maps_z: bytes | None = None

@@ -5,13 +5,9 @@ The page windows them by itself: another window, and the HU under the cursor, fe
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from typing import Final
 
-import jpeg_ls
-import numpy as np
-from numpy.typing import NDArray
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,11 +16,9 @@ from starlette.routing import Route
 
 from agent.console.answers import SlicesKept, SlicesNotKept
 from agent.console.requests import named_result
-from agent.records import STORED_ABOVE_HU, Clock, EncodedSlice
+from agent.packing import packed_anew
+from agent.records import Clock
 from agent.store.queries import Queries
-
-FASTEST: Final = 1
-"""Of zlib's levels. A slice of 512² takes 5 ms and 220 kB so."""
 
 STORED_WITHIN_S: Final = 60.0
 """Slices are stored within this time of their result [s]; where none are by then, none will be.
@@ -73,7 +67,7 @@ class Images:
         return SlicesNotKept(kept="coming" if 0 <= age_s < STORED_WITHIN_S else "no")
 
     async def slice(self, request: Request) -> Response:
-        """Answer with the HU of one slice (row, column): int16, little-endian, in zlib's format."""
+        """Answer with the HU of one slice (row, column), as ``packing`` packs them."""
         answer = await run_in_threadpool(self._slice, *named_result(request), _k(request))
         return Response(answer, media_type="application/octet-stream")
 
@@ -81,7 +75,7 @@ class Images:
         encoded = self.queries.encoded_slice(uid, revision, k)
         if encoded is None:
             raise HTTPException(404, "no such slice")
-        return zlib.compress(hu_of(encoded).astype("<i2").tobytes(), FASTEST)
+        return packed_anew(encoded.hu)
 
     async def outline(self, request: Request) -> Response:
         """Answer with the bleed's outline on one slice, on the same matrix."""
@@ -103,13 +97,6 @@ class Images:
         named = *named_result(request), _k(request)
         encoded = await run_in_threadpool(self.queries.encoded_slice, *named)
         return _deflated(encoded.maps_z if encoded else None, "no probabilities")
-
-
-def hu_of(encoded: EncodedSlice) -> NDArray[np.int16]:
-    """Return the HU (row, column) of a slice as it is kept."""
-    pixels, header = jpeg_ls.decode_buffer(encoded.jls)
-    stored = np.frombuffer(pixels, "<u2").reshape(header["height"], header["width"])
-    return (stored.astype(np.int32) + STORED_ABOVE_HU).astype(np.int16)
 
 
 def _k(request: Request) -> int:

@@ -8,16 +8,14 @@ from io import BytesIO
 from itertools import repeat
 from typing import Final
 
-import jpeg_ls
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from agent.draw.key_slice import OUTLINE_RGB, outline_of
-from agent.records import STORED_ABOVE_HU, EncodedSlice, Grid, HeadVolume
+from agent.packing import packed
+from agent.records import EncodedSlice, Grid, HeadVolume
 from agent.report import SliceStack
-
-STORED_BITS: Final = 16
 
 OUTLINE_PX: Final = 2
 
@@ -51,25 +49,16 @@ def encoded_slices(
 
     ``findings`` holds for each slice the number of each pixel's finding, None where there is none;
     ``maps`` likewise the probabilities by each network (network, row, column), on their own matrix.
-
-    Raises RuntimeError on a slice that lossless JPEG-LS makes larger, which pyjpegls has no room
-    for: seen only of a few dozen pixels.
     """
     maps = repeat(None, len(head.hu)) if maps is None else maps
     slices = zip(head.hu, labels, findings, maps, strict=True)
     for k, (hu, within, numbers, both) in enumerate(slices):
         outline = _outline_png(within > 0, hu) if within.any() else None
-        yield EncodedSlice(k, _jpeg_ls(hu), outline, _deflated(numbers), _deflated(both))
+        yield EncodedSlice(k, packed(hu), outline, _deflated(numbers), _deflated(both))
 
 
 def _deflated(values: NDArray[np.uint8] | None) -> bytes | None:
     return None if values is None else zlib.compress(values.tobytes())
-
-
-def _jpeg_ls(hu: NDArray[np.int16]) -> bytes:
-    stored = (hu.astype(np.int32) - STORED_ABOVE_HU).astype("<u2")
-    encoded: bytearray = jpeg_ls.encode_buffer(stored.tobytes(), *hu.shape, 1, STORED_BITS)
-    return bytes(encoded)
 
 
 def _outline_png(inside: NDArray[np.bool_], hu: NDArray[np.int16]) -> bytes:

@@ -276,7 +276,7 @@ class Queries:
     def encoded_slice(self, uid: str, revision: int, k: int) -> EncodedSlice | None:
         """Return one slice of a stack, None where it is not stored."""
         rows = self._db.rows(
-            "SELECT k, jls, outline_png, findings_z, maps_z"
+            "SELECT k, hu, outline_png, findings_z, maps_z"
             " FROM slices JOIN volumes USING (series_uid, revision)"
             " WHERE series_uid = ? AND revision = ? AND k = ?",
             uid,

@@ -379,4 +379,5 @@ MIGRATIONS: Final = (
         at_utc TEXT NOT NULL, at_monotonic_s REAL NOT NULL
     ) STRICT
     """,
+    "ALTER TABLE slices RENAME COLUMN jls TO hu",
 )

@@ -87,7 +87,7 @@ def slices_kept(
 
 
 def _n_bytes(one: EncodedSlice) -> int:
-    return sum(len(part or b"") for part in (one.jls, one.outline_png, one.findings_z, one.maps_z))
+    return sum(len(part or b"") for part in (one.hu, one.outline_png, one.findings_z, one.maps_z))
 
 
 def slices_bytes(database: Database) -> int:

@@ -6,6 +6,7 @@ import { load } from "./page.js";
 
 const { Slices } = await load("slices.js");
 
+const PACKED = new Uint8Array([0xff, 0x50, 0x07, 0x08]); // -1024 and 40 HU: low bytes, then high ones
 const STACK = { n: 1000, outlined: [500, 501] };
 let waiting; // requests that nobody has answered: { url, answer(), refuse() }
 let bitmaps; // all that were ever decoded
@@ -22,7 +23,7 @@ beforeEach(() => {
     signal.addEventListener("abort", stop);
     waiting.push({
       url,
-      answer: () => end({ ok: true, status: 200, blob: async () => (url.endsWith(".png") ? url : new Blob([deflateSync(new Int16Array([-1024, 40]))])) }),
+      answer: () => end({ ok: true, status: 200, blob: async () => (url.endsWith(".png") ? url : new Blob([deflateSync(PACKED)])) }),
       refuse: (status) => end({ ok: false, status }),
     });
   });

@@ -115,7 +115,7 @@ export class Slices {
     return this.#doing(this.#decoding, k, signal, async () => {
       const held = this.#blobs.get(k);
       if (!held) return;
-      const [hu, outline] = await Promise.all([inflated(held[0]), held[1] && createImageBitmap(held[1])]);
+      const [hu, outline] = await Promise.all([unpacked(held[0]), held[1] && createImageBitmap(held[1])]);
       if (signal.aborted) {
         outline?.close();
         return;
@@ -180,8 +180,17 @@ async function blob(url, signal) {
   return answer.blob();
 }
 
-/** @param {Blob} deflated int16, little-endian as every browser's machine is */
-async function inflated(deflated) {
-  const stream = deflated.stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Int16Array(await new Response(stream).arrayBuffer());
+/** The HU of a slice as agent/packing.py packs it. @param {Blob} packed */
+async function unpacked(packed) {
+  const stream = packed.stream().pipeThrough(new DecompressionStream("deflate"));
+  const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+  const n = bytes.length / 2;
+  const hu = new Int16Array(n);
+  let before = 0;
+  for (let at = 0; at < n; at += 1) {
+    const folded = bytes[at] | (bytes[n + at] << 8);
+    hu[at] = before + ((folded >> 1) ^ -(folded & 1));
+    before = hu[at];
+  }
+  return hu;
 }

@@ -8,6 +8,7 @@ from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 
+import jpeg_ls
 import numpy as np
 import pytest
 from PIL import Image
@@ -29,6 +30,7 @@ from tests.agent.console.stacks import (
 )
 from tests.agent.reports import add_result, receive, report
 from tests.agent.stored import Store
+from tests.packed import unpacked
 from tests.schema import check
 
 RESULT = "/api/series/1.2.3.4/1"
@@ -69,8 +71,19 @@ def test_a_slice_is_served_in_hu_bit_by_bit(client: TestClient, store: Store) ->
     for k in (0, 1):
         answer = client.get(f"{RESULT}/slices/{k}.hu")
         assert answer.headers["content-type"] == "application/octet-stream"
-        served = np.frombuffer(zlib.decompress(answer.content), "<i2").reshape(40, 30)
-        assert (served == hu[k]).all()
+        assert (unpacked(answer.content) == hu[k].ravel()).all()
+
+
+def test_a_slice_that_was_kept_as_jpeg_ls_is_served_like_others(
+    client: TestClient, store: Store
+) -> None:
+    keep_stack(store)
+    hu = np.random.default_rng(1).integers(-1024, 3071, (64, 64))
+    former = jpeg_ls.encode_buffer((hu + 2**15).astype("<u2").tobytes(), 64, 64, 1, 16)
+
+    store.sql("UPDATE slices SET hu = ?", bytes(former))
+
+    assert (unpacked(client.get(f"{RESULT}/slices/0.hu").content) == hu.ravel()).all()
 
 
 def test_the_stack_is_described(client: TestClient, store: Store) -> None:
