@@ -45,6 +45,12 @@ HOLLOW_FROM: Final = 0.3
 """Asked only between levels of this share of the largest one: at the base, sections are uneven."""
 
 
+LEAST_PROPORTION: Final = 0.43
+"""Where the hemispheres show, a head that is seen whole is no less high than this share of its
+width, the root of its area. Real heads: 0.46 to 0.81, with nominal pixels; where slices lie half
+as far apart as they did: 0.41 at most."""
+
+
 def unseen_of(facts: HeadFacts) -> tuple[Reason, ...]:
     """Name what of a head a stack does not show; empty if it shows all of it."""
     shares = _shares(facts)
@@ -62,6 +68,9 @@ def unseen_of(facts: HeadFacts) -> tuple[Reason, ...]:
         unseen.append(Reason("levels_without_brain", n_levels=n_hollow))
     if facts.at_edge:
         unseen.append(Reason("brain_cut_off"))
+    wide_mm = float(np.sqrt(facts.largest_mm2))
+    if not unseen and facts.large_mm < LEAST_PROPORTION * wide_mm:
+        unseen.append(Reason("too_flat", high_mm=facts.large_mm, wide_mm=wide_mm))
     return tuple(unseen)
 
 

@@ -92,6 +92,23 @@ LIKER_BY: Final = 0.02
 """A slice resembles another one more where its correlation is higher by this. Ours: noise makes
 some thousandths."""
 
+COUNTED_SLICES: Final = 32
+"""How often each value occurs is counted in so many slices, or a few more."""
+
+DENSER_HU: Final = 40, 100
+"""Between brain and bone [HU]: where both share a pixel, at a dural fold or in a vessel."""
+
+STEP_HU: Final = 20
+"""No export stores values further apart than this [HU]: eight bits for all of HU make 16."""
+
+CUT_BONE_HU: Final = 90, 300
+"""Exports cut to a window show bone as one value, between these [HU]."""
+
+CUT_BY: Final = 10
+"""What is cut off at a value makes it so many times as frequent as any of ``RIM_HU`` below it."""
+
+RIM_HU: Final = 40
+
 REPEAT_STRIDE: Final = 8
 """Every so many pixels each way are compared to tell one slice given twice. Noise makes no two
 slices alike in even ten of them."""
@@ -116,10 +133,15 @@ class HeadFacts:
     ``mirrored_fit``: how much more a slice resembles the next one when it is mirrored, at most.
     ``alternate_share`` of slices resemble the next but one more than the next.
     ``likeness``: how much levels ``APART_MM`` apart and one between resemble each other, at most:
-    below and above its widest level two sections of a head may be alike. All three are correlations
-    of slices that show half of the most tissue, or differences of such.
+    below and above its widest level two sections of a head may be alike. ``next_likeness``: how
+    much a level resembles the next, at most. All four are correlations of slices that show half of
+    the most tissue, or differences of such.
     ``brain_over_fat_hu``: how much denser the most frequent of brain is than that of fat, None
-    where fat does not show.
+    where fat does not show. ``least_denser``: how often the rarest values between brain and bone
+    occur, as a share of the most frequent of brain. ``above_cut`` of the bone that is cut off at
+    one value lies above it, 0 where none is cut off.
+    ``breadth`` of the largest levels' brain as a share of its length, by how its pixels spread;
+    ``breadth_square`` if the pixels were square.
     """
 
     areas_mm2: NDArray[np.float64]
@@ -140,6 +162,11 @@ class HeadFacts:
     mirrored_fit: float
     alternate_share: float
     likeness: float
+    next_likeness: float
+    least_denser: float
+    above_cut: float
+    breadth: float
+    breadth_square: float
 
 
 def facts_of(head: HeadVolume) -> HeadFacts:
@@ -162,7 +189,12 @@ def facts_of(head: HeadVolume) -> HeadFacts:
     tissue_px = _tissue_px(thinned)
     pictures = _pictures(thinned, tissue_px)
     alike_next = _alike(pictures[:-1], pictures[1:])
-    of_levels = pictures if levels is thinned else _pictures(levels, _tissue_px(levels))
+    of_levels, next_levels = pictures, alike_next
+    if levels is not thinned:
+        of_levels = _pictures(levels, _tissue_px(levels))
+        next_levels = _alike(of_levels[:-1], of_levels[1:])
+    counts = _counts(thinned)
+    breadth_square = _breadth_square(head, inside[np.argsort(areas_mm2)[-N_LARGEST:]])
     return HeadFacts(
         areas_mm2=_with_bone(areas_mm2, bone),
         tissue_mm2=tissue_px * pixel_mm2,
@@ -181,7 +213,12 @@ def facts_of(head: HeadVolume) -> HeadFacts:
         large_mm=_extent(large) * _level_mm(head, len(levels)),
         mirrored_fit=_mirrored_fit(pictures, alike_next),
         alternate_share=_alternate_share(pictures, alike_next),
-        likeness=_likeness(of_levels, _level_mm(head, len(levels))),
+        likeness=_likeness(of_levels, next_levels, _level_mm(head, len(levels))),
+        next_likeness=float(next_levels.max(initial=0.0)),
+        least_denser=_least_denser(counts),
+        above_cut=_above_cut(counts),
+        breadth=breadth_square * head.grid.column_spacing_mm / head.grid.row_spacing_mm,
+        breadth_square=breadth_square,
     )
 
 
@@ -217,10 +254,19 @@ def _reached(areas: NDArray[np.float64]) -> float:
 
 def _thinned(head: HeadVolume) -> tuple[NDArray[np.int16], float]:
     """Take some pixels of each slice: HU (slice, row, column), and the area of each [mm²]."""
-    spacings_mm = head.grid.row_spacing_mm, head.grid.column_spacing_mm
-    row_step, column_step = (max(1, round(PIXEL_MM / spacing_mm)) for spacing_mm in spacings_mm)
-    pixel_mm2 = spacings_mm[0] * spacings_mm[1] * row_step * column_step
+    row_step, column_step = _steps(head)
+    pixel_mm2 = head.grid.row_spacing_mm * head.grid.column_spacing_mm * row_step * column_step
     return np.ascontiguousarray(head.hu[:, ::row_step, ::column_step]), pixel_mm2
+
+
+def _steps(head: HeadVolume) -> tuple[int, int]:
+    """Every how many rows and columns a pixel is looked at."""
+    grid = head.grid
+    row_step, column_step = (
+        max(1, round(PIXEL_MM / spacing_mm))
+        for spacing_mm in (grid.row_spacing_mm, grid.column_spacing_mm)
+    )
+    return row_step, column_step
 
 
 def _levels(head: HeadVolume, thinned: NDArray[np.int16]) -> NDArray[np.int16]:
@@ -398,12 +444,55 @@ def _alternate_share(pictures: NDArray[np.float32], alike_next: NDArray[np.float
     return _share(next_but_one > alike_next[:-1] + LIKER_BY)
 
 
-def _likeness(pictures: NDArray[np.float32], level_mm: float) -> float:
+def _likeness(
+    pictures: NDArray[np.float32], alike_next: NDArray[np.float32], level_mm: float
+) -> float:
     """Compare levels ``APART_MM`` apart, and what is next to the lower one: two may be alike."""
     step = int(np.ceil(APART_MM / max(level_mm, 1.0)))
     far = _alike(pictures[:-step], pictures[step:])
-    near = _alike(pictures[:-1], pictures[1:])[: len(far)]
-    return float(np.minimum(near, far).max(initial=0.0))
+    return float(np.minimum(alike_next[: len(far)], far).max(initial=0.0))
+
+
+def _counts(thinned: NDArray[np.int16]) -> NDArray[np.intp]:
+    """Count each value from 0 HU on in some slices; what is denser than bone may be counts last."""
+    some = thinned[:: max(1, len(thinned) // COUNTED_SLICES), ::2, ::2]
+    most_hu = 2 * CUT_BONE_HU[1]
+    return np.bincount(np.minimum(some[some >= 0], most_hu), minlength=most_hu + 1)
+
+
+def _least_denser(counts: NDArray[np.intp]) -> float:
+    """Compare the rarest ``STEP_HU`` between brain and bone with the most frequent below bone."""
+    low_hu, high_hu = DENSER_HU
+    together = np.convolve(counts[:high_hu], np.ones(STEP_HU), "valid")
+    return float(together[low_hu:].min() / max(together.max(), 1.0))
+
+
+def _above_cut(counts: NDArray[np.intp]) -> float:
+    """Find the value at which bone is cut off, and how much lies above it all the same."""
+    low_hu, high_hu = CUT_BONE_HU
+    cut_hu = low_hu + int(counts[low_hu:high_hu].argmax())
+    if counts[cut_hu] <= CUT_BY * max(counts[cut_hu - RIM_HU : cut_hu].max(), 1):
+        return 0.0
+    return float(counts[cut_hu + CUT_BY :].sum() / counts[cut_hu])
+
+
+def _breadth_square(head: HeadVolume, inside: NDArray[np.bool_]) -> float:
+    """Compare how far levels of a mask spread across and along, as if pixels were square.
+
+    The root of the ratio of variances, which does not hang on single pixels as a box would; 1 of a
+    mask that spreads nowhere.
+    """
+    row_step, column_step = _steps(head)
+    along, across = (_variance(inside.sum(axis=axis)) for axis in (2, 1))
+    return float(np.sqrt(across / along)) * column_step / row_step if along else 1.0
+
+
+def _variance(counts: NDArray[np.intp]) -> float:
+    """Mean variance of where counts (level, place) lie."""
+    places = np.arange(counts.shape[1])
+    n = np.maximum(counts.sum(axis=1), 1)
+    means = counts @ places / n
+    return float((counts @ places**2 / n - means**2).mean())
 
 
 def _median(values: NDArray[np.int16]) -> float:

@@ -47,6 +47,25 @@ BRAIN_OVER_FAT_HU: Final = 95.0, 160.0
 where a scanner's scale lies low. One real head with its fat: 128; generated ones: 109 to 135.
 Values 0.6 times as large make 65 to 80 of it, 1.5 times as large 163 to 200."""
 
+LEAST_DENSER: Final = 0.001
+"""No 20 HU between brain and bone are so rare beside the most frequent of brain: a pixel at the
+skull's edge holds some of both. Heads: 0.012 and more, generated ones of 7.5 mm 0.006; where soft
+tissue was made 0.75 times as dense or less, and bone was not, nothing lies there."""
+
+MOST_ABOVE_CUT: Final = 0.005
+"""Where bone is cut off at one value, no more of it than this lies above. Heads: 0; where soft
+tissue was made 1.2 to 1.5 times as dense, and bone was cut off before: 0.01 and more."""
+
+BREADTH: Final = 0.62, 1.15
+"""A brain is so broad, as a share of its length. Heads: 0.73 to 1.03, of any age."""
+
+BREADTH_SQUARE: Final = 0.68, 1.1
+"""Of pixels that are not square: where they would show such a head if they were, they are. No
+scanner makes others, and a head that was stretched is hardly ever so."""
+
+SQUARE: Final = 1.1
+"""Pixels that are no longer than this, by their width, count as square."""
+
 MOST_AIR_ML: Final = 5.0
 """With more air than this amid the brain [mL], as in ventricles full of it, the networks alarm
 along its walls. Heads: 0 to 1.6; air under the skull, as after an injury, is not amid the brain."""
@@ -59,6 +78,10 @@ nothing: a part of a head is flat."""
 MOST_LIKENESS: Final = 0.999
 """Slices 12 mm apart, and one between, never correlate so. Heads: 0.9954 at most; one slice four
 times with other noise: 0.9992 and more."""
+
+MOST_NEXT_LIKENESS: Final = 0.9994
+"""Nor do levels next to one another. Heads: 0.9989 at most, of 2.5 and 1.25 mm too; one slice of
+5 mm twice with other noise of 6 HU: 0.9998 and more, of 12 HU 0.9995."""
 
 MOST_ALTERNATE_SHARE: Final = 0.25
 """Nor do so many slices resemble the next but one more than the next. Heads: 0 to 0.04; with every
@@ -122,6 +145,11 @@ def _brain_fault(facts: HeadFacts) -> Reason | None:
             over_fat_hu is not None and not least_hu <= over_fat_hu <= most_hu,
             Reason("scale_off", apart_hu=over_fat_hu or 0.0),
         ),
+        (
+            facts.least_denser < LEAST_DENSER or facts.above_cut > MOST_ABOVE_CUT,
+            Reason("scales_differ"),
+        ),
+        (_is_stretched(facts), Reason("pixels_stretched", percent=100 * facts.breadth)),
         (facts.air_ml > MOST_AIR_ML, Reason("air_in_brain", air_ml=facts.air_ml)),
     )
     return next((reason for is_so, reason in told if is_so), None)
@@ -131,7 +159,10 @@ def _stack_fault(facts: HeadFacts) -> Reason | None:
     """Say what keeps slices of a brain from being one scan of one head, each as it lay."""
     wide_mm = float(np.sqrt(facts.largest_mm2))
     told = (
-        (facts.likeness > MOST_LIKENESS, Reason("slices_alike")),
+        (
+            facts.likeness > MOST_LIKENESS or facts.next_likeness > MOST_NEXT_LIKENESS,
+            Reason("slices_alike"),
+        ),
         (facts.alternate_share > MOST_ALTERNATE_SHARE, Reason("slices_of_two_heads")),
         (facts.mirrored_fit > MOST_MIRRORED_FIT, Reason("slices_mirrored")),
         (
@@ -140,6 +171,15 @@ def _stack_fault(facts: HeadFacts) -> Reason | None:
         ),
     )
     return next((reason for is_so, reason in told if is_so), None)
+
+
+def _is_stretched(facts: HeadFacts) -> bool:
+    """Say whether pixels are longer, or wider, than they can be."""
+    (least, most), (least_square, most_square) = BREADTH, BREADTH_SQUARE
+    if not least <= facts.breadth <= most:
+        return True
+    is_square = 1 / SQUARE <= facts.breadth / facts.breadth_square <= SQUARE
+    return not is_square and least_square <= facts.breadth_square <= most_square
 
 
 def _is_upside_down(facts: HeadFacts) -> bool:

@@ -74,6 +74,11 @@ SERIES: Final = {
         "check that all slices were exported; where the protocol leaves out so much, read it "
         "without Bleedwatch",
     ),
+    "too_flat": Wording(
+        "the brain is only {high_mm:.0f} mm high and {wide_mm:.0f} mm wide: slices are missing, or "
+        "lie further apart than is said",
+        WHOLE_HEAD,
+    ),
     "brain_cut_off": Wording("the brain reaches the edge of the image", WHOLE_HEAD),
     "implausible": Wording("this is no head CT that can be trusted: {faults}", CHECK_EXPORT),
     "no_air": Wording("no air round the head, so these are no HU", CHECK_EXPORT),
@@ -99,6 +104,14 @@ SERIES: Final = {
     ),
     "scale_off": Wording(
         "brain is {apart_hu:.0f} HU denser than fat, which in HU is 95 to 160", CHECK_EXPORT
+    ),
+    "scales_differ": Wording(
+        "soft tissue and bone have different scales, so these are no HU", CHECK_EXPORT
+    ),
+    "pixels_stretched": Wording(
+        "the brain is {percent:.0f} % as wide as it is long: the size of pixels is wrong, or the "
+        "images were stretched",
+        CHECK_EXPORT,
     ),
     "out_of_proportion": Wording(
         "the brain is {high_mm:.0f} mm high and {wide_mm:.0f} mm wide, as in no head: the size of "

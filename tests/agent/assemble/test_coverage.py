@@ -57,6 +57,11 @@ def test_a_head_cut_within_the_brain_is_told_at_every_level(end: str, slice_mm: 
         assert f"{end}_not_seen" in unseen_in(cut(head, kept)), n
 
 
+@pytest.mark.parametrize("slice_mm", [2.5, 5.0])
+def test_slices_that_are_said_to_lie_half_as_far_apart_are_told(slice_mm: float) -> None:
+    assert unseen_in(volume(whole(5, slice_mm).hu, slice_mm / 2, 1.0)) == {"too_flat"}
+
+
 @pytest.mark.slow
 def test_slices_below_the_skull_are_not_asked_for() -> None:
     """The neck may be in it or not."""
