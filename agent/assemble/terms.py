@@ -63,7 +63,7 @@ WORDS: Final[dict[Term, str]] = {
         혈관 血管 动脉 動脈 静脉 靜脈 静脈
         """,
     Term.PERFUSION: """
-        perf* *perfusi* ctp vpct cbf cbv mtt tmax ttp перфуз* 관류 灌注 灌流 潅流
+        perf* *perfusi* ctp vpct cbf cbv rcbf rcbv mtt tmax ttp перфуз* 관류 灌注 灌流 潅流
         """,
     Term.TIMED: "dynamic* dynamisch* dynamiq* dinamic* dyn 4d 动态 動態 ダイナミック",
     Term.HEAD: """
@@ -91,14 +91,14 @@ WORDS: Final[dict[Term, str]] = {
         """,
     Term.PLAIN: """
         plain nativ* natif unenhanced nonenhanced noncontrast* noncon nect ncct nc nce
-        precontrast* precon simple simples basal* blanco c- ce- i- iv- km- -c smdc
+        precontrast* precon simple simples basal* blanco c- ce- i- iv- km- -c smdc smc
         *kontrastmittelfrei* *kontrasts*z нативн* бесконтраст* 비조영 平扫 平掃 単純 單純 造影前
         增强前 增強前 强化前
         """,
     Term.CONTRAST: """
         contrast* *kontras* *контраст* cte civ km kmittel mdc pdc injec*
         inyec* iniezion* enhance* enh ce cect postcontrast* postcon dye bolus* gad gado* gd c+
-        i+ +c cmdc km+ +km iv+ +iv +gd varjoaine* tiem omni omnipaq* iohex* iopam* isovue*
+        i+ +c cmdc cmc km+ +km iv+ +iv +gd varjoaine* tiem omni omnipaq* iohex* iopam* isovue*
         iodix* visipaq* ultravist* ioprom* iomer* imeron* xenet* iobit* optiray* ioversol*
         accupaq* solutrast* oxilan* ioxi* hexabrix* conray* iod iodine* iode* yodo* iodo*
         opacif* ce+ 增强 增強 造影 强化 強化 对比 對比 조영
@@ -133,12 +133,12 @@ WORDS: Final[dict[Term, str]] = {
         没
         """,
     Term.WITH: "with w w/ avec c/ mit m/ met com",
-    Term.BEFORE: "pre before avant vor antes prima prae voor",
+    Term.BEFORE: "pre before prior avant vor antes previo previa prima prae voor",
     Term.AFTER: "post after apres nach despues tras dopo apos na",
     Term.AND: "and & + then puis luego dann und et y e en ed or oder ou",
     Term.DENIES_BEFORE: "free frei nelkul なし 無し しない 使わない",
     Term.FILLER: """
-        of the any use de du des d di da der die das medio mezzo meio produit produto
+        of the to any use de du des d di da del dell al a der die das medio mezzo meio produit produto
         prodotto medium media agent administration administracion gabe mittel middel
         material
         """,

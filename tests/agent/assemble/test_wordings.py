@@ -22,6 +22,20 @@ PROFILES = load_profiles(Path(__file__).parents[3] / "engines" / "protocols")
 PLAIN = replace(HEADER, rows=512, columns=512)
 
 PLAIN_HEADS = """
+    Cráneo previo a contraste
+    TC encefalo prima del mdc
+    TC cranio smc
+    Head prior to contrast
+    Encéphale 5mm SI
+    Hydrocephalus quick brain
+    VP shunt low dose head
+    HEAD POST TPA 24H
+    Post EVT head
+    Kopf nach EVD-Anlage
+    Brainlab Kopf nativ
+    Head helical non-angio
+    Cranio basale
+    Crâne avant injection
     CT HEAD WO CONTRAST
     CT Head WO contrast
     CT HEAD WO IV CONTRAST
@@ -288,6 +302,8 @@ PLAIN_HEADS = """
 """
 
 UNSURE = """
+    NCCT before CTA/CTP
+    Kopf nativ vor Angio
     CT HEAD W WO CONTRAST
     CT HEAD W AND WO CONTRAST
     CT HEAD WITHOUT THEN WITH IV CONTRAST
@@ -356,6 +372,12 @@ UNSURE = """
 """
 
 WITH_CONTRAST = """
+    Cranio CMC
+    encefalo dopo mdc
+    Cráneo tras contraste
+    Crâne après injection
+    Head rCBF
+    rCBV brain
     CT HEAD W CONTRAST
     CT Head W contrast IV
     CT HEAD WITH CONTRAST
