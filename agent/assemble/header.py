@@ -13,6 +13,7 @@ import numpy as np
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
 
 from agent.assemble.limits import LONGEST_TEXT, POSITION_MM, THICKNESS_MM, WHOLE
@@ -196,7 +197,7 @@ def numbers(image: Dataset, keyword: str, n: int) -> tuple[float, ...]:
         read = _parsed(raw.value)
     else:
         value = value_of(image, keyword)
-        values = tuple(value) if isinstance(value, MultiValue) else (value,)
+        values = tuple(value) if isinstance(value, MultiValue | list) else (value,)
         read = () if any(v is None or v == "" for v in values) else tuple(map(float, values))
     if len(read) != n:
         raise Unusable("attribute_unusable", keyword=keyword)
@@ -338,7 +339,7 @@ def header_of(
         manufacturer=text(frame, "Manufacturer"),
         model=text(frame, "ManufacturerModelName"),
         kernel=text(frame, "ConvolutionKernel"),
-        kvp=number(frame, "KVP"),
+        kvp=number(frame, "KVP") or None,  # 0 is what exports write that do not know it
         contrast=contrast_of(frame),
         instance_number=whole(frame, "InstanceNumber"),
         acquisition_number=whole(frame, "AcquisitionNumber"),
@@ -446,18 +447,23 @@ def description_of(frame: Dataset) -> str:
 
 def body_part_of(frame: Dataset) -> str:
     """Read the body part, by code meaning where there is no plain text."""
-    region = value_of(frame, "AnatomicRegionSequence")
-    return text(frame, "BodyPartExamined") or (
-        str(region[0].get("CodeMeaning", "")) if region else ""
-    )
+    return text(frame, "BodyPartExamined") or _coded(frame, "AnatomicRegionSequence", "")
 
 
 def contrast_of(frame: Dataset) -> str:
     """Name the contrast agent, "" if none was given."""
-    agent = value_of(frame, "ContrastBolusAgentSequence")
-    return text(frame, "ContrastBolusAgent") or (
-        str(agent[0].get("CodeMeaning", "given")) if agent else ""
-    )
+    named = text(frame, "ContrastBolusAgent")
+    return named or _coded(frame, "ContrastBolusAgentSequence", "given")
+
+
+def _coded(frame: Dataset, keyword: str, unnamed: str) -> str:
+    """Read what the first code of a sequence means, "" where there is no code."""
+    codes = value_of(frame, keyword)
+    if not codes:
+        return ""
+    if isinstance(codes, Sequence):
+        return str(codes[0].get("CodeMeaning", unnamed))
+    return text(frame, keyword)  # written as a text, against the standard
 
 
 def images_in_acquisition(frame: Dataset) -> int:

@@ -138,8 +138,8 @@ WORDS: Final[dict[Term, str]] = {
     Term.AND: "and & + then puis luego dann und et y e en ed or oder ou",
     Term.DENIES_BEFORE: "free frei nelkul なし 無し しない 使わない",
     Term.FILLER: """
-        of the to any use de du des d di da del dell al a der die das medio mezzo meio produit produto
-        prodotto medium media agent administration administracion gabe mittel middel
+        of the to any use de du des d di da del dell al a der die das medio mezzo meio produit
+        produto prodotto medium media agent administration administracion gabe mittel middel
         material
         """,
     Term.WITH_OR_CONTRAST: "con",

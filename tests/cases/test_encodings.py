@@ -146,6 +146,19 @@ def unknown_vr(*keywords: str) -> Callable[[Dataset], bytes]:
     return write
 
 
+def as_doubles(*keywords: str) -> Callable[[Dataset], bytes]:
+    """Write decimal strings as numbers."""
+
+    def write(image: Dataset) -> bytes:
+        for keyword in keywords:
+            element = image[keyword]
+            values = list(map(float, element.value)) if element.VM > 1 else float(element.value)
+            image[element.tag] = DataElement(element.tag, "FD", values)
+        return plain(image)
+
+    return write
+
+
 def group_lengths(image: Dataset) -> bytes:
     """Put group lengths before the groups, one of them wrong and one of unknown kind."""
     content = plain(image)
@@ -218,6 +231,8 @@ WRITERS = {
         comma=True,
     ),
     "numbers of unknown kind": unknown_vr("PixelSpacing", "ImagePositionPatient", "RescaleSlope"),
+    "positions as FD": as_doubles("ImagePositionPatient", "ImageOrientationPatient"),
+    "numbers as FD": as_doubles("PixelSpacing", "SliceThickness", "RescaleSlope"),
     "texts of unknown kind": unknown_vr("PatientID", "SeriesDescription", "BodyPartExamined"),
 }
 
@@ -247,6 +262,20 @@ def test_every_slice_is_read_as_if_it_had_been_written_well(
         paths[-1].write_bytes(write(image))
 
     assert told(paths) == as_written_well[::4]
+
+
+def test_a_code_that_is_a_text_and_a_voltage_that_nobody_knew_refuse_no_image(
+    tmp_path: Path,
+) -> None:
+    image = head()[0]
+    image.KVP = "0"
+    image.add_new("ContrastBolusAgentSequence", "LO", "NONE")
+    image.add_new("AnatomicRegionSequence", "LO", "Brain")
+    del image.BodyPartExamined
+
+    header = read_slices(save_all([image], tmp_path)[0], ReadLimits())[0].header
+
+    assert (header.kvp, header.contrast, header.body_part) == (None, "NONE", "Brain")
 
 
 @pytest.mark.slow
