@@ -11,6 +11,7 @@ from typing import Final
 
 from agent.reasons import Reason, recalled
 from agent.report import FindingReport, ReasonReport, SeriesReport
+from agent.store.drawings import Drawing
 from agent.store.readings import Judgement, Reading, SectionName
 
 LEAST_TILT_DEG: Final = 1.0
@@ -76,10 +77,12 @@ def draft(
     thickness_mm: float | None,
     readings: Sequence[Reading],
     change: Reason | None,
+    drawn: Drawing | None = None,
 ) -> tuple[Drafted, ...]:
     """Draft a report on a result, as read so far; ``readings`` are those that stand.
 
-    ``change`` is what has changed since the previous examination, None where there is none.
+    ``change`` is what has changed since the previous examination, None where there is none, and
+    ``drawn`` what somebody outlined last on the same images by another program.
     """
     by_finding = {one.judgement.finding: one for one in readings}
     bleeds = [Bleed(one, by_finding.get(n)) for n, one in enumerate(report.findings)]
@@ -90,7 +93,11 @@ def draft(
         Drafted("clinical", Reason("title_clinical"), (clinical,)),
         Drafted("technique", Reason("title_technique"), tuple(_technique(report, thickness_mm))),
         Drafted("comparison", Reason("title_comparison"), (compared,)),
-        Drafted("findings", Reason("title_findings"), tuple(_findings(report, bleeds, missed))),
+        Drafted(
+            "findings",
+            Reason("title_findings"),
+            (*_findings(report, bleeds, missed), *(_drawn(drawn) if drawn else ())),
+        ),
         Drafted("not_assessed", Reason("title_not_assessed"), tuple(_not_assessed(report))),
         Drafted("impression", Reason("title_impression"), _impression(report, bleeds, missed)),
     )
@@ -126,6 +133,15 @@ def _findings(
         yield Reason("finding_total", total_ml=sum(volumes_ml))
     if report.midline_shift_mm is not None:
         yield Reason("finding_midline", shift_mm=report.midline_shift_mm)
+
+
+def _drawn(drawn: Drawing) -> Iterator[Reason]:
+    segments = tuple(
+        Reason("one_drawn", label=one.label or Reason("kind_not_told"), volume_ml=one.volume_ml)
+        for one in drawn.segments
+    )
+    who = " ".join(filter(None, drawn.who.split("^")))
+    yield Reason("finding_drawn", who=who, volume_ml=drawn.volume_ml, segments=segments)
 
 
 def _finding(bleed: Bleed) -> Reason:

@@ -277,7 +277,10 @@ class Reader:
         if row.report is None:
             return ()
         changed = recalled(change.model_dump()) if change else None
-        drafted = draft(row.report, row.acquisition.thickness_mm, self._standing(row), changed)
+        drawings = self.queries.drawings([row.uid])
+        drawn = next((one for one in reversed(drawings) if one.revision == row.revision), None)
+        thickness_mm = row.acquisition.thickness_mm
+        drafted = draft(row.report, thickness_mm, self._standing(row), changed, drawn)
         speaker = Speaker(language)
         return tuple(
             Section(

@@ -17,6 +17,7 @@ from agent.exam import Place
 from agent.reasons import Reason
 from agent.records import Identity, Instant, State
 from agent.report import EngineReport, ReasonReport, reason_report
+from agent.store.drawings import Drawing
 from agent.store.examinations import ExaminationRow
 from agent.store.liveness import agent_problem, selftest_problem
 from agent.store.queries import Queries
@@ -103,6 +104,8 @@ class ExaminationState(ExaminationView):
     """How urgently it waits for an answer in front of the page, None where it does not."""
     before: Before | None = None
     """The same patient's previous examination beside it, where it waits for an answer."""
+    drawn: Drawing | None = None
+    """What somebody outlined last on any of its series by another program."""
     series: tuple[SeriesState, ...]
 
 
@@ -186,8 +189,12 @@ class View:
         status = self.queries.agent_status()
         this_boot = status is not None and status.boot_id == self.boot_id
         sent = self.queries.sent((one.uid, one.revision) for row in rows for one in row.series)
+        drawn = {
+            one.series_uid: one
+            for one in self.queries.drawings(one.uid for row in rows for one in row.series)
+        }
         page = _Page(
-            self.queries, self.now, self.settings, self.escalation_problems, sent, this_boot
+            self.queries, self.now, self.settings, self.escalation_problems, sent, drawn, this_boot
         )
         return map(page.examination, rows)
 
@@ -247,6 +254,8 @@ class _Page:
     escalation_problems: Mapping[str, Reason]
     sent: Mapping[tuple[str, int], Sequence[Delivery]]
     """How far results are on their way to archives, by series and revision."""
+    drawn: Mapping[str, Drawing]
+    """What was last outlined by another program, by series."""
     this_boot: bool
 
     def examination(self, row: ExaminationRow) -> ExaminationState:
@@ -255,10 +264,12 @@ class _Page:
         series = tuple(self._series(one, places[one.uid]) for one in row.series)
         urgency = _urgency(row, self.now)
         compared = before(row, self.queries) if urgency else None
+        drawn = [self.drawn[one.uid] for one in row.series if one.uid in self.drawn]
         return ExaminationState(
             **examination_facts(row),
             urgency=urgency,
             before=compared[0] if compared else None,
+            drawn=max(drawn, key=lambda one: one.at_utc, default=None),
             series=series,
         )
 

@@ -57,6 +57,10 @@ READING: Final = {
     "kind_not_told": Wording("kind not told"),
     "not_measured": Wording("not measured"),
     "volume_drawn": Wording("{volume_ml:.1f} mL as drawn"),
+    "finding_drawn": Wording(
+        "Outlined by {who} in another program: {volume_ml:.1f} mL in all ({segments})."
+    ),
+    "one_drawn": Wording("{label} {volume_ml:.1f} mL"),
     "finding_total": Wording("{total_ml:.1f} mL in all, of what is outlined."),
     "finding_midline": Wording("Midline shift {shift_mm:.1f} mm."),
     "finding_no_outline": Wording(

@@ -140,6 +140,7 @@ interface Examination {
   waiting: string[];
   urgency: Urgency | null;
   before?: Before | null;
+  drawn?: Drawing | null;
   fetched: boolean;
   prior: Reason | null;
   last_slice_utc: string;

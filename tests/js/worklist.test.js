@@ -202,3 +202,23 @@ test("how far a result is on its way to each archive stands in its row, of what 
   assert.deepEqual(told.slice(2, 4), ["c: not sent yet", "pacs refused 1 of 5 objects: 0xA700 full"]);
   assert.match(told[4], /^e: given up, /);
 });
+
+test("what somebody outlined elsewhere, and a fetched earlier examination, are told in row and card", () => {
+  const report = { ...REPORT, state: "suspected", score: 0.9, total_volume_ml: null, midline_shift_mm: null };
+  const drawn = { who: "Grey", at_utc: "2026-11-23T10:01:00Z", segments: [{ label: "a", volume_ml: 20 }, { label: "b", volume_ml: 3 }] };
+  const prior = { code: "prior_none", values: {}, text: "none since 2026", what_to_do: "" };
+  const remark = { code: "fetched_earlier", values: {}, text: "an earlier examination", what_to_do: "" };
+  const suspected = examination({ ...SERIES, state: "suspected", report });
+  const fetched = examination({ ...SERIES, series_uid: "PRIOR.1", state: "suspected", report });
+  showWorklist([{ ...suspected, drawn, prior }, { ...fetched, fetched: true, remark }], true);
+  rows()[0].querySelector("td:last-child button").click();
+
+  const [row, card, grey] = rows();
+  assert.match(row.textContent, /outlined by Grey: 23\.0 mL/);
+  assert.equal(card.querySelector(".drawn").textContent, "Outlined by Grey: 23.0 mL");
+  assert.equal(card.querySelector(".before").textContent, "None since 2026");
+  assert.ok(grey.classList.contains("aside"));
+  assert.match(grey.cells[0].textContent, /^– suspected$/);
+  assert.match(grey.textContent, /An earlier examination/);
+  row.querySelector("td:last-child button").click();
+});

@@ -1,7 +1,7 @@
 // What a card tells of an examination: whose it is, what was found, its pictures, and what its series said one after another.
 
 import { copyOf, element, first } from "./dom.js";
-import { beforeParts, engineOf, historyOf, seriesItem } from "./examination.js";
+import { beforeParts, engineOf, historyOf, outlinedWords, seriesItem } from "./examination.js";
 import { resultPath } from "./feedback.js";
 import { headMap } from "./head_map.js";
 import { mayRead } from "./session.js";
@@ -36,6 +36,7 @@ export function tell(card, examination, series, report) {
   replace(card, ".whose", whoseParts(series));
   put(card, ".corrected", series.corrected ? correctedWords(series.corrected) : "");
   put(card, ".second", secondWords(examination));
+  put(card, ".drawn", drawnWords(examination));
   put(card, ".before", beforeWords(examination));
   replace(card, ".history", historyOf(examination).map((one) => seriesItem(one, [engineOf(one)])));
   linkToReading(card, examination, report);
@@ -64,6 +65,9 @@ function beforeWords({ before, prior }) {
   if (before) return capital(beforeParts(before).join(" · "));
   return prior ? capital(said(prior)) : "";
 }
+
+/** @param {Examination} examination */
+function drawnWords({ drawn }) { return drawn ? capital(outlinedWords(drawn)) : ""; }
 
 /** @param {Examination} examination */
 function secondWords({ remark }) {

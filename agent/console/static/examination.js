@@ -97,6 +97,12 @@ export function beforeParts({ before, now, change }) {
   ].filter(Boolean);
 }
 
+/** Who outlined how much by another program. @param {Drawing} drawing */
+export function outlinedWords({ who, segments }) {
+  const ml = segments.reduce((sum, { volume_ml: one }) => sum + one, 0);
+  return t("outlined by {who}: {volume} mL", { who: plain(who), volume: number(ml, 1) });
+}
+
 /** @param {Volume} volume */
 function volumeWords({ volume_ml: ml, interval_ml: [low, high] }) {
   return t("{volume} mL (90 %: {low}–{high})", { volume: number(ml, 1), low: number(low, 1), high: number(high, 1) });

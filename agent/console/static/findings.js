@@ -1,6 +1,7 @@
 // Each finding of a result, with what a radiologist reads it as; and bleeds that were missed.
 
 import { at, button, element, first } from "./dom.js";
+import { outlinedWords } from "./examination.js";
 import { capital, clock, findingParts, number, plain, said, t } from "./words.js";
 
 const KINDS = ["intraparenchymal", "intraventricular", "subarachnoid", "subdural", "epidural"];
@@ -26,13 +27,12 @@ export function showFindings(exam, viewer, tell) {
 }
 
 /** What somebody outlined by another program, beside our own findings. @param {Drawing} drawing */
-function drawnItem({ who, at_utc: utc, segments }) {
+function drawnItem(drawing) {
   const item = element("div", "", "drawn");
-  const ml = segments.reduce((sum, { volume_ml: one }) => sum + one, 0);
   const line = element("p", "");
-  line.append(element("strong", t("outlined by {who}: {volume} mL", { who: plain(who), volume: number(ml, 1) })), ` – ${clock(utc)}`);
+  line.append(element("strong", outlinedWords(drawing)), ` – ${clock(drawing.at_utc)}`);
   const list = element("ul", "");
-  list.append(...segments.map(({ label, volume_ml: one }) => element("li", `${plain(label)}: ${number(one, 1)} mL`)));
+  list.append(...drawing.segments.map(({ label, volume_ml: one }) => element("li", `${plain(label)}: ${number(one, 1)} mL`)));
   item.append(line, list);
   return item;
 }

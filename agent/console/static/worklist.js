@@ -1,6 +1,6 @@
 // The worklist: a row for each examination, what came of it, and what people say of that.
 
-import { asidesOf, currentOf, headsOf, historyOf, isWaiting, picturedOf, seriesItem, soFar, speakerOf, stateOf } from "./examination.js";
+import { asidesOf, currentOf, headsOf, historyOf, isWaiting, outlinedWords, picturedOf, seriesItem, soFar, speakerOf, stateOf } from "./examination.js";
 import { newCard, tell } from "./card.js";
 import { at, button, copyOf, element, field, first } from "./dom.js";
 import { resultPath, say } from "./feedback.js";
@@ -224,6 +224,7 @@ function historyLines(examination) {
     ...heads.map((series) => (isAnswered(series) ? acknowledgedWords(series.acknowledged) : null)),
     ...heads.map(({ taken_back: back }) => (back ? takenBackWords(back) : null)),
     verdict ? verdictWords(verdict) : null,
+    examination.drawn ? `${outlinedWords(examination.drawn)}, ${clock(examination.drawn.at_utc)}` : null,
     ...heads.flatMap(({ sent }) => (sent ?? []).flatMap((one) => [sentWords(one), one.remark ? said(one.remark) : null])),
   ].filter((line) => line !== null);
 }

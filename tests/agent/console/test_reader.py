@@ -491,3 +491,11 @@ def test_what_somebody_outlined_elsewhere_stands_beside_the_findings(ward: Ward,
         "Grey^Meredith", [{"label": "bleed", "volume_ml": 27.5}],
     )  # fmt: skip
     assert len(told["examination"]["series"][0]["report"]["findings"]) == 2
+    assert sentences(told, "findings")[-1] == (
+        "Outlined by Grey Meredith in another program: 27.5 mL in all (bleed 27.5 mL)."
+    )
+    (shown,) = rae.http.get("/api/state").json()["examinations"]
+    assert (shown["drawn"]["who"], shown["drawn"]["revision"]) == ("Grey^Meredith", 1)
+
+    add_result(ward.store, report(UID, revision=2))
+    assert "Outlined" not in as_text(examination(rae))["findings"]

@@ -23,7 +23,7 @@ TYPES = Path(__file__).parents[2] / "js" / "api.d.ts"
 ADDED_BY_THE_CONSOLE = {
     "SliceStack": {"kept", "n"},
     "Series": {"last_slice_age_s", "escalation_problem", "unread_files"},
-    "Examination": {"urgency", "before"},
+    "Examination": {"urgency", "before", "drawn"},
 }
 
 
