@@ -106,6 +106,7 @@ def measured(data: Dataset, on: DrawnOn) -> Measured:
     try:
         _check_whose(data, on)
         _check_counts(data, on.images)
+        _check_numbers(data)
         _check_frames(data, on.images)
         segments = tuple(_segments(data, on.images))
         read = Measured(str(data.SOPInstanceUID), _text(data.get("ContentCreatorName")), segments)
@@ -150,6 +151,18 @@ def _check_counts(data: Dataset, images: SourceImages) -> None:
     n_bytes = -(-n_frames * images.rows * images.columns * data.BitsAllocated // 8)
     if len(data.PixelData) not in (n_bytes, n_bytes + n_bytes % 2):
         raise FileRefused("drawing_counts_wrong", what="pixels")
+
+
+def _check_numbers(data: Dataset) -> None:
+    """Make sure that each segment is listed once: else it is counted twice, or not at all."""
+    listed = [int(one.SegmentNumber) for one in data.SegmentSequence]
+    meant = {
+        int(one.ReferencedSegmentNumber)
+        for groups in data.PerFrameFunctionalGroupsSequence
+        for one in groups.get("SegmentIdentificationSequence") or ()
+    }
+    if len(set(listed)) < len(listed) or not meant <= set(listed):
+        raise FileRefused("drawing_counts_wrong", what="numbers of segments")
 
 
 def _check_frames(data: Dataset, images: SourceImages) -> None:

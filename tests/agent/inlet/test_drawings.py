@@ -237,6 +237,12 @@ HOSTILE: dict[str, tuple[Callable[[Dataset], None], str]] = {
     "with more rows": (lies(Rows=128), "drawing_counts_wrong"),
     "with more frames than it has": (lies(NumberOfFrames=40), "drawing_counts_wrong"),
     "with a billion frames": (lies(NumberOfFrames=10**9), "drawing_too_large"),
+    "with one segment twice": (
+        lambda one: one.SegmentSequence.append(one.SegmentSequence[0]), "drawing_counts_wrong"
+    ),
+    "with frames of no segment": (
+        lambda one: setattr(one.SegmentSequence[0], "SegmentNumber", 7), "drawing_counts_wrong"
+    ),
     "with no frames": (lies(NumberOfFrames=0), "drawing_counts_wrong"),
     "with fewer pixels": (lies(PixelData=b"\1\1"), "drawing_counts_wrong"),
     "with too many segments": (many_segments, "drawing_too_large"),
