@@ -39,7 +39,7 @@ from agent.deliver.result import (
 )
 from agent.deliver.settings import FhirChannel
 from agent.deliver.trial import is_trial
-from agent.report import FindingReport, utc_text
+from agent.report import FindingReport, SeriesReport, utc_text
 
 Resource: TypeAlias = dict[str, Any]
 
@@ -154,6 +154,16 @@ def _when(result: StoredResult) -> Resource:
     return {"effectiveDateTime": f"{day[:4]}-{day[4:6]}-{day[6:]}"} if day else {}
 
 
+def answer_components(report: SeriesReport) -> list[Resource]:
+    """Tell what was measured of a whole answer; what was not is left out."""
+    measured = (
+        (PROBABILITY, report.score, NO_UNITS),
+        (MIDLINE_SHIFT, report.midline_shift_mm, MILLIMETRE),
+        (VOLUME, report.total_volume_ml if report.findings else None, MILLILITRE),
+    )
+    return [quantity(code, value, unit) for code, value, unit in measured if value is not None]
+
+
 def _observations(result: StoredResult, settings: FhirChannel) -> Iterator[Resource]:
     """Tell the answer and each finding; withdraw those that an earlier result had beyond these."""
     report = result.report
@@ -161,14 +171,7 @@ def _observations(result: StoredResult, settings: FhirChannel) -> Iterator[Resou
     if report.engine:
         by = f"Bleedwatch {report.engine.bundle} {report.engine.version}"
         about["device"] = {"display": by}
-    measured = (
-        (PROBABILITY, report.score, NO_UNITS),
-        (MIDLINE_SHIFT, report.midline_shift_mm, MILLIMETRE),
-        (VOLUME, report.total_volume_ml if report.findings else None, MILLILITRE),
-    )
-    components = [
-        quantity(code, value, unit) for code, value, unit in measured if value is not None
-    ]
+    components = answer_components(report)
     yield {
         **_begun("Observation", "answer", _status(result), result),
         "code": coded(ANSWER),

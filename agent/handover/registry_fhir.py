@@ -12,15 +12,16 @@ from agent.deliver.dicom.codes import (
     ANSWER,
     ANSWERS,
     FINDING,
-    MIDLINE_SHIFT,
-    MILLILITRE,
-    MILLIMETRE,
-    NO_UNITS,
     PRIVATE_SCHEME,
-    PROBABILITY,
-    VOLUME,
 )
-from agent.deliver.fhir_bundle import IDENTIFIERS, SYSTEMS, Resource, coded, finding_facts, quantity
+from agent.deliver.fhir_bundle import (
+    IDENTIFIERS,
+    SYSTEMS,
+    Resource,
+    answer_components,
+    coded,
+    finding_facts,
+)
 from agent.deliver.result import derived_uuid
 from agent.handover.registry import OLDEST_TOLD, RegistryRow
 
@@ -98,18 +99,10 @@ def _resources(row: RegistryRow) -> Iterator[tuple[str, Resource]]:
 
 def _answer(row: RegistryRow, findings: list[str]) -> Resource:
     report = row.report
-    measured = (
-        (PROBABILITY, report.score, NO_UNITS),
-        (MIDLINE_SHIFT, report.midline_shift_mm, MILLIMETRE),
-        (VOLUME, report.total_volume_ml if row.findings else None, MILLILITRE),
-    )
-    components = [
-        quantity(code, value, unit) for code, value, unit in measured if value is not None
-    ]
     told: Resource = {
         "code": coded(ANSWER),
         "valueCodeableConcept": coded(ANSWERS[report.state]),
-        "component": [*components, *_age(row)],
+        "component": [*answer_components(report), *_age(row)],
         "hasMember": [{"reference": name} for name in findings],
         "note": [{"text": word} for word in (report.code, row.second) if word],
     }

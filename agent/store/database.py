@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -116,6 +117,14 @@ class Database:
         with self._lock, _translated():
             (others,) = self._db.execute("PRAGMA data_version").fetchone()
             return int(others) * 1_000_000_007 + self._db.total_changes
+
+    def rows_of_series(self, table: str, uids: Iterable[str], then: str) -> list[sqlite3.Row]:
+        """Return a table's rows of some series, oldest first; those of one moment by ``then``."""
+        return self.rows(
+            f"SELECT * FROM {table} WHERE series_uid IN (SELECT value FROM json_each(?))"  # noqa: S608 - names of ours
+            f" ORDER BY at_utc, {then}",
+            json.dumps(list(uids)),
+        )
 
     def used_bytes(self) -> int:
         """Return the size of the rows, without free pages [bytes]."""

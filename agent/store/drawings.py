@@ -49,11 +49,7 @@ class Drawing(_Stored):
 
 def drawings_of(database: Database, series_uids: Iterable[str]) -> list[Drawing]:
     """Return what was drawn on some series, oldest first."""
-    rows = database.rows(
-        "SELECT * FROM drawings WHERE series_uid IN (SELECT value FROM json_each(?))"
-        " ORDER BY at_utc, sop_uid",
-        json.dumps(list(series_uids)),
-    )
+    rows = database.rows_of_series("drawings", series_uids, "sop_uid")
     return list(map(_drawing_of, rows))
 
 

@@ -167,11 +167,7 @@ def readings_of(database: Database, series_uid: str) -> list[Reading]:
 
 def signed_reports_of(database: Database, series_uids: Iterable[str]) -> list[SignedReport]:
     """Return all versions of the reports on some series, oldest first."""
-    rows = database.rows(
-        "SELECT * FROM signed_reports WHERE series_uid IN (SELECT value FROM json_each(?))"
-        " ORDER BY at_utc, version",
-        json.dumps(list(series_uids)),
-    )
+    rows = database.rows_of_series("signed_reports", series_uids, "version")
     return list(map(signed_report_of, rows))
 
 
