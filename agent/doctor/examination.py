@@ -52,6 +52,8 @@ OF_THE_INLET: Final[tuple[tuple[str, Callable[[Box], CheckResult]], ...]] = (
     ("inlet's folder", inlet.folder),
     ("inlet", inlet.port),
     ("inlet's certificate", inlet.certificate),
+    ("inlet's segmentations", inlet.segmentations),
+    ("inlet's procedure steps", inlet.procedure_steps),
 )
 """Made where the configuration names senders."""
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from agent.console.address import own_address
 from agent.doctor.folders import may
+from agent.doctor.journal import ago, opened
 from agent.doctor.page import EXPIRES_SOON
 from agent.doctor.result import Box, CheckResult, note, well, wrong
 from agent.inlet.settings import InletSettings
@@ -50,6 +51,29 @@ def certificate(box: Box) -> CheckResult:
     if served.until_utc - box.now.utc < EXPIRES_SOON:
         return note("inlet_certificate_expires_soon", path=path, until=until)
     return well("inlet_certificate_valid", path=path, until=until)
+
+
+def segmentations(box: Box) -> CheckResult:
+    """Tell whether segmentations that people draw are taken, and whether any came."""
+    settings = box.config.inlet_settings
+    if not settings.segmentations:
+        return well("segmentations_not_taken")
+    if importlib.util.find_spec("highdicom") is None:
+        return wrong("dicom_package_missing", package="highdicom")
+    with opened(box) as queries:
+        last = queries.last_drawing_at()
+    if last is None:
+        return note("segmentations_none", where=settings.where)
+    return well("segmentations_came", ago=ago(box.now.utc - last))
+
+
+def procedure_steps(box: Box) -> CheckResult:
+    """Tell whether a scanner tells of its procedure steps; none has to."""
+    with opened(box) as queries:
+        last = queries.last_step_at()
+    if last is None:
+        return well("steps_none", where=box.config.inlet_settings.where)
+    return well("steps_came", ago=ago(box.now.utc - last))
 
 
 def _answers(settings: InletSettings) -> bool:

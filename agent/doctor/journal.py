@@ -70,7 +70,7 @@ def clock(box: Box) -> CheckResult:
         moments = [row.last_slice.utc for row in queries.worklist(1)]
     last = max([*moments, *([status.at.utc] if status else [])], default=box.now.utc)
     if last > box.now.utc + AHEAD:
-        return wrong("clock_behind", behind=_ago(last - box.now.utc))
+        return wrong("clock_behind", behind=ago(last - box.now.utc))
     return well("clock_reads", now=to_the_second(box.now.utc))
 
 
@@ -106,7 +106,7 @@ def last_series(box: Box) -> CheckResult:
         today = queries.counts_since(box.now.midnight).examinations
     if last is None:
         return note("no_series_yet")
-    return well("last_series_came", ago=_ago(box.now.utc - last), n_today=str(today))
+    return well("last_series_came", ago=ago(box.now.utc - last), n_today=str(today))
 
 
 def alerts(box: Box) -> CheckResult:
@@ -114,7 +114,7 @@ def alerts(box: Box) -> CheckResult:
     with opened(box) as queries:
         waiting = queries.alerts_since()
     if waiting:
-        oldest = _ago(box.now.utc - min(waiting))
+        oldest = ago(box.now.utc - min(waiting))
         return note("alerts_wait", n_alerts=len(waiting), longest=oldest, url=address(box).url)
     return well("no_alert_waits")
 
@@ -132,7 +132,7 @@ def deliveries(box: Box) -> CheckResult:
         return wrong(
             "results_unshown",
             n_results=len(waiting),
-            longest=_ago(box.now.utc - oldest),
+            longest=ago(box.now.utc - oldest),
             url=address(box).url,
         )
     return well("all_results_shown")
@@ -151,7 +151,7 @@ def selftest(box: Box) -> CheckResult:
     if last is None:
         return note("selftest_never")
     return well(
-        "selftest_passed", ago=_ago(box.now.utc - last.at.utc), latency_s=last.latency_s or 0.0
+        "selftest_passed", ago=ago(box.now.utc - last.at.utc), latency_s=last.latency_s or 0.0
     )
 
 
@@ -191,7 +191,7 @@ def opened(box: Box) -> Iterator[Queries]:
         yield Queries(database)
 
 
-def _ago(span: timedelta) -> str:
+def ago(span: timedelta) -> str:
     """Say a span in the largest unit that fits."""
     seconds = max(0.0, span.total_seconds())
     for unit, length_s in (("days", 86_400), ("h", 3600), ("min", 60)):

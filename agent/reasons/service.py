@@ -439,6 +439,16 @@ DOCTOR: Final = {
         "{folder} cannot be written by the account {account}",
         "`install -d -o {account} -g {account} {folder}`",
     ),
+    "segmentations_not_taken": Wording("segmentations that people draw are refused, as configured"),
+    "segmentations_none": Wording(
+        "segmentations that people draw are taken, and none is kept",
+        "send one to {where}, from a workstation that inlet.senders names",
+    ),
+    "segmentations_came": Wording("segmentations that people draw are taken; the last, {ago} ago"),
+    "steps_none": Wording(
+        "no scanner tells of procedure steps (MPPS), and none has to; one that can, tells {where}"
+    ),
+    "steps_came": Wording("procedure steps (MPPS) are told; the last began {ago} ago"),
     "inlet_listens": Wording("{where} receives from {senders}"),
     "inlet_silent": Wording(
         "nothing answers at {where}",

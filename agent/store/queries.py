@@ -220,6 +220,21 @@ class Queries:
         """Return what people outlined on some series elsewhere, oldest first."""
         return drawings_of(self._db, uids)
 
+    def last_drawing_at(self) -> datetime | None:
+        """Return when somebody last sent what was outlined elsewhere [UTC], None where nobody did.
+
+        Of series that are kept.
+        """
+        return self._last_in("drawings")
+
+    def last_step_at(self) -> datetime | None:
+        """Return when a scanner last began a procedure step [UTC], None where it tells of none."""
+        return self._last_in("performed_steps")
+
+    def _last_in(self, table: str) -> datetime | None:
+        utc = self._db.rows(f"SELECT max(at_utc) AS utc FROM {table}")[0]["utc"]  # noqa: S608 - ours
+        return datetime.fromisoformat(utc) if utc else None
+
     def source_images(self, uid: str) -> tuple[int, SourceImages] | None:
         """Return the revision of a series' latest result whose images are known, and these."""
         rows = self._db.rows(

@@ -16,9 +16,15 @@ from agent.config import load_config
 from agent.doctor import Mark
 from agent.doctor import inlet as checks
 from agent.doctor.result import CheckResult
+from agent.records import PerformedStep
+from agent.store.drawings import DrawnSegment
+from agent.store.step_store import StepStore
+from agent.wiring import system_clock
 from tests.agent.certificates import Authority
 from tests.agent.doctor.scratch import Scratch, free_port, write_systemctl
 from tests.agent.inlet.dcmtk import inlet_in
+from tests.agent.reports import add_result, receive, report
+from tests.agent.stored import Store
 
 
 @pytest.fixture
@@ -61,7 +67,8 @@ def test_an_inlet_that_is_well(
     with running(scratch):
         found = {name: one for name, one in scratch.results().items() if "inlet" in name}
 
-    assert [*found] == ["inlet's unit", "inlet's folder", "inlet", "inlet's certificate"]
+    names = ["unit", "folder", "", "certificate", "segmentations", "procedure steps"]
+    assert [*found] == [f"inlet's {name}" if name else "inlet" for name in names]
     assert {one.mark for one in found.values()} == {Mark.WELL}
     assert "receives from CT1@127.0.0.1" in found["inlet"].text
 
@@ -129,3 +136,24 @@ def test_a_folder_that_the_account_cannot_write(scratch: Scratch) -> None:
 def assert_wrong(told: CheckResult, code: str) -> None:
     assert (told.mark, told.reason.code) == (Mark.WRONG, code)
     assert told.what_to_do
+
+
+def test_what_came_of_segmentations_and_procedure_steps_is_told(scratch: Scratch) -> None:
+    configure(scratch, "segmentations = true")
+    with Store(scratch.store_path, system_clock) as store:
+        found = checks.segmentations(scratch.box()), checks.procedure_steps(scratch.box())
+        assert [(one.mark, one.reason.code) for one in found] == [
+            (Mark.NOTE, "segmentations_none"),
+            (Mark.WELL, "steps_none"),
+        ]
+
+        receive(store, system_clock)
+        add_result(store, report())
+        segments = [DrawnSegment(label="bleed", volume_ml=1.0)]
+        store.console.draw(("1.2.3.4", 1), "1.2.9", "Grey", segments)
+        StepStore(store.database, system_clock).record(
+            PerformedStep("1.2.7", created=True, status="IN PROGRESS", images=())
+        )
+
+        found = checks.segmentations(scratch.box()), checks.procedure_steps(scratch.box())
+        assert [one.reason.code for one in found] == ["segmentations_came", "steps_came"]
