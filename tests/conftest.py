@@ -21,6 +21,8 @@ from tests.tiny import write_engines
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+gc.disable()  # while tests are collected: what is imported stays
+
 SLOW_FILE = re.compile(r"^pytestmark = (\[[^\]]*)?pytest\.mark\.slow\b", re.MULTILINE)
 
 settings.register_profile("all", deadline=None)
@@ -59,6 +61,7 @@ def pytest_collection_finish() -> None:
     """Spare the garbage collector what all tests have imported: it took 0.4 s each time."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

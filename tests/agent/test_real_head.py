@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 from pathlib import Path
 
 import pytest
@@ -67,17 +66,6 @@ def test_shuffled_order_gives_the_same_result_to_the_bit(
     box.wait()
 
     assert facts(box.report()) == facts(result)
-
-
-def test_exported_twice_it_has_one_result(box: Box, paths: list[Path], tmp_path: Path) -> None:
-    again = [Path(shutil.copy(path, tmp_path / path.name)) for path in paths]
-
-    box.export(paths)
-    box.wait()
-    box.export(again)
-    box.wait()
-
-    assert len(box.store.queries.history(box.report().series_uid)) == 1
 
 
 @pytest.mark.parametrize("missing", [6, 20], ids=["thin-part", "thick-part"])
