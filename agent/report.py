@@ -166,6 +166,8 @@ class SliceStack(_Wire):
     """Volume of one voxel of each slice [mL]; none where the slices were kept before it was."""
     field_mm: float | None = None
     """Side of the square about a slice's centre that the networks' probabilities cover."""
+    vertex_mm: float | None = None
+    """Height of the highest slab that shows head; None where none was looked for."""
     mapped: tuple[int | None, ...] = ()
     """For each slice the one with which its probabilities are kept; null where the networks saw
     nothing of it, empty where none are kept."""

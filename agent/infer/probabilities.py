@@ -52,6 +52,11 @@ class Probabilities:
         return self.inputs[0].size_px * self.inputs[0].pixel_mm
 
     @property
+    def vertex_mm(self) -> float:
+        """Height of the highest slab that shows head [mm]."""
+        return float(self.block.heights_mm[-1])
+
+    @property
     def first_k(self) -> tuple[int | None, ...]:
         """For each slice the first one of its slab, None where the networks saw nothing of it."""
         return tuple(

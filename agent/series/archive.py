@@ -80,8 +80,12 @@ class Archive:
         stack, maps = stack_of(head.grid, labels), None
         if probabilities:
             maps = probabilities.maps()
-            covered = {"field_mm": probabilities.field_mm, "mapped": probabilities.first_k}
-            stack = stack.model_copy(update=covered)
+            seen = {
+                "field_mm": probabilities.field_mm,
+                "vertex_mm": round(probabilities.vertex_mm, 2),
+                "mapped": probabilities.first_k,
+            }
+            stack = stack.model_copy(update=seen)
         findings = numbered_slices(labels, head.grid.voxels_ml)
         slices = encoded_slices(head, labels, findings, maps)
         yield from self._store.keep_slices(*result, stack, slices)

@@ -63,6 +63,7 @@ interface SliceStack {
   outlined: number[];
   voxels_ml: number[];
   field_mm: number | null;
+  vertex_mm: number | null;
   mapped: (number | null)[];
 }
 
@@ -180,6 +181,7 @@ interface Viewer extends HTMLElement {
   open(): Promise<void>;
   goTo(k: number): Promise<void>;
   readonly heightMm: number;
+  readonly vertexMm: number | null;
   follow(mm: number): void;
   pick(picked: (voxel: [number, number, number]) => void): Promise<void>;
   draw(finding: number | null): Promise<import("../../agent/console/static/extent.js").Extent | null>;

@@ -34,8 +34,11 @@ for (const touch of ["pointerdown", "pointermove", "keydown", "wheel"]) {
   addEventListener(touch, () => { touchedMs = Date.now(); }, { passive: true });
 }
 
+/** @param {string} uid */
+function ask(uid) { return fetch(`/api/exam/${encodeURIComponent(uid)}?language=${languages.value}`).catch(() => null); }
+
 async function fetched() {
-  const answer = await fetch(`/api/exam/${encodeURIComponent(UID)}?language=${languages.value}`).catch(() => null);
+  const answer = await ask(UID);
   if (answer?.status === 401) await checkSession();
   at("problem").textContent = answer?.ok ? ""
     : answer?.status === 404 ? t("No such examination is kept here.") : t("The examination cannot be fetched. Trying again …");
@@ -63,7 +66,7 @@ function resultOf({ examination: { series: [{ series_uid: uid, report }] } }) { 
 function show(exam) {
   const speaker = exam.examination.series[0];
   if (shown && shown !== resultOf(exam)) return;
-  if (!shown) showImages(exam.examination);
+  if (!shown) showImages(exam.examination, exam.before);
   shown = resultOf(exam);
   at("exam").hidden = false;
   document.title = [nameOf(speaker), "Bleedwatch"].join(" – ");
@@ -80,14 +83,15 @@ function show(exam) {
   showReport(exam, tell);
 }
 
-/** @param {Examination} examination */
-function showImages({ series: [speaker, ...others] }) {
+/** @param {Examination} examination @param {Before | null} before */
+function showImages({ series: [speaker, ...others] }, before) {
   if (!isAnalysed(speaker)) {
     at("images").replaceChildren(element("p", t("No slices are kept here: look at them in the archive."), "says"));
     return;
   }
   viewer = viewerFor(resultPath(speaker.series_uid, speaker.report.revision), speaker.report);
-  at("images").replaceChildren(viewer, ...others.filter(isAnalysed).filter((one) => isParallel(one, speaker)).map((one) => besideButton(one, speaker)));
+  const parallel = others.filter(isAnalysed).filter((one) => isParallel(one, speaker));
+  at("images").replaceChildren(viewer, ...parallel.map((one) => besideButton(one, speaker)), ...(before ? [beforeButton(before, speaker)] : []));
   viewer.open();
 }
 
@@ -105,21 +109,47 @@ function isParallel(one, other) {
 /** Shows another series of the scan beside the first, scrolled with it by position. @param {Analysed} series @param {Analysed} speaker */
 function besideButton(series, speaker) {
   const name = seriesName(series);
-  return button(t("Beside it: {series}", { series: name }), "beside", () => {
-    const beside = viewerFor(resultPath(series.series_uid, series.report.revision), series.report);
-    at("exam").classList.add("paired");
-    for (const one of document.querySelectorAll("#images .beside")) one.remove();
-    at("images").prepend(element("h2", [nameOf(speaker), seriesName(speaker)].join(" · ")));
-    at("images").append(element("h2", name), beside);
-    beside.open().then(() => scrollTogether(beside));
+  return button(t("Beside it: {series}", { series: name }), "beside", async () => {
+    const beside = putBeside(series, name, speaker);
+    await beside.open();
+    scrollTogether(beside, 0);
   });
 }
 
-/** Has both scroll together, from where the first is. @param {Viewer} beside */
-function scrollTogether(beside) {
-  if (!viewer) return;
-  beside.follow(viewer.heightMm);
-  for (const [one, other] of [[viewer, beside], [beside, viewer]]) one.addEventListener("moved", () => other.follow(one.heightMm));
+/** Shows the same patient's previous examination beside this one. @param {Before} before @param {Analysed} speaker */
+function beforeButton({ examination_uid: uid, change }, speaker) {
+  return button(t("Previous examination beside it"), "beside", async () => {
+    const answer = await ask(uid);
+    const former = answer?.ok ? /** @type {ExaminationRead} */ (await answer.json()).examination.series[0] : null;
+    if (!viewer || !former || !isAnalysed(former)) return;
+    const beside = putBeside(former, [t("Before"), said(change), seriesName(former)].join(" · "), speaker);
+    await beside.open();
+    const [now, then] = [viewer.vertexMm, beside.vertexMm];
+    const isAligned = now !== null && then !== null && isParallel(former, speaker);
+    at("images").append(element("p", isAligned ? t("Aligned by the height below the vertex, not registered.")
+      : t("Not aligned: tilted otherwise, or kept without the vertex's height. Scroll each by itself."), "aligned"));
+    if (isAligned) scrollTogether(beside, now - then);
+  });
+}
+
+/** @param {Analysed} series @param {string} name @param {Analysed} speaker */
+function putBeside(series, name, speaker) {
+  const beside = viewerFor(resultPath(series.series_uid, series.report.revision), series.report);
+  at("exam").classList.add("paired");
+  for (const one of document.querySelectorAll("#images .beside")) one.remove();
+  at("images").prepend(element("h2", [nameOf(speaker), seriesName(speaker)].join(" · ")));
+  at("images").append(element("h2", name), beside);
+  return beside;
+}
+
+/** Has both scroll together, from where the first is. @param {Viewer} beside @param {number} higherMm the same place in the first */
+function scrollTogether(beside, higherMm) {
+  const shownFirst = viewer;
+  if (!shownFirst) return;
+  const follow = () => beside.follow(shownFirst.heightMm - higherMm);
+  follow();
+  shownFirst.addEventListener("moved", follow);
+  beside.addEventListener("moved", () => shownFirst.follow(beside.heightMm + higherMm));
 }
 
 /** @param {Series} series */

@@ -119,6 +119,9 @@ class Viewer extends HTMLElement {
   /** Of the slice that is shown, 0 before there is one. */
   get heightMm() { return this.#scroller?.heightMm ?? 0; }
 
+  /** Of the vertex, null where it is not known. */
+  get vertexMm() { return this.#scroller?.stack.vertex_mm ?? null; }
+
   /** Shows the slice nearest to a height, where its slices are open. @param {number} mm */
   follow(mm) { if (this.#scroller?.isShown) this.#scroller.follow(mm); }
 

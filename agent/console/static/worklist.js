@@ -17,6 +17,8 @@ const body = at("worklist");
 const forms = new Map(); // result's key → the form in which an answer is being given or taken back
 /** @type {Map<string, HTMLTableRowElement>} */
 const opened = new Map(); // examination → the row beneath its own with its card
+/** @type {Map<string, Before | null>} */
+const befores = new Map(); // examination whose card was opened → the same patient's previous one
 /** @type {Set<string>} */
 const unfolded = new Set(); // examinations whose other series are looked at
 /** @type {Map<string, Row>} */
@@ -86,7 +88,10 @@ function openCell({ examination_uid: uid }) {
   const cell = element("td", "");
   const open = opened.has(uid);
   const toggle = button(open ? t("Close") : t("Show"), "small", () => {
-    if (!opened.delete(uid)) opened.set(uid, openedRow());
+    if (!opened.delete(uid)) {
+      opened.set(uid, openedRow());
+      askBefore(uid);
+    }
     draw();
     first(rows.get(uid)?.tr ?? body, "td:last-child button").focus();
   });
@@ -108,13 +113,20 @@ function openedRow() {
   return tr;
 }
 
+/** Asks what the same patient's previous examination said: of those that wait alone it comes by itself. @param {string} uid */
+async function askBefore(uid) {
+  const answer = await fetch(`/api/exam/${encodeURIComponent(uid)}`).catch(() => null);
+  befores.set(uid, answer?.ok ? (await answer.json()).before : null);
+  draw();
+}
+
 /** @param {Examination} examination */
 function tellOpened(examination) {
   const tr = opened.get(examination.examination_uid);
   const series = picturedOf(examination) ?? speakerOf(examination);
   if (!tr) return;
   const card = first(tr, ".opened");
-  tell(card, examination, series, series.report);
+  tell(card, { ...examination, before: examination.before ?? befores.get(examination.examination_uid) }, series, series.report);
   tellAnswers(first(card, ".answers"), examination);
 }
 

@@ -57,11 +57,16 @@ def mapped(n: int) -> tuple[int | None, ...]:
 
 
 def keep(
-    store: Store, head: HeadVolume, labels: np.ndarray, uid: str = "1.2.3.4", revision: int = 1
+    store: Store,
+    head: HeadVolume,
+    labels: np.ndarray,
+    uid: str = "1.2.3.4",
+    revision: int = 1,
+    *,
+    vertex_mm: float | None = None,
 ) -> None:
     """Keep a head's slices with a result."""
     findings = numbered_slices(labels, head.grid.voxels_ml)
-    for _ in store.agent.keep_slices(
-        uid, revision, stack_of(head.grid, labels), encoded_slices(head, labels, findings)
-    ):
+    stack = stack_of(head.grid, labels).model_copy(update={"vertex_mm": vertex_mm})
+    for _ in store.agent.keep_slices(uid, revision, stack, encoded_slices(head, labels, findings)):
         pass

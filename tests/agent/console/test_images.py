@@ -102,6 +102,7 @@ def test_the_stack_is_described(client: TestClient, store: Store) -> None:
         "outlined": list(OUTLINED),
         "voxels_ml": [0.0162] * 12,
         "field_mm": FIELD_MM,
+        "vertex_mm": None,
         "mapped": [None, None, 2, 2, 4, 4, 6, 6, 8, 8, 10, 10],
     }
 

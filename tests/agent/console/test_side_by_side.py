@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import numpy as np
 from playwright.sync_api import Locator, Page, expect
@@ -14,7 +15,7 @@ from agent.wiring import system_clock
 from tests import heads
 from tests.agent.console.browsing import IN_A_BROWSER, Console
 from tests.agent.console.stacks import keep
-from tests.agent.reports import add_result, finding, receive, report
+from tests.agent.reports import add_result, finding, identity, receive, report
 
 pytestmark = IN_A_BROWSER
 
@@ -71,3 +72,37 @@ def test_slices_that_are_tilted_otherwise_are_not_put_beside(page: Page, console
 
     expect(slice_of(page, 0)).to_have_attribute("aria-valuetext", "slice 31 of 61")
     expect(page.get_by_role("button", name=re.compile("Beside it"))).to_have_count(0)
+
+
+def test_the_previous_examination_is_scrolled_in_step_by_the_height_below_the_vertex(
+    page: Page, console: Console
+) -> None:
+    for uid, hours_ago, lowest_mm, vertex_mm in (("1.1", 5, 0.0, 60.0), ("1.2", 0, 100.0, 155.0)):
+        at = AT - timedelta(hours=hours_ago)
+        acquisition = Acquisition(acquired=(at, at), thickness_mm=5.0)
+        patient = replace(identity(), study_uid=f"{uid}.9")
+        receive(console.store, system_clock, uid, identity=patient, acquisition=acquisition)
+        volume_ml = 8.0 if hours_ago else 9.0
+        found = finding(key_slice=6, subtype="intraparenchymal", volume_ml=volume_ml)
+        told = report(uid, findings=(found,)).model_copy(update={"study_uid": patient.study_uid})
+        add_result(console.store, told)
+        grid = heads.axial_grid(np.arange(lowest_mm, lowest_mm + 60.1, 5.0), rows=64, columns=64)
+        head = HeadVolume(np.full(grid.shape_kji, 40, np.int16), grid, ("",) * 13, ())
+        labels = np.zeros(grid.shape_kji, np.uint8)
+        keep(console.store, head, labels, uid, vertex_mm=vertex_mm)
+    page.goto(f"{console.url}exam/1.2")
+    expect(slice_of(page, 0)).to_have_attribute("aria-valuetext", "slice 7 of 13")  # 130 mm
+
+    page.get_by_role("button", name="Previous examination beside it").click()
+    expect(slice_of(page, 1)).to_have_attribute("aria-valuetext", "slice 8 of 13")  # 35 mm
+    slice_of(page, 0).press("ArrowUp")
+    expect(slice_of(page, 1)).to_have_attribute("aria-valuetext", "slice 9 of 13")
+    slice_of(page, 1).press("Home")
+    expect(slice_of(page, 0)).to_have_attribute("aria-valuetext", "slice 1 of 13")  # 95 mm
+    expect(page.locator("#images .aligned")).to_have_text(re.compile("not registered"))
+
+    console.store.console.acknowledge("1.2", 1, "Ann", "")
+    page.goto(console.url)
+    answered = page.locator("#worklist tr", has_text="acknowledged by Ann")
+    answered.get_by_role("button", name="Show").click()
+    expect(page.locator(".opened .before")).to_contain_text("Before 8.0 mL")

@@ -60,6 +60,8 @@ def test_a_suspicion_has_three_pictures_and_all_its_slices(box: Box, tmp_path: P
     for view in ("axial", "coronal", "sagittal"):
         assert box.store.queries.picture(report.series_uid, 1, view)
     assert stack.field_mm == SEEING.slices.size_px * SEEING.slices.pixel_mm
+    assert stack.vertex_mm is not None
+    assert stack.heights_mm[0] < stack.vertex_mm <= stack.heights_mm[-1]
     mapped = stack.mapped[report.findings[0].key_slice]
     assert mapped is not None
     bleeding = box.store.queries.encoded_slice(report.series_uid, 1, mapped)
