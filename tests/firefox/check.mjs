@@ -13,12 +13,12 @@ const seen = (what) => console.log(`seen: ${what}`);
 const text = (selector) => page.waitForSelector(selector).then((node) => node.evaluate(({ textContent }) => textContent));
 const until = (condition, ...values) => page.waitForFunction(condition, { timeout: 20_000 }, ...values);
 const grey = (value) => until((wanted) => {
-  const context = document.querySelector(".viewer canvas")?.getContext("2d");
+  const context = document.querySelector(".viewer .stage canvas")?.getContext("2d");
   return context?.getImageData(2, 2, 1, 1).data[0] === wanted;
 }, value);
 
 async function drag(points) {
-  const box = await (await page.$(".viewer canvas")).boundingBox();
+  const box = await (await page.$(".viewer .stage canvas")).boundingBox();
   const at = ([x, y]) => [box.x + box.width * x, box.y + box.height * y];
   await page.mouse.move(...at(points[0]));
   await page.mouse.down();

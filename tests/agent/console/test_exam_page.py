@@ -199,7 +199,7 @@ def test_a_missed_bleed_is_marked_by_a_click_in_its_slice(rae: Page, ward: Ward)
     expect(slider).not_to_have_class(re.compile("waiting"))
 
     rae.get_by_role("button", name="Missed bleed …", exact=True).click()
-    box = rae.locator(".viewer canvas").bounding_box()
+    box = rae.locator(".viewer .stage canvas").bounding_box()
     assert box
     rae.mouse.click(box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.25)
     rae.locator("#missed").get_by_label("Kind").select_option("subarachnoid")
@@ -218,7 +218,7 @@ def test_a_missed_bleed_is_marked_by_a_click_in_its_slice(rae: Page, ward: Ward)
 
 def strokes(page: Page, *points: tuple[float, float]) -> None:
     """Draw a line through points of the slice, each a share of its width and height."""
-    box = page.locator(".viewer canvas").bounding_box()
+    box = page.locator(".viewer .stage canvas").bounding_box()
     assert box
     places = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in points]
     page.mouse.move(*places[0])
