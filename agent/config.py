@@ -20,13 +20,6 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
 from typing_extensions import Self
 
 from agent.assemble.bounds import Bounds
@@ -301,12 +294,8 @@ class DeliverConfig(_Table):
         return self
 
 
-class Config(BaseSettings):
+class Config(_Table):
     """Everything that a site sets. Unknown keys are errors."""
-
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_NESTED
-    )
 
     export_folder: Path
     """The folder into which the scanner exports. The agent only reads it; the inlet, where it is
@@ -437,20 +426,8 @@ def load_config(path: Path) -> Config:
     """
     if not path.is_file():
         raise ConfigError("no_configuration", path=str(path))
-
-    class FromFile(Config):
-        @classmethod
-        def settings_customise_sources(  # type: ignore[override]  # the rest come by name
-            cls,
-            settings_cls: type[BaseSettings],
-            env_settings: PydanticBaseSettingsSource,
-            **_others: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return env_settings, TomlConfigSettingsSource(settings_cls, path)
-
-    _refuse_unknown_variables()
     try:
-        return FromFile()  # type: ignore[call-arg]  # pydantic-settings fills them in
+        return Config.model_validate(_overridden(_of_file(path), _of_environment()))
     except ValidationError as error:
         lines = [
             _problem(".".join(map(str, e["loc"])), e["type"], e["msg"]) for e in error.errors()
@@ -463,8 +440,8 @@ def load_config(path: Path) -> Config:
 def load_settings(path: Path) -> tuple[Setting, ...]:
     """Read ``path`` as ``load_config`` does, and say of each value where it comes from."""
     values = _flat(load_config(path).model_dump(mode="json"))
-    in_file = _flat(tomllib.loads(path.read_text(encoding="utf-8")))
-    in_environment = _flat(EnvSettingsSource(Config)())
+    in_file = _flat(_of_file(path))
+    in_environment = _flat(_of_environment())
 
     def origin(name: str) -> str:
         if name in in_environment:
@@ -475,6 +452,43 @@ def load_settings(path: Path) -> tuple[Setting, ...]:
     return tuple(
         Setting(name, value, defaults[name], origin(name)) for name, value in values.items()
     )
+
+
+def _of_file(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def _of_environment() -> dict[str, Any]:
+    """Return what the environment sets, by tables.
+
+    Few boxes set anything there: what parses it is loaded where one does.
+
+    Raises
+    ------
+    ConfigError
+        If a variable with our prefix is no setting.
+    """
+    ours = {name for name in map(str.upper, os.environ) if name.startswith(ENV_PREFIX)}
+    if not ours:
+        return {}
+    _refuse_unknown(ours)
+    from pydantic_settings import EnvSettingsSource  # noqa: PLC0415
+
+    return EnvSettingsSource(
+        Config,  # type: ignore[arg-type]  # of BaseSettings it needs what every model has
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter=ENV_NESTED,
+    )()
+
+
+def _overridden(values: Mapping[str, Any], by: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``values`` with what ``by`` sets, table by table."""
+    both = {
+        name: _overridden(values[name], by[name])
+        for name in values.keys() & by.keys()
+        if isinstance(values[name], dict) and isinstance(by[name], dict)
+    }
+    return {**values, **by, **both}
 
 
 def _defaults() -> dict[str, Any]:
@@ -518,12 +532,11 @@ def _nearest(name: str) -> str | None:
     return whole[0] if whole else by_last[last[0]] if last else None
 
 
-def _refuse_unknown_variables() -> None:
+def _refuse_unknown(variables: set[str]) -> None:
     """Refuse a misspelt environment variable, which pydantic-settings would ignore."""
     known = set(map(_variable, _defaults()))
     tables = {variable.rpartition(ENV_NESTED)[0] for variable in known}
-    ours = {name for name in map(str.upper, os.environ) if name.startswith(ENV_PREFIX)}
-    for variable in sorted(ours - known - tables):
+    for variable in sorted(variables - known - tables):
         name = variable.removeprefix(ENV_PREFIX).replace(ENV_NESTED, ".").lower()
         nearest = _nearest(name)
         meant = f"; did you mean {_variable(nearest)}?" if nearest else ""

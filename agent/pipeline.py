@@ -30,16 +30,7 @@ from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import labels_of, run_volume
 from agent.measure import measure
 from agent.reasons import Reason
-from agent.records import (
-    Assessment,
-    Evidence,
-    HeadVolume,
-    LabelMask,
-    Measurement,
-    NotAnalysed,
-    NotSuspected,
-    Suspected,
-)
+from agent.records import Assessment, Evidence, Measurement, NotAnalysed, NotSuspected, Suspected
 from agent.report import (
     EngineReport,
     SeriesReport,
@@ -48,6 +39,7 @@ from agent.report import (
     reason_report,
 )
 from agent.sources import PackedLabels, SourceImages, Sources
+from agent.voxels import HeadVolume, LabelMask
 
 STATES: Final[dict[type[Assessment], Literal["suspected", "not_suspected", "not_analysed"]]] = {
     Suspected: "suspected",

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, NonNegativeInt, PositiveFloat, PositiveInt
 from scipy.sparse import csr_array
 
-from agent.records import Grid, Subtype
+from agent.records import Subtype
+from agent.voxels import Grid
 
 AIR_HU: Final = -1000.0
 

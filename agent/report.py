@@ -7,13 +7,16 @@ who the patient is stands in the store's series row, beside the report.
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Annotated, Final, Literal, TypeAlias, Union
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, Union
 
-import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
 
 from agent.reasons import Reason, plain
-from agent.records import EXTRA_AXIAL, Certainty, Finding, Gap, Grid, Region, Subtype, Vector
+from agent.records import EXTRA_AXIAL, Certainty, Finding, Gap, Region, Subtype, Vector
+
+if TYPE_CHECKING:
+    from agent.voxels import Grid
 
 
 def _words_of(words: tuple[str, ...]) -> AfterValidator:
@@ -204,10 +207,11 @@ def finding_report(finding: Finding, certainty: Certainty) -> FindingReport:
 
 def geometry_report(grid: Grid, gaps: tuple[Gap, ...]) -> GeometryReport:
     """Say what a stack of slices covers."""
+    heights_mm = grid.heights_mm.tolist()
     return GeometryReport(
-        slices=len(grid.heights_mm),
+        slices=len(heights_mm),
         tilt_deg=round(grid.tilt_deg, 2),
-        spacing_mm=tuple(round(gap, 3) for gap in np.diff(grid.heights_mm).tolist()),
+        spacing_mm=tuple(round(above - below, 3) for below, above in pairwise(heights_mm)),
         missing=tuple(reason_report(gap.reason) for gap in gaps),
     )
 

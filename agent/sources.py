@@ -9,19 +9,21 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import Self
 
 from agent.records import FRAME_MARK, SliceHeader
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 FASTEST: Final = 1
 """Of zlib's levels: the alert waits for it. Most labels are 0, which any level makes small."""
 
-_Scalar = TypeVar("_Scalar", bound=np.generic)
+_Scalar = TypeVar("_Scalar", bound="np.generic")
 
 
 class _Stored(BaseModel):
@@ -125,6 +127,8 @@ class PackedLabels:
     @classmethod
     def of(cls, labels: NDArray[np.uint8]) -> Self | None:
         """Pack labels; None where all are 0."""
+        import numpy as np  # noqa: PLC0415 - who only reads the store waits for none of it
+
         k = np.flatnonzero(labels.max(axis=(1, 2)))
         if not len(k):
             return None
@@ -140,6 +144,8 @@ class PackedLabels:
 
     def unpacked(self) -> NDArray[np.uint8]:
         """Return the labels (k, j, i)."""
+        import numpy as np  # noqa: PLC0415 - see above
+
         labels = np.zeros(self.box.shape_kji, np.uint8)
         within = np.frombuffer(zlib.decompress(self.deflated), np.uint8)
         labels[self.box.slices] = within.reshape(self.box.size_kji)

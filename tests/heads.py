@@ -14,17 +14,8 @@ from agent.infer.contract import Contract, NetworkDigests
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
 from agent.preprocess import SliceInput, VolumeInput
-from agent.records import (
-    CPU,
-    Grid,
-    HeadVolume,
-    LabelMask,
-    OperatingPoint,
-    Reading,
-    Region,
-    Subtype,
-    VolumeInterval,
-)
+from agent.records import CPU, OperatingPoint, Reading, Region, Subtype, VolumeInterval
+from agent.voxels import Grid, HeadVolume, LabelMask
 
 BLOOD_HU, BRAIN_HU, AIR_HU = 65, 30, -1000
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from agent.errors import NotEligible
 from agent.reasons import Reason
-from agent.records import Gap, Grid, SliceHeader, Vector
+from agent.records import Gap, SliceHeader, Vector
+from agent.voxels import Grid
 
 AXIAL_DEG: Final = 40.0
 """A slice plane further than this from axial is not an axial head [deg]. Ours: gantries tilt by

@@ -14,7 +14,8 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.records import MM3_PER_ML, HeadVolume
+from agent.records import MM3_PER_ML
+from agent.voxels import HeadVolume
 
 LEVEL_MM: Final = 4.0
 """Slices within this are averaged into one level [mm]: thin, noisy slices become as calm as thick

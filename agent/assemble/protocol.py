@@ -15,7 +15,8 @@ from agent.assemble.eligibility import Content, content_of
 from agent.assemble.series import is_localizer
 from agent.errors import ConfigError, NotEligible
 from agent.reasons import Reason
-from agent.records import HeadVolume, SliceHeader
+from agent.records import SliceHeader
+from agent.voxels import HeadVolume
 
 if sys.version_info >= (3, 11):
     import tomllib

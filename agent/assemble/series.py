@@ -27,7 +27,8 @@ from agent.assemble.planes import Plane
 from agent.assemble.stacks import FEW, SAME_POSITION_MM, Stack, are_few
 from agent.errors import GeometryError, IdentityError, InputError
 from agent.reasons import Reason
-from agent.records import FRAME_MARK, Gap, Grid, HeadVolume, Identity, SliceHeader
+from agent.records import FRAME_MARK, Gap, Identity, SliceHeader
+from agent.voxels import Grid, HeadVolume
 
 VERTEX_SHARE: Final = 0.35
 """The top of the head is reached where a slice shows less than this share of the largest one.

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from agent.draw.key_slice import WINDOW_HU, brain_grey, outlined_png
-from agent.records import Grid, HeadVolume, Vector
+from agent.records import Vector
+from agent.voxels import Grid, HeadVolume
 
 Reformat: TypeAlias = Literal["coronal", "sagittal"]
 

@@ -14,8 +14,9 @@ from PIL import Image
 
 from agent.draw.key_slice import OUTLINE_RGB, outline_of
 from agent.packing import packed
-from agent.records import EncodedSlice, Grid, HeadVolume
+from agent.records import EncodedSlice
 from agent.report import SliceStack
+from agent.voxels import Grid, HeadVolume
 
 OUTLINE_PX: Final = 2
 

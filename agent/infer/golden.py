@@ -16,7 +16,7 @@ from agent.infer.contract import Contract
 from agent.infer.plan import Precision
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
-from agent.records import Grid, HeadVolume
+from agent.voxels import Grid, HeadVolume
 
 MOST_DIFFERENT: Final[dict[Precision, float]] = {"fp32": 0.01, "fp16": 0.05}
 """How far a pixel's probability may lie from the reference's. Rounding alone, done with ONNX

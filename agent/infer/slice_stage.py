@@ -28,7 +28,8 @@ from agent.preprocess import (
     slab_number,
     windowed,
 )
-from agent.records import Grid, HeadVolume, Subtype
+from agent.records import Subtype
+from agent.voxels import Grid, HeadVolume
 
 Key = tuple[str, ...]
 SampleKey = tuple[RunBy, tuple[Key, ...], float]

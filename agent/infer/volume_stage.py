@@ -21,7 +21,8 @@ from agent.preprocess import (
     nearest_in_block,
     volume_input,
 )
-from agent.records import Grid, HeadVolume, LabelMask, Subtype
+from agent.records import Subtype
+from agent.voxels import Grid, HeadVolume, LabelMask
 
 BESIDE_PX: Final = 2
 """A pixel of an image is made of field pixels to one beyond its edges: two of these, that one

@@ -11,17 +11,8 @@ from numpy.typing import NDArray
 
 from agent.errors import BadOutputError
 from agent.measure.midline import Midplane, midline_shift_mm, midplane_of
-from agent.records import (
-    Finding,
-    Grid,
-    LabelMask,
-    Measurement,
-    Region,
-    Side,
-    Subtype,
-    Vector,
-    VolumeInterval,
-)
+from agent.records import Finding, Measurement, Region, Side, Subtype, Vector, VolumeInterval
+from agent.voxels import Grid, LabelMask
 
 CONNECTIVITY: Final = 26
 """A thin subdural film on thick slices may touch only at corners."""

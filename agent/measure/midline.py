@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.records import LEFT_REGIONS, RIGHT_REGIONS, LabelMask, Region
+from agent.records import LEFT_REGIONS, RIGHT_REGIONS, Region
+from agent.voxels import LabelMask
 
 FEWEST_SIDED_VOXELS = 100
 """Fewest labelled samples on each side from which the midline is determined. Ours."""

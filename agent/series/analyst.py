@@ -27,7 +27,7 @@ from agent.pipeline import (
     sources_of,
 )
 from agent.reasons import Reason
-from agent.records import Clock, HeadVolume, Instant, NotAnalysed, is_new, is_prior
+from agent.records import Clock, Instant, NotAnalysed, is_new, is_prior
 from agent.report import SeriesReport
 from agent.series.archive import Archive
 from agent.series.contents import FAULT, Contents
@@ -43,6 +43,7 @@ from agent.series.lifecycle import (
 )
 from agent.series.shell import Board, InMemory, Shell
 from agent.sources import Sources
+from agent.voxels import HeadVolume
 
 AHEAD_S: Final = 0.2
 """A series that would be found complete in this time, if nothing more came, has its last slabs run

@@ -18,9 +18,9 @@ from agent.draw.slices import encoded_slices, stack_of
 from agent.errors import AgentError
 from agent.infer.probabilities import Probabilities
 from agent.measure import numbered_slices
-from agent.records import HeadVolume
 from agent.report import SeriesReport
 from agent.store.agent_store import AgentStore
+from agent.voxels import HeadVolume
 
 MOST_WAITING: Final = 1
 """Heads that are held in memory until their slices are stored; a thin one takes 240 MB. When

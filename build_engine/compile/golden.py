@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.records import HeadVolume
+from agent.voxels import HeadVolume
 from build_engine.heads.known import generated_head
 
 

@@ -20,7 +20,8 @@ from agent.infer.slice_stage import SliceStage
 from agent.infer.verification import FILE, Here, Verification
 from agent.infer.volume_stage import label_head
 from agent.measure import measure
-from agent.records import HeadVolume, OperatingPoint
+from agent.records import OperatingPoint
+from agent.voxels import HeadVolume
 from build_engine.compile.plans import replace_file
 
 VOLUME_SHARE: Final = 0.02

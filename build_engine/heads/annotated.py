@@ -23,7 +23,8 @@ from agent.assemble.limits import ReadLimits
 from agent.assemble.series import GrowingSeries
 from agent.errors import ConfigError, FileRefused
 from agent.preprocess import SliceInput
-from agent.records import Grid, HeadVolume, Subtype, Vector
+from agent.records import Subtype, Vector
+from agent.voxels import Grid, HeadVolume
 from build_engine.heads.boxes import blood_in_boxes
 from build_engine.heads.fields import Bytes, Case, case_of
 

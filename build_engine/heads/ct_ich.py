@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from agent.preprocess import Floats, SliceInput
-from agent.records import Grid, HeadVolume, Subtype
+from agent.records import Subtype
+from agent.voxels import Grid, HeadVolume
 from build_engine.heads.fields import Case, case_of
 from build_engine.heads.pseudo_masks import pseudo_masks
 

@@ -30,7 +30,8 @@ from agent.preprocess import (
     narrowed,
     volume_input,
 )
-from agent.records import Grid, HeadVolume, Subtype
+from agent.records import Subtype
+from agent.voxels import Grid, HeadVolume
 from build_engine.synth.head import HeadRecipe, SynthHead, make_head
 from build_engine.synth.lookalike import LookAlike
 

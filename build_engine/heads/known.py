@@ -17,7 +17,8 @@ from agent.assemble.limits import ReadLimits
 from agent.assemble.series import GrowingSeries
 from agent.errors import FileRefused
 from agent.preprocess import SliceInput
-from agent.records import Grid, HeadVolume, Subtype
+from agent.records import Subtype
+from agent.voxels import Grid, HeadVolume
 from build_engine.heads.ct_ich import trauma_head, trauma_labels, trauma_split
 from build_engine.heads.fields import UNSURE, Bytes, Case, grid_of, random_recipe
 from build_engine.heads.laid_in import with_bleed_laid_in

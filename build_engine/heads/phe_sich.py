@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.preprocess import AIR_HU, SliceInput
-from agent.records import Grid, HeadVolume, Subtype
+from agent.records import Subtype
+from agent.voxels import Grid, HeadVolume
 from build_engine.heads.boxes import blood_in_boxes
 from build_engine.heads.fields import LOWEST_HU, Bytes, Case, case_of
 

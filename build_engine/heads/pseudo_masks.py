@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from agent.preprocess import Floats
-from agent.records import HeadVolume, Subtype
+from agent.records import Subtype
+from agent.voxels import HeadVolume
 from build_engine.heads.boxes import BONE_HU, MAYBE_BLOOD_HU
 from build_engine.heads.fields import UNSURE, Bytes
 

@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.records import Grid, LabelMask, Subtype
+from agent.records import Subtype
+from agent.voxels import Grid, LabelMask
 from build_engine.heads.known import KnownHead
 from build_engine.judge.evaluate import StudyResult, judged
 from build_engine.judge.peer import PeerClass, PeerReading, load_peer, peer_reading, with_bone

@@ -17,16 +17,8 @@ from agent.infer.contract import Contract
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
 from agent.measure import measure, numbered
-from agent.records import (
-    Finding,
-    Grid,
-    LabelMask,
-    Measurement,
-    Region,
-    Side,
-    Subtype,
-    VolumeInterval,
-)
+from agent.records import Finding, Measurement, Region, Side, Subtype, VolumeInterval
+from agent.voxels import Grid, LabelMask
 from build_engine.heads.fields import UNSURE, Bytes
 from build_engine.heads.known import KnownHead
 

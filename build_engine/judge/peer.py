@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from agent.preprocess import Floats
-from agent.records import Grid, HeadVolume
+from agent.voxels import Grid, HeadVolume
 
 SCALES: Final = (5, 3, 1)
 WIDTHS: Final = (1, 30, 30, 40, 40, 40, 40, 50, 50)

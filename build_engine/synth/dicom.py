@@ -16,7 +16,7 @@ from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, CTImageStorage, ExplicitVRLi
 from pydicom.uid import generate_uid as pydicom_uid
 
 from agent.preprocess import AIR_HU, axis_mm, interpolation_matrix
-from agent.records import Grid
+from agent.voxels import Grid
 from build_engine.synth.head import SynthHead
 from build_engine.synth.presets import ScannerPreset
 

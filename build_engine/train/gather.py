@@ -15,7 +15,8 @@ from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
 from agent.preprocess import Floats, SliceInput
-from agent.records import HeadVolume, Subtype
+from agent.records import Subtype
+from agent.voxels import HeadVolume
 from build_engine.heads.annotated import annotated_case, studies_in
 from build_engine.heads.ct_ich import bleed_free_patients, trauma_case, trauma_head, trauma_split
 from build_engine.heads.fields import Case, generated_case, load_case, save_case

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from agent.preprocess import SliceInput
-from agent.records import HeadVolume
+from agent.voxels import HeadVolume
 from build_engine.heads.fields import Case, case_of, grid_of
 from build_engine.synth.acquisition import HIGHEST_HU, Acquisition
 from build_engine.synth.head import HeadRecipe, make_head

@@ -26,14 +26,8 @@ from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
 from agent.measure import measure
 from agent.reasons import plain
-from agent.records import (
-    Assessment,
-    Evidence,
-    HeadVolume,
-    NotAnalysed,
-    NotSuspected,
-    Suspected,
-)
+from agent.records import Assessment, Evidence, NotAnalysed, NotSuspected, Suspected
+from agent.voxels import HeadVolume
 from build_engine.heads.known import bleed_free_heads
 from tests.agent.assemble.whole_heads import GE
 

@@ -11,8 +11,9 @@ import pytest
 import typer
 
 from agent.cli import build_app
+from agent.cli.completion import FILE
 from agent.config import Config, InferConfig
-from tests.documentation import card, reasons
+from tests.documentation import card, reasons, words
 from tests.documentation.texts import SOURCE, TEXTS, Shown, anchors_of, links_in, shown_in
 
 PROGRAM: Any = typer.main.get_command(build_app())
@@ -141,3 +142,7 @@ def test_a_pages_tables_are_what_the_program_and_the_bundle_say(page: ModuleType
     text = page.PAGE.read_text(encoding="utf-8")
 
     assert text == page.with_tables(text), f"python -m {page.__name__}"
+
+
+def test_bash_completes_the_commands_that_there_are() -> None:
+    assert FILE.read_text(encoding="utf-8") == words.made(), "python -m tests.documentation.words"

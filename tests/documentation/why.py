@@ -24,7 +24,8 @@ from agent.infer.probabilities import Probabilities
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import run_volume
 from agent.preprocess import image_matrices
-from agent.records import HeadVolume, Side, Subtype
+from agent.records import Side, Subtype
+from agent.voxels import HeadVolume
 from build_engine.heads.fields import grid_of
 from build_engine.synth.head import HeadRecipe, make_head
 

@@ -13,7 +13,8 @@ from agent.assemble.dicom_file import read_slices
 from agent.assemble.limits import ReadLimits
 from agent.assemble.series import GrowingSeries
 from agent.measure import measure
-from agent.records import LabelMask, Subtype
+from agent.records import Subtype
+from agent.voxels import LabelMask
 from tests.faults.conftest import Row
 from tests.heads import INTERVAL
 from tests.phantoms import INTERCEPT, slice_dataset, uid, write

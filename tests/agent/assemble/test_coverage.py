@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from agent.assemble.coverage import unseen_of, unsure_of
 from agent.assemble.head_facts import facts_of
-from agent.records import HeadVolume
+from agent.voxels import HeadVolume
 from build_engine.synth.head import HeadRecipe, SynthHead, make_head
 from tests.agent.assemble.whole_heads import cut, volume
 

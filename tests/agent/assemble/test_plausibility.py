@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from agent.assemble.head_facts import facts_of
 from agent.assemble.plausibility import faults_of
-from agent.records import HeadVolume
+from agent.voxels import HeadVolume
 from tests.agent.assemble.whole_heads import made_head, volume
 
 Hu = NDArray[np.int16]

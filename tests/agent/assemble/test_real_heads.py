@@ -10,7 +10,7 @@ import pytest
 from agent.assemble.coverage import unseen_of
 from agent.assemble.head_facts import HeadFacts, facts_of
 from agent.assemble.plausibility import faults_of
-from agent.records import HeadVolume
+from agent.voxels import HeadVolume
 from tests.agent.assemble.whole_heads import CT_ICH, PHE, WITHOUT_BRAIN, cut, real_heads
 
 pytestmark = [

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.records import Grid, HeadVolume
+from agent.voxels import Grid, HeadVolume
 from build_engine.heads.known import bleed_free_heads
 from build_engine.heads.phe_sich import phe_head
 from build_engine.synth.head import HeadRecipe, make_head

@@ -16,7 +16,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from agent.draw.key_slice import render_key_slice
 from agent.draw.reformats import render_reformat
-from agent.records import HeadVolume
+from agent.voxels import HeadVolume
 from agent.wiring import system_clock
 from tests import heads
 from tests.agent.console.browsing import CHROMIUM, QUIET, Console, alive

@@ -6,7 +6,7 @@ import numpy as np
 
 from agent.draw.slices import encoded_slices, stack_of
 from agent.measure import numbered_slices
-from agent.records import HeadVolume
+from agent.voxels import HeadVolume
 from tests import heads
 from tests.agent.stored import Store
 

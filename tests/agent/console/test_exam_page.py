@@ -16,9 +16,9 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from agent.console.app import create_app
 from agent.console.authorization import AccessPolicy
 from agent.console.sessions import Sessions
-from agent.records import HeadVolume
 from agent.store.drawings import DrawnSegment
 from agent.store.readings import Judgement
+from agent.voxels import HeadVolume
 from agent.wiring import boot_id, system_clock
 from tests import heads
 from tests.agent.console.browsing import IN_A_BROWSER, THEMES

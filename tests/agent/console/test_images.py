@@ -15,7 +15,8 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from agent.console.app import create_app
-from agent.records import HeadVolume, Instant
+from agent.records import Instant
+from agent.voxels import HeadVolume
 from agent.wiring import system_clock
 from tests import heads
 from tests.agent.console.made import context_of

@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 import numpy as np
 from playwright.sync_api import Locator, Page, expect
 
-from agent.records import Acquisition, HeadVolume
+from agent.records import Acquisition
 from agent.report import GeometryReport
+from agent.voxels import HeadVolume
 from agent.wiring import system_clock
 from tests import heads
 from tests.agent.console.browsing import IN_A_BROWSER, Console

@@ -12,7 +12,7 @@ from PIL import Image
 
 from agent.draw.key_slice import OUTLINE_RGB
 from agent.draw.reformats import Reformat, plane_through, render_reformat
-from agent.records import Grid, HeadVolume
+from agent.voxels import Grid, HeadVolume
 from tests import heads
 
 BALL_MM = 14.0

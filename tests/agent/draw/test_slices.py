@@ -13,7 +13,7 @@ from PIL import Image
 
 from agent.draw.key_slice import OUTLINE_RGB
 from agent.draw.slices import encoded_slices, stack_of
-from agent.records import HeadVolume
+from agent.voxels import HeadVolume
 from tests import heads
 from tests.packed import unpacked
 

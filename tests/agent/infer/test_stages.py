@@ -15,7 +15,8 @@ from agent.infer.slice_stage import SliceOutput, SliceStage, slabs_of
 from agent.infer.volume_stage import label_head, labels_of, run_volume
 from agent.measure import measure
 from agent.preprocess import SliceInput, VolumeInput
-from agent.records import Grid, HeadVolume, Subtype
+from agent.records import Subtype
+from agent.voxels import Grid, HeadVolume
 from tests.heads import (
     INTERVAL,
     SEEING,

@@ -14,7 +14,8 @@ from hypothesis.extra.numpy import arrays
 from agent.measure import measure as measure_with
 from agent.measure import numbered, numbered_slices
 from agent.measure.bleeds import SMALLEST_ML
-from agent.records import LabelMask, Region, Side, Subtype, VolumeInterval
+from agent.records import Region, Side, Subtype, VolumeInterval
+from agent.voxels import LabelMask
 from tests.heads import INTERVAL, axial_grid, ball, halved_brain, labels, positions_lps_mm
 
 measure = partial(measure_with, midline_shift=True)

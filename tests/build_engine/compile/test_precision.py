@@ -17,7 +17,8 @@ from agent.infer.backend import VolumeOutput
 from agent.infer.bundle import SLICE_FILE, VOLUME_FILE, load_bundle
 from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.plan import Precision
-from agent.records import HeadVolume, LabelMask, Subtype
+from agent.records import Subtype
+from agent.voxels import HeadVolume, LabelMask
 from build_engine.compile.precision import batched, network_at
 from build_engine.heads.fields import grid_of
 from build_engine.synth.head import HeadRecipe, make_head

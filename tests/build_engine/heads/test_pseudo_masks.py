@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from agent.records import HeadVolume, Subtype
+from agent.records import Subtype
+from agent.voxels import HeadVolume
 from build_engine.heads.fields import UNSURE
 from build_engine.heads.pseudo_masks import pseudo_masks
 from tests.heads import axial_grid

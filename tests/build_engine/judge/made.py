@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from agent.records import Grid, HeadVolume, LabelMask, Region, Subtype
+from agent.records import Region, Subtype
+from agent.voxels import Grid, HeadVolume, LabelMask
 from build_engine.heads.known import KnownHead
 from build_engine.judge.evaluate import StudyResult, judged
 

@@ -10,7 +10,8 @@ import pytest
 from agent.config import PACKAGED_ENGINES, InferConfig
 from agent.infer.bundle import Bundle, load_bundle
 from agent.infer.onnx_backend import OnnxBackend
-from agent.records import HeadVolume, Region
+from agent.records import Region
+from agent.voxels import HeadVolume
 from build_engine.heads.fields import grid_of
 from build_engine.heads.known import generated_head
 from build_engine.judge.evaluate import results

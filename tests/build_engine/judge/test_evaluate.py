@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from agent.config import PACKAGED_ENGINES, InferConfig
 from agent.preprocess import Floats
-from agent.records import EXTRA_AXIAL, Certainty, LabelMask, Region, Side, Subtype
+from agent.records import EXTRA_AXIAL, Certainty, Region, Side, Subtype
+from agent.voxels import LabelMask
 from build_engine.heads.fields import UNSURE
 from build_engine.heads.known import PROTOCOLS, KnownHead, evaluation_recipe
 from build_engine.judge.card import write_card

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.records import Grid, HeadVolume
+from agent.voxels import Grid, HeadVolume
 
 pytest.importorskip("torch", reason="torch is of the training extra")
 pytest.importorskip("safetensors", reason="safetensors is of the training extra")

@@ -9,14 +9,8 @@ import numpy as np
 import pytest
 
 from agent.measure import measure
-from agent.records import (
-    LEFT_REGIONS,
-    RIGHT_REGIONS,
-    LabelMask,
-    Region,
-    Side,
-    Subtype,
-)
+from agent.records import LEFT_REGIONS, RIGHT_REGIONS, Region, Side, Subtype
+from agent.voxels import LabelMask
 from build_engine.heads.fields import grid_of
 from build_engine.heads.known import evaluation_recipe
 from build_engine.synth.acquisition import Acquisition

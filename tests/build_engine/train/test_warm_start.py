@@ -20,7 +20,8 @@ from agent.errors import ConfigError
 from agent.infer.bundle import MANIFEST, SLICE_FILE, VOLUME_FILE, load_bundle
 from agent.infer.onnx_backend import OnnxBackend
 from agent.preprocess import SliceInput, VolumeInput
-from agent.records import HeadVolume, Subtype
+from agent.records import Subtype
+from agent.voxels import HeadVolume
 from build_engine.heads.fields import case_of, grid_of
 from build_engine.synth.head import HeadRecipe, make_head
 from build_engine.train.config import DEFAULT, TrainConfig, load_config
