@@ -1,5 +1,5 @@
 """``python -m agent`` is ``bleedwatch``."""
 
-from agent.cli import main
+from agent.cli import program
 
-main()
+program()
