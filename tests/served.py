@@ -19,7 +19,7 @@ import onnxruntime as ort
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from agent.infer.bundle import Bundle
-from agent.infer.served import DIGEST, PRECISION, model_names
+from agent.infer.served import DIGEST, FIELDS, PRECISION, model_names
 from build_engine.compile.served_graph import served_slice_graph, served_volume_graph
 
 Fault = Literal["none", "slow", "garbage", "half", "empty", "not numbers", "other shape", "fails"]
@@ -39,6 +39,7 @@ class Served(service_pb2_grpc.GRPCInferenceServiceServicer):
     under_way: int = 0
     most_under_way: int = 0
     answers: int = 0
+    fields_bytes: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -95,6 +96,8 @@ class Served(service_pb2_grpc.GRPCInferenceServiceServicer):
         with self.lock:
             self.under_way += 1
             self.most_under_way = max(self.most_under_way, self.under_way)
+            if request.inputs[0].name == FIELDS:
+                self.fields_bytes += len(request.raw_input_contents[0])
         try:
             return self._answer(request, context)
         finally:

@@ -2,6 +2,7 @@
 
 ``engine publish`` writes it, the agent holds a server to it. Of each slab a server is sent what the
 widest of its windows shows, from which it computes the others: less than a third of the bytes.
+Where the bundle is read mirrored, the server mirrors and averages too: half of what is left.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from agent.infer.backend import Floats
 from agent.infer.bundle import Bundle
+from agent.infer.contract import Contract
 from agent.preprocess import SliceInput
 
 DIGEST: Final = "bleedwatch_bundle"
@@ -21,8 +23,9 @@ DIGEST: Final = "bleedwatch_bundle"
 PRECISION: Final = "bleedwatch_precision"
 """Parameter in a model's configuration: "fp32" or "fp16"."""
 
-FIELDS: Final = "fields"
-"""Input of the slice model, (slab, neighbour, row, column): see ``on_the_wire``."""
+FIELDS: Final = "slab_fields"
+"""Input of the slice model, (slab, neighbour, row, column): see ``on_the_wire``. It was "fields"
+when mirror images were sent too: a model of then is refused by this name, not misread."""
 
 BLOCK: Final = "block"
 """Input of the volume model."""
@@ -51,20 +54,29 @@ def widest_window(contract: SliceInput) -> int | None:
     return windows.index(covering) if covering in windows else None
 
 
-def on_the_wire(slabs: Floats, contract: SliceInput) -> Floats:
+def on_the_wire(slabs: Floats, contract: Contract) -> Floats:
     """Take of slabs (slab, neighbour and window, row, column) what a server is sent.
 
     Returns
     -------
     (slab, neighbour, row, column)
-        Through the widest window, 0…1.
+        Through the widest window, 0…1; without the mirror images, which follow each slab.
 
     Raises
     ------
     ValueError
         If no window covers all: such a bundle cannot be published.
     """
-    window = widest_window(contract)
+    window = widest_window(contract.slices)
     if window is None:
         raise ValueError("no window covers all others")
-    return np.ascontiguousarray(slabs[:, window :: len(contract.windows_hu)])
+    runs = contract.reading.runs_per_slab
+    return np.ascontiguousarray(slabs[::runs, window :: len(contract.slices.windows_hu)])
+
+
+def with_mirrored(answers: Floats, contract: Contract) -> Floats:
+    """Give each slab's answer to its mirror image as well: the server has averaged both already."""
+    if contract.reading.runs_per_slab == 1:
+        return answers
+    both = np.stack([answers, answers[..., ::-1]], axis=1)
+    return both.reshape(-1, *answers.shape[1:])

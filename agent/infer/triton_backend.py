@@ -30,6 +30,7 @@ from agent.infer.served import (
     PRECISION,
     model_names,
     on_the_wire,
+    with_mirrored,
 )
 from agent.infer.server_settings import ServerSettings
 
@@ -76,8 +77,13 @@ class TritonBackend:
 
     @property
     def slabs_per_run(self) -> int:
-        """See ``Backend``; the server puts requests of several boxes together."""
-        return self._bundle.contract.slices.batch
+        """See ``Backend``; the server puts requests of several boxes together.
+
+        A slab and its mirror image are not parted.
+        """
+        contract = self._bundle.contract
+        runs = contract.reading.runs_per_slab
+        return max(1, contract.slices.batch // runs) * runs
 
     def check(self) -> Precision:
         """Look whether both models are loaded, and are of this bundle; raises as ``__init__``."""
@@ -97,18 +103,16 @@ class TritonBackend:
             )
 
     def run_slices(self, batches: Iterable[Floats]) -> Iterator[Floats]:
-        """See ``Backend``."""
-        contract = self._bundle.contract.slices
-        batch, _, rows, columns = contract.shape
-        shape = (batch, N_CLASSES, rows, columns)
+        """See ``Backend``. Where the bundle is read mirrored, its image follows each slab."""
+        contract = self._bundle.contract
         running: deque[Future[Any]] = deque()
         for slabs in batches:
             if len(running) == IN_FLIGHT:
-                yield sound(*self._probabilities(running.popleft(), shape))
+                yield with_mirrored(self._probabilities(running.popleft()), contract)
             fields = on_the_wire(slabs, contract)
             running.append(self._begun(self._names.slices, FIELDS, fields, ("probabilities",)))
         while running:
-            yield sound(*self._probabilities(running.popleft(), shape))
+            yield with_mirrored(self._probabilities(running.popleft()), contract)
 
     def run_volume(self, block: Floats) -> VolumeOutput:
         """See ``Backend``."""
@@ -128,11 +132,12 @@ class TritonBackend:
         """End the connection; requests under way fail."""
         self._client.close()
 
-    def _probabilities(
-        self, answer: Future[Any], shape: tuple[int, ...]
-    ) -> tuple[NDArray[Any], tuple[int, ...], str]:
+    def _probabilities(self, answer: Future[Any]) -> Floats:
+        contract = self._bundle.contract
+        rows, columns = contract.slices.shape[2:]
+        n_slabs = self.slabs_per_run // contract.reading.runs_per_slab
         (values,) = self._outputs(answer, ("probabilities",))
-        return values, shape, "slice probabilities"
+        return sound(values, (n_slabs, N_CLASSES, rows, columns), "slice probabilities")
 
     def _checked(self, model: str) -> Precision:
         """Return a model's precision; ServerError if it is not there, or not of this bundle."""

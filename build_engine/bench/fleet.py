@@ -17,7 +17,7 @@ from rich.table import Table
 
 from agent.config import DEFAULT_PATH, load_config
 from agent.errors import InferenceError
-from agent.infer.backend import Floats
+from agent.infer.backend import N_CLASSES, Floats
 from agent.infer.bundle import Bundle, load_bundle
 from agent.infer.networks import RETRY_S
 from agent.infer.server_settings import ServerSettings
@@ -157,7 +157,7 @@ def limits_of(bundle: Bundle) -> tuple[Limit, ...]:
     """Say what cards could do at most, each by arithmetic or memory, and a link of 10 Gb/s."""
     slices = cost_of(served_slice_graph(bundle, "fp16"), MOST_SLABS)
     volume = cost_of(served_volume_graph(bundle, "fp16"), 1)
-    batches = SLABS * bundle.contract.reading.runs_per_slab / MOST_SLABS
+    batches = SLABS / MOST_SLABS
     flops = batches * slices.flops + volume.flops
     moved = batches * (slices.weight_bytes + slices.activation_bytes)
     moved += volume.weight_bytes + volume.activation_bytes
@@ -172,10 +172,9 @@ def limits_of(bundle: Bundle) -> tuple[Limit, ...]:
 
 def _sent_bytes(bundle: Bundle) -> int:
     """Count what one head sends to the server, or it back: the more of both."""
-    contract, runs = bundle.contract.slices, SLABS * bundle.contract.reading.runs_per_slab
-    pixels = contract.size_px**2
-    there, back = 2 * contract.neighbours + 1, 6
-    return 4 * runs * pixels * max(there, back)
+    contract = bundle.contract.slices
+    there, back = 2 * contract.neighbours + 1, N_CLASSES
+    return 4 * SLABS * contract.size_px**2 * max(there, back)
 
 
 def _box(

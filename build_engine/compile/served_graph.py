@@ -1,4 +1,7 @@
-"""The slice network as a server takes it: any number of slabs, each as its widest window."""
+"""The slice network as a server takes it: any number of slabs, each as its widest window.
+
+Where it is read mirrored, the graph mirrors the slabs and averages both answers itself.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from agent.errors import PlanError
+from agent.infer.backend import N_CLASSES
 from agent.infer.bundle import SLICE_FILE, VOLUME_FILE, Bundle
 from agent.infer.plan import Precision
 from agent.infer.served import FIELDS, widest_window
@@ -17,7 +21,7 @@ from build_engine.compile.precision import SLABS, batched, network_at
 
 
 def served_slice_graph(bundle: Bundle, precision: Precision) -> bytes:
-    """Free the batch, and put before the network what makes all windows of the widest.
+    """Free the batch, and put about the network what makes all windows and mirror images.
 
     Raises
     ------
@@ -44,8 +48,15 @@ def served_slice_graph(bundle: Bundle, precision: Precision) -> bytes:
         "fields_one": np.array(1, np.float32),
     }
     slabs = model.graph.input[0].name
+    del model.graph.output[1:]  # a server is asked for probabilities alone
+    before: list[onnx.NodeProto] = []
+    after: list[onnx.NodeProto] = []
+    seen = FIELDS
+    if bundle.contract.reading.mirrored:
+        made |= _mirroring(contract.size_px)
+        before, after, seen = _mirrored(model.graph)
     nodes = [
-        helper.make_node("Unsqueeze", [FIELDS, "fields_axis"], ["fields_apart"]),
+        helper.make_node("Unsqueeze", [seen, "fields_axis"], ["fields_apart"]),
         helper.make_node("Mul", ["fields_apart", "fields_scale"], ["fields_scaled"]),
         helper.make_node("Add", ["fields_scaled", "fields_shift"], ["fields_shifted"]),
         helper.make_node("Clip", ["fields_shifted", "fields_zero", "fields_one"], ["fields_cut"]),
@@ -53,7 +64,7 @@ def served_slice_graph(bundle: Bundle, precision: Precision) -> bytes:
     ]
     kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in model.graph.node]
     del model.graph.node[:], model.graph.input[:]
-    model.graph.node.extend((*nodes, *kept))
+    model.graph.node.extend((*before, *nodes, *kept, *after))
     model.graph.initializer.extend(
         numpy_helper.from_array(values, name) for name, values in made.items()
     )
@@ -61,6 +72,40 @@ def served_slice_graph(bundle: Bundle, precision: Precision) -> bytes:
     model.graph.input.append(helper.make_tensor_value_info(FIELDS, onnx.TensorProto.FLOAT, shape))
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())
+
+
+def _mirroring(size_px: int) -> dict[str, NDArray[Any]]:
+    """Return the constants that ``_mirrored`` needs."""
+    return {
+        "mirror_columns": np.arange(size_px - 1, -1, -1, dtype=np.int64),
+        "mirror_halves": np.array([2, -1, N_CLASSES, size_px, size_px], np.int64),
+        "mirror_first": np.array(0, np.int64),
+        "mirror_second": np.array(1, np.int64),
+        "mirror_half": np.array(0.5, np.float32),
+    }
+
+
+def _mirrored(graph: onnx.GraphProto) -> tuple[list[onnx.NodeProto], list[onnx.NodeProto], str]:
+    """Return what comes before and after the network, and what it sees: slabs, then images."""
+    given = graph.output[0].name
+    of_both = f"{given}_of_both"
+    del graph.value_info[:]  # they tell of one slab where two are seen
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [of_both if name == given else name for name in names]
+    before = [
+        helper.make_node("Gather", [FIELDS, "mirror_columns"], ["fields_mirrored"], axis=3),
+        helper.make_node("Concat", [FIELDS, "fields_mirrored"], ["fields_both"], axis=0),
+    ]
+    after = [
+        helper.make_node("Reshape", [of_both, "mirror_halves"], ["mirror_answers"]),
+        helper.make_node("Gather", ["mirror_answers", "mirror_first"], ["mirror_seen"], axis=0),
+        helper.make_node("Gather", ["mirror_answers", "mirror_second"], ["mirror_image"], axis=0),
+        helper.make_node("Gather", ["mirror_image", "mirror_columns"], ["mirror_back"], axis=3),
+        helper.make_node("Add", ["mirror_seen", "mirror_back"], ["mirror_sum"]),
+        helper.make_node("Mul", ["mirror_sum", "mirror_half"], [given]),
+    ]
+    return before, after, "fields_both"
 
 
 def served_volume_graph(bundle: Bundle, precision: Precision) -> bytes:

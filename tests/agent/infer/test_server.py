@@ -17,7 +17,7 @@ import structlog
 from agent.errors import InferenceError, ServerError
 from agent.infer.backend import VolumeOutput
 from agent.infer.bundle import Bundle, load_bundle
-from agent.infer.golden import Reading, read_golden
+from agent.infer.golden import N_SLICES, Reading, read_golden
 from agent.infer.networks import RETRY_S, Networks
 from agent.infer.onnx_backend import OnnxBackend
 from agent.infer.server_settings import ServerSettings
@@ -113,6 +113,25 @@ def test_a_server_reads_as_the_reference_does(bundle, server, expected):
     backend.close()
     assert difference < 1e-5
     assert str(backend.run_by) == f"double 1, fp32, server 127.0.0.1:{server.port}"
+
+
+def test_the_server_makes_mirror_images_itself_and_is_sent_each_slab_once(bundle):
+    contract = bundle.contract
+    reading = dataclasses.replace(contract.reading, mirrored=True)
+    bundle = dataclasses.replace(bundle, contract=dataclasses.replace(contract, reading=reading))
+    server = Served(bundle, free_port())
+    server.start()
+    backend = TritonBackend(plain(server.port), bundle)
+
+    seen = read_golden(bundle.contract, backend)
+
+    backend.close()
+    server.stop()
+    expected = read_golden(bundle.contract, OnnxBackend(bundle, threads=1))
+    assert seen.difference(expected) < 1e-5
+    slices = contract.slices
+    field_bytes = (2 * slices.neighbours + 1) * slices.size_px**2 * 4
+    assert server.fields_bytes == N_SLICES * field_bytes
 
 
 def test_two_requests_are_under_way_at_once_and_answers_keep_their_order(bundle, server):

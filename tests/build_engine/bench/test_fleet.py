@@ -81,7 +81,7 @@ def test_arithmetic_is_held_by_what_takes_longest():
 
     assert (l4.held_by, h100.held_by) == ("memory", "memory")
     assert h100.heads_per_s / l4.heads_per_s == pytest.approx(3350 / 300)
-    assert link.heads_per_s == pytest.approx(1.25e9 / (4 * 64 * 6 * 256**2))
+    assert link.heads_per_s == pytest.approx(1.25e9 / (4 * 32 * 6 * 256**2))
 
 
 def test_without_an_address_it_says_what_is_missing(server, tmp_path):

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from agent.errors import AgentError, ConfigError, PlanError, ServerError, SignatureError
 from agent.infer.bundle import load_bundle
 from agent.infer.onnx_backend import OnnxBackend
-from agent.infer.served import on_the_wire
+from agent.infer.served import FIELDS, on_the_wire
 from agent.preprocess import slice_input
 from build_engine.compile.cli import engine
 from build_engine.compile.served_graph import served_slice_graph
@@ -81,7 +81,7 @@ def test_what_is_sent_of_a_slab_is_enough_for_all_its_windows(box):
 
     graph = served_slice_graph(box.bundle, "fp32")
     session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    (seen,) = session.run(["probabilities"], {"fields": on_the_wire(slabs, contract)[:2]})
+    (seen,) = session.run(["probabilities"], {FIELDS: on_the_wire(slabs, box.bundle.contract)[:2]})
 
     (expected,) = OnnxBackend(box.bundle, threads=1).run_slices([slabs])
     np.testing.assert_allclose(seen, expected[:2], atol=1e-4)
