@@ -58,8 +58,10 @@ _FAMILIES: Final = (
 )
 """Syntaxes that a codestream does not tell apart, and that are decoded alike."""
 
-LOSSY: Final = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit})
+_DISCRETE_COSINE: Final = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit})
 """Whatever is compressed so has losses. Source: PS3.5 sections 8.2.1 and A.4.1."""
+
+_WAVELETS: Final = frozenset({JPEG2000, JPEG2000Lossless, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL})
 
 Offsets: TypeAlias = tuple[bytes, bytes]
 """Extended Offset Table, and its lengths."""
@@ -83,6 +85,17 @@ _BY_FRAME_MARKER: Final = {
 }
 """Source: ITU-T T.81 table B.1; T.87 C.1.1. Progressive JPEG is decoded as the extended one is."""
 
+_CODING_STYLE: Final = 0x52
+_START_OF_SCAN: Final = 0xDA
+
+_TRANSFORM: Final = 9
+_IRREVERSIBLE: Final = 0
+"""Where the coding style of JPEG 2000 names its transform, and which one has losses. Source: ITU-T
+T.800 tables A.13, A.15 and A.20."""
+
+_NEAR: Final = -3
+"""Where a scan of JPEG-LS says how far values may be off. Source: ITU-T T.87 C.2.3."""
+
 _FRAME_MARKERS: Final = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _LONGEST_BOXES_BYTES: Final = 1024
 """A codestream begins within the boxes of a JP2 file that somebody put around it. Ours."""
@@ -104,6 +117,20 @@ class Frames(NamedTuple):
 
     frames: tuple[bytes, ...]
     syntax: UID
+
+    @property
+    def lossy(self) -> bool:
+        """Whether the first frame was compressed with losses, whatever the header says.
+
+        JPEG 2000 of which layers were left out does not tell.
+        """
+        frame = self.frames[0]
+        if self.syntax in _JPEG_LS:
+            return any(_segment(frame, len(_START_OF_IMAGE), _START_OF_SCAN)[_NEAR:-2])
+        if self.syntax in _WAVELETS:
+            coding = _segment(frame, frame.index(_JPEG_2000) + 2, _CODING_STYLE)
+            return coding[_TRANSFORM : _TRANSFORM + 1] == bytes([_IRREVERSIBLE])
+        return self.syntax in _DISCRETE_COSINE
 
 
 def frames_in(
@@ -225,6 +252,16 @@ def _jpeg_frame(frame: bytes) -> tuple[int, tuple[int, int]]:
             return marker, (int.from_bytes(size[:2], "big"), int.from_bytes(size[2:], "big"))
         at += 2 + length
     raise Unusable("not_jpeg")
+
+
+def _segment(frame: bytes, at: int, wanted: int) -> bytes:
+    """Return what the first marker segment of a kind holds from ``at`` on, or nothing."""
+    while at + 4 <= len(frame) and frame[at] == 0xFF:  # noqa: PLR2004 - begins a marker
+        length = int.from_bytes(frame[at + 2 : at + 4], "big")
+        if frame[at + 1] == wanted:
+            return frame[at + 4 : at + 2 + length]
+        at += 2 + length
+    return b""
 
 
 def _is_rle(frame: bytes) -> bool:

@@ -29,7 +29,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from agent.assemble.codestreams import LOSSY, frames_in
+from agent.assemble.codestreams import frames_in
 from agent.assemble.elements import UNDEFINED, walk
 from agent.assemble.encoding import (
     EXPLICIT_BIG,
@@ -413,7 +413,7 @@ def _slices(
         raise Unusable("no_pixels")
     value = parsed.pixels
     form = format_of(image, parsed.syntax, limits, is_encapsulated=value.is_encapsulated)
-    form, stored_by_frame = _stored(parsed.data, value, form, image, decode)
+    form, stored_by_frame, lossy = _stored(parsed.data, value, form, image, decode)
     slices = []
     for frame, stored in zip(frames_of(image), stored_by_frame, strict=True):
         rescale = rescale_of(frame)
@@ -425,12 +425,11 @@ def _slices(
         header = (
             known.header if known and form.frames == 1 else header_of(frame, identity_of(image), "")
         )
-        lossy = header.lossy or form.syntax in LOSSY
         digest = xxhash.xxh3_128_hexdigest(hu.data)
         seen = replace(
             header,
             digest=digest,
-            lossy=lossy,
+            lossy=header.lossy or lossy,
             only_zeros=is_zero,
             rescale=(rescale.slope, rescale.intercept),
         )
@@ -440,18 +439,21 @@ def _slices(
 
 def _stored(
     data: bytes, value: PixelValue, form: PixelFormat, image: Dataset, decode: Decode
-) -> tuple[PixelFormat, Iterator[NDArray[Any]]]:
-    """Return the stored values of each frame, with their format as the pixels themselves tell."""
+) -> tuple[PixelFormat, Iterator[NDArray[Any]], bool]:
+    """Return the stored values of each frame, with their format as the pixels themselves tell.
+
+    Last whether they were compressed with losses.
+    """
     if not value.is_encapsulated:
-        return form, plain_frames(data, value, form)
+        return form, plain_frames(data, value, form), False
     tables = [
         value_of(image, keyword)
         for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
     ]
     offsets = (tables[0], tables[1]) if all(tables) else None
-    frames, syntax = frames_in(data, value.at, form.room, form.syntax, offsets)
-    form = replace(form, syntax=syntax)
-    return form, decoded_frames(frames, form, decode)
+    found = frames_in(data, value.at, form.room, form.syntax, offsets)
+    form = replace(form, syntax=found.syntax)
+    return form, decoded_frames(found.frames, form, decode), found.lossy
 
 
 def _reason(error: Exception) -> Reason:

@@ -13,11 +13,13 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.uid import (
+    JPEG2000,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLSLossless,
+    JPEGLSNearLossless,
     LegacyConvertedEnhancedCTImageStorage,
     RLELossless,
 )
@@ -321,6 +323,28 @@ def test_an_orientation_of_few_decimals_is_one(
         np.arctan2(-read.header.column_direction[2], read.header.column_direction[1])
     )
     assert found == pytest.approx(tilt_deg, abs=57 * 10.0**-decimals)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "how", "lossy"),
+    [
+        (JPEGLSNearLossless, {"jls_error": 2}, True),
+        (JPEGLSNearLossless, {"jls_error": 0}, False),
+        (JPEGLSLossless, {}, False),
+        (JPEG2000, {"j2k_cr": [10]}, True),
+        (JPEG2000Lossless, {}, False),
+        (RLELossless, {}, False),
+    ],
+    ids=["JPEG-LS near", "JPEG-LS exact", "JPEG-LS", "JPEG 2000 lossy", "JPEG 2000", "RLE"],
+)
+def test_losses_that_no_header_tells_are_seen_in_the_pixels(
+    tmp_path: Path, syntax: str, how: dict, *, lossy: bool
+) -> None:
+    image = head()[20]
+    image.compress(syntax, generate_instance_uid=False, **how)
+    image.pop("LossyImageCompression", None)
+
+    assert read_slices(save_all([image], tmp_path)[0], ReadLimits())[0].header.lossy == lossy
 
 
 def test_lossy_images_are_analysed_with_the_caveat(answer: Answer, tmp_path: Path) -> None:
