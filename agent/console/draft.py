@@ -72,6 +72,36 @@ class Bleed:
         return self.judgement is None or self.judgement.judged != "not_blood"
 
 
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A bleed that was found at reading, and not by the networks."""
+
+    reading: Reading
+
+    @property
+    def kind(self) -> str | Reason:
+        """The reader's, as far as it is told."""
+        return self.reading.judgement.subtype or Reason("kind_not_told")
+
+    @property
+    def slice(self) -> int:
+        """The slice in which it was marked, from 1."""
+        k, _, _ = self.reading.judgement.voxel_kji or (0, 0, 0)
+        return k + 1
+
+    @property
+    def volume_ml(self) -> float | None:
+        """The drawn extent's, None where none was drawn."""
+        return self.reading.volume_ml
+
+    @property
+    def measured(self) -> Reason:
+        """What is said of its volume."""
+        if self.volume_ml is None:
+            return Reason("not_measured")
+        return Reason("volume_drawn", volume_ml=self.volume_ml)
+
+
 def draft(
     report: SeriesReport,
     thickness_mm: float | None,
@@ -86,7 +116,7 @@ def draft(
     """
     by_finding = {one.judgement.finding: one for one in readings}
     bleeds = [Bleed(one, by_finding.get(n)) for n, one in enumerate(report.findings)]
-    missed = [one for one in readings if one.judgement.judged == "missed"]
+    missed = [Missed(one) for one in readings if one.judgement.judged == "missed"]
     clinical = Reason("clinical_not_known")
     compared = Reason("compared", change=change) if change else Reason("not_compared")
     return (
@@ -117,7 +147,7 @@ def _technique(report: SeriesReport, thickness_mm: float | None) -> Iterator[Rea
 
 
 def _findings(
-    report: SeriesReport, bleeds: Sequence[Bleed], missed: Sequence[Reading]
+    report: SeriesReport, bleeds: Sequence[Bleed], missed: Sequence[Missed]
 ) -> Iterator[Reason]:
     if report.state == "not_analysed":
         yield Reason("finding_not_analysed", because=_because(report))
@@ -172,19 +202,8 @@ def _measured(found: FindingReport) -> Reason:
     )
 
 
-def _missed(reading: Reading) -> Reason:
-    kind, number, measured = _missed_facts(reading)
-    return Reason("finding_missed", kind=kind, slice=number, measured=measured)
-
-
-def _missed_facts(reading: Reading) -> tuple[str | Reason, int, Reason]:
-    """Return kind, slice and volume of a bleed that was missed, as far as they are told."""
-    volume_ml = reading.volume_ml
-    kind = reading.judgement.subtype or Reason("kind_not_told")
-    k, _, _ = reading.judgement.voxel_kji or (0, 0, 0)
-    if volume_ml is None:
-        return kind, k + 1, Reason("not_measured")
-    return kind, k + 1, Reason("volume_drawn", volume_ml=volume_ml)
+def _missed(one: Missed) -> Reason:
+    return Reason("finding_missed", kind=one.kind, slice=one.slice, measured=one.measured)
 
 
 def _not_assessed(report: SeriesReport) -> Iterator[Reason]:
@@ -196,7 +215,7 @@ def _not_assessed(report: SeriesReport) -> Iterator[Reason]:
 
 
 def _impression(
-    report: SeriesReport, bleeds: Sequence[Bleed], missed: Sequence[Reading]
+    report: SeriesReport, bleeds: Sequence[Bleed], missed: Sequence[Missed]
 ) -> tuple[Reason, ...]:
     read = [one for one in bleeds if one.judgement and one.is_blood]
     unread = [one for one in bleeds if one.judgement is None]
@@ -221,9 +240,8 @@ def _one_bleed(bleed: Bleed) -> Reason:
     return Reason("one_bleed", kind=bleed.kind, where=bleed.where, volume_ml=bleed.volume_ml)
 
 
-def _one_missed(reading: Reading) -> Reason:
-    kind, number, measured = _missed_facts(reading)
-    return Reason("one_bleed_missed", kind=kind, slice=number, measured=measured)
+def _one_missed(one: Missed) -> Reason:
+    return Reason("one_bleed_missed", kind=one.kind, slice=one.slice, measured=one.measured)
 
 
 def _because(report: SeriesReport) -> Reason:
