@@ -21,7 +21,13 @@ from agent.console.authorization import Principal, principal_of
 from agent.console.before import before
 from agent.console.draft import draft
 from agent.console.feedback import name_of
-from agent.console.reader_answers import DraftAnswer, ExaminationAnswer, ReadingLine, ReadingList
+from agent.console.reader_answers import (
+    DraftAnswer,
+    ExaminationAnswer,
+    ReadingLine,
+    ReadingList,
+    SignedView,
+)
 from agent.console.requests import named_result, one_line, read_values
 from agent.console.settings import LANGUAGES, Language, PageSettings
 from agent.console.snapshot import allowed_identity
@@ -37,7 +43,7 @@ from agent.store.extents import Extent
 from agent.store.queries import Queries
 from agent.store.readings import Judgement, Reading, Section, Sentence, SignedReport, standing
 from agent.store.rows import SeriesRow
-from agent.store.view import ExaminationView, PatientView
+from agent.store.view import ExaminationView, PatientView, delivery_view
 from agent.urgency import STANDS_S, Suspicion, Urgency, precedence, urgency_of
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -261,10 +267,26 @@ class Reader:
             standing=tuple(self._standing(speaker)),
             before=compared[0] if compared else None,
             draft=DraftAnswer(language=language, sections=sections) if sections else None,
-            signed=tuple(self.queries.signed_reports(one.uid for one in row.series)),
+            signed=self._signed(row),
             drawings=tuple(self.queries.drawings(one.uid for one in row.series)),
             may_not_read=reason_report(may_not_read) if may_not_read else None,
             may_not_sign=reason_report(may_not_sign) if may_not_sign else None,
+        )
+
+    def _signed(self, row: ExaminationRow) -> tuple[SignedView, ...]:
+        """Return every signed version, and how far each is on its way."""
+        uids = [one.uid for one in row.series]
+        sent = self.queries.signed_sent(uids)
+        return tuple(
+            SignedView(
+                **dict(one),
+                sent=tuple(
+                    delivery_view(each)
+                    for each in sent
+                    if (each.series_uid, each.signed) == (one.series_uid, one.version)
+                ),
+            )
+            for one in self.queries.signed_reports(uids)
         )
 
     def _drafted(

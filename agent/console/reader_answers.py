@@ -13,7 +13,7 @@ from agent.records import State
 from agent.report import ReasonReport
 from agent.store.drawings import Drawing
 from agent.store.readings import Reading, Section, SignedReport
-from agent.store.view import ExaminationView, PatientView
+from agent.store.view import DeliveryView, ExaminationView, PatientView
 from agent.urgency import Urgency
 
 
@@ -60,6 +60,12 @@ class DraftAnswer(_Answer):
     sections: tuple[Section, ...]
 
 
+class SignedView(SignedReport):
+    """A signed report, and how far it is on its way to the archives that are to have it."""
+
+    sent: tuple[DeliveryView, ...]
+
+
 class ExaminationAnswer(_Answer):
     """Of ``GET /api/exam/{uid}``: an examination with all that was read of it."""
 
@@ -72,7 +78,7 @@ class ExaminationAnswer(_Answer):
     """The same patient's previous examination beside it, None where there is none."""
     draft: DraftAnswer | None
     """None before there is a result."""
-    signed: tuple[SignedReport, ...]
+    signed: tuple[SignedView, ...]
     """Every signed version of any of its series, oldest first."""
     drawings: tuple[Drawing, ...]
     """What people outlined on any of its series elsewhere, oldest first."""

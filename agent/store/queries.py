@@ -362,6 +362,15 @@ class Queries:
             sent.setdefault((delivery.series_uid, delivery.revision), []).append(delivery)
         return sent
 
+    def signed_sent(self, uids: Iterable[str]) -> list[Delivery]:
+        """Return how far the signed reports on some series are on their way, by channel."""
+        rows = self._db.rows(
+            "SELECT * FROM outbox WHERE series_uid IN (SELECT value FROM json_each(?))"
+            " AND signed > 0 ORDER BY channel",
+            json.dumps(list(uids)),
+        )
+        return list(map(delivery_of, rows))
+
     def channels_told(self, uid: str) -> frozenset[str]:
         """Return the channels that any result of a series is delivered to."""
         rows = self._db.rows(

@@ -219,7 +219,7 @@ interface ReadingMade { reading_id: number; judgement: Judgement; who: string; a
 
 interface DraftSection { section: string; title: string; sentences: { text: string; reason: Reason | null }[] }
 
-interface SignedReport { version: number; language: string; who: string; at_utc: string; sections: DraftSection[] }
+interface SignedReport { version: number; language: string; who: string; at_utc: string; sections: DraftSection[]; sent: Sent[] }
 
 interface Drawing { who: string; at_utc: string; segments: { label: string; volume_ml: number }[] }
 

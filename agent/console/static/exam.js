@@ -5,7 +5,7 @@ import { beforeParts } from "./examination.js";
 import { resultPath } from "./feedback.js";
 import { showFindings } from "./findings.js";
 import { headMap } from "./head_map.js";
-import { showReport } from "./report.js";
+import { showReport, showSigned } from "./report.js";
 import { askName, checkSession, post } from "./session.js";
 import { isRefused, stateLabel } from "./states.js";
 import { viewerFor } from "./viewer.js";
@@ -54,7 +54,8 @@ async function lookForNewer() { // what somebody is reading does not change unde
   const exam = await fetched();
   if (!exam) return;
   if (!shown) show(exam);
-  else if (resultOf(exam) !== shown && !at("newer").childElementCount) {
+  else if (resultOf(exam) === shown) showSigned(exam.signed);
+  else if (!at("newer").childElementCount) {
     at("newer").replaceChildren(t("A newer result has come."), " ", button(t("Show it"), "small", () => location.reload()));
   }
 }

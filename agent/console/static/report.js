@@ -1,7 +1,7 @@
 // The report on an examination: drafted, edited section by section, signed; and every version that was.
 
 import { at, button, element, first } from "./dom.js";
-import { clock, plain, said, t } from "./words.js";
+import { clock, plain, said, sentWords, t } from "./words.js";
 
 /** @typedef {{ title: HTMLElement, text: HTMLTextAreaElement, drafted: string }} Editor */
 /** @type {Map<string, Editor>} */
@@ -18,7 +18,14 @@ export function showReport({ draft, signed, may_not_sign: refusal }, tell) {
   for (const one of draft.sections) edit(one, draft.language);
   if (!at("draft").querySelector(".sign")) at("draft").append(button(t("Sign"), "sign", () => sign(tell)));
   /** @type {HTMLButtonElement} */ (first(at("draft"), ".sign")).disabled = refusal !== null;
-  at("signed").replaceChildren(...[...signed].reverse().map(versionItem));
+  showSigned(signed);
+}
+
+/** Every signed version, and how far it is on its way; left as it is while nothing of that changes. @param {SignedReport[]} signed */
+export function showSigned(signed) {
+  const items = [...signed].reverse().map(versionItem);
+  const told = items.map((one) => one.textContent).join("");
+  if (at("signed").textContent !== told) at("signed").replaceChildren(...items);
 }
 
 /** Takes a section of the draft over, unless somebody has edited it. @param {DraftSection} section @param {string} language */
@@ -60,7 +67,7 @@ async function sign(tell) {
 }
 
 /** @param {SignedReport} report @param {number} n the latest is 0 */
-function versionItem({ version, who, at_utc: utc, sections, language }, n) {
+function versionItem({ version, who, at_utc: utc, sections, language, sent }, n) {
   const item = element("details", "", "version");
   item.open = n === 0;
   const text = element("div", "");
@@ -68,6 +75,7 @@ function versionItem({ version, who, at_utc: utc, sections, language }, n) {
   for (const { title, sentences } of sections) {
     text.append(element("h3", title), ...sentences.map((one) => element("p", plain(one.text))));
   }
-  item.append(element("summary", t("Version {n}, signed by {who}, {time}", { n: version, who: plain(who), time: clock(utc) })), text);
+  item.append(element("summary", t("Version {n}, signed by {who}, {time}", { n: version, who: plain(who), time: clock(utc) })),
+    ...sent.map((one) => element("p", sentWords(one), "sent")), text);
   return item;
 }

@@ -183,3 +183,11 @@ export function translatePage(root) {
     node.setAttribute("aria-label", t(label));
   }
 }
+
+/** How far a result or a signed report is on its way to an archive; of what failed, the archive's own words. @param {Sent} one */
+export function sentWords({ channel, delivered_utc, sent_utc, dropped_utc, problem }) {
+  if (delivered_utc) return t("{channel}: delivered, {time}", { channel, time: clock(delivered_utc) });
+  if (dropped_utc) return t("{channel}: given up, {time}", { channel, time: clock(dropped_utc) });
+  if (problem) return said(problem);
+  return sent_utc ? t("{channel}: sent, {time}; not confirmed yet", { channel, time: clock(sent_utc) }) : t("{channel}: not sent yet", { channel });
+}

@@ -6,7 +6,7 @@ import { at, button, copyOf, element, field, first } from "./dom.js";
 import { resultPath, say } from "./feedback.js";
 import { askName, post } from "./session.js";
 import { isRefused, stateLabel } from "./states.js";
-import { capital, clock, correctedWords, findingWords, nameOf, plain, said, t, translatePage, whatToDo } from "./words.js";
+import { capital, clock, correctedWords, findingWords, nameOf, plain, said, t, translatePage, whatToDo, sentWords } from "./words.js";
 
 /** @typedef {Series & { acknowledged: NonNullable<Series["acknowledged"]> }} Answered */
 /** @typedef {{ what: string, tr: HTMLTableRowElement }} Row what a row shows, and its element */
@@ -246,14 +246,6 @@ function resultWords(report) {
   if (isRefused(report)) return t("because {reason}", { reason: said(report) });
   if (report.state === "suspected") return report.findings.slice(0, 2).map(findingWords).join("; ") || t("no outline could be drawn");
   return report.caveats.map(said).join("; ");
-}
-
-/** How far a result is on its way to an archive; of what failed, the archive's own words. @param {Sent} one */
-function sentWords({ channel, delivered_utc, sent_utc, dropped_utc, problem }) {
-  if (delivered_utc) return t("{channel}: delivered, {time}", { channel, time: clock(delivered_utc) });
-  if (dropped_utc) return t("{channel}: given up, {time}", { channel, time: clock(dropped_utc) });
-  if (problem) return said(problem);
-  return sent_utc ? t("{channel}: sent, {time}; not confirmed yet", { channel, time: clock(sent_utc) }) : t("{channel}: not sent yet", { channel });
 }
 
 /** @param {NonNullable<Series["acknowledged"]>} given */

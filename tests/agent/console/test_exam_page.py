@@ -78,7 +78,8 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
         receive(store, system_clock, "1.2.3.4", "MÜLLER^KARL")
         add_result(store, report(findings=FINDINGS))
         keep(store, *head())
-        app = create_app(context_of(store, policy=AccessPolicy(sign_in=True)))
+        policy = AccessPolicy(sign_in=True)
+        app = create_app(context_of(store, policy=policy, signed_to=("pacs",)))
         server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="error"))
         thread = threading.Thread(target=server.run)
         thread.start()
@@ -92,6 +93,7 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
 def rae(ward: Ward, browser: Browser) -> Iterator[Page]:
     for table in ("extents", "readings", "signed_reports", "drawings"):
         ward.store.sql(f"DELETE FROM {table}")
+    ward.store.sql("DELETE FROM outbox WHERE signed > 0")
     page = ward.page(browser, "rae", reduced_motion="reduce")
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -294,6 +296,7 @@ def test_a_report_is_edited_in_a_language_and_signed_and_signed_again(
     rae.get_by_role("button", name="Sign", exact=True).click()
     expect(rae.locator(".version summary")).to_contain_text("Version 1, signed by rae")
     expect(rae.locator(".version").first).to_contain_text("Sturz von der Leiter.")
+    expect(rae.locator(".version .sent")).to_have_text("pacs: not sent yet")
     impression(rae).fill("Subduralhämatom links.")
     rae.get_by_role("button", name="Sign", exact=True).click()
 

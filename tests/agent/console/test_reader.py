@@ -370,7 +370,13 @@ def test_a_signed_report_waits_for_each_channel_that_is_to_have_it(
             assert rae.post(f"{RESULT}/report", signed).status_code == 200
 
         waiting = [one for one in store.queries.undelivered() if one.signed]
+        told = [
+            (each["channel"], one["version"], each["sent_utc"])
+            for one in examination(rae)["signed"]
+            for each in one["sent"]
+        ]
 
+    assert told == [(channel, version, None) for version in (1, 2) for channel in signed_to]
     assert [(one.channel, one.signed) for one in waiting] == [
         (channel, version) for version in (1, 2) for channel in signed_to
     ]
