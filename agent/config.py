@@ -318,6 +318,12 @@ class Config(_Table):
     prior: PriorSettings | None = None
     """Which archive a patient's earlier examination is fetched from; none where it is not set."""
 
+    @model_validator(mode="after")
+    def _listens_for_images(self) -> Self:
+        if self.prior and self.prior.dicom and self.deliver.listen_port is None:
+            raise ValueError("prior.dicom asks for deliver.listen_port, which the archive sends to")
+        return self
+
     @property
     def page(self) -> PageSettings:
         """The settings of the page."""

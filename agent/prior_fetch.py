@@ -20,6 +20,8 @@ from agent.assemble.dicom_file import read_slices
 from agent.assemble.header import SliceUnneeded
 from agent.assemble.limits import ReadLimits
 from agent.assemble.protocol import ProtocolProfile, choose, extent_objections
+from agent.deliver.moved import MovedImages
+from agent.deliver.prior_web import WebPriors
 from agent.deliver.priors import (
     MOST_IMAGES,
     FoundSeries,
@@ -30,7 +32,7 @@ from agent.deliver.priors import (
     is_same_patient,
     is_told_of,
 )
-from agent.deliver.settings import PriorSettings
+from agent.deliver.settings import PriorDicomArchive, PriorSettings, PriorWebArchive
 from agent.dispatch import wait_s
 from agent.errors import (
     ArchiveRefused,
@@ -65,6 +67,19 @@ Fetched: TypeAlias = Callable[[str, str, int], None]
 """Takes study and series of an earlier examination, and how many images came of it."""
 
 NO_IMAGE: Final = "an object that is no CT image, or cannot be read"
+
+
+def prior_archive(
+    settings: PriorWebArchive | PriorDicomArchive, moved: MovedImages
+) -> PriorArchive:
+    """Return what asks an archive; ``moved`` listens where one that is asked by C-MOVE sends to."""
+    match settings:
+        case PriorWebArchive():
+            return WebPriors(settings)
+        case PriorDicomArchive():
+            from agent.deliver.prior_dimse import DicomPriors  # noqa: PLC0415 - of the dicom extra
+
+            return DicomPriors(settings, moved)
 
 
 @dataclass
@@ -225,10 +240,10 @@ class PriorFetch:
         except FileRefused as error:
             why = NO_IMAGE
             raise ArchiveRefused(
-                "prior_refused", channel=self.settings.dicomweb.name, why=why
+                "prior_refused", channel=self.settings.archive.name, why=why
             ) from error
         if not all(map(scan.is_after, headers)):
-            raise ArchiveRefused("prior_of_another", channel=self.settings.dicomweb.name)
+            raise ArchiveRefused("prior_of_another", channel=self.settings.archive.name)
         self.folder.mkdir(exist_ok=True)
         if not to.exists():  # else the agent has it, and has not begun to read
             (self.staging / head.series_uid).rename(to)
@@ -251,7 +266,7 @@ class PriorFetch:
         if came != asked or not all(
             is_same_patient(one.identity, scan.identity) for one in headers
         ):
-            raise ArchiveRefused("prior_of_another", channel=self.settings.dicomweb.name)
+            raise ArchiveRefused("prior_of_another", channel=self.settings.archive.name)
         return headers
 
     def _tidy(self) -> None:

@@ -220,7 +220,7 @@ def _archives(config: Config | None) -> tuple[str, ...]:
     if config and config.worklist:
         hosts.add(config.worklist.host)
     if config and config.prior:
-        hosts.add(config.prior.dicomweb.address)
+        hosts.add(config.prior.archive.address)
     return tuple(sorted(hosts))
 
 

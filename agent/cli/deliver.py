@@ -26,15 +26,15 @@ from agent.cli.tables import ending
 from agent.config import DEFAULT_PATH, Config, load_config
 from agent.console.audit import AuditLog
 from agent.deliver.commitments import Commitments
+from agent.deliver.moved import MovedImages
 from agent.deliver.outbox import CONSOLE
-from agent.deliver.prior_web import WebPriors
 from agent.deliver.settings import DicomChannel, PriorSettings, SendingChannel
 from agent.dispatch import Courier, Worker, channel_of, serve
 from agent.errors import ConfigError, DeliveryError, RequestRefused
 from agent.identity_check import IdentityCheck, modality_worklist
 from agent.log import LogStream, open_log, speak_by_log_alone
 from agent.notify import stop_on_signals
-from agent.prior_fetch import PriorFetch
+from agent.prior_fetch import PriorFetch, prior_archive
 from agent.report import ReasonReport, reason_report, to_the_second
 from agent.store.database import Database
 from agent.store.delivery_store import DeliveryStore
@@ -69,8 +69,8 @@ def run(config: ConfigPath = DEFAULT_PATH) -> None:
         database = stack.enter_context(open_database(settings))
         store = DeliveryStore(database, system_clock)
         audit = audit_of(settings, database)
-        commitments = Commitments()
-        stack.enter_context(_listening(settings, commitments))
+        commitments, moved = Commitments(), MovedImages()
+        stack.enter_context(_listening(settings, commitments, moved))
         with needing_dicom():
             workers: list[Worker] = [
                 Courier(one, channel_of(one, commitments), store, system_clock, log, audit.exported)
@@ -79,8 +79,9 @@ def run(config: ConfigPath = DEFAULT_PATH) -> None:
             if settings.worklist is not None:
                 expected = modality_worklist(settings.worklist)
                 workers.append(IdentityCheck(settings.worklist, expected, store, system_clock, log))
-        if settings.prior is not None:
-            workers.append(_prior_fetch(settings, settings.prior, (store, audit, log)))
+            if settings.prior is not None:
+                told = store, audit, log
+                workers.append(_prior_fetch(settings, settings.prior, moved, told))
         log.info("delivering", channels=[one.name for one in channels])
         serve(workers, stop, log)
 
@@ -88,13 +89,14 @@ def run(config: ConfigPath = DEFAULT_PATH) -> None:
 def _prior_fetch(
     settings: Config,
     prior: PriorSettings,
+    moved: MovedImages,
     told: tuple[DeliveryStore, AuditLog, FilteringBoundLogger],
 ) -> PriorFetch:
     """Return what fetches earlier examinations."""
     store, audit, log = told
     profiles = load_profiles(settings.protocols_folder)
-    archive, folder = WebPriors(prior.dicomweb), settings.priors_folder
-    fetched = partial(audit.fetched, prior.dicomweb.name)
+    archive, folder = prior_archive(prior.archive, moved), settings.priors_folder
+    fetched = partial(audit.fetched, prior.archive.name)
     return PriorFetch(prior, archive, profiles, folder, store, system_clock, log, fetched)
 
 
@@ -213,8 +215,13 @@ def _channel(settings: Config, name: str) -> SendingChannel:
 
 
 @contextmanager
-def _listening(settings: Config, commitments: Commitments) -> Iterator[None]:
-    """Listen for archives' reports, where the configuration names a port."""
+def _listening(
+    settings: Config, commitments: Commitments, moved: MovedImages | None = None
+) -> Iterator[None]:
+    """Listen for archives' reports, where the configuration names a port.
+
+    And for images that one is asked to send there, where they go to ``moved``.
+    """
     deliver = settings.deliver
     if deliver.listen_port is None:
         yield
@@ -222,10 +229,11 @@ def _listening(settings: Config, commitments: Commitments) -> Iterator[None]:
     with needing_dicom():
         from agent.deliver.dimse import listening  # noqa: PLC0415 - of the dicom extra
     titles = [one.calling_ae_title for one in deliver.channels if isinstance(one, DicomChannel)]
+    fetches = settings.prior.dicom if settings.prior and moved else None
+    titles += [fetches.calling_ae_title] if fetches else []
+    title, store = (titles or ["BLEEDWATCH"])[0], moved.stored if moved and fetches else None
     try:
-        server = listening(
-            deliver.listen_host, deliver.listen_port, (titles or ["BLEEDWATCH"])[0], commitments
-        )
+        server = listening(deliver.listen_host, deliver.listen_port, title, commitments, store)
     except OSError as error:
         raise RequestRefused(
             "port_taken", port=deliver.listen_port, why=str(error.strerror)

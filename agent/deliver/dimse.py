@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any, Final, cast
@@ -11,6 +11,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import (
     BasicTextSRStorage,
     Comprehensive3DSRStorage,
+    CTImageStorage,
+    EnhancedCTImageStorage,
     ExplicitVRLittleEndian,
     GrayscaleSoftcopyPresentationStateStorage,
     ImplicitVRLittleEndian,
@@ -18,7 +20,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
-from pynetdicom import AE, evt
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
 from pynetdicom.status import code_to_category
@@ -41,6 +43,9 @@ STORED: Final = (
     GrayscaleSoftcopyPresentationStateStorage,
 )
 """SOP classes of all that is sent."""
+
+CT_CLASSES: Final = CTImageStorage, EnhancedCTImageStorage
+"""SOP classes of what is fetched."""
 
 SYNTAXES: Final = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 
@@ -207,16 +212,24 @@ def report_handler(event: evt.Event, commitments: Commitments) -> tuple[int, Non
 
 
 def listening(
-    host: str, port: int, ae_title: str, commitments: Commitments
+    host: str,
+    port: int,
+    ae_title: str,
+    commitments: Commitments,
+    store: Callable[[evt.Event], int] | None = None,
 ) -> ThreadedAssociationServer:
-    """Listen for reports that archives send on associations of their own, and answer C-ECHO."""
+    """Listen for reports that archives send on associations of their own, and answer C-ECHO.
+
+    With ``store``, CT images are listened for too, and it says what they are answered.
+    """
     ae = AE(ae_title=ae_title)
     ae.maximum_associations = 8
     ae.add_supported_context(Verification)
     ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
-    server = ae.start_server(
-        (host, port),
-        block=False,
-        evt_handlers=[(evt.EVT_N_EVENT_REPORT, report_handler, [commitments])],
-    )
+    handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, report_handler, [commitments])]
+    if store:
+        for sop_class in CT_CLASSES:
+            ae.add_supported_context(sop_class, ALL_TRANSFER_SYNTAXES)
+        handlers.append((evt.EVT_C_STORE, store))
+    server = ae.start_server((host, port), block=False, evt_handlers=handlers)
     return cast("ThreadedAssociationServer", server)  # it is None only where it blocks

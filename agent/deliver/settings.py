@@ -135,17 +135,42 @@ class PriorWebArchive(WebPeer):
     name: ChannelName = "prior"
 
 
+class PriorDicomArchive(DicomPeer):
+    """An archive that is asked by C-FIND, and sends by C-MOVE to ``deliver.listen_port``."""
+
+    name: ChannelName = "prior"
+
+    @property
+    def address(self) -> str:
+        """The archive's address, or its name."""
+        return self.host
+
+
 class PriorSettings(BaseModel):
     """Which archive earlier examinations are fetched from, and which of them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    dicomweb: PriorWebArchive
+    dicomweb: PriorWebArchive | None = None
+    dicom: PriorDicomArchive | None = None
+    """One of the two is named."""
     days: Annotated[int, Field(ge=1, le=3650)] = 365
     """An examination that is older than the new one by more is not fetched [days]."""
     issuer: Annotated[str, StringConstraints(max_length=64)] = ""
     """Who gives this box's patients their numbers (Issuer of Patient ID): where the archive names
     another for a number, that is another patient."""
+
+    @model_validator(mode="after")
+    def _one_archive(self) -> Self:
+        if (self.dicomweb is None) == (self.dicom is None):
+            raise ValueError("name one archive, [prior.dicomweb] or [prior.dicom]")
+        return self
+
+    @property
+    def archive(self) -> PriorWebArchive | PriorDicomArchive:
+        """The archive that is named."""
+        (named,) = (one for one in (self.dicomweb, self.dicom) if one)
+        return named
 
 
 class Archive(Receiver):

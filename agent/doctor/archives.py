@@ -6,13 +6,14 @@ from datetime import timedelta
 from typing import Final
 
 from agent.deliver.commitments import Commitments
-from agent.deliver.prior_web import WebPriors
+from agent.deliver.moved import MovedImages
 from agent.deliver.settings import SendingChannel
 from agent.dispatch import channel_of
 from agent.doctor.journal import opened
 from agent.doctor.result import Box, CheckResult, Mark, note, well, wrong
 from agent.errors import DeliveryError
 from agent.identity_check import modality_worklist
+from agent.prior_fetch import prior_archive
 from agent.reasons import Reason
 
 HELD_UP: Final = timedelta(minutes=10)
@@ -70,9 +71,11 @@ def priors(box: Box) -> CheckResult:
     settings = box.config.prior
     if settings is None:
         return well("no_priors")
-    archive = settings.dicomweb
+    archive = settings.archive
     try:
-        WebPriors(archive).greet()
+        prior_archive(archive, MovedImages()).greet()
+    except ModuleNotFoundError as error:
+        return wrong("dicom_package_missing", package=error.name or "")
     except DeliveryError as error:
         return CheckResult(Mark.WRONG, error.reason, quotes_error=True)
     with opened(box) as queries:

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 from pydicom import dcmread
+from pydicom.uid import CTImageStorage
+from pynetdicom import AE
 
+from agent.config import Config
 from agent.console.before import before
 from agent.console.settings import PageSettings
 from agent.console.snapshot import View
-from agent.deliver.prior_web import WebPriors
+from agent.deliver.commitments import Commitments
+from agent.deliver.dimse import listening
+from agent.deliver.moved import MovedImages
 from agent.deliver.priors import FoundSeries, FoundStudy, PriorArchive, Take, moment_of
 from agent.deliver.settings import PriorSettings
-from agent.errors import ArchiveUnreachable
-from agent.prior_fetch import PriorFetch
+from agent.errors import ArchiveRefused, ArchiveUnreachable
+from agent.prior_fetch import PriorFetch, prior_archive
 from agent.reasons import Reason
 from agent.records import PRIOR_MARK, Acquisition, Clock, Identity
 from agent.store.delivery_store import DeliveryStore
@@ -174,15 +181,50 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
         yield archive
 
 
+@contextmanager
+def asked_by(way: str, orthanc: Orthanc) -> Iterator[tuple[PriorSettings, PriorArchive]]:
+    """Ask an archive by DICOMweb, or by C-FIND and C-MOVE to a listener of ours."""
+    peer = {"host": "127.0.0.1", "port": orthanc.port, "ae_title": "ORTHANC", "timeout_s": 10.0}
+    named = {"dicomweb": {"url": orthanc.web}} if way == "dicomweb" else {"dicom": peer}
+    settings, moved = PriorSettings.model_validate(named), MovedImages()
+    port, commitments = orthanc.report_port, Commitments()
+    server = listening("127.0.0.1", port, "BLEEDWATCH", commitments, moved.stored)
+    try:
+        yield settings, prior_archive(settings.archive, moved)
+    finally:
+        server.shutdown()
+
+
 @pytest.mark.slow
 @needs_orthanc
-def test_the_latest_earlier_head_is_fetched_compared_and_alerts_nobody(
-    site: Site, orthanc: Orthanc
+def test_who_is_asked_by_c_move_sends_what_was_asked_for_and_nothing_else_is_taken(
+    orthanc: Orthanc, tmp_path: Path
 ) -> None:
-    settings = PriorSettings.model_validate({"dicomweb": {"url": orthanc.web}})
-    site.settings, site.archive = settings, WebPriors(settings.dicomweb)
-    site.archive.greet()
-    assert site.fetching().turn() == 1
+    took = list[bytes]()
+    with asked_by("dicom", orthanc) as (_, archive):
+        for path in write_prior(tmp_path / "unasked")[:1]:
+            entity = AE("ORTHANC")
+            entity.add_requested_context(CTImageStorage)
+            association = entity.associate("127.0.0.1", orthanc.report_port)
+            assert association.send_c_store(dcmread(path)).Status == 0x0124
+            association.release()
+        archive.fetch(uid("study", 1), uid("series", 1), [uid("slice", 1, 3)], took.append)
+        with pytest.raises(ArchiveRefused):
+            archive.fetch(uid("study", 1), uid("series", 1), ["1.2.3"], took.append)
+
+    (file,) = took
+    assert dcmread(BytesIO(file)).SOPInstanceUID == uid("slice", 1, 3)
+
+
+@pytest.mark.slow
+@needs_orthanc
+@pytest.mark.parametrize("way", ["dicomweb", "dicom"])
+def test_the_latest_earlier_head_is_fetched_compared_and_alerts_nobody(
+    site: Site, orthanc: Orthanc, way: str
+) -> None:
+    with asked_by(way, orthanc) as (site.settings, site.archive):
+        site.archive.greet()
+        assert site.fetching().turn() == 1
     assert site.told == [(uid("study", 1), uid("series", 1), N)]
     assert site.outcome() == Reason("prior_fetched", date="2026-11-28")
 
@@ -345,3 +387,17 @@ def test_the_delivery_service_fetches_and_records_what_came(
         doctor = program.call("doctor").stdout
 
     assert "earlier examinations are fetched from the last 365 days" in " ".join(doctor.split())
+
+
+@pytest.mark.parametrize(
+    ("prior", "said"),
+    [
+        ({}, "name one archive"),
+        ({"dicomweb": {"url": "http://a"}, "dicom": {"host": "a", "ae_title": "A"}}, "name one"),
+        ({"dicom": {"host": "a", "ae_title": "A"}}, "asks for deliver.listen_port"),
+    ],
+    ids=["none", "two", "no port"],
+)
+def test_an_archive_that_cannot_be_asked_is_refused(prior: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Config.model_validate({"export_folder": "/srv/ct", "prior": prior})
