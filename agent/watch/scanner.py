@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -202,7 +201,8 @@ class FolderScanner:
         self.alive_s = self._monotonic()
         try:
             first = self.inbox.get(timeout=timeout_s)
-            time.sleep(max(0.0, self._turned_s + TURN_S - self._monotonic()))
+            # Not time.sleep: under libfaketime, by which clocks that jump are tried, it never ends.
+            self._stop.wait(max(0.0, self._turned_s + TURN_S - self._monotonic()))
             self._turned_s = self._monotonic()
             self._handle(first)
             while not self._stop.is_set():
