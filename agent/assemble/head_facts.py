@@ -93,6 +93,10 @@ LIKER_BY: Final = 0.02
 """A slice resembles another one more where its correlation is higher by this. Ours: noise makes
 some thousandths."""
 
+COARSEST_MM: Final = 1.5
+"""Of coarser pixels neither how often values occur is judged, nor how alike levels are that lie
+next to one another: no scanner makes them, and they share too few tissues [mm]. Ours."""
+
 COUNTED_SLICES: Final = 32
 """How often each value occurs is counted in so many slices, or a few more."""
 
@@ -139,7 +143,8 @@ class HeadFacts:
     the most tissue, or differences of such.
     ``brain_over_fat_hu``: how much denser the most frequent of brain is than that of fat, None
     where fat does not show. ``least_denser``: how often the rarest values between brain and bone
-    occur, as a share of the most frequent of brain. ``above_cut`` of the bone that is cut off at
+    occur, as a share of the most frequent of brain; 1 of pixels that are too coarse, of which
+    ``next_likeness`` is 0. ``above_cut`` of the bone that is cut off at
     one value lies above it, 0 where none is cut off.
     ``breadth`` of the largest levels' brain as a share of its length, by how its pixels spread;
     ``breadth_square`` if the pixels were square.
@@ -195,6 +200,7 @@ def facts_of(head: HeadVolume) -> HeadFacts:
         of_levels = _pictures(levels, _tissue_px(levels))
         next_levels = _alike(of_levels[:-1], of_levels[1:])
     counts = _counts(thinned)
+    is_fine = max(head.grid.row_spacing_mm, head.grid.column_spacing_mm) <= COARSEST_MM
     breadth_square = _breadth_square(head, inside[np.argsort(areas_mm2)[-N_LARGEST:]])
     return HeadFacts(
         areas_mm2=_with_bone(areas_mm2, bone),
@@ -215,8 +221,8 @@ def facts_of(head: HeadVolume) -> HeadFacts:
         mirrored_fit=_mirrored_fit(pictures, alike_next),
         alternate_share=_alternate_share(pictures, alike_next),
         likeness=_likeness(of_levels, next_levels, _level_mm(head, len(levels))),
-        next_likeness=float(next_levels.max(initial=0.0)),
-        least_denser=_least_denser(counts),
+        next_likeness=float(next_levels.max(initial=0.0)) if is_fine else 0.0,
+        least_denser=_least_denser(counts) if is_fine else 1.0,
         above_cut=_above_cut(counts),
         breadth=breadth_square * head.grid.column_spacing_mm / head.grid.row_spacing_mm,
         breadth_square=breadth_square,
