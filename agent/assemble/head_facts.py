@@ -93,10 +93,6 @@ LIKER_BY: Final = 0.02
 """A slice resembles another one more where its correlation is higher by this. Ours: noise makes
 some thousandths."""
 
-COARSEST_MM: Final = 1.5
-"""Of coarser pixels neither how often values occur is judged, nor how alike levels are that lie
-next to one another: no scanner makes them, and they share too few tissues [mm]. Ours."""
-
 COUNTED_SLICES: Final = 32
 """How often each value occurs is counted in so many slices, or a few more."""
 
@@ -138,13 +134,11 @@ class HeadFacts:
     ``mirrored_fit``: how much more a slice resembles the next one when it is mirrored, at most.
     ``alternate_share`` of slices resemble the next but one more than the next.
     ``likeness``: how much levels ``APART_MM`` apart and one between resemble each other, at most:
-    below and above its widest level two sections of a head may be alike. ``next_likeness``: how
-    much a level resembles the next, at most. All four are correlations of slices that show half of
-    the most tissue, or differences of such.
+    below and above its widest level two sections of a head may be alike. All three are correlations
+    of slices that show half of the most tissue, or differences of such.
     ``brain_over_fat_hu``: how much denser the most frequent of brain is than that of fat, None
     where fat does not show. ``least_denser``: how often the rarest values between brain and bone
-    occur, as a share of the most frequent of brain; 1 of pixels that are too coarse, of which
-    ``next_likeness`` is 0. ``above_cut`` of the bone that is cut off at
+    occur, as a share of the most frequent of brain. ``above_cut`` of the bone that is cut off at
     one value lies above it, 0 where none is cut off.
     ``breadth`` of the largest levels' brain as a share of its length, by how its pixels spread;
     ``breadth_square`` if the pixels were square.
@@ -168,7 +162,6 @@ class HeadFacts:
     mirrored_fit: float
     alternate_share: float
     likeness: float
-    next_likeness: float
     least_denser: float
     above_cut: float
     breadth: float
@@ -200,7 +193,6 @@ def facts_of(head: HeadVolume) -> HeadFacts:
         of_levels = _pictures(levels, _tissue_px(levels))
         next_levels = _alike(of_levels[:-1], of_levels[1:])
     counts = _counts(thinned)
-    is_fine = max(head.grid.row_spacing_mm, head.grid.column_spacing_mm) <= COARSEST_MM
     breadth_square = _breadth_square(head, inside[np.argsort(areas_mm2)[-N_LARGEST:]])
     return HeadFacts(
         areas_mm2=_with_bone(areas_mm2, bone),
@@ -221,8 +213,7 @@ def facts_of(head: HeadVolume) -> HeadFacts:
         mirrored_fit=_mirrored_fit(pictures, alike_next),
         alternate_share=_alternate_share(pictures, alike_next),
         likeness=_likeness(of_levels, next_levels, _level_mm(head, len(levels))),
-        next_likeness=float(next_levels.max(initial=0.0)) if is_fine else 0.0,
-        least_denser=_least_denser(counts) if is_fine else 1.0,
+        least_denser=_least_denser(counts),
         above_cut=_above_cut(counts),
         breadth=breadth_square * head.grid.column_spacing_mm / head.grid.row_spacing_mm,
         breadth_square=breadth_square,

@@ -161,6 +161,18 @@ def test_pixels_that_are_said_not_to_be_square_are_told() -> None:
     assert faults_in(of_pixels(1.0, 0.7)) == {"pixels_stretched"}
 
 
+def test_a_head_that_lies_on_its_side_has_no_fault() -> None:
+    assert faults_in(altered(lambda hu: np.rot90(hu, axes=(1, 2)))) == set()
+
+
+def test_thick_slices_that_overlap_have_no_fault() -> None:
+    """5 mm every 3 mm, of a head of 1 mm: each is like the next."""
+    thin = made_head(2, 1.0).hu
+    thick = np.stack([thin[k : k + 5].mean(axis=0) for k in range(0, len(thin) - 4, 3)])
+
+    assert faults_in(volume(thick.astype(np.int16), 3.0, 1.0)) == set()
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(2, 1), (1, 2)])
 def test_a_stretched_head_is_told_unless_its_pixels_are_said_to_be_so(
     rows: int, columns: int
@@ -338,7 +350,7 @@ def test_every_other_slice_of_another_head_is_told() -> None:
     assert faults_in(volume(hu, 5.0, 1.0)) == {"slices_of_two_heads"}
 
 
-@pytest.mark.parametrize(("n_times", "sigma_hu"), [(2, 3), (2, 6), (4, 3), (8, 12)])
+@pytest.mark.parametrize(("n_times", "sigma_hu"), [(4, 3), (8, 5), (8, 12)])
 def test_a_slice_that_is_repeated_with_other_noise_is_told(n_times: int, sigma_hu: float) -> None:
     hu = made_head().hu.copy()
     middle = len(hu) // 2
