@@ -30,7 +30,7 @@ FIELD_MM = 224.0
 def phantom_hu(k: int, n: int, size: int = 64, seed: int = 0) -> NDArray[np.int16]:
     """Slice ``k`` of ``n``: skull, noisy brain, a ventricle, a bright block at the left front.
 
-    At the skull's inner edge pixels hold some of brain and bone, as in every head.
+    At the skull's inner edge some values lie between brain and bone, as in every head.
     Both halves close like a dome; the block stays inside it from one sixth to five sixths.
     """
     rows, columns = np.mgrid[:size, :size] / (size - 1) * 2 - 1
@@ -39,7 +39,7 @@ def phantom_hu(k: int, n: int, size: int = 64, seed: int = 0) -> NDArray[np.int1
     noise = np.random.default_rng([seed, k]).normal(0, 5, (size, size))
     hu = np.where(radius < 1, 900.0, -990.0)
     brain_hu = 35.0 + 3 * k / max(n - 1, 1)
-    hu = np.where(radius < 0.88, np.interp(radius, [0.85, 0.88], [brain_hu, 200.0]), hu)
+    hu = np.where(radius < 0.88, np.interp(radius, [0.85, 0.88], [brain_hu, 99.0]), hu)
     hu = np.where(np.hypot(columns / 0.2, rows / 0.25) < 1, 8.0, hu) + noise
     hu[(columns > 0.2) & (columns < 0.4) & (rows < -0.2) & (rows > -0.4)] = 70.0
     return hu.round().astype(np.int16)

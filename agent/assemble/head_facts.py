@@ -209,7 +209,7 @@ def facts_of(head: HeadVolume) -> HeadFacts:
         metal_ml=np.count_nonzero(levels[large] >= METAL_HU) * pixel_ml,
         n_repeated=_n_repeated(head.hu),
         at_edge=bool(inside[:, [0, -1]].any() or inside[:, :, [0, -1]].any()),
-        large_mm=_extent(large) * _level_mm(head, len(levels)),
+        large_mm=_extent_mm(head, large),
         mirrored_fit=_mirrored_fit(pictures, alike_next),
         alternate_share=_alternate_share(pictures, alike_next),
         likeness=_likeness(of_levels, next_levels, _level_mm(head, len(levels))),
@@ -269,9 +269,7 @@ def _steps(head: HeadVolume) -> tuple[int, int]:
 
 def _levels(head: HeadVolume, thinned: NDArray[np.int16]) -> NDArray[np.int16]:
     """Average the slices of each level: HU (level, row, column)."""
-    heights_mm = head.grid.heights_mm
-    number = np.floor((heights_mm - heights_mm[0]) / LEVEL_MM + 1e-6)
-    starts = np.flatnonzero(np.diff(number, prepend=-1.0))
+    starts = _starts(head)
     if len(starts) == len(thinned):
         return thinned
     levels = np.empty((len(starts), *thinned.shape[1:]), np.int16)
@@ -280,10 +278,17 @@ def _levels(head: HeadVolume, thinned: NDArray[np.int16]) -> NDArray[np.int16]:
     return levels
 
 
-def _extent(mask: NDArray[np.bool_]) -> int:
-    """Count the steps from the first that is in a mask to the last."""
-    first_to_last = np.flatnonzero(mask)
-    return int(np.ptp(first_to_last)) if len(first_to_last) else 0
+def _starts(head: HeadVolume) -> NDArray[np.intp]:
+    """Each level's first slice."""
+    heights_mm = head.grid.heights_mm
+    number = np.floor((heights_mm - heights_mm[0]) / LEVEL_MM + 1e-6)
+    return np.flatnonzero(np.diff(number, prepend=-1.0))
+
+
+def _extent_mm(head: HeadVolume, levels: NDArray[np.bool_]) -> float:
+    """Distance from the first of some levels to the last, 0 of none [mm]."""
+    heights_mm = head.grid.heights_mm[_starts(head)[levels]]
+    return float(np.ptp(heights_mm)) if len(heights_mm) else 0.0
 
 
 def _level_mm(head: HeadVolume, n_levels: int) -> float:

@@ -173,6 +173,16 @@ def test_thick_slices_that_overlap_have_no_fault() -> None:
     assert faults_in(volume(thick.astype(np.int16), 3.0, 1.0)) == set()
 
 
+def test_a_brain_is_as_high_where_slices_lie_unevenly() -> None:
+    """Every second slice of the lower half, every fourth of the upper one, of 2.5 mm."""
+    head = made_head(1, 2.5)
+    kept = [*range(0, len(head.hu) // 2, 2), *range(len(head.hu) // 2, len(head.hu), 4)]
+    grid = replace(head.grid, origins_lps_mm=head.grid.origins_lps_mm[kept])
+    uneven = HeadVolume(head.hu[kept], grid, tuple(map(str, kept)), ())
+
+    assert facts_of(uneven).large_mm == pytest.approx(facts_of(head).large_mm, abs=10)
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(2, 1), (1, 2)])
 def test_a_stretched_head_is_told_unless_its_pixels_are_said_to_be_so(
     rows: int, columns: int

@@ -237,6 +237,7 @@ def test_what_the_networks_hold_for_probable_and_where_they_disagree_is_shown_on
     until(lambda: rgb(page, top, top) != grey)
     assert (rgb(page, top, low), rgb(page, low, top), rgb(page, low, low)) == (grey,) * 3
     expect(legend).to_contain_text("Uncoloured does not mean free of blood")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
     slider.press("d")
     until(lambda: rgb(page, top, top) == grey)
