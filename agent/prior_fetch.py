@@ -31,6 +31,7 @@ from agent.deliver.priors import (
     earlier_ones,
     is_same_patient,
     is_told_of,
+    refused,
 )
 from agent.deliver.settings import PriorDicomArchive, PriorSettings, PriorWebArchive
 from agent.dispatch import wait_s
@@ -238,10 +239,7 @@ class PriorFetch:
         try:
             headers = self._come(head, scan)
         except FileRefused as error:
-            why = NO_IMAGE
-            raise ArchiveRefused(
-                "prior_refused", channel=self.settings.archive.name, why=why
-            ) from error
+            raise refused(self.settings.archive.name, NO_IMAGE) from error
         if not all(map(scan.is_after, headers)):
             raise ArchiveRefused("prior_of_another", channel=self.settings.archive.name)
         self.folder.mkdir(exist_ok=True)

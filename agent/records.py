@@ -7,6 +7,7 @@ head. What holds arrays is in ``agent.voxels``.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,6 +36,10 @@ the same series by itself is another one, with an answer of its own."""
 FRAME_MARK: Final = ".frame"
 """Stands between an Enhanced CT object's UID and the frame's number, counted from 1. No UID holds a
 letter, so it is never mistaken for one."""
+
+STORABLE_UID: Final = re.compile(r"(?=.{3,64}\Z)[0-9]+(\.[0-9]+)+")
+"""Digits and dots, 64 of them at most: what becomes the name of a file holds nothing else. Leading
+zeros, which the standard forbids and scanners write, do no harm. Source: PS3.5 section 9.1."""
 
 SUREST: Final = 1 / 255
 """No probability is told to be nearer to 0 or 1 than what a mask tells apart."""

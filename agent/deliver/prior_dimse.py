@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date
 
 from pydicom.dataset import Dataset
@@ -20,14 +19,15 @@ from agent.deliver.priors import (
     MOST_IMAGES,
     MOST_SERIES,
     MOST_STUDIES,
-    UID_FORM,
     FoundSeries,
     FoundStudy,
     Take,
+    checked_uid,
     moment_of,
+    number_of,
+    refused,
 )
 from agent.deliver.settings import PriorDicomArchive
-from agent.errors import ArchiveRefused
 
 
 class DicomPriors:
@@ -55,7 +55,7 @@ class DicomPriors:
         told = "PatientName", "PatientBirthDate", "IssuerOfPatientID", "StudyTime"
         return [
             FoundStudy(
-                uid=self._uid(one, "StudyInstanceUID"),
+                uid=checked_uid(_text(one, "StudyInstanceUID"), self._settings.name),
                 patient_id=_text(one, "PatientID"),
                 patient_name=_text(one, "PatientName"),
                 birth_date=_text(one, "PatientBirthDate"),
@@ -71,9 +71,9 @@ class DicomPriors:
         found = self._found("SERIES", {"StudyInstanceUID": study_uid}, told, MOST_SERIES)
         return [
             FoundSeries(
-                uid=self._uid(one, "SeriesInstanceUID"),
+                uid=checked_uid(_text(one, "SeriesInstanceUID"), self._settings.name),
                 modality=_text(one, "Modality"),
-                n_images=int(number) if (number := _text(one, told[2])).isdecimal() else 0,
+                n_images=number_of(_text(one, told[2])),
             )
             for one in found
         ]
@@ -82,7 +82,7 @@ class DicomPriors:
         """Ask for a series' images. See ``PriorArchive``."""
         asked = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": series_uid}
         found = self._found("IMAGE", asked, ("SOPInstanceUID",), MOST_IMAGES)
-        return [self._uid(one, "SOPInstanceUID") for one in found]
+        return [checked_uid(_text(one, "SOPInstanceUID"), self._settings.name) for one in found]
 
     def fetch(self, study_uid: str, series_uid: str, sop_uids: list[str], take: Take) -> None:
         """Have one image sent by itself, several as the series that they are. See the protocol."""
@@ -97,9 +97,11 @@ class DicomPriors:
             for status, _ in association.send_c_move(asked, to, model):
                 category = self._category(status)
                 if category == "Warning" or status.get("NumberOfFailedSuboperations"):
-                    raise self._refused("some images were not sent, or not taken")
+                    raise refused(self._settings.name, "some images were not sent, or not taken")
                 if category not in ("Pending", "Success"):
-                    raise self._refused(f"C-MOVE to {to}: status 0x{status.Status:04X}")
+                    raise refused(
+                        self._settings.name, f"C-MOVE to {to}: status 0x{status.Status:04X}"
+                    )
 
     def _found(
         self, level: str, asked: dict[str, str], told: tuple[str, ...], most: int
@@ -111,28 +113,19 @@ class DicomPriors:
             for status, one in association.send_c_find(_asked(level, asked, told), model):
                 category = self._category(status)
                 if category not in ("Pending", "Success"):
-                    raise self._refused(f"C-FIND: status 0x{status.Status:04X}")
+                    raise refused(self._settings.name, f"C-FIND: status 0x{status.Status:04X}")
                 if category == "Pending" and one is None:
-                    raise self._refused("its answer holds what is no data set")
+                    raise refused(self._settings.name, "its answer holds what is no data set")
                 found += [one] if one is not None else []
                 if len(found) > most:
                     association.abort()
-                    raise self._refused(f"its answer holds more than {most}")
+                    raise refused(self._settings.name, f"its answer holds more than {most}")
         return found
 
     def _category(self, status: Dataset) -> str:
         if "Status" not in status:
             raise unreachable(self._settings, LOST)
         return code_to_category(status.Status)
-
-    def _uid(self, one: Dataset, keyword: str) -> str:
-        uid = _text(one, keyword)
-        if not re.fullmatch(UID_FORM, uid):
-            raise self._refused("its answer names a UID that is none")
-        return uid
-
-    def _refused(self, why: str) -> ArchiveRefused:
-        return ArchiveRefused("prior_refused", channel=self._settings.name, why=why)
 
 
 def _asked(level: str, keys: dict[str, str], told: tuple[str, ...]) -> Dataset:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import date
 from email.message import Message
 from typing import Any, Final
@@ -15,14 +14,15 @@ from agent.deliver.priors import (
     MOST_IMAGES,
     MOST_SERIES,
     MOST_STUDIES,
-    UID_FORM,
     FoundSeries,
     FoundStudy,
     Take,
+    checked_uid,
     moment_of,
+    number_of,
+    refused,
 )
 from agent.deliver.settings import PriorWebArchive
-from agent.errors import ArchiveRefused
 
 DICOM_JSON: Final = "application/dicom+json"
 
@@ -63,7 +63,7 @@ class WebPriors:
         }
         return [
             FoundStudy(
-                uid=self._uid(one, STUDY_UID),
+                uid=checked_uid(_text(one, STUDY_UID), self._settings.name),
                 patient_id=_text(one, PATIENT_ID),
                 patient_name=_name(one),
                 birth_date=_text(one, BIRTH_DATE),
@@ -78,9 +78,9 @@ class WebPriors:
         found = self._found(f"studies/{study_uid}/series", {}, MOST_SERIES)
         return [
             FoundSeries(
-                uid=self._uid(one, SERIES_UID),
+                uid=checked_uid(_text(one, SERIES_UID), self._settings.name),
                 modality=_text(one, MODALITY),
-                n_images=int(number) if (number := _text(one, N_IMAGES)).isdecimal() else 0,
+                n_images=number_of(_text(one, N_IMAGES)),
             )
             for one in found
         ]
@@ -88,7 +88,10 @@ class WebPriors:
     def images(self, study_uid: str, series_uid: str) -> list[str]:
         """Search for a series' images. See ``PriorArchive``."""
         path = f"studies/{study_uid}/series/{series_uid}/instances"
-        return [self._uid(one, SOP_UID) for one in self._found(path, {}, MOST_IMAGES)]
+        return [
+            checked_uid(_text(one, SOP_UID), self._settings.name)
+            for one in self._found(path, {}, MOST_IMAGES)
+        ]
 
     def fetch(self, study_uid: str, series_uid: str, sop_uids: list[str], take: Take) -> None:
         """Retrieve one image after another. See ``PriorArchive``."""
@@ -105,11 +108,11 @@ class WebPriors:
         try:
             found = json.loads(answer.body)
         except ValueError as error:
-            raise self._refused("its answer is no JSON") from error
+            raise refused(self._settings.name, "its answer is no JSON") from error
         if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-            raise self._refused("its answer is no list of data sets")
+            raise refused(self._settings.name, "its answer is no list of data sets")
         if len(found) > most:
-            raise self._refused(f"its answer holds more than {most}")
+            raise refused(self._settings.name, f"its answer holds more than {most}")
         return found
 
     def _answer(self, path: str, accepted: str) -> Answer:
@@ -121,7 +124,7 @@ class WebPriors:
         )
         check_up(self._settings, answer)
         if answer.status not in (OK, NOTHING):
-            raise self._refused(answer.words)
+            raise refused(self._settings.name, answer.words)
         return answer
 
     def _part(self, answer: Answer) -> bytes:
@@ -134,17 +137,8 @@ class WebPriors:
         begins = answer.body.find(b"\r\n\r\n", answer.body.find(mark))
         ends = answer.body.rfind(b"\r\n" + mark + b"--")
         if len(mark) <= len(b"--") or not 0 <= begins < ends:
-            raise self._refused("its answer is no image")
+            raise refused(self._settings.name, "its answer is no image")
         return answer.body[begins + len(b"\r\n\r\n") : ends]
-
-    def _uid(self, one: dict[str, Any], tag: str) -> str:
-        uid = _text(one, tag)
-        if not re.fullmatch(UID_FORM, uid):
-            raise self._refused("its answer names a UID that is none")
-        return uid
-
-    def _refused(self, why: str) -> ArchiveRefused:
-        return ArchiveRefused("prior_refused", channel=self._settings.name, why=why)
 
 
 def _value(one: dict[str, Any], tag: str) -> Any:  # noqa: ANN401 - of JSON

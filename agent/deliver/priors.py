@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final, Protocol, TypeAlias
 
-from agent.records import Identity
+from agent.errors import ArchiveRefused
+from agent.records import STORABLE_UID, Identity
 
 MOST_STUDIES: Final = 200
 MOST_SERIES: Final = 100
 MOST_IMAGES: Final = 2000
 """So many are read of an archive's answer; one that is longer is refused. Ours: no series with more
 images is analysed (``read.series_images``)."""
-
-UID_FORM: Final = r"[0-9.]{1,64}"
-"""Source: PS3.5 chapter 9. Whatever else an archive calls a UID is put into no address or path."""
 
 WILDCARDS: Final = frozenset("*?\\")
 """What is more than itself in a question. Source: PS3.4 C.2.2.2.4, PS3.5 table 6.2-1."""
@@ -71,6 +69,23 @@ class PriorArchive(Protocol):
 
     def fetch(self, study_uid: str, series_uid: str, sop_uids: list[str], take: Take) -> None:
         """Fetch images of a series."""
+
+
+def refused(channel: str, why: str) -> ArchiveRefused:
+    """Say that an archive does not give what is asked for, or gives nonsense."""
+    return ArchiveRefused("prior_refused", channel=channel, why=why)
+
+
+def checked_uid(told: str, channel: str) -> str:
+    """Return a UID that an archive tells; ArchiveRefused where no address or path may hold it."""
+    if not STORABLE_UID.fullmatch(told):
+        raise refused(channel, "its answer names a UID that is none")
+    return told
+
+
+def number_of(told: str) -> int:
+    """Read a number of images, 0 where none is told."""
+    return int(told) if told.isdecimal() else 0
 
 
 def is_told_of(identity: Identity) -> bool:

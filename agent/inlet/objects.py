@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from struct import pack
 from typing import Final
@@ -15,6 +14,7 @@ from agent.assemble.elements import Malformed, walk
 from agent.assemble.encoding import MAGIC, PREAMBLE_BYTES, encoding_at
 from agent.assemble.header import uid_of
 from agent.reasons import Reason
+from agent.records import STORABLE_UID
 
 SUCCESS: Final = 0x0000
 
@@ -51,10 +51,6 @@ STATUSES: Final = OF_DRAWINGS | {
 
 SEGMENTATIONS: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
 """Segmentation Storage, and Label Map Segmentation Storage. Source: PS3.4 table B.5-1."""
-
-STORABLE_UID: Final = re.compile(r"(?=.{3,64}\Z)[0-9]+(\.[0-9]+)+")
-"""Digits and dots, 64 of them at most: what becomes the name of a file holds nothing else. Leading
-zeros, which the standard forbids and scanners write, do no harm. Source: PS3.5 section 9.1."""
 
 IMPLEMENTATION_UID: Final = "2.25.122722882543248175620158694259805967673"
 """Names this program in the files that it writes. From a random UUID, by PS3.5 annex B.2."""

@@ -11,9 +11,8 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from agent.inlet.objects import STORABLE_UID
 from agent.reasons import Reason
-from agent.records import PerformedStep
+from agent.records import STORABLE_UID, PerformedStep
 
 PROCEDURE_STEP: Final = "1.2.840.10008.3.1.2.3.3"
 """Modality Performed Procedure Step SOP Class. Source: PS3.4 annex F.7."""

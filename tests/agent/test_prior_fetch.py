@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ from agent.store.examinations import ExaminationRow
 from agent.wiring import system_clock
 from tests.agent.box import PROFILES, Box
 from tests.agent.deliver.archives import Orthanc, needs_orthanc, unclosed
+from tests.agent.deliver.web import Web
 from tests.agent.reports import add_result, receive, report
 from tests.agent.stored import Store
 from tests.heads import SEEING_BUNDLE, SeeingBackend
@@ -352,6 +354,18 @@ def test_who_could_be_several_is_asked_for_nowhere(tmp_path: Path, patient_id: s
     site.fetching().turn()
 
     assert site.outcome() == Reason("prior_unidentified")
+
+
+@pytest.mark.parametrize("told", ["..", ".", "", "1.2/..", "1.2.", "1" * 65])
+def test_no_uid_of_an_archives_becomes_a_path_elsewhere(told: str) -> None:
+    """Images lie in a folder that is named by their series' UID."""
+    answer = [{"0020000E": {"vr": "UI", "Value": [told]}, "00080060": {"Value": ["CT"]}}]
+    with Web(body=json.dumps(answer).encode()).listening() as url:
+        settings = PriorSettings.model_validate({"dicomweb": {"url": url}})
+        archive = prior_archive(settings.archive, MovedImages())
+
+        with pytest.raises(ArchiveRefused, match="a UID that is none"):
+            archive.series("1.2")
 
 
 def test_what_is_too_much_is_left_where_it_is(

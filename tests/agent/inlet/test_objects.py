@@ -30,8 +30,9 @@ from pydicom.uid import (
     XRayRadiationDoseSRStorage,
 )
 
-from agent.inlet.objects import STATUSES, STORABLE_UID, as_file, may_be_image, why_not_taken
+from agent.inlet.objects import STATUSES, as_file, may_be_image, why_not_taken
 from agent.reasons import PAGE, SERVICE
+from agent.records import STORABLE_UID
 from tests.phantoms import slice_dataset
 
 IMAGE = slice_dataset()
