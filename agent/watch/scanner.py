@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from threading import Event
 from typing import Final, NamedTuple, TypeAlias
 
@@ -83,7 +83,7 @@ Message: TypeAlias = FileEvent | Retry | Stop
 class _EventForwarder(FileSystemEventHandler):
     """Puts watchdog's events into the watching thread's inbox."""
 
-    def __init__(self, inbox: SimpleQueue[Message]) -> None:
+    def __init__(self, inbox: Queue[Message]) -> None:
         self._inbox = inbox
 
     def on_any_event(self, event: FileSystemEvent) -> None:
@@ -111,8 +111,9 @@ class FolderScanner:
         monotonic: Callable[[], float],
     ) -> None:
         """Prepare to watch ``folder``."""
-        self.inbox: SimpleQueue[Message] = SimpleQueue()
-        self.outbox: SimpleQueue[list[Arrival]] = SimpleQueue()
+        # No SimpleQueue: where a signal is handled beyond a wait's end, it waits without one.
+        self.inbox: Queue[Message] = Queue()
+        self.outbox: Queue[list[Arrival]] = Queue()
         self.unreachable: Reason | None = None
         self.denied: Reason | None = None
         self.alive_s = monotonic()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 
 import pytest
 from watchdog.observers import Observer
@@ -224,6 +225,23 @@ def test_without_room_for_watches_the_scans_see_all(folder, monkeypatch):
         assert paths(collect(watcher, 1)) == [folder / "first"]
         (folder / "second").write_bytes(b"x")
         assert paths(collect(watcher, 1)) == [folder / "second"]
+
+
+def test_a_signal_that_comes_during_a_wait_does_not_prolong_it(folder):
+    """A stop was heard by an agent on a busy machine, which then waited for the next file."""
+    late = folder / "late"
+    former = signal.signal(signal.SIGUSR1, lambda *_: time.sleep(0.3))
+    with Watcher(folder, rescan_s=1.0, polling=True, monotonic=time.monotonic) as watcher:
+        signals = Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1))
+        ends_it_all = Timer(5.0, late.write_bytes, (b"x",))
+        for timer in (signals, ends_it_all):
+            timer.start()
+
+        arrivals = watcher.wait(0.2)
+
+        ends_it_all.cancel()
+        assert arrivals == []
+    signal.signal(signal.SIGUSR1, former)
 
 
 def test_a_watcher_that_is_not_running_says_so(folder):
