@@ -59,8 +59,8 @@ class Term(Enum):
 WORDS: Final[dict[Term, str]] = {
     Term.VESSELS: """
         cta ctas *angio* arterio* arteri* venogr* ctv venous venos* vein* phleb* sinusven*
-        carot* karot* willis cow tsa troncs gefass* gefaess* vasos portal mcta *venen *ангио*
-        혈관 血管 动脉 動脈 静脉 靜脈 静脈
+        3dcta 4dcta carot* karot* willis cow tsa troncs gefass* gefaess* vasos portal mcta *venen
+        *ангио* 혈관 血管 动脉 動脈 静脉 靜脈 静脈
         """,
     Term.PERFUSION: """
         perf* *perfusi* ctp vpct cbf cbv rcbf rcbv mtt tmax ttp перфуз* 관류 灌注 灌流 潅流
@@ -74,8 +74,8 @@ WORDS: Final[dict[Term, str]] = {
         """,
     Term.FACE: """
         sinus sinuses paranasal* orbit* facial* face maxill* mandib* dental dentascan
-        temporal petrous mastoid* pituit* hypophys* sella iac iacs cochlea* zygoma* nasal
-        ear ears nnh nasennebenhohl* nasennebenhoehl* *gesicht* kiefer* felsenbein*
+        temporal petrous mastoid* pituit* hypophys* hipofis* ipofis* sella iac iacs cochlea*
+        zygoma* nasal ear ears nnh nasennebenhohl* nasennebenhoehl* *gesicht* kiefer* felsenbein*
         innenohr* *orbita massif rocher* dentaire* senos penasco* oido* macizo* ouvido* 鼻窦
         鼻竇 副鼻腔 眼眶 眼窩 颞骨 顳骨 側頭骨 内耳 中耳 颌 顎 面部 顔面 垂体 下垂体
         """,
@@ -91,14 +91,14 @@ WORDS: Final[dict[Term, str]] = {
         """,
     Term.PLAIN: """
         plain nativ* natif unenhanced nonenhanced noncontrast* noncon nect ncct nc nce
-        precontrast* precon simple simples basal* blanco c- ce- i- iv- km- -c smdc smc
+        precontrast* precon simple simples basal* blanco c- ce- i- iv- km- -c smdc smc spc
         *kontrastmittelfrei* *kontrasts*z нативн* бесконтраст* 비조영 平扫 平掃 単純 單純 造影前
         增强前 增強前 强化前
         """,
     Term.CONTRAST: """
         contrast* *kontras* *контраст* cte civ km kmittel mdc pdc injec*
         inyec* iniezion* enhance* enh ce cect postcontrast* postcon dye bolus* gad gado* gd c+
-        i+ +c cmdc cmc km+ +km iv+ +iv +gd varjoaine* tiem omni omnipaq* iohex* iopam* isovue*
+        i+ +c apc cmdc cmc km+ +km iv+ +iv +gd varjoaine* tiem omni omnipaq* iohex* iopam* isovue*
         iodix* visipaq* ultravist* ioprom* iomer* imeron* xenet* iobit* optiray* ioversol*
         accupaq* solutrast* oxilan* ioxi* hexabrix* conray* iod iodine* iode* yodo* iodo*
         opacif* ce+ 增强 增強 造影 强化 強化 对比 對比 조영
@@ -112,7 +112,7 @@ WORDS: Final[dict[Term, str]] = {
         bone* bony *knochen* os osseu* osse* osso* ossa oseo osea hueso* bot botvenster 骨
         """,
     Term.DERIVED: """
-        mip mips minip vrt vnc zeff iodmap subtract* subtrak* sustrac* soustrac* boneremoval
+        mip mips minip vr vrt vnc zeff iodmap subtract* subtrak* sustrac* soustrac* boneremoval
         fusion fused
         """,
     Term.AUXILIARY: """
@@ -140,7 +140,7 @@ WORDS: Final[dict[Term, str]] = {
     Term.FILLER: """
         of the to any use de du des d di da del dell al a der die das medio mezzo meio produit
         produto prodotto medium media agent administration administracion gabe mittel middel
-        material
+        material srodk* srodek
         """,
     Term.WITH_OR_CONTRAST: "con",
     Term.NUMBER: "mm cm ml cc",
@@ -199,9 +199,12 @@ _JOINED: Final = (
     (re.compile(r"\bs\. ?(?=(?:mdc|contrast)\b)"), "s/ "),
     (re.compile(r"\+ ?/? ?-(?= |con|$)"), "with and without "),
     (re.compile(r"\b([om])\. ?(?=(?:iv\b ?)?-?k(?:m|ontrast))"), r"\1/ "),
+    (re.compile(r"\bu/k\b"), "o/ km"),
+    (re.compile(r"\bm/k\b"), "m/ km"),
     (re.compile(r"\b([ctl])[- ]spine\b"), r"\1spine"),
     (re.compile(r"\bpatient(?:en)?[- ]protocol\b"), "patientprotocol"),
     (re.compile(r"\btest[- ]bolus\b"), "testbolus"),
+    (re.compile(r"\bkey[- ]images?\b"), "snapshot"),
     (re.compile(r"\bw[- ]o\b"), "w/o"),
     (re.compile(r"\b(w)(wo)\b"), r"\1 \2"),
     (re.compile(r"\b([om])(km)\b"), r"\1/ \2"),

@@ -22,6 +22,9 @@ PROFILES = load_profiles(Path(__file__).parents[3] / "engines" / "protocols")
 PLAIN = replace(HEADER, rows=512, columns=512)
 
 PLAIN_HEADS = """
+    KT głowy bez środka kontrastowego
+    CT caput u/k
+    Scanner crâne SPC
     Cráneo previo a contraste
     TC encefalo prima del mdc
     TC cranio smc
@@ -372,6 +375,10 @@ UNSURE = """
 """
 
 WITH_CONTRAST = """
+    KT głowy ze środkiem kontrastowym
+    CT caput m/k
+    Scanner crâne APC
+    頭部3DCTA
     Cranio CMC
     encefalo dopo mdc
     Cráneo tras contraste
@@ -482,6 +489,9 @@ WITH_CONTRAST = """
 """
 
 NO_PLAIN_HEADS = """
+    3D VR head
+    Hipófisis
+    Key images
     Dose Report
     Exam Dose Summary
     Dosisbericht
