@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +71,25 @@ def write_series(  # noqa: PLR0913
     patient, study and series.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for k in range(n):
-        image = slice_dataset(k, n, spacing, tilt_deg, size=size, seed=seed, **tags)
-        paths.append(folder / f"{k:03d}.dcm")
-        write(image, paths[-1], transfer_syntax)
+    paths = [folder / f"{k:03d}.dcm" for k in range(n)]
+    apart = spacing if isinstance(spacing, (int, float)) else tuple(map(float, spacing))
+    for k, path in enumerate(paths):
+        of_image = {name: value(k) if callable(value) else value for name, value in tags.items()}
+        of_image |= {"k": k, "n": n, "spacing": apart, "tilt_deg": tilt_deg}
+        of_image |= {"size": size, "seed": seed}
+        try:
+            path.write_bytes(slice_file(transfer_syntax, tuple(of_image.items())))
+        except TypeError:  # lists and items cannot be kept by their value
+            write(slice_dataset(**of_image), path, transfer_syntax)
     return paths
+
+
+@lru_cache(maxsize=512)
+def slice_file(transfer_syntax: str, of_image: tuple[tuple[str, Any], ...]) -> bytes:
+    """Encode what ``slice_dataset`` makes of these arguments; to do it again costs much."""
+    file = BytesIO()
+    write(slice_dataset(**dict(of_image)), file, transfer_syntax)
+    return file.getvalue()
 
 
 def slice_dataset(
@@ -178,7 +193,7 @@ def frame_groups(frame: Dataset) -> Dataset:
     return groups
 
 
-def write(image: Dataset, path: Path, transfer_syntax: str) -> None:
+def write(image: Dataset, path: Path | BytesIO, transfer_syntax: str) -> None:
     """Write ``image`` in ``transfer_syntax``; it comes uncompressed little-endian."""
     image.file_meta = FileMetaDataset()
     image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

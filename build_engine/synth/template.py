@@ -87,23 +87,37 @@ def load_template() -> Template:
 
 
 def _closed(brain: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    grown = ndimage.distance_transform_edt(~brain) * STEP_MM <= HULL_CLOSING_MM
-    closed: NDArray[np.bool_] = ndimage.distance_transform_edt(grown) * STEP_MM > HULL_CLOSING_MM
+    grown = _to_part_mm(brain) <= HULL_CLOSING_MM
+    closed: NDArray[np.bool_] = _out_of_part_mm(grown) > HULL_CLOSING_MM
     return closed
 
 
 def _signed_mm(inside: NDArray[np.bool_]) -> Floats:
-    outside_mm = ndimage.distance_transform_edt(~inside) * STEP_MM
-    inside_mm = ndimage.distance_transform_edt(inside) * STEP_MM
+    inside_mm, outside_mm = _out_of_part_mm(inside), _to_part_mm(inside)
     signed: Floats = np.where(inside, STEP_MM / 2 - inside_mm, outside_mm - STEP_MM / 2)
     return signed.astype(np.float32)
+
+
+def _to_part_mm(part: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Distance to the nearest voxel of a part, 0 within [mm]."""
+    distance_mm: NDArray[np.float64] = ndimage.distance_transform_edt(~part) * STEP_MM
+    return distance_mm
+
+
+def _out_of_part_mm(part: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Distance to the nearest voxel outside a part that touches no side, 0 outside [mm]."""
+    (box,) = ndimage.find_objects(part.astype(np.uint8))
+    wider = tuple(slice(side.start - 1, side.stop + 1) for side in box)
+    distance_mm = np.zeros(part.shape)
+    distance_mm[wider] = ndimage.distance_transform_edt(part[wider]) * STEP_MM
+    return distance_mm
 
 
 def _tentorium_mm(regions: NDArray[np.uint8]) -> Floats:
     """Distance to the sheet where cerebellum meets cerebrum [mm]."""
     below = regions == Region.CEREBELLUM
     cerebrum = (regions > 0) & (regions <= Region.RIGHT_OCCIPITAL)
-    near = [ndimage.distance_transform_edt(~part) * STEP_MM for part in (below, cerebrum)]
+    near = [_to_part_mm(part) for part in (below, cerebrum)]
     beside = np.maximum(near[0] + near[1] - WIDEST_TENTORIAL_GAP_MM, 0)
     distance: Floats = (np.abs(near[0] - near[1]) / 2 + beside).astype(np.float32)
     return distance

@@ -85,9 +85,14 @@ SPOILT = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "which", [UPPER, [3], [N - 1], [0]], ids=["upper", "inner", "top", "bottom"]
+    ("spoil", "which"),
+    [
+        *(pytest.param(spoil, UPPER, id=f"{name}-upper") for name, spoil in SPOILT.items()),
+        *(pytest.param(spoil, [0], id=f"{name}-bottom") for name, spoil in SPOILT.items()),
+        pytest.param(cut, [3], id="cut-inner"),
+        pytest.param(cut, [N - 1], id="cut-top"),
+    ],
 )
-@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
 def test_while_a_file_stands_unread_its_series_is_not_cleared(
     spoil: Callable, which: list, answer: Answer, tmp_path: Path
 ) -> None:

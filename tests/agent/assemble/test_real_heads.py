@@ -29,7 +29,7 @@ NOT_WHOLE: Final = {
 FEWEST_SLICES = 9
 
 EVERY = 6
-"""Without --full, every so many heads are cut."""
+"""Without --full, every so many heads that bleed are cut."""
 
 
 @pytest.fixture(scope="module")
@@ -60,19 +60,21 @@ def test_no_cut_that_takes_bleeding_slices_leaves_a_whole_head(
 ) -> None:
     """Cut at every level from either end: what is taken for whole holds what bleeds."""
     bleeding = bleeding_slices()
-    chosen = heads if request.config.getoption("--full") else heads[::EVERY]
+    bleed = [(name, head) for name, head in heads if bleeding.get(name)]
+    chosen = bleed if request.config.getoption("--full") else bleed[::EVERY]
     n_cuts = 0
 
     for name, head in chosen:
         n = len(head.hu)
         for count in range(1, n - FEWEST_SLICES):
             for kept in (range(n - count), range(count, n)):
+                gone = [k for k in bleeding[name] if k not in kept]
+                if not gone or len(gone) < 0.1 * len(bleeding[name]):
+                    continue
                 facts = facts_of(cut(head, slice(kept.start, kept.stop)))
-                gone = [k for k in bleeding.get(name, ()) if k not in kept]
                 n_cuts += 1
-                if gone and not unseen_of(facts) and not faults_of(facts):
-                    assert len(gone) < 0.1 * len(bleeding[name]), (name, kept)
-    assert n_cuts > 30 * len(chosen)
+                assert unseen_of(facts) or faults_of(facts), (name, kept)
+    assert n_cuts > 15 * len(chosen)
 
 
 def bleeding_slices() -> dict[str, list[int]]:

@@ -25,7 +25,7 @@ CT_ICH_PIXEL_MM, CT_ICH_SLICE_MM = 0.52, 5.0
 """Nominal, as the data set's page says."""
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def made_head(seed: int = 5, slice_mm: float = 5.0) -> HeadVolume:
     """A generated head with skull, brain and air."""
     synth = make_head(HeadRecipe(seed, None), (slice_mm, 1.0, 1.0))
