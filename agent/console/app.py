@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -46,6 +44,7 @@ from agent.console.sessions import Sessions
 from agent.console.settings import LANGUAGES, Language, PageSettings
 from agent.console.sign_in import SignIn, session
 from agent.console.snapshot import MOST_EXAMINATIONS, View
+from agent.console.streams import Streams
 from agent.console.words import spoken, wordings, words
 from agent.errors import StoreUnwritable
 from agent.records import Clock
@@ -53,13 +52,6 @@ from agent.store.console_store import ConsoleStore
 from agent.store.search import ANY, Show
 
 CHANNEL: Final = "console"
-
-LOOK_S: Final = 0.03
-"""Between two checks of whether anything was committed to the store [s]; one costs some 10 µs."""
-
-KEEP_ALIVE_S: Final = 1.0
-"""A snapshot is sent at least this often [s]; the page takes 2.7 s of silence for a lost
-connection."""
 
 LONGEST_SEARCH, MOST_WORDS = 100, 8
 MOST_FOUND: Final = 1000
@@ -96,7 +88,8 @@ def create_app(context: Context) -> Starlette:
     sessions = Sessions(store.accounts, context.clock, context.boot_id)
     authenticator = Authenticator(policy, sessions)
     escalation = Escalation(store, context.clock, context.boot_id, context.settings, context.log)
-    endpoints = _Endpoints(context, authenticator, escalation)
+    streams = Streams(store.queries, context.clock, authenticator)
+    endpoints = _Endpoints(context, streams, escalation)
     result = "/api/series/{uid}/{revision:int}"
     routes = [
         Route("/", endpoints.page),
@@ -109,7 +102,7 @@ def create_app(context: Context) -> Starlette:
         *Images(store.queries, context.clock).routes(result),
         Route(f"{result}/shown", endpoints.shown, methods=["POST"]),
         *Feedback(store).routes(result),
-        *Reader(store, context.clock, audit, context.settings).routes(result),
+        *Reader(store, streams, audit, context.settings).routes(result),
         *monitoring_routes(store.queries, context.clock, context.boot_id),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
@@ -152,15 +145,13 @@ async def _fault(_request: Request, _error: Exception) -> Response:
 class _Endpoints:
     """The endpoints of the page itself. The store's calls block, so they run in the thread pool."""
 
-    def __init__(
-        self, context: Context, authenticator: Authenticator, escalation: Escalation
-    ) -> None:
+    def __init__(self, context: Context, streams: Streams, escalation: Escalation) -> None:
         self._store = context.store
         self._clock = context.clock
         self._boot_id = context.boot_id
         self._settings = context.settings
         self._audit = context.audit
-        self._authenticator = authenticator
+        self._streams = streams
         self._escalation = escalation
 
     async def page(self, _request: Request) -> Response:
@@ -188,10 +179,10 @@ class _Endpoints:
         )
 
     async def state(self, request: Request) -> Response:
-        return JSONResponse(await self._snapshot(principal_of(request)))
+        return JSONResponse(await run_in_threadpool(self._shown_to, principal_of(request)))
 
     async def events(self, request: Request) -> Response:
-        return StreamingResponse(self._stream(request), media_type="text/event-stream")
+        return self._streams.of(request, self._shown_to)
 
     async def found(self, request: Request) -> Response:
         """Return what somebody looks for. It comes in the body: names may stand in it."""
@@ -210,9 +201,6 @@ class _Endpoints:
         uid, revision = named_result(request)
         await run_in_threadpool(self._store.receipt, uid, revision, CHANNEL)
         return Response(status_code=204)
-
-    async def _snapshot(self, principal: Principal) -> dict[str, Any]:
-        return await run_in_threadpool(self._shown_to, principal)
 
     def _shown_to(self, principal: Principal) -> dict[str, Any]:
         """Take a snapshot, and record which patients the principal is shown."""
@@ -233,24 +221,6 @@ class _Endpoints:
             result = series["series_uid"], series["revision"]
             self._audit.viewed(principal, series["study_uid"], result, "worklist")
         return taken
-
-    async def _stream(self, request: Request) -> AsyncIterator[str]:
-        """Send a snapshot whenever something was committed, and every second in any case.
-
-        The stream ends with the session; the page then connects again and is sent to sign in.
-        """
-        sent_mark, sent_s = None, 0.0
-        yield "retry: 1000\n\n"
-        while not await request.is_disconnected():
-            mark = await run_in_threadpool(self._store.queries.change_mark)
-            now_s = self._clock().monotonic_s
-            if mark != sent_mark or now_s - sent_s >= KEEP_ALIVE_S:
-                principal = await run_in_threadpool(self._authenticator.principal, request)
-                if principal is None:
-                    return
-                sent_mark, sent_s = mark, now_s
-                yield f"data: {json.dumps(await self._snapshot(principal))}\n\n"
-            await asyncio.sleep(LOOK_S)
 
 
 class _SecurityHeadersMiddleware:

@@ -32,10 +32,11 @@ from agent.console.requests import named_result, one_line, read_values
 from agent.console.settings import LANGUAGES, Language, PageSettings
 from agent.console.snapshot import allowed_identity
 from agent.console.spoken import Speaker
+from agent.console.streams import Streams
 from agent.console.words import spoken
 from agent.errors import StoreError
 from agent.reasons import Reason, recalled
-from agent.records import Clock, State
+from agent.records import State
 from agent.report import ReasonReport, SeriesReport, reason_report
 from agent.store.console_store import ConsoleStore
 from agent.store.examinations import ExaminationRow
@@ -74,7 +75,7 @@ class Reader:
     """The endpoints. The store's calls block, so they run in the thread pool."""
 
     store: ConsoleStore
-    clock: Clock
+    streams: Streams
     audit: AuditLog
     settings: PageSettings
 
@@ -91,6 +92,7 @@ class Reader:
             Route("/exam/{uid}", _page_of("exam.html")),
             Route("/api/reading", self.reading_list),
             Route("/api/exam/{uid}", self.examination),
+            Route("/api/exam/{uid}/events", self.events),
             Route(f"{result}/reading", self.read, methods=["POST"]),
             Route(f"{result}/readings/{{id:int}}/extent", self.extent),
             Route(f"{result}/reading-taken-back", self.take_back, methods=["POST"]),
@@ -118,7 +120,13 @@ class Reader:
         """Answer with an examination, by any of its series: readings, draft and reports."""
         uid, language = request.path_params["uid"], self._language(request)
         answer = await run_in_threadpool(self._examination, principal_of(request), uid, language)
-        return JSONResponse(answer.model_dump(mode="json"))
+        return JSONResponse(answer)
+
+    async def events(self, request: Request) -> Response:
+        """Answer with the same, as it changes."""
+        uid, language = request.path_params["uid"], self._language(request)
+        await run_in_threadpool(self._row, uid)
+        return self.streams.of(request, lambda who: self._examination(who, uid, language))
 
     async def read(self, request: Request) -> Response:
         """Store a judgement on one finding, or a bleed that was missed."""
@@ -187,7 +195,7 @@ class Reader:
         """Return the patients' examinations of an accession number, or those to be listed."""
         if accession is None:
             latest = self.queries.examinations(MOST_LISTED)
-            waiting = self.queries.listed(0, self.clock().utc - STANDS)
+            waiting = self.queries.listed(0, self.streams.clock().utc - STANDS)
             rows = {row.examination.uid: row for row in (*waiting, *latest)}
             found = list(rows.values())
         else:
@@ -208,7 +216,7 @@ class Reader:
         lines = sorted((self._line(row, signed) for row in rows), key=_precedence)
         for row in rows:
             self._viewed(principal, row, "worklist")
-        return ReadingList(at_utc=self.clock().utc, examinations=tuple(lines))
+        return ReadingList(at_utc=self.streams.clock().utc, examinations=tuple(lines))
 
     def _line(self, row: ExaminationRow, signed: dict[tuple[str, int], str]) -> ReadingLine:
         speaker = row.series[0]
@@ -247,7 +255,7 @@ class Reader:
             raise HTTPException(404, "no such examination")
         return rows[0]
 
-    def _examination(self, principal: Principal, uid: str, language: Language) -> ExaminationAnswer:
+    def _examination(self, principal: Principal, uid: str, language: Language) -> dict[str, Any]:
         row = self._row(uid)
         self._viewed(principal, row, "examination")
         speaker, shown = row.series[0], self.settings.patient
@@ -262,7 +270,7 @@ class Reader:
         change = compared[0].change if compared else None
         sections = self._drafted(speaker, language, change) if speaker.report else None
         may_not_read, may_not_sign = _may_not_read(principal), _may_not_sign(principal)
-        return ExaminationAnswer(
+        answer = ExaminationAnswer(
             examination=view.model_copy(update={"series": series}),
             standing=tuple(self._standing(speaker)),
             before=compared[0] if compared else None,
@@ -272,6 +280,7 @@ class Reader:
             may_not_read=reason_report(may_not_read) if may_not_read else None,
             may_not_sign=reason_report(may_not_sign) if may_not_sign else None,
         )
+        return answer.model_dump(mode="json")
 
     def _signed(self, row: ExaminationRow) -> tuple[SignedView, ...]:
         """Return every signed version, and how far each is on its way."""

@@ -8,18 +8,16 @@ import { listed, lookAgain, lookWith } from "./look.js";
 import { notifyButton, notifyOf } from "./notify.js";
 import { checkSession } from "./session.js";
 import { remind, soundButton } from "./sound.js";
+import { Stream } from "./stream.js";
 import { capital, clock, number, plain, said, t, timeOfDay, tn, translatePage } from "./words.js";
 import { confirmShown, showWorklist } from "./worklist.js";
 
-const LOST_AFTER_MS = 2700; // the server sends at least one snapshot a second; it is told within three
-const AGAIN_AFTER_MS = 1000;
 /** @type {Snapshot} */
 const NOTHING = {
   at_utc: "", examinations: [], notices: [], problem: null, agent: null, selftest: { problem: null }, today: null, low_disk_bytes: null, repeat_s: [30], call: "",
   n_more: 0,
 };
 
-let heardAt = performance.now();
 /** @type {Snapshot | null} */
 let latest = null;
 let lost = false;
@@ -30,10 +28,11 @@ soundButton(at("sound"));
 notifyButton(at("notify"));
 chooseLanguage(at("language"));
 lookWith(showList);
-connect();
+const stream = new Stream(() => "/api/events", hear, checkSession); // a session that is over ends its stream
+stream.open();
 navigator.serviceWorker?.register("/sw.js").catch(() => null); // only tells that Bleedwatch cannot be reached
 setInterval(() => {
-  if (performance.now() - heardAt > LOST_AFTER_MS && !lost) {
+  if (stream.isLost && !lost) {
     lost = true;
     refresh();
   }
@@ -42,20 +41,12 @@ setInterval(() => {
   sound();
 }, 250);
 
-function connect() {
-  const source = new EventSource("/api/events");
-  source.onmessage = (event) => {
-    heardAt = performance.now();
-    lost = false;
-    latest = JSON.parse(event.data);
-    refresh();
-    lookAgain();
-  };
-  source.onerror = () => { // the browser tries again by itself, but not after an answer like 500
-    if (source.readyState !== EventSource.CLOSED) return;
-    checkSession(); // a session that is over ends its stream
-    setTimeout(connect, AGAIN_AFTER_MS);
-  };
+/** @param {Snapshot} state */
+function hear(state) {
+  lost = false;
+  latest = state;
+  refresh();
+  lookAgain();
 }
 
 function refresh() {

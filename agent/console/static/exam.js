@@ -5,56 +5,67 @@ import { beforeParts } from "./examination.js";
 import { resultPath } from "./feedback.js";
 import { showFindings } from "./findings.js";
 import { headMap } from "./head_map.js";
-import { showReport, showSigned } from "./report.js";
+import { showReport } from "./report.js";
 import { askName, checkSession, post } from "./session.js";
 import { isRefused, stateLabel } from "./states.js";
+import { Stream } from "./stream.js";
 import { viewerFor } from "./viewer.js";
 import { asNeeded, born, capital, nameOf, number, plain, said, t, translatePage } from "./words.js";
 
-const AGAIN_AFTER_MS = 5000;
+const LOOK_MS = 1000;
 const LEFT_AFTER_MS = 900_000; // a page that nobody has touched for so long asks no more: its session is to end by itself
 const SAME_TILT_DEG = 1;
+const ANSWERING = "#reading .answers .more:not(:empty)"; // an answer that is being given
 const UID = decodeURIComponent(location.pathname.split("/").at(-1) ?? "");
 
 /** @type {Viewer | null} */
 let viewer = null;
 let shown = ""; // which result
+let heard = ""; // what was told of it last
+let read = ""; // the readings that are shown
 let touchedMs = Date.now();
 
 translatePage(document);
 const reader = /** @type {HTMLFormElement} */ (at("reader"));
 const languages = /** @type {HTMLSelectElement} */ (at("language"));
 languages.value = document.documentElement.lang; // the page's
-languages.addEventListener("change", load);
 reader.addEventListener("submit", (event) => event.preventDefault());
 askName(reader);
-load();
-setInterval(() => { if (Date.now() - touchedMs < LEFT_AFTER_MS) lookForNewer(); }, AGAIN_AFTER_MS);
+const stream = new Stream(() => pathOf(UID, "/events"), take, load);
+languages.addEventListener("change", () => stream.open());
+document.addEventListener("visibilitychange", watch);
+setInterval(watch, LOOK_MS);
 for (const touch of ["pointerdown", "pointermove", "keydown", "wheel"]) {
   addEventListener(touch, () => { touchedMs = Date.now(); }, { passive: true });
 }
+watch();
 
-/** @param {string} uid */
-function ask(uid) { return fetch(`/api/exam/${encodeURIComponent(uid)}?language=${languages.value}`).catch(() => null); }
-
-async function fetched() {
-  const answer = await ask(UID);
-  if (answer?.status === 401) await checkSession();
-  at("problem").textContent = answer?.ok ? ""
-    : answer?.status === 404 ? t("No such examination is kept here.") : t("The examination cannot be fetched. Trying again …");
-  return /** @type {ExaminationRead | null} */ (answer?.ok ? await answer.json() : null);
+/** Listens while somebody reads: a browser has six connections to a host, for all of its tabs. */
+function watch() {
+  const isRead = !document.hidden && Date.now() - touchedMs < LEFT_AFTER_MS;
+  if (!isRead) stream.close();
+  else if (!stream.isOpen) stream.open();
+  if (stream.isLost) at("problem").textContent = t("The examination cannot be fetched. Trying again …");
 }
 
+/** @param {string} uid @param {string} below */
+function pathOf(uid, below = "") { return `/api/exam/${encodeURIComponent(uid)}${below}?language=${languages.value}`; }
+
+/** Asks without the stream: after an answer of one's own, and for why there is no stream. */
 async function load() {
-  const exam = await fetched();
-  if (exam) show(exam);
+  const answer = await fetch(pathOf(UID)).catch(() => null);
+  if (answer?.status === 401) await checkSession();
+  if (answer?.ok) take(await answer.json());
+  else at("problem").textContent = answer?.status === 404 ? t("No such examination is kept here.") : t("The examination cannot be fetched. Trying again …");
 }
 
-async function lookForNewer() { // what somebody is reading does not change under their eyes
-  const exam = await fetched();
-  if (!exam) return;
-  if (!shown) show(exam);
-  else if (resultOf(exam) === shown) showSigned(exam.signed);
+/** Shows what has changed, but nothing under the eyes of who reads or the hands of who answers. @param {ExaminationRead} exam */
+function take(exam) {
+  at("problem").textContent = "";
+  const told = JSON.stringify(exam);
+  if (told === heard) return;
+  heard = told;
+  if (!shown || resultOf(exam) === shown) show(exam);
   else if (!at("newer").childElementCount) {
     at("newer").replaceChildren(t("A newer result has come."), " ", button(t("Show it"), "small", () => location.reload()));
   }
@@ -66,7 +77,6 @@ function resultOf({ examination: { series: [{ series_uid: uid, report }] } }) { 
 /** @param {ExaminationRead} exam */
 function show(exam) {
   const speaker = exam.examination.series[0];
-  if (shown && shown !== resultOf(exam)) return;
   if (!shown) showImages(exam.examination, exam.before);
   shown = resultOf(exam);
   at("exam").hidden = false;
@@ -77,10 +87,18 @@ function show(exam) {
   const tell = async (action, values) => {
     const who = field(reader, "who").value.trim();
     const answer = await post(`${path}/${action}`, who ? { who, ...values } : values).catch(() => null);
-    if (answer?.ok) await load();
+    if (answer?.ok) {
+      for (const open of document.querySelectorAll(ANSWERING)) open.replaceChildren();
+      heard = ""; // it may have come while the answer was still open
+      await load();
+    }
     return answer;
   };
-  showFindings(exam, viewer, tell);
+  const made = JSON.stringify([exam.standing, exam.drawings, exam.may_not_read]);
+  if (made !== read && !document.querySelector(ANSWERING)) {
+    read = made;
+    showFindings(exam, viewer, tell);
+  }
   showReport(exam, tell);
 }
 
@@ -120,7 +138,7 @@ function besideButton(series, speaker) {
 /** Shows the same patient's previous examination beside this one. @param {Before} before @param {Analysed} speaker */
 function beforeButton({ examination_uid: uid, change }, speaker) {
   return button(t("Previous examination beside it"), "beside", async () => {
-    const answer = await ask(uid);
+    const answer = await fetch(pathOf(uid)).catch(() => null);
     const former = answer?.ok ? /** @type {ExaminationRead} */ (await answer.json()).examination.series[0] : null;
     if (!viewer || !former || !isAnalysed(former)) return;
     const beside = putBeside(former, [t("Before"), said(change), seriesName(former)].join(" · "), speaker);

@@ -22,7 +22,7 @@ export function showReport({ draft, signed, may_not_sign: refusal }, tell) {
 }
 
 /** Every signed version, and how far it is on its way; left as it is while nothing of that changes. @param {SignedReport[]} signed */
-export function showSigned(signed) {
+function showSigned(signed) {
   const items = [...signed].reverse().map(versionItem);
   const told = items.map((one) => one.textContent).join("");
   if (at("signed").textContent !== told) at("signed").replaceChildren(...items);

@@ -353,6 +353,28 @@ def test_a_newer_result_is_told_and_not_shown_unasked(rae: Page, ward: Ward) -> 
         ward.store.sql("UPDATE series SET revision = 1, state = 'suspected'")
 
 
+def test_what_another_reads_comes_by_itself_and_disturbs_no_answer_that_is_being_given(
+    rae: Page, ward: Ward, browser: Browser
+) -> None:
+    second = rae.locator("#findings .finding").nth(1)
+    second.get_by_role("button", name="Not blood").click()
+    second.get_by_label("What it is").select_option("calcification")
+    reading = ward.store.console.read("1.2.3.4", 1, "mo", Judgement(judged="correct", finding=0))
+    expect(impression(rae)).to_have_value(re.compile("^Intracranial hemorrhage: subdural"))
+    expect(first_finding(rae).locator(".standing")).to_have_count(0)
+
+    second.get_by_role("button", name="Store").click()
+    expect(second.locator(".standing")).to_contain_text("not blood: calcification")
+    expect(first_finding(rae).locator(".standing")).to_contain_text("correct – mo")
+
+    rae.context.set_offline(True)
+    expect(rae.locator("#problem")).to_contain_text("Trying again")
+    ward.store.console.take_back("1.2.3.4", 1, "mo", reading.reading_id)
+    rae.context.set_offline(False)
+    expect(first_finding(rae).get_by_role("button", name="Correct", exact=True)).to_be_visible()
+    expect(rae.locator("#problem")).to_have_text("")
+
+
 def test_a_page_that_nobody_touches_asks_no_more_so_that_its_session_ends(rae: Page) -> None:
     asked: list[str] = []
     rae.on("request", lambda request: asked.append(request.url))
