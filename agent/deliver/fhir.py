@@ -13,6 +13,7 @@ from agent.deliver.fhir_order import Raise, changes_orders, raise_of, raised
 from agent.deliver.http import Answer, ask, check_up
 from agent.deliver.result import StoredResult
 from agent.deliver.settings import FhirChannel
+from agent.deliver.site_text import SiteText
 from agent.deliver.trial import trial_result
 from agent.errors import ArchiveRefused
 from agent.reasons import Reason
@@ -30,8 +31,9 @@ class FhirServer:
     """One server, with a request for each call."""
 
     def __init__(self, settings: FhirChannel) -> None:
-        """Speak to the server of the settings."""
+        """Speak to the server of the settings; ConfigError where its template is wrong."""
         self._settings = settings
+        self._own_text = SiteText(settings, identified=True) if settings.template else None
         self._url = str(settings.url).rstrip("/")
 
     def greet(self) -> None:
@@ -48,7 +50,8 @@ class FhirServer:
 
     def letter(self, result: StoredResult) -> FhirLetter:
         """Write the transaction of a result. See ``Channel``."""
-        written = json.dumps(transaction(result, self._settings), ensure_ascii=False)
+        own_text = self._own_text.of(result) if self._own_text else None
+        written = json.dumps(transaction(result, self._settings, own_text), ensure_ascii=False)
         return FhirLetter(written.encode(), raise_of(result, self._settings))
 
     def trial(self, study_uid: str, at: datetime) -> FhirLetter:

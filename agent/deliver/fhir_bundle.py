@@ -63,10 +63,14 @@ ACCESSION: Final = "http://terminology.hl7.org/CodeSystem/v2-0203", "ACSN"
 TEST: Final = "http://terminology.hl7.org/CodeSystem/v3-ActReason", "HTEST"
 
 
-def transaction(result: StoredResult, settings: FhirChannel) -> Resource:
-    """Make the Bundle."""
+def transaction(
+    result: StoredResult, settings: FhirChannel, own_text: str | None = None
+) -> Resource:
+    """Make the Bundle; ``own_text`` is the site's conclusion, instead of ours."""
     observations = list(_observations(result, settings))
     report = _report(result, settings, [one for one in observations if _stands(one)])
+    if own_text is not None:
+        report["conclusion"] = own_text
     resources = [*observations, report, *_task(result, settings, report)]
     return {
         "resourceType": "Bundle",

@@ -14,6 +14,7 @@ from agent.deliver.channel import refused, tls_context, unreachable
 from agent.deliver.hl7_message import Acknowledgement, acknowledgement_of, control_id, oru
 from agent.deliver.result import StoredResult
 from agent.deliver.settings import Hl7Channel
+from agent.deliver.site_text import SiteText
 from agent.deliver.trial import trial_result
 
 BEGIN, END = b"\x0b", b"\x1c\r"
@@ -41,8 +42,9 @@ class Hl7Receiver:
     """One receiver, with a connection for each message, so that no late answer meets another."""
 
     def __init__(self, settings: Hl7Channel) -> None:
-        """Speak to the receiver of the settings."""
+        """Speak to the receiver of the settings; ConfigError where its template is wrong."""
         self._settings = settings
+        self._own_text = SiteText(settings, identified=True) if settings.template else None
 
     def greet(self) -> None:
         """Connect, over TLS where that is set: HL7 has no greeting. See ``Channel``."""
@@ -51,7 +53,9 @@ class Hl7Receiver:
 
     def letter(self, result: StoredResult) -> Message:
         """Write the message of a result. See ``Channel``."""
-        return Message(control_id(result, self._settings.name), oru(result, self._settings))
+        own_text = self._own_text.of(result) if self._own_text else None
+        message = oru(result, self._settings, own_text)
+        return Message(control_id(result, self._settings.name), message)
 
     def trial(self, study_uid: str, at: datetime) -> Message:
         """Write a message of nobody, marked as training. See ``Channel``."""

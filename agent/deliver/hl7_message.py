@@ -93,12 +93,15 @@ def control_id(result: StoredResult, channel: str) -> str:
     return derived_uuid("hl7", channel, report.result_id, str(report.revision)).hex[:20]
 
 
-def oru(result: StoredResult, settings: Hl7Channel) -> str:
-    """Write the message, each segment ended by a carriage return."""
+def oru(result: StoredResult, settings: Hl7Channel, own_text: str | None = None) -> str:
+    """Write the message, each segment ended by a carriage return.
+
+    ``own_text`` is the site's, instead of our lines.
+    """
     status = CORRECTED if result.predecessor else PRELIMINARY
     observations = [
         segment("OBX", str(number), *fields)
-        for number, fields in enumerate(_observations(result, status), 1)
+        for number, fields in enumerate(_observations(result, status, own_text), 1)
     ]
     written = [
         _header(result, settings),
@@ -198,7 +201,9 @@ def _priority(result: StoredResult, settings: Hl7Channel) -> Iterator[str]:
         yield segment("TQ1", "1", *[""] * 7, (code, meaning, "HL70485"))
 
 
-def _observations(result: StoredResult, status: str) -> Iterator[tuple[Field, ...]]:
+def _observations(
+    result: StoredResult, status: str, own_text: str | None
+) -> Iterator[tuple[Field, ...]]:
     """Give the fields of each OBX but its number; OBX-4 is a finding's number, or a line's."""
     report = result.report
     yield _observation("ST", STUDY_UID, "", report.study_uid, status)
@@ -216,7 +221,8 @@ def _observations(result: StoredResult, status: str) -> Iterator[tuple[Field, ..
     if report.engine:
         by = f"{report.engine.bundle} {report.engine.version}"
         yield _observation("ST", ALGORITHM_NAME, "", f"Bleedwatch {by}", status)
-    for name, lines in ((FINDING, finding_lines(result)), (IMPRESSIONS, impression_lines(result))):
+    ours = (FINDING, finding_lines(result)), (IMPRESSIONS, impression_lines(result))
+    for name, lines in ours if own_text is None else ((IMPRESSIONS, own_text.split("\n")),):
         for number, line in enumerate(lines, 1):
             yield _observation("TX", name, f"line {number}", line, status)
 

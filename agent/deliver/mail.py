@@ -19,6 +19,7 @@ from agent.deliver.result import (
     impression_lines,
 )
 from agent.deliver.settings import EmailChannel
+from agent.deliver.site_text import SiteText
 from agent.deliver.trial import is_trial, trial_result
 
 LAST_DIGITS: Final = 8
@@ -32,8 +33,10 @@ class MailServer:
     """One mail server, with a session for each result."""
 
     def __init__(self, settings: EmailChannel) -> None:
-        """Send through the server of the settings."""
+        """Send through the server of the settings; ConfigError where its template is wrong."""
         self._settings = settings
+        identified = settings.identified
+        self._own_text = SiteText(settings, identified=identified) if settings.template else None
 
     def greet(self) -> None:
         """Connect, and sign in where a user is named. See ``Channel``."""
@@ -42,26 +45,33 @@ class MailServer:
 
     def letter(self, result: StoredResult) -> EmailMessage:
         """Write the mail of a result; its Message-ID is the same each time. See ``Channel``."""
-        settings, report, identity = self._settings, result.report, result.identity
+        settings, report = self._settings, result.report
         parts = ("email", settings.name, report.result_id, str(report.revision))
         mail = EmailMessage()
         mail["From"], mail["To"] = settings.sender, ", ".join(settings.recipients)
-        subject = "a test" if is_trial(result) else ANSWERS_IN_WORDS[report.state]
-        mail["Subject"] = f"Bleedwatch: {subject}"
+        if self._own_text:
+            subject, _, text = self._own_text.of(result).partition("\n")
+        else:
+            subject = "a test" if is_trial(result) else ANSWERS_IN_WORDS[report.state]
+            subject, text = f"Bleedwatch: {subject}", self._our_text(result)
+        mail["Subject"] = subject
         mail["Date"] = format_datetime(result.at)
         mail["Message-ID"] = f"<{derived_uuid(*parts).hex}@bleedwatch.invalid>"
         mail["Auto-Submitted"] = "auto-generated"
+        mail.set_content(f"{text}\n", cte="quoted-printable")  # any server takes it
+        return mail
+
+    def _our_text(self, result: StoredResult) -> str:
+        report, identity = result.report, result.identity
         lines = [*impression_lines(result), "", *finding_lines(result), ""]
         lines += [f"Study UID ending in {report.study_uid[-LAST_DIGITS:]}"]
-        if settings.identified:
+        if self._settings.identified:
             lines += [
                 f"Patient: {identity.patient_name}, {identity.patient_id}, {identity.birth_date}",
                 f"Accession number: {identity.accession}",
                 f"Study UID: {report.study_uid}",
             ]
-        text = "\n".join("".join(filter(str.isprintable, one)) for one in lines) + "\n"
-        mail.set_content(text, cte="quoted-printable")  # any server takes it
-        return mail
+        return "\n".join("".join(filter(str.isprintable, one)) for one in lines)
 
     def trial(self, study_uid: str, at: datetime) -> EmailMessage:
         """Write a test of nobody. See ``Channel``."""

@@ -137,9 +137,14 @@ def finding_lines(result: StoredResult) -> Iterator[str]:
 
 def impression_lines(result: StoredResult) -> Iterator[str]:
     """Tell the answer, and whose it is."""
-    report, engine = result.report, result.report.engine
-    yield ANSWERS_IN_WORDS[report.state]
-    by = f" by {engine.bundle} {engine.version}" if engine else ""
-    yield f"{NOT_FOR_DIAGNOSIS}. Made{by}, read by no physician."
+    yield ANSWERS_IN_WORDS[result.report.state]
+    yield origin_line(result)
     if result.predecessor:
-        yield f"Revision {report.revision}: takes the place of the one before"
+        yield f"Revision {result.report.revision}: takes the place of the one before"
+
+
+def origin_line(result: StoredResult) -> str:
+    """Tell whose answer it is, and what it is not for."""
+    engine = result.report.engine
+    by = f" by {engine.bundle} {engine.version}" if engine else ""
+    return f"{NOT_FOR_DIAGNOSIS}. Made{by}, read by no physician."

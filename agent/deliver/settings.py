@@ -79,6 +79,13 @@ class Receiver(Peer):
     """Answers that are sent. What becomes of one that was sent is sent in any case."""
 
 
+class WordedReceiver(Receiver):
+    """A receiver of texts that people read, which the site may word itself."""
+
+    template: Path | None = None
+    """File of a Jinja2 template that takes the place of our words."""
+
+
 class DicomPeer(Peer):
     """Somebody who speaks DICOM."""
 
@@ -211,7 +218,7 @@ class DicomWebChannel(Archive, WebReceiver):
     """An archive that is sent objects by STOW-RS; ``url`` is as https://pacs.example/dicom-web."""
 
 
-class Hl7Channel(HostReceiver):
+class Hl7Channel(WordedReceiver, HostReceiver):
     """A RIS or an interface engine that is sent ORU^R01 2.5.1 over MLLP."""
 
     port: Annotated[int, Field(ge=1, le=65535)] = 2575
@@ -226,7 +233,7 @@ class Hl7Channel(HostReceiver):
     """By which the order of a suspicion is to be read (TQ1-9); None leaves it as it is."""
 
 
-class FhirChannel(WebReceiver):
+class FhirChannel(WordedReceiver, WebReceiver):
     """A record that is sent FHIR R4 transactions; ``url`` is as https://ehr.example/fhir."""
 
     patient_system: str | None = None
@@ -245,7 +252,7 @@ class FhirChannel(WebReceiver):
         return self
 
 
-class WebhookChannel(WebReceiver):
+class WebhookChannel(WordedReceiver, WebReceiver):
     """A web service that is POSTed results as JSON."""
 
     secret_file: Path
@@ -260,7 +267,7 @@ class WebhookChannel(WebReceiver):
         return self
 
 
-class EmailChannel(HostReceiver):
+class EmailChannel(WordedReceiver, HostReceiver):
     """Recipients that are sent results through a mail server."""
 
     port: Annotated[int, Field(ge=1, le=65535)] = 587

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import json
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ from agent.deliver.channel import refused, unreachable
 from agent.deliver.http import ask, check_up
 from agent.deliver.result import NOT_FOR_DIAGNOSIS, StoredResult, derived_uuid
 from agent.deliver.settings import WebhookChannel
+from agent.deliver.site_text import SiteText
 from agent.deliver.trial import is_trial, trial_result
 from agent.report import SeriesReport, utc_text
 
@@ -66,8 +68,13 @@ class Webhook:
     """One web service, with a request for each result."""
 
     def __init__(self, settings: WebhookChannel) -> None:
-        """Post to the URL of the settings."""
+        """Post to the URL of the settings; ConfigError where its template is wrong."""
         self._settings = settings
+        self._own_text = (
+            SiteText(settings, identified=settings.identified, check=json.loads)
+            if settings.template
+            else None
+        )
 
     def greet(self) -> None:
         """Make sure that somebody answers, whatever it is: nothing is told. See ``Channel``."""
@@ -79,7 +86,13 @@ class Webhook:
 
     def letter(self, result: StoredResult) -> Post:
         """Write what is posted of a result. See ``Channel``."""
-        report, identity = result.report, result.identity
+        parts = ("webhook", self._settings.name, result.report.result_id)
+        named = f"msg_{derived_uuid(*parts, str(result.report.revision)).hex}"
+        own_text = self._own_text.of(result) if self._own_text else None
+        return Post(named, (own_text or self._body(result).model_dump_json()).encode())
+
+    def _body(self, result: StoredResult) -> WebhookBody:
+        identity = result.identity
         patient = Patient(
             patient_id=identity.patient_id,
             patient_name=identity.patient_name,
@@ -87,15 +100,13 @@ class Webhook:
             sex=identity.sex,
             accession=identity.accession,
         )
-        body = WebhookBody(
+        return WebhookBody(
             type="test" if is_trial(result) else "result",
             timestamp=utc_text(result.at),
             supersedes=result.predecessor,
-            report=report,
+            report=result.report,
             patient=patient if self._settings.identified else None,
         )
-        parts = ("webhook", self._settings.name, report.result_id, str(report.revision))
-        return Post(f"msg_{derived_uuid(*parts).hex}", body.model_dump_json().encode())
 
     def trial(self, study_uid: str, at: datetime) -> Post:
         """Write a test of nobody. See ``Channel``."""

@@ -11,7 +11,7 @@ from agent.deliver.settings import SendingChannel
 from agent.dispatch import channel_of
 from agent.doctor.journal import opened
 from agent.doctor.result import Box, CheckResult, Mark, note, well, wrong
-from agent.errors import DeliveryError
+from agent.errors import ConfigError, DeliveryError
 from agent.identity_check import modality_worklist
 from agent.prior_fetch import prior_archive
 from agent.reasons import Reason
@@ -41,7 +41,7 @@ def _problem(box: Box, channel: SendingChannel) -> Reason | None:
         channel_of(channel, Commitments()).greet()
     except ModuleNotFoundError as error:
         return Reason("dicom_package_missing", package=error.name or "")
-    except DeliveryError as error:
+    except (ConfigError, DeliveryError) as error:
         return error.reason
     with opened(box) as queries:
         waiting = [one for one in queries.undelivered() if one.channel == channel.name]

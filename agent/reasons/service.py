@@ -695,6 +695,10 @@ DELIVERY: Final = {
         "have the receiver's administrator see to it, then `bleedwatch deliver retry {channel}`; "
         "it is tried again",
     ),
+    "template_wrong": Wording(
+        "{channel}: its template cannot be used: {why}",
+        "correct the template, then `bleedwatch deliver test {channel}`",
+    ),
     "step_unreadable": Wording("what it says of the procedure step cannot be read"),
     "step_value_missing": Wording("the procedure step has no {attribute}"),
     "step_value_unfit": Wording("the procedure step's {attribute} is no fit value"),
