@@ -119,10 +119,10 @@ DRAWN: Final = """(points) => {
 
 
 def dist() -> Path:
-    """The folder with OHIF as its makers built it; ``.ci/ohif`` fetches it."""
+    """The folder with OHIF as its makers built it; ``.ci/run`` fetches it."""
     named = os.environ.get("OHIF_DIST", "")
     if not named or not Path(named, "index.html").exists():
-        pytest.skip("OHIF_DIST names no built OHIF; .ci/ohif fetches one and runs these")
+        pytest.skip("OHIF_DIST names no built OHIF; .ci/run and .ci/ohif fetch one by npm")
     return Path(named)
 
 
