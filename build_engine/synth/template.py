@@ -27,6 +27,9 @@ HULL_CLOSING_MM: Final = 16.0
 MARGIN: Final = 20
 """Voxels added about the maps, so that distances are known out to the scalp."""
 
+NEAR: Final = 10
+"""Voxels about the brain that hold the skull's inside: only there other distances are asked for."""
+
 WIDEST_TENTORIAL_GAP_MM: Final = 6.0
 """The tentorium hangs where cerebellum and cerebrum are no further apart than this [mm]."""
 
@@ -74,16 +77,30 @@ def load_template() -> Template:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as maps:
         tissues, regions = np.pad(maps["tissues"], MARGIN), np.pad(maps["regions"], MARGIN)
         x_mm, y_mm, z_mm = (maps["first_lps_mm"] - MARGIN * STEP_MM).tolist()
+    box = _box(regions > 0, NEAR)
+    near = regions[box]
+    beside = [(one.start, n - one.stop) for one, n in zip(box, regions.shape, strict=True)]
+
+    def beyond(distance_mm: Floats) -> Floats:
+        """Carry the box's outermost distances on to where nobody asks for them."""
+        return np.pad(distance_mm, beside, mode="edge")
+
     return Template(
         grey=(tissues // 16).astype(np.float32) / np.float32(LEVELS),
         white=(tissues % 16).astype(np.float32) / np.float32(LEVELS),
         regions=regions,
-        skull_mm=_smooth(_signed_mm(_closed(regions > 0))),
-        brain_mm=_signed_mm(regions > 0),
-        ventricle_mm=_signed_mm(regions == Region.VENTRICLES),
-        tentorium_mm=_tentorium_mm(regions),
+        skull_mm=_smooth(_signed_mm(np.pad(_closed(near > 0), beside))),
+        brain_mm=beyond(_signed_mm(near > 0)),
+        ventricle_mm=beyond(_signed_mm(near == Region.VENTRICLES)),
+        tentorium_mm=beyond(_tentorium_mm(near)),
         first_kji_mm=(z_mm, y_mm, x_mm),
     )
+
+
+def _box(part: NDArray[np.bool_], margin: int) -> tuple[slice, ...]:
+    """Find the box that holds a part, and so many voxels more on each side."""
+    (box,) = ndimage.find_objects(part.astype(np.uint8))
+    return tuple(slice(side.start - margin, side.stop + margin) for side in box)
 
 
 def _closed(brain: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -106,10 +123,9 @@ def _to_part_mm(part: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 def _out_of_part_mm(part: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Distance to the nearest voxel outside a part that touches no side, 0 outside [mm]."""
-    (box,) = ndimage.find_objects(part.astype(np.uint8))
-    wider = tuple(slice(side.start - 1, side.stop + 1) for side in box)
+    box = _box(part, 1)
     distance_mm = np.zeros(part.shape)
-    distance_mm[wider] = ndimage.distance_transform_edt(part[wider]) * STEP_MM
+    distance_mm[box] = ndimage.distance_transform_edt(part[box]) * STEP_MM
     return distance_mm
 
 
