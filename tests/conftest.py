@@ -1,4 +1,4 @@
-"""What all tests share: one BLAS thread, as the agent has it, a small program, what is slow."""
+"""What all tests share: one thread for arithmetic, a small program, what is slow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when numpy is first imported: more fight the agent
+# Read when numpy and torch are first imported: of more threads than cores all but some turn idly.
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 
 from tests.program import Program
 from tests.tiny import write_engines
