@@ -8,6 +8,7 @@ import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -17,6 +18,9 @@ os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 
 from tests.program import Program
 from tests.tiny import write_engines
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Playwright
 
 # Under nohup SIGINT is ignored, and what the tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -69,6 +73,15 @@ def pytest_collection_finish() -> None:
 def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Packaged protocol profiles, and a bundle that costs next to nothing."""
     return write_engines(tmp_path_factory.mktemp("engines"))
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    """The one that starts a process's browsers: a second beside it is refused."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - few tests need it
+
+    with sync_playwright() as playwright:
+        yield playwright
 
 
 @pytest.fixture

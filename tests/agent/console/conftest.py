@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, expect
 
 from agent.wiring import system_clock
 from tests.agent.console.browsing import HEADLESS, QUIET, Console, alive
@@ -21,11 +21,10 @@ expect.set_options(timeout=1000 * PATIENCE_S)  # 5 s are too few on a very busy 
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=HEADLESS, args=QUIET)
-        yield opened
-        opened.close()
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    opened = playwright.chromium.launch(executable_path=HEADLESS, args=QUIET)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,30 @@ class Ward:
     """A console for named users, served to a real browser."""
 
     store: Store
-    url: str
+    port: int
+    server: uvicorn.Server | None = None
+    thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        policy = AccessPolicy(sign_in=True)
+        app = create_app(context_of(self.store, policy=policy, signed_to=("pacs",)))
+        config = uvicorn.Config(
+            app, "127.0.0.1", self.port, log_level="critical", timeout_graceful_shutdown=0
+        )
+        self.server = server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=server.run)
+        self.thread.start()
+        until(lambda: server.started)
+
+    def stop(self) -> None:
+        assert self.server
+        assert self.thread
+        self.server.should_exit = True
+        self.thread.join()
 
     def page(self, browser: Browser, name: str, **options: object) -> Page:
         """Return a page of somebody who has signed in, led by a link from the PACS."""
@@ -78,15 +101,10 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
         receive(store, system_clock, "1.2.3.4", "MÜLLER^KARL")
         add_result(store, report(findings=FINDINGS))
         keep(store, *head())
-        policy = AccessPolicy(sign_in=True)
-        app = create_app(context_of(store, policy=policy, signed_to=("pacs",)))
-        server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="error"))
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        until(lambda: server.started)
-        yield Ward(store, f"http://127.0.0.1:{port}")
-        server.should_exit = True
-        thread.join()
+        ward = Ward(store, port)
+        ward.start()
+        yield ward
+        ward.stop()
 
 
 @pytest.fixture
@@ -367,10 +385,10 @@ def test_what_another_reads_comes_by_itself_and_disturbs_no_answer_that_is_being
     expect(second.locator(".standing")).to_contain_text("not blood: calcification")
     expect(first_finding(rae).locator(".standing")).to_contain_text("correct – mo")
 
-    rae.context.set_offline(True)
+    ward.stop()
     expect(rae.locator("#problem")).to_contain_text("Trying again")
     ward.store.console.take_back("1.2.3.4", 1, "mo", reading.reading_id)
-    rae.context.set_offline(False)
+    ward.start()
     expect(first_finding(rae).get_by_role("button", name="Correct", exact=True)).to_be_visible()
     expect(rae.locator("#problem")).to_have_text("")
 
