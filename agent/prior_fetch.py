@@ -143,6 +143,8 @@ class PriorFetch:
     clock: Clock
     log: FilteringBoundLogger
     fetched: Fetched
+    left: set[str] = field(default_factory=set)
+    """Names of what could not be deleted: told once."""
 
     @property
     def staging(self) -> Path:
@@ -272,9 +274,15 @@ class PriorFetch:
         if not self.folder.is_dir():
             return
         for folder in self.folder.iterdir():
-            since = datetime.fromtimestamp(folder.stat().st_mtime, self.clock().utc.tzinfo)
-            if self._is_analysed(folder) or self.clock().utc - since > KEPT:
-                shutil.rmtree(folder)
+            try:
+                since = datetime.fromtimestamp(folder.stat().st_mtime, self.clock().utc.tzinfo)
+                if self._is_analysed(folder) or self.clock().utc - since > KEPT:
+                    shutil.rmtree(folder)
+            except OSError as error:  # what cannot be deleted must not end what fetches
+                if folder.name not in self.left:
+                    error_name = type(error).__name__  # its text may name a patient
+                    self.log.warning("prior_not_deleted", where=str(self.folder), error=error_name)
+                self.left.add(folder.name)
 
     def _is_analysed(self, folder: Path) -> bool:
         """Whether a result holds all files of a series."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -401,6 +402,17 @@ def test_the_delivery_service_fetches_and_records_what_came(
         doctor = program.call("doctor").stdout
 
     assert "earlier examinations are fetched from the last 365 days" in " ".join(doctor.split())
+
+
+def test_what_cannot_be_deleted_ends_no_fetching(site: Site, tmp_path: Path) -> None:
+    site.archive = Folder(write_prior(tmp_path / "archive"))
+    site.folder.mkdir()
+    stranger = site.folder / "not a folder"
+    stranger.touch()
+    os.utime(stranger, (0, 0))
+
+    assert site.fetching().turn() == 1
+    assert stranger.exists()
 
 
 @pytest.mark.parametrize(
