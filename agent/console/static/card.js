@@ -55,10 +55,12 @@ export function tell(card, examination, series, report) {
 
 /** @param {HTMLElement} card @param {Series} series @param {Report | null} report */
 function showPictures(card, series, report) {
-  card.querySelector(".viewer")?.remove();
+  for (const former of card.querySelectorAll(".viewer, .not-kept")) former.remove();
   first(card, ".head-map").replaceWith(headMap(report?.findings ?? []));
-  if (report?.state === "suspected") first(card, ".pictures").prepend(viewerFor(resultPath(series.series_uid, report.revision), report));
+  if (report) first(card, ".pictures").prepend(isRefused(report) ? noPictures() : viewerFor(resultPath(series.series_uid, report.revision), report));
 }
+
+function noPictures() { return element("p", t("The slices of this result are not kept. Look at them on the scanner."), "not-kept"); }
 
 /** @param {Examination} examination */
 function beforeWords({ before, prior }) {
@@ -115,8 +117,9 @@ function findingItem(finding) {
 
 /** @param {Report} report */
 function numberWords(report) {
-  const { total_volume_ml: totalMl } = report;
+  const { total_volume_ml: totalMl, score, state } = report;
   return [
+    score !== null && state === "not_suspected" ? t("score {score}", { score: number(score, 2) }) : null,
     totalMl !== null && report.findings.length > 1 ? t("{volume} mL in all", { volume: number(totalMl, 1) }) : null,
     report.findings.some((f) => f.subtype === "intraventricular") ? t("blood in the ventricles") : null,
     report.midline_shift_mm === null ? null : t("midline shift {shift} mm", { shift: number(report.midline_shift_mm) }),
