@@ -31,6 +31,7 @@ from agent.cli.overview import Overview
 from agent.config import Config
 from agent.console.answers import (
     AcknowledgedAnswer,
+    LaidOverAnswer,
     SessionAnswer,
     SignedInAnswer,
     SignInRefusedAnswer,
@@ -73,6 +74,8 @@ OUTPUTS: Final[dict[str, Any]] = {
     "upgrade": UpgradeOutput,
     "user list": UsersOutput,
     "GET /api/series/{uid}/{revision}/slices": SlicesKept | SlicesNotKept,
+    "GET /api/series/{uid}/{revision}/before": LaidOverAnswer,
+    "GET /api/series/{uid}/{revision}/before/slices": SlicesKept,
     "GET /api/exam/{uid}": ExaminationAnswer,
     "GET /api/reading": ReadingList,
     "GET /api/session": SessionAnswer,

@@ -58,3 +58,13 @@ class SlicesNotKept(_Answer):
     """The same where they are still being stored (``coming``), or will not be (``no``)."""
 
     kept: Literal["coming", "no"]
+
+
+class LaidOverAnswer(_Answer):
+    """Of ``GET …/before``: whether the previous examination's slices lie on this result's.
+
+    Where they do they are answered below ``…/before``, as a result's own are.
+    """
+
+    registered: bool
+    said: ReasonReport

@@ -36,6 +36,7 @@ from agent.console.corrections import recording_corrections
 from agent.console.escalation import Escalation
 from agent.console.feedback import Feedback
 from agent.console.images import Images
+from agent.console.laid_over import LaidOver
 from agent.console.lockout import Lockout
 from agent.console.metrics import monitoring_routes
 from agent.console.reader import Reader
@@ -100,6 +101,7 @@ def create_app(context: Context) -> Starlette:
         Route("/api/events", endpoints.events),
         Route("/api/examinations", endpoints.found, methods=["POST"]),
         *Images(store.queries, context.clock).routes(result),
+        *LaidOver(store.queries, audit).routes(result),
         Route(f"{result}/shown", endpoints.shown, methods=["POST"]),
         *Feedback(store).routes(result),
         *Reader(store, streams, audit, context.settings).routes(result),

@@ -8,15 +8,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scipy import ndimage
+
+from agent.packing import OUTLINE_RGB, outline_of
 
 WINDOW_HU: Final = 0.0, 80.0
 """Brain window: level 40, width 80 [HU]."""
 
 HEIGHT_PX: Final = 640
-
-OUTLINE_RGB: Final = 255, 196, 0
-"""Amber: distinct from grey for colour-blind people too."""
 
 LETTER_PX: Final = 28
 
@@ -73,16 +71,3 @@ def outlined_png(
     encoded = BytesIO()
     picture.save(encoded, "PNG", compress_level=COMPRESS_LEVEL)
     return encoded.getvalue()
-
-
-def outline_of(inside: NDArray[np.bool_], gap_px: int, reach_px: int) -> NDArray[np.bool_]:
-    """Return the pixels (row, column) ``gap_px`` to ``reach_px`` away from ``inside``.
-
-    More than the first and no more than the second, in steps along rows and columns.
-    """
-    outline = np.zeros_like(inside)
-    for box in ndimage.find_objects(inside.astype(np.uint8)):  # one, about all that is inside
-        near = tuple(slice(max(0, s.start - reach_px), s.stop + reach_px) for s in box)
-        gap = ndimage.binary_dilation(inside[near], iterations=gap_px) if gap_px else inside[near]
-        outline[near] = ndimage.binary_dilation(inside[near], iterations=reach_px) & ~gap
-    return outline

@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
-from io import BytesIO
 from itertools import repeat
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from agent.draw.key_slice import OUTLINE_RGB, outline_of
-from agent.packing import packed
+from agent.packing import outline_png, packed
 from agent.records import EncodedSlice
 from agent.report import SliceStack
 from agent.voxels import Grid, HeadVolume
 
-OUTLINE_PX: Final = 2
-
 VOLUME_DECIMALS: Final = 10
 """Of a voxel's volume in mL: a millionth of the smallest."""
-
-BONE_HU: Final = 200
-"""No outline is drawn on what is denser [HU]: it would hide where blood ends and bone begins. Ours:
-clotted blood has up to 100, the skull's tables 500 and more."""
 
 
 def stack_of(grid: Grid, labels: NDArray[np.uint8]) -> SliceStack:
@@ -54,19 +45,9 @@ def encoded_slices(
     maps = repeat(None, len(head.hu)) if maps is None else maps
     slices = zip(head.hu, labels, findings, maps, strict=True)
     for k, (hu, within, numbers, both) in enumerate(slices):
-        outline = _outline_png(within > 0, hu) if within.any() else None
+        outline = outline_png(within > 0, hu) if within.any() else None
         yield EncodedSlice(k, packed(hu), outline, _deflated(numbers), _deflated(both))
 
 
 def _deflated(values: NDArray[np.uint8] | None) -> bytes | None:
     return None if values is None else zlib.compress(values.tobytes())
-
-
-def _outline_png(inside: NDArray[np.bool_], hu: NDArray[np.int16]) -> bytes:
-    """Draw what surrounds a bleed, on the slice's own matrix and not on bone, and nothing else."""
-    outline = outline_of(inside, 0, OUTLINE_PX) & (hu <= BONE_HU)
-    picture = Image.fromarray(outline.astype(np.uint8))
-    picture.putpalette((0, 0, 0, *OUTLINE_RGB))
-    encoded = BytesIO()
-    picture.save(encoded, "PNG", transparency=0, compress_level=1)
-    return encoded.getvalue()

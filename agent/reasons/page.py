@@ -237,6 +237,18 @@ EXAMINATION: Final = {
     "prior_fetched": Wording(
         "the patient's earlier head CT of {date} was fetched: its own row tells what came of it"
     ),
+    "registered": Wording(
+        "registered: the earlier images were turned by {turned_deg:.0f}° to lie on these"
+    ),
+    "not_registered_not_kept": Wording("not registered: slices are no longer kept"),
+    "not_registered_without_simpleitk": Wording(
+        "not registered: SimpleITK is not installed",
+        "in Bleedwatch's folder: pip install '.[register]'",
+    ),
+    "not_registered_unlike": Wording(
+        "not registered: the two heads do not fit upon one another",
+        "look whether both are this patient's",
+    ),
     "prior_here": Wording("the patient's earlier head CT of {date} is in a row of its own"),
     "prior_none": Wording("the archive has no earlier head CT of this patient since {date}"),
     "prior_unidentified": Wording(

@@ -69,6 +69,8 @@ interface SliceStack {
 
 type KeptSlices = SliceStack | { kept: "coming" | "no" };
 
+interface LaidOver { registered: boolean; said: Reason }
+
 interface Session {
   user: string | null;
   role: "technologist" | "radiologist" | "service" | null;

@@ -10,7 +10,7 @@ import { askName, checkSession, post } from "./session.js";
 import { isRefused, stateLabel } from "./states.js";
 import { Stream } from "./stream.js";
 import { viewerFor } from "./viewer.js";
-import { asNeeded, born, capital, nameOf, number, plain, said, t, translatePage } from "./words.js";
+import { asNeeded, born, capital, nameOf, number, plain, said, t, translatePage, whatToDo } from "./words.js";
 
 const LOOK_MS = 1000;
 const LEFT_AFTER_MS = 900_000; // a page that nobody has touched for so long asks no more: its session is to end by itself
@@ -141,19 +141,40 @@ function beforeButton({ examination_uid: uid, change }, speaker) {
     const answer = await fetch(pathOf(uid)).catch(() => null);
     const former = answer?.ok ? /** @type {ExaminationRead} */ (await answer.json()).examination.series[0] : null;
     if (!viewer || !former || !isAnalysed(former)) return;
-    const beside = putBeside(former, [t("Before"), said(change), seriesName(former)].join(" · "), speaker);
+    const over = `${resultPath(speaker.series_uid, speaker.report.revision)}/before`;
+    const laid = await laidOver(over);
+    const name = [t("Before"), said(change), seriesName(former)].join(" · ");
+    const beside = putBeside(former, name, speaker, laid?.registered ? over : undefined);
     await beside.open();
-    const [now, then] = [viewer.vertexMm, beside.vertexMm];
-    const isAligned = now !== null && then !== null && isParallel(former, speaker);
-    at("images").append(element("p", isAligned ? t("Aligned by the height below the vertex, not registered.")
-      : t("Not aligned: tilted otherwise, or kept without the vertex's height. Scroll each by itself."), "aligned"));
-    if (isAligned) scrollTogether(beside, now - then);
+    const higherMm = laid?.registered ? 0 : higherBy(beside, isParallel(former, speaker));
+    at("images").append(element("p", alignedWords(laid, higherMm !== null), "aligned"));
+    if (higherMm !== null) scrollTogether(beside, higherMm);
   });
 }
 
-/** @param {Analysed} series @param {string} name @param {Analysed} speaker */
-function putBeside(series, name, speaker) {
-  const beside = viewerFor(resultPath(series.series_uid, series.report.revision), series.report);
+/** Whether the earlier slices lie on these, and how. @param {string} path @returns {Promise<LaidOver | null>} */
+async function laidOver(path) {
+  const answer = await fetch(path).catch(() => null);
+  return answer?.ok ? answer.json() : null;
+}
+
+/** How much higher the same place lies in the first, by the vertex; null where that is not known. @param {Viewer} beside @param {boolean} parallel */
+function higherBy(beside, parallel) {
+  const [now, then] = [viewer?.vertexMm ?? null, beside.vertexMm];
+  return parallel && now !== null && then !== null ? now - then : null;
+}
+
+/** @param {LaidOver | null} laid @param {boolean} isAligned */
+function alignedWords(laid, isAligned) {
+  const why = laid ? [capital(said(laid.said)), whatToDo(laid.said)].filter(Boolean).join(" → ") : "";
+  if (laid?.registered) return why;
+  return [why, isAligned ? t("Aligned by the height below the vertex.")
+    : t("Not aligned: tilted otherwise, or kept without the vertex's height. Scroll each by itself.")].filter(Boolean).join(". ");
+}
+
+/** @param {Analysed} series @param {string} name @param {Analysed} speaker @param {string} path of its slices */
+function putBeside(series, name, speaker, path = resultPath(series.series_uid, series.report.revision)) {
+  const beside = viewerFor(path, series.report);
   at("exam").classList.add("paired");
   for (const one of document.querySelectorAll("#images .beside")) one.remove();
   at("images").prepend(element("h2", [nameOf(speaker), seriesName(speaker)].join(" · ")));

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from agent.draw.key_slice import OUTLINE_RGB
+from agent.packing import OUTLINE_RGB
 from agent.records import EXTRA_AXIAL
 from tests.agent.console.browsing import (
     IN_A_BROWSER,

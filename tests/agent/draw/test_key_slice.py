@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agent.draw.key_slice import OUTLINE_RGB, render_key_slice
+from agent.draw.key_slice import render_key_slice
+from agent.packing import OUTLINE_RGB
 
 
 def drawn(hu: np.ndarray, bleed: np.ndarray, spacing_mm: tuple[float, float]) -> np.ndarray:

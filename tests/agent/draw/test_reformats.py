@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from agent.draw.key_slice import OUTLINE_RGB
 from agent.draw.reformats import Reformat, plane_through, render_reformat
+from agent.packing import OUTLINE_RGB
 from agent.voxels import Grid, HeadVolume
 from tests import heads
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from agent.draw.key_slice import OUTLINE_RGB
 from agent.draw.slices import encoded_slices, stack_of
+from agent.packing import OUTLINE_RGB
 from agent.voxels import HeadVolume
 from tests import heads
 from tests.packed import unpacked
