@@ -138,11 +138,11 @@ function besideButton(series, speaker) {
 /** Shows the same patient's previous examination beside this one. @param {Before} before @param {Analysed} speaker */
 function beforeButton({ examination_uid: uid, change }, speaker) {
   return button(t("Previous examination beside it"), "beside", async () => {
-    const answer = await fetch(pathOf(uid)).catch(() => null);
-    const former = answer?.ok ? /** @type {ExaminationRead} */ (await answer.json()).examination.series[0] : null;
+    const former = /** @type {ExaminationRead | null} */ (await answered(pathOf(uid)))?.examination.series[0];
     if (!viewer || !former || !isAnalysed(former)) return;
     const over = `${resultPath(speaker.series_uid, speaker.report.revision)}/before`;
-    const laid = await laidOver(over);
+    /** @type {LaidOver | null} */
+    const laid = await answered(over);
     const name = [t("Before"), said(change), seriesName(former)].join(" · ");
     const beside = putBeside(former, name, speaker, laid?.registered ? over : undefined);
     await beside.open();
@@ -152,8 +152,8 @@ function beforeButton({ examination_uid: uid, change }, speaker) {
   });
 }
 
-/** Whether the earlier slices lie on these, and how. @param {string} path @returns {Promise<LaidOver | null>} */
-async function laidOver(path) {
+/** What a path answers, null where it answers nothing. @param {string} path */
+async function answered(path) {
   const answer = await fetch(path).catch(() => null);
   return answer?.ok ? answer.json() : null;
 }
