@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Playwright
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
 
 from agent.deliver.commitments import Commitments
 from agent.deliver.dicom.drawn import DrawnOn, measured, read_segmentation, series_referred_to
-from agent.deliver.dicom.result import source_datasets
 from agent.deliver.dimse import DicomArchive
 from agent.deliver.result import StoredResult
 from agent.deliver.settings import DicomChannel
 from agent.errors import FileRefused
 from tests.agent.console.browsing import CHROMIUM, IN_A_BROWSER, QUIET
 from tests.agent.deliver.archives import Orthanc, needs_orthanc, unclosed
-from tests.agent.deliver.results import HEIGHTS_MM, stored_result
+from tests.agent.deliver.results import HEIGHTS_MM, image_files, stored_result
 from tests.ohif.viewer import SOFTWARE_GL, Drawn, Viewer, dist, serving_ohif
 from tests.program import until
 
@@ -34,31 +30,6 @@ HEADS = {
 }
 
 SHOTS = Path(__file__).parents[2] / ".shots"
-
-
-def images(result: StoredResult) -> Iterator[bytes]:
-    """The images that a result was made from: a round head, blood where its findings are."""
-    size = result.images.rows
-    j, i = (np.mgrid[:size, :size] - (size - 1) / 2) * result.images.pixel_spacing_mm[0]
-    head = np.where(np.hypot(j, i) < 95.0, 35, -1000)
-    for k, image in enumerate(source_datasets(result)):
-        hu = np.where(result.numbers[k] > 0, 65, head)
-        image.InstanceNumber, image.SeriesNumber = k + 1, 2
-        image.ImageType, image.SeriesDescription = ["ORIGINAL", "PRIMARY", "AXIAL"], "Head"
-        image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
-        image.BitsAllocated, image.BitsStored, image.HighBit = 16, 16, 15
-        image.PixelRepresentation, image.RescaleSlope, image.RescaleIntercept = 0, 1, -1024
-        image.WindowCenter, image.WindowWidth = 40, 120
-        image.PixelData = (hu + 1024).astype("<u2").tobytes()
-        yield written(image)
-
-
-def written(image: Dataset) -> bytes:
-    image.file_meta = FileMetaDataset()
-    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    file = BytesIO()
-    image.save_as(file, enforce_file_format=True)
-    return file.getvalue()
 
 
 def shown_on(result: StoredResult) -> list[tuple[int, int]]:
@@ -102,7 +73,7 @@ def opened(
 ) -> Iterator[tuple[str, StoredResult, Viewer]]:
     folder, result = dist(), stored_result(**HEADS[request.param])
     with Orthanc(tmp_path_factory.mktemp("orthanc")) as archive:
-        for image in images(result):
+        for image in image_files(result):
             archive.has(image)
         settings = DicomChannel(
             name="pacs", host="127.0.0.1", port=archive.port, ae_title="ORTHANC", commitment=False
