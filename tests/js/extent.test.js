@@ -48,6 +48,42 @@ test("strokes are undone one by one, whatever their slice", () => {
   assert.equal(extent.undo(), null);
 });
 
+test("a lasso takes what it encloses, with its line, and is undone at once", () => {
+  const extent = new Extent(STACK);
+  extent.enclose(1, [[2, 2], [2, 10], [6, 10], [6, 2]]);
+  assert.deepEqual(extent.drawn.slices[0].runs, [42, 9, 62, 9, 82, 9, 102, 9, 122, 1, 130, 1]);
+
+  extent.undo();
+  assert.deepEqual(extent.drawn.slices, []);
+});
+
+test("a lasso whose line crosses itself encloses both of its loops", () => {
+  const extent = new Extent(STACK);
+  extent.enclose(0, [[0, 0], [8, 8], [8, 0], [0, 8]]);
+
+  const mask = extent.at(0);
+  assert.equal(mask[2 * 20 + 4], 1);
+  assert.equal(mask[7 * 20 + 4], 1);
+  assert.equal(mask[4 * 20 + 1], 0);
+  assert.equal(mask[4 * 20 + 7], 0);
+});
+
+test("slices between are filled by shapes that change evenly with height, also unevenly spaced, and all undone at once", () => {
+  const stack = { ...STACK, n: 5, rows: 40, columns: 40, heights_mm: [0, 2, 4, 16, 20], voxels_ml: [1, 1, 1, 1, 1] };
+  const extent = new Extent(stack);
+  extent.paint(0, [20, 20], [20, 20], 4, 1);
+  extent.paint(4, [20, 20], [20, 20], 14, 1);
+  const radii = (k) => extent.at(k).slice(20 * 40, 21 * 40).reduce((n, one) => n + one, 0) / 2;
+
+  assert.equal(extent.fillBetween(), true);
+  for (const [k, mm] of [[1, 5], [2, 6], [3, 12]]) assert.ok(Math.abs(radii(k) - mm) <= 1, `${k}: ${radii(k)}`);
+
+  assert.equal(extent.undo(), 1);
+  assert.deepEqual(extent.drawn.slices.map(({ k }) => k), [0, 4]);
+  assert.equal(new Extent(stack).fillBetween(), false);
+  assert.equal(extent.undo(), null);
+});
+
 test("what was kept comes back as it was drawn, and names a voxel of it", () => {
   const drawn = { slices: [{ k: 1, runs: [45, 2, 199, 1] }, { k: 3, runs: [0, 200] }] };
   const extent = new Extent(STACK).take(drawn);

@@ -1,4 +1,4 @@
-// A brush and an eraser on the slices, with their buttons and keys: what is drawn is an Extent.
+// A brush, an eraser and a lasso on the slices, with their buttons and keys: what is drawn is an Extent.
 
 import { button, element } from "./dom.js";
 import { number, t } from "./words.js";
@@ -9,7 +9,7 @@ const STEP = 1.4; // a size larger or smaller
 
 /** @typedef {import("./extent.js").Extent} Extent */
 /** @typedef {import("./extent.js").Pixel} Pixel */
-/** @typedef {"brush" | "eraser"} Drawer */
+/** @typedef {"brush" | "eraser" | "lasso"} Drawer */
 
 export class Drawing {
   #told = element("output", "");
@@ -17,6 +17,7 @@ export class Drawing {
   #use;
   radiusMm = 4;
   /** @type {Pixel} */ at; // where the keyboard's brush is
+  /** @type {Pixel[]} */ loop = []; // what the lasso has drawn so far
 
   /**
    * @param {Extent} extent
@@ -28,12 +29,12 @@ export class Drawing {
     this.at = at;
     this.#use = use;
     this.#changed = changed;
-    this.tools = [button(t("Brush"), "brush", () => use("brush")), button(t("Eraser"), "eraser", () => use("eraser"))];
+    this.tools = [button(t("Brush"), "brush", () => use("brush")), button(t("Eraser"), "eraser", () => use("eraser")), button(t("Lasso"), "lasso", () => use("lasso"))];
     this.toolbar = element("div", "", "controls drawing");
     this.toolbar.role = "group";
     this.toolbar.ariaLabel = t("Draw the extent");
     this.toolbar.append(...this.tools, button(t("Smaller"), "smaller", () => this.#resize(1 / STEP)),
-      button(t("Larger"), "larger", () => this.#resize(STEP)), button(t("Undo"), "undo", () => this.#undo()), this.#told);
+      button(t("Larger"), "larger", () => this.#resize(STEP)), button(t("Fill between"), "between", () => this.#fillBetween()), button(t("Undo"), "undo", () => this.#undo()), this.#told);
     this.#tell();
   }
 
@@ -41,11 +42,11 @@ export class Drawing {
   press(key, shift, k, tool) {
     const step = /** @type {Record<string, Pixel>} */ ({ ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] })[key];
     const order = /** @type {Record<string, () => void>} */ ({
-      b: () => this.#use("brush"), e: () => this.#use("eraser"), z: () => this.#undo(),
+      b: () => this.#use("brush"), e: () => this.#use("eraser"), l: () => this.#use("lasso"), f: () => this.#fillBetween(), z: () => this.#undo(),
       "[": () => this.#resize(1 / STEP), "]": () => this.#resize(STEP),
     })[key.toLowerCase()];
     if (shift && step) this.at = [this.at[0] + step[0] * 2, this.at[1] + step[1] * 2];
-    else if (key === " " && tool) this.stroke(k, this.at, this.at, tool, true);
+    else if (key === " " && tool && tool !== "lasso") this.stroke(k, this.at, this.at, tool, true);
     else if (order) order();
     else return false;
     this.#changed(null);
@@ -54,9 +55,26 @@ export class Drawing {
 
   /** @param {number} k @param {Pixel} from @param {Pixel} to @param {Drawer} tool @param {boolean} begins */
   stroke(k, from, to, tool, begins) {
-    if (begins) this.extent.begin(k);
-    this.extent.paint(k, from, to, this.radiusMm, tool === "brush" ? 1 : 0);
+    if (tool === "lasso") this.loop = begins ? [from] : [...this.loop, to];
+    else {
+      if (begins) this.extent.begin(k);
+      this.extent.paint(k, from, to, this.radiusMm, tool === "brush" ? 1 : 0);
+    }
     this.at = to;
+    this.#tell();
+    this.#changed(null);
+  }
+
+  /** Closes what the lasso has drawn. @param {number} k */
+  end(k) {
+    if (this.loop.length > 2) this.extent.enclose(k, this.loop);
+    this.loop = [];
+    this.#tell();
+    this.#changed(null);
+  }
+
+  #fillBetween() {
+    this.extent.fillBetween();
     this.#tell();
     this.#changed(null);
   }

@@ -1,24 +1,27 @@
 // The extent of a bleed as somebody draws it: a mask for each slice, strokes and their undoing, its volume.
 
+import { between } from "./shapes.js";
+
 const MOST_STROKES = 60; // that can be undone; each keeps its slice as it was, 0.3 MB at 512 × 512
 
 /** @typedef {[number, number]} Pixel row and column */
 /** @typedef {{ slices: { k: number, runs: number[] }[] }} DrawnExtent as the server keeps it */
 
 export class Extent {
-  #rows; #columns; #spacingMm; #voxelsMl;
+  #rows; #columns; #spacingMm; #heightsMm; #voxelsMl;
   /** @type {Map<number, Uint8Array>} */
   #masks = new Map(); // by slice; 1 within
   /** @type {Map<number, number>} */
   #counts = new Map(); // pixels within, by slice
-  /** @type {[number, Uint8Array | undefined][]} */
-  #before = []; // each stroke's slice as it was
+  /** @type {[number, Uint8Array | undefined][][]} */
+  #before = []; // each stroke's slices as they were
 
   /** @param {SliceStack} stack */
-  constructor({ rows, columns, spacing_mm: spacingMm, voxels_ml: voxelsMl }) {
+  constructor({ rows, columns, spacing_mm: spacingMm, heights_mm: heightsMm, voxels_ml: voxelsMl }) {
     this.#rows = rows;
     this.#columns = columns;
     this.#spacingMm = spacingMm;
+    this.#heightsMm = heightsMm;
     this.#voxelsMl = voxelsMl;
   }
 
@@ -51,8 +54,11 @@ export class Extent {
   }
 
   /** Begins a stroke in a slice. @param {number} k */
-  begin(k) {
-    this.#before.push([k, this.#masks.get(k)?.slice()]);
+  begin(k) { this.#keep([k]); }
+
+  /** @param {number[]} slices that are about to change at once */
+  #keep(slices) {
+    this.#before.push(slices.map((k) => [k, this.#masks.get(k)?.slice()]));
     if (this.#before.length > MOST_STROKES) this.#before.shift();
   }
 
@@ -66,12 +72,45 @@ export class Extent {
     this.set(k, mask);
   }
 
+  /** All that a line encloses once its ends are joined. @param {number} k @param {Pixel[]} line */
+  enclose(k, line) {
+    this.begin(k);
+    const mask = this.#masks.get(k) ?? this.#empty();
+    const rows = line.map(([row]) => row);
+    for (let row = Math.min(...rows); row <= Math.max(...rows); row += 1) {
+      const crossed = crossings(line, row);
+      for (let n = 0; n + 1 < crossed.length; n += 2) {
+        mask.fill(1, row * this.#columns + Math.ceil(crossed[n]), row * this.#columns + Math.floor(crossed[n + 1]) + 1);
+      }
+    }
+    for (const [row, column] of line) mask[row * this.#columns + column] = 1;
+    this.set(k, mask);
+  }
+
+  /** Fills the slices between those that are drawn on, the shapes changing evenly from one to the next; tells whether there were any. */
+  fillBetween() {
+    const drawn = this.drawn.slices.map(({ k }) => k);
+    const gaps = drawn.slice(1).flatMap((upper, n) => (upper - drawn[n] > 1 ? [/** @type {const} */ ([drawn[n], upper])] : []));
+    this.#keep(gaps.flatMap(([lower, upper]) => Array.from({ length: upper - lower - 1 }, (_, n) => lower + 1 + n)));
+    for (const [lower, upper] of gaps) this.#fill(lower, upper);
+    if (!gaps.length) this.#before.pop();
+    return gaps.length > 0;
+  }
+
+  /** @param {number} lower @param {number} upper */
+  #fill(lower, upper) {
+    const ends = [lower, upper].map((k) => this.#masks.get(k) ?? this.#empty());
+    const shape = between(ends, this.#columns, this.#spacingMm);
+    const heightMm = this.#heightsMm[upper] - this.#heightsMm[lower];
+    for (let k = lower + 1; k < upper; k += 1) this.set(k, shape((this.#heightsMm[k] - this.#heightsMm[lower]) / heightMm));
+  }
+
   /** Takes the last stroke back; tells its slice, null where there is none. */
   undo() {
     const last = this.#before.pop();
     if (!last) return null;
-    this.set(...last);
-    return last[0];
+    for (const one of last) this.set(...one);
+    return last[0][0];
   }
 
   /** As it is sent: runs of pixels, row after row. @returns {DrawnExtent} */
@@ -92,6 +131,16 @@ export class Extent {
       if (last >= first) mask.fill(within, r * this.#columns + first, r * this.#columns + last + 1);
     }
   }
+}
+
+/** Where a closed line crosses the middle of a row of pixels, from left to right. @param {Pixel[]} line @param {number} row */
+function crossings(line, row) {
+  const found = line.flatMap(([row1, column1], n) => {
+    const [row2, column2] = line[(n + 1) % line.length];
+    const crosses = (row1 <= row && row < row2) || (row2 <= row && row < row1);
+    return crosses ? [column1 + ((row - row1) / (row2 - row1)) * (column2 - column1)] : [];
+  });
+  return found.sort((one, other) => one - other);
 }
 
 /** First pixel and length of each run. @param {Uint8Array} mask */

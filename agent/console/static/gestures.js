@@ -7,7 +7,7 @@ const CLICK_PX = 4; // a press that moves no further is a click
 const ZOOM_PER_PX = 1.0025; // of a wheel turned with Ctrl, as a touchpad's pinch comes
 
 /** @typedef {import("./pane.js").Point} Point */
-/** @typedef {"scroll" | "window" | "move" | "ruler" | "brush" | "eraser"} Tool */
+/** @typedef {"scroll" | "window" | "move" | "ruler" | "brush" | "eraser" | "lasso"} Tool */
 /**
  * @typedef {object} Actions
  * @property {(slices: number) => void} scroll
@@ -17,6 +17,7 @@ const ZOOM_PER_PX = 1.0025; // of a wheel turned with Ctrl, as a touchpad's pinc
  * @property {(factor: number, at: Point) => void} zoom
  * @property {(from: Point, to: Point) => void} measure
  * @property {(from: Point, to: Point, begins: boolean) => void} paint
+ * @property {() => void} painted
  * @property {(at: Point | null) => void} hover
  * @property {(at: Point) => void} click
  */
@@ -67,6 +68,7 @@ export function drag(stage, tool, act) {
     stage.addEventListener(end, (event) => {
       const isClick = dragged && end === "pointerup" && event.button === 0 && apart(dragged.from, pointOf(event)) <= CLICK_PX;
       if (isClick) act.click(pointOf(event));
+      if (dragged && isPaint(dragged.tool)) act.painted();
       down.delete(event.pointerId);
       dragged = null;
     });
@@ -98,7 +100,7 @@ export function drag(stage, tool, act) {
 }
 
 /** @param {Tool} tool */
-function isPaint(tool) { return tool === "brush" || tool === "eraser"; }
+function isPaint(tool) { return tool === "brush" || tool === "eraser" || tool === "lasso"; }
 
 /** @param {MouseEvent} event @returns {Point} */
 function pointOf({ clientX, clientY }) { return { x: clientX, y: clientY }; }

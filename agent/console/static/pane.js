@@ -23,6 +23,7 @@ export class Pane {
   #zoom = 1;
   #moved = { x: 0, y: 0 };
   /** @type {{ at: import("./extent.js").Pixel, radiusMm: number } | null} */ #brush = null;
+  /** @type {import("./extent.js").Pixel[]} */ #loop = []; // what a lasso has drawn so far
   /** @type {[number, number][]} */ #ruler = []; // both ends, as fractions of the slice: across, down
 
   /** @param {SliceStack} stack @param {HTMLElement} stage what it is shown in */
@@ -145,6 +146,12 @@ export class Pane {
     this.#drawOver();
   }
 
+  /** Shows what a lasso has drawn so far. @param {import("./extent.js").Pixel[]} loop */
+  showLoop(loop) {
+    this.#loop = loop;
+    this.#drawOver();
+  }
+
   /** @param {Point} point @returns {[number, number]} */
   #fractionAt({ x, y }) {
     const box = this.#canvas.getBoundingClientRect();
@@ -172,17 +179,32 @@ export class Pane {
   #drawOver() {
     this.#over.replaceChildren();
     this.#drawBrush();
+    this.#drawLoop();
     this.#drawRuler();
+  }
+
+  #drawLoop() {
+    if (this.#loop.length < 2) return;
+    const points = this.#loop.map((pixel) => this.#placeOf(pixel)).map(({ x, y }) => `${x},${y}`).join(" ");
+    const line = drawn("polyline", {});
+    line.setAttribute("points", points);
+    line.setAttribute("class", "brush");
+    this.#over.append(line);
+  }
+
+  /** Where a pixel's middle is on the stage. @param {import("./extent.js").Pixel} pixel */
+  #placeOf([row, column]) {
+    const box = this.stage.getBoundingClientRect();
+    const slice = this.#canvas.getBoundingClientRect();
+    const [across, down] = [(column + 0.5) / this.#columns, (row + 0.5) / this.#rows];
+    return { x: slice.x - box.x + across * slice.width, y: slice.y - box.y + down * slice.height };
   }
 
   #drawBrush() {
     if (!this.#brush) return;
-    const { at: [row, column], radiusMm } = this.#brush;
-    const box = this.stage.getBoundingClientRect();
-    const slice = this.#canvas.getBoundingClientRect();
-    const perMm = slice.width / (this.#columns * this.#columnMm);
-    const cx = slice.x - box.x + ((column + 0.5) / this.#columns) * slice.width;
-    const cy = slice.y - box.y + ((row + 0.5) / this.#rows) * slice.height;
+    const { at, radiusMm } = this.#brush;
+    const perMm = this.#canvas.getBoundingClientRect().width / (this.#columns * this.#columnMm);
+    const { x: cx, y: cy } = this.#placeOf(at);
     const circle = drawn("circle", { cx, cy, r: radiusMm * perMm });
     circle.setAttribute("class", "brush");
     this.#over.append(circle);

@@ -32,7 +32,7 @@ const HINTS = [
   ["+ −", t("zoom; also the wheel with Ctrl")], ["0", t("whole slice")],
   ["S W M R", t("the left button scrolls, windows, moves, measures")], ["P", t("play and stop")],
   ["H D", t("the networks' probability, and where they disagree")], [t("right button"), t("window")], [t("Shift"), t("move")],
-  ["B E", t("brush and eraser")], ["[ ]", t("smaller and larger")], ["Z", t("undo")], [t("Shift + ↑ ↓ ← →, space"), t("move the brush, and draw")],
+  ["B E L", t("brush, eraser, lasso")], ["F", t("fill the slices between those drawn on")], ["[ ]", t("smaller and larger")], ["Z", t("undo")], [t("Shift + ↑ ↓ ← →, space"), t("move the brush, and draw")],
 ];
 
 export class Scroller {
@@ -198,6 +198,7 @@ export class Scroller {
     zoom: (factor, at) => this.#pane.zoomBy(factor, at),
     measure: (from, to) => this.#pane.measure(from, to),
     paint: (from, to, begins) => this.#paint(from, to, begins),
+    painted: () => { if (this.#shown >= 0) this.#drawing?.end(this.#shown); },
     hover: (at) => this.#tellUnder(at),
     click: (at) => this.#pickAt(at),
   };
@@ -252,10 +253,12 @@ export class Scroller {
     this.#showBrush();
   }
 
-  get #drawer() { return this.#drawing && (this.#tool === "brush" || this.#tool === "eraser") ? this.#tool : null; }
+  get #drawer() { return this.#drawing && (this.#tool === "brush" || this.#tool === "eraser" || this.#tool === "lasso") ? this.#tool : null; }
 
   #showBrush() {
-    this.#pane.showBrush(this.#drawing && this.#drawer ? { at: this.#drawing.at, radiusMm: this.#drawing.radiusMm } : null);
+    const isBrush = this.#drawer === "brush" || this.#drawer === "eraser";
+    this.#pane.showBrush(this.#drawing && isBrush ? { at: this.#drawing.at, radiusMm: this.#drawing.radiusMm } : null);
+    this.#pane.showLoop(this.#drawing?.loop ?? []);
   }
 
   /** @param {import("./pane.js").Point} from @param {import("./pane.js").Point} to @param {boolean} begins */

@@ -281,6 +281,30 @@ def test_an_extent_is_drawn_from_the_outline_on_and_stored_beside_it(rae: Page, 
     assert ward.store.queries.history("1.2.3.4")[0].findings == FINDINGS
 
 
+def test_a_lasso_on_two_slices_and_what_lies_between_is_a_bleeds_extent(
+    rae: Page, ward: Ward
+) -> None:
+    rae.get_by_role("button", name="Draw a missed bleed").click()
+    rae.locator(".drawing .lasso").click()
+    slider = rae.get_by_role("slider", name="Slices")
+    loop = (0.4, 0.3), (0.6, 0.3), (0.6, 0.5), (0.4, 0.5), (0.4, 0.32)
+    strokes(rae, *loop)
+    of_one_ml = drawn_ml(rae)
+    side_mm = 0.2 * SIZE * PIXEL_MM
+    assert of_one_ml == pytest.approx(side_mm**2 * 5 / 1000, rel=0.1)
+
+    for _ in range(4):
+        slider.press("ArrowUp")
+    expect(slider).to_have_attribute("aria-valuetext", "slice 14 of 20")
+    strokes(rae, *loop)
+    rae.locator(".drawing .between").click()
+    assert drawn_ml(rae) == pytest.approx(5 * of_one_ml, rel=0.02)
+    slider.press("z")
+    assert drawn_ml(rae) == pytest.approx(2 * of_one_ml, rel=0.02)
+    slider.press("f")
+    assert drawn_ml(rae) == pytest.approx(5 * of_one_ml, rel=0.02)
+
+
 def test_a_missed_bleed_is_drawn_by_keyboard_alone(rae: Page, ward: Ward) -> None:
     begin = rae.get_by_role("button", name="Draw a missed bleed")
     begin.focus()
