@@ -1,5 +1,6 @@
 // One examination as a radiologist reads it: its images, what each finding was read as, and the report.
 
+import { isRead } from "./attention.js";
 import { at, button, element, field, first } from "./dom.js";
 import { beforeParts } from "./examination.js";
 import { resultPath } from "./feedback.js";
@@ -13,7 +14,6 @@ import { viewerFor } from "./viewer.js";
 import { asNeeded, born, capital, nameOf, number, plain, said, t, translatePage, whatToDo } from "./words.js";
 
 const LOOK_MS = 1000;
-const LEFT_AFTER_MS = 900_000; // a page that nobody has touched for so long asks no more: its session is to end by itself
 const SAME_TILT_DEG = 1;
 const ANSWERING = "#reading .answers .more:not(:empty)"; // an answer that is being given
 const UID = decodeURIComponent(location.pathname.split("/").at(-1) ?? "");
@@ -23,7 +23,6 @@ let viewer = null;
 let shown = ""; // which result
 let heard = ""; // what was told of it last
 let read = ""; // the readings that are shown
-let touchedMs = Date.now();
 
 translatePage(document);
 const reader = /** @type {HTMLFormElement} */ (at("reader"));
@@ -35,15 +34,11 @@ const stream = new Stream(() => pathOf(UID, "/events"), take, load);
 languages.addEventListener("change", () => stream.open());
 document.addEventListener("visibilitychange", watch);
 setInterval(watch, LOOK_MS);
-for (const touch of ["pointerdown", "pointermove", "keydown", "wheel"]) {
-  addEventListener(touch, () => { touchedMs = Date.now(); }, { passive: true });
-}
 watch();
 
 /** Listens while somebody reads: a browser has six connections to a host, for all of its tabs. */
 function watch() {
-  const isRead = !document.hidden && Date.now() - touchedMs < LEFT_AFTER_MS;
-  if (!isRead) stream.close();
+  if (!isRead()) stream.close();
   else if (!stream.isOpen) stream.open();
   if (stream.isLost) at("problem").textContent = t("The examination cannot be fetched. Trying again …");
 }

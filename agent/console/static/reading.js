@@ -1,5 +1,6 @@
 // The reading list: what no radiologist has signed first, in order of urgency.
 
+import { isRead } from "./attention.js";
 import { at, element } from "./dom.js";
 import { checkSession } from "./session.js";
 import { stateLabel } from "./states.js";
@@ -9,14 +10,19 @@ const AGAIN_AFTER_MS = 3000;
 
 translatePage(document);
 document.title = [t("Reading list"), "Bleedwatch"].join(" – ");
-show();
+watch();
+document.addEventListener("visibilitychange", () => { if (isRead()) show(); });
+
+async function watch() {
+  if (isRead()) await show();
+  setTimeout(watch, AGAIN_AFTER_MS);
+}
 
 async function show() {
   const answer = await fetch(`/api/reading${location.search}`).catch(() => null);
   if (answer?.status === 401) await checkSession();
   if (answer?.ok) draw((await answer.json()).examinations);
   else at("problem").textContent = t("The list cannot be fetched. Trying again …");
-  setTimeout(show, AGAIN_AFTER_MS);
 }
 
 /** @param {ReadingLine[]} lines */

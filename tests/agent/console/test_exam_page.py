@@ -417,12 +417,17 @@ def test_what_another_reads_comes_by_itself_and_disturbs_no_answer_that_is_being
     expect(rae.locator("#problem")).to_have_text("")
 
 
-def test_a_page_that_nobody_touches_asks_no_more_so_that_its_session_ends(rae: Page) -> None:
+@pytest.mark.parametrize(
+    ("path", "shown", "api"), [("", "#exam", "exam"), ("/reading", "#list tr", "reading")]
+)
+def test_a_page_that_nobody_touches_asks_no_more_so_that_its_session_ends(
+    rae: Page, ward: Ward, path: str, shown: str, api: str
+) -> None:
     asked: list[str] = []
     rae.on("request", lambda request: asked.append(request.url))
     rae.clock.install()
-    rae.reload()
-    expect(rae.locator("#exam")).to_be_visible()
+    rae.goto(f"{ward.url}{path}" if path else rae.url)
+    expect(rae.locator(shown).first).to_be_visible()
 
     rae.clock.fast_forward("15:01")
     rae.wait_for_load_state("networkidle")
@@ -431,7 +436,7 @@ def test_a_page_that_nobody_touches_asks_no_more_so_that_its_session_ends(rae: P
     rae.wait_for_load_state("networkidle")
     assert asked == []
 
-    with rae.expect_request("**/api/exam/**"):
+    with rae.expect_request(re.compile(f"/api/{api}")):
         rae.keyboard.press("Tab")
         rae.clock.run_for(5000)
 
