@@ -395,6 +395,11 @@ DOCTOR: Final = {
         "Ray at {address} does not start or answer: {why}",
         "`ray status` on the cluster's head; without --on, this process reads alone",
     ),
+    "ray_lost": Wording(
+        "Ray at {address} was lost",
+        "the same command goes on with what has no row yet, once `ray status` on the cluster's "
+        "head is well",
+    ),
     "archive_package_missing": Wording("{package} is not installed", "{command}"),
     "server_not_named": Wording("none is named: infer.server is not set"),
     "server_serves": Wording("{server}"),

@@ -12,7 +12,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -28,6 +28,10 @@ EXTRA: Final = "pip install '.[ray]'"
 
 LOCAL: Final = "local"
 """Processes of this computer."""
+
+LOOK_S: Final = 10.0
+"""How long a wait for a series' answer lasts before it is looked whether the cluster is there [s].
+Ours."""
 
 RAY_HERE: Final = "ray"
 """In place of a cluster's address: a Ray that is started on this computer."""
@@ -197,34 +201,54 @@ class OnRay:
             try:
                 ray.init(**options)
             except Exception as error:  # Ray raises bare Exceptions of its own
-                raise RequestRefused("ray_unreachable", address=address, why=str(error)) from error
+                why = str(error).strip().rpartition("\n")[2]  # a server's traceback ends with it
+                raise RequestRefused("ray_unreachable", address=address, why=why) from error
             stack.callback(ray.shutdown)
             self._stack = stack.pop_all()
-        self._ray, self._config, threads = ray, config, config.infer.threads
+        self._ray, self._config, self._address = ray, config, address
+        threads = config.infer.threads
         resources: dict[str, float] = ray.cluster_resources()
         self.count = max(1, int(resources.get("CPU", 1) // threads))
         self._remote = ray.remote(num_cpus=threads)(_RayReader)
 
     def started(self) -> Any:  # noqa: ANN401 - Ray's, as all below
         """See ``Crew``."""
-        return self._remote.remote(self._config)
+        with self._reached():
+            return self._remote.remote(self._config)
 
     def begun(self, worker: Any, task: Task) -> Any:  # noqa: ANN401
         """See ``Crew``."""
-        return worker.read.remote(*task)
+        with self._reached():
+            return worker.read.remote(*task)
 
     def first_done(self, answers: Sequence[Any]) -> Any:  # noqa: ANN401
         """See ``Crew``."""
-        (done, *_), _ = self._ray.wait(list(answers))
-        return done
+        done: list[Any] = []
+        while not done:  # without an end to each wait, Ray's client waits for ever for a lost head
+            with self._reached():
+                done, _ = self._ray.wait(list(answers), timeout=LOOK_S)
+            if not self._ray.is_initialized():
+                raise RequestRefused("ray_lost", address=self._address)
+        return done[0]
 
     def row(self, answer: Any) -> Row:  # noqa: ANN401
         """See ``Crew``."""
         try:
-            row: Row = self._ray.get(answer)
+            with self._reached():
+                row: Row = self._ray.get(answer)
         except self._ray.exceptions.RayError as error:
             raise WorkerEnded from error
         return row
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """RequestRefused where the cluster is gone; what a worker ended with is left as it is."""
+        try:
+            yield
+        except self._ray.exceptions.RayError:
+            raise
+        except Exception as error:  # its client raises ConnectionError, gRPC's errors and others
+            raise RequestRefused("ray_lost", address=self._address) from error
 
     def close(self) -> None:
         """See ``Crew``."""
