@@ -28,6 +28,7 @@ from agent.packing import outline_png, packed, unpacked
 from agent.reasons import Reason
 from agent.registration import (
     OUTSIDE_HU,
+    Floats,
     Motion,
     Planes,
     laid_over,
@@ -121,29 +122,43 @@ class LaidOver:
     async def slice(self, request: Request) -> Response:
         """Answer with the earlier HU in one slice (row, column), as ``packing`` packs them."""
         named = named_result(request), request.path_params["k"]
-        answer = await run_in_threadpool(lambda: packed(self._at(*named)[0]))
+        answer = await run_in_threadpool(self._packed, *named)
         return Response(answer, media_type="application/octet-stream")
+
+    def _packed(self, result: Result, k: int) -> bytes:
+        pair, at = self._places(result, k)
+        return packed(self._hu_at(pair, at))
 
     async def outline(self, request: Request) -> Response:
         """Answer with the outline of what was found earlier, in one slice."""
         named = named_result(request), request.path_params["k"]
-        answer = await run_in_threadpool(lambda: _outline_png(*self._at(*named)))
+        answer = await run_in_threadpool(self._outline_png, *named)
         return Response(answer, media_type="image/png")
 
-    def _at(self, result: Result, k: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
-        """Return the earlier HU and findings' numbers in one slice of the result."""
+    def _outline_png(self, result: Result, k: int) -> bytes:
+        pair, at = self._places(result, k)
+        return outline_png(self._numbers_at(pair, at) > 0, self._hu_at(pair, at))
+
+    def _places(self, result: Result, k: int) -> tuple[_Pair, Floats]:
+        """Return where the pixels of one of the result's slices lie in the earlier stack."""
         pair = self._registered(result)
         if k >= len(pair.stack.heights_mm):
             raise HTTPException(404, "no such slice")
-        now, former = _planes(pair.stack), _planes(pair.former_stack)
-        at = places(now, k, former, pair.motion)
-        near = slices_at(at, former)
+        return pair, places(_planes(pair.stack), k, _planes(pair.former_stack), pair.motion)
+
+    def _hu_at(self, pair: _Pair, at: Floats) -> NDArray[np.int16]:
+        near = slices_at(at, _planes(pair.former_stack))
         if not near:
-            shape = now.rows, now.columns
-            return np.full(shape, OUTSIDE_HU, np.int16), np.zeros(shape, np.uint8)
+            return np.full(at.shape[1:], OUTSIDE_HU, np.int16)
         hu = np.stack(list(self._hu(pair.former, pair.former_stack, near)))
+        return laid_over(at, hu, near.start)
+
+    def _numbers_at(self, pair: _Pair, at: Floats) -> NDArray[np.uint8]:
+        near = slices_at(at, _planes(pair.former_stack))
+        if not near:
+            return np.zeros(at.shape[1:], np.uint8)
         numbers = np.stack([self._numbers(pair, one) for one in near])
-        return laid_over(at, hu, near.start), numbers_over(at, numbers, near.start)
+        return numbers_over(at, numbers, near.start)
 
     def _registered(self, result: Result) -> _Pair:
         _, pair = self._pair(result)
@@ -159,15 +174,17 @@ class LaidOver:
         if compared is None:
             raise HTTPException(404, "no previous examination")
         former = compared[1].series[0].uid, compared[1].series[0].revision
+        stack, former_stack = self.queries.stack(*result), self.queries.stack(*former)
+        if stack is None or former_stack is None:  # they may still be coming
+            return former, Reason("not_registered_not_kept")
         with self.busy:
             if self.latest is None or self.latest[0] != (result, former):
-                self.latest = (result, former), self._found(result, former)
+                self.latest = (result, former), self._found(result, former, stack, former_stack)
             return former, self.latest[1]
 
-    def _found(self, result: Result, former: Result) -> _Pair | Reason:
-        stack, former_stack = (self.queries.stack(*one) for one in (result, former))
-        if stack is None or former_stack is None:
-            return Reason("not_registered_not_kept")
+    def _found(
+        self, result: Result, former: Result, stack: SliceStack, former_stack: SliceStack
+    ) -> _Pair | Reason:
         heads = [
             reduced(_planes(of), self._hu(one, of, range(len(of.heights_mm))))
             for one, of in ((result, stack), (former, former_stack))
@@ -198,7 +215,3 @@ class LaidOver:
 
 def _planes(stack: SliceStack) -> Planes:
     return Planes(stack.rows, stack.columns, stack.spacing_mm, np.array(stack.heights_mm))
-
-
-def _outline_png(hu: NDArray[np.int16], numbers: NDArray[np.uint8]) -> bytes:
-    return outline_png(numbers > 0, hu)

@@ -172,3 +172,18 @@ def test_the_previous_examination_is_laid_over_this_one_where_both_fit(
     assert {10, 11, 12, 13, 14} <= set(outlined) <= set(range(8, 17))
     assert page.request.get(f"{api}/slices/26.hu").status == 404
     assert page.request.get(f"{console.url}api/series/2.1/1/before").status == 404
+
+
+def test_slices_that_are_kept_only_later_are_registered_then(page: Page, console: Console) -> None:
+    hu = head_at(points_of(NOW)).astype(np.int16)
+    for uid, hours_ago in (("3.1", 5), ("3.2", 0)):
+        scan_of_jane_doe(console, uid, hours_ago, (NOW.heights_mm, hu, np.zeros(hu.shape, bool)))
+    console.store.sql("CREATE TABLE aside AS SELECT * FROM volumes WHERE series_uid = '3.1'")
+    console.store.sql("DELETE FROM volumes WHERE series_uid = '3.1'")
+    api = f"{console.url}api/series/3.2/1/before"
+
+    assert page.request.get(api).json()["said"]["code"] == "not_registered_not_kept"
+    console.store.sql("INSERT INTO volumes SELECT * FROM aside")
+    console.store.sql("DROP TABLE aside")
+
+    assert page.request.get(api).json()["said"]["code"] == "registered"
