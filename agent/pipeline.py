@@ -118,8 +118,8 @@ def analyse(slices: GrowingSeries, stage: SliceStage, resources: Resources) -> A
 
     mask, probabilities, run_by = resources.networks.run(profile.name, labelled)
     with _timed(timings_s, "measure"):
-        shift = contract.reading.midline_shift
-        measured = measure(mask, contract.interval, midline_shift=shift)
+        shift_in = head if contract.reading.midline_shift else None
+        measured = measure(mask, contract.interval, shift_in=shift_in)
     assessment = decide(
         mask.score,
         measured,

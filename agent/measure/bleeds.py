@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.errors import BadOutputError
-from agent.measure.midline import Midplane, midline_shift_mm, midplane_of
+from agent.measure.midline import Midplane, midplane_of
+from agent.measure.midline_shift import midline_shift_mm
 from agent.records import Finding, Measurement, Region, Side, Subtype, Vector, VolumeInterval
-from agent.voxels import Grid, LabelMask
+from agent.voxels import Grid, HeadVolume, LabelMask
 
 CONNECTIVITY: Final = 26
 """A thin subdural film on thick slices may touch only at corners."""
@@ -41,7 +42,9 @@ HeadBox: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
 Anatomy: TypeAlias = tuple[Midplane | None, HeadBox | None]
 
 
-def measure(mask: LabelMask, interval: VolumeInterval, *, midline_shift: bool) -> Measurement:
+def measure(
+    mask: LabelMask, interval: VolumeInterval, *, shift_in: HeadVolume | None
+) -> Measurement:
     """Measure each connected bleed, largest first, and the midline shift where wanted.
 
     Parameters
@@ -50,8 +53,8 @@ def measure(mask: LabelMask, interval: VolumeInterval, *, midline_shift: bool) -
         Subtype and region of every voxel, of slices or slabs.
     interval : VolumeInterval
         The bundle's 90 % interval of a volume.
-    midline_shift : bool
-        Whether the regions are good enough to measure it from.
+    shift_in : HeadVolume or None
+        The head whose midline shift is wanted, None where none is.
 
     Raises
     ------
@@ -74,7 +77,7 @@ def measure(mask: LabelMask, interval: VolumeInterval, *, midline_shift: bool) -
     return Measurement(
         findings=findings,
         total_volume_ml=sum(finding.volume_ml for finding in findings),
-        midline_shift_mm=midline_shift_mm(mask) if midline_shift else None,
+        midline_shift_mm=None if shift_in is None else midline_shift_mm(shift_in, mask),
         key_slice_k=findings[0].key_slice_k if findings else None,
     )
 

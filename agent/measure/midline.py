@@ -1,4 +1,4 @@
-"""The midline, from anatomy labels: the side of a point, and the brain's midline shift."""
+"""The midline, from anatomy labels: the side of a point, the falx, and the level of the septum."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from agent.voxels import LabelMask
 FEWEST_SIDED_VOXELS = 100
 """Fewest labelled samples on each side from which the midline is determined. Ours."""
 
-MIDLINE_REGIONS = (
+DEEP_REGIONS = (
     Region.VENTRICLES,
     Region.LEFT_THALAMUS,
     Region.RIGHT_THALAMUS,
     Region.LEFT_BASAL_GANGLIA,
     Region.RIGHT_BASAL_GANGLIA,
 )
-"""Shift is read in slices that show these: the level of the septum pellucidum and third ventricle,
-where it is read by hand (Brain Trauma Foundation, 2006)."""
+"""Where these are largest lies the level of the third ventricle."""
 
 FEWEST_DEEP_MM2 = 300.0
 """Least deep anatomy in a slice at that level [mm²]. Ours."""
@@ -33,16 +32,13 @@ UNSURE_MM = 2.0
 """A row weighs half where labels without a side are this wide between the sides [mm], and an end of
 the midline weighs half at this distance from the skull's. Ours."""
 
-MIDDLE_SHARES = (0.35, 0.6)
-"""Septum and third ventricle lie between these fractions of the line, from its front. Ours."""
-
 REWEIGHTED = 10
 """Rounds of re-weighting, in which ends far from the skull's midline lose weight."""
 
 SMOOTHED_MM = 8.0
 """The traced midline is smoothed over about this [mm]. Ours."""
 
-STEP = 2
+STEP = 4
 """In-plane pixels per sample of the traced boundary, which is smooth. Ours."""
 
 COARSE = 4
@@ -51,7 +47,7 @@ COARSE = 4
 FEW_SLICES = 60
 """Slices that it is fitted to, however many there are."""
 
-LEAST_STEP_MM = 2.0
+LEAST_STEP_MM = 4.0
 """Slices closer than this to the last traced one are skipped: they show the same [mm]. Ours."""
 
 
@@ -62,7 +58,7 @@ def _table(regions: tuple[Region, ...]) -> NDArray[np.bool_]:
     return table
 
 
-IS_LEFT, IS_RIGHT, IS_DEEP = _table(LEFT_REGIONS), _table(RIGHT_REGIONS), _table(MIDLINE_REGIONS)
+IS_LEFT, IS_RIGHT, IS_DEEP = _table(LEFT_REGIONS), _table(RIGHT_REGIONS), _table(DEEP_REGIONS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,67 +95,79 @@ def _some(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
     return np.column_stack(np.unravel_index(voxels[:: len(voxels) // 20_000 + 1], mask.shape))
 
 
+def deep_level_mm(mask: LabelMask) -> float | None:
+    """Height of the plane that shows most deep anatomy [mm]; None where none shows enough."""
+    pixel_mm2 = mask.grid.row_spacing_mm * mask.grid.column_spacing_mm * COARSE**2
+    areas_mm2 = [
+        np.count_nonzero(IS_DEEP[labels[::COARSE, ::COARSE]]) * pixel_mm2 for labels in mask.regions
+    ]
+    k = int(np.argmax(areas_mm2))
+    return float(mask.grid.heights_mm[k]) if areas_mm2[k] >= FEWEST_DEEP_MM2 else None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class _Trace:
-    """The brain's midline in one slice: columns (row,) at rows (row,), front to back [mm]."""
+class FalxPlane:
+    """Where the falx lies: ``(height, y, 1) @ weights`` is how far to the left [mm].
 
-    height_mm: float
-    row_mm: NDArray[np.floating]
-    column_mm: NDArray[np.floating]
-    deep: bool
+    Within a plane of a head x is along its rows to the left and y along its columns to the back.
+    """
 
-    @property
-    def ends(self) -> NDArray[np.float64]:
-        """Height, row and column (2, 3) where the falx holds it: in front and behind [mm]."""
-        tenth = max(1, len(self.row_mm) // 10)
-        parts = slice(None, tenth), slice(-tenth, None)
-        return np.array(
-            [(self.height_mm, self.row_mm[one].mean(), self.column_mm[one].mean()) for one in parts]
-        )
+    weights: NDArray[np.float64]
+
+    def x_mm(self, height_mm: float, y_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return x of the falx at a height, for each y."""
+        by_height, by_y, at_0_mm = self.weights
+        x_mm: NDArray[np.float64] = height_mm * by_height + y_mm * by_y + at_0_mm
+        return x_mm
 
 
-def midline_shift_mm(mask: LabelMask) -> float | None:
-    """Distance between the brain's midline and the skull's [mm]; None where not traceable.
+def falx_plane_of(mask: LabelMask) -> FalxPlane | None:
+    """Fit the plane through the ends of the brain's midline; None where it is not traceable.
 
     In each slice the boundary between left and right is traced row by row and smoothed; rows in
     which labels without a side part the two, as a ventricle does, say little of where it runs. The
-    skull's midline is the plane through the front and back ends of all these lines, where the falx
-    holds them. The shift is how far the part that holds septum pellucidum and third ventricle lies
-    off it, at their level; the second largest slice counts, so that one alone cannot make it.
+    falx holds the ends of these lines, in front and behind.
     """
-    traces, traced_mm = [], -np.inf
+    ends, traced_mm = [], -np.inf
     for k, height_mm in enumerate(mask.grid.heights_mm):
         if height_mm - traced_mm < LEAST_STEP_MM:
             continue
         traced_mm = height_mm
-        if (trace := _traced(mask, k)) is not None:
-            traces.append(trace)
-    deep = [trace for trace in traces if trace.deep]
-    if not deep:
-        return None
-    plane = _plane(np.concatenate([trace.ends for trace in traces]))
-    return sorted(_shift_mm(trace, plane) for trace in deep)[-2:][0]
+        if (of_slice := _ends(mask, k)) is not None:
+            ends.append(of_slice)
+    return FalxPlane(_plane(np.concatenate(ends))) if ends else None
 
 
-def _traced(mask: LabelMask, k: int) -> _Trace | None:
-    regions = mask.regions[k, ::STEP, ::STEP]
-    row_mm, column_mm = mask.grid.row_spacing_mm * STEP, mask.grid.column_spacing_mm * STEP
+def _ends(mask: LabelMask, k: int) -> NDArray[np.float64] | None:
+    """Height, y and x (2, 3) of the midline's front and back end in one slice [mm]."""
+    grid, regions = mask.grid, mask.regions[k, ::STEP, ::STEP]
+    row_mm, column_mm = grid.row_spacing_mm * STEP, grid.column_spacing_mm * STEP
     left, right = IS_LEFT[regions], IS_RIGHT[regions]
     rows = np.flatnonzero(left.any(axis=1) & right.any(axis=1))
     if len(rows) * row_mm < SHORTEST_MIDLINE_MM:
         return None
-    column, unsure_columns = _boundary(left[rows], right[rows])
+    columns, unsure_columns = _boundary(left[rows], right[rows])
     weight = _weight(unsure_columns * column_mm)
-    return _Trace(
-        height_mm=float(mask.grid.heights_mm[k]),
-        row_mm=rows * row_mm,
-        column_mm=_smoothed(column * column_mm, weight, SMOOTHED_MM / row_mm),
-        deep=bool(np.count_nonzero(IS_DEEP[regions]) * row_mm * column_mm >= FEWEST_DEEP_MM2),
+    x_mm = _smoothed(columns * column_mm, weight, SMOOTHED_MM / row_mm)
+    origin_x_mm, origin_y_mm = (
+        float(grid.origins_lps_mm[k] @ np.array(direction))
+        for direction in (grid.row_direction, grid.column_direction)
+    )
+    tenth = max(1, len(rows) // 10)
+    return np.array(
+        [
+            (
+                grid.heights_mm[k],
+                origin_y_mm + rows[part].mean() * row_mm,
+                origin_x_mm + x_mm[part].mean(),
+            )
+            for part in (slice(None, tenth), slice(-tenth, None))
+        ]
     )
 
 
 def _plane(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Fit column = (height, row, 1) · plane to points (n, 3), robustly: outliers weigh little."""
+    """Fit x = (height, y, 1) · plane to points (n, 3), robustly: outliers weigh little."""
     design = np.column_stack([points[:, :2], np.ones(len(points))])
     weight: NDArray[np.floating] = np.ones(len(points))
     plane = np.zeros(3)
@@ -174,13 +182,6 @@ def _weight(off_mm: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the weight of a value this uncertain or this far off; at ``UNSURE_MM`` it is half."""
     weight: NDArray[np.floating] = 1.0 / (1.0 + np.square(off_mm / UNSURE_MM))
     return weight
-
-
-def _shift_mm(trace: _Trace, plane: NDArray[np.float64]) -> float:
-    share = (trace.row_mm - trace.row_mm[0]) / np.ptp(trace.row_mm)
-    middle = (share >= MIDDLE_SHARES[0]) & (share <= MIDDLE_SHARES[1])
-    skull_mm = trace.height_mm * plane[0] + trace.row_mm * plane[1] + plane[2]
-    return float(np.abs(np.median((trace.column_mm - skull_mm)[middle])))
 
 
 def _boundary(

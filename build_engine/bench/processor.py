@@ -93,6 +93,6 @@ def _one_run(slices: Sequence[ReadSlice], contract: Contract, backend: Counted) 
     timed("evidence", lambda: facts_of(head))
     seen = timed("slice stage", lambda: stage.finish(head, backend))
     mask = timed("volume stage", lambda: label_head(head, seen, contract, backend))
-    shift = contract.reading.midline_shift
-    timed("measuring", lambda: measure(mask, contract.interval, midline_shift=shift))
+    shift_in = head if contract.reading.midline_shift else None
+    timed("measuring", lambda: measure(mask, contract.interval, shift_in=shift_in))
     return taken_ms

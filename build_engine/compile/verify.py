@@ -84,7 +84,7 @@ def read_head(head: HeadVolume, contract: Contract, backend: Backend) -> HeadRea
     mask = label_head(head, slices, contract, backend)
     seen = label_head(head, slices, contract.uncut, backend)
     try:
-        findings = measure(mask, contract.interval, midline_shift=False).findings
+        findings = measure(mask, contract.interval, shift_in=None).findings
     except BadOutputError:
         findings, mask = (), replace(mask, score=0.0)
     return HeadReading(

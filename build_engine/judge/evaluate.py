@@ -18,7 +18,7 @@ from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
 from agent.measure import measure, numbered
 from agent.records import Finding, Measurement, Region, Side, Subtype, VolumeInterval
-from agent.voxels import Grid, LabelMask
+from agent.voxels import Grid, HeadVolume, LabelMask
 from build_engine.heads.fields import UNSURE, Bytes
 from build_engine.heads.known import KnownHead
 
@@ -135,7 +135,7 @@ def judged(known: KnownHead, mask: LabelMask, seconds: float) -> StudyResult:
     A head with more blood than a skull holds is not analysed at a site; here it counts as not
     suspected, and as without findings.
     """
-    measured = _measured(mask, midline_shift=known.midline_shift_mm is not None)
+    measured = _measured(mask, known.head if known.midline_shift_mm is not None else None)
     return StudyResult(
         known=known,
         score=mask.score if measured else 0.0,
@@ -157,15 +157,15 @@ def at_cut(known: KnownHead, mask: LabelMask, cut: float) -> AtCut:
     """Tell what is left of a mask where a bleed must be more probable than it was cut at."""
     blood = mask.probability >= round(cut * 255)
     cut_mask = replace(mask, subtypes=mask.subtypes * blood)
-    measured = _measured(cut_mask, midline_shift=False)
+    measured = _measured(cut_mask, None)
     findings = _findings(known, cut_mask, measured)
     return AtCut(_ml(blood, mask.grid), _doubt(blood, mask), _place(measured), findings)
 
 
-def _measured(mask: LabelMask, *, midline_shift: bool) -> Measurement | None:
+def _measured(mask: LabelMask, shift_in: HeadVolume | None) -> Measurement | None:
     """Measure; None where there is more blood than a skull holds."""
     try:
-        return measure(mask, ANY, midline_shift=midline_shift)
+        return measure(mask, ANY, shift_in=shift_in)
     except BadOutputError:
         return None
 
@@ -206,7 +206,7 @@ def _truth(known: KnownHead) -> Place | None:
         return None
     sure = np.full(known.subtypes.shape, 255, dtype=np.uint8)
     mask = LabelMask(known.subtypes, known.regions, sure, known.head.grid, 1.0)
-    return _place(measure(mask, ANY, midline_shift=False))
+    return _place(measure(mask, ANY, shift_in=None))
 
 
 def _place(found: Measurement | None) -> Place | None:

@@ -40,6 +40,13 @@ BREAKS_IN_ML: Final = 8.0
 BREAKS_IN_SHARE: Final = 0.3
 """So many of the clots larger than that also bleed into a ventricle."""
 
+SEPTUM_LEVEL_MM: Final = 2.0, 20.0
+FALX_FRONT_MM: Final = -66.0, -50.0
+SEPTUM_MM: Final = -22.0, 2.0
+FALX_BACK_MM: Final = 72.0, 92.0
+"""Where the septum pellucidum lies in the template, and the falx's ends at its level: heights, and
+places from front to back [mm]. Read off it."""
+
 Floats = NDArray[np.float32]
 
 
@@ -122,7 +129,7 @@ def make_head(
         subtypes=inner.in_box(subtypes, 0),
         regions=inner.in_box(anatomy.regions, 0),
         spacing_kji_mm=spacing_kji_mm,
-        midline_shift_mm=max((_midline_shift_mm(anatomy, clot) for _, clot in clots), default=0.0),
+        midline_shift_mm=_midline_shift_mm(anatomy, spacing_kji_mm),
     )
 
 
@@ -223,8 +230,15 @@ def _fill(
     return mask
 
 
-def _midline_shift_mm(anatomy: Anatomy, clot: bleeds.Clot) -> float:
-    """Largest sideways push at the midline, at the level of the ventricles [mm]."""
+def _midline_shift_mm(anatomy: Anatomy, spacing_kji_mm: tuple[float, float, float]) -> float:
+    """How far the septum pellucidum lies off the line between the falx's ends [mm]."""
     z, y, x = anatomy.at_mm
-    level = (np.abs(x) < 1.5) & (z > 0) & (z < 25) & (np.abs(y) < 30)
-    return float(np.abs(clot.push_mm[2][level & ~clot.mask]).max(initial=0.0))
+    low, high = SEPTUM_LEVEL_MM
+    middle = (np.abs(x) < 1.0) & (z > low) & (z < high) & (anatomy.depth_mm > 0)
+    front, septum, back = (
+        np.median(np.argwhere(middle & (y > first) & (y < last)), axis=0) * spacing_kji_mm
+        for first, last in (FALX_FRONT_MM, SEPTUM_MM, FALX_BACK_MM)
+    )
+    (row, column), (along_row, along_column) = (septum - front)[1:], (back - front)[1:]
+    off = column * along_row - row * along_column
+    return float(np.abs(off) / np.hypot(along_row, along_column))

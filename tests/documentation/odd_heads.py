@@ -136,7 +136,7 @@ def answered(head: HeadVolume, contract: Contract, backend: OnnxBackend) -> Asse
         return implausible(faults)
     seen = SliceStage(contract).finish(head, backend)
     mask = label_head(head, seen, contract, backend)
-    measured = measure(mask, contract.interval, midline_shift=False)
+    measured = measure(mask, contract.interval, shift_in=None)
     evidence = Evidence((), (), None, (), unseen_of(facts), unsure_of(facts), ())
     return decide(mask.score, measured, contract.operating_point("balanced"), evidence)
 

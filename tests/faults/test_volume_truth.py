@@ -152,7 +152,7 @@ def measured_ml(paths: list[Path]) -> float:
     head = series.volume()
     blood = (head.hu == BLOOD_HU).astype(np.uint8)
     mask = LabelMask(blood * Subtype.SUBDURAL, blood * 0, blood * 255, head.grid, 0.9)
-    return measure(mask, INTERVAL, midline_shift=False).total_volume_ml
+    return measure(mask, INTERVAL, shift_in=None).total_volume_ml
 
 
 @pytest.mark.parametrize("name", SCANNERS)

@@ -53,7 +53,7 @@ def test_a_ball_of_blood_keeps_its_volume_and_place_and_so_do_its_probabilities(
     slices = SliceStage(bundle.contract).finish(whole, backend)
     volume = run_volume(whole, slices, bundle.contract, backend)
     mask = labels_of(whole, slices, bundle.contract, volume)
-    (finding,) = measure(mask, INTERVAL, midline_shift=False).findings
+    (finding,) = measure(mask, INTERVAL, shift_in=None).findings
     assert finding.subtype is Subtype.SUBDURAL
     assert finding.volume_ml == pytest.approx(true_ml, rel=0.12)
     assert finding.centroid_lps_mm == pytest.approx((25.0, -20.0, 10.0), abs=1.5)
@@ -308,9 +308,9 @@ def test_slabs_measure_what_their_slices_do(bundle: Bundle):
         whole = head(grid, ball(grid, (25.0, -20.0, 10.0), 21.0))
         mask = read(whole, bundle.contract, SeeingBackend(bundle, Subtype.SUBDURAL))
 
-        (by_slab,) = measure(mask, INTERVAL, midline_shift=False).findings
+        (by_slab,) = measure(mask, INTERVAL, shift_in=None).findings
 
-        (by_slice,) = measure(mask.of_slices(grid), INTERVAL, midline_shift=False).findings
+        (by_slice,) = measure(mask.of_slices(grid), INTERVAL, shift_in=None).findings
         np.testing.assert_array_equal(mask.slice_subtypes(grid), mask.of_slices(grid).subtypes)
         assert by_slab.volume_ml == pytest.approx(by_slice.volume_ml)
         assert by_slab.extent_mm == pytest.approx(by_slice.extent_mm)

@@ -16,9 +16,9 @@ from agent.measure import numbered, numbered_slices
 from agent.measure.bleeds import SMALLEST_ML
 from agent.records import Region, Side, Subtype, VolumeInterval
 from agent.voxels import LabelMask
-from tests.heads import INTERVAL, axial_grid, ball, halved_brain, labels, positions_lps_mm
+from tests.heads import INTERVAL, axial_grid, ball, halved_brain, labels
 
-measure = partial(measure_with, midline_shift=True)
+measure = partial(measure_with, shift_in=None)
 EVEN = np.arange(-75.0, 76.0, 2.5)
 UNEVEN = np.r_[np.arange(-75.0, 0.0, 2.5), np.arange(0.0, 76.0, 5.0)]
 
@@ -164,33 +164,6 @@ def test_without_anatomy_side_and_region_are_absent_not_guessed() -> None:
 
     assert finding.side is None
     assert finding.region is None
-
-
-@pytest.mark.slow
-def test_a_ventricle_wider_on_one_side_does_not_move_the_midline() -> None:
-    grid = axial_grid(EVEN, pixel_mm=0.9, rows=256, columns=256)
-    regions = halved_brain(grid)
-    x, y, z = np.moveaxis(positions_lps_mm(grid), -1, 0)
-    uneven = (x > -4) & (x < 22) & (np.abs(y) < 25) & (np.abs(z) < 20)
-    regions[uneven & (regions > 0)] = Region.VENTRICLES
-    nothing = np.zeros(grid.shape_kji, bool)
-
-    measured = measure(labels(grid, nothing, Subtype.SUBDURAL, regions), INTERVAL)
-
-    assert measured.midline_shift_mm == pytest.approx(0.0, abs=1.5)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("shift_mm", [0.0, 4.0, 11.0], ids="shift={}".format)
-def test_midline_shift_is_how_far_the_septum_lies_off_the_skulls_midline(shift_mm: float) -> None:
-    grid = axial_grid(EVEN, pixel_mm=0.9, rows=256, columns=256)
-    y_mm = (np.arange(grid.rows) - (grid.rows - 1) / 2) * grid.row_spacing_mm
-    bow = shift_mm * np.clip(2 - np.abs(y_mm) / 30, 0, 1)[None, :, None]
-    nothing = np.zeros(grid.shape_kji, bool)
-
-    measured = measure(labels(grid, nothing, Subtype.SUBDURAL, halved_brain(grid, bow)), INTERVAL)
-
-    assert measured.midline_shift_mm == pytest.approx(shift_mm, abs=1.5)
 
 
 @pytest.mark.slow
