@@ -278,8 +278,8 @@ class Reading:
     """How a model's outputs are to be read.
 
     A voxel is bleed at or above ``bleed_probability``. ``midline_shift`` says whether the anatomy
-    labels are good enough to confirm where the skull's midline lies. Where ``mirrored``, the slice network sees
-    each slab as it is and as its mirror image, and both answers are averaged.
+    labels are good enough to confirm where the skull's midline lies. Where ``mirrored``, the slice
+    network sees each slab as it is and as its mirror image, and both answers are averaged.
     """
 
     bleed_probability: Probability

@@ -1,7 +1,7 @@
 """How far the midline shift that is told lies from the one that was seen: the model card's table.
 
-``python -m tests.documentation.midline`` takes real heads whose shift was read by eye, and generated
-ones whose shift is known, through the bundle in use.
+``python -m tests.documentation.midline`` takes real heads whose shift was read by eye, and
+generated ones whose shift is known, through the bundle in use.
 """
 
 from __future__ import annotations
