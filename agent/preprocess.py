@@ -272,10 +272,8 @@ def narrowed(
     other half, its rows, waits until all slabs are there: a tilted gantry makes slabs slide along
     j, and against which slab that counts is not known before.
     """
-    channels = np.concatenate([probabilities[1:], windowed(field, contract.windows_hu)])
-    n, height, width = channels.shape
-    across = columns @ channels.reshape(-1, width).T
-    return np.ascontiguousarray(across.reshape(-1, n, height).transpose(2, 1, 0))
+    channels = *probabilities[1:], *windowed(field, contract.windows_hu)
+    return np.stack([(columns @ channel.T).T for channel in channels], axis=1)
 
 
 def volume_input(
@@ -291,17 +289,13 @@ def volume_input(
     along_k = _along_k(block, volume)
     slides_j_mm = block.slide_ji_mm[:, 0].tolist()
     rows = {slide_mm: _to_block(1, slide_mm, contracts) for slide_mm in set(slides_j_mm)}
-    shrunk = {
-        slab: rows[slides_j_mm[slab]] @ slabs[slab].reshape(len(slabs[slab]), -1)
-        for slab in np.flatnonzero(along_k.any(axis=0)).tolist()
-    }
-    sample = np.empty(volume.shape, dtype=np.float32)
-    level, share = (np.empty((height, n * width), dtype=np.float32) for _ in range(2))
-    for k, weights in enumerate(along_k):
-        level.fill(0.0)
-        for slab in np.flatnonzero(weights).tolist():
-            level += np.multiply(shrunk[slab], weights[slab], out=share)
-        sample[0, :, k] = level.reshape(height, n, width).swapaxes(0, 1)
+    sample = np.zeros(volume.shape, dtype=np.float32)
+    share = np.empty((n, height, width), dtype=np.float32)
+    for slab in np.flatnonzero(along_k.any(axis=0)).tolist():
+        shrunk = rows[slides_j_mm[slab]] @ slabs[slab].reshape(len(slabs[slab]), -1)
+        by_channel = shrunk.reshape(height, n, width).swapaxes(0, 1)
+        for k in np.flatnonzero(along_k[:, slab]).tolist():
+            sample[0, :, k] += np.multiply(by_channel, along_k[k, slab], out=share)
     return sample
 
 
@@ -348,29 +342,28 @@ def _span(weights: Floats) -> slice:
 
 def nearest_in_block(
     block: Block,
-    slab: int,
     rows_mm: NDArray[np.float64],
     columns_mm: NDArray[np.float64],
     volume: VolumeInput,
-) -> tuple[int, NDArray[np.intp], NDArray[np.intp]]:
-    """Find the block voxels nearest to points of a slab's images, given from their centre [mm].
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Find the block voxels nearest to points of slabs' images, given from their centre [mm].
 
-    Returns the block's k, the j of each row and the i of each column; one past the last for what
-    lies outside the block.
+    Returns the block's k of each slab (slab,), the j of its rows (slab, row) and the i of its
+    columns (slab, column); one past the last for what lies outside the block.
     """
-    step_mm = volume.voxel_kji_mm[0]
-    k = round((block.slab_heights_mm[slab] - block.heights_mm[0]) / step_mm)
-    slide_j_mm, slide_i_mm = block.slide_ji_mm[slab]
+    slide_j_mm, slide_i_mm = block.slide_ji_mm.T[:, :, None]
     return (
-        k if 0 <= k < volume.shape_kji[0] else volume.shape_kji[0],
-        _nearest(rows_mm + slide_j_mm, volume, 1),
-        _nearest(columns_mm + slide_i_mm, volume, 2),
+        _nearest(block.slab_heights_mm - block.heights_mm[0], volume, 0),
+        _nearest(rows_mm + slide_j_mm - _block_axis(volume, 1)[0], volume, 1),
+        _nearest(columns_mm + slide_i_mm - _block_axis(volume, 2)[0], volume, 2),
     )
 
 
-def _nearest(points_mm: NDArray[np.float64], volume: VolumeInput, axis: int) -> NDArray[np.intp]:
-    first_mm, count = _block_axis(volume, axis)[0], volume.shape_kji[axis]
-    nearest = np.rint((points_mm - first_mm) / volume.voxel_kji_mm[axis]).astype(np.intp)
+def _nearest(
+    from_first_mm: NDArray[np.float64], volume: VolumeInput, axis: int
+) -> NDArray[np.intp]:
+    count = volume.shape_kji[axis]
+    nearest = np.rint(from_first_mm / volume.voxel_kji_mm[axis]).astype(np.intp)
     return np.where((nearest >= 0) & (nearest < count), nearest, count)
 
 

@@ -147,6 +147,55 @@ class HeadVolume:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Regions:
+    """A ``Region`` (or 0) for each voxel of some planes, which many voxels may share.
+
+    ``labels`` (k, j, i) are all there are; ``k`` (plane,), ``j`` (plane, row) and ``i`` (plane,
+    column) say which of them is a voxel's.
+    """
+
+    labels: NDArray[np.uint8]
+    k: NDArray[np.intp]
+    j: NDArray[np.intp]
+    i: NDArray[np.intp]
+
+    @classmethod
+    def of_voxels(cls, labels: NDArray[np.uint8]) -> Regions:
+        """Take a label of its own for each voxel (plane, row, column)."""
+        n, rows, columns = labels.shape
+        j, i = (np.broadcast_to(np.arange(count), (n, count)) for count in (rows, columns))
+        return cls(labels, np.arange(n), j, i)
+
+    @property
+    def shape_kji(self) -> tuple[int, int, int]:
+        """Planes, rows, columns."""
+        return len(self.k), self.j.shape[1], self.i.shape[1]
+
+    def plane(self, number: int, step: int = 1) -> NDArray[np.uint8]:
+        """Return one plane (row, column), of that every ``step``-th pixel each way."""
+        rows, columns = self.j[number, ::step], self.i[number, ::step]
+        labels: NDArray[np.uint8] = self.labels[self.k[number]]
+        return labels.take(rows, axis=0).take(columns, axis=1)
+
+    def planes(self, step: int, step_k: int = 1) -> NDArray[np.uint8]:
+        """Return every ``step_k``-th ``plane`` (plane, row, column)."""
+        return np.stack([self.plane(k, step) for k in range(0, len(self.k), step_k)])
+
+    def at(self, kji: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Return the labels of voxels (n, 3)."""
+        plane, row, column = kji.T
+        labels: NDArray[np.uint8] = self.labels[
+            self.k[plane], self.j[plane, row], self.i[plane, column]
+        ]
+        return labels
+
+    def repeated(self, counts: NDArray[np.intp]) -> Regions:
+        """Return each plane as often as ``counts`` (plane,) says."""
+        at = (np.repeat(each, counts, axis=0) for each in (self.k, self.j, self.i))
+        return Regions(self.labels, *at)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LabelMask:
     """A ``Subtype`` (or 0) and a ``Region`` (or 0) for each voxel (k, j, i), with the study score.
 
@@ -157,7 +206,7 @@ class LabelMask:
     """
 
     subtypes: NDArray[np.uint8]
-    regions: NDArray[np.uint8]
+    regions: Regions
     probability: NDArray[np.uint8]
     grid: Grid
     score: float
@@ -166,12 +215,14 @@ class LabelMask:
 
     def __post_init__(self) -> None:
         """Refuse labels that do not fill the grid or that nothing names."""
-        for values in (self.subtypes, self.regions, self.probability, self.epidural_share):
-            if values is not None and values.shape != self.grid.shape_kji:
+        voxels = self.subtypes, self.probability, self.epidural_share
+        shapes = [values.shape for values in voxels if values is not None]
+        for shape in (*shapes, self.regions.shape_kji):
+            if shape != self.grid.shape_kji:
                 raise BadOutputError(
-                    "labels_off_grid", shape=str(values.shape), grid_shape=str(self.grid.shape_kji)
+                    "labels_off_grid", shape=str(shape), grid_shape=str(self.grid.shape_kji)
                 )
-        highest = int(self.subtypes.max(initial=0)), int(self.regions.max(initial=0))
+        highest = int(self.subtypes.max(initial=0)), int(self.regions.labels.max(initial=0))
         if highest[0] > max(Subtype) or highest[1] > max(Region):
             raise BadOutputError("labels_unnamed", subtype=highest[0], region=highest[1])
         if not 0.0 <= self.score <= 1.0:
@@ -197,10 +248,10 @@ class LabelMask:
         if self.first_k is None:
             return self
         counts = np.diff(self.first_k, append=len(grid.heights_mm))
-        subtypes, regions, probability = (
-            np.repeat(labels, counts, axis=0)
-            for labels in (self.subtypes, self.regions, self.probability)
+        subtypes, probability = (
+            np.repeat(labels, counts, axis=0) for labels in (self.subtypes, self.probability)
         )
+        regions = self.regions.repeated(counts)
         share = self.epidural_share
         epidural = None if share is None else np.repeat(share, counts, axis=0)
         return LabelMask(subtypes, regions, probability, grid, self.score, None, epidural)

@@ -15,7 +15,7 @@ from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
 from agent.preprocess import SliceInput, VolumeInput
 from agent.records import CPU, OperatingPoint, Reading, Region, Subtype, VolumeInterval
-from agent.voxels import Grid, HeadVolume, LabelMask
+from agent.voxels import Grid, HeadVolume, LabelMask, Regions
 
 BLOOD_HU, BRAIN_HU, AIR_HU = 65, 30, -1000
 
@@ -75,9 +75,11 @@ def labels(
     grid: Grid, bleed: np.ndarray, subtype: Subtype, regions: np.ndarray | None = None
 ) -> LabelMask:
     """A mask of one subtype."""
+    if regions is None:
+        regions = np.zeros(grid.shape_kji, np.uint8)
     return LabelMask(
         subtypes=np.where(bleed, subtype, 0).astype(np.uint8),
-        regions=np.zeros(grid.shape_kji, np.uint8) if regions is None else regions,
+        regions=Regions.of_voxels(regions),
         probability=np.where(bleed, 230, 0).astype(np.uint8),
         grid=grid,
         score=0.9,

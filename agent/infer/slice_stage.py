@@ -218,12 +218,17 @@ class SliceStage:
 
     def _samples(self, around: list[tuple[Key, ...]], fields: dict[Key, Field]) -> Iterator[Sample]:
         """Build the slice network's samples; where it is read mirrored, each the other way too."""
-        windows_hu = self._contract.windows_hu
-        channels = {key: windowed(field.hu, windows_hu) for key, field in fields.items()}
-        for keys in around:
-            yield tuple(channels[key] for key in keys)
-            if self._runs_per_slab > 1:
-                yield tuple(channels[key][..., ::-1] for key in keys)
+        ways: dict[Key, tuple[Floats, ...]] = {}
+        for keys in around:  # one sample has most slabs in common with the next
+            ways = {key: ways[key] if key in ways else self._ways(fields[key]) for key in keys}
+            for way in range(self._runs_per_slab):
+                yield tuple(ways[key][way] for key in keys)
+
+    def _ways(self, field: Field) -> tuple[Floats, ...]:
+        """Return a slab's channels, and where slabs are read mirrored, those mirrored."""
+        channels = windowed(field.hu, self._contract.windows_hu)
+        mirrored = np.ascontiguousarray(channels[..., ::-1])
+        return (channels, mirrored)[: self._runs_per_slab]
 
     def _around(self, slabs: tuple[Slab, ...], number: int) -> list[Slab]:
         reach = range(-self._contract.neighbours, self._contract.neighbours + 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,7 +24,7 @@ from agent.preprocess import (
     volume_input,
 )
 from agent.records import Subtype
-from agent.voxels import Grid, HeadVolume, LabelMask
+from agent.voxels import Grid, HeadVolume, LabelMask, Regions
 
 BESIDE_PX: Final = 2
 """A pixel of an image is made of field pixels to one beyond its edges: two of these, that one
@@ -79,7 +81,7 @@ def labels_of(
     block, output = volume.block, volume.output
     first_k = np.array([slab.first_k for slab in slices.slabs])
     grid = head.grid.of_slabs(first_k)
-    subtypes, probability, epidural = (np.zeros(grid.shape_kji, dtype=np.uint8) for _ in range(3))
+    subtypes, probability, epidural = (_zeros(grid.shape_kji) for _ in range(3))
     from_block, to_image = FromBlock(block, inputs), _ToImage.of(grid, contract.slices)
     for number, seen in slices.seen.items():
         # No certainty of the volume network would make bleed of the rest.
@@ -95,6 +97,12 @@ def labels_of(
         probability[number][at] = np.rint(image.clip(0.0, 1.0) * 255)
     regions = _regions(grid, block, output.anatomy.astype(np.uint8), contract)
     return LabelMask(subtypes, regions, probability, grid, output.score, first_k, epidural)
+
+
+def _zeros(shape_kji: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return zeros of which only what is written takes time; ``np.zeros`` may clear them all."""
+    pages = mmap.mmap(-1, math.prod(shape_kji), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return np.frombuffer(pages, dtype=np.uint8).reshape(shape_kji)
 
 
 def _epidural_share(refined: Floats) -> NDArray[np.uint8]:
@@ -173,16 +181,9 @@ class _ToImage:
         return labels[np.ix_(*picked)]
 
 
-def _regions(
-    grid: Grid, block: Block, anatomy: NDArray[np.uint8], contract: Contract
-) -> NDArray[np.uint8]:
-    """Anatomy labels of all slabs on the scanner's pixels: of each, the nearest in the block."""
-    regions = np.zeros(grid.shape_kji, dtype=np.uint8)
-    padded = np.pad(anatomy, ((0, 0), (0, 1), (0, 1)))  # nothing, one past each end
+def _regions(grid: Grid, block: Block, anatomy: NDArray[np.uint8], contract: Contract) -> Regions:
+    """Give each voxel of the slabs on the scanner's pixels the label of the block's nearest."""
     rows_mm = axis_mm(grid.rows, grid.row_spacing_mm)
     columns_mm = axis_mm(grid.columns, grid.column_spacing_mm)
-    for number, labels in enumerate(regions):
-        k, j, i = nearest_in_block(block, number, rows_mm, columns_mm, contract.volume)
-        if k < len(padded):
-            labels[:] = padded[k].take(i, axis=1).take(j, axis=0)
-    return regions
+    at = nearest_in_block(block, rows_mm, columns_mm, contract.volume)
+    return Regions(np.pad(anatomy, (0, 1)), *at)  # nothing, one past each end

@@ -178,7 +178,7 @@ def _measure_part(
     return Finding(
         subtype=subtype,
         side=_side(positions_lps_mm, voxels_ml, midplane),
-        region=_region(mask.regions[tuple(kji.T)]),
+        region=_region(mask.regions.at(kji)),
         volume_ml=volume_ml,
         volume_interval_ml=interval.of(volume_ml, 1.0 - mean_probability),
         mean_probability=mean_probability,
@@ -200,10 +200,14 @@ def _epidural_share(kji: NDArray[np.intp], mask: LabelMask) -> float:
 
 def _head_box_lps_mm(mask: LabelMask) -> HeadBox | None:
     """Return the corners of the brain's bounding box; None where no anatomy is labelled."""
-    kji = np.argwhere(mask.regions[:, ::HEAD_STRIDE, ::HEAD_STRIDE])
-    if not len(kji):
+    labelled = mask.regions.planes(HEAD_STRIDE) > 0
+    planes, rows = np.nonzero(labelled.any(axis=2))
+    if not len(planes):
         return None
-    positions_lps_mm = mask.grid.to_lps_mm(kji * (1, HEAD_STRIDE, HEAD_STRIDE))
+    lines = labelled[planes, rows]  # the corners lie at ends of these
+    ends = lines.argmax(axis=1), lines.shape[1] - 1 - lines[:, ::-1].argmax(axis=1)
+    kji = [np.column_stack([planes, rows * HEAD_STRIDE, end * HEAD_STRIDE]) for end in ends]
+    positions_lps_mm = mask.grid.to_lps_mm(np.concatenate(kji))
     return positions_lps_mm.min(axis=0), positions_lps_mm.max(axis=0)
 
 

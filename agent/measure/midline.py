@@ -75,9 +75,9 @@ class Midplane:
 
 def midplane_of(mask: LabelMask) -> Midplane | None:
     """Fit the plane that parts left from right labels (least squares on ±1); None if unknown."""
-    step = np.array([len(mask.regions) // FEW_SLICES + 1, COARSE, COARSE])
-    regions = mask.regions[:: step[0], ::COARSE, ::COARSE]
-    left, right = (_some(table[regions]) * step for table in (IS_LEFT, IS_RIGHT))
+    step = np.array([mask.grid.shape_kji[0] // FEW_SLICES + 1, COARSE, COARSE])
+    regions = mask.regions.planes(COARSE, step_k=int(step[0]))
+    left, right = (_some(table.take(regions)) * step for table in (IS_LEFT, IS_RIGHT))
     if min(len(left), len(right)) < FEWEST_SIDED_VOXELS:
         return None
     positions_lps_mm = mask.grid.to_lps_mm(np.concatenate([left, right]))
@@ -99,7 +99,7 @@ def deep_level_mm(mask: LabelMask) -> float | None:
     """Height of the plane that shows most deep anatomy [mm]; None where none shows enough."""
     pixel_mm2 = mask.grid.row_spacing_mm * mask.grid.column_spacing_mm * COARSE**2
     areas_mm2 = [
-        np.count_nonzero(IS_DEEP[labels[::COARSE, ::COARSE]]) * pixel_mm2 for labels in mask.regions
+        np.count_nonzero(IS_DEEP[labels]) * pixel_mm2 for labels in mask.regions.planes(COARSE)
     ]
     k = int(np.argmax(areas_mm2))
     return float(mask.grid.heights_mm[k]) if areas_mm2[k] >= FEWEST_DEEP_MM2 else None
@@ -140,7 +140,7 @@ def falx_plane_of(mask: LabelMask) -> FalxPlane | None:
 
 def _ends(mask: LabelMask, k: int) -> NDArray[np.float64] | None:
     """Height, y and x (2, 3) of the midline's front and back end in one slice [mm]."""
-    grid, regions = mask.grid, mask.regions[k, ::STEP, ::STEP]
+    grid, regions = mask.grid, mask.regions.plane(k, STEP)
     row_mm, column_mm = grid.row_spacing_mm * STEP, grid.column_spacing_mm * STEP
     left, right = IS_LEFT[regions], IS_RIGHT[regions]
     rows = np.flatnonzero(left.any(axis=1) & right.any(axis=1))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.records import Subtype
-from agent.voxels import Grid, LabelMask
+from agent.voxels import Grid, LabelMask, Regions
 from build_engine.heads.known import KnownHead
 from build_engine.judge.evaluate import StudyResult, judged
 from build_engine.judge.peer import PeerClass, PeerReading, load_peer, peer_reading, with_bone
@@ -46,4 +46,5 @@ def mask_of(reading: PeerReading, grid: Grid) -> LabelMask:
         subtypes[reading.labels == peer_class] = subtype
     probability: NDArray[np.uint8] = np.rint(reading.blood.clip(0.0, 1.0) * 255).astype(np.uint8)
     score = float(probability.max()) / 255
-    return LabelMask(subtypes, np.zeros_like(subtypes), probability, grid, score)
+    nowhere = Regions.of_voxels(np.zeros_like(subtypes))
+    return LabelMask(subtypes, nowhere, probability, grid, score)

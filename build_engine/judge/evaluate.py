@@ -18,7 +18,7 @@ from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import label_head
 from agent.measure import measure, numbered
 from agent.records import Finding, Measurement, Region, Side, Subtype, VolumeInterval
-from agent.voxels import Grid, HeadVolume, LabelMask
+from agent.voxels import Grid, HeadVolume, LabelMask, Regions
 from build_engine.heads.fields import UNSURE, Bytes
 from build_engine.heads.known import KnownHead
 
@@ -205,7 +205,8 @@ def _truth(known: KnownHead) -> Place | None:
     if known.bleed is None or known.subtypes is None or known.regions is None:
         return None
     sure = np.full(known.subtypes.shape, 255, dtype=np.uint8)
-    mask = LabelMask(known.subtypes, known.regions, sure, known.head.grid, 1.0)
+    regions = Regions.of_voxels(known.regions)
+    mask = LabelMask(known.subtypes, regions, sure, known.head.grid, 1.0)
     return _place(measure(mask, ANY, shift_in=None))
 
 

@@ -14,7 +14,7 @@ from agent.assemble.limits import ReadLimits
 from agent.assemble.series import GrowingSeries
 from agent.measure import measure
 from agent.records import Subtype
-from agent.voxels import LabelMask
+from agent.voxels import LabelMask, Regions
 from tests.faults.conftest import Row
 from tests.heads import INTERVAL
 from tests.phantoms import INTERCEPT, slice_dataset, uid, write
@@ -151,7 +151,8 @@ def measured_ml(paths: list[Path]) -> float:
             series.add(*read)
     head = series.volume()
     blood = (head.hu == BLOOD_HU).astype(np.uint8)
-    mask = LabelMask(blood * Subtype.SUBDURAL, blood * 0, blood * 255, head.grid, 0.9)
+    nowhere = Regions.of_voxels(blood * 0)
+    mask = LabelMask(blood * Subtype.SUBDURAL, nowhere, blood * 255, head.grid, 0.9)
     return measure(mask, INTERVAL, shift_in=None).total_volume_ml
 
 

@@ -15,7 +15,7 @@ from agent.measure import measure as measure_with
 from agent.measure import numbered, numbered_slices
 from agent.measure.bleeds import SMALLEST_ML
 from agent.records import Region, Side, Subtype, VolumeInterval
-from agent.voxels import LabelMask
+from agent.voxels import LabelMask, Regions
 from tests.heads import INTERVAL, axial_grid, ball, halved_brain, labels
 
 measure = partial(measure_with, shift_in=None)
@@ -194,7 +194,7 @@ def test_every_part_is_measured_once(subtypes: np.ndarray) -> None:
     grid = axial_grid(np.arange(4) * 5.0, rows=6, columns=7, pixel_mm=6.0)
     zeros = np.zeros_like(subtypes)
 
-    measured = measure(LabelMask(subtypes, zeros, zeros, grid, 0.5), INTERVAL)
+    measured = measure(LabelMask(subtypes, Regions.of_voxels(zeros), zeros, grid, 0.5), INTERVAL)
 
     voxels_ml = (subtypes > 0).sum(axis=(1, 2)) @ grid.voxels_ml
     assert measured.total_volume_ml == pytest.approx(voxels_ml)
@@ -216,7 +216,9 @@ def test_a_mirrored_head_swaps_sides(subtypes: np.ndarray) -> None:
     )
     other = {Side.LEFT: Side.RIGHT, Side.RIGHT: Side.LEFT, Side.MIDLINE: Side.MIDLINE}
 
-    there = measure(LabelMask(big, regions, big, grid, 0.5), INTERVAL).findings
-    back = measure(LabelMask(big[:, :, ::-1], mirrored_regions, big, grid, 0.5), INTERVAL).findings
+    there, back = (
+        measure(LabelMask(bleed, Regions.of_voxels(where), big, grid, 0.5), INTERVAL).findings
+        for bleed, where in ((big, regions), (big[:, :, ::-1], mirrored_regions))
+    )
 
     assert sorted(other[f.side] for f in there if f.side) == sorted(f.side for f in back if f.side)

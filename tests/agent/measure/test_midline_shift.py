@@ -11,7 +11,7 @@ import pytest
 
 from agent.measure.midline_shift import midline_shift_mm
 from agent.records import Region, Subtype
-from agent.voxels import Grid, HeadVolume, LabelMask
+from agent.voxels import Grid, HeadVolume, LabelMask, Regions
 from tests.heads import AIR_HU, axial_grid, labels, positions_lps_mm
 
 HEIGHTS_MM = np.arange(-25.0, 31.0, 5.0)
@@ -104,7 +104,7 @@ def test_a_mirrored_head_has_the_same_shift() -> None:
         table[left], table[right] = right, left
     mirrored = (
         replace(head, hu=head.hu[..., ::-1]),
-        replace(mask, regions=table[mask.regions[..., ::-1]]),
+        replace(mask, regions=Regions.of_voxels(table[mask.regions.planes(1)[..., ::-1]])),
     )
 
     as_it_is, as_its_image = midline_shift_mm(head, mask), midline_shift_mm(*mirrored)
@@ -114,7 +114,7 @@ def test_a_mirrored_head_has_the_same_shift() -> None:
 
 def without_anatomy() -> Drawn:
     head, mask = drawn(5.0)
-    return head, replace(mask, regions=np.zeros_like(mask.regions))
+    return head, replace(mask, regions=Regions.of_voxels(np.zeros_like(mask.subtypes)))
 
 
 def a_piece_of_the_skull_pressed_in() -> Drawn:

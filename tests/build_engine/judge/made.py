@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from agent.records import Region, Subtype
-from agent.voxels import Grid, HeadVolume, LabelMask
+from agent.voxels import Grid, HeadVolume, LabelMask, Regions
 from build_engine.heads.known import KnownHead
 from build_engine.judge.evaluate import StudyResult, judged
 
@@ -40,4 +40,5 @@ def result_of(
     subtypes = known.subtypes if found is None else found
     probability = np.where(subtypes > 0, 255, 0).astype(np.uint8)
     regions = known.regions if known.regions is not None else np.zeros_like(subtypes)
-    return judged(known, LabelMask(subtypes, regions, probability, grid(), score), seconds)
+    mask = LabelMask(subtypes, Regions.of_voxels(regions), probability, grid(), score)
+    return judged(known, mask, seconds)

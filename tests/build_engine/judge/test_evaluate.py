@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from agent.config import PACKAGED_ENGINES, InferConfig
 from agent.preprocess import Floats
 from agent.records import EXTRA_AXIAL, Certainty, Region, Side, Subtype
-from agent.voxels import LabelMask
+from agent.voxels import LabelMask, Regions
 from build_engine.heads.fields import UNSURE
 from build_engine.heads.known import PROTOCOLS, KnownHead, evaluation_recipe
 from build_engine.judge.card import write_card
@@ -242,7 +242,7 @@ def test_a_bleed_is_named_as_it_is_at_the_cut_that_is_chosen():
     subtypes, probability = np.zeros_like(known.subtypes), np.zeros_like(known.subtypes)
     subtypes[2:6, 10:20, 25:30], probability[2:6, 10:20, 25:30] = Subtype.SUBDURAL, 50
     subtypes[2:6, 25:30, 8:12], probability[2:6, 25:30, 8:12] = Subtype.EPIDURAL, 200
-    mask = LabelMask(subtypes, known.regions, probability, grid(), 0.9)
+    mask = LabelMask(subtypes, Regions.of_voxels(known.regions), probability, grid(), 0.9)
 
     faint, sure = at_cut(known, mask, 0.1), at_cut(known, mask, 0.5)
 
