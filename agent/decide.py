@@ -6,6 +6,7 @@ from typing import Final
 
 from agent.reasons import Reason
 from agent.records import (
+    MASS_EFFECT_MM,
     Assessment,
     Evidence,
     Measurement,
@@ -29,6 +30,7 @@ def decide(
     The only place that says *not suspected*, and only of a whole, plausible head of which every
     file was read: a missing slice may be the one that shows the bleed. A bleed that is seen is told
     even from a part of a head, with the caveat. Of what is no head in HU, no score means anything.
+    A midline that is shifted though no bleed is suspected is told: something shifts it.
 
     Parameters
     ----------
@@ -53,7 +55,9 @@ def decide(
         missing = evidence.unsure
     if missing:
         return NotAnalysed(Reason("not_seen_whole", missing=missing))
-    return NotSuspected(score, point, evidence.remarks)
+    shift_mm = measured.midline_shift_mm or 0.0
+    shifted = (Reason("midline_shifted", shift_mm=shift_mm),) if shift_mm >= MASS_EFFECT_MM else ()
+    return NotSuspected(score, point, shifted + evidence.remarks)
 
 
 def implausible(faults: tuple[Reason, ...]) -> NotAnalysed:

@@ -22,6 +22,10 @@ from agent.reasons import Reason
 
 MM3_PER_ML: Final = 1000.0
 
+MASS_EFFECT_MM: Final = 5.0
+"""From this shift of the midline on there is mass effect [mm]. Source: Bullock et al., Guidelines
+for the Surgical Management of TBI, Neurosurgery 2006."""
+
 CPU: Final = "CPU"
 """The device of whatever runs on the processor, as reports name it."""
 

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final
 
 from agent.exam import OTHER_VIEWS, Examination, Second
-from agent.records import EXTRA_AXIAL, Region, Subtype
+from agent.records import EXTRA_AXIAL, MASS_EFFECT_MM, Region, Subtype
 from agent.report import FindingReport, SeriesReport
 
 LARGE_ML: Final = 30.0
@@ -23,9 +23,6 @@ Neurosurgery 2006), which evacuate an epidural hematoma above it whatever the pa
 POSTERIOR_FOSSA_ML: Final = 10.0
 """The same in cerebellum and brainstem [mL]. Ours: some 2.7 cm across. AHA/ASA 2022 operate on the
 cerebellum from 15 mL on; volumes are measured with an error, and there is little room."""
-
-SHIFT_MM: Final = 5.0
-"""From this shift of the midline on there is mass effect [mm]. Source: Bullock et al. 2006."""
 
 SMALL_ML: Final = 1.0
 """Below this volume a suspicion is small [mL]. Ours: some 12 mm across."""
@@ -86,7 +83,7 @@ class Suspicion:
 
 
 RULES: Final[Sequence[tuple[str, Callable[[Suspicion], bool], Urgency]]] = (
-    ("midline shifted", lambda one: one.midline_shift_mm >= SHIFT_MM, Urgency.IMMEDIATE),
+    ("midline shifted", lambda one: one.midline_shift_mm >= MASS_EFFECT_MM, Urgency.IMMEDIATE),
     (
         "large in the posterior fossa",
         lambda one: one.posterior_fossa_ml >= POSTERIOR_FOSSA_ML,

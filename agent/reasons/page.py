@@ -160,6 +160,10 @@ SERIES: Final = {
     "metal_seen": Wording(
         "there is metal in the images: its streaks can hide a bleed, or look like one"
     ),
+    "midline_shifted": Wording(
+        "the midline is shifted by {shift_mm:.0f} mm, though no bleed is suspected",
+        "look at the images: what is as dense as brain, as older blood may be, shifts it too",
+    ),
     "not_original_axial": Wording("not an original axial image ({image_type})", OTHER_SERIES),
     "not_plain_head": Wording("not a plain head series: {description}", OTHER_SERIES),
     "maker_not_covered": Wording("scanner maker '{maker}' is not the profile's", OTHER_PROTOCOL),

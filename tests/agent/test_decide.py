@@ -32,6 +32,18 @@ FAULT = Reason("no_air")
 REMARK = Reason("no_outline")
 
 
+@pytest.mark.parametrize(("shift_mm", "told"), [(None, ()), (4.9, ()), (5.0, ("midline_shifted",))])
+def test_a_shift_that_no_suspected_bleed_explains_is_told(
+    shift_mm: float | None, told: tuple[str, ...]
+) -> None:
+    measured = Measurement((), 0.0, shift_mm, None)
+
+    answer = decide(0.1, measured, POINT, WHOLE)
+
+    assert isinstance(answer, NotSuspected)
+    assert tuple(caveat.code for caveat in answer.caveats) == told
+
+
 def answer_to(score: float, evidence: Evidence) -> Assessment:
     return decide(score, NOTHING, POINT, evidence)
 

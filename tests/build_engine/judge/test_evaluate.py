@@ -173,6 +173,16 @@ def test_a_real_head_is_judged_slice_by_slice():
     assert rows["mL marked in slices without a bleed, mean a head"] == f"{16 * VOXEL_ML:.2f}"
 
 
+def test_a_midline_shift_is_judged_where_it_is_told():
+    known = known_head(midline_shift_mm=4.0)
+    results = [replace(result_of(known, 0.9), found_shift_mm=told) for told in (5.0, None, 7.0)]
+
+    place = table(results, "Place of single bleeds")
+
+    assert place["midline shift told"][0].startswith("0.667 (2/3;")
+    assert place["its error, median; 90 %"] == ("2.0 mm; 2.8 mm",)
+
+
 def trauma_head(n_bleeding: int, age_years: float, *kinds: Subtype) -> KnownHead:
     """A head whose first slices readers named, and that nobody outlined."""
     named = [frozenset(kinds)] * n_bleeding + [frozenset[Subtype]()] * (SHAPE_KJI[0] - n_bleeding)
