@@ -191,13 +191,11 @@ def _boundary(
 
     Also how many columns tie. Columns run towards the patient's left.
     """
-    left_before = np.cumsum(left, axis=1)
-    right_from = right.sum(axis=1, keepdims=True) - np.cumsum(right, axis=1)
-    wrong = left_before + right_from
+    # Labels on the wrong side, but for a number that is each column's.
+    wrong = np.cumsum(left.astype(np.int8) - right.astype(np.int8), axis=1, dtype=np.int16)
     best = wrong == wrong.min(axis=1, keepdims=True)
-    columns = np.arange(wrong.shape[1])
-    ties = best.sum(axis=1)
-    middle: NDArray[np.float64] = (best * columns).sum(axis=1) / ties + 0.5
+    ties = np.count_nonzero(best, axis=1)
+    middle: NDArray[np.float64] = (best @ np.arange(wrong.shape[1])) / ties + 0.5
     return middle, ties - 1
 
 
