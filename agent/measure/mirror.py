@@ -71,7 +71,7 @@ def plane_at(head: HeadVolume, height_mm: float, thick_mm: float) -> Plane | Non
     origin_lps_mm = grid.origins_lps_mm[slices].mean(axis=0)
     return Plane(
         float(grid.heights_mm[slices].mean()),
-        head.hu[slices].mean(axis=0, dtype=np.float32),
+        head.hu[slices[0] : slices[-1] + 1].mean(axis=0, dtype=np.float32),
         (
             float(origin_lps_mm @ np.array(grid.row_direction)),
             float(origin_lps_mm @ np.array(grid.column_direction)),
