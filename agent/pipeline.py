@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -28,7 +28,7 @@ from agent.infer.networks import Networks
 from agent.infer.probabilities import Probabilities
 from agent.infer.slice_stage import SliceStage
 from agent.infer.volume_stage import labels_of, run_volume
-from agent.measure import measure
+from agent.measure import calcifications, measure
 from agent.reasons import Reason
 from agent.records import Assessment, Evidence, Measurement, NotAnalysed, NotSuspected, Suspected
 from agent.report import (
@@ -120,12 +120,12 @@ def analyse(slices: GrowingSeries, stage: SliceStage, resources: Resources) -> A
     with _timed(timings_s, "measure"):
         shift_in = head if contract.reading.midline_shift else None
         measured = measure(mask, contract.interval, shift_in=shift_in)
-    assessment = decide(
-        mask.score,
-        measured,
-        contract.operating_point(profile.operating_point),
-        evidence,
-    )
+    point = contract.operating_point(profile.operating_point)
+    if contract.calcification and mask.score < point.score:
+        seen = probabilities.by_slices, contract.slices
+        calcified = calcifications(head, mask, seen, contract.calcification)
+        evidence = replace(evidence, remarks=(*evidence.remarks, *calcified))
+    assessment = decide(mask.score, measured, point, evidence)
     return Analysis(assessment, profile, head, mask, probabilities, run_by, measured, timings_s)
 
 

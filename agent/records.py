@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, IntEnum
@@ -347,6 +347,29 @@ class Certainty:
         """Whether its kind is known: always, but where it could be subdural or epidural."""
         share = finding.epidural_share
         return share is None or max(share, 1.0 - share) >= self.told_apart
+
+
+@dataclass(frozen=True, slots=True)
+class Calcification:
+    """How a calcification is told from blood among what the slice network holds for blood.
+
+    What is looked at are spots of voxels at or above ``probability``. One is calcified with the
+    probability 1 / (1 + exp(-intercept - weights·features)); ``measure.calcifications.features``
+    are the highest HU beside it, the logarithm of the distance from bone, length over breadth, and
+    how far aside of the middle, back and up in the head it lies. It is told from ``told_from`` on,
+    and from ``least_hu`` on: clotted blood is hardly ever so dense.
+    """
+
+    probability: Probability
+    least_hu: float
+    told_from: Probability
+    intercept: float
+    weights: tuple[float, float, float, float, float, float]
+
+    def probability_of(self, features: Iterable[float]) -> float:
+        """Probability that a spot of such features is calcified."""
+        weighed = sum(one * weight for one, weight in zip(features, self.weights, strict=True))
+        return 1.0 / (1.0 + math.exp(-self.intercept - weighed))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from pydantic import (
 
 from agent.errors import AgentError, BundleError
 from agent.preprocess import SliceInput, VolumeInput
-from agent.records import Certainty, OperatingPoint, Reading, VolumeInterval
+from agent.records import Calcification, Certainty, OperatingPoint, Reading, VolumeInterval
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -55,6 +55,7 @@ class Contract:
     """All that is to be known of a model but its networks, of which it holds the digests.
 
     ``card`` holds texts for people, by heading: what it was trained and evaluated on, its limits.
+    Without ``calcification`` nothing is said of calcium.
     """
 
     name: FolderName
@@ -69,6 +70,7 @@ class Contract:
     sha256: NetworkDigests
     card: dict[str, str]
     certainty: Certainty = field(default_factory=Certainty)
+    calcification: Calcification | None = None
 
     @property
     def uncut(self) -> Contract:

@@ -5,5 +5,6 @@ voxels.
 """
 
 from agent.measure.bleeds import ON_THE_DURA, measure, numbered, numbered_slices
+from agent.measure.calcifications import calcifications
 
-__all__ = ["ON_THE_DURA", "measure", "numbered", "numbered_slices"]
+__all__ = ["ON_THE_DURA", "calcifications", "measure", "numbered", "numbered_slices"]

@@ -69,7 +69,7 @@ def measure(
     labelled_ml = _labelled_ml(mask)
     if labelled_ml > MOST_ML:
         raise BadOutputError("bleed_absurd", labelled_ml=labelled_ml)
-    midplane, head = midplane_of(mask), _head_box_lps_mm(mask)
+    midplane, head = midplane_of(mask), head_box_lps_mm(mask)
     findings = tuple(
         _measure_part(kji, mask, (midplane, head), interval)
         for kji in _parts_by_size(mask.subtypes, mask.grid.voxels_ml)
@@ -123,12 +123,12 @@ def _parts_by_size(
     subtypes: NDArray[np.uint8], voxels_ml: NDArray[np.float64]
 ) -> list[NDArray[np.intp]]:
     """Return the voxel indices (n, 3) of each bleed, largest first, without specks."""
-    sized = [(float(voxels_ml[kji[:, 0]].sum()), kji) for kji in _connected_parts(subtypes)]
+    sized = [(float(voxels_ml[kji[:, 0]].sum()), kji) for kji in connected_parts(subtypes)]
     kept = [(part_ml, kji) for part_ml, kji in sized if part_ml >= SMALLEST_ML]
     return [kji for _, kji in sorted(kept, key=lambda part: -part[0])]
 
 
-def _connected_parts(subtypes: NDArray[np.uint8]) -> Iterator[NDArray[np.intp]]:
+def connected_parts(subtypes: NDArray[np.uint8]) -> Iterator[NDArray[np.intp]]:
     """Yield the voxel indices (n, 3) of each connected part of one subtype.
 
     Subdural and epidural blood that touches is one part: it lies on one side of the dura, and the
@@ -185,7 +185,7 @@ def _measure_part(
         epidural_share=_epidural_share(kji, mask) if subtype in ON_THE_DURA else None,
         extent_mm=_extent_mm(kji, key_plane, mask.grid),
         centroid_lps_mm=(x_mm, y_mm, z_mm),
-        place=_place(centroid_lps_mm, head),
+        place=None if head is None else place_in(head, centroid_lps_mm),
         key_slice_k=mask.slice_of(key_plane),
     )
 
@@ -198,7 +198,7 @@ def _epidural_share(kji: NDArray[np.intp], mask: LabelMask) -> float:
     return float(np.average(shares, weights=mask.grid.voxels_ml[kji[:, 0]]))
 
 
-def _head_box_lps_mm(mask: LabelMask) -> HeadBox | None:
+def head_box_lps_mm(mask: LabelMask) -> HeadBox | None:
     """Return the corners of the brain's bounding box; None where no anatomy is labelled."""
     labelled = mask.regions.planes(HEAD_STRIDE) > 0
     planes, rows = np.nonzero(labelled.any(axis=2))
@@ -211,12 +211,10 @@ def _head_box_lps_mm(mask: LabelMask) -> HeadBox | None:
     return positions_lps_mm.min(axis=0), positions_lps_mm.max(axis=0)
 
 
-def _place(centroid_lps_mm: NDArray[np.float64], head: HeadBox | None) -> Vector | None:
-    """Return where a bleed's centre lies within the brain's bounding box, each 0…1."""
-    if head is None:
-        return None
+def place_in(head: HeadBox, centre_lps_mm: NDArray[np.float64]) -> Vector:
+    """Return where a centre lies within the brain's bounding box, each 0…1."""
     low, high = head
-    x, y, z = np.clip((centroid_lps_mm - low) / np.maximum(high - low, 1.0), 0.0, 1.0).tolist()
+    x, y, z = np.clip((centre_lps_mm - low) / np.maximum(high - low, 1.0), 0.0, 1.0).tolist()
     return x, y, z
 
 

@@ -164,6 +164,10 @@ SERIES: Final = {
         "the midline is shifted by {shift_mm:.0f} mm, though no bleed is suspected",
         "look at the images: what is as dense as brain, as older blood may be, shifts it too",
     ),
+    "calcification_no_bleed": Wording(
+        "looked at as a possible bleed and taken for a calcification: {size_mm:.0f} mm in slice "
+        "{slice_number}, up to {highest_hu:.0f} HU"
+    ),
     "not_original_axial": Wording("not an original axial image ({image_type})", OTHER_SERIES),
     "not_plain_head": Wording("not a plain head series: {description}", OTHER_SERIES),
     "maker_not_covered": Wording("scanner maker '{maker}' is not the profile's", OTHER_PROTOCOL),

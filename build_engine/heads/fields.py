@@ -170,13 +170,13 @@ def generated_case(seed: int, contract: SliceInput) -> Case:
     grid = grid_of(head)
     matrices = field_matrices(grid, contract)
     fields = np.stack([field_from_slices(hu[None], matrices) for hu in head.hu])
-    subtypes = _labels_on_fields(head.subtypes, grid, contract)
+    subtypes = labels_on_fields(head.subtypes, grid, contract)
     subtypes[_lost_in_bone(subtypes, fields)] = UNSURE
     return Case(
         name=f"generated-{seed}-{int(recipe.bleed or 0)}",
         packed=packed(fields),
         subtypes=subtypes,
-        regions=_labels_on_fields(head.regions, grid, contract),
+        regions=labels_on_fields(head.regions, grid, contract),
         boxed=np.asarray(head.subtypes.any(axis=(1, 2))),
         heights_mm=grid.heights_mm,
         named=True,
@@ -209,7 +209,7 @@ def grid_of(head: SynthHead) -> Grid:
     return Grid(origins_mm, *axes, row_mm, column_mm, rows, columns, spacing_k_mm)
 
 
-def _labels_on_fields(labels: Bytes, grid: Grid, contract: SliceInput) -> Bytes:
+def labels_on_fields(labels: Bytes, grid: Grid, contract: SliceInput) -> Bytes:
     """Nearest label at each pixel of the fields; 0 outside the image."""
     to_image = image_matrices(grid, contract)
     nearest = [weights.argmax(axis=0) for weights in to_image]
@@ -231,7 +231,7 @@ def case_of(
     return Case(
         name=name,
         packed=packed(np.stack(fields)),
-        subtypes=_labels_on_fields(labels, head.grid, contract),
+        subtypes=labels_on_fields(labels, head.grid, contract),
         regions=None,
         boxed=np.asarray((labels > 0).any(axis=(1, 2))),
         heights_mm=np.array(heights_mm),

@@ -40,6 +40,9 @@ BREAKS_IN_ML: Final = 8.0
 BREAKS_IN_SHARE: Final = 0.3
 """So many of the clots larger than that also bleed into a ventricle."""
 
+CALCIFIED_HU: Final = 8.0
+"""Calcium that makes a voxel denser by less is not to be seen [HU]."""
+
 SEPTUM_LEVEL_MM: Final = 2.0, 20.0
 FALX_FRONT_MM: Final = -66.0, -50.0
 SEPTUM_MM: Final = -22.0, 2.0
@@ -79,7 +82,8 @@ class HeadRecipe:
 class SynthHead:
     """A generated head: arrays (k, j, i), rows to the back, columns to the left, slices up.
 
-    ``hu`` in Hounsfield units; ``subtypes`` a ``Subtype`` or 0; ``regions`` a ``Region`` or 0.
+    ``hu`` in Hounsfield units; ``subtypes`` a ``Subtype`` or 0; ``regions`` a ``Region`` or 0;
+    ``calcified`` where calcium was painted.
     """
 
     hu: NDArray[np.int16]
@@ -87,6 +91,7 @@ class SynthHead:
     regions: NDArray[np.uint8]
     spacing_kji_mm: tuple[float, float, float]
     midline_shift_mm: float
+    calcified: NDArray[np.bool_]
 
 
 def make_head(
@@ -112,7 +117,9 @@ def make_head(
     hu = paint_inside(inner, paint_rng, patient, anatomy)
     paint_dura(inner, paint_rng, anatomy, hu, recipe.look_alike)
     paint_vessels(paint_rng, anatomy, hu, recipe.look_alike)
+    without = hu.copy()
     paint_calcifications(inner, paint_rng, anatomy, hu, recipe.look_alike)
+    calcified = hu > without + CALCIFIED_HU
     subtypes = np.zeros(hu.shape, dtype=np.uint8)
     for subtype, clot in clots:
         _paint_clot(inner, bleed_rng, subtype, (anatomy, clot), hu)
@@ -130,6 +137,7 @@ def make_head(
         regions=inner.in_box(anatomy.regions, 0),
         spacing_kji_mm=spacing_kji_mm,
         midline_shift_mm=_midline_shift_mm(anatomy, spacing_kji_mm),
+        calcified=inner.in_box(calcified, outside=False),
     )
 
 

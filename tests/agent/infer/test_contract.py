@@ -11,7 +11,7 @@ from agent.errors import BundleError
 from agent.infer.bundle import MANIFEST, load_bundle
 from agent.infer.contract import Contract, NetworkDigests, read_contract
 from agent.preprocess import SliceInput, VolumeInput
-from agent.records import Certainty, OperatingPoint, Reading, Subtype, VolumeInterval
+from agent.records import Calcification, Certainty, OperatingPoint, Reading, Subtype, VolumeInterval
 
 PATH = Path(MANIFEST)
 SLICES_SHA256, VOLUME_SHA256 = (hashlib.sha256(name).hexdigest() for name in (b"slice", b"volume"))
@@ -49,6 +49,13 @@ absolute_ml = 1.0
 intercept = -0.5
 slope = 1.5
 told_apart = 0.75
+
+[calcification]
+probability = 0.3
+least_hu = 80.0
+told_from = 0.7
+intercept = -14.0
+weights = [0.1, 1.8, -1.3, 2.9, 9.4, -2.4]
 
 [[operating_points]]
 name = "balanced"
@@ -125,6 +132,7 @@ def contract(**changes: object) -> Contract:
         "sha256": NetworkDigests(SLICES_SHA256, VOLUME_SHA256),
         "card": {"trained_on": "nothing"},
         "certainty": Certainty(-0.5, 1.5, 0.75),
+        "calcification": Calcification(0.3, 80.0, 0.7, -14.0, (0.1, 1.8, -1.3, 2.9, 9.4, -2.4)),
     }
     return Contract(**told | changes)
 
@@ -140,6 +148,7 @@ def test_a_manifest_from_before_version_2_is_read_as_well():
         interval=VolumeInterval(0.25, 0.25, 0.0, 0.0, 1.0),
         operating_points=(OperatingPoint("balanced", 0.5),),  # 4.9 was of heads that chose it
         certainty=Certainty(),
+        calcification=None,
     )
 
 

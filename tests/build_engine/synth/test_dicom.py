@@ -36,7 +36,7 @@ def ball_head(spacing_mm=2.0):
     ball = (z - z0) ** 2 + (y - y0) ** 2 + (x - x0) ** 2 < BALL_MM**2
     hu = np.where(ball, BALL_HU, np.where(head, BRAIN_HU, AIR_HU)).astype(np.int16)
     subtypes = np.where(ball, Subtype.INTRAPARENCHYMAL, 0).astype(np.uint8)
-    return SynthHead(hu, subtypes, head.astype(np.uint8), (spacing_mm,) * 3, 0.0)
+    return SynthHead(hu, subtypes, head.astype(np.uint8), (spacing_mm,) * 3, 0.0, ~head & ball)
 
 
 def small(preset):
@@ -148,7 +148,8 @@ def test_presets_differ_in_what_trips_readers():
 def test_no_two_slices_below_the_head_are_the_same():
     """They were, and the agent took a thin series for one in which slices came twice."""
     hu = np.random.default_rng(0).normal(30, 5, (30, 40, 40)).astype(np.int16)
-    head = SynthHead(hu, np.zeros_like(hu, np.uint8), np.ones_like(hu, np.uint8), (2.0,) * 3, 0.0)
+    none, brain = np.zeros_like(hu, np.uint8), np.ones_like(hu, np.uint8)
+    head = SynthHead(hu, none, brain, (2.0,) * 3, 0.0, none > 0)
     longer = replace(GE_32X5, matrix=32, pixel_mm=2.0, tilt_deg=0.0, stretches=(Stretch(50, 2.0),))
 
     slices = {pixels(image) for image in datasets(head, longer, STUDY)}
