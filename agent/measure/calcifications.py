@@ -150,10 +150,12 @@ def spots(head: HeadVolume, mask: LabelMask, seen: Seen, probability: float) -> 
     for volume_ml, kji in sorted(fitting, key=lambda one: -one[0]):
         plane = int(np.bincount(kji[:, 0], bright[tuple(kji.T)]).argmax())
         at = _square_about(kji[kji[:, 0] == plane, 1:], field.size_px)
-        around = [matrix[part] for matrix, part in zip(matrices, at, strict=True)]
+        rows, columns = (matrix[part] for matrix, part in zip(matrices, at, strict=True))
+        used = [slice(one.indices.min(), one.indices.max() + 1) for one in (rows, columns)]
+        within = rows[:, used[0]], columns[:, used[1]]
         planes = (min(max(plane + step, 0), len(bright) - 1) for step in (-1, 0, 1))
-        of_planes = (head.hu[slice(*_slices_of(mask, one, head))] for one in planes)
-        hu = np.stack([field_from_slices(slices, (around[0], around[1])) for slices in of_planes])
+        slices = (head.hu[(slice(*_slices_of(mask, one, head)), *used)] for one in planes)
+        hu = np.stack([field_from_slices(one, within) for one in slices])
         pixels = np.zeros(bright.shape[1:], bool)
         pixels[tuple(kji[kji[:, 0] == plane, 1:].T)] = True
         centre_lps_mm = mask.grid.to_lps_mm(_in_image(kji, mask, field)).mean(axis=0)
