@@ -49,6 +49,11 @@ def test_it_is_not_suspected(result: SeriesReport) -> None:
     assert result.state == "not_suspected"
 
 
+def test_its_midline_is_told_and_not_shifted(result: SeriesReport) -> None:
+    assert result.midline_shift_mm is not None
+    assert result.midline_shift_mm < 2.0
+
+
 def test_its_tilt_and_spacing_come_from_its_positions(result: SeriesReport) -> None:
     assert result.geometry
     assert result.geometry.slices == 28
